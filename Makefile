@@ -1,0 +1,52 @@
+# `make` or `make help` lists the targets.
+SHELL := bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One machine has a GPU build of FAISS or a CPU build, never both.
+FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+STAMP := $(VENV)/.installed-$(FAISS)
+
+.PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (FAISS build: $(FAISS)); the first time takes some minutes ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(FAISS),dev]'
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+setup: $(STAMP) ## Make .venv and install everything into it (the gpu extra where nvidia-smi answers)
+
+test: setup ## Run the tests (under 10 minutes on two cores)
+	$(BIN)/pytest
+
+test-slow: setup ## Run the tests that take minutes each
+	$(BIN)/pytest -m slow
+
+test-gpu: setup ## Run the tests that need a CUDA device
+	$(BIN)/pytest -m gpu
+
+format: setup ## Rewrite the code in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup ## Check format and lint rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup ## Check types (strict on the library)
+	$(BIN)/mypy
+
+imports: setup ## Check that imports run downward only
+	$(BIN)/lint-imports
+
+check: lint types imports test ## What continuous integration runs
+
+clean: ## Remove caches and what the demo left; keeps .venv
+	rm -rf .recsys build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

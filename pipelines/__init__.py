@@ -1,0 +1,1 @@
+"""From interaction logs to recommendations: the pipelines behind the command `recsys`."""

@@ -1,0 +1,63 @@
+"""`recsys`: one verb a pipeline.
+
+Thin on purpose: the verbs live in `pipelines.commands`, and other packages mount theirs through the entry-point
+group `recsys.commands` (a callable that takes the Typer application). Errors raised on purpose become one line and exit status 1.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import typer
+
+from recsys_vae import __version__
+from recsys_vae.errors import RecsysError
+
+GROUPS = ("datasets", "evaluation", "models", "recommend", "doctor")
+
+app = typer.Typer(
+    name="recsys",
+    help="From an interaction log to served recommendations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def build() -> typer.Typer:
+    """The whole application: own verbs first, then those of other packages."""
+    for group in GROUPS:
+        import_module(f"pipelines.commands.{group}").mount(app)
+    for entry_point in entry_points(group="recsys.commands"):
+        entry_point.load()(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        build()()
+    except RecsysError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written was left under a final name", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Placeholder while the house is being built."""
+
+import typer
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the verbs."""

@@ -1,0 +1,103 @@
+"""DatasetDir: where the tables of one dataset lie.
+
+DATASET/
+    interactions.parquet    clean interactions, all of them, sorted by user and order (schemas.py)
+    given_test.parquet      user_id, item_id of the published test part; only where the dataset came with one
+    users.parquet           metadata a user, one row an id; optional
+    items.parquet           metadata an item, one row an id; optional
+    quarantine.parquet      rows that broke the contract, with their reason
+    summary.json            what ingest counted
+    splits/NAME/            one folder a split (split.py)
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recsys_vae.errors import DataError, UnknownNameError
+from recsys_vae.home import home
+
+
+@dataclass(frozen=True)
+class DatasetDir:
+    """One dataset on disk; reading is lazy, nothing is opened before it is asked for."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, name_or_path: str) -> "DatasetDir":
+        """A plain name is a folder of RECSYS_HOME/datasets, anything with a slash a path. It need not exist yet."""
+        if "/" in name_or_path or name_or_path.startswith("."):
+            return cls(Path(name_or_path).expanduser().resolve())
+        return cls(home() / "datasets" / name_or_path)
+
+    @classmethod
+    def open(cls, name_or_path: str) -> "DatasetDir":
+        """The same, for a dataset that must exist.
+
+        Raises:
+            UnknownNameError: nothing was ingested under that name.
+        """
+        dataset = cls.at(name_or_path)
+        if not dataset.interactions_path.is_file():
+            present = sorted(p.parent.name for p in (home() / "datasets").glob("*/interactions.parquet"))
+            raise UnknownNameError("dataset", name_or_path, present)
+        return dataset
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    @property
+    def interactions_path(self) -> Path:
+        """The clean interactions."""
+        return self.path / "interactions.parquet"
+
+    @property
+    def given_test_path(self) -> Path:
+        """The published test part, where there is one."""
+        return self.path / "given_test.parquet"
+
+    @property
+    def users_path(self) -> Path:
+        """Metadata of users, where there is some."""
+        return self.path / "users.parquet"
+
+    @property
+    def items_path(self) -> Path:
+        """Metadata of items, where there is some."""
+        return self.path / "items.parquet"
+
+    @property
+    def quarantine_path(self) -> Path:
+        """Rows that broke the contract."""
+        return self.path / "quarantine.parquet"
+
+    @property
+    def summary_path(self) -> Path:
+        """What ingest counted."""
+        return self.path / "summary.json"
+
+    def split_path(self, name: str) -> Path:
+        """Folder of a split; it need not exist yet."""
+        return self.path / "splits" / name
+
+    def splits(self) -> list[str]:
+        """Names of the splits that exist."""
+        return sorted(p.parent.name for p in (self.path / "splits").glob("*/split.json"))
+
+    def interactions(self) -> pl.LazyFrame:
+        """Clean interactions, lazily."""
+        return pl.scan_parquet(self.interactions_path)
+
+    def table(self, path: Path) -> pl.LazyFrame:
+        """One of the optional tables, lazily.
+
+        Raises:
+            DataError: this dataset has no such table.
+        """
+        if not path.is_file():
+            raise DataError(f"Dataset {self.name!r} has no {path.name}: it was ingested without one.")
+        return pl.scan_parquet(path)

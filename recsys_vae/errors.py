@@ -1,0 +1,75 @@
+"""Every error that recsys_vae raises on purpose.
+
+Each message says what was wrong, what was expected, and what to do about it. The command line prints it and exits with
+status 1; the service turns it into an RFC 9457 problem. Anything else that surfaces is a defect of ours.
+
+    RecsysError
+    ├── DataError                a table or matrix breaks its contract
+    │   ├── SchemaError          a column is missing or has the wrong type
+    │   └── EmptyDataError       nothing is left to work with
+    ├── ConfigError              a setting, option or argument is out of its range
+    │   └── UnknownNameError     a name (model, dataset, split, metric ...) that nothing answers to
+    ├── BundleError              a bundle cannot be used
+    │   ├── BundleCorruptError   a file is missing, truncated or altered
+    │   └── BundleVersionError   written in a format that this version does not read
+    ├── CheckpointError          a checkpoint is unreadable or belongs to another run
+    ├── RetrievalError           an index cannot be built, or misses its target
+    └── UnavailableError         something outside does not answer: the network, a store, a tracking server
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RecsysError(Exception):
+    """Root of the tree: catch it to catch everything that recsys_vae raises on purpose."""
+
+
+class DataError(RecsysError):
+    """A table or matrix breaks its contract."""
+
+
+class SchemaError(DataError):
+    """A column is missing or has the wrong type."""
+
+
+class EmptyDataError(DataError):
+    """Nothing is left to work with."""
+
+
+class ConfigError(RecsysError):
+    """A setting, option or argument is out of its range."""
+
+
+class UnknownNameError(ConfigError):
+    """A name that nothing answers to; the message lists the names that exist and the one probably meant."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(names) or 'none yet'}.")
+
+
+class BundleError(RecsysError):
+    """A bundle cannot be used."""
+
+
+class BundleCorruptError(BundleError):
+    """A file of a bundle is missing, truncated or altered."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle was written in a format that this version does not read."""
+
+
+class CheckpointError(RecsysError):
+    """A checkpoint is unreadable or belongs to another run."""
+
+
+class RetrievalError(RecsysError):
+    """An index cannot be built, or misses its target."""
+
+
+class UnavailableError(RecsysError):
+    """Something outside does not answer: the network, a store, a tracking server."""

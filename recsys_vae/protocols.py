@@ -1,0 +1,105 @@
+"""What models and indexes promise: the contracts that everything above the ground is written against."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+Float32Array = NDArray[np.float32]
+Int64Array = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Tensors = dict[str, NDArray[np.generic]]
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """A model that scores every item for every history."""
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue that the model was made for."""
+        ...
+
+    def score(self, histories: csr_array) -> Float32Array:
+        """Score items, shape (n, n_items); higher is better; seen items are not masked here (`top_k` does it).
+
+        Args:
+            histories: float32 `csr_array`, shape (n, n_items). An empty row is allowed and gives finite scores.
+        """
+        ...
+
+    def tensors(self) -> Tensors:
+        """What the model has learned, by name: what a bundle or checkpoint keeps."""
+        ...
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take over what `tensors` of an equally configured model returned."""
+        ...
+
+
+@runtime_checkable
+class FactorizedRecommender(Recommender, Protocol):
+    """A recommender whose scores are inner products: `score(h) == encode(h) @ item_vectors().T`.
+
+    A bias of the output layer is one more column: 1 in the query, the bias in the item vector. So maximum-inner-product
+    search over `item_vectors` ranks exactly as the model does.
+    """
+
+    def encode(self, histories: csr_array, metadata: None = None) -> Float32Array:
+        """Queries, shape (n, d)."""
+        ...
+
+    def item_vectors(self) -> Float32Array:
+        """Item vectors, shape (n_items, d)."""
+        ...
+
+
+@runtime_checkable
+class ClosedFormRecommender(Recommender, Protocol):
+    """A recommender that is fitted in one step, without gradient descent."""
+
+    def fit(self, interactions: csr_array) -> None:
+        """Learn from interactions, shape (n_users, n_items)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The best items of each query, best first.
+
+    Attributes:
+        rows: item rows, shape (n, k) int64; -1 where fewer than k items were allowed.
+        scores: shape (n, k) float32; -inf where the row is -1.
+    """
+
+    rows: Int64Array
+    scores: Float32Array
+
+
+class Index(Protocol):
+    """Finds the items of largest inner product among those allowed."""
+
+    @property
+    def name(self) -> str:
+        """What answers name as their scorer: `faiss-flat`, `torch` ..."""
+        ...
+
+    @property
+    def n_items(self) -> int:
+        """Number of vectors in the index; row i belongs to item row i."""
+        ...
+
+    def search(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
+    ) -> TopK:
+        """The k best items of each query.
+
+        Args:
+            queries: shape (n, d).
+            k: at least 1.
+            allowed: shape (n_items,), the items that any query may return; all when None.
+            excluded: shape (n, n_items), its non-zeros are items that this query may not return (mostly: seen ones).
+        """
+        ...

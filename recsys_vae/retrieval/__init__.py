@@ -1,0 +1,1 @@
+"""Indexes behind one contract: which items have the largest inner product with a query."""
