@@ -1,7 +1,8 @@
 """`recsys`: one verb a pipeline.
 
 Thin on purpose: the verbs live in `pipelines.commands`, and other packages mount theirs through the entry-point
-group `recsys.commands` (a callable that takes the Typer application). Errors raised on purpose become one line and exit status 1.
+group `recsys.commands` (a callable that takes the Typer application). Errors raised on purpose become one line and exit
+status 1.
 """
 
 import sys

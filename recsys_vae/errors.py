@@ -12,6 +12,7 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     ├── BundleError              a bundle cannot be used
     │   ├── BundleCorruptError   a file is missing, truncated or altered
     │   └── BundleVersionError   written in a format that this version does not read
+    ├── TrainingError            a run cannot go on: the loss is no longer a number
     ├── CheckpointError          a checkpoint is unreadable or belongs to another run
     ├── RetrievalError           an index cannot be built, or misses its target
     └── UnavailableError         something outside does not answer: the network, a store, a tracking server
@@ -61,6 +62,10 @@ class BundleCorruptError(BundleError):
 
 class BundleVersionError(BundleError):
     """A bundle was written in a format that this version does not read."""
+
+
+class TrainingError(RecsysError):
+    """A training run cannot go on."""
 
 
 class CheckpointError(RecsysError):

@@ -1,0 +1,146 @@
+"""Bundle: a trained model as one directory, written whole and verified whole.
+
+    BUNDLE/
+        manifest.json           what it is, where it comes from, and a SHA-256 of every other file (manifest.py)
+        weights.safetensors     what the model has learned
+        items.parquet           item_id in row order, popularity, and the items' metadata
+        index.faiss             item vectors for search; factorised models only
+
+Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from recsys_vae.atomic import atomic_directory, remove_partials
+from recsys_vae.columns import ITEM, POPULARITY
+from recsys_vae.errors import BundleCorruptError, DataError, RecsysError
+from recsys_vae.ids import IdMap
+from recsys_vae.manifest import Manifest, Provenance, describe, read_manifest, verify_files, write_manifest
+from recsys_vae.models import catalog
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender
+from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
+
+WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A loaded bundle: everything needed to answer.
+
+    Attributes:
+        manifest: what it says about itself.
+        model: with its weights, on the CPU.
+        items: item id <-> item row.
+        item_table: one row an item in row order: item_id, popularity, metadata columns.
+        popularity: users of each item in the training data, shape (n_items,).
+        index: over the item vectors; None for models that are not factorised.
+    """
+
+    manifest: Manifest
+    model: Recommender
+    items: IdMap
+    item_table: pl.DataFrame
+    popularity: Float32Array
+    index: FaissIndex | None
+
+    @property
+    def version(self) -> str:
+        """Identity of this bundle; every answer names it."""
+        return self.manifest.version
+
+    @classmethod
+    def load(cls, directory: Path) -> "Bundle":
+        """Read and verify a bundle; nothing of it is used before all of it is found in order.
+
+        Raises:
+            BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
+            BundleVersionError: written in a format that this version does not read.
+        """
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+        try:
+            return cls._read(directory, manifest)
+        except (SafetensorError, pl.exceptions.PolarsError, KeyError, TypeError, RecsysError) as error:
+            raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
+
+    @classmethod
+    def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
+        table = pl.read_parquet(directory / ITEMS)
+        items = IdMap(table[ITEM])
+        if len(items) != manifest.n_items:
+            raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
+        config = catalog.configure(manifest.model, manifest.settings)
+        model = catalog.create(manifest.model, len(items), config)
+        model.load_tensors(load_file(directory / WEIGHTS))
+        index = None
+        if manifest.index and isinstance(model, FactorizedRecommender):
+            index = load_index(directory / INDEX, model.item_vectors(), IndexReport(**manifest.index))
+        return cls(manifest, model, items, table, table[POPULARITY].to_numpy().astype(np.float32), index)
+
+
+def write_bundle(
+    directory: Path,
+    model: Recommender,
+    items: IdMap,
+    *,
+    popularity: np.ndarray,
+    provenance: Provenance,
+    item_table: pl.DataFrame | None = None,
+    index_kind: str = "flat",
+    index_queries: Float32Array | None = None,
+    min_recall: float = 0.99,
+) -> Manifest:
+    """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
+
+    Args:
+        directory: its final place.
+        model: of the catalogue.
+        items: ids of the model's item rows.
+        popularity: users of each item, shape (n_items,).
+        provenance: where the model comes from.
+        item_table: metadata by `item_id`; rows of other items are left out, items without a row get nulls.
+        index_kind: flat, hnsw or ivf; for factorised models.
+        index_queries: shape (n, d), with which an approximate index is measured.
+        min_recall: what an approximate index must reach.
+
+    Raises:
+        DataError: model, items and popularity are of different catalogues.
+        RetrievalError: the index misses `min_recall`.
+    """
+    if not model.n_items == len(items) == len(popularity):
+        raise DataError(
+            f"The model has {model.n_items} items, {len(items)} ids and {len(popularity)} counts were given."
+        )
+    remove_partials(directory)
+    report: dict[str, object] = {}
+    with atomic_directory(directory) as temporary:
+        save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, temporary / WEIGHTS)
+        _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS)
+        if isinstance(model, FactorizedRecommender):
+            index = build_index(model.item_vectors(), index_kind, queries=index_queries, min_recall=min_recall)
+            index.save(temporary / INDEX)
+            report = asdict(index.report)
+        manifest = describe(
+            temporary,
+            model=catalog.name_of(model),
+            settings=catalog.settings_of(model),
+            n_items=len(items),
+            index=report,
+            provenance=provenance,
+        )
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+def _item_rows(items: IdMap, popularity: np.ndarray, table: pl.DataFrame | None) -> pl.DataFrame:
+    rows = pl.DataFrame({ITEM: items.values, POPULARITY: popularity.astype(np.int64)})
+    if table is None:
+        return rows
+    extra = table.drop(POPULARITY, strict=False).unique(ITEM, keep="first")
+    return rows.join(extra, on=ITEM, how="left", maintain_order="left")

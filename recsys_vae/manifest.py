@@ -1,0 +1,182 @@
+"""Manifest: what a bundle says about itself, and the checksums that hold it to that."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from recsys_vae.errors import BundleCorruptError, BundleVersionError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+LIBRARIES = ("recsys-vae", "torch", "numpy", "scipy", "polars", "faiss-cpu", "faiss-gpu", "safetensors")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Attributes:
+        dataset: name of the dataset.
+        dataset_fingerprint: of the interactions that the model has learned from.
+        trained_on: `all`, or the part of a split, such as `split:strong/train`.
+        training_cutoff: time of the latest of these interactions in ISO 8601, where times are known.
+        n_users: users learned from.
+        n_interactions: interactions learned from.
+        training: settings of the training loop; empty for closed-form models.
+        epochs: passes over the data that the weights have seen; 0 for closed-form models.
+        metrics: what was measured, by name; `_se` ends the names of standard errors.
+        metrics_on: the part of a split that the metrics were measured on, and by which weights.
+        run_id: identity at the tracking server.
+        git_commit: of the working tree that trained it, where it is one.
+    """
+
+    dataset: str = ""
+    dataset_fingerprint: str = ""
+    trained_on: str = ""
+    training_cutoff: str | None = None
+    n_users: int = 0
+    n_interactions: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics_on: str = ""
+    run_id: str | None = None
+    git_commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The first thing that is read of a bundle.
+
+    Attributes:
+        format_version: of the bundle's layout.
+        version: identity of this bundle: model name and the start of a hash over its files.
+        model: name in the catalogue.
+        settings: the model's configuration.
+        n_items: width of the catalogue.
+        index: kind, recall and smallest selectivity of the index; empty where there is none.
+        provenance: where the model comes from.
+        created_at: ISO 8601, UTC.
+        libraries: versions at the time of writing.
+        files: SHA-256 of every other file of the bundle, by name.
+    """
+
+    format_version: int
+    version: str
+    model: str
+    settings: Mapping[str, Any]
+    n_items: int
+    index: Mapping[str, Any]
+    provenance: Provenance
+    created_at: str
+    libraries: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+def describe(
+    directory: Path,
+    *,
+    model: str,
+    settings: Mapping[str, Any],
+    n_items: int,
+    index: Mapping[str, Any],
+    provenance: Provenance,
+) -> Manifest:
+    """The manifest of the files that lie in `directory`."""
+    files = {path.name: file_hash(path) for path in sorted(directory.iterdir()) if path.name != MANIFEST}
+    identity = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        version=f"{model}-{identity}",
+        model=model,
+        settings=settings,
+        n_items=n_items,
+        index=index,
+        provenance=provenance,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        libraries=library_versions(),
+        files=files,
+    )
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, with a checksum of its own."""
+    content = asdict(manifest)
+    (directory / MANIFEST).write_text(json.dumps(content | {"checksum": _checksum(content)}, indent=2))
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read `manifest.json`.
+
+    Raises:
+        BundleCorruptError: there is none, or it was altered.
+        BundleVersionError: it describes a layout that this version does not read.
+    """
+    path = directory / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BundleCorruptError(f"{directory} is not a bundle: it has no {MANIFEST}.") from error
+    except ValueError as error:
+        raise BundleCorruptError(f"{path} is not JSON: {error}. Fetch or publish the bundle again.") from error
+    if not isinstance(content, dict) or "format_version" not in content:
+        raise BundleCorruptError(f"{path} is not the manifest of a bundle.")
+    if content["format_version"] != FORMAT_VERSION:
+        raise BundleVersionError(
+            f"{directory} has bundle format {content['format_version']}, this version reads {FORMAT_VERSION}. Publish "
+            "the model again with this version, or use the version that wrote it."
+        )
+    if content.pop("checksum", None) != _checksum(content):
+        raise BundleCorruptError(f"{path} was altered: its checksum does not fit. Fetch or publish the bundle again.")
+    known = {item.name for item in fields(Manifest)}
+    return Manifest(
+        **{k: v for k, v in content.items() if k in known} | {"provenance": Provenance(**content["provenance"])}
+    )
+
+
+def verify_files(directory: Path, manifest: Manifest) -> None:
+    """Compare every file with its checksum.
+
+    Raises:
+        BundleCorruptError: a file is missing, truncated or altered; the message names it.
+    """
+    for name, expected in manifest.files.items():
+        path = directory / name
+        if not path.is_file():
+            raise BundleCorruptError(f"{directory} lacks {name}. Fetch or publish the bundle again.")
+        if file_hash(path) != expected:
+            raise BundleCorruptError(f"{path} was altered or cut short: its checksum does not fit its manifest.")
+
+
+def with_metrics(manifest: Manifest, metrics: Mapping[str, float], metrics_on: str) -> Manifest:
+    """The same manifest with other metrics."""
+    return replace(manifest, provenance=replace(manifest.provenance, metrics=metrics, metrics_on=metrics_on))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal, read in pieces."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Installed versions of the libraries that a bundle depends on."""
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

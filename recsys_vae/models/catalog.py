@@ -1,0 +1,86 @@
+"""The one list of models: name -> configuration and class."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.models.popularity import Popularity, PopularityConfig
+from recsys_vae.protocols import Recommender
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the catalogue.
+
+    Attributes:
+        config: its frozen configuration; every field has a default.
+        model: its class, made from (n_items, config).
+        summary: one line for `recsys models`.
+    """
+
+    config: type
+    model: type
+    summary: str
+
+
+CATALOG: dict[str, Entry] = {
+    "popularity": Entry(PopularityConfig, Popularity, "what most users have interacted with"),
+    "ease": Entry(EASEConfig, EASE, "linear autoencoder in closed form (Steck 2019)"),
+    "mult-dae": Entry(MultDAEConfig, MultDAE, "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"),
+    "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
+}
+
+
+def entry(name: str) -> Entry:
+    """The entry of a name.
+
+    Raises:
+        UnknownNameError: there is no such model; the message lists those that exist.
+    """
+    if name not in CATALOG:
+        raise UnknownNameError("model", name, CATALOG)
+    return CATALOG[name]
+
+
+def configure(name: str, settings: Mapping[str, Any]) -> Any:
+    """The configuration of a model from settings by name, as the command line or a manifest gives them.
+
+    Raises:
+        UnknownNameError: no such model, or a setting that it does not have.
+        ConfigError: a value of the wrong type or out of its range.
+    """
+    config = entry(name).config
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(config)}
+    converted = {}
+    for key, value in settings.items():
+        if key not in types:
+            raise UnknownNameError(f"setting of {name}", key, types)
+        try:
+            converted[key] = types[key](value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"Setting {key} of {name} is a {types[key].__name__}, got {value!r}.") from error
+    return config(**converted)
+
+
+def create(name: str, n_items: int, config: Any = None) -> Recommender:
+    """A model with fresh weights; the default configuration where none is given."""
+    found = entry(name)
+    model: Recommender = found.model(n_items, config if config is not None else found.config())
+    return model
+
+
+def name_of(model: Recommender) -> str:
+    """The name under which the class of a model stands in the catalogue."""
+    for name, found in CATALOG.items():
+        if type(model) is found.model:
+            return name
+    raise UnknownNameError("model class", type(model).__name__, (found.model.__name__ for found in CATALOG.values()))
+
+
+def settings_of(model: Recommender) -> dict[str, Any]:
+    """The configuration of a model as plain values, for manifests and trackers."""
+    return asdict(model.config)  # type: ignore[attr-defined]

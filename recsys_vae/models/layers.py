@@ -1,0 +1,104 @@
+"""Sparse rows and the layer that takes them: no dense (batch, items) input is ever built."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A batch of histories as torch tensors, in CSR layout.
+
+    Attributes:
+        indices: item rows of all histories, one after the other, shape (nnz,) int64.
+        offsets: where each history starts, and the end of the last, shape (n + 1,) int64.
+        values: weights, shape (nnz,) float32.
+    """
+
+    indices: Tensor
+    offsets: Tensor
+    values: Tensor
+
+    @classmethod
+    def from_csr(cls, matrix: csr_array, device: torch.device | str = "cpu") -> "SparseRows":
+        """Copy a `csr_array`, shape (n, n_items), to a device."""
+        return cls(
+            torch.from_numpy(matrix.indices.astype(np.int64)).to(device),
+            torch.from_numpy(matrix.indptr.astype(np.int64)).to(device),
+            torch.from_numpy(np.array(matrix.data, dtype=np.float32)).to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def row_numbers(self) -> Tensor:
+        """Row of each entry, shape (nnz,) int64."""
+        return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sum one value an entry over each row, shape (n,)."""
+        return values.new_zeros(len(self)).index_add_(0, self.row_numbers(), values)
+
+    def binarised(self) -> "SparseRows":
+        """Every weight 1."""
+        return replace(self, values=torch.ones_like(self.values))
+
+    def l2_normalised(self) -> "SparseRows":
+        """Each row divided by its Euclidean norm; empty rows stay empty."""
+        norms = self.row_sums(self.values.square()).sqrt()
+        return replace(self, values=self.values / norms[self.row_numbers()])
+
+    def dropped(self, rate: float, generator: torch.Generator | None) -> "SparseRows":
+        """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""
+        if not rate:
+            return self
+        kept = torch.empty_like(self.values).bernoulli_(1.0 - rate, generator=generator)
+        return replace(self, values=self.values * kept / (1.0 - rate))
+
+
+class SparseLinear(nn.Module):
+    """A linear layer on sparse rows: a weighted sum of embeddings, one an item, plus a bias.
+
+    Equals `nn.Linear(n_items, width)` on the dense rows, at the cost of the non-zeros alone.
+    """
+
+    def __init__(self, n_items: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, width))
+        self.bias = nn.Parameter(torch.empty(width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw Glorot-uniform weights and a small normal bias, as Liang et al. do."""
+        glorot(self.weight, self.bias)
+
+    def forward(self, rows: SparseRows) -> Tensor:
+        """Shape (n, width)."""
+        summed = functional.embedding_bag(
+            rows.indices,
+            self.weight,
+            rows.offsets,
+            mode="sum",
+            per_sample_weights=rows.values,
+            include_last_offset=True,
+        )
+        return summed + self.bias
+
+
+def glorot(weight: Tensor, bias: Tensor) -> None:
+    """Glorot-uniform weights, and biases from a normal of deviation 0.001 truncated at two deviations."""
+    bound = math.sqrt(6.0 / (weight.shape[0] + weight.shape[1]))
+    nn.init.uniform_(weight, -bound, bound)
+    nn.init.trunc_normal_(bias, std=0.001, a=-0.002, b=0.002)
+
+
+def linear(width_in: int, width_out: int) -> nn.Linear:
+    """A dense layer with the same initialisation."""
+    layer = nn.Linear(width_in, width_out)
+    glorot(layer.weight.data, layer.bias.data)
+    return layer

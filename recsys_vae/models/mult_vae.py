@@ -1,0 +1,76 @@
+"""Mult-VAE: a variational autoencoder with a multinomial likelihood.
+
+    z_u ~ N(0, I),  pi(z_u) = softmax(f(z_u)),  x_u ~ Multinomial(N_u, pi(z_u))
+    maximise  E_q(z|x)[log p(x|z)] - beta KL(q(z|x) || N(0, I)),  beta annealed from 0
+
+The encoder sees the L2-normalised history with half of its entries dropped; prediction uses the mean of q. As in the
+paper's published configuration, both networks have one tanh layer of 600 and the code has 200 dimensions.
+
+Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collaborative Filtering, WWW 2018.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.latent import DiagonalGaussian
+from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.models.layers import SparseLinear, SparseRows, linear
+from recsys_vae.models.losses import Loss, multinomial_nll
+
+
+@dataclass(frozen=True)
+class MultVAEConfig:
+    """Widths and dropout; the defaults are the paper's.
+
+    Attributes:
+        hidden: width of the hidden layers of encoder and decoder.
+        latent: dimensions of the code.
+        dropout: share of the input entries that is dropped in training.
+    """
+
+    hidden: int = 600
+    latent: int = 200
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.latent) < 1:
+            raise ConfigError(f"Widths are at least 1, got hidden={self.hidden}, latent={self.latent}.")
+        check_dropout(self.dropout)
+
+
+def check_dropout(rate: float) -> None:
+    """Raise ConfigError unless 0 <= rate < 1."""
+    if not 0 <= rate < 1:
+        raise ConfigError(f"Dropout is the share of entries that is removed, 0 <= dropout < 1; got {rate}.")
+
+
+class MultVAE(Autoencoder):
+    """The model of Liang et al. 2018."""
+
+    def __init__(self, n_items: int, config: MultVAEConfig) -> None:
+        super().__init__(n_items, config.hidden)
+        self.config = config
+        self.encoder_in = SparseLinear(n_items, config.hidden)
+        self.encoder_out = linear(config.hidden, 2 * config.latent)
+        self.decoder_in = linear(config.latent, config.hidden)
+
+    def posterior(self, rows: SparseRows) -> DiagonalGaussian:
+        """q(z | x) of normalised rows, d = latent."""
+        hidden = torch.tanh(self.encoder_in(rows))
+        mean, log_variance = self.encoder_out(hidden).float().chunk(2, dim=1)
+        return DiagonalGaussian(mean, log_variance)
+
+    def hidden(self, rows: SparseRows) -> Tensor:
+        """Decoder's hidden layer at the posterior mean, shape (n, hidden)."""
+        return torch.tanh(self.decoder_in(self.posterior(rows.l2_normalised()).mean))
+
+    def loss(self, rows: SparseRows, *, kl_weight: float, generator: torch.Generator | None) -> Loss:
+        """Negative evidence lower bound, one draw of z a user (the paper's eq. 8)."""
+        posterior = self.posterior(rows.l2_normalised().dropped(self.config.dropout, generator))
+        hidden = torch.tanh(self.decoder_in(posterior.sample(generator)))
+        nll = multinomial_nll(self.output(hidden), rows).mean()
+        kl = posterior.kl_to_standard_normal().mean()
+        return Loss(nll + kl_weight * kl, nll.detach(), kl.detach())

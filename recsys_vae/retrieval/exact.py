@@ -1,0 +1,60 @@
+"""TorchIndex: exact search by one matrix product and a selection; on a GPU where there is one."""
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import RetrievalError
+from recsys_vae.protocols import BoolArray, Float32Array, TopK
+from recsys_vae.top_k import check_k, top_k
+
+SCORES_AT_ONCE = 2**26
+"""Scores held in memory at a time (256 MiB): queries are taken in chunks of this many over n_items."""
+
+
+class TorchIndex:
+    """Item vectors on a device.
+
+    Args:
+        vectors: shape (n_items, d) float32; on the CPU they are shared, not copied.
+        device: a torch device.
+    """
+
+    name = "torch"
+
+    def __init__(self, vectors: Float32Array, device: torch.device | str = "cpu") -> None:
+        self._vectors = torch.from_numpy(vectors).to(device)
+
+    @property
+    def n_items(self) -> int:
+        """Number of vectors."""
+        return self._vectors.shape[0]
+
+    def search(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
+    ) -> TopK:
+        """The k best allowed items of each query; see `protocols.Index`."""
+        check_k(k)
+        check_queries(queries, self._vectors.shape[1])
+        step = max(1, SCORES_AT_ONCE // max(1, self.n_items))
+        parts = [
+            top_k(
+                self._score(queries[start : start + step]),
+                k,
+                allowed=allowed,
+                excluded=None if excluded is None else excluded[start : start + step],
+            )
+            for start in range(0, max(1, len(queries)), step)
+        ]
+        return TopK(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
+
+    @torch.inference_mode()
+    def _score(self, queries: Float32Array) -> Float32Array:
+        scores: Float32Array = (torch.from_numpy(queries).to(self._vectors.device) @ self._vectors.T).cpu().numpy()
+        return scores
+
+
+def check_queries(queries: Float32Array, width: int) -> None:
+    """Raise RetrievalError unless queries are float32 of the index's width."""
+    if queries.ndim != 2 or queries.shape[1] != width or queries.dtype != np.float32:
+        raise RetrievalError(f"Queries have shape {queries.shape} {queries.dtype}, expected (n, {width}) float32.")

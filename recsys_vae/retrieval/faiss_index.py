@@ -1,0 +1,252 @@
+"""FaissIndex: flat, HNSW and IVF indexes behind the Index contract. The only import of faiss is here.
+
+Flat is exact: it scans every vector. HNSW and IVF answer from a part of the vectors. They find nearest neighbours in
+Euclidean distance far better than largest inner products, so the vectors get one more coordinate, sqrt(M^2 - ||v||^2)
+with M the largest norm, and queries a zero there: then both orders agree (Bachrach et al., Speeding Up the Xbox
+Recommender System, RecSys 2014, section 3.2).
+
+Whatever a filter or an approximation leaves open is answered by an exact scan of the allowed vectors, so that k allowed
+items come back whenever k exist.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
+from recsys_vae.retrieval.exact import TorchIndex, check_queries
+from recsys_vae.top_k import check_k
+
+KINDS = ("flat", "hnsw", "ivf")
+GPU_K_LIMIT = 2048
+"""GPU indexes return at most this many neighbours."""
+SELECTIVITIES = (1.0, 0.5, 0.2, 0.1)
+"""Shares of allowed items at which an approximate index is measured when it is built."""
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What was measured when an index was built.
+
+    Attributes:
+        kind: flat, hnsw or ivf.
+        recall: share of the exact top k that it finds, unfiltered; 1 for flat.
+        min_selectivity: smallest measured share of allowed items at which the recall still meets the target; queries
+            that allow less are answered by an exact scan. 0 for flat.
+    """
+
+    kind: str
+    recall: float
+    min_selectivity: float
+
+
+class FaissIndex:
+    """One FAISS index together with the exact scorer over the same vectors."""
+
+    def __init__(self, index: Any, vectors: Float32Array, report: IndexReport) -> None:
+        self._index = index
+        self._vectors = vectors
+        self._exact = TorchIndex(vectors)
+        self.report = report
+        self.name = f"faiss-{report.kind}"
+
+    @property
+    def n_items(self) -> int:
+        """Number of vectors."""
+        return len(self._vectors)
+
+    def search(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
+    ) -> TopK:
+        """The k best allowed items of each query; see `protocols.Index`."""
+        check_k(k)
+        check_queries(queries, self._vectors.shape[1])
+        longest = int(np.diff(excluded.indptr).max(initial=0)) if excluded is not None else 0
+        fetch = k + longest + 1
+        if not self._worth_asking(fetch, allowed):
+            return self._exact.search(queries, k, allowed, excluded)
+        candidates = self._candidates(queries, fetch, allowed)
+        found, open_rows = _settle(candidates, k, excluded)
+        if len(open_rows):
+            mask = None if excluded is None else excluded[open_rows]
+            exact = self._exact.search(queries[open_rows], k, allowed, mask)
+            found.rows[open_rows], found.scores[open_rows] = exact.rows, exact.scores
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write in FAISS's own format; indexes on a GPU are copied to the CPU first."""
+        index = faiss.index_gpu_to_cpu(self._index) if _is_gpu(self._index) else self._index
+        faiss.write_index(index, str(path))
+
+    def _worth_asking(self, fetch: int, allowed: BoolArray | None) -> bool:
+        if fetch >= self.n_items or (_is_gpu(self._index) and fetch > GPU_K_LIMIT):
+            return False
+        return allowed is None or bool(allowed.mean() >= max(self.report.min_selectivity, fetch / self.n_items))
+
+    def _candidates(self, queries: Float32Array, fetch: int, allowed: BoolArray | None) -> TopK:
+        parameters = self._parameters(fetch, allowed)
+        if self.report.kind == "flat":
+            scores, rows = self._index.search(queries, fetch, params=parameters)
+            return TopK(rows, scores)
+        padded = np.hstack([queries, np.zeros((len(queries), 1), dtype=np.float32)])
+        _, rows = self._index.search(padded, fetch, params=parameters)
+        return TopK(rows, self._rescore(queries, rows))
+
+    def _rescore(self, queries: Float32Array, rows: Int64Array) -> Float32Array:
+        scores = np.einsum("nd,nkd->nk", queries, self._vectors[rows], dtype=np.float32)
+        scores[rows < 0] = -np.inf
+        return np.asarray(scores, dtype=np.float32)
+
+    def _parameters(self, fetch: int, allowed: BoolArray | None) -> Any:
+        selector = None
+        if allowed is not None:
+            selector = faiss.IDSelectorBatch(np.flatnonzero(allowed).astype(np.int64))
+        if self.report.kind == "hnsw":
+            return faiss.SearchParametersHNSW(sel=selector, efSearch=max(self._index.hnsw.efSearch, 2 * fetch))
+        if self.report.kind == "ivf":
+            return faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)
+        return faiss.SearchParameters(sel=selector) if selector is not None else None
+
+
+def build_index(
+    vectors: Float32Array, kind: str = "flat", *, queries: Float32Array | None = None, min_recall: float = 0.99
+) -> FaissIndex:
+    """Build an index over item vectors; an approximate one is measured against the exact scan first.
+
+    Args:
+        vectors: shape (n_items, d) float32.
+        kind: flat, hnsw or ivf.
+        queries: shape (n, d), as they will be asked; approximate kinds need them.
+        min_recall: recall@100 that an approximate index must reach on `queries`.
+
+    Raises:
+        UnknownNameError: no such kind.
+        RetrievalError: an approximate index misses `min_recall`, or there are no queries to measure it with.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError("index", kind, KINDS)
+    if not 0 < min_recall <= 1:
+        raise ConfigError(f"min_recall is a share, above 0 and at most 1; got {min_recall}.")
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if kind == "flat":
+        flat = faiss.IndexFlatIP(vectors.shape[1])
+        flat.add(vectors)
+        return _flat(flat, vectors)
+    if queries is None or not len(queries):
+        raise RetrievalError(
+            f"An index of kind {kind} is measured when it is built: pass the queries to measure it with."
+        )
+    index = _approximate(_augmented(vectors), kind)
+    measured = FaissIndex(index, vectors, IndexReport(kind, 1.0, 0.0))
+    return FaissIndex(index, vectors, _measure(measured, queries, min_recall))
+
+
+def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissIndex:
+    """Read an index over `vectors`, shape (n_items, d), that `save` wrote.
+
+    Raises:
+        RetrievalError: the file is not an index over that many vectors of that width.
+    """
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise RetrievalError(f"FAISS cannot read {path}: {error}") from error
+    width = vectors.shape[1] + (0 if report.kind == "flat" else 1)
+    if (index.ntotal, index.d) != (len(vectors), width):
+        raise RetrievalError(
+            f"{path} holds {index.ntotal} vectors of width {index.d}, expected {len(vectors)} of width {width}."
+        )
+    return _flat(index, vectors) if report.kind == "flat" else FaissIndex(index, vectors, report)
+
+
+def build_name() -> str:
+    """Version and kind of the FAISS build, for people."""
+    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    kind = "GPU" if hasattr(faiss, "StandardGpuResources") else "CPU"
+    return f"{faiss.__version__} ({kind} build, {gpus} GPUs in use)"
+
+
+def _settle(candidates: TopK, k: int, excluded: csr_array | None) -> tuple[TopK, Int64Array]:
+    """Drop what is excluded, order by (score, row), cut at k; also the rows that need an exact scan.
+
+    These are the rows with fewer than k left, and those where equal scores straddle the border, among which the choice
+    would be arbitrary.
+    """
+    rows, scores = candidates.rows.copy(), candidates.scores.copy()
+    scores[(rows < 0) | _is_excluded(rows, excluded)] = -np.inf
+    order = np.lexsort((rows, -scores), axis=1)[:, : k + 1]
+    rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    is_open = np.isneginf(scores[:, k - 1]) | (scores[:, k] == scores[:, k - 1])
+    return TopK(rows[:, :k].copy(), scores[:, :k].copy()), np.flatnonzero(is_open)
+
+
+def _is_excluded(rows: Int64Array, excluded: csr_array | None) -> BoolArray:
+    if excluded is None or not excluded.nnz:
+        return np.zeros(rows.shape, dtype=np.bool_)
+    n, width = excluded.shape
+    keys = np.repeat(np.arange(n, dtype=np.int64), np.diff(excluded.indptr)) * width + excluded.indices
+    wanted = np.arange(n, dtype=np.int64)[:, None] * width + rows
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.asarray(keys[places] == wanted)
+
+
+def _augmented(vectors: Float32Array) -> Float32Array:
+    squares = np.einsum("nd,nd->n", vectors, vectors)
+    return np.hstack([vectors, np.sqrt(np.maximum(squares.max() - squares, 0.0))[:, None]]).astype(np.float32)
+
+
+def _approximate(vectors: Float32Array, kind: str) -> Any:
+    if kind == "hnsw":
+        index = faiss.IndexHNSWFlat(vectors.shape[1], 32, faiss.METRIC_L2)
+        index.hnsw.efConstruction, index.hnsw.efSearch = 200, 256
+    else:
+        n_lists = max(1, min(len(vectors) // 39, int(4 * np.sqrt(len(vectors)))))
+        index = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},Flat", faiss.METRIC_L2)
+        index.nprobe = max(1, n_lists // 4)
+        index.train(vectors)
+    index.add(vectors)
+    return index
+
+
+def _measure(index: FaissIndex, queries: Float32Array, min_recall: float) -> IndexReport:
+    kind, k = index.report.kind, min(100, index.n_items)
+    recalls = {share: _recall(index, queries, k, share) for share in SELECTIVITIES}
+    if recalls[1.0] < min_recall:
+        raise RetrievalError(
+            f"The {kind} index finds {recalls[1.0]:.4f} of the exact top {k}, below the target of {min_recall}. Use "
+            "--index flat, which is exact, or lower --min-recall."
+        )
+    served = [share for share in SELECTIVITIES if all(recalls[s] >= min_recall for s in SELECTIVITIES if s >= share)]
+    return IndexReport(kind, recalls[1.0], min(served))
+
+
+def _recall(index: FaissIndex, queries: Float32Array, k: int, selectivity: float) -> float:
+    allowed = None if selectivity == 1.0 else np.random.default_rng(0).random(index.n_items) < selectivity
+    exact = index._exact.search(queries, k, allowed).rows
+    found = index._candidates(queries, k, allowed).rows
+    hits = sum(len(np.intersect1d(a[a >= 0], b)) for a, b in zip(exact, found, strict=True))
+    return hits / max(1, int((exact >= 0).sum()))
+
+
+def _flat(index: Any, vectors: Float32Array) -> FaissIndex:
+    """A flat index, on a GPU where there is one; on the CPU the exact scorer shares the index's own memory."""
+    report = IndexReport("flat", 1.0, 0.0)
+    on_gpu = _to_gpu(index)
+    if _is_gpu(on_gpu):
+        return FaissIndex(on_gpu, vectors, report)
+    return FaissIndex(index, faiss.rev_swig_ptr(index.get_xb(), vectors.size).reshape(vectors.shape), report)
+
+
+def _is_gpu(index: Any) -> bool:
+    return type(index).__name__.startswith("Gpu")
+
+
+def _to_gpu(index: Any) -> Any:
+    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        return index
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)

@@ -1,0 +1,46 @@
+"""Batches: users in an order that seed and epoch alone decide, so that a resumed run takes the steps it had left."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from recsys_vae.models.layers import SparseRows
+from recsys_vae.protocols import Int64Array
+
+
+class Batches:
+    """Splits the users with a history into batches, freshly shuffled each epoch.
+
+    Args:
+        interactions: shape (n_users, n_items); users without a history are passed over, they carry no signal.
+        batch_size: users a batch; the last one of an epoch may be smaller.
+        seed: of the order.
+        device: where the batches go.
+    """
+
+    def __init__(self, interactions: csr_array, batch_size: int, seed: int, device: torch.device) -> None:
+        self._interactions = interactions
+        self._users: Int64Array = np.flatnonzero(np.diff(interactions.indptr))
+        self._batch_size = batch_size
+        self._n_batches = math.ceil(len(self._users) / batch_size)
+        self._seed = seed
+        self._device = device
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return self._n_batches
+
+    @property
+    def n_users(self) -> int:
+        """Users an epoch."""
+        return len(self._users)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[SparseRows]:
+        """Binarised batches `start`, `start` + 1, ... of an epoch."""
+        order = np.random.default_rng([self._seed, number]).permutation(self._users)
+        for first in range(start * self._batch_size, len(order), self._batch_size):
+            rows = np.sort(order[first : first + self._batch_size])
+            yield SparseRows.from_csr(self._interactions[rows], self._device).binarised()

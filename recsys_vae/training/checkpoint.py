@@ -1,0 +1,156 @@
+"""Checkpoints: everything that a training run is at one moment, in one file that appears whole or not at all.
+
+The file is a safetensors file: tensors under `model.`, `best.`, `adam.` and `rng`, the rest as JSON in its metadata.
+Nothing is pickled. A run restored from it continues bit for bit on a CPU.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recsys_vae.atomic import atomic_file, remove_partials
+from recsys_vae.errors import CheckpointError, TrainingError
+from recsys_vae.models.autoencoder import Autoencoder
+
+FORMAT = 1
+
+
+@dataclass
+class RunState:
+    """Where a run stands, apart from its tensors.
+
+    Attributes:
+        identity: fingerprint of configuration, model and data; a checkpoint of another one is refused.
+        run_id: identity at the tracking server.
+        epoch: epochs that are complete.
+        step: batches of the running epoch that are done.
+        sums: running totals of the epoch: users, and over them loss, nll, kl (nats) and seconds.
+        best_epoch: number of epochs after which the validation value was best; 0 before the first.
+        best_value: that value.
+        history: what was measured after each epoch.
+        seconds: training time so far.
+    """
+
+    identity: str
+    run_id: str | None = None
+    epoch: int = 0
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0] * 5)
+    best_epoch: int = 0
+    best_value: float = float("-inf")
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add_step(self, users: int, loss: float, nll: float, kl: float, seconds: float) -> None:
+        """Count one step.
+
+        Raises:
+            TrainingError: the loss is infinite or NaN.
+        """
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss became {loss} in epoch {self.epoch + 1}, step {self.step + 1}. Lower learning_rate, or use "
+                "precision float32."
+            )
+        self.step += 1
+        self.seconds += seconds
+        self.sums = [
+            total + users * value for total, value in zip(self.sums, (1.0, loss, nll, kl, seconds / users), strict=True)
+        ]
+
+    def means(self) -> dict[str, float]:
+        """Loss, nll and kl a user over the running epoch, and users a second."""
+        users, loss, nll, kl, seconds = self.sums
+        return {"loss": loss / users, "nll": nll / users, "kl": kl / users, "users_per_second": users / seconds}
+
+    def close_epoch(self) -> dict[str, float]:
+        """Turn the page; returns the means of the epoch."""
+        means = self.means()
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0] * 5
+        return means
+
+
+@dataclass
+class Run:
+    """A training run in memory: everything that changes while it goes on.
+
+    Attributes:
+        model, optimizer: being trained.
+        generator: source of dropout and sampling noise.
+        state: where the run stands.
+        best: weights of the best epoch so far; empty before the first validation.
+    """
+
+    model: Autoencoder
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    state: RunState
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, run: Run) -> None:
+    """Write the run to `path`, atomically."""
+    tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in run.best.items()}
+    for index, moments in run.optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
+    tensors["rng"] = run.generator.get_state()
+    copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with atomic_file(path) as temporary:
+        save_file(copies, temporary, {"format": str(FORMAT), "state": json.dumps(asdict(run.state))})
+
+
+def restore_checkpoint(path: Path, run: Run) -> None:
+    """Put a freshly prepared run where the saved one stood.
+
+    Raises:
+        CheckpointError: the file is unreadable, or was written by a run with other settings, model or data.
+    """
+    metadata, tensors = _read(path)
+    if metadata.get("format") != str(FORMAT):
+        raise CheckpointError(f"Checkpoint {path} has format {metadata.get('format')}, this version reads {FORMAT}.")
+    state = RunState(**json.loads(metadata["state"]))
+    if state.identity != run.state.identity:
+        raise CheckpointError(
+            f"Checkpoint {path} belongs to a run with other settings, model or data. Resume with the settings it was "
+            "started with, or delete it to start over."
+        )
+    run.model.load_state_dict(_under("model.", tensors))
+    _restore_optimizer(run.optimizer, _under("adam.", tensors))
+    run.generator.set_state(tensors["rng"])
+    run.state, run.best = state, _under("best.", tensors)
+
+
+def saved_run_id(path: Path) -> str | None:
+    """Identity at the tracking server of the run that a checkpoint belongs to; None where there is no checkpoint."""
+    if not path.exists():
+        return None
+    run_id: str | None = json.loads(_read(path)[0].get("state", "{}")).get("run_id")
+    return run_id
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    remove_partials(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"Checkpoint {path} cannot be read: {error}. Delete it to start over.") from error
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, moment = name.partition(".")
+        moments.setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,182 @@
+"""The training loop: one visible function from interactions to trained weights."""
+
+import time
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from tqdm import tqdm
+
+from recsys_vae.errors import DataError
+from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.schedules import linear
+from recsys_vae.training.batches import Batches
+from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.device import choose_device, choose_precision
+from recsys_vae.training.tracking import NoTracker, Tracker
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a run; the model that was passed in holds the best weights.
+
+    Attributes:
+        best_epoch: number of epochs after which the validation value was best; the last one without validation.
+        best_value: that value; NaN without validation.
+        history: one record an epoch: loss, nll, kl, kl_weight, users_per_second, and the validation metric.
+        seconds: training time, over all the processes that the run took.
+    """
+
+    best_epoch: int
+    best_value: float
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def train(
+    model: Autoencoder,
+    interactions: csr_array,
+    config: TrainingConfig,
+    *,
+    validation: HeldOut | None = None,
+    tracker: Tracker | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    stop_after: int | None = None,
+    progress: bool = False,
+) -> TrainingResult:
+    """Train a model in place.
+
+    Args:
+        model: on the CPU, with fresh weights; afterwards there again, with the best ones.
+        interactions: binarised here, shape (n_users, n_items).
+        config: how.
+        validation: users on whom the best epoch is chosen; without them the last epoch is taken.
+        tracker: is told the metrics of each epoch.
+        checkpoint: file that the run is saved to as it goes; removed when it is complete.
+        resume: continue from `checkpoint` where it exists.
+        stop_after: run this many of the planned epochs only; schedules still run on all of them, so that training again
+            on more data for a chosen number of epochs follows the same path.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: the device does not exist.
+        TrainingError: the loss became infinite or NaN.
+        DataError: nobody has a history.
+        CheckpointError: the checkpoint belongs to another run.
+    """
+    tracker = tracker or NoTracker()
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    batches = Batches(interactions, config.batch_size, config.seed, device)
+    if not batches.n_users:
+        raise DataError("No user has a history: there is nothing to train on.")
+    run = _prepare(model.to(device), config, _identity(model, interactions, config, stop_after), tracker.run_id)
+    if resume and checkpoint is not None and checkpoint.exists():
+        restore_checkpoint(checkpoint, run)
+    saver = CheckpointSaver(checkpoint, config.checkpoint_seconds)
+    last_epoch = min(config.epochs, stop_after or config.epochs)
+    with tqdm(total=last_epoch, initial=run.state.epoch, unit="epoch", disable=not progress, dynamic_ncols=True) as bar:
+        while run.state.epoch < last_epoch and not out_of_patience(run.state, config.patience):
+            record = _train_epoch(run, batches, config, precision, saver=saver, bar=bar)
+            if validation is not None:
+                value = evaluate(model, validation, [config.validation_metric]).means[config.validation_metric]
+                record[config.validation_metric] = value
+                _keep_best(run, value)
+            run.state.history.append(record)
+            tracker.log_metrics(record, run.state.epoch)
+            bar.update(1)
+    if run.best:
+        model.load_state_dict(run.best)
+    model.to("cpu")
+    saver.remove()
+    return _result(run.state)
+
+
+def _prepare(model: Autoencoder, config: TrainingConfig, identity: str, run_id: str | None) -> Run:
+    device = model.device
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda"))
+    generator = torch.Generator(device).manual_seed(config.seed)
+    return Run(model, optimizer, generator, RunState(identity, run_id))
+
+
+def _train_epoch(
+    run: Run,
+    batches: Batches,
+    config: TrainingConfig,
+    precision: torch.dtype,
+    *,
+    saver: "CheckpointSaver",
+    bar: tqdm,
+) -> dict[str, float]:
+    """Take the steps of one epoch that are not done yet; returns its record."""
+    state, model = run.state, run.model
+    kl_weight = 0.0
+    for rows in batches.epoch(state.epoch, start=state.step):
+        started = time.perf_counter()
+        progress = (state.epoch * len(batches) + state.step) / (config.epochs * len(batches))
+        kl_weight = linear(progress, target=config.kl_weight, over=config.kl_anneal)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+            loss = model.loss(rows, kl_weight=kl_weight, generator=run.generator)
+        run.optimizer.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        state.add_step(len(rows), loss.total.item(), loss.nll.item(), loss.kl.item(), time.perf_counter() - started)
+        bar.set_postfix(state.means() | {"beta": kl_weight, "best": state.best_value}, refresh=True)
+        saver.save_if_due(run)
+    return state.close_epoch() | {"kl_weight": kl_weight}
+
+
+def _keep_best(run: Run, value: float) -> None:
+    if value > run.state.best_value:
+        run.state.best_epoch, run.state.best_value = run.state.epoch, value
+        run.best = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+
+
+def out_of_patience(state: RunState, patience: int) -> bool:
+    """Whether the last `patience` epochs brought nothing better; never where patience is 0 or nothing was validated."""
+    return bool(patience and state.best_epoch and state.epoch - state.best_epoch >= patience)
+
+
+def _identity(model: Autoencoder, interactions: csr_array, config: TrainingConfig, stop_after: int | None) -> str:
+    """Fingerprint of all that decides the outcome; how often checkpoints are taken does not."""
+    decisive = replace(config, checkpoint_seconds=0.0)
+    digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())
+    digest.update(np.ascontiguousarray(interactions.indptr, dtype="<i8").data)
+    digest.update(np.ascontiguousarray(interactions.indices, dtype="<i4").data)
+    return digest.hexdigest()
+
+
+def _result(state: RunState) -> TrainingResult:
+    if not state.best_epoch:
+        return TrainingResult(state.epoch, float("nan"), state.history, state.seconds)
+    return TrainingResult(state.best_epoch, state.best_value, state.history, state.seconds)
+
+
+class CheckpointSaver:
+    """Saves a run from time to time, spending at most a tenth of the time on it; without a path, never."""
+
+    def __init__(self, path: Path | None, every_seconds: float) -> None:
+        self._path = path
+        self._every = every_seconds
+        self._due = time.monotonic() + every_seconds
+
+    def save_if_due(self, run: Run) -> None:
+        """Save when it is time."""
+        if self._path is None or time.monotonic() < self._due:
+            return
+        started = time.monotonic()
+        save_checkpoint(self._path, run)
+        now = time.monotonic()
+        self._due = now + max(self._every, 10 * (now - started))
+
+    def remove(self) -> None:
+        """The run is complete: its checkpoint has served."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
