@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from scipy.sparse import csr_array
 
-from recsys_vae.errors import DataError
+from recsys_vae.errors import DataError, UnknownNameError
+from recsys_vae.evaluation import entries
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions, check_histories
+from recsys_vae.protocols import Int64Array
+
+PROTOCOLS = ("strong", "temporal", "last-out", "given")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,23 @@ class HeldOut:
         check_histories(self.histories, self.histories.shape[1])
         check_histories(self.targets, self.targets.shape[1])
 
+    @property
+    def n_without_targets(self) -> int:
+        """Users with nothing to find."""
+        return int(np.count_nonzero(entries.row_lengths(self.targets) == 0))
+
+    def take(self, rows: Int64Array) -> "HeldOut":
+        """Some of the users; `rows` ascending."""
+        return HeldOut(IdMap(self.users.values.gather(rows)), self.histories[rows], self.targets[rows])
+
+    def asked(self) -> "HeldOut":
+        """Only the users who have something to find."""
+        return self.take(np.flatnonzero(entries.row_lengths(self.targets)))
+
+    def overlap(self) -> int:
+        """Number of targets that stand in the histories too: 0 in every sound split."""
+        return int(np.count_nonzero(entries.contains(self.histories, entries.entry_keys(self.targets))))
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -53,3 +75,37 @@ class Split:
     test: HeldOut
     refit: Interactions | None = None
     counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def training_part(self) -> Interactions:
+        """The widest training part: `refit` where there is one, else `train`. Its items are the catalogue."""
+        return self.train if self.refit is None else self.refit
+
+    def part(self, name: str) -> HeldOut:
+        """`validation` or `test`, by name."""
+        parts = {"validation": self.validation, "test": self.test}
+        if name not in parts:
+            raise UnknownNameError("part of a split", name, parts)
+        return parts[name]
+
+
+def take_users(interactions: Interactions, rows: Int64Array) -> Interactions:
+    """Some users over the same items; `rows` ascending."""
+    return Interactions(interactions.matrix[rows], IdMap(interactions.users.values.gather(rows)), interactions.items)
+
+
+def over_catalogue(interactions: Interactions, columns: Int64Array) -> Interactions:
+    """The same users over some of the items; `columns` ascending."""
+    items = IdMap(interactions.items.values.gather(columns))
+    return Interactions(entries.keep_columns(interactions.matrix, columns), interactions.users, items)
+
+
+def drop_unlearnable(held_out: HeldOut, training_counts: Int64Array) -> tuple[HeldOut, int]:
+    """Drop the targets that no training user has touched, and say how many they were.
+
+    Args:
+        training_counts: training users of each item, shape (n_items,).
+    """
+    learnable = training_counts[held_out.targets.indices] > 0
+    targets = entries.pick(held_out.targets, learnable)
+    return HeldOut(held_out.users, held_out.histories, targets), int(np.count_nonzero(~learnable))

@@ -1,0 +1,89 @@
+"""Frames of clean interactions to matrices and back-references: ids to rows, tables to CSR."""
+
+from hashlib import sha256
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+
+from recsys_vae.columns import ITEM, USER, WEIGHT
+from recsys_vae.errors import EmptyDataError
+from recsys_vae.ids import IdMap
+from recsys_vae.interactions import Interactions
+from recsys_vae.protocols import Int64Array
+
+
+def id_map(frame: pl.LazyFrame, column: str) -> IdMap:
+    """The distinct ids of a column, in ascending byte order."""
+    distinct = frame.select(pl.col(column).unique()).collect(engine="streaming")
+    return IdMap.from_values(distinct[column])
+
+
+def row_number(column: str, ids: IdMap) -> pl.Expr:
+    """Row of each id as UInt32, null where it is unknown; element by element, so that it streams."""
+    return pl.col(column).cast(pl.Enum(ids.values), strict=False).to_physical().cast(pl.UInt32)
+
+
+def encode(
+    frame: pl.LazyFrame, users: IdMap | None = None, items: IdMap | None = None, *, binarised: bool = False
+) -> Interactions:
+    """Users by items, rows and columns by ascending id; weights of repeated pairs add up.
+
+    Args:
+        frame: `user_id`, `item_id` and, if there are weights, `weight`; no weight, or a null one, is 1.
+        users: rows of the matrix; the users of the frame when None. Interactions of others are left out.
+        items: its columns, likewise.
+        binarised: every weight becomes 1.
+
+    Raises:
+        EmptyDataError: the frame has no rows.
+    """
+    users = id_map(frame, USER) if users is None else users
+    items = id_map(frame, ITEM) if items is None else items
+    if not len(users) or not len(items):
+        raise EmptyDataError("There are no interactions to encode. Check what ingest has left out.")
+    weight = pl.col(WEIGHT).fill_null(1.0) if WEIGHT in frame.collect_schema() else pl.lit(1.0)
+    cells = (
+        frame.select(row_number(USER, users), row_number(ITEM, items), weight.cast(pl.Float32).alias(WEIGHT))
+        .drop_nulls()
+        .collect(engine="streaming")
+    )
+    encoded = Interactions.from_rows(
+        _rows(cells[USER]), _rows(cells[ITEM]), cells[WEIGHT].to_numpy(), users=users, items=items
+    )
+    return encoded.binarised() if binarised else encoded
+
+
+def encode_pairs(frame: pl.LazyFrame, users: IdMap, items: IdMap) -> tuple[csr_array, int]:
+    """Pairs as the pattern of a matrix, every entry 1, and the number of pairs whose user or item is unknown."""
+    pairs = frame.select(row_number(USER, users), row_number(ITEM, items)).unique().collect(engine="streaming")
+    known = pairs.drop_nulls()
+    ones = np.ones(known.height, dtype=np.float32)
+    matrix = csr_array((ones, (_rows(known[USER]), _rows(known[ITEM]))), shape=(len(users), len(items)))
+    matrix.sum_duplicates()
+    return matrix, pairs.height - known.height
+
+
+def fingerprint(frame: pl.LazyFrame) -> str:
+    """SHA-256 over the content of a table, column by column in row order, in hexadecimal.
+
+    It depends on the values alone, not on how the file is compressed or cut in groups.
+    """
+    digests = {name: sha256() for name in frame.collect_schema()}
+    for batch in frame.collect_batches(maintain_order=True):
+        for column in batch:
+            for part in _content(column):
+                digests[column.name].update(part)
+    return sha256("".join(f"{name}={digests[name].hexdigest()};" for name in sorted(digests)).encode()).hexdigest()
+
+
+def _content(column: pl.Series) -> list[bytes]:
+    if column.dtype == pl.String:
+        lengths = column.str.len_bytes().fill_null(2**32 - 1)
+        return [lengths.to_numpy().tobytes(), (column.str.join("").item() or "").encode()]
+    absent = column.is_null().to_numpy().tobytes()
+    return [absent, column.to_physical().fill_null(0).to_numpy().tobytes()]
+
+
+def _rows(column: pl.Series) -> Int64Array:
+    return column.to_numpy().astype(np.int64)

@@ -1,0 +1,89 @@
+"""Recipes: a protocol with its parameters, checked, as `split.json` keeps them; each cuts a frame into a Split."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from pipelines.encode import encode, encode_pairs
+from recsys_vae.columns import ITEM, USER
+from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.evaluation import random_splits
+from recsys_vae.evaluation.splits import PROTOCOLS, Split
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    needs_given_test: ClassVar[bool] = False
+
+
+class Strong(_Recipe):
+    """Held-out users, most of their items folded in (Liang et al. 2018)."""
+
+    protocol: Literal["strong"] = "strong"
+    seed: int = Field(0, ge=0)
+    heldout: float = Field(0.1, gt=0)
+    fold_in: float = Field(0.8, gt=0, lt=1)
+    min_items: int = Field(5, ge=1)
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        return random_splits.strong(
+            encode(interactions),
+            heldout=self.heldout,
+            fold_in=self.fold_in,
+            seed=self.seed,
+            min_items=self.min_items,
+        )
+
+
+class Given(_Recipe):
+    """The published test part; validation drawn from the rest."""
+
+    protocol: Literal["given"] = "given"
+    seed: int = Field(0, ge=0)
+    validation: float = Field(0.1, gt=0, lt=1)
+    validation_users: int | None = Field(None, ge=1)
+    needs_given_test: ClassVar[bool] = True
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        if given_test is None:
+            raise ConfigError("The protocol 'given' needs a published test part; this dataset came without one.")
+        encoded = encode(interactions)
+        pairs, unknown = encode_pairs(given_test.select(USER, ITEM), encoded.users, encoded.items)
+        split = random_splits.given(
+            encoded, pairs, validation=self.validation, validation_users=self.validation_users, seed=self.seed
+        )
+        return replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts})
+
+
+Recipe = Annotated[Strong | Given, Field(discriminator="protocol")]
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+def recipe(protocol: str, **options: object) -> Recipe:
+    """The recipe of a protocol; options that are None keep their default.
+
+    Raises:
+        UnknownNameError: there is no such protocol.
+        ConfigError: an option is outside its range, or belongs to another protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise UnknownNameError("split protocol", protocol, PROTOCOLS)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    try:
+        return _ADAPTER.validate_python({"protocol": protocol, **chosen})
+    except ValidationError as error:
+        raise ConfigError(
+            f"The split cannot be made: {'; '.join(_explain(protocol, e) for e in error.errors())}"
+        ) from None
+
+
+def _explain(protocol: str, error: object) -> str:
+    assert isinstance(error, dict)
+    option = "--" + str(error["loc"][-1]).replace("_", "-")
+    if error["type"] == "extra_forbidden":
+        return f"{option} is not an option of protocol {protocol!r}."
+    return f"{option}: {error['msg']}, got {error['input']!r}."
