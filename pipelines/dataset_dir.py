@@ -6,6 +6,7 @@ DATASET/
     users.parquet           metadata a user, one row an id; optional
     items.parquet           metadata an item, one row an id; optional
     quarantine.parquet      rows that broke the contract, with their reason
+    losses.parquet          rows that each rule took, a user and an item: what `recsys explain-data` reads
     summary.json            what ingest counted
     splits/NAME/            one folder a split (split.py)
 """
@@ -74,6 +75,11 @@ class DatasetDir:
     def quarantine_path(self) -> Path:
         """Rows that broke the contract."""
         return self.path / "quarantine.parquet"
+
+    @property
+    def losses_path(self) -> Path:
+        """Rows that each rule took, a user and an item."""
+        return self.path / "losses.parquet"
 
     @property
     def summary_path(self) -> Path:

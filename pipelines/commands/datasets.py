@@ -1,7 +1,119 @@
-"""Placeholder while the house is being built."""
+"""`recsys data`, `recsys ingest`, `recsys explain-data`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines import datasets
+from pipelines.clean import CleaningRules, Keep
+from pipelines.dataset_dir import DatasetDir
+from pipelines.ingest import Source, ingest
+from pipelines.logs import ColumnMap, find_files
+from recsys_vae.errors import ConfigError
+
+data = typer.Typer(help="Public datasets: list them, fetch them.", no_args_is_help=True)
+
+
+@data.command("list")
+def list_datasets() -> None:
+    """List the public datasets, and say which of them are here."""
+    table = Table("name", "interactions", "here", "licence", title="Public datasets", title_justify="left")
+    for dataset in datasets.DATASETS.values():
+        folder = datasets.locate(dataset)
+        table.add_row(dataset.name, f"{sum(dataset.rows):,}", str(folder) if folder else "-", dataset.licence)
+    Console().print(table)
+
+
+@data.command("fetch")
+def fetch_dataset(
+    name: Annotated[str, typer.Argument(help="A name from `recsys data list`.")],
+    to: Annotated[Path | None, typer.Option(help="Folder for the tables; default: under RECSYS_HOME.")] = None,
+) -> None:
+    """Download a public dataset, checked against its published checksum."""
+    print(datasets.fetch(datasets.find_dataset(name), to))
+
+
+def ingest_logs(
+    logs: Annotated[
+        list[str], typer.Argument(help="Files or quoted globs (CSV, TSV, Parquet, NDJSON), or one public dataset.")
+    ],
+    *,
+    to: Annotated[str, typer.Option(help="Name of the dataset, or a path with a slash.")],
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="OURS=THEIRS, as in user_id=userId; repeatable.")
+    ] = None,
+    event_weight: Annotated[
+        list[str] | None, typer.Option(help="EVENT=WEIGHT, as in purchase=3; repeatable. Other events are quarantined.")
+    ] = None,
+    min_rating: Annotated[float | None, typer.Option(help="Least weight (or rating) of a row.")] = None,
+    keep: Annotated[
+        Keep, typer.Option(help="Which row stands for a user and item that occur more than once.")
+    ] = Keep.LAST,
+    since: Annotated[datetime | None, typer.Option(help="First moment kept (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="First moment no longer kept (UTC).")] = None,
+    min_user: Annotated[int, typer.Option(help="Least number of items a user keeps (k-core).")] = 1,
+    min_item: Annotated[int, typer.Option(help="Least number of users an item keeps (k-core).")] = 1,
+    users: Annotated[Path | None, typer.Option(help="Metadata a user, one row an id.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Metadata an item, one row an id.")] = None,
+    given_test: Annotated[list[str] | None, typer.Option(help="Log of a published test part; repeatable.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the dataset together with its splits.")
+    ] = False,
+) -> None:
+    """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
+    rules = CleaningRules(
+        min_rating=min_rating,
+        event_weights=_event_weights(event_weight or []),
+        since=_utc(since),
+        until=_utc(until),
+        keep=keep,
+        min_user=min_user,
+        min_item=min_item,
+    )
+    source = _source(logs, ColumnMap.parse(mapping or []), given_test or [], users, items)
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        summary = ingest(source, DatasetDir.at(to), rules, overwrite=overwrite, step=status.update)
+    Console().print(summary.table())
+    print(DatasetDir.at(to).path)
+
+
+def _source(
+    logs: list[str], mapping: ColumnMap, given_test: list[str], users: Path | None, items: Path | None
+) -> Source:
+    """What the arguments mean: a public dataset with its own mapping and metadata, or files."""
+    named = datasets.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).is_file() else None
+    base = Source(find_files(logs)) if named is None else named.source(datasets.locate(named) or datasets.fetch(named))
+    return Source(
+        logs=base.logs,
+        mapping=base.mapping.updated(mapping),
+        given_test=base.given_test + find_files(given_test),
+        users=users or base.users,
+        items=items or base.items,
+    )
+
+
+def _event_weights(options: list[str]) -> tuple[tuple[str, float], ...]:
+    pairs = [option.rpartition("=")[::2] for option in options]
+    try:
+        return tuple((event, float(weight)) for event, weight in pairs if event or _fail(weight))
+    except ValueError as error:
+        raise ConfigError(f"--event-weight takes EVENT=NUMBER, for example purchase=3; got {options}.") from error
+
+
+def _fail(option: str) -> bool:
+    raise ValueError(option)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
+    app.add_typer(data, name="data")
+    app.command("ingest")(ingest_logs)

@@ -1,0 +1,239 @@
+"""Ingest: raw logs in, one dataset directory out; in memory are counts a user and an item, and one part of the rows.
+
+1. Every log is scanned once: rows that keep the contract go to a scratch file, the others to quarantine.parquet.
+2. The scratch file is cut into parts, each a range of users; duplicates are dropped part by part. (Deduplicating or
+   sorting the whole at once would hold the whole in memory.)
+3. The k-core iterates on counts over the parts; then each part is thinned, numbered and sorted. The parts are ascending
+   ranges of users, so put one after the other they are sorted as a whole.
+
+All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import rmtree
+
+import polars as pl
+
+from pipelines import clean
+from pipelines.clean import LOST_TO, CleaningRules, Core
+from pipelines.dataset_dir import DatasetDir
+from pipelines.logs import ColumnMap, scan_logs, unreadable
+from pipelines.losses import Losses
+from pipelines.metadata import write_metadata
+from pipelines.parts import user_bounds, write_parts
+from pipelines.schemas import GIVEN_TEST, INTERACTIONS
+from pipelines.summary import Count, IngestSummary, Kept
+from recsys_vae import columns as c
+from recsys_vae.atomic import atomic_directory, remove_partials
+from recsys_vae.errors import ConfigError, EmptyDataError
+
+ROWS_PER_PART = 1_000_000
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is ingested.
+
+    Attributes:
+        logs: log files; their order breaks ties between rows of one user.
+        mapping: which of their columns is which.
+        given_test: files of a published test part. Their rows are interactions like any other, and are listed besides.
+        users: metadata file of users.
+        items: metadata file of items.
+    """
+
+    logs: tuple[Path, ...]
+    mapping: ColumnMap = field(default_factory=ColumnMap)
+    given_test: tuple[Path, ...] = ()
+    users: Path | None = None
+    items: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that hold interactions; a row's `file` is a place in here."""
+        return self.logs + self.given_test
+
+
+def ingest(
+    source: Source,
+    target: DatasetDir,
+    rules: CleaningRules | None = None,
+    *,
+    overwrite: bool = False,
+    rows_per_part: int = ROWS_PER_PART,
+    step: Step = lambda _: None,
+) -> IngestSummary:
+    """Clean the logs of `source` into `target`, which appears whole or not at all.
+
+    Args:
+        rows_per_part: about how many rows are sorted at a time; one needs some 0.5 KiB of memory.
+        step: told what begins, in a few words.
+
+    Raises:
+        ConfigError: the dataset exists and `overwrite` is false, or a rule needs a column that the logs lack.
+        SchemaError: a required column is missing.
+        EmptyDataError: the logs are empty, or nothing is left; the message says which rule took the rows.
+    """
+    if target.path.exists() and not overwrite:
+        raise ConfigError(
+            f"Dataset {target.name!r} exists already at {target.path}. Choose another name, or pass --overwrite "
+            "to replace it together with its splits."
+        )
+    remove_partials(target.path)
+    with atomic_directory(target.path) as folder:
+        run = _Run(source, rules or CleaningRules(), DatasetDir(folder), folder / "scratch", rows_per_part, step)
+        summary = run.summary(target.name)
+        rmtree(run.scratch)
+        summary.write(run.dataset.summary_path)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One ingest under way, in a directory of its own."""
+
+    source: Source
+    rules: CleaningRules
+    dataset: DatasetDir
+    scratch: Path
+    rows_per_part: int
+    step: Step
+
+    def summary(self, name: str) -> IngestSummary:
+        """Write every table of the dataset and count."""
+        self.scratch.mkdir()
+        losses = Losses(self.scratch / "losses")
+        rows_in, quarantined = self._read_logs(losses)
+        self._check_standing(losses, rows_in, quarantined)
+        pairs = self._drop_duplicates(losses)
+        core = self._find_core(pairs, losses)
+        self._check_standing(losses, rows_in, quarantined)
+        self._write_interactions(pairs, core)
+        losses.write(self.dataset.losses_path)
+        return IngestSummary(
+            dataset=name,
+            sources=tuple(path.name for path in self.source.files),
+            rows_in=rows_in,
+            quarantined=quarantined,
+            lost=losses.totals(),
+            core_rounds=core.rounds,
+            user_rows=self._write_metadata(self.source.users, c.USER, self.dataset.users_path),
+            item_rows=self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path),
+            kept=_count(self.dataset),
+        )
+
+    @property
+    def _rows_path(self) -> Path:
+        return self.scratch / "rows.parquet"
+
+    def _read_logs(self, losses: Losses) -> tuple[int, tuple[Count, ...]]:
+        """Rows read, and how many broke the contract why."""
+        self.step("reading the logs, checking the contract")
+        raw = scan_logs(self.source.files, self.source.mapping)
+        _check_rules(self.rules, raw.collect_schema())
+        assessed = clean.weigh_events(clean.mark_losses(INTERACTIONS.assess(raw), self.rules), self.rules)
+        result = INTERACTIONS.divide(assessed)
+        given = (pl.col("file") >= len(self.source.logs)).alias("given")
+        names = dict(enumerate(str(path) for path in self.source.files))
+        bad = result.bad.with_columns(pl.col("file").replace_strict(names, return_dtype=pl.String))
+        try:
+            pl.collect_all([
+                result.good.with_columns(given).sink_parquet(self._rows_path, compression="lz4", lazy=True),
+                bad.sink_parquet(self.dataset.quarantine_path, lazy=True),
+            ], engine="streaming")  # fmt: skip
+        except pl.exceptions.PolarsError as error:
+            raise unreadable(", ".join(path.name for path in self.source.files), error) from error
+        losses.add(pl.scan_parquet(self._rows_path))
+        reasons = pl.scan_parquet(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
+        quarantined = tuple(Count(*row) for row in reasons.iter_rows())
+        return _height(self._rows_path) + sum(count.rows for count in quarantined), quarantined
+
+    def _check_standing(self, losses: Losses, rows_in: int, quarantined: tuple[Count, ...]) -> None:
+        if rows_in == 0:
+            raise EmptyDataError("The log is empty: it has columns but no rows.")
+        taken = (*quarantined, *losses.totals())
+        if sum(count.rows for count in taken) == rows_in:
+            account = ", ".join(f"{count.rows:,} to {count.name!r}" for count in taken)
+            raise EmptyDataError(
+                f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns."
+            )
+
+    def _drop_duplicates(self, losses: Losses) -> list[Path]:
+        """One file a range of users, each with one row a (user, item)."""
+        self.step("dropping duplicates")
+        standing = pl.scan_parquet(self._rows_path).filter(pl.col(LOST_TO).is_null())
+        parts = write_parts(self._rows_path, _folder(self.scratch / "parts"), user_bounds(standing, self.rows_per_part))
+        folder = _folder(self.scratch / "pairs")
+        for part in parts:
+            frame = pl.scan_parquet(part).filter(pl.col(LOST_TO).is_null())
+            marked = clean.drop_duplicates(frame, self.rules.keep).collect()
+            losses.add(marked.lazy())
+            marked.filter(pl.col(LOST_TO).is_null()).write_parquet(folder / part.name, compression="lz4")
+            part.unlink()
+        return [folder / part.name for part in parts]
+
+    def _find_core(self, pairs: Sequence[Path], losses: Losses) -> Core:
+        if not self.rules.has_core:
+            return Core(None, None, 0)
+        self.step("taking the k-core")
+        scan = pl.scan_parquet(list(pairs))
+        core = clean.k_core(scan.select(c.USER, c.ITEM), self.rules.min_user, self.rules.min_item)
+        losses.add(core.mark_losses(scan))
+        return core
+
+    def _write_interactions(self, pairs: Sequence[Path], core: Core) -> None:
+        self.step("sorting and writing")
+        folder = _folder(self.scratch / "sorted")
+        for path in pairs:
+            clean.number_positions(core.keep(pl.scan_parquet(path))).collect().write_parquet(folder / path.name)
+        rows = pl.scan_parquet([folder / path.name for path in pairs])
+        rows.select(c.INTERACTION_COLUMNS).sink_parquet(self.dataset.interactions_path)
+        INTERACTIONS.check(self.dataset.interactions())
+        if self.source.given_test:
+            given = rows.filter("given").select(c.USER, c.ITEM)
+            GIVEN_TEST.check(given)
+            given.sink_parquet(self.dataset.given_test_path)
+
+    def _write_metadata(self, source: Path | None, id_column: str, target: Path) -> int | None:
+        if source is None:
+            return None
+        self.step(f"copying {source.name}")
+        return write_metadata(source, self.source.mapping, id_column, target)
+
+
+def _check_rules(rules: CleaningRules, found: pl.Schema) -> None:
+    needs = {
+        "--min-rating": (rules.min_rating is not None, c.WEIGHT),
+        "--event-weight": (bool(rules.event_weights), c.EVENT_TYPE),
+        "--since or --until": (bool(rules.since or rules.until), c.TIMESTAMP),
+    }
+    for option, (wanted, column) in needs.items():
+        if wanted and column not in found:
+            raise ConfigError(f"{option} needs a column {column!r}. Say which one it is: --map {column}=COLUMN.")
+
+
+def _count(dataset: DatasetDir) -> Kept:
+    facts = dataset.interactions().select(
+        interactions=pl.len(),
+        users=pl.col(c.USER).n_unique(),
+        items=pl.col(c.ITEM).n_unique(),
+        first=pl.col(c.TIMESTAMP).min(),
+        last=pl.col(c.TIMESTAMP).max(),
+        without_timestamp=pl.col(c.TIMESTAMP).null_count(),
+        without_position=pl.col(c.POSITION).null_count(),
+    )  # fmt: skip
+    given = dataset.given_test_path
+    row = facts.collect(engine="streaming").row(0, named=True)
+    return Kept(**row, given_test=_height(given) if given.exists() else 0)
+
+
+def _height(path: Path) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

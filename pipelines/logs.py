@@ -1,0 +1,170 @@
+"""Raw logs: which files are meant, how each format is scanned, and which of their columns is which."""
+
+import glob
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recsys_vae import columns as c
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
+
+RATING = "rating"
+"""Taken for `weight` where a log has no column of that name."""
+
+Scan = Callable[[Path], pl.LazyFrame]
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """Which column of a log stands for which of ours, as pairs (ours, theirs)."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, options: Iterable[str]) -> "ColumnMap":
+        """Read options of the form `user_id=userId`.
+
+        Raises:
+            ConfigError: not of that form, or a name is given twice.
+            UnknownNameError: the left side is no column of an interaction.
+        """
+        pairs = tuple(_parse_pair(option) for option in options)
+        ours = [pair[0] for pair in pairs]
+        if len(set(ours)) < len(ours):
+            raise ConfigError(f"--map names a column twice: {', '.join(ours)}. Give each of ours one of theirs.")
+        return cls(pairs)
+
+    def updated(self, other: "ColumnMap") -> "ColumnMap":
+        """These pairs, with those of `other` in their place where both name one of ours."""
+        return ColumnMap(tuple({**dict(self.pairs), **dict(other.pairs)}.items()))
+
+    def apply(self, frame: pl.LazyFrame, source: str) -> pl.LazyFrame:
+        """The columns of ours that the frame has, under our names; all others are left out.
+
+        Raises:
+            ConfigError: a mapped column does not exist.
+        """
+        found = frame.collect_schema().names()
+        for ours, theirs in self.pairs:
+            if theirs not in found:
+                raise ConfigError(
+                    f"--map {ours}={theirs}: {source} has no column {theirs!r}. Columns found: {', '.join(found)}."
+                )
+        names = {name: name for name in c.INTERACTION_COLUMNS if name in found} | dict(self.pairs)
+        if c.WEIGHT not in names and RATING in found:
+            names[c.WEIGHT] = RATING
+        kept = {ours: pl.col(theirs) for ours, theirs in names.items()}
+        return frame.select(**kept) if kept else frame
+
+    def id_column(self, ours: str, found: Sequence[str], source: str) -> str:
+        """The column of a metadata table that holds the id `ours`.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for name in (ours, dict(self.pairs).get(ours, ours)):
+            if name in found:
+                return name
+        raise ConfigError(
+            f"{source} has no column {ours!r}. Columns found: {', '.join(found)}. "
+            f"Rename its id column, or map it: --map {ours}=COLUMN."
+        )
+
+
+def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
+    """Files that the paths and globs name, each once, sorted within a glob.
+
+    Raises:
+        DataError: a pattern matches no file.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        named = Path(pattern).expanduser()
+        matches = [named] if named.is_file() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))]
+        files = [match for match in matches if match.is_file()]
+        if not files:
+            raise DataError(f"No file matches {pattern!r}. Give files or quoted globs, such as 'logs/*.csv'.")
+        found |= dict.fromkeys(files)
+    return tuple(found)
+
+
+def scan_file(path: Path) -> pl.LazyFrame:
+    """One file as it is, lazily; CSV and TSV come as text.
+
+    Raises:
+        UnknownNameError: the ending names no known format.
+        EmptyDataError: the file has no header and no row.
+        DataError: the file is not in the format that its ending names.
+    """
+    ending = path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+    if ending not in FORMATS:
+        raise UnknownNameError("log format", ending, FORMATS)
+    if path.stat().st_size == 0:
+        raise EmptyDataError(f"{path} is empty. Expected rows with at least a user and an item.")
+    try:
+        frame = FORMATS[ending](path)
+        frame.collect_schema()
+    except pl.exceptions.NoDataError as error:
+        raise EmptyDataError(f"{path} is empty. Expected rows with at least a user and an item.") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(path.name, error) from error
+    return frame
+
+
+def scan_logs(files: Sequence[Path], mapping: ColumnMap) -> pl.LazyFrame:
+    """All rows of all files under our column names, with the number of their `file` and their `row` in it."""
+    frames = [
+        mapping.apply(scan_file(path), path.name)
+        .with_row_index("row")
+        .with_columns(pl.lit(number, dtype=pl.UInt32).alias("file"), pl.col("row").cast(pl.UInt64))
+        for number, path in enumerate(files)
+    ]
+    return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+
+
+def unreadable(source: str, error: Exception) -> DataError:
+    """The one message for a file that polars gives up on."""
+    first_line = str(error).strip().splitlines()[0]
+    return DataError(
+        f"{source} cannot be read: {first_line}. Check that its content fits its ending, and each row its header."
+    )
+
+
+def _scan_csv(path: Path) -> pl.LazyFrame:
+    return pl.scan_csv(path, infer_schema=False)
+
+
+def _scan_tsv(path: Path) -> pl.LazyFrame:
+    return pl.scan_csv(path, infer_schema=False, separator="\t", quote_char=None)
+
+
+def _scan_parquet(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path)
+
+
+def _scan_ndjson(path: Path) -> pl.LazyFrame:
+    """Plain values as text, because a type guessed from the first rows need not hold for the rest."""
+    guessed = pl.scan_ndjson(path, infer_schema_length=1000).collect_schema()
+    as_text = {name: dtype if dtype.is_nested() else pl.String() for name, dtype in guessed.items()}
+    return pl.scan_ndjson(path, schema=as_text)
+
+
+FORMATS: dict[str, Scan] = {
+    "csv": _scan_csv,
+    "tsv": _scan_tsv,
+    "parquet": _scan_parquet,
+    "pq": _scan_parquet,
+    "ndjson": _scan_ndjson,
+    "jsonl": _scan_ndjson,
+}
+
+
+def _parse_pair(option: str) -> tuple[str, str]:
+    ours, equals, theirs = option.partition("=")
+    if not (equals and ours and theirs):
+        raise ConfigError(f"--map takes OURS=THEIRS, for example user_id=userId; got {option!r}.")
+    if ours not in c.INTERACTION_COLUMNS:
+        raise UnknownNameError("column of an interaction", ours, c.INTERACTION_COLUMNS)
+    return ours, theirs
