@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
-from recsys_vae.columns import ITEM, USER, WEIGHT
-from recsys_vae.errors import EmptyDataError
+from recsys_vae.columns import ITEM, POSITION, TIMESTAMP, USER, WEIGHT
+from recsys_vae.errors import DataError, EmptyDataError
+from recsys_vae.evaluation.ordered_splits import Events
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
 from recsys_vae.protocols import Int64Array
@@ -62,6 +63,53 @@ def encode_pairs(frame: pl.LazyFrame, users: IdMap, items: IdMap) -> tuple[csr_a
     matrix = csr_array((ones, (_rows(known[USER]), _rows(known[ITEM]))), shape=(len(users), len(items)))
     matrix.sum_duplicates()
     return matrix, pairs.height - known.height
+
+
+def encode_events(frame: pl.LazyFrame, *, global_order: bool) -> Events:
+    """Interactions one by one with their order.
+
+    Args:
+        frame: `user_id`, `item_id`, `weight`, `timestamp`, `position`, as ingested.
+        global_order: order is the timestamp in microseconds since 1970, comparable between users. Otherwise it is any
+            number that grows within a user: by timestamp and, among equal ones, position; by position alone where
+            there are no timestamps.
+
+    Raises:
+        DataError: rows lack what the order needs; the message says how many.
+        EmptyDataError: the frame has no rows.
+    """
+    users, items = id_map(frame, USER), id_map(frame, ITEM)
+    if not len(users):
+        raise EmptyDataError("There are no interactions to encode. Check what ingest has left out.")
+    weight = pl.col(WEIGHT).fill_null(1.0).cast(pl.Float32)
+    time, position = pl.col(TIMESTAMP).dt.epoch("us"), pl.col(POSITION).cast(pl.Int64)
+    table = frame.select(row_number(USER, users), row_number(ITEM, items), weight, time, position)
+    columns = table.collect(engine="streaming")
+    order = _moments(columns) if global_order else _order_within_users(columns)
+    return Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), columns[WEIGHT].to_numpy(), order)
+
+
+def _moments(columns: pl.DataFrame) -> Int64Array:
+    missing = columns[TIMESTAMP].null_count()
+    if missing:
+        raise DataError(
+            f"A cut in time needs a timestamp in every row; {missing:,} of {columns.height:,} rows have none. Map the "
+            f"column of the log that holds it (--map {TIMESTAMP}=...), or use the protocol 'strong'."
+        )
+    return columns[TIMESTAMP].to_numpy().astype(np.int64)
+
+
+def _order_within_users(columns: pl.DataFrame) -> Int64Array:
+    untimed, unplaced = columns[TIMESTAMP].null_count(), columns[POSITION].null_count()
+    if untimed and unplaced:
+        raise DataError(
+            f"The last items of a user need an order: {untimed:,} of {columns.height:,} rows have no timestamp and "
+            f"{unplaced:,} no position. Map one of them for every row, or use the protocol 'strong'."
+        )
+    if untimed:
+        return columns[POSITION].to_numpy().astype(np.int64)
+    keys = columns.select(TIMESTAMP, pl.col(POSITION).fill_null(-1))
+    return keys.select(pl.struct(TIMESTAMP, POSITION).rank("dense")).to_series().to_numpy().astype(np.int64)
 
 
 def fingerprint(frame: pl.LazyFrame) -> str:

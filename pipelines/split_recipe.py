@@ -1,15 +1,16 @@
 """Recipes: a protocol with its parameters, checked, as `split.json` keeps them; each cuts a frame into a Split."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from pipelines.encode import encode, encode_pairs
+from pipelines.encode import encode, encode_events, encode_pairs
 from recsys_vae.columns import ITEM, USER
 from recsys_vae.errors import ConfigError, UnknownNameError
-from recsys_vae.evaluation import random_splits
+from recsys_vae.evaluation import ordered_splits, random_splits
 from recsys_vae.evaluation.splits import PROTOCOLS, Split
 
 
@@ -38,6 +39,41 @@ class Strong(_Recipe):
         )
 
 
+class Temporal(_Recipe):
+    """A global cut in time: by shares of the interactions, or at given moments."""
+
+    protocol: Literal["temporal"] = "temporal"
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+    validation_from: datetime | None = None
+    test_from: datetime | None = None
+
+    @model_validator(mode="after")
+    def _both_moments_or_none(self) -> "Temporal":
+        if (self.validation_from is None) != (self.test_from is None):
+            raise ValueError("give both moments, --validation-from and --test-from, or none of them")
+        return self
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        events = encode_events(interactions, global_order=True)
+        if self.validation_from is None or self.test_from is None:
+            moments = ordered_splits.cut_points(events.order, validation=self.validation, test=self.test)
+        else:
+            moments = _microseconds(self.validation_from), _microseconds(self.test_from)
+        return ordered_splits.temporal(events, validation_from=moments[0], test_from=moments[1])
+
+
+class LastOut(_Recipe):
+    """Each user's last item for test, the one before it for validation."""
+
+    protocol: Literal["last-out"] = "last-out"
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        return ordered_splits.last_out(encode_events(interactions, global_order=False))
+
+
 class Given(_Recipe):
     """The published test part; validation drawn from the rest."""
 
@@ -59,7 +95,7 @@ class Given(_Recipe):
         return replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts})
 
 
-Recipe = Annotated[Strong | Given, Field(discriminator="protocol")]
+Recipe = Annotated[Strong | Temporal | LastOut | Given, Field(discriminator="protocol")]
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
@@ -81,8 +117,16 @@ def recipe(protocol: str, **options: object) -> Recipe:
         ) from None
 
 
+def _microseconds(moment: datetime) -> int:
+    """Since 1970; a moment without a zone is UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
 def _explain(protocol: str, error: object) -> str:
     assert isinstance(error, dict)
+    if error["type"] == "value_error":
+        return f"{str(error['msg']).removeprefix('Value error, ')}."
     option = "--" + str(error["loc"][-1]).replace("_", "-")
     if error["type"] == "extra_forbidden":
         return f"{option} is not an option of protocol {protocol!r}."

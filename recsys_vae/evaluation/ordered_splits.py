@@ -1,0 +1,209 @@
+"""Splits along the order of events: `temporal` (a global cut in time) and `last-out` (each user's last items).
+
+Both ask for items that are new to the user: what a user repeats is history, not a target. `refit` is everything
+before the test part, and its items are the catalogue; `train` is everything before the validation part.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.evaluation import entries
+from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
+from recsys_vae.ids import IdMap
+from recsys_vae.interactions import Interactions
+from recsys_vae.protocols import BoolArray, Int64Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """Four sets of events, one flag an event; train and refit are also what is shown before validation and test."""
+
+    train: BoolArray
+    validation: BoolArray
+    refit: BoolArray
+    test: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Interactions one by one with their order; a user may meet an item more than once.
+
+    Attributes:
+        users: external ids of the user rows.
+        items: external ids of the item rows.
+        user_rows: shape (n_events,).
+        item_rows: shape (n_events,).
+        weights: shape (n_events,), > 0.
+        order: shape (n_events,), larger is later; any unit, the same for all users where a global cut is wanted.
+    """
+
+    users: IdMap
+    items: IdMap
+    user_rows: Int64Array
+    item_rows: Int64Array
+    weights: NDArray[np.float32]
+    order: Int64Array
+
+    def __post_init__(self) -> None:
+        sizes = {len(a) for a in (self.user_rows, self.item_rows, self.weights, self.order)}
+        if len(sizes) != 1:
+            raise DataError(f"Events need as many users, items, weights and orders; got {sorted(sizes)}.")
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def interactions(self, chosen: BoolArray) -> Interactions:
+        """The chosen events as a matrix over all users and items; weights of repeats add up."""
+        return Interactions.from_rows(
+            self.user_rows[chosen], self.item_rows[chosen], self.weights[chosen], users=self.users, items=self.items
+        )
+
+    def in_order(self) -> "Events":
+        """Sorted by user, then order, then item."""
+        by_time = np.lexsort((self.item_rows, self.order, self.user_rows))
+        return replace(
+            self,
+            user_rows=self.user_rows[by_time],
+            item_rows=self.item_rows[by_time],
+            weights=self.weights[by_time],
+            order=self.order[by_time],
+        )
+
+
+def temporal(events: Events, *, validation_from: int, test_from: int) -> Split:
+    """Cut at two moments: learn from what came before, ask for what came after.
+
+    A window's history is everything before the window. Users who do nothing new in a window are not asked; those
+    without history are asked, with an empty one, and counted.
+
+    Args:
+        validation_from: first moment of the validation window, in the unit of `events.order`.
+        test_from: first moment of the test window, where the validation window ends.
+
+    Raises:
+        ConfigError: the cuts are not in order.
+        EmptyDataError: nothing lies before the validation window or in one of the windows.
+    """
+    if not validation_from < test_from:
+        raise ConfigError(
+            f"The validation window must begin before the test window; got {validation_from}, {test_from}."
+        )
+    past, in_test = events.order < validation_from, events.order >= test_from
+    return _assemble("temporal", events, _Cut(past, ~past & ~in_test, ~in_test, in_test))
+
+
+def cut_points(order: Int64Array, *, validation: float, test: float) -> tuple[int, int]:
+    """Moments after which the last `validation + test` and the last `test` of all events lie.
+
+    Args:
+        validation: share of the events in the validation window.
+        test: share of the events in the test window.
+
+    Raises:
+        ConfigError: the shares leave nothing.
+        EmptyDataError: the times are too coarse for such windows.
+    """
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise ConfigError(f"Shares of validation and test are above 0 and below 1 together; got {validation}, {test}.")
+    ascending, n = np.sort(order), len(order)
+    places = [min(n - 1, int(n * (1 - share) + 1e-9)) for share in (validation + test, test)]
+    validation_from, test_from = (int(ascending[place]) for place in places) if n else (0, 0)
+    if not n or not ascending[0] < validation_from < test_from:
+        raise EmptyDataError(
+            f"{n} events cannot be cut in windows of {validation:.0%} and {test:.0%}: too many share one time. "
+            "Give the moments of the cuts, or choose another protocol."
+        )
+    return validation_from, test_from
+
+
+def last_out(events: Events) -> Split:
+    """Ask for the last item that each user met for the first time; for validation, for the one before it.
+
+    Users with two items are asked in the test part only, users with one in neither; both are counted. Events of equal
+    order go by item row; users whose last two items are tied so are counted too.
+
+    Raises:
+        EmptyDataError: no user has two items.
+    """
+    events = events.in_order()
+    n_users = len(events.users)
+    cells = events.user_rows * len(events.items) + events.item_rows
+    first = np.sort(np.unique(cells, return_index=True)[1])
+    n_items = np.bincount(events.user_rows[first], minlength=n_users)
+    if not (n_items >= 2).any():
+        raise EmptyDataError("No user has two items: there is nothing to hold out. Use the protocol 'strong'.")
+    end = np.cumsum(n_items)
+    never = len(events)
+    test_at = np.full(n_users, never)
+    test_at[n_items >= 2] = first[end[n_items >= 2] - 1]
+    validation_at = test_at.copy()
+    validation_at[n_items >= 3] = first[end[n_items >= 3] - 2]
+
+    place = np.arange(len(events))
+    before_validation = place < validation_at[events.user_rows]
+    before_test = place < test_at[events.user_rows]
+    is_test = place == test_at[events.user_rows]
+    cut = _Cut(before_validation, before_test & ~before_validation, before_test, is_test)
+    split = _assemble("last-out", events, cut)
+    tied = (n_items >= 2) & _tied(events.order, first, end - 1, end - 2)
+    return replace(
+        split,
+        counts=split.counts
+        | {
+            "users_with_one_item": int(np.count_nonzero(n_items == 1)),
+            "users_with_two_items_not_in_validation": int(np.count_nonzero(n_items == 2)),
+            "users_whose_last_two_items_are_tied": int(np.count_nonzero(tied)),
+            "repeats_after_the_last_new_item": int(np.count_nonzero(~before_test & ~is_test)),
+        },
+    )
+
+
+def _tied(order: Int64Array, first: Int64Array, one: Int64Array, other: Int64Array) -> BoolArray:
+    tied: BoolArray = order[first[np.maximum(one, 0)]] == order[first[np.maximum(other, 0)]]
+    return tied
+
+
+def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
+    sizes = [int(np.count_nonzero(chosen)) for chosen in (cut.train, cut.validation, cut.test)]
+    if not all(sizes):
+        raise EmptyDataError(
+            f"Training, validation and test have {sizes[0]}, {sizes[1]} and {sizes[2]} events; none may be empty. Move "
+            "the cuts, or choose another protocol."
+        )
+    wide, narrow = events.interactions(cut.refit), events.interactions(cut.train)
+    catalogue = entries.seen_columns(wide.matrix)
+    wide, narrow = over_catalogue(wide, catalogue), over_catalogue(narrow, catalogue)
+    counts = {"items_only_in_test": len(events.items) - catalogue.size}
+    parts = {}
+    for name, before, window in (("validation", narrow, cut.validation), ("test", wide, cut.test)):
+        asked = events.interactions(window)
+        known = over_catalogue(asked, catalogue)
+        held_out, repeated = _new_to_the_user(before, known.matrix)
+        part, unlearnable = drop_unlearnable(held_out, before.item_counts())
+        parts[name] = part.asked()
+        outside = asked.matrix.nnz - known.matrix.nnz
+        counts[f"{name}_interactions_outside_training"] = outside + unlearnable
+        counts[f"{name}_repeats"] = repeated
+        counts[f"{name}_users_without_targets"] = _n_filled(asked.matrix) - len(parts[name].users)
+        counts[f"{name}_users_without_history"] = int(np.count_nonzero(entries.row_lengths(parts[name].histories) == 0))
+    return Split(protocol, _active(narrow), parts["validation"], parts["test"], refit=_active(wide), counts=counts)
+
+
+def _new_to_the_user(shown: Interactions, window: csr_array) -> tuple[HeldOut, int]:
+    """Ask for what the window has and the history has not; and how much it has that the history has too."""
+    repeated = entries.contains(shown.matrix, entries.entry_keys(window))
+    held_out = HeldOut(shown.users, shown.matrix, entries.pick(window, ~repeated))
+    return held_out, int(np.count_nonzero(repeated))
+
+
+def _active(interactions: Interactions) -> Interactions:
+    """Without the users who have nothing."""
+    return take_users(interactions, np.flatnonzero(entries.row_lengths(interactions.matrix)))
+
+
+def _n_filled(matrix: csr_array) -> int:
+    return int(np.count_nonzero(entries.row_lengths(matrix)))
