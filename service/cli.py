@@ -1,7 +1,90 @@
 """The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from recsys_vae.errors import ConfigError
+
+Store = Annotated[
+    str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
+]
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
+    app.command("serve")(serve)
+    app.command("load-history")(load_history)
+
+
+def serve(
+    bundle: Annotated[Path | None, typer.Argument(help="Directory of a bundle (RECSYS_BUNDLE).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="MLflow model instead, such as models:/movies@champion (RECSYS_MODEL).")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen at (RECSYS_HOST).  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one (RECSYS_PORT).  [default: 8000]")] = None,
+    store: Store = None,
+) -> None:
+    """Answer recommendation requests over HTTP."""
+    from service.settings import read_settings
+
+    settings = read_settings(bundle=bundle, model=model, host=host, port=port, store=store)
+    if settings.bundle is None and settings.model is None:
+        raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
+
+    import logging
+
+    from service import server
+    from service.app import create_app
+    from service.bundles import open_ladder
+    from service.events import EventStore
+
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    events = EventStore(settings.store_url).address
+    ladder = open_ladder(settings)
+    assert ladder is not None
+    listener = server.listen(settings.host, settings.port)
+    url, manifest = server.address(listener), ladder.bundle.manifest
+
+    def tell() -> None:
+        typer.echo(f"Serving {manifest.version} ({manifest.n_items:,} items) at {url}")
+        typer.echo(
+            f"  try it   {url}/docs\n  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}"
+        )
+        if settings.host not in ("127.0.0.1", "::1", "localhost"):
+            typer.echo("  careful: other machines can reach this address, and nobody is asked for a key")
+        typer.echo("Ctrl+C stops it.")
+
+    server.run(create_app(settings, ladder), settings, listener, tell)
+    typer.echo("Stopped.")
+
+
+def load_history(
+    dataset: Annotated[str, typer.Argument(help="Name of an ingested dataset, or a path to its folder.")],
+    store: Store = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Forget this dataset's earlier events first.")] = False,
+) -> None:
+    """Fill the event store with a dataset, so that the service knows its users. Loading it again adds nothing twice."""
+    from tqdm import tqdm
+
+    from service.dataset_events import DatasetEvents
+    from service.events import Event, EventStore
+    from service.settings import read_settings
+
+    events = EventStore(read_settings(store=store).store_url)
+    table = DatasetEvents.open(dataset)
+    with tqdm(total=table.n_rows, desc="load-history", unit="row", unit_scale=True, disable=None) as bar:
+
+        def counted() -> Iterator[list[Event]]:
+            for batch in table.batches():
+                yield batch
+                bar.update(len(batch))
+
+        take = events.replace if replace else events.append
+        new = take(counted(), f"dataset:{table.name}")
+    known = table.n_rows - new
+    typer.echo(f"{table.name}: {table.n_rows:,} events, {new:,} new, {known:,} known already. Store: {events.address}")
+    events.close()

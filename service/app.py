@@ -1,0 +1,48 @@
+"""The composition root: settings in, application out. Nothing else puts parts together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+from fastapi import FastAPI
+
+from recsys_vae import __version__
+from recsys_vae.ladder import Ladder
+from service import errors
+from service.bundles import open_ladder
+from service.deps import Services, State
+from service.engine import Engine
+from service.events import EventStore
+from service.metrics import Metrics
+from service.middleware import BodyLimit, Observed
+from service.routes import bundle, health, items, metrics, recommendations, users
+from service.settings import Settings
+
+ROUTERS = (recommendations.router, users.router, items.router, bundle.router, health.router, metrics.router)
+
+
+def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
+    """The application. While it starts it opens the bundle that the settings name, unless a ladder is given.
+
+    Where there is neither, it runs, but is not ready.
+    """
+    counts = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        store = EventStore(settings.store_url)
+        engine = Engine(store, settings.compute_threads)
+        opened = ladder or await to_thread.run_sync(open_ladder, settings)
+        if opened is not None:
+            engine.put_in_service(opened)
+            counts.name_bundle(opened.bundle.manifest)
+        yield State(services=Services(settings, engine, store, counts))
+        store.close()
+
+    app = FastAPI(title="recsys_vae", version=__version__, lifespan=lifespan, description="Recommendations over HTTP.")
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Observed, metrics=counts)
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,90 @@
+"""Bundles: fetched, verified and warmed up before anything is answered with them.
+
+The service's only import of mlflow is here, and lazy.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.bundle import Bundle
+from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
+from recsys_vae.home import home
+from recsys_vae.interactions import empty_histories
+from recsys_vae.ladder import Ladder
+from recsys_vae.manifest import MANIFEST
+from service.settings import Settings
+
+WARM_UP_K = 10
+
+
+def open_ladder(settings: Settings) -> Ladder | None:
+    """The bundle or model that the settings name, ready to answer; None where they name none.
+
+    Raises:
+        BundleError: it is missing, damaged, of another format, or does not answer.
+        UnavailableError: the model registry does not hand it out.
+    """
+    if settings.bundle is not None:
+        return warmed_up(Bundle.load(settings.bundle))
+    if settings.model is not None:
+        with fetched(settings.model) as directory:
+            return warmed_up(Bundle.load(directory))
+    return None
+
+
+def warmed_up(bundle: Bundle) -> Ladder:
+    """A ladder that has answered once on every tier: what is slow the first time is over.
+
+    Raises:
+        BundleError: a tier has no finite answer.
+    """
+    ladder = Ladder(bundle)
+    if not len(bundle.items):
+        raise BundleError(f"Bundle {bundle.version} holds no items: there is nothing to recommend. Train on more data.")
+    favourite = [int(np.argmax(bundle.popularity))]
+    known = csr_array((np.ones(1, np.float32), favourite, [0, 1]), shape=(1, len(bundle.items)))
+    for history in (known, empty_histories(1, len(bundle.items))):
+        answers = ladder.recommend(history, WARM_UP_K, keep_seen=True)
+        if not np.isfinite(answers.scores[answers.rows >= 0]).all() or not (answers.rows >= 0).any():
+            raise BundleError(f"Bundle {bundle.version} has no finite answer on its tier {answers.tiers[0]!r}.")
+    ladder.similar(favourite[0], WARM_UP_K)
+    return ladder
+
+
+@contextmanager
+def fetched(model_uri: str) -> Iterator[Path]:
+    """The bundle inside a registered model, in a folder that lasts as long as the context.
+
+    Raises:
+        UnavailableError: the registry does not hand the model out.
+        BundleError: the model does not hold exactly one bundle.
+    """
+    import mlflow
+
+    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}")
+    with TemporaryDirectory(prefix="recsys-bundle-") as folder:
+        try:
+            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)
+        except Exception as error:
+            # mlflow lets errors of its stores and of their drivers through, which have no common class.
+            cause = str(error).strip().splitlines()[0]
+            raise UnavailableError(f"MLflow does not hand out {model_uri}: {cause}") from error
+        yield find_bundle(Path(folder), model_uri)
+
+
+def find_bundle(folder: Path, name: str) -> Path:
+    """The one directory below `folder` that holds a manifest.
+
+    Raises:
+        BundleCorruptError: there is none, or there are several.
+    """
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
+    if len(found) != 1:
+        raise BundleCorruptError(f"{name} holds {len(found)} bundles, expected one. Was it logged by `recsys train`?")
+    return found[0]

@@ -1,0 +1,26 @@
+"""GET /v1/items/{item_id}/similar: what is close to an item."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from service.deps import RequestId, ServicesDep
+from service.errors import RESPONSES
+from service.schemas import AnswerWarning, Id, K, SimilarItem, SimilarItemsList
+
+router = APIRouter(prefix="/v1/items", tags=["items"])
+
+ItemId = Annotated[Id, Path(description="Id of an item of the catalogue.", examples=["318"])]
+
+
+@router.get("/{item_id:path}/similar", responses={status: RESPONSES[status] for status in (404, 422, 503)})
+async def list_similar(item_id: ItemId, services: ServicesDep, request_id: RequestId, k: K = 20) -> SimilarItemsList:
+    """The k items most similar to one."""
+    found = await services.engine.similar(item_id, k)
+    return SimilarItemsList(
+        request_id=request_id,
+        model_version=found.model_version,
+        item_id=item_id,
+        items=[SimilarItem(rank=item.rank, item_id=item.item_id, score=item.score) for item in found.items],
+        warnings=[AnswerWarning(code=notice.code, message=notice.message) for notice in found.notices],
+    )

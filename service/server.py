@@ -1,0 +1,62 @@
+"""The server: a socket, uvicorn, and words for whoever started it."""
+
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+from recsys_vae.errors import UnavailableError
+from service.settings import Settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn, telling when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        UnavailableError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        cause = error.strerror or error
+        raise UnavailableError(
+            f"Cannot listen at {host}:{port}: {cause}. Stop what listens there, or choose another --port (0 takes any "
+            "free one)."
+        ) from error
+
+
+def address(listener: socket.socket) -> str:
+    """URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; open requests get `shutdown_seconds` to end."""
+    config = uvicorn.Config(
+        app,
+        log_level=max(settings.log_level, "warning", key=("debug", "info", "warning", "error").index),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    # uvicorn raises the signal again once it has stopped: to end well, somebody must be there to take it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    Server(config, on_ready).run(sockets=[listener])
