@@ -1,7 +1,85 @@
-"""Placeholder while the house is being built."""
+"""Verbs of batch jobs: recommend, embed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from recsys_vae.errors import DataError, SchemaError
+
+if TYPE_CHECKING:
+    from recsys_vae.ids import IdMap
+
+BundlePath = Annotated[Path, typer.Argument(help="Directory of a bundle.")]
+Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
+Users = Annotated[
+    Path | None,
+    typer.Option("--users", help="Only these users: a text file with an id a line, or Parquet or CSV with user_id."),
+]
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
+    app.command()(recommend)
+    app.command()(embed)
+
+
+def recommend(
+    bundle: BundlePath,
+    dataset: Dataset,
+    to: Annotated[Path, typer.Option("--to", help="Parquet file to write.", show_default=False)],
+    k: Annotated[int, typer.Option("--k", help="Items a user.")] = 100,
+    users: Users = None,
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Also recommend what users already have.")] = False,
+    chunk: Annotated[int, typer.Option(help="Users scored at once.", min=1)] = 1024,
+) -> None:
+    """Write the k best items of every user to a Parquet file."""
+    from rich.console import Console
+
+    from pipelines.dataset_dir import DatasetDir
+    from pipelines.recommend import recommend_all
+    from recsys_vae.bundle import Bundle
+
+    opened = DatasetDir.open(dataset)
+    report = recommend_all(
+        Bundle.load(bundle), opened, to, k=k, only=_read_users(users), chunk=chunk, keep_seen=keep_seen
+    )
+    tiers = ", ".join(f"{count:,} by {tier}" for tier, count in sorted(report.tiers.items()))
+    Console().print(f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True)
+
+
+def embed(
+    bundle: BundlePath,
+    dataset: Dataset,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write users.parquet and items.parquet to.")],
+    users: Users = None,
+) -> None:
+    """Write user and item vectors: score = user vector times item vector."""
+    from rich.console import Console
+
+    from pipelines.dataset_dir import DatasetDir
+    from pipelines.recommend import embed_items, embed_users
+    from recsys_vae.bundle import Bundle
+
+    opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
+    n_items = embed_items(loaded, to / "items.parquet")
+    n_users = embed_users(loaded, opened, to / "users.parquet", only=_read_users(users))
+    Console().print(f"{to}: vectors of {n_users:,} users and {n_items:,} items", soft_wrap=True)
+
+
+def _read_users(path: Path | None) -> "IdMap | None":
+    import polars as pl
+
+    from recsys_vae.columns import USER
+    from recsys_vae.ids import IdMap
+
+    if path is None:
+        return None
+    if not path.is_file():
+        raise DataError(f"There is no file {path} with a list of users.")
+    if path.suffix not in (".parquet", ".csv"):
+        return IdMap.from_values(line.strip() for line in path.read_text().splitlines() if line.strip())
+    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+    if USER not in frame.columns:
+        raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
+    return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())

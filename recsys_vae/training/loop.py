@@ -1,5 +1,6 @@
 """The training loop: one visible function from interactions to trained weights."""
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -59,8 +60,8 @@ def train(
         config: how.
         validation: users on whom the best epoch is chosen; without them the last epoch is taken.
         tracker: is told the metrics of each epoch.
-        checkpoint: file that the run is saved to as it goes; removed when it is complete.
-        resume: continue from `checkpoint` where it exists.
+        checkpoint: file that the run is saved to as it goes, and when it is complete; the caller removes it.
+        resume: continue from `checkpoint` where it exists; a complete run gives its result again.
         stop_after: run this many of the planned epochs only; schedules still run on all of them, so that training again
             on more data for a chosen number of epochs follows the same path.
         progress: show a progress bar on standard error.
@@ -82,7 +83,7 @@ def train(
         restore_checkpoint(checkpoint, run)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds)
     last_epoch = min(config.epochs, stop_after or config.epochs)
-    with tqdm(total=last_epoch, initial=run.state.epoch, unit="epoch", disable=not progress, dynamic_ncols=True) as bar:
+    with _progress_bar(run.state, len(batches), last_epoch, shown=progress) as bar:
         while run.state.epoch < last_epoch and not out_of_patience(run.state, config.patience):
             record = _train_epoch(run, batches, config, precision, saver=saver, bar=bar)
             if validation is not None:
@@ -91,11 +92,10 @@ def train(
                 _keep_best(run, value)
             run.state.history.append(record)
             tracker.log_metrics(record, run.state.epoch)
-            bar.update(1)
+    saver.save(run)
     if run.best:
         model.load_state_dict(run.best)
     model.to("cpu")
-    saver.remove()
     return _result(run.state)
 
 
@@ -128,9 +128,35 @@ def _train_epoch(
         loss.total.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
         state.add_step(len(rows), loss.total.item(), loss.nll.item(), loss.kl.item(), time.perf_counter() - started)
-        bar.set_postfix(state.means() | {"beta": kl_weight, "best": state.best_value}, refresh=True)
+        bar.set_postfix(_figures(state, kl_weight, config.validation_metric), refresh=False)
+        bar.update()
         saver.save_if_due(run)
     return state.close_epoch() | {"kl_weight": kl_weight}
+
+
+def _progress_bar(state: RunState, steps_per_epoch: int, last_epoch: int, *, shown: bool) -> tqdm:
+    """A bar over all steps; a log file gets a line a minute instead of ten a second."""
+    return tqdm(
+        total=last_epoch * steps_per_epoch,
+        initial=state.epoch * steps_per_epoch + state.step,
+        desc=f"training {last_epoch} epochs",
+        unit="step",
+        disable=not shown,
+        dynamic_ncols=True,
+        mininterval=0.2 if sys.stderr.isatty() else 60.0,
+    )
+
+
+def _figures(state: RunState, kl_weight: float, metric: str) -> dict[str, str]:
+    means = state.means()
+    figures = {
+        "epoch": str(state.epoch + 1),
+        "loss": f"{means['loss']:.1f}",
+        "KL": f"{means['kl']:.1f}",
+        "β": f"{kl_weight:.2f}",
+        "users/s": f"{means['users_per_second']:.0f}",
+    }
+    return figures | ({f"best {metric}": f"{state.best_value:.4f} @{state.best_epoch}"} if state.best_epoch else {})
 
 
 def _keep_best(run: Run, value: float) -> None:
@@ -169,14 +195,14 @@ class CheckpointSaver:
 
     def save_if_due(self, run: Run) -> None:
         """Save when it is time."""
-        if self._path is None or time.monotonic() < self._due:
+        if time.monotonic() >= self._due:
+            self.save(run)
+
+    def save(self, run: Run) -> None:
+        """Save now."""
+        if self._path is None:
             return
         started = time.monotonic()
         save_checkpoint(self._path, run)
         now = time.monotonic()
         self._due = now + max(self._every, 10 * (now - started))
-
-    def remove(self) -> None:
-        """The run is complete: its checkpoint has served."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Fitting: one call for any model of the catalogue, closed form or by gradient."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models import catalog
+from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.protocols import ClosedFormRecommender, Recommender
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.loop import train
+from recsys_vae.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model, and how it is trained.
+
+    Attributes:
+        name: in the catalogue.
+        config: its configuration.
+        training: settings of the loop; closed-form models pass over them.
+    """
+
+    name: str
+    config: Any
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def is_trained_by_gradient(self) -> bool:
+        """Whether the training settings matter."""
+        return issubclass(catalog.entry(self.name).model, Autoencoder)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that has learned.
+
+    Attributes:
+        model: it.
+        epochs: passes over the data that its weights have seen; 0 for closed-form models.
+        seconds: that it took.
+    """
+
+    model: Recommender
+    epochs: int
+    seconds: float
+
+
+def fit(
+    spec: ModelSpec,
+    interactions: csr_array,
+    *,
+    validation: HeldOut | None = None,
+    tracker: Tracker | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    epochs: int | None = None,
+) -> Fitted:
+    """Fit a model with fresh weights to interactions, shape (n_users, n_items).
+
+    Args:
+        epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        validation, tracker, checkpoint, resume: see `training.loop.train`.
+    """
+    torch.manual_seed(spec.training.seed)
+    model = catalog.create(spec.name, interactions.shape[1], spec.config)
+    if isinstance(model, ClosedFormRecommender):
+        started = time.perf_counter()
+        model.fit(interactions)
+        return Fitted(model, 0, time.perf_counter() - started)
+    if not isinstance(model, Autoencoder):
+        raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
+    result = train(
+        model,
+        interactions,
+        spec.training,
+        validation=validation,
+        tracker=tracker,
+        checkpoint=checkpoint,
+        resume=resume,
+        stop_after=epochs,
+        progress=True,
+    )
+    return Fitted(model, result.best_epoch, result.seconds)

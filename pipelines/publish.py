@@ -1,0 +1,106 @@
+"""Publish: what goes to production. A chosen model is measured on its test part, then retrained on all data.
+
+The test part is read here and in `recsys evaluate`, never while choosing. The published bundle keeps the numbers of the
+model that was measured: its own cannot be measured any more, it has seen everything.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.encode import encode
+from pipelines.fit import ModelSpec, fit
+from pipelines.split import load_split
+from pipelines.train import (
+    METRICS,
+    Output,
+    Trained,
+    check_workspace,
+    origin,
+    parameters,
+    register,
+    with_errors,
+    write_fitted,
+)
+from recsys_vae.bundle import Bundle
+from recsys_vae.columns import TIMESTAMP
+from recsys_vae.errors import BundleError, DataError
+from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.models import catalog
+from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.tracking import tracked_run
+
+ALL = "all"
+"""What `trained_on` says of a published bundle."""
+
+
+def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume: bool) -> Trained:
+    """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
+
+    Raises:
+        BundleError: the source was published itself, or belongs to another dataset.
+    """
+    bundle = Bundle.load(source)
+    provenance = bundle.manifest.provenance
+    split_name = split_of(bundle)
+    if provenance.dataset != dataset.name:
+        raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
+    split = load_split(dataset, split_name)
+    if bundle.items != split.train.items:
+        raise DataError(f"{source} has another catalogue than split {split_name!r}. Train it on this split again.")
+    check_workspace(output, resume)
+    evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
+    training = TrainingConfig(**provenance.training) if provenance.training else TrainingConfig()
+    spec = ModelSpec(
+        bundle.manifest.model, catalog.configure(bundle.manifest.model, bundle.manifest.settings), training
+    )
+    checkpoint = output.workspace / "all.safetensors"
+    everything = encode(dataset.interactions())
+    with tracked_run(
+        dataset.name, f"{spec.name}-published", run_id=saved_run_id(checkpoint) if resume else None
+    ) as tracker:
+        tracker.log_parameters(parameters(dataset, spec) | {"source": bundle.version})
+        fitted = fit(
+            spec,
+            everything.matrix,
+            tracker=tracker,
+            checkpoint=checkpoint,
+            resume=resume,
+            epochs=provenance.epochs or None,
+        )
+        described = replace(
+            origin(dataset, spec, fitted, everything),
+            trained_on=ALL,
+            training_cutoff=_latest(dataset),
+            metrics=with_errors(evaluation),
+            metrics_on=f"split:{split_name}/test, by {bundle.version}",
+            run_id=tracker.run_id,
+        )
+        manifest = write_fitted(dataset, fitted, everything, output, described)
+        version = register(tracker, manifest, output, evaluation, fitted)
+    shutil.rmtree(output.workspace, ignore_errors=True)
+    return Trained(manifest, evaluation, version, tracker.run_id)
+
+
+def split_of(bundle: Bundle) -> str:
+    """Name of the split that a bundle was trained on.
+
+    Raises:
+        BundleError: it was trained on all data.
+    """
+    kind, _, rest = bundle.manifest.provenance.trained_on.partition(":")
+    if kind != "split":
+        raise BundleError(
+            f"{bundle.version} has learned from all data, so that no part is left to measure it on. Use the bundle "
+            "that `recsys train` wrote."
+        )
+    return rest.rpartition("/")[0]
+
+
+def _latest(dataset: DatasetDir) -> str | None:
+    latest = dataset.interactions().select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
+    return None if latest is None else str(latest.isoformat())

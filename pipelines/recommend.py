@@ -1,0 +1,176 @@
+"""Recommend and embed: batch jobs over all users of a dataset, in bounded memory, written whole or not at all."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from json import dumps
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.histories import Chunk, read_histories
+from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
+from recsys_vae.bundle import Bundle
+from recsys_vae.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
+from recsys_vae.errors import DataError
+from recsys_vae.ids import IdMap
+from recsys_vae.ladder import Ladder
+from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.top_k import check_k
+
+VECTOR = "vector"
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What a batch job wrote; kept beside its file as FILE.json.
+
+    Attributes:
+        bundle: version of the bundle.
+        dataset: name of the dataset.
+        k: items a user that were asked for.
+        users: users in the file.
+        rows: rows in the file.
+        tiers: users by the tier that answered.
+        scorer: what computed the scores.
+        created_at: ISO 8601, UTC.
+    """
+
+    bundle: str
+    dataset: str
+    k: int
+    users: int
+    rows: int
+    tiers: dict[str, int]
+    scorer: str
+    created_at: str
+
+
+def recommend_all(
+    bundle: Bundle,
+    dataset: DatasetDir,
+    to: Path,
+    *,
+    k: int = 100,
+    only: IdMap | None = None,
+    chunk: int = 1024,
+    keep_seen: bool = False,
+) -> BatchReport:
+    """Write the k best items of each user to a Parquet file: user_id, rank, item_id, score, tier, source.
+
+    Args:
+        to: the file; FILE.json beside it gets the report.
+        only: these users instead of all; those whom the dataset does not know are answered as new users.
+        chunk: users scored at once.
+
+    Raises:
+        ConfigError: k < 1.
+        DataError: there are no users.
+    """
+    check_k(k)
+    ladder, tiers, rows = Ladder(bundle), Counter[str](), 0
+    with _parquet(to) as write:
+        for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
+            table = _lists(part, ladder, k, keep_seen=keep_seen)
+            tiers.update(dict(table.group_by(USER).first()[TIER].value_counts().iter_rows()))
+            rows += table.height
+            write(table)
+    users = sum(tiers.values())
+    if not users:
+        to.unlink(missing_ok=True)
+        raise DataError("There is nobody to recommend to: the dataset, or the list of users, is empty.")
+    report = BatchReport(bundle.version, dataset.name, k, users, rows, dict(tiers), ladder.scorer, _now())
+    write_atomically(to.with_name(to.name + ".json"), dumps(asdict(report), indent=2) + "\n")
+    return report
+
+
+def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | None = None, chunk: int = 4096) -> int:
+    """Write the query vector of each user: user_id, vector (list of float32); returns the number of users."""
+    model, users = _factorised(bundle), 0
+    with _parquet(to) as write:
+        for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
+            write(_vectors(USER, part.users, model.encode(part.histories)))
+            users += len(part.users)
+    return users
+
+
+def embed_items(bundle: Bundle, to: Path) -> int:
+    """Write the vector of each item: item_id, vector (list of float32); returns the number of items."""
+    with _parquet(to) as write:
+        write(_vectors(ITEM, bundle.items.values, _factorised(bundle).item_vectors()))
+    return len(bundle.items)
+
+
+def _lists(part: Chunk, ladder: Ladder, k: int, *, keep_seen: bool) -> pl.DataFrame:
+    answers = ladder.recommend(part.histories, k, keep_seen=keep_seen)
+    users, places = np.nonzero(answers.rows >= 0)
+    tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
+    return pl.DataFrame(
+        {
+            USER: part.users.gather(users),
+            RANK: (places + 1).astype(np.int32),
+            ITEM: ladder.bundle.items.values.gather(answers.rows[users, places]),
+            SCORE: answers.scores[users, places],
+            TIER: tiers,
+            SOURCE: tiers,
+        }
+    )
+
+
+def _vectors(name: str, ids: pl.Series, vectors: Float32Array) -> pl.DataFrame:
+    column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1])).arr.to_list()
+    return pl.DataFrame({name: ids, VECTOR: column})
+
+
+def _factorised(bundle: Bundle) -> FactorizedRecommender:
+    if not isinstance(bundle.model, FactorizedRecommender):
+        raise DataError(
+            f"Model {bundle.manifest.model} has no user and item vectors: its scores are not inner products."
+        )
+    return bundle.model
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Yield a function that appends a table to `path`, which appears when the block is left without an error."""
+    remove_partials(path)
+    with atomic_file(path) as temporary:
+        writer: pq.ParquetWriter | None = None
+
+        def write(table: pl.DataFrame) -> None:
+            nonlocal writer
+            arrow = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
+            writer.write_table(arrow)
+
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.close()
+            else:
+                pq.write_table(pa.table({}), temporary)
+
+
+def _total(dataset: DatasetDir, only: IdMap | None) -> int:
+    if only is not None:
+        return len(only)
+    return int(dataset.interactions().select(pl.col(USER).n_unique()).collect(engine="streaming").item())
+
+
+def _with_bar(parts: Iterator[Chunk], total: int) -> Iterator[Chunk]:
+    with tqdm(total=total, unit="user", dynamic_ncols=True) as bar:
+        for part in parts:
+            yield part
+            bar.update(len(part.users))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

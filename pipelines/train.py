@@ -1,0 +1,170 @@
+"""Train: a split in, an evaluated bundle out, with a tracked run beside it.
+
+The bundle of `train` has learned from the training part of a split only, so that `recsys evaluate` can measure it
+honestly. What goes to production is made from it by `publish`, which retrains on all data.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.fit import Fitted, ModelSpec, fit
+from pipelines.registry import register_bundle
+from pipelines.split import load_split
+from recsys_vae.bundle import write_bundle
+from recsys_vae.errors import ConfigError
+from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.interactions import Interactions
+from recsys_vae.manifest import Manifest, Provenance
+from recsys_vae.protocols import FactorizedRecommender
+from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
+
+METRICS = ("recall@20", "recall@50", "ndcg@100")
+"""What a manifest reports: the three numbers of Liang et al. 2018."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a bundle goes and how it is indexed.
+
+    Attributes:
+        path: the bundle's directory; a folder beside it holds checkpoints while training goes on.
+        index: flat, hnsw or ivf.
+        min_recall: what an approximate index must reach.
+        registered_name: name of the registered model at the tracking server.
+    """
+
+    path: Path
+    index: str = "flat"
+    min_recall: float = 0.99
+    registered_name: str = "recsys-vae"
+
+    @property
+    def workspace(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path.parent / f".{self.path.name}.training"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` and `publish` made.
+
+    Attributes:
+        manifest: of the bundle.
+        evaluation: what was measured.
+        registered_version: of the registered model.
+        run_id: at the tracking server.
+    """
+
+    manifest: Manifest
+    evaluation: Evaluation
+    registered_version: str
+    run_id: str | None
+
+
+def train_bundle(dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool) -> Trained:
+    """Train on a split, choose the epoch on its validation part, and write and register the bundle.
+
+    Where the split says so (protocol `given`), the model is trained again on training and validation part together, for
+    the number of epochs that was chosen.
+
+    Raises:
+        ConfigError: an interrupted run is there, and neither resumed nor removed.
+    """
+    split = load_split(dataset, split_name)
+    first, second = (output.workspace / name for name in ("choose.safetensors", "refit.safetensors"))
+    check_workspace(output, resume)
+    with tracked_run(dataset.name, spec.name, run_id=saved_run_id(first) if resume else None) as tracker:
+        tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
+        fitted = fit(
+            spec, split.train.matrix, validation=split.validation, tracker=tracker, checkpoint=first, resume=resume
+        )
+        evaluation = evaluate(fitted.model, split.validation, METRICS)
+        learned_from, part = split.train, "train"
+        if split.refit is not None:
+            learned_from, part = split.refit, "refit"
+            fitted = fit(spec, learned_from.matrix, checkpoint=second, resume=resume, epochs=fitted.epochs or None)
+        provenance = replace(
+            origin(dataset, spec, fitted, learned_from),
+            trained_on=f"split:{split_name}/{part}",
+            metrics=with_errors(evaluation),
+            metrics_on=f"split:{split_name}/validation",
+            run_id=tracker.run_id,
+        )
+        manifest = write_fitted(dataset, fitted, learned_from, output, provenance)
+        version = register(tracker, manifest, output, evaluation, fitted)
+    shutil.rmtree(output.workspace, ignore_errors=True)
+    return Trained(manifest, evaluation, version, tracker.run_id)
+
+
+def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:
+    """What a tracked run is told about the choices made."""
+    chosen: dict[str, object] = {"model": spec.name, "dataset": dataset.name, "git_commit": git_commit()}
+    chosen |= {f"model.{key}": value for key, value in asdict(spec.config).items()}
+    if spec.is_trained_by_gradient:
+        chosen |= {f"training.{key}": value for key, value in asdict(spec.training).items()}
+    return chosen
+
+
+def origin(dataset: DatasetDir, spec: ModelSpec, fitted: Fitted, learned_from: Interactions) -> Provenance:
+    """Provenance of a fitted model, but for what it was trained on and how well it did."""
+    return Provenance(
+        dataset=dataset.name,
+        dataset_fingerprint=learned_from.fingerprint(),
+        n_users=learned_from.n_users,
+        n_interactions=int(learned_from.matrix.nnz),
+        training=asdict(spec.training) if spec.is_trained_by_gradient else {},
+        epochs=fitted.epochs,
+        git_commit=git_commit(),
+    )
+
+
+def write_fitted(
+    dataset: DatasetDir, fitted: Fitted, learned_from: Interactions, output: Output, provenance: Provenance
+) -> Manifest:
+    """Write the bundle of a fitted model."""
+    queries = None
+    if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
+        queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
+    table = dataset.table(dataset.items_path).collect() if dataset.items_path.is_file() else None
+    return write_bundle(
+        output.path,
+        fitted.model,
+        learned_from.items,
+        popularity=learned_from.item_counts(),
+        provenance=provenance,
+        item_table=table,
+        index_kind=output.index,
+        index_queries=queries,
+        min_recall=output.min_recall,
+    )
+
+
+def register(tracker: MlflowTracker, manifest: Manifest, output: Output, evaluation: Evaluation, fitted: Fitted) -> str:
+    """Tell the tracker the outcome and register the bundle; returns the version."""
+    tracker.log_parameters({"dataset_fingerprint": manifest.provenance.dataset_fingerprint})
+    tracker.log_metrics(with_errors(evaluation) | {"training_seconds": fitted.seconds}, fitted.epochs)
+    return register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
+
+
+def with_errors(evaluation: Evaluation) -> dict[str, float]:
+    """Means and standard errors by name, the latter ending in `_se`."""
+    errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items()}
+    return dict(evaluation.means) | errors
+
+
+def check_workspace(output: Output, resume: bool) -> None:
+    """Refuse to start over what could be continued.
+
+    Raises:
+        ConfigError: an interrupted run is there, and it is not to be resumed.
+    """
+    leftovers: Sequence[Path] = sorted(output.workspace.glob("*.safetensors"))
+    if leftovers and not resume:
+        raise ConfigError(
+            f"An interrupted run for {output.path} is there. Continue it with --resume, or remove {output.workspace} "
+            "to start over."
+        )
