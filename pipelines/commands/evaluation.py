@@ -1,8 +1,18 @@
 """`recsys split` and `recsys evaluate`."""
 
+import json
+import sys
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipelines.evaluate import EvaluationRun
+    from recsys_vae.evaluation.evaluate import Evaluation
 
 DATASET = typer.Argument(help="Name of an ingested dataset, or its folder.")
 
@@ -10,6 +20,7 @@ DATASET = typer.Argument(help="Name of an ingested dataset, or its folder.")
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("split")(split)
+    app.command("evaluate")(evaluate)
 
 
 def split(
@@ -56,3 +67,99 @@ def split(
     for reason, number in manifest.counts.items():
         if number:
             print(f"  left out   {number:,} {reason.replace('_', ' ')}")
+
+
+def evaluate(
+    bundle: Path = typer.Argument(help="Bundle that was trained on the split."),
+    dataset: str = DATASET,
+    *,
+    split: str = typer.Option(..., help="Name of the split."),
+    part: str = typer.Option("test", help="test or validation."),
+    baselines: str = typer.Option("", help="Models to compare with: popularity,ease or with settings ease:l2=200."),
+    metrics: str = typer.Option(
+        "", help="Names with commas, as in recall@20,ndcg@100; a choice of eleven when not given."
+    ),
+    batch_size: int = typer.Option(1024, min=1, help="Users scored at once."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object and nothing else on standard output."),
+    report: Path | None = typer.Option(None, help="Write a page with tables and plots to this HTML file."),
+) -> None:
+    """Measure a bundle on held-out users, beside baselines."""
+    from pipelines import evaluate as pipeline
+    from pipelines.dataset_dir import DatasetDir
+
+    run = pipeline.evaluate_bundle(
+        bundle,
+        DatasetDir.open(dataset),
+        split,
+        part=part,
+        baselines=_names(baselines),
+        metrics=_names(metrics) or pipeline.METRICS,
+        batch_size=batch_size,
+        progress=sys.stderr.isatty(),
+    )
+    if report is not None:
+        from pipelines.report import write_report
+
+        write_report(run, report)
+    if as_json:
+        print(json.dumps(pipeline.as_json(run)))
+        return
+    _print_run(run)
+    if report is not None:
+        print(f"Report: {report}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _print_run(run: "EvaluationRun") -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(_figures_table(run))
+    if run.differences:
+        console.print(_differences_table(run))
+
+
+def _figures_table(run: "EvaluationRun") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    asked = run.ours.evaluation
+    table = Table(
+        title=f"{run.split.dataset}, split {run.split.name}, {run.part} part: {asked.n_users:,} users "
+        f"({asked.n_left_out:,} left out: nothing to predict)",
+        caption="mean ± standard error over users",
+        title_justify="left",
+    )
+    table.add_column("metric")
+    for result in run.results:
+        table.add_column(result.label, justify="right")
+    for name in run.metrics:
+        table.add_row(escape(name), *(_figure(result.evaluation, name) for result in run.results))
+    return table
+
+
+def _figure(evaluation: "Evaluation", name: str) -> str:
+    error = evaluation.standard_errors.get(name)
+    return f"{evaluation.means[name]:.4f}" + (f" ± {error:.4f}" if error is not None else " " * 9)
+
+
+def _differences_table(run: "EvaluationRun") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=f"{run.ours.label} minus baseline",
+        caption="95 % intervals, bootstrap paired over users",
+        title_justify="left",
+    )
+    table.add_column("metric")
+    baselines = [result.label for result in run.results[1:]]
+    for baseline in baselines:
+        table.add_column(baseline, justify="right")
+    for metric in dict.fromkeys(difference.metric for difference in run.differences):
+        found = [difference.interval for difference in run.differences if difference.metric == metric]
+        table.add_row(escape(metric), *(f"{i.difference:+.4f} ({i.low:+.4f} to {i.high:+.4f})" for i in found))
+    return table

@@ -1,0 +1,147 @@
+"""Plots of an evaluation as SVG text, to stand inside a page: no files, no global state of matplotlib."""
+
+import re
+from collections.abc import Callable, Sequence
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from recsys_vae.evaluation.bootstrap import Interval
+from recsys_vae.evaluation.breakdown import Group, Point
+
+OURS, OTHERS = "#0b6e4f", ("#c8553d", "#3d5a98", "#8a6d1d", "#6b4c8a", "#555555")
+"""The bundle's model, then the baselines: apart also in grey and for colour-blind eyes, by marker."""
+MARKERS = ("o", "s", "D", "^", "v", "P")
+INK, FAINT = "#1d2327", "#d5d9dd"
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#8b949c",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": "#5b656e",
+    "ytick.color": "#5b656e",
+    "legend.frameon": False,
+}
+
+
+def colour(place: int) -> str:
+    """Of the model at a place: 0 is the bundle's."""
+    return OURS if place == 0 else OTHERS[(place - 1) % len(OTHERS)]
+
+
+def plot_recall_by_k(curves: Sequence[tuple[str, Sequence[Point]]]) -> str:
+    """Lines with a band of one standard error."""
+
+    def draw(axes: Axes) -> None:
+        for place, (label, points) in enumerate(curves):
+            ks, means = [p.k for p in points], [p.mean for p in points]
+            low, high = ([p.mean + sign * p.standard_error for p in points] for sign in (-1, 1))
+            axes.fill_between(ks, low, high, color=colour(place), alpha=0.15, linewidth=0)
+            axes.plot(ks, means, color=colour(place), linewidth=2 if place == 0 else 1.5, label=label)
+        axes.set_xlabel("length of the list, k")
+        axes.set_ylabel("recall@k")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+
+    return _svg("recall-by-k", draw)
+
+
+def plot_groups(name: str, series: Sequence[tuple[str, Sequence[Group]]], *, across: str, metric: str) -> str:
+    """Points with bars of one standard error, group by group."""
+
+    def draw(axes: Axes) -> None:
+        for place, (label, groups) in enumerate(series):
+            at = [number + (place - (len(series) - 1) / 2) * 0.14 for number in range(len(groups))]
+            axes.errorbar(
+                at,
+                [group.mean for group in groups],
+                yerr=[group.standard_error for group in groups],
+                fmt=MARKERS[place % len(MARKERS)],
+                color=colour(place),
+                markersize=6,
+                elinewidth=1.2,
+                label=label,
+            )
+        groups = series[0][1]
+        axes.set_xticks(range(len(groups)), [group.label for group in groups])
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel(across)
+        axes.set_ylabel(metric)
+        axes.set_ylim(bottom=0)
+
+    return _svg(name, draw)
+
+
+def plot_reach(points: Sequence[tuple[str, float, float]], *, coverage: str, novelty: str) -> str:
+    """Coverage across, novelty up, one point a model."""
+
+    def draw(axes: Axes) -> None:
+        for place, (label, x, y) in enumerate(points):
+            marker = MARKERS[place % len(MARKERS)]
+            axes.plot([x], [y], marker, color=colour(place), markersize=9, linestyle="none", label=label)
+        axes.margins(0.18)
+        axes.set_xlabel(f"{coverage}: share of the catalogue shown to anybody")
+        axes.set_ylabel(f"{novelty}, bits")
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+
+    return _svg("reach", draw)
+
+
+def plot_differences(rows: Sequence[tuple[str, Sequence[Interval]]], baselines: Sequence[str]) -> str:
+    """One line a metric, one interval a baseline; right of zero the bundle's model is ahead."""
+
+    def draw(axes: Axes) -> None:
+        for place, baseline in enumerate(baselines):
+            intervals = [intervals[place] for _, intervals in rows]
+            middles = [interval.difference for interval in intervals]
+            axes.errorbar(
+                middles,
+                [row + (place - (len(baselines) - 1) / 2) * 0.22 for row in range(len(rows))],
+                xerr=[
+                    [middle - interval.low for middle, interval in zip(middles, intervals, strict=True)],
+                    [interval.high - middle for middle, interval in zip(middles, intervals, strict=True)],
+                ],
+                fmt=MARKERS[(place + 1) % len(MARKERS)],
+                color=colour(place + 1),
+                markersize=5,
+                elinewidth=1.6,
+                label=f"against {baseline}",
+            )
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("difference of the means, with its 95 % interval")
+
+    return _svg("differences", draw, width=9.2, height=1.1 + 0.38 * len(rows))
+
+
+def _svg(name: str, draw: Callable[[Axes], None], *, width: float = 4.7, height: float = 3.3) -> str:
+    # The salt keeps the ids of one plot apart from those of another on the same page, and equal from run to run.
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), handlelength=1.4, columnspacing=1.4)
+        text = StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]+"', rf'\1 role="img" aria-label="{name}"', svg[svg.index("<svg") :], count=1
+    )
