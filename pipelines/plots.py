@@ -75,6 +75,7 @@ def plot_groups(name: str, series: Sequence[tuple[str, Sequence[Group]]], *, acr
                 color=colour(place),
                 markersize=6,
                 elinewidth=1.2,
+                clip_on=False,
                 label=label,
             )
         groups = series[0][1]

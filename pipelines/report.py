@@ -85,21 +85,24 @@ def render(run: EvaluationRun) -> str:
     )
 
 
-def headline(run: EvaluationRun) -> list[str]:
-    """What came out, in sentences: the first metric, and each baseline beside it."""
+def headline(run: EvaluationRun) -> str:
+    """What came out, in words: the first metric, and each baseline beside it."""
     metric = run.metrics[0]
     ours = run.ours.evaluation.means[metric]
     error = run.ours.evaluation.standard_errors.get(metric, math.nan)
-    sentences = [f"{run.ours.label} reaches {metric} of {ours:.3f}{'' if math.isnan(error) else f' ± {error:.3f}'}."]
-    for difference in (d for d in run.differences if d.metric == metric):
-        theirs = ours - difference.interval.difference
-        change = f"{abs(difference.interval.difference / theirs):.0%}" if theirs else f"{ours:.3f}"
-        if not difference.interval.excludes_zero:
-            sentences.append(f"Its difference to {difference.baseline} ({theirs:.3f}) is within chance.")
-        else:
-            word = "above" if difference.interval.difference > 0 else "below"
-            sentences.append(f"That is {change} {word} {difference.baseline} ({theirs:.3f}).")
-    return sentences
+    figure = f"{ours:.3f}" if math.isnan(error) else f"{ours:.3f} ± {error:.3f}"
+    beside = " and ".join(_beside(d, ours) for d in run.differences if d.metric == metric)
+    return f"{run.ours.label} reaches {metric} of {figure}" + (f": {beside}." if beside else ".")
+
+
+def _beside(difference: Difference, ours: float) -> str:
+    gap = difference.interval.difference
+    theirs = ours - gap
+    name = f"{difference.baseline} ({theirs:.3f})"
+    if not difference.interval.excludes_zero:
+        return f"within chance of {name}"
+    size = f"{abs(gap / theirs):.0%}" if theirs else f"{abs(gap):.3f}"
+    return f"{size} {'above' if gap > 0 else 'below'} {name}"
 
 
 def _rows(run: EvaluationRun) -> list[Row]:
@@ -127,7 +130,11 @@ def _gap(difference: Difference) -> Gap:
     verdict = "open"
     if interval.excludes_zero and not isinstance(parse_metric(difference.metric), NO_BEST):
         verdict = "ahead" if interval.difference > 0 else "behind"
-    return Gap(f"{interval.difference:+.4f}", f"{interval.low:+.4f} to {interval.high:+.4f}", verdict)
+    return Gap(_signed(interval.difference), f"{_signed(interval.low)} to {_signed(interval.high)}", verdict)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _by_metric(run: EvaluationRun) -> list[tuple[str, list[Difference]]]:
