@@ -1,5 +1,6 @@
 """The composition root: settings in, application out. Nothing else puts parts together."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,6 +8,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from recsys_vae import __version__
+from recsys_vae.errors import UnavailableError
 from recsys_vae.ladder import Ladder
 from service import errors
 from service.bundles import open_ladder
@@ -17,6 +19,8 @@ from service.metrics import Metrics
 from service.middleware import BodyLimit, Observed
 from service.routes import bundle, health, items, metrics, recommendations, users
 from service.settings import Settings
+
+logger = logging.getLogger("recsys.service")
 
 ROUTERS = (recommendations.router, users.router, items.router, bundle.router, health.router, metrics.router)
 
@@ -31,6 +35,7 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         store = EventStore(settings.store_url)
+        await to_thread.run_sync(_warn_if_unreachable, store)
         engine = Engine(store, settings.compute_threads)
         opened = ladder or await to_thread.run_sync(open_ladder, settings)
         if opened is not None:
@@ -46,3 +51,10 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     return app
+
+
+def _warn_if_unreachable(store: EventStore) -> None:
+    try:
+        store.check()
+    except UnavailableError as error:
+        logger.warning("%s Until it does, stored histories are left out of answers.", error)

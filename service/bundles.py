@@ -18,6 +18,7 @@ from recsys_vae.home import home
 from recsys_vae.interactions import empty_histories
 from recsys_vae.ladder import Ladder
 from recsys_vae.manifest import MANIFEST
+from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 from service.settings import Settings
 
 WARM_UP_K = 10
@@ -65,9 +66,15 @@ def fetched(model_uri: str) -> Iterator[Path]:
         UnavailableError: the registry does not hand the model out.
         BundleError: the model does not hold exactly one bundle.
     """
+    if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").is_file():
+        raise UnavailableError(
+            f"There is no MLflow store at {tracking_uri()} to take {model_uri} from. Train a model first, or set "
+            "MLFLOW_TRACKING_URI."
+        )
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     import mlflow
 
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}")
+    mlflow.set_tracking_uri(tracking_uri())
     with TemporaryDirectory(prefix="recsys-bundle-") as folder:
         try:
             mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)

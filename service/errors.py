@@ -1,7 +1,9 @@
 """Errors as RFC 9457 problems: one shape, made here only; what is not meant for callers stays inside."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +16,10 @@ from service.schemas import Fault, Problem
 logger = logging.getLogger("recsys.service")
 
 MEDIA_TYPE = "application/problem+json"
+PLAIN_WORDS = {
+    404: "Nothing is at this address; /docs lists what there is.",
+    405: "This address does not take this method; the header Allow lists those that it takes.",
+}
 RETRY_AFTER = {"Retry-After": "1"}
 RESPONSES: dict[int | str, dict[str, object]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -21,6 +27,7 @@ RESPONSES: dict[int | str, dict[str, object]] = {
         400: "The body is not JSON",
         404: "There is no such thing",
         413: "The body is too long",
+        415: "The body is not declared as JSON",
         422: "A field breaks its contract",
         503: "Not ready",
     }.items()
@@ -46,6 +53,20 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RecsysError, _on_recsys_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.openapi = _with_problem_schema(app.openapi)  # type: ignore[method-assign]
+
+
+def _with_problem_schema(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    # A `model` given to a route would be documented as application/json; so routes refer to the schema by name.
+    def documented() -> dict[str, Any]:
+        schemas = openapi().setdefault("components", {}).setdefault("schemas", {})
+        if Problem.__name__ not in schemas:
+            problem_schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem_schema.pop("$defs")
+            schemas[Problem.__name__] = problem_schema
+        return openapi()
+
+    return documented
 
 
 def unexpected(request_id: str, error: Exception) -> JSONResponse:
@@ -95,6 +116,9 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     if any(fault["type"] == "json_invalid" for fault in found):
         cause = found[0].get("ctx", {}).get("error", "syntax error")
         return problem(400, "not-json", f"The body is not JSON: {cause}.", request.state.request_id)
+    if isinstance(error.body, bytes):  # FastAPI leaves what is not declared as JSON unread
+        detail = "The body is not declared as JSON. Send it with the header Content-Type: application/json."
+        return problem(415, "not-json", detail, request.state.request_id)
     faults = [Fault(field=_field(fault["loc"]), message=fault["msg"]) for fault in found]
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])
     return problem(422, "invalid-request", f"{detail}.", request.state.request_id, faults=faults)
@@ -102,9 +126,11 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    phrase = HTTPStatus(error.status_code).phrase
     headers = dict(error.headers) if error.headers else None
-    return problem(error.status_code, code, f"{error.detail}.", request.state.request_id, headers=headers)
+    detail = PLAIN_WORDS.get(error.status_code) if error.detail == phrase else error.detail
+    code = phrase.lower().replace(" ", "-")
+    return problem(error.status_code, code, detail or f"{phrase}.", request.state.request_id, headers=headers)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

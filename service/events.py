@@ -148,6 +148,11 @@ class EventStore:
         with self._transaction() as connection:
             return connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
 
+    def check(self) -> None:
+        """Raise UnavailableError unless the store answers."""
+        with self._transaction() as connection:
+            connection.execute(select(EVENTS.c.sequence).limit(1))
+
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
@@ -162,16 +167,23 @@ class EventStore:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
-            if not self._is_prepared:
-                METADATA.create_all(self._engine)
-                self._is_prepared = True
+            self._prepare()
             with self._engine.begin() as connection:
                 yield connection
-        except (DBAPIError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError, OSError) as error:
             cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
             raise UnavailableError(
                 f"The event store {self.address} does not answer: {cause}. Check that it runs and may be written to."
             ) from error
+
+    def _prepare(self) -> None:
+        if self._is_prepared:
+            return
+        path = self._engine.url.database
+        if self._engine.dialect.name == "sqlite" and path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        METADATA.create_all(self._engine)
+        self._is_prepared = True
 
 
 def _connect_lazily(url: str) -> Engine:
@@ -192,9 +204,6 @@ def _connect_lazily(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS})
 
     @event.listens_for(engine, "connect")

@@ -77,7 +77,7 @@ class BodyLimit:
 
     def _check(self, length: int) -> None:
         if length > self._max_bytes:
-            raise HTTPException(413, f"The body is longer than {self._max_bytes} bytes")
+            raise HTTPException(413, f"The body is longer than {self._max_bytes} bytes.")
 
 
 def _request_id(scope: Scope) -> str:

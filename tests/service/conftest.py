@@ -1,0 +1,47 @@
+"""Bundles over the tiny world, a filled event store and a client of the running application."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from recsys_vae.bundle import Bundle
+from recsys_vae.ladder import Ladder
+from service.app import create_app
+from service.settings import Settings
+from tests.service.tiny import fill, write_tiny_bundle
+
+
+@pytest.fixture(scope="session", params=["popularity", "ease", "mult-vae"])
+def any_ladder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+    """A ladder over each kind of model: one dimension, not factorised, neural."""
+    directory = tmp_path_factory.mktemp("bundles") / request.param
+    return Ladder(Bundle.load(write_tiny_bundle(directory, request.param)))
+
+
+@pytest.fixture(scope="session")
+def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tests only read."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "ease", "ease")
+
+
+@pytest.fixture(scope="session")
+def ladder(bundle_path: Path) -> Ladder:
+    """Over that bundle."""
+    return Ladder(Bundle.load(bundle_path))
+
+
+@pytest.fixture
+def settings(bundle_path: Path, tmp_path: Path) -> Settings:
+    """That bundle, and a store of this test's own that knows the six users."""
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    return Settings(bundle=bundle_path, store=url)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """A client of the running application."""
+    with TestClient(create_app(settings)) as client:
+        yield client

@@ -1,0 +1,98 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys_vae.bundle import Bundle, write_bundle
+from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
+from recsys_vae.ids import IdMap
+from recsys_vae.manifest import Provenance
+from recsys_vae.models import catalog
+from service.bundles import fetched, find_bundle, open_ladder, warmed_up
+from service.settings import Settings
+from tests.service.tiny import ITEMS, POPULARITY
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an MLflow store of this test's own."""
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    return address
+
+
+def test_a_directory_is_opened_verified_and_warm(bundle_path: Path) -> None:
+    ladder = open_ladder(Settings(bundle=bundle_path))
+    assert ladder is not None
+    assert ladder.bundle.version.startswith("ease-")
+
+
+def test_nothing_named_is_nothing_opened() -> None:
+    assert open_ladder(Settings()) is None
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "items.parquet", "manifest.json"])
+@pytest.mark.parametrize("damage", ["missing", "cut short", "one byte changed"])
+def test_a_damaged_bundle_is_refused(bundle_path: Path, tmp_path: Path, file: str, damage: str) -> None:
+    copy = shutil.copytree(bundle_path, tmp_path / "copy")
+    content = bytearray((copy / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "missing":
+        (copy / file).unlink()
+    else:
+        (copy / file).write_bytes(content[:-1] if damage == "cut short" else content)
+    with pytest.raises(BundleCorruptError):
+        open_ladder(Settings(bundle=copy))
+
+
+def test_a_bundle_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
+    model = catalog.create("popularity", len(ITEMS))
+    model.load_tensors({"counts": np.full(len(ITEMS), np.nan, dtype=np.float32)})
+    origin = Provenance(dataset="tiny")
+    write_bundle(tmp_path / "bundle", model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin)
+    with pytest.raises(BundleError, match="no finite answer on its tier 'history'"):
+        warmed_up(Bundle.load(tmp_path / "bundle"))
+
+
+def test_the_one_bundle_below_a_folder_is_found(bundle_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle_path, tmp_path / "model" / "artifacts" / "bundle")
+    assert find_bundle(tmp_path, "models:/m@a") == tmp_path / "model" / "artifacts" / "bundle"
+    shutil.copytree(bundle_path, tmp_path / "model" / "other")
+    with pytest.raises(BundleCorruptError, match=r"models:/m@a holds 2 bundles"):
+        find_bundle(tmp_path, "models:/m@a")
+
+
+def test_a_model_uri_is_downloaded_and_cleared_away(bundle_path: Path, tmp_path: Path, registry: str) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(bundle_path, model / "artifacts" / "bundle")
+    with fetched(model.as_uri()) as directory:
+        assert directory != model / "artifacts" / "bundle"
+        assert warmed_up(Bundle.load(directory)).bundle.version.startswith("ease-")
+    assert not directory.exists()
+
+
+def test_a_registry_that_was_never_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    with pytest.raises(UnavailableError, match="no MLflow store"):
+        open_ladder(Settings(model="models:/movies@champion"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_registered_model_is_opened_by_alias_and_an_unknown_one_is_refused(
+    bundle_path: Path, tmp_path: Path, registry: str
+) -> None:
+    from mlflow import MlflowClient
+
+    shutil.copytree(bundle_path, tmp_path / "model" / "artifacts" / "bundle")
+    client = MlflowClient(registry)
+    client.create_registered_model("movies")
+    version = client.create_model_version("movies", source=(tmp_path / "model").as_uri())
+    client.set_registered_model_alias("movies", "champion", version.version)
+    ladder = open_ladder(Settings(model="models:/movies@champion"))
+    assert ladder is not None
+    with pytest.raises(UnavailableError, match="MLflow does not hand out models:/movies@nobody"):
+        open_ladder(Settings(model="models:/movies@nobody"))

@@ -1,0 +1,136 @@
+"""`recsys serve` and `recsys load-history` as their users meet them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import polars as pl
+import pytest
+
+from tests.service.tiny import HISTORIES
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A RECSYS_HOME with one dataset: the six users of the tiny world."""
+    folder = tmp_path / "home" / "datasets" / "tiny"
+    folder.mkdir(parents=True)
+    rows = [(user, item_id) for user, item_ids in HISTORIES.items() for item_id in item_ids]
+    frame = pl.DataFrame(rows, schema={"user_id": pl.String, "item_id": pl.String}, orient="row").with_columns(
+        event_type=pl.lit(None, pl.String),
+        weight=pl.lit(1.0, pl.Float32),
+        timestamp=pl.lit(None, pl.Datetime("us", "UTC")),
+        position=pl.lit(None, pl.UInt32),
+    )
+    frame.write_parquet(folder / "interactions.parquet")
+    return tmp_path / "home"
+
+
+def environment(home: Path) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RECSYS_")}
+    return plain | {"RECSYS_HOME": str(home)}
+
+
+def recsys(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        capture_output=True, text=True, env=environment(home), timeout=PATIENCE_SECONDS, check=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def serving(home: Path, bundle: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A real server on a free port, and its address once it has said so."""
+    command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home)
+    ) as server:
+        try:
+            assert server.stdout is not None
+            first = server.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:\d+", first)
+            assert found, first
+            yield server, found.group()
+        finally:
+            server.kill()
+
+
+def ask(url: str, body: object = None) -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=PATIENCE_SECONDS) as response:
+        return json.load(response)
+
+
+def check_one_error_line(finished: subprocess.CompletedProcess[str], words: str) -> None:
+    assert (finished.returncode, finished.stdout) == (1, "")
+    lines = finished.stderr.splitlines()
+    assert len(lines) == 1, finished.stderr
+    assert lines[0].startswith("error: ")
+    assert words in lines[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle_path: Path, number: int) -> None:
+    loaded = recsys(home, "load-history", "tiny")
+    assert "18 events, 18 new, 0 known already" in loaded.stdout
+    with serving(home, bundle_path) as (server, url):
+        assert ask(f"{url}/health/ready") == {"status": "ok"}
+        known = ask(f"{url}/v1/users/u0/recommendations?k=3")
+        sent = ask(f"{url}/v1/recommendations", {"history": list(HISTORIES["u0"]), "k": 3})
+        assert known["items"] == sent["items"]
+        assert known["tier"] == "history"
+        with pytest.raises(HTTPError) as caught:
+            ask(f"{url}/v1/recommendations", {"k": 0})
+        assert (caught.value.code, caught.value.headers["Content-Type"]) == (422, "application/problem+json")
+        caught.value.close()
+        server.send_signal(number)
+        rest, complaints = server.communicate(timeout=PATIENCE_SECONDS)
+    assert (server.returncode, complaints) == (0, "")
+    assert rest.splitlines()[-1] == "Stopped."
+
+
+def test_a_bundle_that_cannot_be_used_is_one_line_before_a_port_is_opened(
+    home: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(bundle_path, tmp_path / "damaged")
+    (damaged / "items.parquet").write_bytes(b"")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        check_one_error_line(recsys(home, "serve", str(damaged), "--port", port), "altered or cut short")
+        check_one_error_line(recsys(home, "serve", str(tmp_path / "nowhere"), "--port", port), "not a bundle")
+        check_one_error_line(recsys(home, "serve", str(bundle_path), "--port", port), "choose another --port")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve"], "Name what to serve"),
+        (["serve", "here", "--model", "models:/m@champion"], "name one of them"),
+        (["serve", "here", "--port", "99999"], "RECSYS_PORT"),
+        (["serve", "here", "--store", "mysql://db"], "SQLite or PostgreSQL"),
+        (["serve", "--model", "models:/m@champion"], "no MLflow store"),
+        (["load-history", "tony"], "mean 'tiny'"),
+        (["load-history", "tiny", "--store", "sqlite:////proc/nowhere/events.db"], "does not answer"),
+    ],
+)
+def test_what_cannot_work_is_one_line(home: Path, arguments: list[str], words: str) -> None:
+    check_one_error_line(recsys(home, *arguments), words)
+
+
+def test_loading_again_adds_nothing_and_replacing_starts_over(home: Path) -> None:
+    recsys(home, "load-history", "tiny")
+    assert "18 events, 0 new, 18 known already" in recsys(home, "load-history", "tiny").stdout
+    path = str(home / "datasets" / "tiny")
+    assert "18 events, 18 new, 0 known already" in recsys(home, "load-history", path, "--replace").stdout

@@ -1,0 +1,55 @@
+"""A tiny world: eight items, six users, bundles over them."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.bundle import write_bundle
+from recsys_vae.ids import IdMap
+from recsys_vae.manifest import Provenance
+from recsys_vae.models import catalog
+from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.protocols import ClosedFormRecommender
+from service.events import Event, EventStore
+
+ITEMS = tuple("abcdefgh")
+USERS = ("u0", "u1", "u2", "u3", "u4", "u5")
+MATRIX = np.array(
+    [
+        [1, 1, 1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 1, 0, 0, 0, 0],
+        [1, 0, 1, 0, 1, 0, 0, 0],
+        [0, 1, 1, 0, 0, 1, 0, 0],
+        [1, 1, 0, 0, 0, 0, 1, 0],
+        [1, 0, 0, 0, 0, 0, 1, 1],
+    ],
+    dtype=np.float32,
+)
+POPULARITY = MATRIX.sum(axis=0)  # a 5, b 4, c 3, d 1, e 1, f 1, g 2, h 1
+HISTORIES = {
+    user: tuple(ITEMS[column] for column in np.flatnonzero(row)) for user, row in zip(USERS, MATRIX, strict=True)
+}
+
+
+def write_tiny_bundle(directory: Path, model_name: str) -> Path:
+    """A bundle over eight items: fitted where the model has a closed form, else with fresh weights."""
+    config = MultVAEConfig(hidden=4, latent=2) if model_name == "mult-vae" else None
+    model = catalog.create(model_name, len(ITEMS), config)
+    if isinstance(model, ClosedFormRecommender):
+        model.fit(csr_array(MATRIX))
+    origin = Provenance(dataset="tiny", trained_on="all", n_users=len(USERS), metrics={"ndcg@100": 0.5})
+    write_bundle(directory, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin)
+    return directory
+
+
+def fill(url: str) -> None:
+    """Put the histories of the six users into a store."""
+    events = [
+        Event(f"{user} {item_id}", user, item_id, None, 1.0, None)
+        for user, item_ids in HISTORIES.items()
+        for item_id in item_ids
+    ]
+    store = EventStore(url)
+    store.append([events], "tiny")
+    store.close()
