@@ -24,14 +24,14 @@ class Loss:
     kl: Tensor
 
 
-def multinomial_nll(logits: Tensor, targets: SparseRows) -> Tensor:
+def multinomial_nll_(logits: Tensor, targets: SparseRows) -> Tensor:
     """Negative multinomial log-likelihood of each row in nats, shape (n,), without its constant (Liang et al., eq. 2).
 
-    -sum_i x_i log softmax(logits)_i = (sum_i x_i) logsumexp(logits) - sum_i x_i logits_i: one logsumexp a row, and the
-    positives only. The backward pass writes one (n, n_items) array and no other.
+    -sum_i x_i log softmax(logits)_i. The logits are overwritten, as the name's ending says: with their log-softmax, in the
+    backward pass with their gradient. No second (n, n_items) array is made.
 
     Args:
-        logits: shape (n, n_items).
+        logits: shape (n, n_items); the output of a layer, used nowhere else.
         targets: n rows, the counts x.
     """
     rows = targets.row_numbers()
@@ -40,21 +40,22 @@ def multinomial_nll(logits: Tensor, targets: SparseRows) -> Tensor:
 
 
 class _MultinomialNLL(torch.autograd.Function):
-    """Forward and backward written out; autograd's own would make three passes over (n, n_items) arrays."""
+    """Forward and backward written out; autograd's own would pass over several (n, n_items) arrays in main memory."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
-        log_normaliser = torch.logsumexp(logits, dim=1).float()
-        totals = values.new_zeros(len(logits)).index_add_(0, rows, values)
-        positives = values.new_zeros(len(logits)).index_add_(0, rows, values * logits[rows, columns])
-        ctx.save_for_backward(logits, log_normaliser, totals, rows, columns, values)
-        return totals * log_normaliser - positives
+        log_softmax = torch.log_softmax(logits, dim=1, out=logits)
+        ctx.save_for_backward(rows, columns, values)
+        ctx.log_softmax = log_softmax
+        return -values.new_zeros(len(logits)).index_add_(0, rows, values * log_softmax[rows, columns])
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        logits, log_normaliser, totals, rows, columns, values = ctx.saved_tensors
         # d nll / d logit_j = (sum x) softmax_j - x_j
-        gradient = torch.sub(logits, log_normaliser.to(logits.dtype).unsqueeze(1))
-        gradient.exp_().mul_((totals * upstream).to(logits.dtype).unsqueeze(1))
-        gradient.index_put_((rows, columns), (-values * upstream[rows]).to(logits.dtype), accumulate=True)
+        rows, columns, values = ctx.saved_tensors
+        totals = values.new_zeros(len(upstream)).index_add_(0, rows, values)
+        gradient: Tensor = ctx.log_softmax
+        ctx.log_softmax = None
+        gradient.exp_().mul_((totals * upstream).to(gradient.dtype).unsqueeze(1))
+        gradient.index_put_((rows, columns), (-values * upstream[rows]).to(gradient.dtype), accumulate=True)
         return gradient, None, None, None

@@ -18,7 +18,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.latent import DiagonalGaussian
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.layers import SparseLinear, SparseRows, linear
-from recsys_vae.models.losses import Loss, multinomial_nll
+from recsys_vae.models.losses import Loss, multinomial_nll_
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,6 @@ class MultVAE(Autoencoder):
         """Negative evidence lower bound, one draw of z a user (the paper's eq. 8)."""
         posterior = self.posterior(rows.l2_normalised().dropped(self.config.dropout, generator))
         hidden = torch.tanh(self.decoder_in(posterior.sample(generator)))
-        nll = multinomial_nll(self.output(hidden), rows).mean()
+        nll = multinomial_nll_(self.output(hidden), rows).mean()
         kl = posterior.kl_to_standard_normal().mean()
         return Loss(nll + kl_weight * kl, nll.detach(), kl.detach())

@@ -1,0 +1,76 @@
+"""What every model of the catalogue promises."""
+
+import numpy as np
+import pytest
+
+from recsys_vae.errors import DataError
+from recsys_vae.interactions import empty_histories
+from recsys_vae.models import catalog
+from recsys_vae.protocols import FactorizedRecommender, Recommender
+from tests.worlds import SMALL, csr, two_tastes, untrained
+
+N_ITEMS = 12
+HISTORIES = csr([[0, 1], [7], [], [2, 3, 4, 8]], N_ITEMS)
+
+
+@pytest.fixture(params=list(catalog.CATALOG))
+def model(request: pytest.FixtureRequest) -> Recommender:
+    return untrained(request.param, N_ITEMS)
+
+
+def test_every_model_is_tested() -> None:
+    assert set(SMALL) == set(catalog.CATALOG)
+
+
+def test_scores_are_finite_float32_also_for_an_empty_history(model: Recommender) -> None:
+    scores = model.score(HISTORIES)
+    assert scores.shape == (4, N_ITEMS)
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    assert np.isfinite(model.score(empty_histories(1, N_ITEMS))).all()
+
+
+def test_prediction_is_deterministic(model: Recommender) -> None:
+    assert (model.score(HISTORIES) == model.score(HISTORIES)).all()
+
+
+def test_a_user_is_scored_alike_alone_and_in_a_batch(model: Recommender) -> None:
+    np.testing.assert_allclose(model.score(HISTORIES)[3], model.score(HISTORIES[3:])[0], rtol=1e-5, atol=1e-6)
+
+
+def test_scores_are_inner_products_of_queries_and_item_vectors(model: Recommender) -> None:
+    if not isinstance(model, FactorizedRecommender):
+        pytest.skip("the scores of this model are not inner products")
+    products = model.encode(HISTORIES) @ model.item_vectors().T
+    np.testing.assert_allclose(products, model.score(HISTORIES), rtol=1e-5, atol=1e-6)
+
+
+def test_tensors_carry_the_model_over(model: Recommender) -> None:
+    name = catalog.name_of(model)
+    other = catalog.create(name, N_ITEMS, SMALL[name])
+    other.load_tensors(model.tensors())
+    assert (other.score(HISTORIES) == model.score(HISTORIES)).all()
+
+
+def test_tensors_of_another_catalogue_are_refused(model: Recommender) -> None:
+    name = catalog.name_of(model)
+    with pytest.raises(DataError):
+        catalog.create(name, N_ITEMS + 1, SMALL[name]).load_tensors(model.tensors())
+
+
+def test_histories_of_another_catalogue_are_refused(model: Recommender) -> None:
+    with pytest.raises(DataError, match="13 items wide"):
+        model.score(empty_histories(1, 13))
+
+
+def test_settings_describe_the_model(model: Recommender) -> None:
+    settings = catalog.settings_of(model)
+    assert catalog.configure(catalog.name_of(model), settings) == model.config  # type: ignore[attr-defined]
+
+
+def test_closed_form_models_rank_the_users_taste_first() -> None:
+    world = two_tastes(n_items=N_ITEMS)
+    model = untrained("ease", N_ITEMS)
+    best = model.score(world.matrix).argsort(axis=1)[:, -6:]
+    of_own_half = (best >= 6) == (np.arange(world.n_users) % 2)[:, None]
+    assert of_own_half.mean() > 0.95

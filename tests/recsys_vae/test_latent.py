@@ -1,0 +1,31 @@
+import pytest
+import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
+from recsys_vae.latent import DiagonalGaussian
+from recsys_vae.schedules import linear
+
+
+def test_noise_has_standard_deviation_one() -> None:
+    posterior = DiagonalGaussian(torch.zeros(20_000, 2), torch.zeros(20_000, 2))
+    drawn = posterior.sample(torch.Generator().manual_seed(0))
+    assert drawn.std(dim=0).tolist() == pytest.approx([1.0, 1.0], abs=0.02)
+
+
+def test_draws_have_the_mean_and_deviation_asked_for() -> None:
+    posterior = DiagonalGaussian(torch.full((50_000, 1), 3.0), torch.full((50_000, 1), 0.5).square().log())
+    drawn = posterior.sample(torch.Generator().manual_seed(0))
+    assert (drawn.mean().item(), drawn.std().item()) == pytest.approx((3.0, 0.5), abs=0.02)
+
+
+def test_kl_is_summed_over_latents_and_equals_torch_distributions() -> None:
+    mean, log_variance = torch.randn(5, 7), torch.randn(5, 7)
+    ours = DiagonalGaussian(mean, log_variance).kl_to_standard_normal()
+    posterior = Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
+    prior = Independent(Normal(torch.zeros(5, 7), torch.ones(5, 7)), 1)
+    torch.testing.assert_close(ours, kl_divergence(posterior, prior))
+
+
+def test_the_kl_weight_runs_on_progress() -> None:
+    assert [linear(p, target=0.2, over=0.5) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.0, 0.1, 0.2, 0.2])
+    assert linear(0.0, target=0.2, over=0.0) == 0.2

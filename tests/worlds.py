@@ -1,0 +1,48 @@
+"""Small worlds whose answers are known."""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.ids import IdMap
+from recsys_vae.interactions import Interactions
+from recsys_vae.models import catalog
+from recsys_vae.models.ease import EASEConfig
+from recsys_vae.models.mult_dae import MultDAEConfig
+from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.protocols import ClosedFormRecommender, Recommender
+
+SMALL = {
+    "popularity": None,
+    "ease": EASEConfig(l2=1.0),
+    "mult-dae": MultDAEConfig(hidden=8, l2=0.0),
+    "mult-vae": MultVAEConfig(hidden=16, latent=4),
+}
+"""A small configuration of every model of the catalogue."""
+
+
+def csr(rows: list[list[int]], n_items: int) -> csr_array:
+    """Binary histories from lists of item rows."""
+    matrix = csr_array((len(rows), n_items), dtype=np.float32).tolil()
+    for user, items in enumerate(rows):
+        matrix[user, items] = 1.0
+    found = csr_array(matrix, dtype=np.float32)
+    found.sort_indices()
+    return found
+
+
+def two_tastes(n_users: int = 40, n_items: int = 12, seed: int = 0) -> Interactions:
+    """Even users like four of the first half of the items, odd users four of the second: a model must see which."""
+    rng = np.random.default_rng(seed)
+    half = n_items // 2
+    liked = [np.sort(rng.choice(half, 4, replace=False) + half * (user % 2)).tolist() for user in range(n_users)]
+    users = IdMap.from_values(f"u{user:03}" for user in range(n_users))
+    items = IdMap.from_values(f"i{item:03}" for item in range(n_items))
+    return Interactions(csr(liked, n_items), users, items)
+
+
+def untrained(name: str, n_items: int) -> Recommender:
+    """A small model with fresh weights; closed-form models are fitted to `two_tastes`."""
+    model = catalog.create(name, n_items, SMALL[name])
+    if isinstance(model, ClosedFormRecommender):
+        model.fit(two_tastes(n_items=n_items).matrix)
+    return model
