@@ -169,8 +169,9 @@ class NDCG:
         """Value of each user."""
         discounts = 1.0 / np.log2(np.arange(2, self.k + 2))
         ideal = np.cumsum(discounts)[np.minimum(self.k, lists.relevant) - 1]
-        values: Float64Array = (lists.hits[:, : self.k] @ discounts) / ideal
-        return values
+        # Summed in the same order as the ideal, so that a perfect list has exactly 1.
+        gained: Float64Array = np.cumsum(lists.hits[:, : self.k] * discounts, axis=1)[:, -1]
+        return gained / ideal
 
 
 @dataclass(frozen=True)
