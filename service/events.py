@@ -161,8 +161,8 @@ class EventStore:
         if not batch:
             return 0
         rows = [{**item._asdict(), "identity": _digest(source, item.identity), "source": source} for item in batch]
-        taken = connection.execute(self._insert(EVENTS).on_conflict_do_nothing(), rows)
-        return taken.rowcount
+        statement = self._insert(EVENTS).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        return connection.execute(statement, rows).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
