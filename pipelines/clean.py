@@ -117,20 +117,15 @@ def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
 
 
 def drop_duplicates(frame: pl.LazyFrame, keep: Keep) -> pl.LazyFrame:
-    """Mark all but one row a (user, item) as lost to `duplicate`; all rows of a user must be in the frame.
-
-    The row that stands carries the flag `given` if any of them did.
-    """
-    pair = [c.USER, c.ITEM]
+    """Mark all but one row a (user, item) as lost to `duplicate`; all rows of a user must be in the frame."""
+    pair = pl.struct(c.USER, c.ITEM)
     first = keep is Keep.FIRST
-    by = [pl.col(c.WEIGHT)] if keep is Keep.MAX else []
-    ordered = frame.with_columns(_order()).sort(
-        [*by, pl.col("order"), pl.col("file"), pl.col("row")], nulls_last=first, maintain_order=True
-    )
-    chosen = pl.struct(pair).is_first_distinct() if first else pl.struct(pair).is_last_distinct()
-    weight = pl.col(c.WEIGHT).sum().over(pair) if keep is Keep.SUM else pl.col(c.WEIGHT)
-    lost = pl.when(~chosen).then(pl.lit(Rule.DUPLICATE.value))
-    return ordered.with_columns(lost.alias(LOST_TO), weight, pl.col("given").any().over(pair))
+    by = [c.WEIGHT] if keep is Keep.MAX else []
+    ordered = frame.with_columns(_order()).sort([*by, "order", "file", "row"], nulls_last=first)
+    if keep is Keep.SUM:
+        ordered = ordered.with_columns(pl.col(c.WEIGHT).sum().over(c.USER, c.ITEM))
+    lost = ~(pair.is_first_distinct() if first else pair.is_last_distinct())
+    return ordered.with_columns(pl.when(lost).then(pl.lit(Rule.DUPLICATE.value)).alias(LOST_TO)).drop("order")
 
 
 def number_positions(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -139,11 +134,11 @@ def number_positions(frame: pl.LazyFrame) -> pl.LazyFrame:
     The order is the given position where a user has any, else the timestamp, ties as they came in. Positions are
     numbered anew, because rules may have taken rows in between. All rows of a user must be in the frame.
     """
-    ordered = frame.with_columns(_order()).sort(c.USER, "order", "file", "row", nulls_last=True)
+    known = pl.col("order").is_not_null()
+    unordered_item = pl.when(~known).then(c.ITEM)
+    ordered = frame.with_columns(_order()).sort(c.USER, "order", unordered_item, "file", "row", nulls_last=True)
     number = pl.int_range(pl.len(), dtype=pl.UInt32).over(c.USER)
-    position = pl.when(pl.col("order").is_not_null()).then(number)
-    numbered = ordered.with_columns(position.alias(c.POSITION))
-    return numbered.sort(c.USER, c.POSITION, c.ITEM, nulls_last=True).drop("order")
+    return ordered.with_columns(pl.when(known).then(number).alias(c.POSITION)).drop("order")
 
 
 @dataclass(frozen=True)

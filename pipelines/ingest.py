@@ -19,7 +19,7 @@ import polars as pl
 from pipelines import clean
 from pipelines.clean import LOST_TO, CleaningRules, Core
 from pipelines.dataset_dir import DatasetDir
-from pipelines.logs import ColumnMap, scan_logs, unreadable
+from pipelines.logs import ColumnMap, scan_log, unreadable
 from pipelines.losses import Losses
 from pipelines.metadata import write_metadata
 from pipelines.parts import user_bounds, write_parts
@@ -116,6 +116,7 @@ class _Run:
         return IngestSummary(
             dataset=name,
             sources=tuple(path.name for path in self.source.files),
+            rules=self.rules,
             rows_in=rows_in,
             quarantined=quarantined,
             lost=losses.totals(),
@@ -132,24 +133,22 @@ class _Run:
     def _read_logs(self, losses: Losses) -> tuple[int, tuple[Count, ...]]:
         """Rows read, and how many broke the contract why."""
         self.step("reading the logs, checking the contract")
-        raw = scan_logs(self.source.files, self.source.mapping)
-        _check_rules(self.rules, raw.collect_schema())
-        assessed = clean.weigh_events(clean.mark_losses(INTERACTIONS.assess(raw), self.rules), self.rules)
-        result = INTERACTIONS.divide(assessed)
-        given = (pl.col("file") >= len(self.source.logs)).alias("given")
+        logs = [scan_log(path, number, self.source.mapping) for number, path in enumerate(self.source.files)]
+        _check_rules(self.rules, {name for log in logs for name in log.collect_schema().names()})
+        assessed = clean.mark_losses(pl.concat([INTERACTIONS.assess(log) for log in logs]), self.rules)
+        result = INTERACTIONS.divide(clean.weigh_events(assessed, self.rules))
         names = dict(enumerate(str(path) for path in self.source.files))
         bad = result.bad.with_columns(pl.col("file").replace_strict(names, return_dtype=pl.String))
         try:
-            pl.collect_all([
-                result.good.with_columns(given).sink_parquet(self._rows_path, compression="lz4", lazy=True),
-                bad.sink_parquet(self.dataset.quarantine_path, lazy=True),
-            ], engine="streaming")  # fmt: skip
+            # Two scans: one scan for both sinks held twice the memory and took longer.
+            result.good.sink_parquet(self._rows_path, compression="lz4")
+            bad.sink_parquet(self.dataset.quarantine_path)
         except pl.exceptions.PolarsError as error:
             raise unreadable(", ".join(path.name for path in self.source.files), error) from error
         losses.add(pl.scan_parquet(self._rows_path))
         reasons = pl.scan_parquet(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
         quarantined = tuple(Count(*row) for row in reasons.iter_rows())
-        return _height(self._rows_path) + sum(count.rows for count in quarantined), quarantined
+        return _height_of(pl.scan_parquet(self._rows_path)) + sum(count.rows for count in quarantined), quarantined
 
     def _check_standing(self, losses: Losses, rows_in: int, quarantined: tuple[Count, ...]) -> None:
         if rows_in == 0:
@@ -193,9 +192,15 @@ class _Run:
         rows.select(c.INTERACTION_COLUMNS).sink_parquet(self.dataset.interactions_path)
         INTERACTIONS.check(self.dataset.interactions())
         if self.source.given_test:
-            given = rows.filter("given").select(c.USER, c.ITEM)
-            GIVEN_TEST.check(given)
-            given.sink_parquet(self.dataset.given_test_path)
+            self._write_given_test()
+
+    def _write_given_test(self) -> None:
+        """The pairs of the published test part that are left; they are few enough to be held in memory."""
+        standing = pl.scan_parquet(self._rows_path).filter(pl.col(LOST_TO).is_null())
+        pairs = standing.filter(pl.col("file") >= len(self.source.logs)).select(c.USER, c.ITEM).unique()
+        given = pairs.join(self.dataset.interactions(), on=[c.USER, c.ITEM], how="semi").sort(c.USER, c.ITEM)
+        GIVEN_TEST.check(given)
+        given.sink_parquet(self.dataset.given_test_path)
 
     def _write_metadata(self, source: Path | None, id_column: str, target: Path) -> int | None:
         if source is None:
@@ -204,7 +209,7 @@ class _Run:
         return write_metadata(source, self.source.mapping, id_column, target)
 
 
-def _check_rules(rules: CleaningRules, found: pl.Schema) -> None:
+def _check_rules(rules: CleaningRules, found: set[str]) -> None:
     needs = {
         "--min-rating": (rules.min_rating is not None, c.WEIGHT),
         "--event-weight": (bool(rules.event_weights), c.EVENT_TYPE),
@@ -216,22 +221,30 @@ def _check_rules(rules: CleaningRules, found: pl.Schema) -> None:
 
 
 def _count(dataset: DatasetDir) -> Kept:
-    facts = dataset.interactions().select(
-        interactions=pl.len(),
-        users=pl.col(c.USER).n_unique(),
-        items=pl.col(c.ITEM).n_unique(),
-        first=pl.col(c.TIMESTAMP).min(),
-        last=pl.col(c.TIMESTAMP).max(),
-        without_timestamp=pl.col(c.TIMESTAMP).null_count(),
-        without_position=pl.col(c.POSITION).null_count(),
+    rows = dataset.interactions()
+    users, items = (_height_of(rows.select(column).unique()) for column in (c.USER, c.ITEM))
+    time = pl.col(c.TIMESTAMP)
+    facts = rows.select(
+        pl.len(), time.min().alias("first"), time.max().alias("last"), time.null_count().alias("without_timestamp"),
+        pl.col(c.POSITION).null_count().alias("without_position"),
     )  # fmt: skip
+    count, first, last, without_timestamp, without_position = facts.collect(engine="streaming").row(0)
     given = dataset.given_test_path
-    row = facts.collect(engine="streaming").row(0, named=True)
-    return Kept(**row, given_test=_height(given) if given.exists() else 0)
+    return Kept(
+        interactions=count,
+        users=users,
+        items=items,
+        density=count / max(users * items, 1),
+        given_test=_height_of(pl.scan_parquet(given)) if given.exists() else 0,
+        first=first,
+        last=last,
+        without_timestamp=without_timestamp,
+        without_position=without_position,
+    )
 
 
-def _height(path: Path) -> int:
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+def _height_of(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def _folder(path: Path) -> Path:

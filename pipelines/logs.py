@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines import readers
 from recsys_vae import columns as c
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError, UnknownNameError
 
 RATING = "rating"
 """Taken for `weight` where a log has no column of that name."""
@@ -45,6 +46,7 @@ class ColumnMap:
 
         Raises:
             ConfigError: a mapped column does not exist.
+            SchemaError: no column stands for the user or the item.
         """
         found = frame.collect_schema().names()
         for ours, theirs in self.pairs:
@@ -55,8 +57,13 @@ class ColumnMap:
         names = {name: name for name in c.INTERACTION_COLUMNS if name in found} | dict(self.pairs)
         if c.WEIGHT not in names and RATING in found:
             names[c.WEIGHT] = RATING
-        kept = {ours: pl.col(theirs) for ours, theirs in names.items()}
-        return frame.select(**kept) if kept else frame
+        for required in (c.USER, c.ITEM):
+            if required not in names:
+                raise SchemaError(
+                    f"{source} has no column {required!r}. Columns found: {', '.join(found)}. "
+                    f"Say which one it is: --map {required}={readers.guess(required, found)}."
+                )
+        return frame.select(**{ours: pl.col(theirs) for ours, theirs in names.items()})
 
     def id_column(self, ours: str, found: Sequence[str], source: str) -> str:
         """The column of a metadata table that holds the id `ours`.
@@ -113,15 +120,10 @@ def scan_file(path: Path) -> pl.LazyFrame:
     return frame
 
 
-def scan_logs(files: Sequence[Path], mapping: ColumnMap) -> pl.LazyFrame:
-    """All rows of all files under our column names, with the number of their `file` and their `row` in it."""
-    frames = [
-        mapping.apply(scan_file(path), path.name)
-        .with_row_index("row")
-        .with_columns(pl.lit(number, dtype=pl.UInt32).alias("file"), pl.col("row").cast(pl.UInt64))
-        for number, path in enumerate(files)
-    ]
-    return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+def scan_log(path: Path, number: int, mapping: ColumnMap) -> pl.LazyFrame:
+    """The rows of one log under our column names, with the `number` of their `file` and their `row` in it."""
+    rows = mapping.apply(scan_file(path), path.name).with_row_index("row")
+    return rows.with_columns(pl.lit(number, dtype=pl.UInt32).alias("file"), pl.col("row").cast(pl.UInt64))
 
 
 def unreadable(source: str, error: Exception) -> DataError:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
+from pipelines.clean import LOST_TO
 from recsys_vae import columns as c
 
 BATCH_ROWS = 131_072
@@ -24,16 +25,20 @@ def user_bounds(rows: pl.LazyFrame, rows_per_part: int) -> pl.Series:
 
 
 def write_parts(source: Path, folder: Path, bounds: pl.Series) -> list[Path]:
-    """Copy the rows of a Parquet file to one file a range of users, in order of the ranges; rows keep their order.
+    """Copy the rows that no rule has taken to one file a range of users, in order of the ranges.
 
     The file is read in batches, so that one batch is held in memory at a time.
     """
     paths = [folder / f"{number:06d}.parquet" for number in range(len(bounds) + 1)]
     with ExitStack() as stack:
         file = stack.enter_context(pq.ParquetFile(source))
-        writers = [stack.enter_context(pq.ParquetWriter(path, file.schema_arrow, compression="lz4")) for path in paths]
+        schema = file.schema_arrow
+        writers = [stack.enter_context(pq.ParquetWriter(path, schema, compression="lz4")) for path in paths]
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            part = bounds.search_sorted(pl.Series(batch.column(c.USER)), side="right")
-            for number in part.unique():
-                writers[number].write_batch(batch.filter((part == number).to_arrow()))
+            rows = pl.DataFrame(batch).filter(pl.col(LOST_TO).is_null())
+            part = bounds.search_sorted(rows[c.USER], side="right").alias("part")
+            for (number,), some in (
+                rows.with_columns(part).partition_by("part", as_dict=True, include_key=False).items()
+            ):
+                writers[number].write_table(some.to_arrow().cast(schema))
     return paths

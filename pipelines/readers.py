@@ -33,13 +33,12 @@ def read_id(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 def read_number(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A number, as Float32."""
-    trimmed = column.str.strip_chars() if dtype == pl.String else column
-    return trimmed.cast(pl.Float64, strict=False).cast(pl.Float32)
+    return _number(column, dtype).cast(pl.Float32)
 
 
 def read_count(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A whole number from 0 that fits in 32 bits."""
-    number = (column.str.strip_chars() if dtype == pl.String else column).cast(pl.Float64, strict=False)
+    number = _number(column, dtype)
     return pl.when(number == number.floor()).then(number.cast(pl.UInt32, strict=False))
 
 
@@ -50,10 +49,11 @@ def read_time(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return known.cast(_UTC, strict=False)
     if dtype == pl.Date:
         return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    epoch = _from_epoch(_number(column, dtype))
     if dtype.is_numeric():
-        return _from_epoch(column.cast(pl.Float64, strict=False))
-    text = column.str.strip_chars()
-    return pl.coalesce(_from_epoch(text.cast(pl.Float64, strict=False)), *(_from_iso(text, f) for f in ISO_FORMATS))
+        return epoch
+    text = column.cast(pl.String, strict=False).str.strip_chars()
+    return pl.coalesce(epoch, *(_from_iso(text, pattern) for pattern in ISO_FORMATS))
 
 
 def guess(name: str, found: list[str]) -> str:
@@ -66,6 +66,11 @@ def guess(name: str, found: list[str]) -> str:
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace(" ", "")
+
+
+def _number(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    plain = dtype.is_numeric() or dtype == pl.Boolean
+    return (column if plain else column.cast(pl.String, strict=False).str.strip_chars()).cast(pl.Float64, strict=False)
 
 
 def _from_epoch(number: pl.Expr) -> pl.Expr:

@@ -116,8 +116,7 @@ class Table:
         for column in self.columns:
             if column.required and column.name not in found:
                 raise SchemaError(
-                    f"The log has no column {column.name!r}. Columns found: {', '.join(found)}. "
-                    f"Say which one it is, for example --map {column.name}={readers.guess(column.name, list(found))}."
+                    f"Table {self.name!r} needs a column {column.name!r}. Columns found: {', '.join(found)}."
                 )
             if column.name in found and found[column.name].is_nested():
                 raise SchemaError(

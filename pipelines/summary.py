@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
+from pipelines.clean import CleaningRules
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError
 
@@ -27,6 +28,7 @@ class Kept:
         interactions: rows, one a (user, item).
         users: with at least one interaction.
         items: with at least one user.
+        density: share of the (user, item) cells that are filled, 0 to 1.
         given_test: interactions of the published test part.
         first: earliest timestamp; None where there is none.
         last: latest timestamp.
@@ -37,17 +39,12 @@ class Kept:
     interactions: int
     users: int
     items: int
+    density: float
     given_test: int = 0
     first: datetime | None = None
     last: datetime | None = None
     without_timestamp: int = 0
     without_position: int = 0
-
-    @property
-    def density(self) -> float:
-        """Share of the (user, item) cells that are filled, 0 to 1."""
-        cells = self.users * self.items
-        return self.interactions / cells if cells else 0.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,7 @@ class IngestSummary:
     Attributes:
         dataset: name of the dataset.
         sources: the log files read, in order.
+        rules: what was kept.
         rows_in: rows read.
         quarantined: rows that broke the contract, by reason.
         lost: rows taken, by rule, in the order of the rules.
@@ -68,6 +66,7 @@ class IngestSummary:
 
     dataset: str
     sources: tuple[str, ...]
+    rules: CleaningRules
     rows_in: int
     quarantined: tuple[Count, ...]
     lost: tuple[Count, ...]

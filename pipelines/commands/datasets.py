@@ -11,6 +11,7 @@ from rich.table import Table
 from pipelines import datasets
 from pipelines.clean import CleaningRules, Keep
 from pipelines.dataset_dir import DatasetDir
+from pipelines.explain import Entity, explain
 from pipelines.ingest import Source, ingest
 from pipelines.logs import ColumnMap, find_files
 from recsys_vae.errors import ConfigError
@@ -82,6 +83,19 @@ def ingest_logs(
     print(DatasetDir.at(to).path)
 
 
+def explain_data(
+    dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")],
+    *,
+    user: Annotated[str | None, typer.Option(help="Id of a user, as in the log.")] = None,
+    item: Annotated[str | None, typer.Option(help="Id of an item, as in the log.")] = None,
+) -> None:
+    """Say what became of the rows of one user or item, and which rule took them."""
+    if (user is None) == (item is None):
+        raise ConfigError("Ask about one of --user ID and --item ID.")
+    entity = Entity.USER if user is not None else Entity.ITEM
+    print("\n".join(explain(DatasetDir.open(dataset), entity, user or item or "").lines()))
+
+
 def _source(
     logs: list[str], mapping: ColumnMap, given_test: list[str], users: Path | None, items: Path | None
 ) -> Source:
@@ -117,3 +131,4 @@ def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.add_typer(data, name="data")
     app.command("ingest")(ingest_logs)
+    app.command("explain-data")(explain_data)
