@@ -170,8 +170,9 @@ class NDCG:
         discounts = 1.0 / np.log2(np.arange(2, self.k + 2))
         ideal = np.cumsum(discounts)[np.minimum(self.k, lists.relevant) - 1]
         # Summed in the same order as the ideal, so that a perfect list has exactly 1.
-        gained: Float64Array = np.cumsum(lists.hits[:, : self.k] * discounts, axis=1)[:, -1]
-        return gained / ideal
+        gained = np.cumsum(lists.hits[:, : self.k] * discounts, axis=1)[:, -1]
+        values: Float64Array = gained / ideal
+        return values
 
 
 @dataclass(frozen=True)

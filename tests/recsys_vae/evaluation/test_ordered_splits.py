@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.evaluation.ordered_splits import Events, cut_points, last_out, temporal
+from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.ids import IdMap
+from recsys_vae.interactions import Interactions
+
+Row = tuple[str, str, int]
+
+
+def events(rows: list[Row]) -> Events:
+    """From (user, item, order)."""
+    users, items = (IdMap.from_values(row[place] for row in rows) for place in (0, 1))
+    return Events(
+        users,
+        items,
+        users.rows([row[0] for row in rows]),
+        items.rows([row[1] for row in rows]),
+        np.ones(len(rows), dtype=np.float32),
+        np.array([row[2] for row in rows], dtype=np.int64),
+    )
+
+
+def told(part: HeldOut, items: IdMap) -> dict[str, tuple[list[str], list[str]]]:
+    """What each user is shown and asked for."""
+    return {
+        user: (items.ids(part.histories[[row]].indices), items.ids(part.targets[[row]].indices))
+        for row, user in enumerate(part.users.values)
+    }
+
+
+def known(interactions: Interactions) -> dict[str, list[str]]:
+    return {
+        user: interactions.items.ids(interactions.matrix[[row]].indices)
+        for row, user in enumerate(interactions.users.values)
+    }
+
+
+LOG = [
+    ("ann", "a", 1), ("ann", "b", 2), ("ann", "c", 11), ("ann", "a", 12), ("ann", "d", 21),
+    ("bob", "b", 3), ("bob", "c", 4), ("bob", "a", 22), ("bob", "b", 23),
+    ("cat", "a", 13), ("cat", "b", 24),
+    ("dan", "new", 25),
+    ("eve", "c", 5), ("eve", "d", 12),
+]  # fmt: skip
+
+
+def test_temporal_cuts_everybody_at_the_same_moments() -> None:
+    split = temporal(events(LOG), validation_from=10, test_from=20)
+    assert split.refit is not None
+    assert known(split.train) == {"ann": ["a", "b"], "bob": ["b", "c"], "eve": ["c"]}
+    assert known(split.refit) == {"ann": ["a", "b", "c"], "bob": ["b", "c"], "cat": ["a"], "eve": ["c", "d"]}
+    # eve's d is new in the validation window: nothing could have learned it, so she is not asked.
+    assert told(split.validation, split.train.items) == {"ann": (["a", "b"], ["c"]), "cat": ([], ["a"])}
+    # bob's second b is a repeat; dan's item is unknown.
+    assert told(split.test, split.train.items) == {
+        "ann": (["a", "b", "c"], ["d"]),
+        "bob": (["b", "c"], ["a"]),
+        "cat": (["a"], ["b"]),
+    }
+    assert split.counts == {
+        "items_only_in_test": 1,
+        "validation_interactions_outside_training": 1,
+        "validation_repeats": 1,
+        "validation_users_without_targets": 1,
+        "validation_users_without_history": 1,
+        "test_interactions_outside_training": 1,
+        "test_repeats": 1,
+        "test_users_without_targets": 1,
+        "test_users_without_history": 0,
+    }
+
+
+def test_temporal_refuses_cuts_that_leave_a_part_empty() -> None:
+    with pytest.raises(ConfigError, match="before"):
+        temporal(events(LOG), validation_from=20, test_from=20)
+    with pytest.raises(EmptyDataError, match="none may be empty"):
+        temporal(events(LOG), validation_from=10, test_from=100)
+    with pytest.raises(EmptyDataError):
+        temporal(events(LOG), validation_from=0, test_from=20)
+
+
+def test_cut_points_leave_the_shares_asked_for() -> None:
+    order = np.random.default_rng(0).permutation(100)
+    assert cut_points(order, validation=0.1, test=0.2) == (70, 80)
+
+
+def test_cut_points_say_when_times_are_too_coarse() -> None:
+    with pytest.raises(EmptyDataError, match="share one time"):
+        cut_points(np.array([1] * 50 + [2] * 50), validation=0.1, test=0.1)
+    with pytest.raises(ConfigError):
+        cut_points(np.arange(10), validation=0.5, test=0.5)
+
+
+def test_last_out_asks_for_the_last_new_item() -> None:
+    log = [
+        ("ann", "a", 1), ("ann", "b", 2), ("ann", "c", 3), ("ann", "d", 4),
+        ("bob", "a", 1), ("bob", "c", 2), ("bob", "d", 3), ("bob", "a", 4),
+        ("cat", "d", 1), ("cat", "b", 2),
+        ("dan", "a", 1),
+        ("eve", "c", 1), ("eve", "c", 2),
+    ]  # fmt: skip
+    split = last_out(events(log[::-1]))
+    assert split.refit is not None
+    assert known(split.train) == {"ann": ["a", "b"], "bob": ["a"], "cat": ["d"], "dan": ["a"], "eve": ["c"]}
+    assert told(split.validation, split.train.items) == {"ann": (["a", "b"], ["c"]), "bob": (["a"], ["c"])}
+    assert told(split.test, split.train.items) == {
+        "ann": (["a", "b", "c"], ["d"]),
+        "bob": (["a", "c"], ["d"]),
+        "cat": (["d"], ["b"]),
+    }
+    assert known(split.refit)["bob"] == ["a", "c"]
+    assert split.counts["users_with_one_item"] == 2
+    assert split.counts["users_with_two_items_not_in_validation"] == 1
+    assert split.counts["repeats_after_the_last_new_item"] == 1
+    assert split.counts["users_whose_last_two_items_are_tied"] == 0
+
+
+def test_last_out_breaks_ties_by_item_and_counts_them() -> None:
+    log = [("ann", "a", 1), ("ann", "c", 5), ("ann", "b", 5), ("bob", "c", 1), ("bob", "b", 2), ("bob", "a", 3)]
+    split = last_out(events(log))
+    assert told(split.test, split.train.items)["ann"] == (["a", "b"], ["c"])
+    assert split.counts["users_whose_last_two_items_are_tied"] == 1
+
+
+def test_last_out_needs_users_with_two_items() -> None:
+    with pytest.raises(EmptyDataError, match="strong"):
+        last_out(events([("ann", "a", 1), ("bob", "b", 1)]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdefgh"), st.integers(0, 30)), min_size=12))
+def test_no_split_shows_what_it_asks_for_or_learns_from_the_future(log: list[Row]) -> None:
+    first_seen: dict[tuple[str, str], int] = {}
+    for user, item, order in log:
+        first_seen[user, item] = min(order, first_seen.get((user, item), order))
+    for cut in (lambda: temporal(events(log), validation_from=10, test_from=20), lambda: last_out(events(log))):
+        try:
+            split: Split = cut()
+        except EmptyDataError:
+            continue
+        assert split.refit is not None
+        for part, learned in ((split.validation, split.train), (split.test, split.refit)):
+            assert part.overlap() == 0
+            assert (learned.item_counts()[part.targets.indices] > 0).all()
+            for user, (shown, asked) in told(part, split.train.items).items():
+                assert shown == known(learned).get(user, [])
+                latest = max((first_seen[user, item] for item in shown), default=-1)
+                assert latest <= min(first_seen[user, item] for item in asked)
+
+
+def test_events_of_unequal_length_are_refused() -> None:
+    ids = IdMap.from_values(["a"])
+    with pytest.raises(DataError, match="as many"):
+        Events(ids, ids, np.zeros(1, int), np.zeros(2, int), np.ones(1, np.float32), np.zeros(1, int))
