@@ -68,7 +68,7 @@ def _chunks(frame: pl.DataFrame, items: IdMap, size: int) -> Iterator[Chunk]:
     users = frame[USER].unique(maintain_order=True)
     for start in range(0, len(users), size):
         chosen = users.slice(start, size)
-        part = frame.filter(pl.col(USER).is_between(chosen[0], chosen[-1]))
+        part = frame.filter(pl.col(USER).is_between(pl.lit(chosen[0]), pl.lit(chosen[-1])))
         yield Chunk(chosen, _encode(part, IdMap(chosen), items))
 
 

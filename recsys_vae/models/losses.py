@@ -27,8 +27,8 @@ class Loss:
 def multinomial_nll_(logits: Tensor, targets: SparseRows) -> Tensor:
     """Negative multinomial log-likelihood of each row in nats, shape (n,), without its constant (Liang et al., eq. 2).
 
-    -sum_i x_i log softmax(logits)_i. The logits are overwritten, as the name's ending says: with their log-softmax, in the
-    backward pass with their gradient. No second (n, n_items) array is made.
+    -sum_i x_i log softmax(logits)_i. The logits are overwritten, as the name's ending says: with their log-softmax, in
+    the backward pass with their gradient. No second (n, n_items) array is made.
 
     Args:
         logits: shape (n, n_items); the output of a layer, used nowhere else.

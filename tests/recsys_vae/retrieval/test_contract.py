@@ -1,0 +1,128 @@
+"""What every index promises: the k best allowed items, exactly, ties by item row."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array, random_array
+
+from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
+from recsys_vae.protocols import Index
+from recsys_vae.retrieval.exact import TorchIndex
+from recsys_vae.retrieval.faiss_index import KINDS, FaissIndex, IndexReport, build_index, load_index
+
+rng = np.random.default_rng(0)
+N, D = 600, 6
+VECTORS = rng.integers(-6, 7, (N, D)).astype(np.float32)
+QUERIES = rng.integers(-6, 7, (40, D)).astype(np.float32)
+
+
+def brute_force(query: np.ndarray, k: int, hidden: set[int]) -> list[int]:
+    scores = VECTORS @ query
+    return sorted(set(range(N)) - hidden, key=lambda row: (-scores[row], row))[:k]
+
+
+def build(name: str) -> Index:
+    if name == "torch":
+        return TorchIndex(VECTORS)
+    index = build_index(VECTORS, name, queries=QUERIES, min_recall=0.5)
+    if name == "ivf":
+        index._index.nprobe = index._index.nlist  # look into every cell: nothing is approximate then
+    return index
+
+
+INDEXES = {name: build(name) for name in ("torch", *KINDS)}
+
+
+@pytest.fixture(params=list(INDEXES))
+def index(request: pytest.FixtureRequest) -> Index:
+    return INDEXES[request.param]
+
+
+def test_finds_what_brute_force_finds(index: Index) -> None:
+    found = index.search(QUERIES, 20)
+    for row, query in enumerate(QUERIES):
+        assert found.rows[row].tolist() == brute_force(query, 20, set())
+        assert (found.scores[row] == (VECTORS @ query)[found.rows[row]]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.floats(0.0, 1.0), st.floats(0.0, 0.5), st.integers(0, 2**31))
+@pytest.mark.parametrize("name", ["torch", "flat", "hnsw", "ivf"])
+def test_exactly_k_of_the_allowed_come_back_in_order(name: str, k: int, allowed: float, seen: float, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    flags = draw.random(N) < allowed
+    excluded = csr_array(random_array((3, N), density=seen, format="csr", dtype=np.float32, rng=draw))
+    excluded.sort_indices()
+    found = INDEXES[name].search(QUERIES[:3], k, flags, excluded)
+    for row in range(3):
+        hidden = set(np.flatnonzero(~flags)) | set(excluded[[row]].indices)
+        allowed_rows = sorted(set(range(N)) - hidden)
+        expected = brute_force(QUERIES[row], k, hidden)
+        got = found.rows[row][found.rows[row] >= 0].tolist()
+        assert len(got) == min(k, len(allowed_rows))
+        if name in ("torch", "flat"):
+            assert got == expected
+        else:  # approximate: distinct, allowed, best first
+            assert len(set(got)) == len(got)
+            assert set(got) <= set(allowed_rows)
+            assert (np.diff(found.scores[row][: len(got)]) <= 0).all()
+
+
+def test_more_than_there_is_fills_up_with_nothing(index: Index) -> None:
+    found = index.search(QUERIES[:1], N + 5)
+    assert sorted(found.rows[0][:N].tolist()) == list(range(N))
+    assert (found.rows[0][N:] == -1).all()
+    assert np.isneginf(found.scores[0][N:]).all()
+
+
+def test_nothing_allowed_gives_nothing(index: Index) -> None:
+    assert (index.search(QUERIES[:2], 3, np.zeros(N, dtype=bool)).rows == -1).all()
+
+
+def test_no_queries_give_no_lists(index: Index) -> None:
+    assert index.search(np.empty((0, D), np.float32), 3).rows.shape == (0, 3)
+
+
+def test_bad_questions_are_refused(index: Index) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        index.search(QUERIES, 0)
+    with pytest.raises(RetrievalError, match="expected"):
+        index.search(QUERIES[:, :-1], 3)
+    with pytest.raises(RetrievalError, match="float32"):
+        index.search(QUERIES.astype(np.float64), 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_index_answers_the_same(tmp_path: Path, kind: str) -> None:
+    index = INDEXES[kind]
+    assert isinstance(index, FaissIndex)
+    index.save(tmp_path / "index")
+    loaded = load_index(tmp_path / "index", VECTORS, index.report)
+    assert (loaded.search(QUERIES, 10).rows == index.search(QUERIES, 10).rows).all()
+    with pytest.raises(RetrievalError, match="holds 600 vectors"):
+        load_index(tmp_path / "index", VECTORS[:-1], index.report)
+
+
+def test_an_approximate_index_below_its_target_is_refused() -> None:
+    vectors = rng.standard_normal((4000, 32)).astype(np.float32)
+    with pytest.raises(RetrievalError, match=r"below the target of 1\.0"):
+        build_index(vectors, "ivf", queries=rng.standard_normal((50, 32)).astype(np.float32), min_recall=1.0)
+
+
+def test_below_its_measured_selectivity_an_approximate_index_scans() -> None:
+    index = FaissIndex(None, VECTORS, IndexReport("hnsw", 1.0, 0.5))  # asking FAISS would fail: there is none
+    allowed = np.arange(N) % 3 == 0
+    found = index.search(QUERIES[:1], 5, allowed)
+    assert found.rows[0].tolist() == brute_force(QUERIES[0], 5, set(np.flatnonzero(~allowed)))
+
+
+def test_unknown_kinds_and_unmeasurable_indexes_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="flat"):
+        build_index(VECTORS, "flt")
+    with pytest.raises(RetrievalError, match="queries"):
+        build_index(VECTORS, "hnsw")
+    with pytest.raises(ConfigError, match="min_recall"):
+        build_index(VECTORS, "flat", min_recall=0)

@@ -1,0 +1,265 @@
+import math
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import CheckpointError, ConfigError, DataError, TrainingError
+from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.training.batches import Batches
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.loop import train
+from tests.worlds import two_tastes
+
+CONFIG = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu")
+WORLD = two_tastes()
+
+
+def fresh(seed: int = 0) -> MultVAE:
+    torch.manual_seed(seed)
+    return MultVAE(12, MultVAEConfig(hidden=16, latent=4))
+
+
+def held_out() -> HeldOut:
+    """Two items of each user shown, two asked."""
+    first = np.arange(WORLD.matrix.nnz) % 4 < 2
+    parts = []
+    for kept in (first, ~first):
+        rows = np.repeat(np.arange(WORLD.n_users), 4)[kept]
+        matrix = csr_array((np.ones(kept.sum(), np.float32), (rows, WORLD.matrix.indices[kept])), shape=(40, 12))
+        matrix.sum_duplicates()
+        parts.append(matrix)
+    return HeldOut(WORLD.users, *parts)
+
+
+class Notes:
+    run_id = "run-1"
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, float]] = []
+
+    def log_parameters(self, parameters: object) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], epoch: int) -> None:
+        self.metrics.append({**metrics, "epoch": epoch})
+
+
+def test_learns_which_half_of_the_catalogue_a_user_likes() -> None:
+    model = fresh()
+    result = train(model, WORLD.matrix, replace(CONFIG, epochs=60), validation=held_out())
+    best = model.score(held_out().histories).argsort(axis=1)[:, -6:]
+    assert ((best >= 6) == (np.arange(40) % 2)[:, None]).mean() > 0.95
+    assert result.history[-1]["nll"] < result.history[0]["nll"]
+
+
+def test_two_runs_are_bit_identical_and_another_seed_is_not() -> None:
+    weights = []
+    for seed in (1, 1, 2):
+        model = fresh()
+        train(model, WORLD.matrix, replace(CONFIG, seed=seed))
+        weights.append(model.tensors()["output.weight"])
+    assert (weights[0] == weights[1]).all()
+    assert (weights[0] != weights[2]).any()
+
+
+def test_the_tracker_hears_of_every_epoch() -> None:
+    notes = Notes()
+    train(fresh(), WORLD.matrix, CONFIG, validation=held_out(), tracker=notes)
+    assert [note["epoch"] for note in notes.metrics] == [1, 2, 3, 4, 5, 6]
+    assert {"loss", "nll", "kl", "kl_weight", "users_per_second", "ndcg@100"} <= notes.metrics[0].keys()
+
+
+def test_the_kl_weight_rises_over_the_planned_steps_in_reference_mode() -> None:
+    result = train(fresh(), WORLD.matrix, CONFIG.as_published())
+    weights = [record["kl_weight"] for record in result.history]
+    assert weights == sorted(weights)
+    assert weights[-1] == pytest.approx(0.2 * 29 / 30)  # the last of 30 steps begins with 29 done
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([0.1, 0.5, 0.3, 0.2, 0.9])
+    seen: list[torch.Tensor] = []
+
+    class Means:
+        def __init__(self) -> None:
+            self.means = {"ndcg@100": next(values)}
+
+    def evaluate(model: MultVAE, *_: object) -> Means:
+        seen.append(model.output.weight.detach().clone())
+        return Means()
+
+    monkeypatch.setattr("recsys_vae.training.loop.evaluate", evaluate)
+    model = fresh()
+    result = train(model, WORLD.matrix, replace(CONFIG, patience=2), validation=held_out())
+    assert (result.best_epoch, result.best_value, len(result.history)) == (2, 0.5, 4)
+    assert torch.equal(model.output.weight, seen[1])
+
+
+def test_stopping_after_some_of_the_planned_epochs_follows_the_same_path() -> None:
+    whole = train(fresh(), WORLD.matrix, CONFIG)
+    part = train(fresh(), WORLD.matrix, CONFIG, stop_after=3)
+    assert [r["loss"] for r in part.history] == [r["loss"] for r in whole.history[:3]]
+
+
+class Interrupted(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.parametrize("steps", [1, 7, 10, 29])
+def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(tmp_path: Path, steps: int) -> None:
+    whole = fresh()
+    expected = train(whole, WORLD.matrix, CONFIG, validation=held_out())
+
+    class Failing(MultVAE):
+        left = steps
+
+        def loss(self, *arguments: object, **options: object):  # type: ignore[no-untyped-def]
+            if not self.left:
+                raise Interrupted
+            self.left -= 1
+            return super().loss(*arguments, **options)  # type: ignore[arg-type]
+
+    torch.manual_seed(0)
+    interrupted = Failing(12, MultVAEConfig(hidden=16, latent=4))
+    checkpoint = tmp_path / "run.safetensors"
+    Failing.__name__ = "MultVAE"
+    with pytest.raises(Interrupted):
+        train(interrupted, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint)
+    resumed = fresh(seed=9)
+    result = train(resumed, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint, resume=True)
+    assert result.best_epoch == expected.best_epoch
+    assert [r["loss"] for r in result.history] == [r["loss"] for r in expected.history]
+    for name, value in whole.tensors().items():
+        assert (resumed.tensors()[name] == value).all(), name
+
+
+def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """SIGKILL while the process trains and saves; what it left is continued here."""
+    script = tmp_path / "run.py"
+    checkpoint, ready = tmp_path / "run.safetensors", tmp_path / "saves"
+    script.write_text(
+        textwrap.dedent(f"""
+        from pathlib import Path
+        from recsys_vae.training import loop
+        from tests.recsys_vae.training.test_loop import CONFIG, WORLD, fresh, replace
+        save = loop.save_checkpoint
+        def counting(path, run):
+            save(path, run)
+            with Path({str(ready)!r}).open("a") as file:
+                file.write("x")
+        loop.save_checkpoint = counting
+        config = replace(CONFIG, epochs=2000)
+        loop.train(fresh(), WORLD.matrix, config, checkpoint=Path({str(checkpoint)!r}), stop_after=100)
+        """)
+    )
+    process = subprocess.Popen([sys.executable, str(script)], cwd=Path(__file__).parents[3])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (ready.exists() and len(ready.read_text()) > 40):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    config = replace(CONFIG, epochs=2000)
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(fresh(), WORLD.matrix, config, checkpoint=checkpoint, resume=True, stop_after=30)
+    state = load_file(checkpoint)  # whole, whenever the signal came
+    assert "model.output.weight" in state
+    whole, resumed = fresh(), fresh(seed=5)
+    options = {"stop_after": 100}
+    quick = replace(config, checkpoint_seconds=1e9)  # how often a run is saved does not change what it is
+    expected = train(whole, WORLD.matrix, quick, **options)  # type: ignore[arg-type]
+    result = train(resumed, WORLD.matrix, quick, checkpoint=checkpoint, resume=True, **options)  # type: ignore[arg-type]
+    assert [r["loss"] for r in result.history] == [r["loss"] for r in expected.history]
+    assert (resumed.tensors()["output.weight"] == whole.tensors()["output.weight"]).all()
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_a_complete_run_gives_its_result_again(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    first = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
+    again = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
+    assert again == first or (math.isnan(again.best_value) and again.history == first.history)
+
+
+def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
+    for config in (replace(CONFIG, seed=7), replace(CONFIG, learning_rate=0.5)):
+        with pytest.raises(CheckpointError, match="other settings"):
+            train(fresh(), WORLD.matrix, config, checkpoint=checkpoint, resume=True)
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(fresh(), two_tastes(seed=1).matrix, CONFIG, checkpoint=checkpoint, resume=True)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
+    save_file({"x": torch.zeros(1)}, checkpoint)
+    with pytest.raises(CheckpointError, match="format None"):
+        train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
+
+
+def test_a_model_without_a_divergence_trains_too() -> None:
+    result = train(MultDAE(12, MultDAEConfig(8)), WORLD.matrix, CONFIG)
+    assert result.history[-1]["kl"] == 0
+
+
+def test_users_without_a_history_are_passed_over() -> None:
+    matrix = csr_array(WORLD.matrix.copy())
+    padded = csr_array((matrix.data, matrix.indices, np.r_[matrix.indptr, [matrix.nnz] * 5]), shape=(45, 12))
+    assert Batches(padded, 8, 0, torch.device("cpu")).n_users == 40
+    with pytest.raises(DataError, match="No user"):
+        train(fresh(), csr_array((3, 12), dtype=np.float32), CONFIG)
+
+
+def test_every_user_comes_once_an_epoch_in_an_order_of_its_own() -> None:
+    batches = Batches(WORLD.matrix, 7, 3, torch.device("cpu"))
+    first, second = ([rows.indices.tolist() for rows in batches.epoch(number)] for number in (0, 1))
+    assert len(first) == len(batches) == 6
+    assert sorted(chain(*first)) == sorted(chain(*second)) == sorted(WORLD.matrix.indices.tolist())
+    assert first != second
+    assert [rows.indices.tolist() for rows in batches.epoch(0, start=4)] == first[4:]
+
+
+def test_a_diverging_run_says_so() -> None:
+    with pytest.raises(TrainingError, match="learning_rate"):
+        train(fresh(), WORLD.matrix, replace(CONFIG, learning_rate=1e30, epochs=50))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"kl_anneal": 2.0},
+        {"precision": "int8"},
+        {"patience": -1},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        TrainingConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cuda:77"):
+        train(fresh(), WORLD.matrix, replace(CONFIG, device="cuda:77"))
+
+
+@pytest.mark.gpu
+def test_a_gpu_run_comes_within_tolerance_of_the_cpu() -> None:
+    on_cpu, on_gpu = fresh(), fresh()
+    still = replace(CONFIG, precision="float32", epochs=3)
+    expected = train(on_cpu, WORLD.matrix, still)
+    result = train(on_gpu, WORLD.matrix, replace(still, device="cuda"))
+    assert result.history[-1]["nll"] == pytest.approx(expected.history[-1]["nll"], rel=0.05)
