@@ -189,7 +189,9 @@ def answering() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code in REFUSALS:
-            raise ConfigError(f"The MLflow store at {_shown(tracking_uri())} refuses: {error.message}") from error
+            raise ConfigError(
+                f"The MLflow store at {without_password(tracking_uri())} refuses: {error.message}"
+            ) from error
         raise _unavailable(error) from error
     except (RequestException, SQLAlchemyError, OSError) as error:
         raise _unavailable(error) from error
@@ -280,14 +282,20 @@ def _impatience() -> Iterator[None]:
 
 
 def _unavailable(error: Exception) -> UnavailableError:
-    reason = str(error).splitlines()[0].rstrip(". ") if str(error) else type(error).__name__
     return UnavailableError(
-        f"The MLflow store at {_shown(tracking_uri())} does not answer: {reason}. Start it, or set MLFLOW_TRACKING_URI "
-        "to another one; where that is not set, a SQLite file under RECSYS_HOME is used."
+        f"The MLflow store at {without_password(tracking_uri())} does not answer: {_reason(error)}. Start it, or set "
+        "MLFLOW_TRACKING_URI to another one; where that is not set, a SQLite file under RECSYS_HOME is used."
     )
 
 
-def _shown(uri: str) -> str:
+def _reason(error: Exception) -> str:
+    """The first line of a message; of a failed connection, which says everything three times, only its cause."""
+    first = str(error).splitlines()[0].rstrip(". ") if str(error) else type(error).__name__
+    cause = re.search(r"\[Errno -?\d+\] [\w ,]+|(?:Read|Connect\w*) timed? ?out", first)
+    return cause.group() if cause else first
+
+
+def without_password(uri: str) -> str:
     """The address without its password."""
     try:
         return make_url(uri).render_as_string(hide_password=True)

@@ -1,0 +1,36 @@
+"""Places that tests of several rooms share."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def recsys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A RECSYS_HOME of this test's own, with nothing in it and no other store named."""
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path / "home"))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RECSYS_STORE", "RECSYS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store; MLflow takes ten seconds to make one, so tests get copies."""
+    from recsys_vae.training.tracking import connect
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        directory = tmp_path_factory.mktemp("mlflow")
+        monkeypatch.setenv("RECSYS_HOME", str(directory))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect()
+    return directory / "mlflow.db"
+
+
+@pytest.fixture
+def mlflow_home(recsys_home: Path, mlflow_database: Path) -> Path:
+    """A RECSYS_HOME of this test's own that holds an empty MLflow store."""
+    recsys_home.mkdir()
+    shutil.copy(mlflow_database, recsys_home / "mlflow.db")
+    return recsys_home
