@@ -10,6 +10,9 @@ from fastapi import FastAPI
 from recsys_vae.errors import UnavailableError
 from service.settings import Settings
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
 
 class Server(uvicorn.Server):
     """uvicorn, telling when it answers."""
@@ -30,15 +33,29 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UnavailableError: the address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return _bound(host, port)
     except OSError as error:
         cause = error.strerror or error
         raise UnavailableError(
             f"Cannot listen at {host}:{port}: {cause}. Stop what listens there, or choose another --port (0 takes any "
             "free one)."
         ) from error
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # Made by hand for its protocol: asyncio sets TCP_NODELAY only where that is named (socket.create_server leaves it 0),
+    # and without it every answer on a kept connection waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def address(listener: socket.socket) -> str:

@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import polars as pl
 import pytest
 
+from service import server
 from tests.service.tiny import HISTORIES
 
 PATIENCE_SECONDS = 60
@@ -56,15 +57,15 @@ def serving(home: Path, bundle: Path) -> Iterator[tuple[subprocess.Popen[str], s
     command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home)
-    ) as server:
+    ) as process:
         try:
-            assert server.stdout is not None
-            first = server.stdout.readline()
+            assert process.stdout is not None
+            first = process.stdout.readline()
             found = re.search(r"http://127\.0\.0\.1:\d+", first)
             assert found, first
-            yield server, found.group()
+            yield process, found.group()
         finally:
-            server.kill()
+            process.kill()
 
 
 def ask(url: str, body: object = None) -> dict:
@@ -81,11 +82,17 @@ def check_one_error_line(finished: subprocess.CompletedProcess[str], words: str)
     assert words in lines[0]
 
 
+def test_answers_on_a_kept_connection_are_sent_at_once() -> None:
+    with server.listen("localhost", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio asks before it sets TCP_NODELAY
+        assert re.fullmatch(r"http://(127\.0\.0\.1|\[::1\]):\d+", server.address(listener))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle_path: Path, number: int) -> None:
     loaded = recsys(home, "load-history", "tiny")
     assert "18 events, 18 new, 0 known already" in loaded.stdout
-    with serving(home, bundle_path) as (server, url):
+    with serving(home, bundle_path) as (process, url):
         assert ask(f"{url}/health/ready") == {"status": "ok"}
         known = ask(f"{url}/v1/users/u0/recommendations?k=3")
         sent = ask(f"{url}/v1/recommendations", {"history": list(HISTORIES["u0"]), "k": 3})
@@ -95,9 +102,9 @@ def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle
             ask(f"{url}/v1/recommendations", {"k": 0})
         assert (caught.value.code, caught.value.headers["Content-Type"]) == (422, "application/problem+json")
         caught.value.close()
-        server.send_signal(number)
-        rest, complaints = server.communicate(timeout=PATIENCE_SECONDS)
-    assert (server.returncode, complaints) == (0, "")
+        process.send_signal(number)
+        rest, complaints = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, complaints) == (0, "")
     assert rest.splitlines()[-1] == "Stopped."
 
 

@@ -1,0 +1,91 @@
+from pathlib import Path
+from threading import Event as Signal
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from recsys_vae.bundle import Bundle
+from recsys_vae.errors import UnavailableError
+from recsys_vae.ladder import Answers, Ladder
+from service.answers import Query
+from service.engine import Engine, Request
+from service.errors import NotReadyError, UnknownItemError
+from service.events import EventStore
+from tests.service.tiny import HISTORIES, fill, write_tiny_bundle
+
+
+class HeldLadder(Ladder):
+    """Answers only once it is let go."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.asked, self.let_go = Signal(), Signal()
+
+    def recommend(self, *args, **kwargs) -> Answers:
+        self.asked.set()
+        assert self.let_go.wait(10)
+        return super().recommend(*args, **kwargs)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    return Engine(EventStore(url))
+
+
+def test_nothing_is_answered_before_a_ladder_is_in_service(engine: Engine) -> None:
+    assert not engine.is_ready
+    with pytest.raises(NotReadyError):
+        anyio.run(engine.recommend, Request(Query(3)))
+    assert issubclass(NotReadyError, UnavailableError)
+
+
+def test_an_unknown_item_is_told_apart(engine: Engine, ladder: Ladder) -> None:
+    engine.put_in_service(ladder)
+    with pytest.raises(UnknownItemError, match="'zzz'"):
+        anyio.run(engine.similar, "zzz", 3)
+
+
+def test_a_request_ends_with_the_ladder_that_it_began_with_and_blocks_nobody(
+    engine: Engine, ladder: Ladder, tmp_path: Path
+) -> None:
+    old = HeldLadder(ladder.bundle)
+    new = Ladder(Bundle.load(write_tiny_bundle(tmp_path / "new", "popularity")))
+    versions = []
+
+    async def ask() -> None:
+        versions.append((await engine.recommend(Request(Query(3), "u0"))).model_version)
+
+    async def swap_meanwhile() -> None:
+        engine.put_in_service(old)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await to_thread.run_sync(old.asked.wait)
+            engine.put_in_service(new)
+            old.let_go.set()
+        await ask()
+
+    anyio.run(swap_meanwhile)
+    assert versions == [old.bundle.version, new.bundle.version]
+
+
+def test_many_at_a_time_get_each_their_own_answer(engine: Engine, ladder: Ladder) -> None:
+    engine.put_in_service(ladder)
+    found: dict[tuple[str, int], list[str]] = {}
+
+    async def ask(user_id: str, turn: int) -> None:
+        answer = await engine.recommend(Request(Query(8), user_id))
+        found[user_id, turn] = sorted(item.item_id for item in answer.items)
+
+    async def ask_all() -> None:
+        async with anyio.create_task_group() as tasks:
+            for turn in range(20):
+                for user_id in HISTORIES:
+                    tasks.start_soon(ask, user_id, turn)
+
+    anyio.run(ask_all)
+    assert len(found) == 120
+    for (user_id, _), items in found.items():
+        assert items == sorted(set("abcdefgh") - set(HISTORIES[user_id]))
