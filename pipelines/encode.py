@@ -117,20 +117,27 @@ def fingerprint(frame: pl.LazyFrame) -> str:
 
     It depends on the values alone, not on how the file is compressed or cut in groups.
     """
-    digests = {name: sha256() for name in frame.collect_schema()}
+    # Two streams a column, each with a digest of its own: then it does not matter where a batch ends.
+    streams = {(name, kind): sha256() for name in frame.collect_schema() for kind in ("shape", "values")}
     for batch in frame.collect_batches(maintain_order=True):
         for column in batch:
-            for part in _content(column):
-                digests[column.name].update(part)
-    return sha256("".join(f"{name}={digests[name].hexdigest()};" for name in sorted(digests)).encode()).hexdigest()
+            shape, values = _streams(column)
+            streams[column.name, "shape"].update(shape)
+            streams[column.name, "values"].update(values)
+    lines = (
+        f"{name} {kind} {digest.hexdigest()}\n"
+        for (name, kind), digest in sorted(streams.items(), key=lambda stream: stream[0])
+    )
+    return sha256("".join(lines).encode()).hexdigest()
 
 
-def _content(column: pl.Series) -> list[bytes]:
+def _streams(column: pl.Series) -> tuple[bytes, bytes]:
+    """Where the values are, or how long, and the values."""
     if column.dtype == pl.String:
         lengths = column.str.len_bytes().fill_null(2**32 - 1)
-        return [lengths.to_numpy().tobytes(), (column.str.join("").item() or "").encode()]
-    absent = column.is_null().to_numpy().tobytes()
-    return [absent, column.to_physical().fill_null(0).to_numpy().tobytes()]
+        return lengths.to_numpy().tobytes(), (column.str.join("").item() or "").encode()
+    present = column.is_not_null().to_numpy().tobytes()
+    return present, column.to_physical().fill_null(0).to_numpy().tobytes()
 
 
 def _rows(column: pl.Series) -> Int64Array:

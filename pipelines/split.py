@@ -13,12 +13,12 @@ write to its arrays, the files never change.
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.sparse import csr_array
 
 from pipelines import encode
@@ -30,7 +30,7 @@ from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 NPY_HEADER = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -53,7 +53,7 @@ class SplitManifest(BaseModel):
     """What `split.json` holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: int
+    format: Literal[1]
     name: str
     recipe: Recipe
     dataset: str
@@ -107,12 +107,13 @@ def read_manifest(dataset: DatasetDir, name: str) -> SplitManifest:
     path = dataset.split_path(name) / "split.json"
     if name not in dataset.splits():
         raise UnknownNameError(f"split of dataset {dataset.name!r}", name, dataset.splits())
-    content = json.loads(path.read_text())
-    if content.get("format") != FORMAT:
+    try:
+        return SplitManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
         raise DataError(
-            f"Split {name!r} has format {content.get('format')}, this version reads {FORMAT}. Make it again."
-        )
-    return SplitManifest.model_validate(content)
+            f"{path} does not describe a split in format {FORMAT} ({first['loc']}: {first['msg']}). Make it again."
+        ) from error
 
 
 def load_split(dataset: DatasetDir, name: str) -> Split:

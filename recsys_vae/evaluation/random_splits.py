@@ -74,7 +74,8 @@ def given(
         seed: of the draw.
 
     Raises:
-        DataError: the test pairs do not fit the interactions, or none of them is among the interactions.
+        DataError: the test pairs do not fit the interactions.
+        EmptyDataError: the training or the validation part would be empty.
         ConfigError: the share is outside 0 .. 1, or `validation_users` below 1.
     """
     _check_given(interactions, test_pairs, validation, validation_users)
@@ -88,6 +89,8 @@ def given(
 
     rng = np.random.default_rng(seed)
     chosen = entries.draw(known.matrix, _validation_sizes(known.matrix, validation, validation_users, rng), rng)
+    if not chosen.any():
+        raise EmptyDataError(f"{validation:.0%} of nobody's training items makes one. Give a larger validation share.")
     train = Interactions(entries.pick(known.matrix, ~chosen), known.users, known.items)
     asked = HeldOut(known.users, train.matrix, entries.pick(known.matrix, chosen)).asked()
     held_out, unlearnable = drop_unlearnable(asked, train.item_counts())

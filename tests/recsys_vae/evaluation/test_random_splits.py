@@ -154,6 +154,8 @@ def test_given_refuses_pairs_that_do_not_fit() -> None:
         given(DENSE, csr([[0]], 3))
     with pytest.raises(EmptyDataError):
         given(DENSE, csr([[]] * 12, 11))
+    with pytest.raises(EmptyDataError, match="larger"):
+        given(DENSE, csr([[0]] * 12, 11), validation=0.01)
     with pytest.raises(ConfigError):
         given(DENSE, csr([[0]] * 12, 11), validation=1.0)
 
