@@ -1,7 +1,7 @@
 """Verbs about models: models, train, publish."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,7 +78,7 @@ def train(
 
     config = catalog.configure(model, dict(_setting(text) for text in settings or ()))
     training = TrainingConfig().as_published() if reference else TrainingConfig()
-    chosen = {
+    chosen: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -132,10 +132,11 @@ def _tell(trained: "Trained", output: "Output", measured_on: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("metric", "value", "s.e.", title=f"{trained.manifest.version} on {measured_on}", title_justify="left")
+    console = Console()
+    console.print(f"{trained.manifest.version} on {measured_on}:", soft_wrap=True)
+    table = Table("metric", "value", "s.e.")
     for name, value in trained.evaluation.means.items():
         table.add_row(name, f"{value:.4f}", f"{trained.evaluation.standard_errors.get(name, float('nan')):.4f}")
-    console = Console()
     console.print(table)
     epochs = trained.manifest.provenance.epochs
     console.print(f"bundle      {output.path}" + (f"  ({epochs} epochs)" if epochs else ""), soft_wrap=True)
