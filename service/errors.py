@@ -20,6 +20,9 @@ PLAIN_WORDS = {
     404: "Nothing is at this address; /docs lists what there is.",
     405: "This address does not take this method; the header Allow lists those that it takes.",
 }
+CODES = {404: "not-found", 405: "method-not-allowed", 413: "body-too-long"}
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Of RFC 9110; older versions of Python have other words for these."""
 RETRY_AFTER = {"Retry-After": "1"}
 RESPONSES: dict[int | str, dict[str, object]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -89,7 +92,7 @@ def problem(
     """A response of type application/problem+json."""
     content = Problem(
         type=f"urn:recsys:problem:{code}",
-        title=HTTPStatus(status).phrase,
+        title=TITLES.get(status, HTTPStatus(status).phrase),
         status=status,
         detail=detail,
         request_id=request_id,
@@ -126,11 +129,11 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
+    is_plain = error.detail == HTTPStatus(error.status_code).phrase
+    detail = PLAIN_WORDS.get(error.status_code, error.detail) if is_plain else error.detail
     headers = dict(error.headers) if error.headers else None
-    detail = PLAIN_WORDS.get(error.status_code) if error.detail == phrase else error.detail
-    code = phrase.lower().replace(" ", "-")
-    return problem(error.status_code, code, detail or f"{phrase}.", request.state.request_id, headers=headers)
+    code = CODES.get(error.status_code, f"http-{error.status_code}")
+    return problem(error.status_code, code, detail, request.state.request_id, headers=headers)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

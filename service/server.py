@@ -45,7 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _bound(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    # Made by hand for its protocol: asyncio sets TCP_NODELAY only where that is named (socket.create_server leaves it 0),
+    # Made by hand for its protocol: asyncio sets TCP_NODELAY only where that is named (`create_server` leaves it 0),
     # and without it every answer on a kept connection waits 40 ms for an acknowledgement.
     listener = socket.socket(family, kind, protocol)
     try:
