@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from recsys_vae.bundle import Bundle
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.interactions import Interactions
 from recsys_vae.manifest import Provenance
 from recsys_vae.models import catalog
-from recsys_vae.protocols import ClosedFormRecommender, Recommender
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender
 
 METRICS = (
     "recall@20",
@@ -84,7 +85,7 @@ class EvaluationRun:
     split: SplitManifest
     part: str
     held_out: HeldOut
-    item_counts: np.ndarray
+    item_counts: Int64Array
     results: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
 
@@ -120,37 +121,59 @@ def evaluate_bundle(
         UnknownNameError, ConfigError: a baseline or metric is misspelt.
     """
     manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
-    held_out = split.part(part)
-    fitted_baselines = [_parse_baseline(baseline) for baseline in baselines]
+    held_out, chosen = split.part(part), [_parse_baseline(baseline) for baseline in baselines]
+    for metric in metrics:
+        parse_metric(metric)
     bundle = Bundle.load(bundle_path)
-    provenance = bundle.manifest.provenance
     check_eligible(bundle, dataset, manifest, split, part)
+
     learned_from = split.training_part if part == "test" else split.train
-    counts = learned_from.item_counts()
-
-    def measure(label: str, description: str, model: Recommender) -> ModelResult:
-        started = time.perf_counter()
-        figures = evaluate(
-            model, held_out, metrics, batch_size=batch_size, item_counts=counts, progress=progress, depth=DEPTH
-        )
-        return ModelResult(label, description, figures, time.perf_counter() - started)
-
-    described = _describe(bundle.manifest.model, bundle.manifest.settings, provenance.n_users)
-    results = [measure(bundle.manifest.model, described, bundle.model)]
-    for name, settings in fitted_baselines:
-        model = _fit(name, settings, learned_from)
-        label = name if name != bundle.manifest.model else f"{name} (baseline)"
-        results.append(measure(label, _describe(name, catalog.settings_of(model), learned_from.n_users), model))
+    test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
+    name, origin = bundle.manifest.model, bundle.manifest.provenance
+    ours = test.take(bundle.model, name, _describe(name, bundle.manifest.settings, origin.n_users))
+    theirs = [_measure_baseline(test, baseline, learned_from, taken=name) for baseline in chosen]
     return EvaluationRun(
         version=bundle.version,
-        provenance=provenance,
+        provenance=origin,
         split=manifest,
         part=part,
         held_out=held_out,
-        item_counts=counts,
-        results=tuple(results),
-        differences=tuple(d for other in results[1:] for d in _compare(results[0], other)),
+        item_counts=test.item_counts,
+        results=(ours, *theirs),
+        differences=tuple(difference for other in theirs for difference in _compare(ours, other)),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """The same questions for every model."""
+
+    held_out: HeldOut
+    metrics: tuple[str, ...]
+    item_counts: Int64Array
+    batch_size: int
+    progress: bool
+
+    def take(self, model: Recommender, label: str, description: str) -> ModelResult:
+        started = time.perf_counter()
+        found = evaluate(
+            model,
+            self.held_out,
+            self.metrics,
+            batch_size=self.batch_size,
+            item_counts=self.item_counts,
+            progress=self.progress,
+            depth=DEPTH,
+        )
+        return ModelResult(label, description, found, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Baseline:
+    """A model to compare with, and its configuration."""
+
+    name: str
+    config: Any
 
 
 def check_eligible(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, split: Split, part: str) -> None:
@@ -216,8 +239,8 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _parse_baseline(text: str) -> tuple[str, dict[str, str]]:
-    """`ease:l2=200` to its name and settings."""
+def _parse_baseline(text: str) -> _Baseline:
+    """`ease:l2=200` to its model and configuration."""
     name, _, rest = text.partition(":")
     known = [key for key, entry in catalog.CATALOG.items() if hasattr(entry.model, "fit")]
     if name not in known:
@@ -225,19 +248,18 @@ def _parse_baseline(text: str) -> tuple[str, dict[str, str]]:
     pairs = [setting.partition("=") for setting in rest.split(",") if setting]
     if any(not value for _, _, value in pairs):
         raise ConfigError(f"Settings of a baseline are written NAME:KEY=VALUE, as in ease:l2=200; got {text!r}.")
-    settings = {key: value for key, _, value in pairs}
-    catalog.configure(name, settings)
-    return name, settings
+    return _Baseline(name, catalog.configure(name, {key: value for key, _, value in pairs}))
 
 
-def _fit(name: str, settings: dict[str, str], learned_from: Interactions) -> Recommender:
-    model = catalog.create(name, learned_from.n_items, catalog.configure(name, settings))
+def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, *, taken: str) -> ModelResult:
+    model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
     assert isinstance(model, ClosedFormRecommender)
     model.fit(learned_from.matrix)
-    return model
+    label = baseline.name if baseline.name != taken else f"{baseline.name} (baseline)"
+    return test.take(model, label, _describe(baseline.name, asdict(baseline.config), learned_from.n_users))
 
 
-def _describe(model: str, settings: Any, n_users: int) -> str:
+def _describe(model: str, settings: Mapping[str, Any], n_users: int) -> str:
     chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
     return f"{model}{f' ({chosen})' if chosen else ''}, learned from {n_users:,} users"
 

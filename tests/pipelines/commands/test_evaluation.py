@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import build
+from pipelines.dataset_dir import DatasetDir
+from pipelines.split import load_split
+from recsys_vae.errors import UnknownNameError
+from tests.pipelines.logs_of_tastes import dataset, frame
+from tests.pipelines.test_evaluate import ease_bundle
+
+
+@pytest.fixture
+def tastes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetDir:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    return dataset(tmp_path / "datasets" / "tastes", frame(100))
+
+
+def run(*arguments: str) -> str:
+    found = CliRunner().invoke(build(), arguments, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+def test_split_and_evaluate_from_the_command_line(tastes: DatasetDir, tmp_path: Path) -> None:
+    told = run("split", "tastes", "--protocol", "strong", "--min-items", "2", "--heldout", "20", "--name", "mine")
+    assert "validation 20 users" in told
+    bundle = ease_bundle(tmp_path / "bundle", load_split(tastes, "mine").train, "split:mine/train")
+    ask = ("evaluate", str(bundle), "tastes", "--split", "mine", "--baselines", "popularity")
+    table = run(*ask, "--report", str(tmp_path / "report.html"))
+    assert "recall@20[all]" in table
+    assert (tmp_path / "report.html").is_file()
+    found = json.loads(run(*ask, "--json", "--metrics", "recall@2, mrr"))
+    assert list(found["models"]["ease"]) == ["recall@2", "mrr"]
+
+
+def test_a_cut_in_time_at_given_moments(tastes: DatasetDir) -> None:
+    run(
+        "split",
+        "tastes",
+        "--protocol",
+        "temporal",
+        "--validation-from",
+        "2024-01-08",
+        "--test-from",
+        "2024-01-12T12:00:00",
+    )
+    assert tastes.splits() == ["temporal"]
+
+
+def test_a_dataset_that_was_never_ingested_is_an_error(tastes: DatasetDir) -> None:
+    with pytest.raises(UnknownNameError, match="tastes"):
+        run("split", "taste", "--protocol", "strong")
