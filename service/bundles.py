@@ -4,6 +4,7 @@ The service's only import of mlflow is here, and lazy.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,7 @@ def fetched(model_uri: str) -> Iterator[Path]:
             "MLFLOW_TRACKING_URI."
         )
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
