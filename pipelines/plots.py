@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.breakdown import Group, Point
@@ -98,7 +99,7 @@ def plot_reach(points: Sequence[tuple[str, float, float]], *, coverage: str, nov
         axes.margins(0.18)
         axes.set_xlabel(f"{coverage}: share of the catalogue shown to anybody")
         axes.set_ylabel(f"{novelty}, bits")
-        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
 
     return _svg("reach", draw)
 

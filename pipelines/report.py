@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines import plots
-from pipelines.evaluate import DEPTH, Difference, EvaluationRun, ModelResult
+from pipelines.evaluate import Difference, EvaluationRun, ModelResult
 from recsys_vae.atomic import write_atomically
 from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
 from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
@@ -163,7 +163,7 @@ def _accuracy_figures(run: EvaluationRun) -> list[Figure]:
     figures = [
         Figure(
             "Recall by length of the list",
-            f"Hits over min(k, relevant), bands of one standard error, lists up to {DEPTH} deep.",
+            "Hits over min(k, relevant); bands of one standard error.",
             plots.plot_recall_by_k(curves),
         )
     ]
@@ -192,7 +192,7 @@ def _accuracy_figures(run: EvaluationRun) -> list[Figure]:
 def _reach_figure(run: EvaluationRun) -> list[Figure]:
     coverage = next((name for name in run.metrics if isinstance(parse_metric(name), Coverage)), None)
     novelty = next((name for name in run.metrics if isinstance(parse_metric(name), Novelty)), None)
-    if coverage is None or novelty is None:
+    if coverage is None or novelty is None or len(run.results) < 2:
         return []
     points = [(r.label, r.evaluation.means[coverage], r.evaluation.means[novelty]) for r in run.results]
     return [
