@@ -1,0 +1,20 @@
+"""A small dataset on disk with item titles and a split, as train, publish and recommend find it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.split import make_split
+from pipelines.split_recipe import recipe
+from tests.pipelines import logs_of_tastes
+
+
+def dataset_of_tastes(path: Path, n_users: int = 60) -> DatasetDir:
+    """`two_tastes`, ingested and cut by `strong` with ten users held out for validation and ten for test."""
+    interactions = logs_of_tastes.frame(n_users)
+    dataset = logs_of_tastes.dataset(path, interactions)
+    titles = interactions.select("item_id").unique().with_columns(title="Title of " + pl.col("item_id"))
+    titles.write_parquet(dataset.items_path)
+    make_split(dataset, recipe("strong", heldout=10, min_items=4, fold_in=0.5))
+    return dataset

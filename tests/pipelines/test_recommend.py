@@ -1,0 +1,137 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.histories import read_histories
+from pipelines.recommend import embed_items, embed_users, recommend_all
+from recsys_vae.bundle import Bundle, write_bundle
+from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.ids import IdMap
+from recsys_vae.ladder import Ladder
+from recsys_vae.manifest import Provenance
+from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.worlds import csr, two_tastes, untrained
+
+WORLD = two_tastes(60)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetDir:
+    return dataset_of_tastes(tmp_path_factory.mktemp("data") / "tastes")
+
+
+def bundle_of(path: Path, model: str = "mult-vae") -> Bundle:
+    write_bundle(
+        path, untrained(model, 12), WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance(dataset="tastes")
+    )
+    return Bundle.load(path)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 10**6])
+@pytest.mark.parametrize("size", [1, 13, 1000])
+def test_histories_come_in_chunks_that_add_up(
+    dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, size: int
+) -> None:
+    monkeypatch.setattr("pipelines.histories.ROWS_AT_ONCE", rows_at_once)
+    chunks = list(read_histories(dataset, WORLD.items, size))
+    assert pl.concat([chunk.users for chunk in chunks]).to_list() == WORLD.users.values.to_list()
+    assert all(len(chunk.users) <= size for chunk in chunks)
+    whole = np.concatenate([chunk.histories.toarray() for chunk in chunks])
+    assert (whole == WORLD.matrix.toarray()).all()
+
+
+def test_histories_of_a_list_of_users_end_with_those_who_have_none(dataset: DatasetDir) -> None:
+    only = IdMap.from_values(["u003", "stranger", "u001", "aaa"])
+    chunks = list(read_histories(dataset, WORLD.items, 2, only))
+    assert [chunk.users.to_list() for chunk in chunks] == [["u001", "u003"], ["aaa", "stranger"]]
+    assert [chunk.histories.nnz for chunk in chunks] == [8, 0]
+
+
+def test_items_outside_the_catalogue_are_left_out(dataset: DatasetDir) -> None:
+    few = IdMap(WORLD.items.values.head(3))
+    whole = np.concatenate([chunk.histories.toarray() for chunk in read_histories(dataset, few, 100)])
+    assert (whole == WORLD.matrix.toarray()[:, :3]).all()
+
+
+def test_every_user_gets_k_unseen_items_in_score_order(dataset: DatasetDir, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle")
+    report = recommend_all(bundle, dataset, tmp_path / "out.parquet", k=5, chunk=7)
+    lists = pl.read_parquet(tmp_path / "out.parquet")
+    assert lists.columns == ["user_id", "rank", "item_id", "score", "tier", "source"]
+    assert (report.users, report.rows, report.tiers) == (60, 300, {"history": 60})
+    answers = Ladder(bundle).recommend(WORLD.matrix, 5)
+    assert lists["item_id"].to_list() == bundle.items.ids(answers.rows.ravel())
+    assert lists["rank"].to_list() == [1, 2, 3, 4, 5] * 60
+    seen = dataset.interactions().select("user_id", "item_id").collect()
+    assert lists.join(seen, on=["user_id", "item_id"]).is_empty()
+
+
+def test_strangers_in_a_list_of_users_get_the_popular_items(dataset: DatasetDir, tmp_path: Path) -> None:
+    only = IdMap.from_values(["u000", "stranger"])
+    report = recommend_all(bundle_of(tmp_path / "b", "ease"), dataset, tmp_path / "out.parquet", k=3, only=only)
+    assert report.tiers == {"history": 1, "popular": 1}
+
+
+def test_fewer_items_than_k_give_shorter_lists(dataset: DatasetDir, tmp_path: Path) -> None:
+    recommend_all(bundle_of(tmp_path / "b"), dataset, tmp_path / "out.parquet", k=50)
+    assert pl.read_parquet(tmp_path / "out.parquet").group_by("user_id").len()["len"].unique().to_list() == [8]
+
+
+def test_bad_questions_leave_no_file(dataset: DatasetDir, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "b", "ease")
+    with pytest.raises(ConfigError, match="at least 1"):
+        recommend_all(bundle, dataset, tmp_path / "out.parquet", k=0)
+    with pytest.raises(DataError, match="nobody"):
+        recommend_all(bundle, dataset, tmp_path / "out.parquet", only=IdMap.from_values([]))
+    with pytest.raises(DataError, match="no user and item vectors"):
+        embed_items(bundle, tmp_path / "out.parquet")
+    assert not list(tmp_path.glob("*.parquet*"))
+
+
+def test_vectors_multiply_to_scores(dataset: DatasetDir, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle")
+    assert embed_users(bundle, dataset, tmp_path / "users.parquet", chunk=11) == 60
+    assert embed_items(bundle, tmp_path / "items.parquet") == 12
+    users, items = (
+        np.array(pl.read_parquet(tmp_path / f"{name}.parquet")["vector"].to_list()) for name in ("users", "items")
+    )
+    np.testing.assert_allclose(users @ items.T, bundle.model.score(WORLD.matrix), atol=1e-5)
+
+
+def test_a_batch_job_killed_leaves_nothing_and_runs_again(tmp_path: Path) -> None:
+    dataset = dataset_of_tastes(tmp_path / "many", n_users=999)
+    bundle_of(tmp_path / "bundle")
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "pipelines.cli", "recommend", str(tmp_path / "bundle"), str(dataset.path),
+               "--k", "5", "--chunk", "1", "--to", str(folder / "lists.parquet")]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(".*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "lists.parquet").exists()
+    subprocess.run([*command[:-6], "--k", "5", "--to", command[-1]], check=True, env=environment)
+    expected = recommend_all(Bundle.load(tmp_path / "bundle"), dataset, folder / "again.parquet", k=5)
+    assert pl.read_parquet(folder / "lists.parquet").equals(pl.read_parquet(folder / "again.parquet"))
+    assert expected.users == 999
+    assert not list(folder.glob(".*.partial"))
+
+
+def test_similar_histories_give_the_same_list_in_batch_and_alone(dataset: DatasetDir, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle")
+    recommend_all(bundle, dataset, tmp_path / "out.parquet", k=5)
+    of_user = pl.read_parquet(tmp_path / "out.parquet").filter(pl.col("user_id") == "u007")
+    history = WORLD.matrix[[7]].indices.tolist()
+    alone = Ladder(bundle).recommend(csr([history], 12), 5)
+    assert of_user["item_id"].to_list() == bundle.items.ids(alone.rows[0])
+    np.testing.assert_allclose(of_user["score"], alone.scores[0], rtol=1e-5)
