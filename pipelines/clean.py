@@ -2,18 +2,20 @@
 
 1. Row by row: `mark_losses` (minimum rating, time window), `weigh_events`.
 2. User by user: `drop_duplicates` keeps one row a (user, item); it needs all rows of a user in its frame.
-3. Over all: `k_core`, iterated on counts until every user and every item has enough.
+3. Over all: `k_core`, iterated on counts until every user and every item has enough; it reads part by part.
 4. User by user: `number_positions` numbers what is left and sorts it.
 
 A row that a rule takes is marked with the rule's name in `lost_to`, never dropped in silence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import polars as pl
 
+from pipelines.counts import ROWS, Counts
 from recsys_vae import columns as c
 from recsys_vae.errors import ConfigError
 
@@ -116,6 +118,11 @@ def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
     return frame.with_columns((weight * factor).alias(c.WEIGHT), pl.coalesce(c.REASON, unknown).alias(c.REASON))
 
 
+def mark_given(frame: pl.LazyFrame, first_file: int) -> pl.LazyFrame:
+    """Add `given`: whether any row of its (user, item) is of this file or a later one (the test part)."""
+    return frame.with_columns((pl.col("file") >= first_file).any().over(c.USER, c.ITEM).alias("given"))
+
+
 def drop_duplicates(frame: pl.LazyFrame, keep: Keep) -> pl.LazyFrame:
     """Mark all but one row a (user, item) as lost to `duplicate`; all rows of a user must be in the frame."""
     pair = pl.struct(c.USER, c.ITEM)
@@ -146,64 +153,65 @@ class Core:
     """The users and items that a k-core leaves.
 
     Attributes:
-        users: one column `user_id`; None where nobody was taken.
-        items: one column `item_id`; None where nothing was taken.
-        rounds: how often the counts were taken.
+        users: one column `user_id`, a frame a part; some may have lost all their items.
+        items: one column `item_id`.
+        rounds: how often the parts were read.
     """
 
-    users: pl.DataFrame | None
-    items: pl.DataFrame | None
+    users: tuple[pl.DataFrame, ...]
+    items: pl.DataFrame
     rounds: int
 
-    def mark_losses(self, pairs: pl.LazyFrame) -> pl.LazyFrame:
-        """Add `lost_to`: `min_user` where the user was taken, else `min_item` where the item was, else null."""
-        lost_user = _absent(pairs, c.USER, self.users, Rule.MIN_USER)
+    def mark_losses(self, part: pl.LazyFrame, number: int) -> pl.LazyFrame:
+        """Add `lost_to` to a part: `min_user` where the user was taken, `min_item` where only the item was."""
+        lost_user = _absent(part, c.USER, self.users[number], Rule.MIN_USER)
         return _absent(lost_user, c.ITEM, self.items, Rule.MIN_ITEM)
 
-    def keep(self, pairs: pl.LazyFrame) -> pl.LazyFrame:
-        """The rows whose user and item are both left, in their order."""
-        return _among(_among(pairs, c.USER, self.users), c.ITEM, self.items)
 
-
-def k_core(pairs: pl.LazyFrame, min_user: int, min_item: int) -> Core:
+def k_core(parts: Sequence[pl.LazyFrame], min_user: int, min_item: int) -> Core:
     """Take users with fewer than `min_user` items and items with fewer than `min_item` users, until none is left.
 
     Args:
-        pairs: one row a (user, item). It is scanned twice a round; only counts are held in memory.
+        parts: one row a (user, item), all rows of a user in one part. Each part is read once a round; in memory are one
+            part and the counts.
     """
-    users: pl.DataFrame | None = None
-    items: pl.DataFrame | None = None
-    rounds = 0
+    core: Core | None = None
     while True:
-        rounds += 1
-        users, lost_users = _at_least(_among(pairs, c.ITEM, items), c.USER, min_user, users)
-        items, lost_items = _at_least(_among(pairs, c.USER, users), c.ITEM, min_item, items)
-        if not (lost_users or lost_items):
-            return Core(users, items, rounds)
+        core, took_any = _take_round(parts, core, min_user, min_item)
+        if not took_any:
+            return core
 
 
-def _at_least(
-    pairs: pl.LazyFrame, column: str, least: int, before: pl.DataFrame | None
-) -> tuple[pl.DataFrame | None, bool]:
-    """Ids that occur often enough, and whether that took any."""
-    if least <= 1 and before is None:
-        return None, False
-    counts = pairs.group_by(column).agg(pl.len().alias("n")).collect(engine="streaming")
-    left = counts.filter(pl.col("n") >= least).select(column)
-    return left, left.height < (counts.height if before is None else before.height)
+def _take_round(parts: Sequence[pl.LazyFrame], before: Core | None, min_user: int, min_item: int) -> tuple[Core, bool]:
+    """Take users first, then items by the users that are left; and say whether any was taken."""
+    users: list[pl.DataFrame] = []
+    item_counts = Counts([c.ITEM])
+    took_any = False
+    for number, part in enumerate(parts):
+        rows = _pairs(part, before, number)
+        counts = rows.group_by(c.USER).len()
+        taken = counts.filter(pl.col("len") < min_user)
+        # A user whose items were all taken has no row here: those rows were lost to min_item, so the user is not taken.
+        users.append((before.users[number] if before else counts).select(c.USER).join(taken, on=c.USER, how="anti"))
+        took_any |= not taken.is_empty()
+        item_counts.count(rows.join(users[-1], on=c.USER, how="semi"))
+    items = item_counts.total().filter(pl.col(ROWS) >= min_item).select(c.ITEM)
+    took_any |= items.height < item_counts.total().height
+    return Core(tuple(users), items, before.rounds + 1 if before else 1), took_any
 
 
-def _among(pairs: pl.LazyFrame, column: str, ids: pl.DataFrame | None) -> pl.LazyFrame:
-    if ids is None:
-        return pairs
-    return pairs.join(ids.lazy(), on=column, how="semi", maintain_order="left")
+def _pairs(part: pl.LazyFrame, core: Core | None, number: int) -> pl.DataFrame:
+    """The pairs of a part that a core leaves."""
+    pairs = part.select(c.USER, c.ITEM)
+    if core:
+        pairs = pairs.join(core.users[number].lazy(), on=c.USER, how="semi")
+        pairs = pairs.join(core.items.lazy(), on=c.ITEM, how="semi")
+    return pairs.collect()
 
 
-def _absent(pairs: pl.LazyFrame, column: str, ids: pl.DataFrame | None, rule: Rule) -> pl.LazyFrame:
-    if ids is None:
-        return pairs
+def _absent(rows: pl.LazyFrame, column: str, ids: pl.DataFrame, rule: Rule) -> pl.LazyFrame:
     left = ids.lazy().with_columns(pl.lit(True).alias("left"))
-    joined = pairs.join(left, on=column, how="left", maintain_order="left")
+    joined = rows.join(left, on=column, how="left", maintain_order="left")
     lost = pl.when(pl.col("left").is_null()).then(pl.lit(rule.value))
     return joined.with_columns(pl.coalesce(LOST_TO, lost).alias(LOST_TO)).drop("left")
 

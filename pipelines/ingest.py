@@ -1,10 +1,10 @@
 """Ingest: raw logs in, one dataset directory out; in memory are counts a user and an item, and one part of the rows.
 
-1. Every log is scanned once: rows that keep the contract go to a scratch file, the others to quarantine.parquet.
-2. The scratch file is cut into parts, each a range of users; duplicates are dropped part by part. (Deduplicating or
-   sorting the whole at once would hold the whole in memory.)
-3. The k-core iterates on counts over the parts; then each part is thinned, numbered and sorted. The parts are ascending
-   ranges of users, so put one after the other they are sorted as a whole.
+1. Every log is scanned: rows that keep the contract go to a scratch file, the others to quarantine.parquet.
+2. The scratch file is cut into parts, each a range of users. (Deduplicating or sorting the whole at once would hold the
+   whole in memory.) Duplicates are dropped part by part.
+3. The k-core iterates on counts over the parts.
+4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole.
 
 All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
 """
@@ -17,7 +17,8 @@ from shutil import rmtree
 import polars as pl
 
 from pipelines import clean
-from pipelines.clean import LOST_TO, CleaningRules, Core
+from pipelines.clean import LOST_TO, CleaningRules
+from pipelines.counts import Counts
 from pipelines.dataset_dir import DatasetDir
 from pipelines.logs import ColumnMap, scan_log, unreadable
 from pipelines.losses import Losses
@@ -29,7 +30,7 @@ from recsys_vae import columns as c
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.errors import ConfigError, EmptyDataError
 
-ROWS_PER_PART = 1_000_000
+ROWS_PER_PART = 250_000
 Step = Callable[[str], None]
 
 
@@ -106,12 +107,13 @@ class _Run:
         """Write every table of the dataset and count."""
         self.scratch.mkdir()
         losses = Losses(self.scratch / "losses")
-        rows_in, quarantined = self._read_logs(losses)
-        self._check_standing(losses, rows_in, quarantined)
-        pairs = self._drop_duplicates(losses)
-        core = self._find_core(pairs, losses)
-        self._check_standing(losses, rows_in, quarantined)
-        self._write_interactions(pairs, core)
+        rows_in, quarantined = self._read_logs()
+        parts = self._cut(rows_in - sum(count.rows for count in quarantined))
+        self._drop_duplicates(parts, losses)
+        _check_standing(rows_in, (*quarantined, *losses.totals()))
+        rounds = self._take_core(parts, losses)
+        _check_standing(rows_in, (*quarantined, *losses.totals()))
+        kept = self._write_interactions(parts)
         losses.write(self.dataset.losses_path)
         return IngestSummary(
             dataset=name,
@@ -120,17 +122,17 @@ class _Run:
             rows_in=rows_in,
             quarantined=quarantined,
             lost=losses.totals(),
-            core_rounds=core.rounds,
+            kept=kept,
+            core_rounds=rounds,
             user_rows=self._write_metadata(self.source.users, c.USER, self.dataset.users_path),
             item_rows=self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path),
-            kept=_count(self.dataset),
         )
 
     @property
     def _rows_path(self) -> Path:
         return self.scratch / "rows.parquet"
 
-    def _read_logs(self, losses: Losses) -> tuple[int, tuple[Count, ...]]:
+    def _read_logs(self) -> tuple[int, tuple[Count, ...]]:
         """Rows read, and how many broke the contract why."""
         self.step("reading the logs, checking the contract")
         logs = [scan_log(path, number, self.source.mapping) for number, path in enumerate(self.source.files)]
@@ -145,62 +147,58 @@ class _Run:
             bad.sink_parquet(self.dataset.quarantine_path)
         except pl.exceptions.PolarsError as error:
             raise unreadable(", ".join(path.name for path in self.source.files), error) from error
-        losses.add(pl.scan_parquet(self._rows_path))
         reasons = pl.scan_parquet(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
         quarantined = tuple(Count(*row) for row in reasons.iter_rows())
-        return _height_of(pl.scan_parquet(self._rows_path)) + sum(count.rows for count in quarantined), quarantined
+        return _height(self._rows_path) + sum(count.rows for count in quarantined), quarantined
 
-    def _check_standing(self, losses: Losses, rows_in: int, quarantined: tuple[Count, ...]) -> None:
-        if rows_in == 0:
-            raise EmptyDataError("The log is empty: it has columns but no rows.")
-        taken = (*quarantined, *losses.totals())
-        if sum(count.rows for count in taken) == rows_in:
-            account = ", ".join(f"{count.rows:,} to {count.name!r}" for count in taken)
-            raise EmptyDataError(
-                f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns."
-            )
+    def _cut(self, height: int) -> list[Path]:
+        """One file a range of users."""
+        self.step("cutting into ranges of users")
+        folder = self.scratch / "parts"
+        folder.mkdir()
+        bounds = user_bounds(pl.scan_parquet(self._rows_path), height, self.rows_per_part)
+        parts = write_parts(self._rows_path, folder, bounds)
+        self._rows_path.unlink()
+        return parts
 
-    def _drop_duplicates(self, losses: Losses) -> list[Path]:
-        """One file a range of users, each with one row a (user, item)."""
+    def _drop_duplicates(self, parts: Sequence[Path], losses: Losses) -> None:
+        """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
-        standing = pl.scan_parquet(self._rows_path).filter(pl.col(LOST_TO).is_null())
-        parts = write_parts(self._rows_path, _folder(self.scratch / "parts"), user_bounds(standing, self.rows_per_part))
-        folder = _folder(self.scratch / "pairs")
         for part in parts:
-            frame = pl.scan_parquet(part).filter(pl.col(LOST_TO).is_null())
-            marked = clean.drop_duplicates(frame, self.rules.keep).collect()
-            losses.add(marked.lazy())
-            marked.filter(pl.col(LOST_TO).is_null()).write_parquet(folder / part.name, compression="lz4")
-            part.unlink()
-        return [folder / part.name for part in parts]
+            rows = pl.read_parquet(part)
+            losses.add(rows)
+            standing = rows.lazy().filter(pl.col(LOST_TO).is_null())
+            if self.source.given_test:
+                standing = clean.mark_given(standing, len(self.source.logs))
+            _thin(part, clean.drop_duplicates(standing, self.rules.keep).collect(), losses)
 
-    def _find_core(self, pairs: Sequence[Path], losses: Losses) -> Core:
+    def _take_core(self, parts: Sequence[Path], losses: Losses) -> int:
+        """Thin every part; returns how many rounds it took."""
         if not self.rules.has_core:
-            return Core(None, None, 0)
+            return 0
         self.step("taking the k-core")
-        scan = pl.scan_parquet(list(pairs))
-        core = clean.k_core(scan.select(c.USER, c.ITEM), self.rules.min_user, self.rules.min_item)
-        losses.add(core.mark_losses(scan))
-        return core
+        core = clean.k_core([pl.scan_parquet(part) for part in parts], self.rules.min_user, self.rules.min_item)
+        for number, part in enumerate(parts):
+            _thin(part, core.mark_losses(pl.read_parquet(part).lazy(), number).collect(), losses)
+        return core.rounds
 
-    def _write_interactions(self, pairs: Sequence[Path], core: Core) -> None:
+    def _write_interactions(self, parts: Sequence[Path]) -> Kept:
+        """Sort every part and put them one after the other."""
         self.step("sorting and writing")
-        folder = _folder(self.scratch / "sorted")
-        for path in pairs:
-            clean.number_positions(core.keep(pl.scan_parquet(path))).collect().write_parquet(folder / path.name)
-        rows = pl.scan_parquet([folder / path.name for path in pairs])
-        rows.select(c.INTERACTION_COLUMNS).sink_parquet(self.dataset.interactions_path)
+        users, items = 0, Counts([c.ITEM])
+        for part in parts:
+            rows = clean.number_positions(pl.read_parquet(part).lazy()).collect()
+            users += rows[c.USER].n_unique()
+            items.count(rows)
+            _rewrite(part, rows)
+        whole = pl.scan_parquet(list(parts))
+        whole.select(c.INTERACTION_COLUMNS).sink_parquet(self.dataset.interactions_path)
         INTERACTIONS.check(self.dataset.interactions())
         if self.source.given_test:
-            self._write_given_test()
-
-    def _write_given_test(self) -> None:
-        """The pairs of the published test part that are left; they are few enough to be held in memory."""
-        standing = pl.scan_parquet(self._rows_path).filter(pl.col(LOST_TO).is_null())
-        pairs = standing.filter(pl.col("file") >= len(self.source.logs)).select(c.USER, c.ITEM).unique()
-        given = pairs.join(self.dataset.interactions(), on=[c.USER, c.ITEM], how="semi").sort(c.USER, c.ITEM)
-        GIVEN_TEST.check(given)
-        given.sink_parquet(self.dataset.given_test_path)
+            given = whole.filter("given").select(c.USER, c.ITEM)
+            GIVEN_TEST.check(given)
+            given.sink_parquet(self.dataset.given_test_path)
+        return _describe(self.dataset, users, items.total().height)
 
     def _write_metadata(self, source: Path | None, id_column: str, target: Path) -> int | None:
         if source is None:
@@ -220,22 +218,43 @@ def _check_rules(rules: CleaningRules, found: set[str]) -> None:
             raise ConfigError(f"{option} needs a column {column!r}. Say which one it is: --map {column}=COLUMN.")
 
 
-def _count(dataset: DatasetDir) -> Kept:
-    rows = dataset.interactions()
-    users, items = (_height_of(rows.select(column).unique()) for column in (c.USER, c.ITEM))
+def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
+    if rows_in == 0:
+        raise EmptyDataError("The log is empty: it has columns but no rows.")
+    if sum(count.rows for count in taken) == rows_in:
+        account = ", ".join(f"{count.rows:,} to {count.name!r}" for count in taken)
+        raise EmptyDataError(
+            f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns."
+        )
+
+
+def _thin(part: Path, marked: pl.DataFrame, losses: Losses) -> None:
+    """Count what is marked as lost and leave the rest in the part."""
+    losses.add(marked)
+    _rewrite(part, marked.filter(pl.col(LOST_TO).is_null()))
+
+
+def _rewrite(part: Path, rows: pl.DataFrame) -> None:
+    """Replace the file, which may still be mapped into memory, instead of writing into it."""
+    new = part.with_suffix(".new")
+    rows.write_parquet(new, compression="lz4")
+    new.replace(part)
+
+
+def _describe(dataset: DatasetDir, users: int, items: int) -> Kept:
     time = pl.col(c.TIMESTAMP)
-    facts = rows.select(
-        pl.len(), time.min().alias("first"), time.max().alias("last"), time.null_count().alias("without_timestamp"),
-        pl.col(c.POSITION).null_count().alias("without_position"),
-    )  # fmt: skip
-    count, first, last, without_timestamp, without_position = facts.collect(engine="streaming").row(0)
-    given = dataset.given_test_path
+    unordered = pl.col(c.POSITION).null_count()
+    facts = dataset.interactions().select(
+        time.min().alias("first"), time.max().alias("last"), time.null_count().alias("untimed"), unordered
+    )
+    first, last, without_timestamp, without_position = facts.collect(engine="streaming").row(0)
+    interactions, given = _height(dataset.interactions_path), dataset.given_test_path
     return Kept(
-        interactions=count,
+        interactions=interactions,
         users=users,
         items=items,
-        density=count / max(users * items, 1),
-        given_test=_height_of(pl.scan_parquet(given)) if given.exists() else 0,
+        density=interactions / (users * items),
+        given_test=_height(given) if given.exists() else 0,
         first=first,
         last=last,
         without_timestamp=without_timestamp,
@@ -243,10 +262,5 @@ def _count(dataset: DatasetDir) -> Kept:
     )
 
 
-def _height_of(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir()
-    return path
+def _height(path: Path) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())

@@ -1,4 +1,4 @@
-"""Cutting a table that is larger than memory into ranges of users, so that each can be sorted by itself."""
+"""Cutting a table that is larger than memory into ranges of users, so that each can be cleaned and sorted by itself."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,26 +6,29 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipelines.clean import LOST_TO
 from recsys_vae import columns as c
 
 BATCH_ROWS = 131_072
+SAMPLES_PER_PART = 256
+MAX_PARTS = 512
+"""Every part is a file that is open for writing while the table is read."""
 
 
-def user_bounds(rows: pl.LazyFrame, rows_per_part: int) -> pl.Series:
-    """First user of every part but the first, ascending: each part has about `rows_per_part` rows, or one user.
+def user_bounds(rows: pl.LazyFrame, height: int, rows_per_part: int) -> pl.Series:
+    """First user of every part but the first, ascending, from a sample of the rows.
 
-    Holds one count a user in memory.
+    A part has about `rows_per_part` rows, give or take a tenth; more where that made more than 512 parts, or where one
+    user has more.
     """
-    counts = rows.group_by(c.USER).agg(pl.len().alias("n")).collect(engine="streaming").sort(c.USER)
-    before = pl.col("n").cum_sum() - pl.col("n")
-    part = (before // rows_per_part).alias("part")
-    firsts = counts.select(c.USER, part).group_by("part", maintain_order=True).first()
-    return firsts[c.USER].slice(1)
+    wanted = max(rows_per_part, height // MAX_PARTS, 1)
+    step = max(wanted // SAMPLES_PER_PART, 1)
+    sample = rows.filter(pl.col("row").hash() % step == 0).select(c.USER).collect(engine="streaming")
+    firsts = sample[c.USER].sort().gather_every(max(wanted // step, 1))
+    return firsts.slice(1).unique(maintain_order=True)
 
 
 def write_parts(source: Path, folder: Path, bounds: pl.Series) -> list[Path]:
-    """Copy the rows that no rule has taken to one file a range of users, in order of the ranges.
+    """Copy the rows of a Parquet file to one file a range of users, in order of the ranges; rows keep their order.
 
     The file is read in batches, so that one batch is held in memory at a time.
     """
@@ -35,7 +38,7 @@ def write_parts(source: Path, folder: Path, bounds: pl.Series) -> list[Path]:
         schema = file.schema_arrow
         writers = [stack.enter_context(pq.ParquetWriter(path, schema, compression="lz4")) for path in paths]
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            rows = pl.DataFrame(batch).filter(pl.col(LOST_TO).is_null())
+            rows = pl.DataFrame(batch)
             part = bounds.search_sorted(rows[c.USER], side="right").alias("part")
             for (number,), some in (
                 rows.with_columns(part).partition_by("part", as_dict=True, include_key=False).items()

@@ -184,7 +184,11 @@ def test_a_rule_without_its_column_is_an_error(tmp_path, target, rules, column):
 
 def test_losses_add_up_over_calls(tmp_path):
     losses = Losses(tmp_path / "losses")
-    rows = pl.LazyFrame({"user_id": ["a", "b"], "item_id": ["1", "1"], "lost_to": ["duplicate", None]})
+    rows = pl.DataFrame({"user_id": ["a", "b"], "item_id": ["1", "1"], "lost_to": ["duplicate", None]})
     losses.add(rows)
-    losses.add(rows)
+    losses.add(rows.with_columns(pl.lit("c").alias("user_id")))
     assert losses.totals() == (Count("duplicate", 2),)
+    losses.write(tmp_path / "losses.parquet")
+    assert pl.read_parquet(tmp_path / "losses.parquet").rows() == [
+        ("item", "1", "duplicate", 2), ("user", "a", "duplicate", 1), ("user", "c", "duplicate", 1),
+    ]  # fmt: skip
