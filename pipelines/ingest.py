@@ -70,7 +70,7 @@ def ingest(
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
     Args:
-        rows_per_part: about how many rows are sorted at a time; one needs some 0.5 KiB of memory.
+        rows_per_part: about how many rows are sorted at a time; one takes some 1 KiB of memory.
         step: told what begins, in a few words.
 
     Raises:

@@ -34,7 +34,8 @@ def write_parts(source: Path, folder: Path, bounds: pl.Series) -> list[Path]:
     """
     paths = [folder / f"{number:06d}.parquet" for number in range(len(bounds) + 1)]
     with ExitStack() as stack:
-        file = stack.enter_context(pq.ParquetFile(source))
+        # Arrow's pre-buffering, on by default, would hold all compressed bytes of the file until the last batch.
+        file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
         schema = file.schema_arrow
         writers = [stack.enter_context(pq.ParquetWriter(path, schema, compression="lz4")) for path in paths]
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
