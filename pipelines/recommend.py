@@ -19,13 +19,17 @@ from pipelines.histories import Chunk, read_histories
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
-from recsys_vae.errors import DataError
+from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.ids import IdMap
 from recsys_vae.ladder import Ladder
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
+from recsys_vae.training.device import choose_device
 
 VECTOR = "vector"
+TORCH = "torch"
+SCORERS = (TORCH, "index")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def recommend_all(
     only: IdMap | None = None,
     chunk: int = 1024,
     keep_seen: bool = False,
+    scorer: str = TORCH,
 ) -> BatchReport:
     """Write the k best items of each user to a Parquet file: user_id, rank, item_id, score, tier, source.
 
@@ -69,13 +74,16 @@ def recommend_all(
         to: the file; FILE.json beside it gets the report.
         only: these users instead of all; those whom the dataset does not know are answered as new users.
         chunk: users scored at once.
+        keep_seen: also recommend what users already have.
+        scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
 
     Raises:
         ConfigError: k < 1.
+        UnknownNameError: no such scorer.
         DataError: there are no users.
     """
     check_k(k)
-    ladder, tiers, rows = Ladder(bundle), Counter[str](), 0
+    ladder, tiers, rows = _ladder(bundle, scorer), Counter[str](), 0
     with _parquet(to) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
             table = _lists(part, ladder, k, keep_seen=keep_seen)
@@ -106,6 +114,15 @@ def embed_items(bundle: Bundle, to: Path) -> int:
     with _parquet(to) as write:
         write(_vectors(ITEM, bundle.items.values, _factorised(bundle).item_vectors()))
     return len(bundle.items)
+
+
+def _ladder(bundle: Bundle, scorer: str) -> Ladder:
+    """The service's ladder; for chunks of users the plain product is several times faster than FAISS's flat scan."""
+    if scorer not in SCORERS:
+        raise UnknownNameError("scorer", scorer, SCORERS)
+    if scorer == TORCH and isinstance(bundle.model, FactorizedRecommender):
+        return Ladder(bundle, TorchIndex(bundle.model.item_vectors(), choose_device()))
+    return Ladder(bundle)
 
 
 def _lists(part: Chunk, ladder: Ladder, k: int, *, keep_seen: bool) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from recsys_vae.bundle import Bundle
 from recsys_vae.errors import ConfigError
 from recsys_vae.interactions import check_histories
-from recsys_vae.protocols import BoolArray, FactorizedRecommender, Float32Array, Int64Array, TopK
+from recsys_vae.protocols import BoolArray, FactorizedRecommender, Float32Array, Index, Int64Array, TopK
 from recsys_vae.top_k import check_k, top_k
 
 HISTORY: Final = "history"
@@ -38,10 +38,16 @@ class Answers:
 
 
 class Ladder:
-    """Answers for any user from one bundle."""
+    """Answers for any user from one bundle.
 
-    def __init__(self, bundle: Bundle) -> None:
+    Args:
+        bundle: what answers.
+        index: searched instead of the bundle's own; over the same item vectors.
+    """
+
+    def __init__(self, bundle: Bundle, index: Index | None = None) -> None:
         self.bundle = bundle
+        self._index = index if index is not None else bundle.index
         self._popularity = bundle.popularity
 
     def recommend(
@@ -82,7 +88,7 @@ class Ladder:
     @property
     def scorer(self) -> str:
         """What computes the scores of users with a history."""
-        return self.bundle.index.name if self.bundle.index is not None else self.bundle.manifest.model
+        return self._index.name if self._index is not None else self.bundle.manifest.model
 
     def similar(self, item_row: int, k: int, *, allowed: BoolArray | None = None) -> TopK:
         """The items most similar to one item, itself left out; shapes (1, k).
@@ -100,9 +106,9 @@ class Ladder:
         return top_k(scores, k, allowed=allowed, excluded=alone)
 
     def _by_history(self, histories: csr_array, k: int, allowed: BoolArray | None, excluded: csr_array | None) -> TopK:
-        model, index = self.bundle.model, self.bundle.index
-        if index is not None and isinstance(model, FactorizedRecommender):
-            return index.search(model.encode(histories), k, allowed, excluded)
+        model = self.bundle.model
+        if self._index is not None and isinstance(model, FactorizedRecommender):
+            return self._index.search(model.encode(histories), k, allowed, excluded)
         return top_k(model.score(histories), k, allowed=allowed, excluded=excluded)
 
     def _by_popularity(

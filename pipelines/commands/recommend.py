@@ -32,6 +32,9 @@ def recommend(
     users: Users = None,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Also recommend what users already have.")] = False,
     chunk: Annotated[int, typer.Option(help="Users scored at once.", min=1)] = 1024,
+    scorer: Annotated[
+        str, typer.Option(help="torch (exact product), or index: what the bundle serves with.")
+    ] = "torch",
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
     from rich.console import Console
@@ -42,7 +45,14 @@ def recommend(
 
     opened = DatasetDir.open(dataset)
     report = recommend_all(
-        Bundle.load(bundle), opened, to, k=k, only=_read_users(users), chunk=chunk, keep_seen=keep_seen
+        Bundle.load(bundle),
+        opened,
+        to,
+        k=k,
+        only=_read_users(users),
+        chunk=chunk,
+        keep_seen=keep_seen,
+        scorer=scorer,
     )
     tiers = ", ".join(f"{count:,} by {tier}" for tier, count in sorted(report.tiers.items()))
     Console().print(f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True)

@@ -13,7 +13,7 @@ from pipelines.dataset_dir import DatasetDir
 from pipelines.histories import read_histories
 from pipelines.recommend import embed_items, embed_users, recommend_all
 from recsys_vae.bundle import Bundle, write_bundle
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.ids import IdMap
 from recsys_vae.ladder import Ladder
 from recsys_vae.manifest import Provenance
@@ -80,6 +80,16 @@ def test_strangers_in_a_list_of_users_get_the_popular_items(dataset: DatasetDir,
     assert report.tiers == {"history": 1, "popular": 1}
 
 
+@pytest.mark.parametrize("model", ["mult-vae", "ease"])
+def test_both_scorers_give_the_same_lists(dataset: DatasetDir, tmp_path: Path, model: str) -> None:
+    bundle = bundle_of(tmp_path / "b", model)
+    reports = [recommend_all(bundle, dataset, tmp_path / name, k=5, scorer=name) for name in ("torch", "index")]
+    assert [report.scorer for report in reports] == ([model] * 2 if model == "ease" else ["torch", "faiss-flat"])
+    first, second = (pl.read_parquet(tmp_path / name) for name in ("torch", "index"))
+    assert first["item_id"].equals(second["item_id"])
+    np.testing.assert_allclose(first["score"], second["score"], rtol=1e-5)
+
+
 def test_fewer_items_than_k_give_shorter_lists(dataset: DatasetDir, tmp_path: Path) -> None:
     recommend_all(bundle_of(tmp_path / "b"), dataset, tmp_path / "out.parquet", k=50)
     assert pl.read_parquet(tmp_path / "out.parquet").group_by("user_id").len()["len"].unique().to_list() == [8]
@@ -91,6 +101,8 @@ def test_bad_questions_leave_no_file(dataset: DatasetDir, tmp_path: Path) -> Non
         recommend_all(bundle, dataset, tmp_path / "out.parquet", k=0)
     with pytest.raises(DataError, match="nobody"):
         recommend_all(bundle, dataset, tmp_path / "out.parquet", only=IdMap.from_values([]))
+    with pytest.raises(UnknownNameError, match="torch"):
+        recommend_all(bundle, dataset, tmp_path / "out.parquet", scorer="pytorch")
     with pytest.raises(DataError, match="no user and item vectors"):
         embed_items(bundle, tmp_path / "out.parquet")
     assert not list(tmp_path.glob("*.parquet*"))
