@@ -54,7 +54,7 @@ def read_histories(dataset: DatasetDir, items: IdMap, size: int, only: IdMap | N
 
 def _whole_users(dataset: DatasetDir) -> Iterator[pl.DataFrame]:
     """The table in pieces that end between two users; it is sorted by user."""
-    file = pq.ParquetFile(dataset.interactions_path, memory_map=True)
+    file = pq.ParquetFile(dataset.interactions_path, memory_map=True, pre_buffer=False)
     held = pl.DataFrame(schema={USER: pl.String, ITEM: pl.String})
     for batch in file.iter_batches(ROWS_AT_ONCE, columns=[USER, ITEM]):
         piece = pl.concat([held, pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch]))).cast(pl.String)])

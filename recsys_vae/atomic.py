@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+PARTIAL, REPLACED = ".partial", ".replaced"
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -29,7 +31,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary directory beside `path`; on success it takes the place of `path`, on failure it is removed.
 
-    What stood under `path` before is replaced by two renames, so that it is never seen half-written.
+    What stood under `path` before is replaced by two renames, so that it is never seen half-written. A process killed
+    between the two leaves the old directory set aside; `remove_partials`, which every writer calls first, puts it back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _partial(path)
@@ -39,7 +42,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _flush(file)
         if path.exists():
-            old = _partial(path)
+            old = _partial(path).with_suffix(REPLACED)
             os.replace(path, old)
             os.replace(temporary, path)
             shutil.rmtree(old)
@@ -57,8 +60,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_partials(path: Path) -> None:
-    """Remove what killed processes left behind while writing `path`."""
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+    """Remove what killed processes left behind while writing `path`; put back what they had set aside."""
+    replaced = sorted(path.parent.glob(f".{path.name}.*{REPLACED}"))
+    if replaced and not path.exists():
+        os.replace(replaced.pop(), path)
+    for leftover in (*replaced, *path.parent.glob(f".{path.name}.*{PARTIAL}")):
         if leftover.is_dir():
             shutil.rmtree(leftover)
         else:
@@ -66,7 +72,7 @@ def remove_partials(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    return path.parent / f".{path.name}.{uuid4().hex[:8]}.partial"
+    return path.parent / f".{path.name}.{uuid4().hex[:8]}{PARTIAL}"
 
 
 def _flush(path: Path) -> None:

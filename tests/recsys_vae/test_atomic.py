@@ -45,3 +45,29 @@ def test_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".y.123.partial").write_text("")
     remove_partials(tmp_path / "x")
     assert [p.name for p in tmp_path.iterdir()] == [".y.123.partial"]
+
+
+def test_a_directory_set_aside_by_a_killed_process_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bundle"
+    path.mkdir()
+    (path / "old").write_text("kept")
+    renames = []
+
+    def rename(source: Path, target: Path) -> None:
+        renames.append(source)
+        if len(renames) == 2:
+            raise KeyboardInterrupt  # as if killed between the two renames
+        source.rename(target)
+
+    def write() -> None:
+        with atomic_directory(path) as temporary:
+            (temporary / "new").write_text("")
+
+    monkeypatch.setattr("recsys_vae.atomic.os.replace", rename)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert not path.exists()
+    monkeypatch.undo()
+    remove_partials(path)
+    assert (path / "old").read_text() == "kept"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
