@@ -6,6 +6,7 @@ status 1.
 """
 
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -39,6 +40,7 @@ def _root(
     pass
 
 
+@cache
 def build() -> typer.Typer:
     """The whole application: own verbs first, then those of other packages."""
     for group in GROUPS:

@@ -1,0 +1,114 @@
+"""Bad input at the command line: exit status 1, one line that says what to do, no traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import cli
+from recsys_vae.bundle import write_bundle
+from recsys_vae.manifest import Provenance
+from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.worlds import two_tastes, untrained
+
+LOG = "user_id,item_id,rating\na,x,5\nb,y,4\n"
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], recsys_home: Path):  # type: ignore[no-untyped-def]
+    def run(*arguments: str | Path) -> str:
+        monkeypatch.setattr("sys.argv", ["recsys", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    world = two_tastes()
+    write_bundle(
+        tmp_path / "bundle",
+        untrained("mult-vae", 12),
+        world.items,
+        popularity=world.item_counts(),
+        provenance=Provenance(dataset="tastes"),
+    )
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        ("user_id,item_id,rating\n", "empty"),
+        ("", "empty"),
+        ("user,item_id\na,x\n", "user_id"),
+        ("user_id,item_id,rating\na,x,much\n", "not a number"),
+    ],
+    ids=["no rows", "no bytes", "missing column", "wrong type"],
+)
+def test_a_bad_log_is_refused(refused, tmp_path: Path, log: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "log.csv").write_text(log)
+    assert message in refused("ingest", tmp_path / "log.csv", "--to", "new")
+
+
+def test_duplicate_ids_in_metadata_are_refused(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "log.csv").write_text(LOG)
+    (tmp_path / "items.csv").write_text("item_id,title\nx,One\nx,Two\n")
+    error = refused("ingest", tmp_path / "log.csv", "--items", tmp_path / "items.csv", "--to", "new")
+    assert "x" in error
+
+
+def test_names_that_do_not_exist_are_refused(refused, tmp_path: Path, bundle: Path) -> None:  # type: ignore[no-untyped-def]
+    dataset = dataset_of_tastes(tmp_path / "tastes")
+    to = ("--to", tmp_path / "new")
+    assert "mult-vae" in refused("train", dataset.path, "--model", "mult-vea", *to)
+    assert "strong" in refused("train", dataset.path, "--split", "strang", *to)
+    assert "hidden" in refused("train", dataset.path, "--set", "hiden=3", *to)
+    assert "NAME=VALUE" in refused("train", dataset.path, "--set", "hidden", *to)
+    assert "dataset" in refused("recommend", bundle, "nowhere", *to)
+    assert "no.csv" in refused("ingest", tmp_path / "no.csv", *to)
+    assert not (tmp_path / "new").exists()
+
+
+def test_bad_bundles_are_refused(refused, tmp_path: Path, bundle: Path) -> None:  # type: ignore[no-untyped-def]
+    dataset = dataset_of_tastes(tmp_path / "tastes")
+    arguments = ("recommend", bundle, dataset.path, "--to", tmp_path / "lists.parquet")
+    assert "at least 1" in refused(*arguments, "--k", "0")
+    weights = bundle / "weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    assert "cut short" in refused(*arguments)
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "weights.safetensors" in refused(*arguments)
+    weights.write_bytes(whole)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"n_items": 11}))
+    assert "checksum" in refused(*arguments)
+    assert "not a bundle" in refused("serve", tmp_path)
+    assert not (tmp_path / "lists.parquet").exists()
+
+
+def test_the_help_lists_every_verb() -> None:
+    result = CliRunner().invoke(cli.build(), ["--help"])
+    verbs = (
+        "data",
+        "ingest",
+        "explain-data",
+        "split",
+        "models",
+        "train",
+        "evaluate",
+        "publish",
+        "promote",
+        "recommend",
+    )
+    for verb in (*verbs, "embed", "serve", "load-history", "doctor"):
+        assert verb in result.output
