@@ -59,7 +59,7 @@ class DatasetEvents:
 
     def batches(self) -> Iterator[list[Event]]:
         """All events in the table's order; memory holds one batch at a time."""
-        table = pq.ParquetFile(self.path)
+        table = pq.ParquetFile(self.path, pre_buffer=False)
         for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
             yield to_events(pl.DataFrame(pa.table(piece)))
 
