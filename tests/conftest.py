@@ -1,7 +1,11 @@
 """Places that tests of several rooms share."""
 
+import os
 import shutil
 from pathlib import Path
+
+# Tests work on tiny matrices, where threads only wait for each other; processes that they start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
