@@ -56,7 +56,11 @@ class Explanation:
         """For people, the verdict first."""
         verdict = f"with {self.kept:,} interactions" if self.kept else "missing"
         lines = [f"{self.entity.capitalize()} {self.id!r} in dataset {self.dataset!r}: {verdict}."]
-        lines.append(f"{self.rows_in:,} rows of the logs name it." if self.rows_in else "No row of the logs names it.")
+        lines.append(
+            f"{self.rows_in:,} {'row names' if self.rows_in == 1 else 'rows name'} it in the logs."
+            if self.rows_in
+            else "No row of the logs names it."
+        )
         lines += [f"  {count.rows:,} lost: {count.name}" for count in self.lost]
         lines += [f"  {count.rows:,} in quarantine: {count.name}" for count in self.quarantined]
         if self.has_metadata is not None:

@@ -106,6 +106,8 @@ class _Run:
     def summary(self, name: str) -> IngestSummary:
         """Write every table of the dataset and count."""
         self.scratch.mkdir()
+        user_rows = self._write_metadata(self.source.users, c.USER, self.dataset.users_path)
+        item_rows = self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path)
         losses = Losses(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
@@ -124,8 +126,8 @@ class _Run:
             lost=losses.totals(),
             kept=kept,
             core_rounds=rounds,
-            user_rows=self._write_metadata(self.source.users, c.USER, self.dataset.users_path),
-            item_rows=self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path),
+            user_rows=user_rows,
+            item_rows=item_rows,
         )
 
     @property

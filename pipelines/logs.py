@@ -103,11 +103,13 @@ def scan_file(path: Path) -> pl.LazyFrame:
     Raises:
         UnknownNameError: the ending names no known format.
         EmptyDataError: the file has no header and no row.
-        DataError: the file is not in the format that its ending names.
+        DataError: there is no such file, or it is not in the format that its ending names.
     """
     ending = path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
     if ending not in FORMATS:
         raise UnknownNameError("log format", ending, FORMATS)
+    if not path.is_file():
+        raise DataError(f"There is no file {path}. Check its name, and the folder that it is looked for in.")
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path} is empty. Expected rows with at least a user and an item.")
     try:

@@ -14,11 +14,12 @@ from pipelines.fit import Fitted, ModelSpec, fit
 from pipelines.registry import register_bundle
 from pipelines.split import load_split
 from recsys_vae.bundle import write_bundle
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.interactions import Interactions
 from recsys_vae.manifest import Manifest, Provenance
 from recsys_vae.protocols import FactorizedRecommender
+from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
 
@@ -41,6 +42,9 @@ class Output:
     index: str = "flat"
     min_recall: float = 0.99
     registered_name: str = "recsys-vae"
+
+    def __post_init__(self) -> None:
+        check_index(self.index, self.min_recall)  # before hours of training, not after
 
     @property
     def workspace(self) -> Path:
@@ -130,17 +134,22 @@ def write_fitted(
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
         queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
     table = dataset.table(dataset.items_path).collect() if dataset.items_path.is_file() else None
-    return write_bundle(
-        output.path,
-        fitted.model,
-        learned_from.items,
-        popularity=learned_from.item_counts(),
-        provenance=provenance,
-        item_table=table,
-        index_kind=output.index,
-        index_queries=queries,
-        min_recall=output.min_recall,
-    )
+    try:
+        return write_bundle(
+            output.path,
+            fitted.model,
+            learned_from.items,
+            popularity=learned_from.item_counts(),
+            provenance=provenance,
+            item_table=table,
+            index_kind=output.index,
+            index_queries=queries,
+            min_recall=output.min_recall,
+        )
+    except RetrievalError as error:
+        raise RetrievalError(
+            f"{error} The training is kept: --resume with another --index goes on from there."
+        ) from error
 
 
 def register(tracker: MlflowTracker, manifest: Manifest, output: Output, evaluation: Evaluation, fitted: Fitted) -> str:

@@ -34,6 +34,8 @@ def strong(
         raise ConfigError(f"fold_in is the share of items shown, between 0 and 1; got {fold_in}.")
     rng = np.random.default_rng(seed)
     asked = np.flatnonzero(entries.row_lengths(interactions.matrix) >= max(min_items, 1))
+    if not asked.size:
+        raise ConfigError(f"No user has {min_items} items or more. Lower --min-items (min_items), or gather more data.")
     n = _heldout_users(heldout, asked.size)
     drawn = asked[rng.permutation(asked.size)]
     test_users, validation_users, train_users = (np.sort(part) for part in np.split(drawn, [n, 2 * n]))

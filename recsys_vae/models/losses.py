@@ -34,7 +34,8 @@ def multinomial_nll_(logits: Tensor, targets: SparseRows) -> Tensor:
         logits: shape (n, n_items); the output of a layer, used nowhere else.
         targets: n rows, the counts x.
     """
-    rows = targets.row_numbers()
+    # A bfloat16 log-probability of -8 is off by up to 0.03: products may be computed in it, the likelihood may not.
+    logits, rows = logits.float(), targets.row_numbers()
     result: Tensor = _MultinomialNLL.apply(logits, rows, targets.indices, targets.values)  # type: ignore[no-untyped-call]
     return result
 
@@ -56,6 +57,6 @@ class _MultinomialNLL(torch.autograd.Function):
         totals = values.new_zeros(len(upstream)).index_add_(0, rows, values)
         gradient: Tensor = ctx.log_softmax
         ctx.log_softmax = None
-        gradient.exp_().mul_((totals * upstream).to(gradient.dtype).unsqueeze(1))
-        gradient.index_put_((rows, columns), (-values * upstream[rows]).to(gradient.dtype), accumulate=True)
+        gradient.exp_().mul_((totals * upstream).unsqueeze(1))
+        gradient.index_put_((rows, columns), -values * upstream[rows], accumulate=True)
         return gradient, None, None, None

@@ -128,10 +128,7 @@ def build_index(
         UnknownNameError: no such kind.
         RetrievalError: an approximate index misses `min_recall`, or there are no queries to measure it with.
     """
-    if kind not in KINDS:
-        raise UnknownNameError("index", kind, KINDS)
-    if not 0 < min_recall <= 1:
-        raise ConfigError(f"min_recall is a share, above 0 and at most 1; got {min_recall}.")
+    check_index(kind, min_recall)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if kind == "flat":
         flat = faiss.IndexFlatIP(vectors.shape[1])
@@ -144,6 +141,19 @@ def build_index(
     index = _approximate(_augmented(vectors), kind)
     measured = FaissIndex(index, vectors, IndexReport(kind, 1.0, 0.0))
     return FaissIndex(index, vectors, _measure(measured, queries, min_recall))
+
+
+def check_index(kind: str, min_recall: float) -> None:
+    """Check what `build_index` will be asked for.
+
+    Raises:
+        UnknownNameError: no such kind.
+        ConfigError: `min_recall` is no share.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError("index", kind, KINDS)
+    if not 0 < min_recall <= 1:
+        raise ConfigError(f"min_recall is a share, above 0 and at most 1; got {min_recall}.")
 
 
 def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissIndex:

@@ -63,7 +63,9 @@ def test_duplicate_ids_in_metadata_are_refused(refused, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(LOG)
     (tmp_path / "items.csv").write_text("item_id,title\nx,One\nx,Two\n")
     error = refused("ingest", tmp_path / "log.csv", "--items", tmp_path / "items.csv", "--to", "new")
-    assert "x" in error
+    assert "more than once" in error
+    error = refused("ingest", tmp_path / "log.csv", "--items", tmp_path / "none.csv", "--to", "new")
+    assert "none.csv" in error
 
 
 def test_names_that_do_not_exist_are_refused(refused, tmp_path: Path, bundle: Path) -> None:  # type: ignore[no-untyped-def]
@@ -73,6 +75,7 @@ def test_names_that_do_not_exist_are_refused(refused, tmp_path: Path, bundle: Pa
     assert "strong" in refused("train", dataset.path, "--split", "strang", *to)
     assert "hidden" in refused("train", dataset.path, "--set", "hiden=3", *to)
     assert "NAME=VALUE" in refused("train", dataset.path, "--set", "hidden", *to)
+    assert "hnsw" in refused("train", dataset.path, "--index", "hsnw", *to)
     assert "dataset" in refused("recommend", bundle, "nowhere", *to)
     assert "no.csv" in refused("ingest", tmp_path / "no.csv", *to)
     assert not (tmp_path / "new").exists()

@@ -22,7 +22,7 @@ def dataset(tmp_path: Path) -> DatasetDir:
 def test_a_missing_user_is_explained_rule_by_rule(dataset):
     assert explain(dataset, Entity.USER, "b").lines() == [
         "User 'b' in dataset 'shop': missing.",
-        "3 rows of the logs name it.",
+        "3 rows name it in the logs.",
         "  1 lost: weight below 4 (--min-rating)",
         "  1 lost: a user with fewer than 2 items left (--min-user)",
         "  1 in quarantine: item_id is missing",
