@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.dataset_dir import DatasetDir
@@ -178,11 +179,17 @@ def show() -> None:
         numbers = found["figures"]
         for metric in [name for name, value in numbers.items() if isinstance(value, list) and "per_user" not in name]:
             value, error = numbers[metric]
-            epochs = str(numbers.get("epochs") or "")
             table.add_row(
-                run, metric, f"{value:.4f}", f"{error:.4f}", str(numbers["users"]), epochs, f"{found['seconds']:.0f}",
-                found["date"], found["commit"],
-            )  # fmt: skip
+                run,
+                escape(metric),
+                f"{value:.4f}",
+                f"{error:.4f}",
+                str(numbers["users"]),
+                str(numbers.get("epochs") or ""),
+                f"{found['seconds']:.0f}",
+                found["date"],
+                found["commit"],
+            )
     Console(width=140).print(table)
 
 
