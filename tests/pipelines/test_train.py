@@ -108,7 +108,7 @@ def test_unknown_splits_are_refused(dataset: DatasetDir, output: Output) -> None
 def test_train_killed_at_any_moment_resumes_to_the_same_bundle(dataset: DatasetDir, tmp_path: Path) -> None:
     """SIGKILL the command line while it trains; --resume writes the bundle that an undisturbed run writes."""
     command = [sys.executable, "-m", "pipelines.cli", "train", str(dataset.path), "--device", "cpu"]
-    command += ["--set", "hidden=64", "--set", "latent=8", "--epochs", "100", "--patience", "0", "--batch-size", "10"]
+    command += ["--set", "hidden=64", "--set", "latent=8", "--epochs", "300", "--patience", "0", "--batch-size", "10"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def start(to: str, *more: str) -> subprocess.Popen[bytes]:
@@ -119,8 +119,7 @@ def test_train_killed_at_any_moment_resumes_to_the_same_bundle(dataset: DatasetD
     checkpoint = tmp_path / ".killed.training" / "choose.safetensors"
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.1)
+        time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert checkpoint.exists()

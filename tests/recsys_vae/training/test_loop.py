@@ -151,6 +151,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     checkpoint, ready = tmp_path / "run.safetensors", tmp_path / "saves"
     script.write_text(
         textwrap.dedent(f"""
+        import time
         from pathlib import Path
         from recsys_vae.training import loop
         from tests.recsys_vae.training.test_loop import CONFIG, WORLD, fresh, replace
@@ -159,6 +160,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
             save(path, run)
             with Path({str(ready)!r}).open("a") as file:
                 file.write("x")
+            time.sleep(0.01)  # leaves time to be killed in
         loop.save_checkpoint = counting
         config = replace(CONFIG, epochs=2000)
         loop.train(fresh(), WORLD.matrix, config, checkpoint=Path({str(checkpoint)!r}), stop_after=100)
