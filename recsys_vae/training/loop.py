@@ -117,11 +117,14 @@ def _train_epoch(
 ) -> dict[str, float]:
     """Take the steps of one epoch that are not done yet; returns its record."""
     state, model = run.state, run.model
-    kl_weight = 0.0
+
+    def kl_weight_at(step: int) -> float:
+        progress = (state.epoch * len(batches) + step) / (config.epochs * len(batches))
+        return linear(progress, target=config.kl_weight, over=config.kl_anneal)
+
     for rows in batches.epoch(state.epoch, start=state.step):
         started = time.perf_counter()
-        progress = (state.epoch * len(batches) + state.step) / (config.epochs * len(batches))
-        kl_weight = linear(progress, target=config.kl_weight, over=config.kl_anneal)
+        kl_weight = kl_weight_at(state.step)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
             loss = model.loss(rows, kl_weight=kl_weight, generator=run.generator)
         run.optimizer.zero_grad()
@@ -131,7 +134,8 @@ def _train_epoch(
         bar.set_postfix(_figures(state, kl_weight, config.validation_metric), refresh=False)
         bar.update()
         saver.save_if_due(run)
-    return state.close_epoch() | {"kl_weight": kl_weight}
+    last = kl_weight_at(len(batches) - 1)
+    return state.close_epoch() | {"kl_weight": last}
 
 
 def _progress_bar(state: RunState, steps_per_epoch: int, last_epoch: int, *, shown: bool) -> tqdm:
