@@ -58,7 +58,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written was left under a final name", file=sys.stderr)
+        print("interrupted; nothing half-written is left; training goes on with --resume", file=sys.stderr)
         sys.exit(130)
 
 

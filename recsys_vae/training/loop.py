@@ -20,6 +20,7 @@ from recsys_vae.training.batches import Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_device, choose_precision
+from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.tracking import NoTracker, Tracker
 
 
@@ -71,6 +72,7 @@ def train(
         TrainingError: the loss became infinite or NaN.
         DataError: nobody has a history.
         CheckpointError: the checkpoint belongs to another run.
+        KeyboardInterrupt: Ctrl-C; the run was saved after the step that was under way.
     """
     tracker = tracker or NoTracker()
     device = choose_device(config.device)
@@ -81,9 +83,9 @@ def train(
     run = _prepare(model.to(device), config, _identity(model, interactions, config, stop_after), tracker.run_id)
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
-    saver = CheckpointSaver(checkpoint, config.checkpoint_seconds)
+    saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     last_epoch = min(config.epochs, stop_after or config.epochs)
-    with _progress_bar(run.state, len(batches), last_epoch, shown=progress) as bar:
+    with interrupt, _progress_bar(run.state, len(batches), last_epoch, shown=progress) as bar:
         while run.state.epoch < last_epoch and not out_of_patience(run.state, config.patience):
             record = _train_epoch(run, batches, config, precision, saver=saver, bar=bar)
             if validation is not None:
@@ -190,15 +192,22 @@ def _result(state: RunState) -> TrainingResult:
 
 
 class CheckpointSaver:
-    """Saves a run from time to time, spending at most a tenth of the time on it; without a path, never."""
+    """Saves a run from time to time, spending at most a tenth of the time on it; without a path, never.
 
-    def __init__(self, path: Path | None, every_seconds: float) -> None:
+    An interrupt that was asked for is carried out here, between two steps, once the run is saved.
+    """
+
+    def __init__(self, path: Path | None, every_seconds: float, interrupt: Interrupt) -> None:
         self._path = path
         self._every = every_seconds
+        self._interrupt = interrupt
         self._due = time.monotonic() + every_seconds
 
     def save_if_due(self, run: Run) -> None:
         """Save when it is time."""
+        if self._interrupt.is_asked_for:
+            self.save(run)
+            raise KeyboardInterrupt
         if time.monotonic() >= self._due:
             self.save(run)
 

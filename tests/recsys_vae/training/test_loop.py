@@ -20,6 +20,7 @@ from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.loop import CheckpointSaver, train
 from tests.worlds import two_tastes
 
@@ -191,6 +192,35 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert [r["loss"] for r in result.history] == [r["loss"] for r in expected.history]
     assert (resumed.tensors()["output.weight"] == whole.tensors()["output.weight"]).all()
     assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
+    whole, resumed = fresh(), fresh(seed=4)
+    expected = train(whole, WORLD.matrix, CONFIG)
+
+    class Stopping(MultVAE):
+        left = 8
+
+        def loss(self, *arguments: object, **options: object):  # type: ignore[no-untyped-def]
+            self.left -= 1
+            if not self.left:
+                signal.raise_signal(signal.SIGINT)
+            return super().loss(*arguments, **options)  # type: ignore[arg-type]
+
+    Stopping.__name__ = "MultVAE"
+    torch.manual_seed(0)
+    stopping = Stopping(12, MultVAEConfig(hidden=16, latent=4))
+    rarely = replace(CONFIG, checkpoint_seconds=1e9)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopping, WORLD.matrix, rarely, checkpoint=tmp_path / "run")
+    assert stopping.left == 0  # the eighth step was taken
+    result = train(resumed, WORLD.matrix, rarely, checkpoint=tmp_path / "run", resume=True)
+    assert [r["loss"] for r in result.history] == [r["loss"] for r in expected.history]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with Interrupt():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_complete_run_gives_its_result_again(tmp_path: Path) -> None:
