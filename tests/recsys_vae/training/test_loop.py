@@ -295,6 +295,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_gpu_run_comes_within_tolerance_of_the_cpu() -> None:
     on_cpu, on_gpu = fresh(), fresh()
     still = replace(CONFIG, precision="float32", epochs=3)
