@@ -114,8 +114,11 @@ class Ladder:
     def _by_popularity(
         self, histories: csr_array, k: int, allowed: BoolArray | None, excluded: csr_array | None
     ) -> TopK:
-        scores = np.tile(self._popularity, (histories.shape[0], 1))
-        return top_k(scores, k, allowed=allowed, excluded=excluded)
+        n = histories.shape[0]
+        if excluded is not None and excluded.nnz:
+            return top_k(np.tile(self._popularity, (n, 1)), k, allowed=allowed, excluded=excluded)
+        same = top_k(self._popularity[None, :].copy(), k, allowed=allowed)
+        return TopK(np.repeat(same.rows, n, axis=0), np.repeat(same.scores, n, axis=0))
 
 
 def _union(first: csr_array | None, second: csr_array | None) -> csr_array | None:
