@@ -60,7 +60,7 @@ class ColumnMap:
         for required in (c.USER, c.ITEM):
             if required not in names:
                 raise SchemaError(
-                    f"{source} has no column {required!r}. Columns found: {', '.join(found)}. "
+                    f"{source} has no column {required!r}. Columns found: {', '.join(found)}. {_separated_by(found)}"
                     f"Say which one it is: --map {required}={readers.guess(required, found)}."
                 )
         return frame.select(**{ours: pl.col(theirs) for ours, theirs in names.items()})
@@ -95,6 +95,16 @@ def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
             raise DataError(f"No file matches {pattern!r}. Give files or quoted globs, such as 'logs/*.csv'.")
         found |= dict.fromkeys(files)
     return tuple(found)
+
+
+def _separated_by(found: Sequence[str]) -> str:
+    """A hint where a whole header was taken for one column."""
+    wrong = [mark for mark in ";\t|" if len(found) == 1 and mark in found[0]]
+    return (
+        f"The columns seem to be separated by {wrong[0]!r}: write them with commas, or tabs in a .tsv. "
+        if wrong
+        else ""
+    )
 
 
 def scan_file(path: Path) -> pl.LazyFrame:

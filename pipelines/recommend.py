@@ -80,9 +80,10 @@ def recommend_all(
     Raises:
         ConfigError: k < 1.
         UnknownNameError: no such scorer.
-        DataError: there are no users.
+        DataError: there are no users, or the bundle knows none of the dataset's items.
     """
     check_k(k)
+    _check_catalogue(bundle, dataset)
     ladder, tiers, rows = _ladder(bundle, scorer), Counter[str](), 0
     with _parquet(to) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
@@ -114,6 +115,15 @@ def embed_items(bundle: Bundle, to: Path) -> int:
     with _parquet(to) as write:
         write(_vectors(ITEM, bundle.items.values, _factorised(bundle).item_vectors()))
     return len(bundle.items)
+
+
+def _check_catalogue(bundle: Bundle, dataset: DatasetDir) -> None:
+    items = dataset.interactions().select(pl.col(ITEM).unique()).collect(engine="streaming")[ITEM]
+    if len(items) and (bundle.items.rows(items) < 0).all():
+        raise DataError(
+            f"None of the {len(items):,} items of dataset {dataset.name!r} is in the catalogue of {bundle.version}, "
+            f"which learned from {bundle.manifest.provenance.dataset!r}. Use a bundle that was trained on this dataset."
+        )
 
 
 def _ladder(bundle: Bundle, scorer: str) -> Ladder:

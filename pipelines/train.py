@@ -36,12 +36,14 @@ class Output:
         index: flat, hnsw or ivf.
         min_recall: what an approximate index must reach.
         registered_name: name of the registered model at the tracking server.
+        overwrite: whether a bundle that stands at `path` may be replaced.
     """
 
     path: Path
     index: str = "flat"
     min_recall: float = 0.99
     registered_name: str = "recsys-vae"
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         check_index(self.index, self.min_recall)  # before hours of training, not after
@@ -90,6 +92,9 @@ def train_bundle(dataset: DatasetDir, split_name: str, spec: ModelSpec, output: 
         learned_from, part = split.train, "train"
         if split.refit is not None:
             learned_from, part = split.refit, "refit"
+            print(
+                "The best epoch is chosen; training again on the training and the validation part together.", flush=True
+            )
             fitted = fit(spec, learned_from.matrix, checkpoint=second, resume=resume, epochs=fitted.epochs or None)
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
@@ -166,11 +171,15 @@ def with_errors(evaluation: Evaluation) -> dict[str, float]:
 
 
 def check_workspace(output: Output, resume: bool) -> None:
-    """Refuse to start over what could be continued.
+    """Refuse to start over what could be continued, and to replace what was finished.
 
     Raises:
-        ConfigError: an interrupted run is there, and it is not to be resumed.
+        ConfigError: a bundle is there, or an interrupted run that is not to be resumed.
     """
+    if output.path.exists() and not output.overwrite:
+        raise ConfigError(
+            f"{output.path} exists: that run is complete. Name another --to, or replace it with --overwrite."
+        )
     leftovers: Sequence[Path] = sorted(output.workspace.glob("*.safetensors"))
     if leftovers and not resume:
         raise ConfigError(

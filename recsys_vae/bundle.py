@@ -121,6 +121,7 @@ def write_bundle(
     report: dict[str, object] = {}
     with atomic_directory(directory) as temporary:
         save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, temporary / WEIGHTS)
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
         _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS)
         if isinstance(model, FactorizedRecommender):
             index = build_index(model.item_vectors(), index_kind, queries=index_queries, min_recall=min_recall)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recsys_vae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from service.events import EventStore
 
 Store = Annotated[
     str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
@@ -66,6 +69,9 @@ def load_history(
     dataset: Annotated[str, typer.Argument(help="Name of an ingested dataset, or a path to its folder.")],
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Forget this dataset's earlier events first.")] = False,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Add to a store that holds another dataset: equal ids are the same users.")
+    ] = False,
 ) -> None:
     """Fill the event store with a dataset, so that the service knows its users. Loading it again adds nothing twice."""
     from tqdm import tqdm
@@ -76,6 +82,8 @@ def load_history(
 
     events = EventStore(read_settings(store=store).store_url)
     table = DatasetEvents.open(dataset)
+    if not mix:
+        _check_same_users(events, _source(table.name))
     with tqdm(total=table.n_rows, desc="load-history", unit="row", unit_scale=True, disable=None) as bar:
 
         def counted() -> Iterator[list[Event]]:
@@ -84,7 +92,22 @@ def load_history(
                 bar.update(len(batch))
 
         take = events.replace if replace else events.append
-        new = take(counted(), f"dataset:{table.name}")
+        new = take(counted(), _source(table.name))
     known = table.n_rows - new
     typer.echo(f"{table.name}: {table.n_rows:,} events, {new:,} new, {known:,} known already. Store: {events.address}")
     events.close()
+
+
+def _source(dataset: str) -> str:
+    return f"dataset:{dataset}"
+
+
+def _check_same_users(events: "EventStore", source: str) -> None:
+    """Refuse to pour two products into one store, where user 1 of one would get the history of user 1 of the other."""
+    datasets = [other for other in events.sources() if other.startswith(_source(""))]
+    others = [other.removeprefix(_source("")) for other in datasets if other != source]
+    if others:
+        raise ConfigError(
+            f"The store {events.address} holds dataset {', '.join(others)} already, and equal user ids would be taken "
+            "for the same users. Name another store (--store, here and at `recsys serve`), or pass --mix if they are."
+        )

@@ -143,6 +143,11 @@ class EventStore:
             connection.execute(delete(EVENTS).where(EVENTS.c.source == source))
             return sum(self._take(connection, batch, source) for batch in batches)
 
+    def sources(self) -> list[str]:
+        """Where the events come from, in order."""
+        with self._transaction() as connection:
+            return list(connection.execute(select(EVENTS.c.source).distinct().order_by(EVENTS.c.source)).scalars())
+
     def count(self) -> int:
         """Number of events."""
         with self._transaction() as connection:

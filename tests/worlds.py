@@ -1,6 +1,7 @@
 """Small worlds whose answers are known."""
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.ids import IdMap
@@ -41,7 +42,8 @@ def two_tastes(n_users: int = 40, n_items: int = 12, seed: int = 0) -> Interacti
 
 
 def untrained(name: str, n_items: int) -> Recommender:
-    """A small model with fresh weights; closed-form models are fitted to `two_tastes`."""
+    """A small model with fresh weights, always the same; closed-form models are fitted to `two_tastes`."""
+    torch.manual_seed(0)
     model = catalog.create(name, n_items, SMALL[name])
     if isinstance(model, ClosedFormRecommender):
         model.fit(two_tastes(n_items=n_items).matrix)

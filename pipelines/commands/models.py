@@ -15,6 +15,7 @@ To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_
 Index = Annotated[str, typer.Option(help="flat (exact), hnsw or ivf.")]
 MinRecall = Annotated[float, typer.Option(help="What an approximate index must find of the exact top 100.")]
 Name = Annotated[str | None, typer.Option("--register-as", help="Registered model; default: the dataset's name.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 
 
@@ -65,6 +66,7 @@ def train(
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
     register_as: Name = None,
+    overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
@@ -91,7 +93,7 @@ def train(
     }
     training = replace(training, **{key: value for key, value in chosen.items() if value is not None})
     opened = DatasetDir.open(dataset)
-    output = _output(to, index, min_recall, register_as or opened.name)
+    output = _output(to, index, min_recall, register_as or opened.name, overwrite)
     _tell(train_bundle(opened, split, ModelSpec(model, config, training), output, resume=resume), output, "validation")
 
 
@@ -102,6 +104,7 @@ def publish(
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
     register_as: Name = None,
+    overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
@@ -109,16 +112,16 @@ def publish(
     from pipelines.publish import publish_bundle
 
     opened = DatasetDir.open(dataset)
-    output = _output(to, index, min_recall, register_as or opened.name)
+    output = _output(to, index, min_recall, register_as or opened.name, overwrite)
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     _tell(publish_bundle(bundle, opened, output, resume=resume), output, "test, before retraining on all data")
 
 
-def _output(to: Path, index: str, min_recall: float, name: str) -> "Output":
+def _output(to: Path, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":
     from pipelines.train import Output
 
-    return Output(to.expanduser().resolve(), index, min_recall, name)
+    return Output(to.expanduser().resolve(), index, min_recall, name, overwrite)
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -1,11 +1,12 @@
 """Verbs of batch jobs: recommend, embed."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recsys_vae.errors import DataError, SchemaError
+from recsys_vae.errors import ConfigError, DataError, SchemaError
 
 if TYPE_CHECKING:
     from recsys_vae.ids import IdMap
@@ -43,9 +44,14 @@ def recommend(
     from pipelines.recommend import recommend_all
     from recsys_vae.bundle import Bundle
 
-    opened = DatasetDir.open(dataset)
+    if to.suffix not in ("", ".parquet", ".pq"):
+        raise ConfigError(f"Lists are written as Parquet, so {to.name} would mislead: end it in .parquet.")
+    opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
+    if loaded.manifest.provenance.dataset != opened.name:
+        learned_from = loaded.manifest.provenance.dataset
+        print(f"note: {loaded.version} learned from {learned_from!r}, not from {opened.name!r}", file=sys.stderr)
     report = recommend_all(
-        Bundle.load(bundle),
+        loaded,
         opened,
         to,
         k=k,

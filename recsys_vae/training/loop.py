@@ -94,6 +94,7 @@ def train(
                 _keep_best(run, value)
             run.state.history.append(record)
             tracker.log_metrics(record, run.state.epoch)
+        bar.set_postfix_str(_outcome(run.state, last_epoch, config.validation_metric))
     saver.save(run)
     if run.best:
         model.load_state_dict(run.best)
@@ -163,6 +164,16 @@ def _figures(state: RunState, kl_weight: float, metric: str) -> dict[str, str]:
         "users/s": f"{means['users_per_second']:.0f}",
     }
     return figures | ({f"best {metric}": f"{state.best_value:.4f} @{state.best_epoch}"} if state.best_epoch else {})
+
+
+def _outcome(state: RunState, last_epoch: int, metric: str) -> str:
+    """Why it ended, and whether more epochs might have helped."""
+    if not state.best_epoch:
+        return f"{state.epoch} epochs"
+    best = f"best {metric} {state.best_value:.4f} after epoch {state.best_epoch}"
+    if state.epoch < last_epoch:
+        return f"stopped after {state.epoch} of {last_epoch} epochs without progress, {best}"
+    return f"{best}, the last: more epochs may help" if state.best_epoch == last_epoch else best
 
 
 def _keep_best(run: Run, value: float) -> None:

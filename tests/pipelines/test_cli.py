@@ -50,9 +50,10 @@ def bundle(tmp_path: Path) -> Path:
         ("user_id,item_id,rating\n", "empty"),
         ("", "empty"),
         ("user,item_id\na,x\n", "user_id"),
+        ("user_id;item_id\na;x\n", "separated by ';'"),
         ("user_id,item_id,rating\na,x,much\n", "not a number"),
     ],
-    ids=["no rows", "no bytes", "missing column", "wrong type"],
+    ids=["no rows", "no bytes", "missing column", "wrong separator", "wrong type"],
 )
 def test_a_bad_log_is_refused(refused, tmp_path: Path, log: str, message: str) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "log.csv").write_text(log)
@@ -79,12 +80,14 @@ def test_names_that_do_not_exist_are_refused(refused, tmp_path: Path, bundle: Pa
     assert "dataset" in refused("recommend", bundle, "nowhere", *to)
     assert "no.csv" in refused("ingest", tmp_path / "no.csv", *to)
     assert not (tmp_path / "new").exists()
+    assert "--overwrite" in refused("train", dataset.path, "--to", bundle)
 
 
 def test_bad_bundles_are_refused(refused, tmp_path: Path, bundle: Path) -> None:  # type: ignore[no-untyped-def]
     dataset = dataset_of_tastes(tmp_path / "tastes")
     arguments = ("recommend", bundle, dataset.path, "--to", tmp_path / "lists.parquet")
-    assert "at least 1" in refused(*arguments, "--k", "0")
+    assert "at least 1" in refused(*arguments, "--k", "0").splitlines()[-1]
+    assert ".parquet" in refused(*arguments[:-1], tmp_path / "lists.csv")
     weights = bundle / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])

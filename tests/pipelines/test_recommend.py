@@ -87,7 +87,7 @@ def test_both_scorers_give_the_same_lists(dataset: DatasetDir, tmp_path: Path, m
     assert [report.scorer for report in reports] == ([model] * 2 if model == "ease" else ["torch", "faiss-flat"])
     first, second = (pl.read_parquet(tmp_path / name) for name in ("torch", "index"))
     assert first["item_id"].equals(second["item_id"])
-    np.testing.assert_allclose(first["score"], second["score"], rtol=1e-5)
+    np.testing.assert_allclose(first["score"], second["score"], rtol=1e-5, atol=1e-6)
 
 
 def test_fewer_items_than_k_give_shorter_lists(dataset: DatasetDir, tmp_path: Path) -> None:
@@ -106,6 +106,15 @@ def test_bad_questions_leave_no_file(dataset: DatasetDir, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="no user and item vectors"):
         embed_items(bundle, tmp_path / "out.parquet")
     assert not list(tmp_path.glob("*.parquet*"))
+
+
+def test_a_bundle_that_knows_none_of_the_items_is_refused(dataset: DatasetDir, tmp_path: Path) -> None:
+    others = IdMap.from_values(f"film-{number}" for number in range(12))
+    model = untrained("popularity", 12)
+    write_bundle(tmp_path / "b", model, others, popularity=np.ones(12), provenance=Provenance(dataset="films"))
+    with pytest.raises(DataError, match="learned from 'films'"):
+        recommend_all(Bundle.load(tmp_path / "b"), dataset, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
 
 
 def test_vectors_multiply_to_scores(dataset: DatasetDir, tmp_path: Path) -> None:
@@ -146,4 +155,4 @@ def test_similar_histories_give_the_same_list_in_batch_and_alone(dataset: Datase
     history = WORLD.matrix[[7]].indices.tolist()
     alone = Ladder(bundle).recommend(csr([history], 12), 5)
     assert of_user["item_id"].to_list() == bundle.items.ids(alone.rows[0])
-    np.testing.assert_allclose(of_user["score"], alone.scores[0], rtol=1e-5)
+    np.testing.assert_allclose(of_user["score"], alone.scores[0], rtol=1e-5, atol=1e-6)

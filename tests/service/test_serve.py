@@ -141,3 +141,12 @@ def test_loading_again_adds_nothing_and_replacing_starts_over(home: Path) -> Non
     assert "18 events, 0 new, 18 known already" in recsys(home, "load-history", "tiny").stdout
     path = str(home / "datasets" / "tiny")
     assert "18 events, 18 new, 0 known already" in recsys(home, "load-history", path, "--replace").stdout
+
+
+def test_another_dataset_is_not_poured_into_the_same_store_unasked(home: Path) -> None:
+    recsys(home, "load-history", "tiny")
+    shutil.copytree(home / "datasets" / "tiny", home / "datasets" / "other")
+    check_one_error_line(recsys(home, "load-history", "other"), "holds dataset tiny already")
+    own_store = ("--store", f"sqlite:///{home / 'other.db'}")
+    assert "18 new" in recsys(home, "load-history", "other", *own_store).stdout
+    assert "18 new" in recsys(home, "load-history", "other", "--mix").stdout
