@@ -12,8 +12,9 @@ import polars as pl
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.encode import encode
+from pipelines.evaluate import check_eligible
 from pipelines.fit import ModelSpec, fit
-from pipelines.split import load_split
+from pipelines.split import load_split, read_manifest
 from pipelines.train import (
     METRICS,
     Output,
@@ -27,7 +28,7 @@ from pipelines.train import (
 )
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
-from recsys_vae.errors import BundleError, DataError
+from recsys_vae.errors import BundleError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
@@ -42,7 +43,7 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
 
     Raises:
-        BundleError: the source was published itself, or belongs to another dataset.
+        BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
     """
     bundle = Bundle.load(source)
     provenance = bundle.manifest.provenance
@@ -50,8 +51,7 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
     if provenance.dataset != dataset.name:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
     split = load_split(dataset, split_name)
-    if bundle.items != split.train.items:
-        raise DataError(f"{source} has another catalogue than split {split_name!r}. Train it on this split again.")
+    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     check_workspace(output, resume)
     evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
     training = TrainingConfig(**provenance.training) if provenance.training else TrainingConfig()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -151,11 +151,6 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
             raise BundleCorruptError(f"{directory} lacks {name}. Fetch or publish the bundle again.")
         if file_hash(path) != expected:
             raise BundleCorruptError(f"{path} was altered or cut short: its checksum does not fit its manifest.")
-
-
-def with_metrics(manifest: Manifest, metrics: Mapping[str, float], metrics_on: str) -> Manifest:
-    """The same manifest with other metrics."""
-    return replace(manifest, provenance=replace(manifest.provenance, metrics=metrics, metrics_on=metrics_on))
 
 
 def file_hash(path: Path) -> str:

@@ -13,6 +13,8 @@ from pipelines import publish as publish_module
 from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import ModelSpec
 from pipelines.publish import publish_bundle, split_of
+from pipelines.split import make_split
+from pipelines.split_recipe import recipe
 from pipelines.train import Output, train_bundle
 from recsys_vae.bundle import Bundle
 from recsys_vae.errors import BundleError, ConfigError, RetrievalError, UnknownNameError
@@ -78,6 +80,16 @@ def test_publish_reads_the_test_part_once(dataset: DatasetDir, output: Output, m
     monkeypatch.setattr(publish_module, "evaluate", lambda *a, **k: (asked.append(a), evaluate(*a, **k))[1])
     publish_bundle(output.path, dataset, replace(output, path=output.path.with_name("shipped")), resume=False)
     assert len(asked) == 1
+
+
+def test_publish_refuses_what_was_trained_on_an_earlier_making_of_the_split(
+    dataset: DatasetDir, output: Output
+) -> None:
+    train_bundle(dataset, "strong", EASE, output, resume=False)
+    make_split(dataset, recipe("strong", heldout=10, min_items=4, fold_in=0.5, seed=1))
+    with pytest.raises(BundleError, match="earlier making of split 'strong'"):
+        publish_bundle(output.path, dataset, replace(output, path=output.path.with_name("shipped")), resume=False)
+    assert not output.path.with_name("shipped").exists()
 
 
 def test_an_interrupted_run_is_not_started_over_unasked(dataset: DatasetDir, output: Output) -> None:
