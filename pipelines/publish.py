@@ -4,7 +4,6 @@ The test part is read here and in `recsys evaluate`, never while choosing. The p
 model that was measured: its own cannot be measured any more, it has seen everything.
 """
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,17 +14,7 @@ from pipelines.encode import encode
 from pipelines.evaluate import check_eligible
 from pipelines.fit import ModelSpec, fit
 from pipelines.split import load_split, read_manifest
-from pipelines.train import (
-    METRICS,
-    Output,
-    Trained,
-    check_workspace,
-    origin,
-    parameters,
-    register,
-    with_errors,
-    write_fitted,
-)
+from pipelines.train import METRICS, Output, Trained, check_workspace, finish, origin, parameters
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
 from recsys_vae.errors import BundleError
@@ -76,14 +65,9 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             origin(dataset, spec, fitted, everything),
             trained_on=ALL,
             training_cutoff=_latest(dataset),
-            metrics=with_errors(evaluation),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
-            run_id=tracker.run_id,
         )
-        manifest = write_fitted(dataset, fitted, everything, output, described)
-        version = register(tracker, manifest, output, evaluation, fitted)
-    shutil.rmtree(output.workspace, ignore_errors=True)
-    return Trained(manifest, evaluation, version, tracker.run_id)
+        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker)
 
 
 def split_of(bundle: Bundle) -> str:

@@ -99,14 +99,9 @@ def train_bundle(dataset: DatasetDir, split_name: str, spec: ModelSpec, output: 
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
             trained_on=f"split:{split_name}/{part}",
-            metrics=with_errors(evaluation),
             metrics_on=f"split:{split_name}/validation",
-            run_id=tracker.run_id,
         )
-        manifest = write_fitted(dataset, fitted, learned_from, output, provenance)
-        version = register(tracker, manifest, output, evaluation, fitted)
-    shutil.rmtree(output.workspace, ignore_errors=True)
-    return Trained(manifest, evaluation, version, tracker.run_id)
+        return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker)
 
 
 def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:
@@ -129,6 +124,27 @@ def origin(dataset: DatasetDir, spec: ModelSpec, fitted: Fitted, learned_from: I
         epochs=fitted.epochs,
         git_commit=git_commit(),
     )
+
+
+def finish(
+    dataset: DatasetDir,
+    fitted: Fitted,
+    learned_from: Interactions,
+    output: Output,
+    evaluation: Evaluation,
+    provenance: Provenance,
+    *,
+    tracker: MlflowTracker,
+) -> Trained:
+    """Write the bundle, tell the tracker the outcome, register, and clear the checkpoints away."""
+    figures = with_errors(evaluation)
+    described = replace(provenance, metrics=figures, run_id=tracker.run_id)
+    manifest = write_fitted(dataset, fitted, learned_from, output, described)
+    tracker.log_parameters({"dataset_fingerprint": provenance.dataset_fingerprint})
+    tracker.log_metrics(figures | {"training_seconds": fitted.seconds}, fitted.epochs)
+    version = register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
+    shutil.rmtree(output.workspace, ignore_errors=True)
+    return Trained(manifest, evaluation, version, tracker.run_id)
 
 
 def write_fitted(
@@ -155,13 +171,6 @@ def write_fitted(
         raise RetrievalError(
             f"{error} The training is kept: --resume with another --index goes on from there."
         ) from error
-
-
-def register(tracker: MlflowTracker, manifest: Manifest, output: Output, evaluation: Evaluation, fitted: Fitted) -> str:
-    """Tell the tracker the outcome and register the bundle; returns the version."""
-    tracker.log_parameters({"dataset_fingerprint": manifest.provenance.dataset_fingerprint})
-    tracker.log_metrics(with_errors(evaluation) | {"training_seconds": fitted.seconds}, fitted.epochs)
-    return register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
 
 
 def with_errors(evaluation: Evaluation) -> dict[str, float]:
