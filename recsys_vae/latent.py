@@ -27,5 +27,17 @@ class DiagonalGaussian:
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
 
     def kl_to_standard_normal(self) -> Tensor:
-        """KL(self || N(0, I)) in nats, shape (n,): summed over latents, never averaged."""
-        return 0.5 * (self.log_variance.exp() + self.mean.square() - 1.0 - self.log_variance).sum(dim=1)
+        """KL(self || N(0, I)) of each latent dimension in nats, shape (n, d); its sum over d is the KL of a row."""
+        return 0.5 * (self.log_variance.exp() + self.mean.square() - 1.0 - self.log_variance)
+
+
+def free_bits(kl: Tensor, floor: float = 0.0) -> Tensor:
+    """KL averaged over rows and summed over latents, each latent counted with at least `floor` nats; a scalar.
+
+    Below the floor a dimension has no gradient, so nothing pushes it to collapse (Kingma et al., Improving Variational
+    Inference with Inverse Autoregressive Flow, 2016, appendix C.8). With floor 0 it is the plain KL.
+
+    Args:
+        kl: nats by row and latent, shape (n, d).
+    """
+    return kl.mean(dim=0).clamp(min=floor).sum() if floor else kl.sum(dim=1).mean()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recsys_vae.errors import DataError
 from recsys_vae.interactions import check_histories
 from recsys_vae.models.layers import SparseRows, linear
-from recsys_vae.models.losses import Loss
+from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -33,8 +33,14 @@ class Autoencoder(nn.Module):
         """Input of the output layer at prediction time, shape (n, width): no dropout, no sampling."""
 
     @abstractmethod
-    def loss(self, rows: SparseRows, *, kl_weight: float, generator: torch.Generator | None) -> Loss:
+    def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Loss of reconstructing `rows`, averaged over them."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before pass number `epoch` over the users, from 0, and again when that pass is resumed.
+
+        A model whose parts learn in turns chooses here which parameters require a gradient.
+        """
 
     @property
     def n_items(self) -> int:

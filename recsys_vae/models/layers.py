@@ -65,7 +65,12 @@ class SparseLinear(nn.Module):
     """A linear layer on sparse rows: a weighted sum of embeddings, one an item, plus a bias.
 
     Equals `nn.Linear(n_items, width)` on the dense rows, at the cost of the non-zeros alone.
+
+    Attributes:
+        sparse_gradient: whether the gradient of the weight names only the rows that were used; for huge catalogues.
     """
+
+    sparse_gradient = False
 
     def __init__(self, n_items: int, width: int) -> None:
         super().__init__()
@@ -86,6 +91,7 @@ class SparseLinear(nn.Module):
             mode="sum",
             per_sample_weights=rows.values,
             include_last_offset=True,
+            sparse=self.sparse_gradient,
         )
         return summed + self.bias
 

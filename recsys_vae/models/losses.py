@@ -1,12 +1,13 @@
-"""The multinomial likelihood over the catalogue."""
+"""What a training step minimises: its parts, its weights, and the contract of a likelihood."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_vae.models.layers import SparseRows
+from recsys_vae.models.softmax import exact_nll
 
 
 @dataclass(frozen=True)
@@ -24,39 +25,26 @@ class Loss:
     kl: Tensor
 
 
-def multinomial_nll_(logits: Tensor, targets: SparseRows) -> Tensor:
-    """Negative multinomial log-likelihood of each row in nats, shape (n,), without its constant (Liang et al., eq. 2).
+class Likelihood(Protocol):
+    """A way to compute the multinomial likelihood of a linear output layer, over all items or a sample of them."""
 
-    -sum_i x_i log softmax(logits)_i. The logits are overwritten, as the name's ending says: with their log-softmax, in
-    the backward pass with their gradient. No second (n, n_items) array is made.
+    def __call__(self, hidden: Tensor, output: nn.Linear, targets: SparseRows) -> Tensor:
+        """Negative log-likelihood of each row in nats, shape (n,); hidden has shape (n, output.in_features)."""
+        ...
 
-    Args:
-        logits: shape (n, n_items); the output of a layer, used nowhere else.
-        targets: n rows, the counts x.
+
+@dataclass(frozen=True)
+class Objective:
+    """How a step weighs what it minimises; the same for every model.
+
+    Attributes:
+        kl_weight: beta of this step.
+        generator: source of dropout and sampling noise.
+        free_bits: nats of KL that each latent dimension may use unpunished (see `latent.free_bits`); 0 for none.
+        likelihood: how the multinomial likelihood is computed.
     """
-    # A bfloat16 log-probability of -8 is off by up to 0.03: products may be computed in it, the likelihood may not.
-    logits, rows = logits.float(), targets.row_numbers()
-    result: Tensor = _MultinomialNLL.apply(logits, rows, targets.indices, targets.values)  # type: ignore[no-untyped-call]
-    return result
 
-
-class _MultinomialNLL(torch.autograd.Function):
-    """Forward and backward written out; autograd's own would pass over several (n, n_items) arrays in main memory."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
-        log_softmax = torch.log_softmax(logits, dim=1, out=logits)
-        ctx.save_for_backward(rows, columns, values)
-        ctx.log_softmax = log_softmax
-        return -values.new_zeros(len(logits)).index_add_(0, rows, values * log_softmax[rows, columns])
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        # d nll / d logit_j = (sum x) softmax_j - x_j
-        rows, columns, values = ctx.saved_tensors
-        totals = values.new_zeros(len(upstream)).index_add_(0, rows, values)
-        gradient: Tensor = ctx.log_softmax
-        ctx.log_softmax = None
-        gradient.exp_().mul_((totals * upstream).unsqueeze(1))
-        gradient.index_put_((rows, columns), -values * upstream[rows], accumulate=True)
-        return gradient, None, None, None
+    kl_weight: float
+    generator: torch.Generator | None = None
+    free_bits: float = 0.0
+    likelihood: Likelihood = field(default=exact_nll)

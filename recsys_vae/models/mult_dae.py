@@ -15,7 +15,7 @@ from torch import Tensor
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.layers import SparseLinear, SparseRows
-from recsys_vae.models.losses import Loss, multinomial_nll_
+from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_vae import check_dropout
 
 
@@ -51,9 +51,11 @@ class MultDAE(Autoencoder):
         """Code of the rows, shape (n, hidden)."""
         return torch.tanh(self.encoder(rows.l2_normalised()))
 
-    def loss(self, rows: SparseRows, *, kl_weight: float, generator: torch.Generator | None) -> Loss:
-        """Negative log-likelihood plus the weight penalty; `kl_weight` has nothing to weigh here."""
-        hidden = torch.tanh(self.encoder(rows.l2_normalised().dropped(self.config.dropout, generator)))
-        nll = multinomial_nll_(self.output(hidden), rows).mean()
-        penalty = self.encoder.weight.square().sum() + self.output.weight.square().sum()
-        return Loss(nll + self.config.l2 * penalty, nll.detach(), torch.zeros_like(nll))
+    def loss(self, rows: SparseRows, objective: Objective) -> Loss:
+        """Negative log-likelihood plus the weight penalty; there is no KL to weigh."""
+        hidden = torch.tanh(self.encoder(rows.l2_normalised().dropped(self.config.dropout, objective.generator)))
+        nll = objective.likelihood(hidden, self.output, rows).mean()
+        total = nll
+        if self.config.l2:
+            total = nll + self.config.l2 * (self.encoder.weight.square().sum() + self.output.weight.square().sum())
+        return Loss(total, nll.detach(), torch.zeros_like(nll))

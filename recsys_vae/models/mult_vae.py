@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.latent import DiagonalGaussian
+from recsys_vae.latent import DiagonalGaussian, free_bits
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.layers import SparseLinear, SparseRows, linear
-from recsys_vae.models.losses import Loss, multinomial_nll_
+from recsys_vae.models.losses import Loss, Objective
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ class MultVAE(Autoencoder):
         """Decoder's hidden layer at the posterior mean, shape (n, hidden)."""
         return torch.tanh(self.decoder_in(self.posterior(rows.l2_normalised()).mean))
 
-    def loss(self, rows: SparseRows, *, kl_weight: float, generator: torch.Generator | None) -> Loss:
+    def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user (the paper's eq. 8)."""
-        posterior = self.posterior(rows.l2_normalised().dropped(self.config.dropout, generator))
-        hidden = torch.tanh(self.decoder_in(posterior.sample(generator)))
-        nll = multinomial_nll_(self.output(hidden), rows).mean()
-        kl = posterior.kl_to_standard_normal().mean()
-        return Loss(nll + kl_weight * kl, nll.detach(), kl.detach())
+        posterior = self.posterior(rows.l2_normalised().dropped(self.config.dropout, objective.generator))
+        hidden = torch.tanh(self.decoder_in(posterior.sample(objective.generator)))
+        nll = objective.likelihood(hidden, self.output, rows).mean()
+        kl = posterior.kl_to_standard_normal()
+        penalty = free_bits(kl, objective.free_bits)
+        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())

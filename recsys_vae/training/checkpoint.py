@@ -17,6 +17,7 @@ from torch import Tensor
 from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.errors import CheckpointError, TrainingError
 from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.training.lazy_adam import LazyAdam
 
 FORMAT = 1
 
@@ -88,7 +89,7 @@ class Run:
     """
 
     model: Autoencoder
-    optimizer: torch.optim.Optimizer
+    optimizer: LazyAdam
     generator: torch.Generator
     state: RunState
     best: dict[str, Tensor] = field(default_factory=dict)

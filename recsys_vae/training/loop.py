@@ -15,12 +15,16 @@ from recsys_vae.errors import DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.autoencoder import Autoencoder
-from recsys_vae.schedules import linear
+from recsys_vae.models.losses import Likelihood, Objective
+from recsys_vae.models.sampled_softmax import SampledSoftmax
+from recsys_vae.schedules import cyclical, falling, linear
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
 from recsys_vae.training.config import TrainingConfig
-from recsys_vae.training.device import choose_device, choose_precision
+from recsys_vae.training.device import choose_device, choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
+from recsys_vae.training.lazy_adam import LazyAdam
+from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows
 from recsys_vae.training.tracking import NoTracker, Tracker
 
 
@@ -77,17 +81,21 @@ def train(
     tracker = tracker or NoTracker()
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
+    keep_freed_memory()
     batches = Batches(interactions, config.batch_size, config.seed, device)
     if not batches.n_users:
         raise DataError("No user has a history: there is nothing to train on.")
     run = _prepare(model.to(device), config, _identity(model, interactions, config, stop_after), tracker.run_id)
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
+    likelihood = choose_likelihood(config, interactions, device, run.generator)
+    if isinstance(likelihood, SampledSoftmax):
+        learn_by_rows(model)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     last_epoch = min(config.epochs, stop_after or config.epochs)
     with interrupt, _progress_bar(run.state, len(batches), last_epoch, shown=progress) as bar:
         while run.state.epoch < last_epoch and not out_of_patience(run.state, config.patience):
-            record = _train_epoch(run, batches, config, precision, saver=saver, bar=bar)
+            record = _train_epoch(run, batches, config, likelihood, precision, saver=saver, bar=bar)
             if validation is not None:
                 value = evaluate(model, validation, [config.validation_metric]).means[config.validation_metric]
                 record[config.validation_metric] = value
@@ -102,10 +110,16 @@ def train(
     return _result(run.state)
 
 
+def kl_weight_at(progress: float, config: TrainingConfig) -> float:
+    """Beta after a fraction of the planned steps."""
+    if config.kl_cycles > 1:
+        return cyclical(progress, target=config.kl_weight, cycles=config.kl_cycles, over=config.kl_anneal)
+    return linear(progress, target=config.kl_weight, over=config.kl_anneal)
+
+
 def _prepare(model: Autoencoder, config: TrainingConfig, identity: str, run_id: str | None) -> Run:
-    device = model.device
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda"))
-    generator = torch.Generator(device).manual_seed(config.seed)
+    optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    generator = torch.Generator(model.device).manual_seed(config.seed)
     return Run(model, optimizer, generator, RunState(identity, run_id))
 
 
@@ -113,6 +127,7 @@ def _train_epoch(
     run: Run,
     batches: Batches,
     config: TrainingConfig,
+    likelihood: Likelihood,
     precision: torch.dtype,
     *,
     saver: "CheckpointSaver",
@@ -121,15 +136,20 @@ def _train_epoch(
     """Take the steps of one epoch that are not done yet; returns its record."""
     state, model = run.state, run.model
 
-    def kl_weight_at(step: int) -> float:
-        progress = (state.epoch * len(batches) + step) / (config.epochs * len(batches))
-        return linear(progress, target=config.kl_weight, over=config.kl_anneal)
+    def progress_at(step: int) -> float:
+        return (state.epoch * len(batches) + step) / (config.epochs * len(batches))
 
+    model.begin_epoch(state.epoch)
     for rows in batches.epoch(state.epoch, start=state.step):
         started = time.perf_counter()
-        kl_weight = kl_weight_at(state.step)
+        progress = progress_at(state.step)
+        kl_weight = kl_weight_at(progress, config)
+        run.optimizer.param_groups[0]["lr"] = falling(
+            progress, start=config.learning_rate, over=config.learning_rate_decay
+        )
+        objective = Objective(kl_weight, run.generator, config.free_bits, likelihood)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-            loss = model.loss(rows, kl_weight=kl_weight, generator=run.generator)
+            loss = model.loss(rows, objective)
         run.optimizer.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
@@ -137,7 +157,8 @@ def _train_epoch(
         bar.set_postfix(_figures(state, kl_weight, config.validation_metric), refresh=False)
         bar.update()
         saver.save_if_due(run)
-    last = kl_weight_at(len(batches) - 1)
+    run.optimizer.catch_up()
+    last = kl_weight_at(progress_at(len(batches) - 1), config)
     return state.close_epoch() | {"kl_weight": last}
 
 

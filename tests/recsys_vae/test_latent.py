@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from recsys_vae.latent import DiagonalGaussian
-from recsys_vae.schedules import linear
+from recsys_vae.latent import DiagonalGaussian, free_bits
+from recsys_vae.schedules import cyclical, falling, linear
 
 
 def test_noise_has_standard_deviation_one() -> None:
@@ -23,9 +23,34 @@ def test_kl_is_summed_over_latents_and_equals_torch_distributions() -> None:
     ours = DiagonalGaussian(mean, log_variance).kl_to_standard_normal()
     posterior = Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
     prior = Independent(Normal(torch.zeros(5, 7), torch.ones(5, 7)), 1)
-    torch.testing.assert_close(ours, kl_divergence(posterior, prior))
+    torch.testing.assert_close(ours.sum(dim=1), kl_divergence(posterior, prior))
 
 
 def test_the_kl_weight_runs_on_progress() -> None:
     assert [linear(p, target=0.2, over=0.5) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.0, 0.1, 0.2, 0.2])
     assert linear(0.0, target=0.2, over=0.0) == 0.2
+
+
+def test_free_bits_count_a_quiet_dimension_at_the_floor_and_do_not_push_it() -> None:
+    mean = torch.tensor([[2.0, 0.1], [0.0, 0.1]], requires_grad=True)
+    kl = DiagonalGaussian(mean, torch.zeros(2, 2)).kl_to_standard_normal()  # means 1.0 and 0.005 nats
+    total = free_bits(kl, 0.25)
+    assert total.item() == pytest.approx(1.0 + 0.25)
+    total.backward()
+    assert mean.grad is not None
+    assert mean.grad.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_without_a_floor_free_bits_are_the_plain_kl() -> None:
+    kl = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    assert free_bits(kl).item() == pytest.approx(5.5)
+
+
+def test_the_cyclical_weight_rises_and_returns() -> None:
+    weights = [cyclical(p / 8, target=0.4, cycles=2, over=0.5) for p in range(9)]
+    assert weights == pytest.approx([0.0, 0.2, 0.4, 0.4, 0.0, 0.2, 0.4, 0.4, 0.4])
+
+
+def test_the_learning_rate_falls_at_the_end_only() -> None:
+    assert [falling(p, start=1.0, over=0.5) for p in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1.0, 1.0, 0.5, 0.0])
+    assert falling(1.0, start=1.0, over=0.0) == 1.0

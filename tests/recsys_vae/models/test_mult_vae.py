@@ -4,6 +4,7 @@ import torch
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models import catalog
 from recsys_vae.models.layers import SparseRows
+from recsys_vae.models.losses import Objective
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from tests.worlds import csr
@@ -14,7 +15,7 @@ MODELS = [MultVAE(8, MultVAEConfig(16, 4)), MultDAE(8, MultDAEConfig(16))]
 
 def loss(model: MultVAE | MultDAE, histories: list[list[int]], *, kl_weight: float = 0.2, seed: int = 0):
     rows = SparseRows.from_csr(csr(histories, 8))
-    return model.loss(rows, kl_weight=kl_weight, generator=torch.Generator().manual_seed(seed))
+    return model.loss(rows, Objective(kl_weight, torch.Generator().manual_seed(seed)))
 
 
 @pytest.mark.parametrize("model", MODELS)

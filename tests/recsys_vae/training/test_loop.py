@@ -24,7 +24,9 @@ from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.loop import CheckpointSaver, train
 from tests.worlds import two_tastes
 
-CONFIG = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu")
+CONFIG = TrainingConfig(
+    epochs=6, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu", precision="float32"
+)
 WORLD = two_tastes()
 
 

@@ -2,35 +2,27 @@ import pytest
 import torch
 
 from recsys_vae.models.layers import SparseLinear, SparseRows
-from recsys_vae.models.losses import multinomial_nll_
 from tests.worlds import csr
 
 ROWS = SparseRows.from_csr(csr([[0, 2], [], [1, 3, 4]], 5))
 DENSE = torch.tensor([[1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 1, 0, 1, 1.0]])
 
 
-def test_nll_and_its_gradient_equal_the_dense_formula() -> None:
-    ours = torch.randn(3, 5, requires_grad=True)
-    theirs = ours.detach().clone().requires_grad_()
-    loss = multinomial_nll_(ours * 1, ROWS)
-    dense = -(DENSE * torch.log_softmax(theirs, dim=1)).sum(dim=1)
-    torch.testing.assert_close(loss, dense)
-    weights = torch.tensor([1.0, 2.0, -0.5])
-    (loss * weights).sum().backward()
-    (dense * weights).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad)
-
-
-def test_counts_weigh_their_items() -> None:
-    logits = torch.randn(1, 3)
-    rows = SparseRows(torch.tensor([0, 2]), torch.tensor([0, 2]), torch.tensor([2.0, 3.0]))
-    expected = -(torch.tensor([[2.0, 0.0, 3.0]]) * torch.log_softmax(logits, dim=1)).sum(dim=1)
-    torch.testing.assert_close(multinomial_nll_(logits.clone(), rows), expected)
-
-
 def test_the_sparse_layer_equals_a_dense_one() -> None:
     layer = SparseLinear(5, 4)
     torch.testing.assert_close(layer(ROWS), DENSE @ layer.weight + layer.bias)
+
+
+def test_a_sparse_gradient_names_the_rows_used_and_equals_the_dense_one() -> None:
+    layer, upstream = SparseLinear(5, 4), torch.randn(3, 4)
+    rows = SparseRows.from_csr(csr([[0, 2], [], [2, 4]], 5)).l2_normalised()
+    (layer(rows) * upstream).sum().backward()
+    dense, layer.weight.grad = layer.weight.grad, None
+    layer.sparse_gradient = True
+    (layer(rows) * upstream).sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.coalesce().indices().tolist() == [[0, 2, 4]]
+    torch.testing.assert_close(layer.weight.grad.to_dense(), dense)
 
 
 def test_rows_are_normalised_before_they_are_dropped() -> None:
