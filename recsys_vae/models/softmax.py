@@ -6,8 +6,9 @@
 Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collaborative Filtering, WWW 2018, eq. 2.
 
 A dense implementation passes over the (users, items) logits a dozen times in main memory, which on a CPU takes as
-long as the matrix products. Here a chunk of logits is made, exponentiated and summed while it lies in the cache; one array of
-exponentials, in the precision of the products, is all that is kept for the backward pass, or nothing (`chunked_nll`).
+long as the matrix products. Here a chunk of logits is made, exponentiated and summed while it lies in the cache; one
+array of exponentials, in the precision of the products, is all that is kept for the backward pass, or nothing
+(`chunked_nll`).
 """
 
 from itertools import pairwise
