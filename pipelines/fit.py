@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
-from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.protocols import ClosedFormRecommender, Recommender
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
@@ -35,7 +35,7 @@ class ModelSpec:
     @property
     def is_trained_by_gradient(self) -> bool:
         """Whether the training settings matter."""
-        return issubclass(catalog.entry(self.name).model, Autoencoder)
+        return issubclass(catalog.entry(self.name).model, Trainable)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def fit(
         started = time.perf_counter()
         model.fit(interactions)
         return Fitted(model, 0, time.perf_counter() - started)
-    if not isinstance(model, Autoencoder):
+    if not isinstance(model, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
     result = train(
         model,

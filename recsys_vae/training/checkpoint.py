@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.errors import CheckpointError, TrainingError
-from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.training.lazy_adam import LazyAdam
 
 FORMAT = 1
@@ -88,7 +88,7 @@ class Run:
         best: weights of the best epoch so far; empty before the first validation.
     """
 
-    model: Autoencoder
+    model: Trainable
     optimizer: LazyAdam
     generator: torch.Generator
     state: RunState

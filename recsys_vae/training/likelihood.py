@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.layers import SparseLinear
 from recsys_vae.models.losses import Likelihood
 from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.softmax import chunked_nll, exact_nll
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.training.config import TrainingConfig
 
 MOST_LOGITS = 1 << 28
@@ -33,7 +33,7 @@ def choose_likelihood(
     return chunked_nll if name == "chunked" else exact_nll
 
 
-def learn_by_rows(model: Autoencoder) -> None:
+def learn_by_rows(model: Trainable) -> None:
     """Let the first layers give sparse gradients, as a sampled likelihood does for the last one."""
     for layer in model.modules():
         if isinstance(layer, SparseLinear):

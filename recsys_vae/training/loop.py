@@ -14,9 +14,9 @@ from tqdm import tqdm
 from recsys_vae.errors import DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.losses import Likelihood, Objective
 from recsys_vae.models.sampled_softmax import SampledSoftmax
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.schedules import cyclical, falling, linear
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
@@ -46,7 +46,7 @@ class TrainingResult:
 
 
 def train(
-    model: Autoencoder,
+    model: Trainable,
     interactions: csr_array,
     config: TrainingConfig,
     *,
@@ -117,7 +117,7 @@ def kl_weight_at(progress: float, config: TrainingConfig) -> float:
     return linear(progress, target=config.kl_weight, over=config.kl_anneal)
 
 
-def _prepare(model: Autoencoder, config: TrainingConfig, identity: str, run_id: str | None) -> Run:
+def _prepare(model: Trainable, config: TrainingConfig, identity: str, run_id: str | None) -> Run:
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     generator = torch.Generator(model.device).manual_seed(config.seed)
     return Run(model, optimizer, generator, RunState(identity, run_id))
@@ -208,7 +208,7 @@ def out_of_patience(state: RunState, patience: int) -> bool:
     return bool(patience and state.best_epoch and state.epoch - state.best_epoch >= patience)
 
 
-def _identity(model: Autoencoder, interactions: csr_array, config: TrainingConfig, stop_after: int | None) -> str:
+def _identity(model: Trainable, interactions: csr_array, config: TrainingConfig, stop_after: int | None) -> str:
     """Fingerprint of all that decides the outcome; how often checkpoints are taken does not."""
     decisive = replace(config, checkpoint_seconds=0.0)
     digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())

@@ -1,0 +1,63 @@
+"""Trainable: what the training loop and its checkpoints need to know of a model that learns by gradient."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from recsys_vae.errors import DataError
+from recsys_vae.models.layers import SparseRows
+from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.protocols import Float32Array, Tensors
+
+
+class Trainable(nn.Module):
+    """A module with a configuration, a catalogue, and a loss over sparse histories.
+
+    With what subclasses define, `n_items`, `loss` and `score`, it is a `Recommender`.
+    """
+
+    config: Any
+
+    @property
+    @abstractmethod
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+
+    @abstractmethod
+    def loss(self, rows: SparseRows, objective: Objective) -> Loss:
+        """What a step over `rows` minimises, averaged over them; penalties of the weights are not averaged."""
+
+    @abstractmethod
+    def score(self, histories: csr_array) -> Float32Array:
+        """Scores of all items, shape (n, n_items): no dropout, no sampling."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before pass number `epoch` over the users, from 0, and again when that pass is resumed.
+
+        A model whose parts learn in turns chooses here which parameters require a gradient.
+        """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        first: Tensor = next(self.parameters())
+        return first.device
+
+    def tensors(self) -> Tensors:
+        """Weights by name."""
+        return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take over weights by name.
+
+        Raises:
+            DataError: names or shapes do not fit this configuration.
+        """
+        try:
+            self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
+        except RuntimeError as error:
+            raise DataError(f"These weights belong to a model of another configuration: {error}") from error
