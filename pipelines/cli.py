@@ -15,7 +15,7 @@ import typer
 from recsys_vae import __version__
 from recsys_vae.errors import RecsysError
 
-GROUPS = ("datasets", "evaluation", "models", "registry", "recommend", "doctor")
+GROUPS = ("datasets", "evaluation", "models", "tune", "registry", "recommend", "doctor")
 
 app = typer.Typer(
     name="recsys",

@@ -9,15 +9,19 @@ DATASET/
     losses.parquet          rows that each rule took, a user and an item: what `recsys explain-data` reads
     summary.json            what ingest counted
     splits/NAME/            one folder a split (split.py)
+    studies/NAME/           one folder a search of settings (study.py)
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from recsys_vae.errors import DataError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.home import home
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,16 @@ class DatasetDir:
     def split_path(self, name: str) -> Path:
         """Folder of a split; it need not exist yet."""
         return self.path / "splits" / name
+
+    def study_path(self, name: str) -> Path:
+        """Folder of a study; it need not exist yet.
+
+        Raises:
+            ConfigError: the name cannot be a folder's name.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot name a study: letters, digits, dot, dash and underscore only.")
+        return self.path / "studies" / name
 
     def splits(self) -> list[str]:
         """Names of the splits that exist."""

@@ -1,13 +1,29 @@
 """Verbs about models: models, train, publish."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.commands.settings import (
+    BatchSize,
+    CheckpointSeconds,
+    Device,
+    Epochs,
+    KlWeight,
+    LearningRate,
+    Metric,
+    Patience,
+    Precision,
+    Seed,
+    Set,
+    SettingsFile,
+    chosen,
+)
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.fit import ModelSpec
     from pipelines.train import Output, Trained
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
@@ -46,23 +62,26 @@ def train(
     dataset: Dataset,
     to: To,
     split: Annotated[str, typer.Option(help="Split to train and choose on.")] = "strong",
-    model: Annotated[str, typer.Option(help="Name of a model; `recsys models` lists them.")] = "mult-vae",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the model, NAME=VALUE.", show_default=False)
+    model: Annotated[
+        str | None,
+        typer.Option(help="Name of a model; `recsys models` lists them. Default: that of --settings, or mult-vae."),
     ] = None,
+    settings: SettingsFile = None,
+    sets: Set = None,
     reference: Annotated[
         bool,
         typer.Option("--reference", help="Exactly as Liang et al. 2018: β rises over all epochs, all are run."),
     ] = False,
-    epochs: Annotated[int | None, typer.Option(help="Planned passes over the users.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Users a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
-    kl_weight: Annotated[float | None, typer.Option(help="β at the end of its rise.")] = None,
-    patience: Annotated[int | None, typer.Option(help="Epochs without progress before stopping; 0: never.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of initialisation, order, dropout and sampling.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or bf16.")] = None,
-    checkpoint_seconds: Annotated[float | None, typer.Option(help="How much work a killed run may lose.")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    kl_weight: KlWeight = None,
+    metric: Metric = None,
+    patience: Patience = None,
+    seed: Seed = None,
+    device: Device = None,
+    precision: Precision = None,
+    checkpoint_seconds: CheckpointSeconds = None,
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
     register_as: Name = None,
@@ -70,31 +89,33 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
-    from dataclasses import replace
-
     from pipelines.dataset_dir import DatasetDir
-    from pipelines.fit import ModelSpec
+    from pipelines.settings import Settings, read_settings, specify
     from pipelines.train import train_bundle
-    from recsys_vae.models import catalog
     from recsys_vae.training.config import TrainingConfig
 
-    config = catalog.configure(model, dict(_setting(text) for text in settings or ()))
-    training = TrainingConfig().as_published() if reference else TrainingConfig()
-    chosen: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "kl_weight": kl_weight,
-        "patience": patience,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "checkpoint_seconds": checkpoint_seconds,
-    }
-    training = replace(training, **{key: value for key, value in chosen.items() if value is not None})
+    file = read_settings(settings) if settings else Settings(model=model or "mult-vae")
+    if model not in (None, file.model):
+        raise ConfigError(f"{settings} has the settings of {file.model}, --model asks for {model}. Leave one out.")
+    named = chosen(
+        sets,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        kl_weight=kl_weight,
+        validation_metric=metric,
+        patience=patience,
+        seed=seed,
+        device=device,
+        precision=precision,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    base = TrainingConfig().as_published() if reference else TrainingConfig()
+    spec = specify(file.model, file.settings | named, base)
+    _check_reference(spec, reference)
     opened = DatasetDir.open(dataset)
     output = _output(to, index, min_recall, register_as or opened.name, overwrite)
-    _tell(train_bundle(opened, split, ModelSpec(model, config, training), output, resume=resume), output, "validation")
+    _tell(train_bundle(opened, split, spec, output, resume=resume), output, "validation")
 
 
 def publish(
@@ -124,11 +145,9 @@ def _output(to: Path, index: str, min_recall: float, name: str, overwrite: bool)
     return Output(to.expanduser().resolve(), index, min_recall, name, overwrite)
 
 
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--set takes NAME=VALUE, got {text!r}.")
-    return name, value
+def _check_reference(spec: "ModelSpec", reference: bool) -> None:
+    if reference and not spec.is_trained_by_gradient:
+        raise ConfigError(f"{spec.name} is solved in closed form: --reference has no effect on it. Leave it out.")
 
 
 def _tell(trained: "Trained", output: "Output", measured_on: str) -> None:

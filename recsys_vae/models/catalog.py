@@ -1,8 +1,8 @@
 """The one list of models: name -> configuration and class."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models.ease import EASE, EASEConfig
@@ -10,6 +10,11 @@ from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.protocols import Recommender
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,36 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
         UnknownNameError: no such model, or a setting that it does not have.
         ConfigError: a value of the wrong type or out of its range.
     """
-    config = entry(name).config
-    types: dict[str, Any] = {field.name: type(field.default) for field in fields(config)}
-    converted = {}
+    return with_settings(entry(name).config(), settings, of=name)
+
+
+def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
+    """A copy of a frozen configuration with some settings changed, each converted to the type of the value it had.
+
+    Args:
+        of: whose settings they are, for messages.
+
+    Raises:
+        UnknownNameError: it has no such setting.
+        ConfigError: a value of the wrong type or out of its range.
+    """
+    present = {field.name: getattr(config, field.name) for field in fields(config)}
+    changed = {}
     for key, value in settings.items():
-        if key not in types:
-            raise UnknownNameError(f"setting of {name}", key, types)
+        if key not in present:
+            raise UnknownNameError(f"setting of {of}", key, present)
+        kind = type(present[key])
         try:
-            converted[key] = types[key](value)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"Setting {key} of {name} is a {types[key].__name__}, got {value!r}.") from error
-    return config(**converted)
+            changed[key] = _converted(kind, value)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ConfigError(f"Setting {key} of {of} is a {kind.__name__}, got {value!r}.") from error
+    return replace(config, **changed)
+
+
+def _converted(kind: type, value: Any) -> Any:
+    if kind is bool and isinstance(value, str):
+        return {"true": True, "false": False}[value.lower()]
+    return kind(value)
 
 
 def create(name: str, n_items: int, config: Any = None) -> Recommender:

@@ -1,0 +1,114 @@
+"""Settings by name, as the command line, a settings file and a search give them.
+
+A settings file is TOML:
+
+    model = "mult-vae"
+
+    [settings]
+    hidden = 600
+    learning_rate = 0.0013
+
+Its names are those of `--set`: fields of the model's configuration, and of `TrainingConfig` for what is trained by
+gradient. No model may have a setting of the same name as one of the training.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.fit import ModelSpec
+from recsys_vae.atomic import write_atomically
+from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.evaluation.metrics import parse_metric
+from recsys_vae.models import catalog
+from recsys_vae.training.config import TrainingConfig
+
+OF_THE_MACHINE = frozenset({"device", "precision", "checkpoint_seconds"})
+"""Training settings that say where and how carefully a run takes place, not what is learned."""
+
+
+class Settings(BaseModel):
+    """What a settings file holds.
+
+    Attributes:
+        model: name in the catalogue.
+        settings: values by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    model: str
+    settings: dict[str, bool | int | float | str] = {}
+
+
+def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None = None) -> ModelSpec:
+    """The model and training that settings by name ask for; what they do not name is as in `base`, or the default.
+
+    Raises:
+        UnknownNameError: no such model, metric or setting.
+        ConfigError: a value out of its range, or a training setting for a model that is solved in closed form.
+    """
+    own = {field.name for field in fields(catalog.entry(model).config)}
+    config = catalog.configure(model, {name: value for name, value in settings.items() if name in own})
+    spec = ModelSpec(model, config, base or TrainingConfig())
+    rest = {name: value for name, value in settings.items() if name not in own}
+    _check_names(spec, rest, own)
+    training = catalog.with_settings(spec.training, rest, of="training")
+    parse_metric(training.validation_metric)
+    return replace(spec, training=training)
+
+
+def settings_of(spec: ModelSpec) -> Settings:
+    """All settings that decide what is learned, by name."""
+    values: dict[str, Any] = asdict(spec.config)
+    if spec.is_trained_by_gradient:
+        values |= {name: value for name, value in asdict(spec.training).items() if name not in OF_THE_MACHINE}
+    return Settings(model=spec.name, settings=values)
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        ConfigError: it is not there, no TOML, or holds something else.
+    """
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"Settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Settings file {path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"][:2]))
+        raise ConfigError(
+            f"Settings file {path}: {place}: {first['msg']}. Expected model = NAME and a table [settings] of values."
+        ) from error
+
+
+def write_settings(path: Path, settings: Settings, comment: str) -> None:
+    """Write a settings file, its first lines a comment."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    lines += [f"model = {_toml(settings.model)}", "", "[settings]"]
+    lines += [f"{name} = {_toml(value)}" for name, value in settings.settings.items()]
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
+def _check_names(spec: ModelSpec, names: Mapping[str, Any], own: set[str]) -> None:
+    of_training = {field.name for field in fields(TrainingConfig)}
+    known = own | of_training if spec.is_trained_by_gradient else own
+    for name in names:
+        if name in known:
+            continue
+        if name in of_training:
+            raise ConfigError(f"{spec.name} is solved in closed form: {name} has no effect on it. Leave it out.")
+        raise UnknownNameError(f"setting of {spec.name}", name, known)
+
+
+def _toml(value: bool | float | str) -> str:
+    """A value as TOML and JSON both write it; `repr` of a float reads back exactly."""
+    return json.dumps(value, ensure_ascii=False)
