@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
-.PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean bench-quickstart
+.PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean bench-quickstart \
+	peers bench-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -53,6 +54,19 @@ imports: setup ## Check that imports run downward only
 
 bench-quickstart: setup ## What the main job gives on three public datasets; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.quickstart
+
+PEERS := .venv-peers-recbole/.installed .venv-peers-implicit/.installed
+
+.venv-peers-%/.installed: tests/benchmarks/peers/requirements-%.txt
+	@test -d .venv-peers-$* || $(PYTHON) -m venv .venv-peers-$*
+	@echo "Installing $* into .venv-peers-$* ..."
+	@.venv-peers-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+peers: $(PEERS) ## Make the environments of the peers that benchmarks compare with (Python 3.11)
+
+bench-peers: setup $(PEERS) ## RecBole's models and implicit's iALS on MovieLens 1M; prints kept results, measures missing ones
+	$(BIN)/python -m tests.benchmarks.peers.measure
 
 check: lint types imports test ## What continuous integration runs
 
