@@ -108,7 +108,7 @@ def evaluate_bundle(
     part: str = "test",
     baselines: Sequence[str] = (),
     metrics: Sequence[str] = METRICS,
-    batch_size: int = 1024,
+    batch_size: int | None = None,
     progress: bool = False,
 ) -> EvaluationRun:
     """Measure a bundle, and baselines fitted on what it may have learned from, on one part of a split.
@@ -151,7 +151,7 @@ class _Test:
     held_out: HeldOut
     metrics: tuple[str, ...]
     item_counts: Int64Array
-    batch_size: int
+    batch_size: int | None
     progress: bool
 
     def take(self, model: Recommender, label: str, description: str) -> ModelResult:

@@ -1,11 +1,16 @@
 """Mask and select: the one place that removes items from scores and picks the best of the rest."""
 
+import math
+
 import numpy as np
 import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.protocols import BoolArray, Float32Array, TopK
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
+
+SMALLEST_BLOCK = 4
+"""Columns a block below which searching in blocks does not pay."""
 
 
 def top_k(scores: Float32Array, k: int, *, allowed: BoolArray | None = None, excluded: csr_array | None = None) -> TopK:
@@ -54,9 +59,8 @@ def select(scores: Float32Array, k: int) -> TopK:
     if not n or not width:
         return TopK(rows, values)
     taken = min(k, width)
-    # One more than asked for shows whether a tie straddles the border: then torch's choice among equals is arbitrary.
-    found = torch.topk(torch.from_numpy(scores), min(taken + 1, width), dim=1)
-    candidates, columns = found.values.numpy(), found.indices.numpy()
+    # One more than asked for shows whether a tie straddles the border: then the choice among equals is arbitrary.
+    candidates, columns = _largest(torch.from_numpy(scores), min(taken + 1, width))
     if width > taken:
         border = candidates[:, taken - 1]
         straddling = (candidates[:, taken] == border) & np.isfinite(border)
@@ -65,8 +69,36 @@ def select(scores: Float32Array, k: int) -> TopK:
             chosen = np.flatnonzero(scores[row] >= border[row])
             columns[row] = chosen[np.argsort(-scores[row, chosen], kind="stable")[:taken]]
             candidates[row] = scores[row, columns[row]]
-    order = np.lexsort((columns, -candidates), axis=1)
-    values[:, :taken] = np.take_along_axis(candidates, order, axis=1)
-    rows[:, :taken] = np.take_along_axis(columns, order, axis=1)
+    _order_ties(candidates, columns)
+    values[:, :taken] = candidates
+    rows[:, :taken] = columns
     rows[np.isneginf(values)] = -1
     return TopK(rows, values)
+
+
+def _largest(scores: torch.Tensor, k: int) -> tuple[Float32Array, Int64Array]:
+    """The k largest of each row, largest first, and their columns; shape (n, k) each.
+
+    Selecting k among all columns costs several times what it takes to read them. So in wide rows the columns are dealt
+    to blocks, and the k blocks with the largest maxima, which hold the k largest numbers, are searched.
+    """
+    n, width = scores.shape
+    size = math.isqrt(width // k)
+    if size < SMALLEST_BLOCK:
+        found = torch.topk(scores, k, dim=1)
+        return found.values.numpy(), found.indices.numpy()
+    n_blocks = width // size
+    maxima = scores[:, : size * n_blocks].view(n, size, n_blocks).amax(dim=1)
+    blocks = torch.topk(maxima, k, dim=1, sorted=False).indices
+    members = (blocks.unsqueeze(1) + torch.arange(0, size * n_blocks, n_blocks).unsqueeze(1)).flatten(1)
+    rest = torch.arange(size * n_blocks, width).expand(n, -1)
+    columns = torch.cat([members, rest], dim=1)
+    found = torch.topk(scores.gather(1, columns), k, dim=1)
+    return found.values.numpy(), columns.gather(1, found.indices).numpy()
+
+
+def _order_ties(values: Float32Array, columns: Int64Array) -> None:
+    """Let equal values stand in the order of their columns, in place; rows are sorted by value already."""
+    tied = np.flatnonzero((values[:, 1:] == values[:, :-1]).any(axis=1))
+    order = np.lexsort((columns[tied], -values[tied]), axis=1)
+    columns[tied] = np.take_along_axis(columns[tied], order, axis=1)

@@ -79,7 +79,7 @@ def evaluate(
     metrics: str = typer.Option(
         "", help="Names with commas, as in recall@20,ndcg@100; a choice of eleven when not given."
     ),
-    batch_size: int = typer.Option(1024, min=1, help="Users scored at once."),
+    batch_size: int | None = typer.Option(None, min=1, help="Users scored at once.  [default: what fits a cache]"),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object and nothing else on standard output."),
     report: Path | None = typer.Option(None, help="Write a page with tables and plots to this HTML file."),
 ) -> None:

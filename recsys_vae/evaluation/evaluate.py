@@ -15,6 +15,9 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
 from recsys_vae.top_k import top_k
 
+SCORES_AT_ONCE = 2**22
+"""Scores held at a time by default; more do not fit the processor's caches and take longer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -51,7 +54,7 @@ def evaluate(
     held_out: HeldOut,
     metrics: Sequence[str],
     *,
-    batch_size: int = 1024,
+    batch_size: int | None = None,
     item_counts: NDArray[np.integer] | None = None,
     progress: bool = False,
     depth: int = 1,
@@ -60,7 +63,7 @@ def evaluate(
 
     Args:
         metrics: names as in `parse_metric`.
-        batch_size: users scored at once.
+        batch_size: users scored at once; by default as many as keep their scores within 16 MiB, at least 64.
         item_counts: training users of each item, shape (n_items,); needed for novelty.
         progress: show a bar of users.
         depth: look at least so deep, for `target_ranks`; the largest k of the metrics where that is more.
@@ -71,6 +74,7 @@ def evaluate(
         DataError: the model's catalogue is not as wide as the split's, or its scores hold NaN.
     """
     asked = _Questions.of(held_out, metrics, item_counts, depth)
+    batch_size = max(64, SCORES_AT_ONCE // model.n_items) if batch_size is None else batch_size
     _check_model(model, held_out, batch_size)
     values: dict[str, list[Float64Array]] = {metric.name: [] for metric in asked.per_user}
     shown = {metric: np.zeros(model.n_items, dtype=np.bool_) for metric in asked.of_all}

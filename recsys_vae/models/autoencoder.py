@@ -9,6 +9,7 @@ from torch import Tensor
 from recsys_vae.interactions import check_histories
 from recsys_vae.models.layers import SparseRows, linear
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.products import inner_products
 from recsys_vae.protocols import Float32Array
 
 
@@ -46,8 +47,9 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def score(self, histories: csr_array) -> Float32Array:
         """Scores of all items, shape (n, n_items): unnormalised log-probabilities."""
-        scores: Float32Array = self.output(self._hidden(histories)).float().cpu().numpy()
-        return scores
+        scores = inner_products(self._hidden(histories), self.output.weight, self.output.bias)
+        array: Float32Array = scores.cpu().numpy()
+        return array
 
     def _hidden(self, histories: csr_array) -> Tensor:
         check_histories(histories, self.n_items)

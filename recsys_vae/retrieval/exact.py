@@ -5,11 +5,12 @@ import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import RetrievalError
+from recsys_vae.products import inner_products
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 from recsys_vae.top_k import check_k, top_k
 
-SCORES_AT_ONCE = 2**26
-"""Scores held in memory at a time (256 MiB): queries are taken in chunks of this many over n_items."""
+SCORES_AT_ONCE = 2**22
+"""Scores held at a time (16 MiB, which a cache can hold): queries are taken in chunks of this many over n_items."""
 
 
 class TorchIndex:
@@ -36,7 +37,7 @@ class TorchIndex:
         """The k best allowed items of each query; see `protocols.Index`."""
         check_k(k)
         check_queries(queries, self._vectors.shape[1])
-        step = max(1, SCORES_AT_ONCE // max(1, self.n_items))
+        step = max(64, SCORES_AT_ONCE // max(1, self.n_items))
         parts = [
             top_k(
                 self._score(queries[start : start + step]),
@@ -50,8 +51,9 @@ class TorchIndex:
 
     @torch.inference_mode()
     def _score(self, queries: Float32Array) -> Float32Array:
-        scores: Float32Array = (torch.from_numpy(queries).to(self._vectors.device) @ self._vectors.T).cpu().numpy()
-        return scores
+        scores = inner_products(torch.from_numpy(queries).to(self._vectors.device), self._vectors)
+        array: Float32Array = scores.cpu().numpy()
+        return array
 
 
 def check_queries(queries: Float32Array, width: int) -> None:

@@ -32,6 +32,19 @@ def test_equals_a_full_sort(scores: np.ndarray, k: int, allowed: set[int]) -> No
         assert (found.rows[row][len(expected) :] == -1).all()
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([3, 1000]))
+def test_wide_rows_equal_a_full_sort(seed: int, k: int, levels: int) -> None:
+    """Wide enough to be searched in blocks, whose number does not divide the width; with many ties and with few."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, levels, (4, 203)).astype(np.float32)
+    scores[0, 5:] = -np.inf
+    found = top_k(scores.copy(), k)
+    for row, values in enumerate(scores):
+        expected = [item for item in np.argsort(-values, kind="stable")[:k] if np.isfinite(values[item])]
+        assert found.rows[row][: len(expected)].tolist() == expected
+        assert found.scores[row][: len(expected)].tolist() == values[expected].tolist()
+
+
 def test_no_rows_and_no_items_give_empty_lists() -> None:
     assert top_k(np.empty((0, 5), np.float32), 3).rows.shape == (0, 3)
     assert top_k(np.empty((2, 0), np.float32), 3).rows.tolist() == [[-1] * 3] * 2
