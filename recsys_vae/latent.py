@@ -3,6 +3,7 @@
 Source: Kingma & Welling, Auto-Encoding Variational Bayes (2014), appendix B.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,16 @@ class DiagonalGaussian:
         """KL(self || N(0, I)) of each latent dimension in nats, shape (n, d); its sum over d is the KL of a row."""
         return 0.5 * (self.log_variance.exp() + self.mean.square() - 1.0 - self.log_variance)
 
+    def kl_to(self, other: "DiagonalGaussian") -> Tensor:
+        """KL(self || other) of each latent dimension in nats, shape (n, d); `other` may have a single row."""
+        gap = self.log_variance - other.log_variance
+        return 0.5 * (gap.exp() + (self.mean - other.mean).square() / other.log_variance.exp() - 1.0 - gap)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Logarithm of the density of each coordinate of z, shape (n, d); its sum over d is that of a row."""
+        squares = (z - self.mean).square() / self.log_variance.exp()
+        return -0.5 * (math.log(2 * math.pi) + self.log_variance + squares)
+
 
 def free_bits(kl: Tensor, floor: float = 0.0) -> Tensor:
     """KL averaged over rows and summed over latents, each latent counted with at least `floor` nats; a scalar.
@@ -41,3 +52,39 @@ def free_bits(kl: Tensor, floor: float = 0.0) -> Tensor:
         kl: nats by row and latent, shape (n, d).
     """
     return kl.mean(dim=0).clamp(min=floor).sum() if floor else kl.sum(dim=1).mean()
+
+
+def log_mixture(z: Tensor, parts: DiagonalGaussian) -> Tensor:
+    """Log density of codes under the mixture of k Gaussians with equal shares, shape (n,).
+
+    Computed from two (n, d) x (d, k) products in float32: no array of n * k * d numbers is made.
+
+    Args:
+        z: codes, shape (n, d).
+        parts: k rows.
+    """
+    with torch.autocast(z.device.type, enabled=False):
+        centre = parts.mean.detach().mean(dim=0)  # small numbers cancel less
+        z, means, precisions = z.float() - centre, parts.mean - centre, torch.exp(-parts.log_variance)
+        squares = z.square() @ precisions.T - 2 * z @ (means * precisions).T + (means.square() * precisions).sum(dim=1)
+        log_volumes = (parts.log_variance + math.log(2 * math.pi)).sum(dim=1)
+        return torch.logsumexp(-0.5 * (squares + log_volumes), dim=1) - math.log(len(means))
+
+
+def nearest_gaussian(parts: DiagonalGaussian) -> DiagonalGaussian:
+    """The Gaussian with the mean and the variances of the mixture of the rows of `parts`, shape (1, d)."""
+    mean = parts.mean.mean(dim=0, keepdim=True)
+    variance = (parts.log_variance.exp() + (parts.mean - mean).square()).mean(dim=0, keepdim=True)
+    return DiagonalGaussian(mean, variance.log())
+
+
+def active_units(means: Tensor, threshold: float = 0.01) -> int:
+    """How many latent dimensions say anything about a user: those whose posterior mean varies between users.
+
+    Source: Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders (ICLR 2016), section 5.2.
+
+    Args:
+        means: posterior means, shape (n, d).
+        threshold: variance over the n rows above which a dimension is active.
+    """
+    return int((means.var(dim=0, correction=0) > threshold).sum())

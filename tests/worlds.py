@@ -8,8 +8,10 @@ from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
 from recsys_vae.models.ease import EASEConfig
+from recsys_vae.models.h_vamp import HVampConfig
 from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.models.rec_vae import RecVAEConfig
 from recsys_vae.protocols import ClosedFormRecommender, Recommender
 
 SMALL = {
@@ -17,6 +19,8 @@ SMALL = {
     "ease": EASEConfig(l2=1.0),
     "mult-dae": MultDAEConfig(hidden=8, l2=0.0),
     "mult-vae": MultVAEConfig(hidden=16, latent=4),
+    "rec-vae": RecVAEConfig(hidden=16, latent=4),
+    "h-vamp": HVampConfig(hidden=16, latent=4, pseudo_inputs=5),
 }
 """A small configuration of every model of the catalogue."""
 

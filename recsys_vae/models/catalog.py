@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.models.h_vamp import HVamp, HVampConfig
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
+from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig
 from recsys_vae.protocols import Recommender
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ CATALOG: dict[str, Entry] = {
     "ease": Entry(EASEConfig, EASE, "linear autoencoder in closed form (Steck 2019)"),
     "mult-dae": Entry(MultDAEConfig, MultDAE, "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
+    "rec-vae": Entry(RecVAEConfig, RecVAE, "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"),
+    "h-vamp": Entry(HVampConfig, HVamp, "two levels of codes, learned prior, gated layers (Kim & Suh 2019)"),
 }
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.latent import DiagonalGaussian, free_bits
-from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.layers import SparseLinear, SparseRows, linear
 from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.models.variational import Variational
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def check_dropout(rate: float) -> None:
         raise ConfigError(f"Dropout is the share of entries that is removed, 0 <= dropout < 1; got {rate}.")
 
 
-class MultVAE(Autoencoder):
+class MultVAE(Variational):
     """The model of Liang et al. 2018."""
 
     def __init__(self, n_items: int, config: MultVAEConfig) -> None:

@@ -96,5 +96,19 @@ SPACES: Mapping[str, SearchSpace] = {
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
     },
+    "rec-vae": {
+        **BY_GRADIENT,
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+        "weight_decay": Real(0.0, 1.0),
+    },
+    "h-vamp": {
+        **BY_GRADIENT,
+        "hidden": Whole(100, 1000, step=100),
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+    },
 }
 """What `recsys tune` searches, by the model's name in the catalogue."""

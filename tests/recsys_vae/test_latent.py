@@ -1,8 +1,8 @@
 import pytest
 import torch
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from recsys_vae.latent import DiagonalGaussian, free_bits
+from recsys_vae.latent import DiagonalGaussian, active_units, free_bits, log_mixture, nearest_gaussian
 from recsys_vae.schedules import cyclical, falling, linear
 
 
@@ -54,3 +54,39 @@ def test_the_cyclical_weight_rises_and_returns() -> None:
 def test_the_learning_rate_falls_at_the_end_only() -> None:
     assert [falling(p, start=1.0, over=0.5) for p in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1.0, 1.0, 0.5, 0.0])
     assert falling(1.0, start=1.0, over=0.0) == 1.0
+
+
+def test_densities_and_divergences_equal_torch_distributions() -> None:
+    mean, log_variance, z = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0))
+    ours, other = DiagonalGaussian(mean, log_variance), DiagonalGaussian(z, log_variance.flip(0))
+    theirs = Normal(mean, (0.5 * log_variance).exp())
+    torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
+    expected = kl_divergence(theirs, Normal(z, (0.5 * log_variance.flip(0)).exp()))
+    torch.testing.assert_close(ours.kl_to(other), expected)
+    standard = DiagonalGaussian(torch.zeros(1, 1), torch.zeros(1, 1))
+    torch.testing.assert_close(ours.kl_to(standard), ours.kl_to_standard_normal())
+
+
+def test_a_mixture_equals_torch_distributions_also_far_from_the_origin_and_in_bfloat16_surroundings() -> None:
+    generator = torch.Generator().manual_seed(0)
+    means = 50 + 2 * torch.randn(6, 9, generator=generator)
+    log_variances = torch.randn(6, 9, generator=generator) - 2
+    z = 50 + 2 * torch.randn(4, 9, generator=generator)
+    shares = Categorical(torch.ones(6))
+    theirs = MixtureSameFamily(shares, Independent(Normal(means, (0.5 * log_variances).exp()), 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = log_mixture(z, DiagonalGaussian(means, log_variances))
+    torch.testing.assert_close(found, theirs.log_prob(z), rtol=1e-5, atol=1e-4)
+
+
+def test_the_gaussian_nearest_to_two_points_lies_between_them() -> None:
+    parts = DiagonalGaussian(torch.tensor([[-1.0, 3.0], [1.0, 3.0]]), torch.tensor([[0.5, 1.0], [1.5, 3.0]]).log())
+    found = nearest_gaussian(parts)
+    assert found.mean.tolist() == [[0.0, 3.0]]
+    torch.testing.assert_close(found.log_variance.exp(), torch.tensor([[1.0 + 1.0, 2.0]]))
+
+
+def test_a_unit_is_active_where_its_mean_varies_between_users() -> None:
+    means = torch.tensor([[0.0, 5.0, 0.05], [0.3, 5.0, -0.05]])  # variances 0.0225, 0, 0.0025
+    assert active_units(means) == 1
+    assert active_units(means, threshold=0.001) == 2

@@ -1,0 +1,177 @@
+"""RecVAE: a variational autoencoder whose posterior is tied to its own past, with a decoder that is linear in the code.
+
+    maximise  E_q(z|x)[log p(x|z) - beta_u (log q(z|x) - log p(z|x))],   p(x|z) = softmax(W z + b)
+    p(z_d|x) = 3/20 N(0, 1) + 3/4 q_old(z_d|x) + 1/10 N(0, e^10)         for each latent dimension d
+    beta_u = kl_weight * N_u / reference_length                          N_u: length of the user's history
+
+The composite prior keeps the posterior near that of the last round (q_old is a copy of the encoder), the standard
+normal near the origin, and the wide normal lets it leave. Encoder and decoder learn in turns: three passes over the
+users train the encoder on histories of which half is dropped, then the encoder is copied to q_old, and one pass without
+dropout trains the decoder. An epoch of the training loop is one such pass.
+
+The paper's gamma is kl_weight / reference_length, .005 by default: the KL weight of the training settings, and with it
+annealing and cycles, acts as for every other model, on a user with `reference_length` items. The KL is a Monte Carlo
+estimate from the one draw that the decoder sees. Free bits bound it from below by latent dimension, averaged over users
+in proportion to their histories; as a posterior that equals q_old is at most log 4/3 = .29 nats from the prior, a floor
+above that switches the prior off.
+
+Source: Shenbin, Alekseev, Tutubalina, Malykh & Nikolenko, RecVAE: A New Variational Autoencoder for Top-N
+Recommendations with Implicit Feedback, WSDM 2020; the layers, and the
+prior's being a mixture in each dimension by itself, as in the authors' published code.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.latent import DiagonalGaussian, free_bits
+from recsys_vae.models.layers import SparseLinear, SparseRows, linear
+from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.models.variational import Variational
+from recsys_vae.protocols import Tensors
+
+STANDARD_SHARE, OLD_SHARE, WIDE_SHARE = 3 / 20, 3 / 4, 1 / 10
+"""Weights of the composite prior's parts."""
+WIDE_LOG_VARIANCE = 10.0
+DENSE_LAYERS = 4
+"""Hidden layers above the first."""
+OLD = "old_encoder."
+
+
+@dataclass(frozen=True)
+class RecVAEConfig:
+    """Widths, dropout and the rhythm of training; the defaults are the paper's.
+
+    Attributes:
+        hidden: width of the encoder's five layers.
+        latent: dimensions of the code, which are those of the retrieval queries but for the bias.
+        dropout: share of the input entries that is dropped while the encoder learns.
+        reference_length: number of items in the history of a user whose KL counts with the plain KL weight.
+        encoder_passes: passes over the users that train the encoder before one that trains the decoder.
+    """
+
+    hidden: int = 600
+    latent: int = 200
+    dropout: float = 0.5
+    reference_length: float = 40.0
+    encoder_passes: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.latent, self.encoder_passes) < 1:
+            raise ConfigError(
+                "Widths and encoder_passes are at least 1, got "
+                f"hidden={self.hidden}, latent={self.latent}, encoder_passes={self.encoder_passes}."
+            )
+        if not self.reference_length > 0:
+            raise ConfigError(f"reference_length is above 0, got {self.reference_length}.")
+        check_dropout(self.dropout)
+
+
+class RecVAE(Variational):
+    """The model of Shenbin et al. 2020."""
+
+    config: RecVAEConfig
+
+    def __init__(self, n_items: int, config: RecVAEConfig) -> None:
+        super().__init__(n_items, config.latent)
+        self.config = config
+        self.encoder = DenselyConnectedEncoder(n_items, config.hidden, config.latent)
+        self.old_encoder = DenselyConnectedEncoder(n_items, config.hidden, config.latent)
+        self.old_encoder.requires_grad_(False)
+        self._copy_encoder()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose what learns; the encoder, which stands still while the decoder learns, is copied before that."""
+        encoder_learns = self._encoder_learns(epoch)
+        if not encoder_learns:
+            self._copy_encoder()
+        self.encoder.requires_grad_(encoder_learns)
+        self.output.requires_grad_(not encoder_learns)
+
+    def posterior(self, rows: SparseRows) -> DiagonalGaussian:
+        """q(z | x) of normalised rows, d = latent."""
+        found: DiagonalGaussian = self.encoder(rows)
+        return found
+
+    def hidden(self, rows: SparseRows) -> Tensor:
+        """The posterior mean, shape (n, latent): the decoder has no layer of its own before the output."""
+        return self.posterior(rows.l2_normalised()).mean
+
+    def loss(self, rows: SparseRows, objective: Objective) -> Loss:
+        """Negative evidence lower bound, one draw of z a user; input is dropped while the encoder learns only."""
+        normalised = rows.l2_normalised()
+        dropout = self.config.dropout if self.encoder.mean.weight.requires_grad else 0.0
+        posterior = self.posterior(normalised.dropped(dropout, objective.generator))
+        z = posterior.sample(objective.generator)
+        nll = objective.likelihood(z, self.output, rows).mean()
+        kl = posterior.log_prob(z) - self._log_prior(z, normalised)
+        lengths = rows.row_sums(rows.values) / self.config.reference_length
+        penalty = free_bits(kl * lengths.unsqueeze(1), objective.free_bits)
+        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+
+    def tensors(self) -> Tensors:
+        """Weights by name, without the copy of the encoder: prediction has no use for it."""
+        return {name: value for name, value in super().tensors().items() if not name.startswith(OLD)}
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take over weights by name; the old encoder becomes a copy of the encoder.
+
+        Raises:
+            DataError: names or shapes do not fit this configuration.
+        """
+        prefix = "encoder."
+        copies = {OLD + name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+        super().load_tensors({**tensors, **copies})
+
+    def _encoder_learns(self, epoch: int) -> bool:
+        return epoch % (self.config.encoder_passes + 1) < self.config.encoder_passes
+
+    def _copy_encoder(self) -> None:
+        self.old_encoder.load_state_dict(self.encoder.state_dict())
+
+    def _log_prior(self, z: Tensor, rows: SparseRows) -> Tensor:
+        """log p(z_d | x) by latent dimension, shape (n, latent)."""
+        old: DiagonalGaussian = self.old_encoder(rows)
+        return log_composite(z, old)
+
+
+def log_composite(z: Tensor, old: DiagonalGaussian) -> Tensor:
+    """Log density of each coordinate under the composite prior, shape (n, d).
+
+    Args:
+        z: codes, shape (n, d).
+        old: the old posterior of the same users.
+    """
+    zero = torch.zeros_like(z)
+    standard = DiagonalGaussian(zero, zero).log_prob(z) + math.log(STANDARD_SHARE)
+    wide = DiagonalGaussian(zero, zero + WIDE_LOG_VARIANCE).log_prob(z) + math.log(WIDE_SHARE)
+    return torch.logsumexp(torch.stack([standard, old.log_prob(z) + math.log(OLD_SHARE), wide]), dim=0)
+
+
+class DenselyConnectedEncoder(nn.Module):
+    """Five swish layers, each of which sees the sum of all before it, normalised.
+
+    h_1 = norm(swish(A_1 x)),  h_l = norm(swish(A_l h_{l-1} + h_1 + ... + h_{l-1}))
+    """
+
+    def __init__(self, n_items: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.first = SparseLinear(n_items, width)
+        self.layers = nn.ModuleList(linear(width, width) for _ in range(DENSE_LAYERS))
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=0.1) for _ in range(DENSE_LAYERS + 1))
+        self.mean = linear(width, latent)
+        self.log_variance = linear(width, latent)
+
+    def forward(self, rows: SparseRows) -> DiagonalGaussian:
+        """q(z | x) of normalised rows, shape (n, latent)."""
+        hidden = self.norms[0](functional.silu(self.first(rows)))
+        before = hidden
+        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+            hidden = norm(functional.silu(layer(hidden) + before))
+            before = before + hidden
+        return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
