@@ -81,7 +81,7 @@ def ingest(
     if target.path.exists() and not overwrite:
         raise ConfigError(
             f"Dataset {target.name!r} exists already at {target.path}. Choose another name, or pass --overwrite "
-            "to replace it together with its splits."
+            "to replace it together with its splits and studies."
         )
     remove_partials(target.path)
     with atomic_directory(target.path) as folder:

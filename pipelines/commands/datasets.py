@@ -62,7 +62,7 @@ def ingest_logs(
     items: Annotated[Path | None, typer.Option(help="Metadata an item, one row an id.")] = None,
     given_test: Annotated[list[str] | None, typer.Option(help="Log of a published test part; repeatable.")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the dataset together with its splits.")
+        bool, typer.Option("--overwrite", help="Replace the dataset together with its splits and studies.")
     ] = False,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
