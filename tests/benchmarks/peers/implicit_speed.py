@@ -19,6 +19,15 @@ from implicit.cpu.als import AlternatingLeastSquares
 from tests.benchmarks.peers.exchange import K, read_split, serve
 
 
+def random_model(n_users: int, n_items: int, factors: int, threads: int) -> AlternatingLeastSquares:
+    """A model with vectors of the size asked for."""
+    rng = np.random.default_rng(0)
+    model = AlternatingLeastSquares(factors=factors, num_threads=threads)
+    model.user_factors = rng.standard_normal((n_users, factors), dtype=np.float32)
+    model.item_factors = rng.standard_normal((n_items, factors), dtype=np.float32)
+    return model
+
+
 def main() -> None:
     """Recommend until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -27,19 +36,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of implicit")
     arguments = parser.parse_args()
     train = read_split(arguments.split).train
-    rng = np.random.default_rng(0)
-    model = AlternatingLeastSquares(factors=arguments.factors, num_threads=arguments.threads)
-    model.user_factors = rng.standard_normal((train.shape[0], arguments.factors), dtype=np.float32)
-    model.item_factors = rng.standard_normal((train.shape[1], arguments.factors), dtype=np.float32)
     everyone = np.arange(train.shape[0])
-
-    def recommend(times: int) -> dict[str, Any]:
-        started = time.perf_counter()
-        for _ in range(times):
-            model.recommend(everyone, train, N=K, filter_already_liked_items=True)
-        return {"users": times * everyone.size, "seconds": time.perf_counter() - started}
-
     with threadpoolctl.threadpool_limits(1, "blas"):  # as implicit asks for: its own threads do the work
+        model = random_model(*train.shape, arguments.factors, arguments.threads)
+
+        def recommend(times: int) -> dict[str, Any]:
+            started = time.perf_counter()
+            for _ in range(times):
+                model.recommend(everyone, train, N=K, filter_already_liked_items=True)
+            return {"users": times * everyone.size, "seconds": time.perf_counter() - started}
+
         serve(recommend)
 
 

@@ -92,6 +92,19 @@ def recbole_jobs(model: str, settings: list[dict[str, Any]]) -> list[dict[str, A
     return [{"model": model, "settings": chosen, "seed": SEEDS[0]} for chosen in settings]
 
 
+def search_vae(ask: Ask, model: str, settings: list[dict[str, Any]], *, short: int, keep: int) -> dict[str, Any]:
+    """All candidates for a few epochs, the best of them to the end: early stopping, at most 300 epochs.
+
+    Args:
+        short: epochs of the first round.
+        keep: candidates of the second.
+    """
+    first = [best_of(ask, recbole_jobs(model, [one | {"epochs": short}]))["best"] for one in settings]
+    ranked = sorted(range(len(settings)), key=lambda place: first[place][CHOSEN], reverse=True)
+    found = best_of(ask, recbole_jobs(model, [settings[place] for place in ranked[:keep]]))
+    return found | {"first_round": first}
+
+
 def search_ials(ask: Ask) -> dict[str, Any]:
     """Two rounds: wide, then near the best."""
 
@@ -106,8 +119,8 @@ def search_ials(ask: Ask) -> dict[str, Any]:
 SEARCHES: dict[str, Callable[[Ask], dict[str, Any]]] = {
     "ease": lambda ask: best_of(ask, recbole_jobs("EASE", [{"reg_weight": float(l2)} for l2 in candidates.EASE_L2])),
     "ials": search_ials,
-    "multivae": lambda ask: best_of(ask, recbole_jobs("MultiVAE", candidates.drawn(candidates.MULTI_VAE, 12))),
-    "recvae": lambda ask: best_of(ask, recbole_jobs("RecVAE", candidates.drawn(candidates.REC_VAE, 6))),
+    "multivae": lambda ask: search_vae(ask, "MultiVAE", candidates.drawn(candidates.MULTI_VAE, 15), short=15, keep=4),
+    "recvae": lambda ask: search_vae(ask, "RecVAE", candidates.drawn(candidates.REC_VAE, 8), short=6, keep=2),
 }
 DEFAULTS = {"multivae-default": "MultiVAE", "recvae-default": "RecVAE"}
 NAMES = (*SEARCHES, *DEFAULTS)

@@ -73,7 +73,7 @@ def trained(model: Any, config: Any, loader: Any, split: PeerSplit, catalogue: C
     saved = Path(trainer.saved_model_file)
     model.load_state_dict(torch.load(saved, weights_only=False)["state_dict"])
     saved.unlink()
-    return {"best_epoch": int(np.argmax(values)) + 1, "epochs": len(values)}
+    return {"best_epoch": int(np.argmax(values)) + 1, "epochs": len(values), "validation_by_epoch": values}
 
 
 def run(job: dict[str, Any], split: PeerSplit) -> dict[str, Any]:
