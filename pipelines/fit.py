@@ -12,6 +12,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Recommender
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
@@ -36,6 +37,11 @@ class ModelSpec:
     def is_trained_by_gradient(self) -> bool:
         """Whether the training settings matter."""
         return issubclass(catalog.entry(self.name).model, Trainable)
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether there is a KL to weigh."""
+        return issubclass(catalog.entry(self.name).model, Variational)
 
 
 @dataclass(frozen=True)

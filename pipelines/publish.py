@@ -14,7 +14,7 @@ from pipelines.encode import encode
 from pipelines.evaluate import check_eligible
 from pipelines.fit import ModelSpec, fit
 from pipelines.split import load_split, read_manifest
-from pipelines.train import METRICS, Output, Trained, check_workspace, finish, origin, parameters
+from pipelines.train import METRICS, Output, Trained, check_index_use, check_workspace, finish, origin, parameters
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
 from recsys_vae.errors import BundleError
@@ -41,12 +41,13 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
     split = load_split(dataset, split_name)
     check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
-    check_workspace(output, resume)
-    evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
     training = TrainingConfig(**provenance.training) if provenance.training else TrainingConfig()
     spec = ModelSpec(
         bundle.manifest.model, catalog.configure(bundle.manifest.model, bundle.manifest.settings), training
     )
+    check_index_use(spec, output)
+    check_workspace(output, resume)
+    evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
     checkpoint = output.workspace / "all.safetensors"
     everything = encode(dataset.interactions())
     with tracked_run(

@@ -30,6 +30,8 @@ from recsys_vae.training.config import TrainingConfig
 
 OF_THE_MACHINE = frozenset({"device", "precision", "checkpoint_seconds"})
 """Training settings that say where and how carefully a run takes place, not what is learned."""
+OF_THE_KL = frozenset({"kl_weight", "kl_anneal", "kl_cycles", "free_bits"})
+"""Training settings that mean something for variational models only."""
 
 
 class Settings(BaseModel):
@@ -50,7 +52,7 @@ def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None
 
     Raises:
         UnknownNameError: no such model, metric or setting.
-        ConfigError: a value out of its range, or a training setting for a model that is solved in closed form.
+        ConfigError: a value out of its range, or a setting that has no effect on this model.
     """
     own = {field.name for field in fields(catalog.entry(model).config)}
     config = catalog.configure(model, {name: value for name, value in settings.items() if name in own})
@@ -64,10 +66,9 @@ def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None
 
 def settings_of(spec: ModelSpec) -> Settings:
     """All settings that decide what is learned, by name."""
-    values: dict[str, Any] = asdict(spec.config)
-    if spec.is_trained_by_gradient:
-        values |= {name: value for name, value in asdict(spec.training).items() if name not in OF_THE_MACHINE}
-    return Settings(model=spec.name, settings=values)
+    learned = _training_names(spec) - OF_THE_MACHINE
+    training = {name: value for name, value in asdict(spec.training).items() if name in learned}
+    return Settings(model=spec.name, settings=asdict(spec.config) | training)
 
 
 def read_settings(path: Path) -> Settings:
@@ -98,14 +99,22 @@ def write_settings(path: Path, settings: Settings, comment: str) -> None:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
+def _training_names(spec: ModelSpec) -> set[str]:
+    """Names of the training settings that have an effect on a model."""
+    if not spec.is_trained_by_gradient:
+        return set()
+    names = {field.name for field in fields(TrainingConfig)}
+    return names if spec.is_variational else names - OF_THE_KL
+
+
 def _check_names(spec: ModelSpec, names: Mapping[str, Any], own: set[str]) -> None:
-    of_training = {field.name for field in fields(TrainingConfig)}
-    known = own | of_training if spec.is_trained_by_gradient else own
+    known = own | _training_names(spec)
+    why = "has no KL" if spec.is_trained_by_gradient else "is solved in closed form"
     for name in names:
         if name in known:
             continue
-        if name in of_training:
-            raise ConfigError(f"{spec.name} is solved in closed form: {name} has no effect on it. Leave it out.")
+        if name in {field.name for field in fields(TrainingConfig)}:
+            raise ConfigError(f"{spec.name} {why}: {name} has no effect on it. Leave it out.")
         raise UnknownNameError(f"setting of {spec.name}", name, known)
 
 

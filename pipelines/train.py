@@ -18,6 +18,7 @@ from recsys_vae.errors import ConfigError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.interactions import Interactions
 from recsys_vae.manifest import Manifest, Provenance
+from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.training.checkpoint import saved_run_id
@@ -78,8 +79,9 @@ def train_bundle(dataset: DatasetDir, split_name: str, spec: ModelSpec, output: 
     the number of epochs that was chosen.
 
     Raises:
-        ConfigError: an interrupted run is there, and neither resumed nor removed.
+        ConfigError: an interrupted run is there, and neither resumed nor removed; or the index has no use.
     """
+    check_index_use(spec, output)
     split = load_split(dataset, split_name)
     first, second = (output.workspace / name for name in ("choose.safetensors", "refit.safetensors"))
     check_workspace(output, resume)
@@ -177,6 +179,12 @@ def with_errors(evaluation: Evaluation) -> dict[str, float]:
     """Means and standard errors by name, the latter ending in `_se`."""
     errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items()}
     return dict(evaluation.means) | errors
+
+
+def check_index_use(spec: ModelSpec, output: Output) -> None:
+    """Raise ConfigError where an approximate index is asked for a model that has no item vectors."""
+    if output.index != "flat" and not hasattr(catalog.entry(spec.name).model, "item_vectors"):
+        raise ConfigError(f"{spec.name} has no item vectors: --index {output.index} has no effect on it. Leave it out.")
 
 
 def check_workspace(output: Output, resume: bool) -> None:

@@ -76,6 +76,14 @@ def test_names_that_do_not_exist_are_refused(refused, tmp_path: Path, bundle: Pa
     assert "strong" in refused("train", dataset.path, "--split", "strang", *to)
     assert "hidden" in refused("train", dataset.path, "--set", "hiden=3", *to)
     assert "NAME=VALUE" in refused("train", dataset.path, "--set", "hidden", *to)
+    assert "no effect" in refused("train", dataset.path, "--model", "ease", "--epochs", "3", *to)
+    assert "no effect" in refused("train", dataset.path, "--model", "ease", "--reference", *to)
+    assert "twice" in refused("train", dataset.path, "--epochs", "3", "--set", "epochs=3", *to)
+    assert "no.toml" in refused("train", dataset.path, "--settings", tmp_path / "no.toml", *to)
+    (tmp_path / "ease.toml").write_text('model = "ease"')
+    assert "Leave one out" in refused(
+        "train", dataset.path, "--settings", tmp_path / "ease.toml", "--model", "mult-vae", *to
+    )
     assert "hnsw" in refused("train", dataset.path, "--index", "hsnw", *to)
     assert "dataset" in refused("recommend", bundle, "nowhere", *to)
     assert "no.csv" in refused("ingest", tmp_path / "no.csv", *to)
@@ -111,6 +119,7 @@ def test_the_help_lists_every_verb() -> None:
         "split",
         "models",
         "train",
+        "tune",
         "evaluate",
         "publish",
         "promote",

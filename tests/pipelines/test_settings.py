@@ -28,7 +28,8 @@ def test_what_is_not_named_stays_as_in_the_base() -> None:
         ("mult-vae", {"hidden": "wide"}, "int"),
         ("mult-vae", {"epochs": 0}, "at least 1"),
         ("mult-vae", {"validation_metric": "ndgc@100"}, "ndcg@k"),
-        ("ease", {"epochs": 3}, "no effect"),
+        ("ease", {"epochs": 3}, "closed form: epochs has no effect"),
+        ("mult-dae", {"kl_weight": 0.1}, "no KL: kl_weight has no effect"),
         ("ease", {"hidden": 3}, "Known: l2"),
         ("popularity", {"l2": 3}, "none yet"),
     ],
@@ -48,6 +49,12 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
 
 def test_settings_of_closed_form_models_hold_no_training() -> None:
     assert settings_of(specify("ease", {"l2": 3})) == Settings(model="ease", settings={"l2": 3.0})
+
+
+def test_settings_of_a_model_without_a_kl_hold_none() -> None:
+    kept = settings_of(specify("mult-dae", {})).settings
+    assert "learning_rate" in kept
+    assert "kl_weight" not in kept
 
 
 def test_settings_of_the_machine_are_not_kept() -> None:

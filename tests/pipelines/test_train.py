@@ -112,6 +112,11 @@ def test_an_index_below_its_target_leaves_no_bundle(
     assert sorted(p.name for p in output.workspace.iterdir()) == ["choose.safetensors"]  # the training is not lost
 
 
+def test_an_index_without_item_vectors_is_refused(dataset: DatasetDir, output: Output) -> None:
+    with pytest.raises(ConfigError, match="no effect"):
+        train_bundle(dataset, "strong", EASE, replace(output, index="hnsw"), resume=False)
+
+
 def test_unknown_splits_are_refused(dataset: DatasetDir, output: Output) -> None:
     with pytest.raises(UnknownNameError, match="strong"):
         train_bundle(dataset, "strang", VAE, output, resume=False)
