@@ -83,6 +83,7 @@ BY_GRADIENT: SearchSpace = {
 SPACES: Mapping[str, SearchSpace] = {
     "popularity": {},
     "ease": {"l2": Real(10.0, 10_000.0, log=True)},
+    "elsa": {**BY_GRADIENT, "factors": OneOf((128, 256, 512, 1024))},
     "mult-dae": {
         **BY_GRADIENT,
         "hidden": Whole(100, 800, step=100),

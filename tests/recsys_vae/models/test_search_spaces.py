@@ -3,9 +3,9 @@ from dataclasses import fields
 import pytest
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.catalog import CATALOG
 from recsys_vae.models.search_spaces import SPACES, OneOf, Real, Whole
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.training.config import TrainingConfig
 
 
@@ -18,7 +18,7 @@ def test_every_model_with_settings_has_a_space_of_settings_that_exist(name: str)
     entry = CATALOG[name]
     present = settings(entry.config())
     assert bool(SPACES[name]) == bool(present)
-    if issubclass(entry.model, Autoencoder):
+    if issubclass(entry.model, Trainable):
         present |= settings(TrainingConfig())
     assert SPACES[name].keys() <= present.keys()
 
