@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +10,23 @@ from scipy.sparse import csr_array
 
 from recsys_vae.models.layers import SparseRows
 from recsys_vae.protocols import Int64Array
+from recsys_vae.training.parallel import ALONE, Group
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The users of one step, and those of them that this process takes.
+
+    Attributes:
+        rows: binarised histories of this process's users; never empty.
+        share: fraction of the batch's users that they are. 0 where a batch has fewer users than there are processes:
+            the process then looks at one of the others' users, and what it finds does not count.
+        n_users: users of the whole batch.
+    """
+
+    rows: SparseRows
+    share: float
+    n_users: int
 
 
 class Batches:
@@ -19,15 +37,24 @@ class Batches:
         batch_size: users a batch; the last one of an epoch may be smaller.
         seed: of the order.
         device: where the batches go.
+        group: processes among which each batch is dealt out.
     """
 
-    def __init__(self, interactions: csr_array, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        interactions: csr_array,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        group: Group = ALONE,
+    ) -> None:
         self._interactions = interactions
         self._users: Int64Array = np.flatnonzero(np.diff(interactions.indptr))
         self._batch_size = batch_size
         self._n_batches = math.ceil(len(self._users) / batch_size)
         self._seed = seed
         self._device = device
+        self._group = group
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -38,9 +65,12 @@ class Batches:
         """Users an epoch."""
         return len(self._users)
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[SparseRows]:
-        """Binarised batches `start`, `start` + 1, ... of an epoch."""
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start` + 1, ... of an epoch."""
         order = np.random.default_rng([self._seed, number]).permutation(self._users)
         for first in range(start * self._batch_size, len(order), self._batch_size):
-            rows = np.sort(order[first : first + self._batch_size])
-            yield SparseRows.from_csr(self._interactions[rows], self._device).binarised()
+            users = np.sort(order[first : first + self._batch_size])
+            own = users[self._group.rank :: self._group.size]
+            looked_at = own if own.size else users[:1]
+            rows = SparseRows.from_csr(self._interactions[looked_at], self._device).binarised()
+            yield Batch(rows, own.size / users.size, users.size)

@@ -1,6 +1,7 @@
 """Checkpoints: everything that a training run is at one moment, in one file that appears whole or not at all.
 
-The file is a safetensors file: tensors under `model.`, `best.`, `adam.` and `rng`, the rest as JSON in its metadata.
+The file is a safetensors file: tensors under `model.`, `best.`, `adam.`, `rng` and `latent_kl`, the rest as JSON in its
+metadata.
 Nothing is pickled. A run restored from it continues bit for bit on a CPU.
 """
 
@@ -18,8 +19,9 @@ from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.errors import CheckpointError, TrainingError
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.training.lazy_adam import LazyAdam
+from recsys_vae.training.parallel import ALONE, Group
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -85,23 +87,36 @@ class Run:
         model, optimizer: being trained.
         generator: source of dropout and sampling noise.
         state: where the run stands.
+        group: processes that it goes on in; all of them hold the same, but for the generator.
         best: weights of the best epoch so far; empty before the first validation.
+        latent_kl: nats by latent dimension after each epoch, shape (d,) each; of variational models only.
     """
 
     model: Trainable
     optimizer: LazyAdam
     generator: torch.Generator
     state: RunState
+    group: Group = ALONE
     best: dict[str, Tensor] = field(default_factory=dict)
+    latent_kl: list[Tensor] = field(default_factory=list)
 
 
 def save_checkpoint(path: Path, run: Run) -> None:
-    """Write the run to `path`, atomically."""
+    """Write the run to `path`, atomically. Every process of the run calls this and waits; the first one writes."""
+    noise = run.group.gather(run.generator.get_state())
+    if run.group.is_first:
+        _write(path, run, noise)
+    run.group.wait()
+
+
+def _write(path: Path, run: Run, noise: Tensor) -> None:
     tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in run.best.items()}
     for index, moments in run.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-    tensors["rng"] = run.generator.get_state()
+    tensors["rng"] = noise
+    if run.latent_kl:
+        tensors["latent_kl"] = torch.stack(run.latent_kl)
     copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_file(path) as temporary:
         save_file(copies, temporary, {"format": str(FORMAT), "state": json.dumps(asdict(run.state))})
@@ -111,7 +126,8 @@ def restore_checkpoint(path: Path, run: Run) -> None:
     """Put a freshly prepared run where the saved one stood.
 
     Raises:
-        CheckpointError: the file is unreadable, or was written by a run with other settings, model or data.
+        CheckpointError: the file is unreadable, or was written by a run with other settings, model or data, or in
+            another number of processes.
     """
     metadata, tensors = _read(path)
     if metadata.get("format") != str(FORMAT):
@@ -122,10 +138,17 @@ def restore_checkpoint(path: Path, run: Run) -> None:
             f"Checkpoint {path} belongs to a run with other settings, model or data. Resume with the settings it was "
             "started with, or delete it to start over."
         )
+    noise = tensors["rng"].reshape(-1, tensors["rng"].shape[-1])
+    if len(noise) != run.group.size:
+        raise CheckpointError(
+            f"Checkpoint {path} was written by {len(noise)} process(es), and {run.group.size} want to go on from it. "
+            "Each needs its own generator: resume with as many as before."
+        )
     run.model.load_state_dict(_under("model.", tensors))
     _restore_optimizer(run.optimizer, _under("adam.", tensors))
-    run.generator.set_state(tensors["rng"])
+    run.generator.set_state(noise[run.group.rank].clone())  # it reads from the start of the storage
     run.state, run.best = state, _under("best.", tensors)
+    run.latent_kl = list(tensors.get("latent_kl", ()))
 
 
 def saved_run_id(path: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,20 +11,24 @@ import torch
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from recsys_vae.errors import DataError
+from recsys_vae.errors import CheckpointError, DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.losses import Likelihood, Objective
 from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.models.variational import Variational
+from recsys_vae.protocols import Float32Array
 from recsys_vae.schedules import cyclical, falling, linear
+from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
 from recsys_vae.training.config import TrainingConfig
-from recsys_vae.training.device import choose_device, choose_precision, keep_freed_memory
+from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows
+from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import NoTracker, Tracker
 
 
@@ -35,14 +39,17 @@ class TrainingResult:
     Attributes:
         best_epoch: number of epochs after which the validation value was best; the last one without validation.
         best_value: that value; NaN without validation.
-        history: one record an epoch: loss, nll, kl, kl_weight, users_per_second, and the validation metric.
+        history: one record an epoch: loss, nll, kl, kl_weight, users_per_second, the validation metric, and for
+            variational models a summary of their activity.
         seconds: training time, over all the processes that the run took.
+        latent_kl: nats by epoch and latent dimension, see `activity.Activity`, shape (epochs, d); (0, 0) without any.
     """
 
     best_epoch: int
     best_value: float
     history: list[dict[str, float]]
     seconds: float
+    latent_kl: Float32Array = field(compare=False)
 
 
 def train(
@@ -56,8 +63,12 @@ def train(
     resume: bool = False,
     stop_after: int | None = None,
     progress: bool = False,
+    group: Group = ALONE,
 ) -> TrainingResult:
     """Train a model in place.
+
+    In a group of processes each calls this with the same arguments, and comes back with the same weights; the first one
+    alone tracks, writes checkpoints and shows progress.
 
     Args:
         model: on the CPU, with fresh weights; afterwards there again, with the best ones.
@@ -70,36 +81,44 @@ def train(
         stop_after: run this many of the planned epochs only; schedules still run on all of them, so that training again
             on more data for a chosen number of epochs follows the same path.
         progress: show a progress bar on standard error.
+        group: processes that train together (see `parallel`).
 
     Raises:
         ConfigError: the device does not exist.
-        TrainingError: the loss became infinite or NaN.
+        TrainingError: the loss became infinite or NaN, or another process of the group has ended.
         DataError: nobody has a history.
         CheckpointError: the checkpoint belongs to another run.
         KeyboardInterrupt: Ctrl-C; the run was saved after the step that was under way.
     """
-    tracker = tracker or NoTracker()
-    device = choose_device(config.device)
+    tracker = tracker if tracker and group.is_first else NoTracker()
+    device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
-    batches = Batches(interactions, config.batch_size, config.seed, device)
+    batches = Batches(interactions, config.batch_size, config.seed, device, group)
     if not batches.n_users:
         raise DataError("No user has a history: there is nothing to train on.")
-    run = _prepare(model.to(device), config, _identity(model, interactions, config, stop_after), tracker.run_id)
+    state = RunState(_identity(model, interactions, config, stop_after), tracker.run_id)
+    run = _prepare(model.to(device), config, state, group)
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
+    _begin_together(run)
     likelihood = choose_likelihood(config, interactions, device, run.generator)
     if isinstance(likelihood, SampledSoftmax):
         learn_by_rows(model)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     last_epoch = min(config.epochs, stop_after or config.epochs)
-    with interrupt, _progress_bar(run.state, len(batches), last_epoch, shown=progress) as bar:
+    watched = sample_histories(interactions, config.seed)
+    with interrupt, _progress_bar(run.state, len(batches), last_epoch, shown=progress and group.is_first) as bar:
         while run.state.epoch < last_epoch and not out_of_patience(run.state, config.patience):
             record = _train_epoch(run, batches, config, likelihood, precision, saver=saver, bar=bar)
             if validation is not None:
-                value = evaluate(model, validation, [config.validation_metric]).means[config.validation_metric]
+                value = _validate(model, validation, config.validation_metric, group)
                 record[config.validation_metric] = value
                 _keep_best(run, value)
+            if isinstance(model, Variational):
+                activity = measure_activity(model, watched)
+                record |= activity.summary()
+                run.latent_kl.append(torch.from_numpy(activity.kl))
             run.state.history.append(record)
             tracker.log_metrics(record, run.state.epoch)
         bar.set_postfix_str(_outcome(run.state, last_epoch, config.validation_metric))
@@ -107,7 +126,7 @@ def train(
     if run.best:
         model.load_state_dict(run.best)
     model.to("cpu")
-    return _result(run.state)
+    return _result(run)
 
 
 def kl_weight_at(progress: float, config: TrainingConfig) -> float:
@@ -117,10 +136,30 @@ def kl_weight_at(progress: float, config: TrainingConfig) -> float:
     return linear(progress, target=config.kl_weight, over=config.kl_anneal)
 
 
-def _prepare(model: Trainable, config: TrainingConfig, identity: str, run_id: str | None) -> Run:
+def _prepare(model: Trainable, config: TrainingConfig, state: RunState, group: Group) -> Run:
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    generator = torch.Generator(model.device).manual_seed(config.seed)
-    return Run(model, optimizer, generator, RunState(identity, run_id))
+    generator = torch.Generator(model.device).manual_seed(group.seed(config.seed))
+    return Run(model, optimizer, generator, state, group)
+
+
+def _begin_together(run: Run) -> None:
+    """Let every process stand where the first one stands.
+
+    Raises:
+        CheckpointError: they found different checkpoints.
+    """
+    places = run.group.gather(torch.tensor([run.state.epoch, run.state.step]))
+    if (places != places[0]).any():
+        raise CheckpointError(
+            "The processes found different checkpoints. Put the bundle's folder on a disk that all of them share."
+        )
+    run.group.share_weights(run.model)
+
+
+def _validate(model: Trainable, validation: HeldOut, metric: str, group: Group) -> float:
+    """The metric, measured by the first process and told to all."""
+    measured = evaluate(model, validation, [metric]).means[metric] if group.is_first else 0.0
+    return group.add([measured])[0]
 
 
 def _train_epoch(
@@ -140,7 +179,7 @@ def _train_epoch(
         return (state.epoch * len(batches) + step) / (config.epochs * len(batches))
 
     model.begin_epoch(state.epoch)
-    for rows in batches.epoch(state.epoch, start=state.step):
+    for batch in batches.epoch(state.epoch, start=state.step):
         started = time.perf_counter()
         progress = progress_at(state.step)
         kl_weight = kl_weight_at(progress, config)
@@ -149,12 +188,14 @@ def _train_epoch(
         )
         objective = Objective(kl_weight, run.generator, config.free_bits, likelihood)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-            loss = model.loss(rows, objective)
+            loss = model.loss(batch.rows, objective)
         run.optimizer.zero_grad()
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        (batch.share * loss.total).backward()  # type: ignore[no-untyped-call]
+        run.group.add_gradients(model)
         run.optimizer.step()
-        state.add_step(len(rows), loss.total.item(), loss.nll.item(), loss.kl.item(), time.perf_counter() - started)
-        bar.set_postfix(_figures(state, kl_weight, config.validation_metric), refresh=False)
+        loss_now, nll, kl = run.group.add([batch.share * part.item() for part in (loss.total, loss.nll, loss.kl)])
+        state.add_step(batch.n_users, loss_now, nll, kl, time.perf_counter() - started)
+        bar.set_postfix(_figures(run, kl_weight, config.validation_metric), refresh=False)
         bar.update()
         saver.save_if_due(run)
     run.optimizer.catch_up()
@@ -175,15 +216,12 @@ def _progress_bar(state: RunState, steps_per_epoch: int, last_epoch: int, *, sho
     )
 
 
-def _figures(state: RunState, kl_weight: float, metric: str) -> dict[str, str]:
-    means = state.means()
-    figures = {
-        "epoch": str(state.epoch + 1),
-        "loss": f"{means['loss']:.1f}",
-        "KL": f"{means['kl']:.1f}",
-        "β": f"{kl_weight:.2f}",
-        "users/s": f"{means['users_per_second']:.0f}",
-    }
+def _figures(run: Run, kl_weight: float, metric: str) -> dict[str, str]:
+    state, means = run.state, run.state.means()
+    figures = {"epoch": str(state.epoch + 1), "loss": f"{means['loss']:.1f}"}
+    if isinstance(run.model, Variational):
+        figures |= {"KL": f"{means['kl']:.1f}", "β": f"{kl_weight:.2f}"}
+    figures["users/s"] = f"{means['users_per_second']:.0f}"
     return figures | ({f"best {metric}": f"{state.best_value:.4f} @{state.best_epoch}"} if state.best_epoch else {})
 
 
@@ -217,16 +255,17 @@ def _identity(model: Trainable, interactions: csr_array, config: TrainingConfig,
     return digest.hexdigest()
 
 
-def _result(state: RunState) -> TrainingResult:
-    if not state.best_epoch:
-        return TrainingResult(state.epoch, float("nan"), state.history, state.seconds)
-    return TrainingResult(state.best_epoch, state.best_value, state.history, state.seconds)
+def _result(run: Run) -> TrainingResult:
+    state = run.state
+    best = (state.best_epoch, state.best_value) if state.best_epoch else (state.epoch, float("nan"))
+    latent_kl = torch.stack(run.latent_kl) if run.latent_kl else torch.empty(0, 0)
+    return TrainingResult(*best, state.history, state.seconds, latent_kl.numpy())
 
 
 class CheckpointSaver:
     """Saves a run from time to time, spending at most a tenth of the time on it; without a path, never.
 
-    An interrupt that was asked for is carried out here, between two steps, once the run is saved.
+    An interrupt that was asked for, in any process, is carried out here, between two steps, once the run is saved.
     """
 
     def __init__(self, path: Path | None, every_seconds: float, interrupt: Interrupt) -> None:
@@ -237,11 +276,12 @@ class CheckpointSaver:
 
     def save_if_due(self, run: Run) -> None:
         """Save when it is time."""
-        if self._interrupt.is_asked_for:
+        is_due = run.group.is_first and time.monotonic() >= self._due
+        interrupted, is_due = run.group.any([self._interrupt.is_asked_for, is_due])
+        if interrupted or is_due:
             self.save(run)
+        if interrupted:
             raise KeyboardInterrupt
-        if time.monotonic() >= self._due:
-            self.save(run)
 
     def save(self, run: Run) -> None:
         """Save now."""

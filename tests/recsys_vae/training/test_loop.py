@@ -13,16 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.sparse import csr_array
+from tqdm import tqdm
 
 from recsys_vae.errors import CheckpointError, ConfigError, DataError, TrainingError
-from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models import catalog
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.loop import CheckpointSaver, train
-from tests.worlds import two_tastes
+from tests.worlds import SMALL, two_tastes
 
 CONFIG = TrainingConfig(
     epochs=6, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu", precision="float32"
@@ -33,18 +35,6 @@ WORLD = two_tastes()
 def fresh(seed: int = 0) -> MultVAE:
     torch.manual_seed(seed)
     return MultVAE(12, MultVAEConfig(hidden=16, latent=4))
-
-
-def held_out() -> HeldOut:
-    """Two items of each user shown, two asked."""
-    first = np.arange(WORLD.matrix.nnz) % 4 < 2
-    parts = []
-    for kept in (first, ~first):
-        rows = np.repeat(np.arange(WORLD.n_users), 4)[kept]
-        matrix = csr_array((np.ones(kept.sum(), np.float32), (rows, WORLD.matrix.indices[kept])), shape=(40, 12))
-        matrix.sum_duplicates()
-        parts.append(matrix)
-    return HeldOut(WORLD.users, *parts)
 
 
 class Notes:
@@ -120,15 +110,28 @@ class Interrupted(Exception):  # noqa: N818
     pass
 
 
-@pytest.mark.parametrize("steps", [1, 7, 10, 29])
+MIDDLE_OF_A_DECODER_PASS = 17
+"""Of RecVAE, whose fourth pass of five steps trains the decoder."""
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        *(("mult-vae", steps) for steps in (1, 7, 10, 29)),
+        *(("rec-vae", steps) for steps in (7, 15, MIDDLE_OF_A_DECODER_PASS, 20)),
+        ("h-vamp", 7),
+    ],
+)
 def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, steps: int
 ) -> None:
     monkeypatch.setattr(CheckpointSaver, "save_if_due", CheckpointSaver.save)  # after every step
-    whole = fresh()
+    kind, config = catalog.entry(name).model, SMALL[name]
+    torch.manual_seed(0)
+    whole = kind(12, config)
     expected = train(whole, WORLD.matrix, CONFIG, validation=held_out())
 
-    class Failing(MultVAE):
+    class Failing(kind):  # type: ignore[valid-type, misc]
         left = steps
 
         def loss(self, *arguments: object, **options: object):  # type: ignore[no-untyped-def]
@@ -138,18 +141,20 @@ def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
             return super().loss(*arguments, **options)  # type: ignore[arg-type]
 
     torch.manual_seed(0)
-    interrupted = Failing(12, MultVAEConfig(hidden=16, latent=4))
+    interrupted = Failing(12, config)
     checkpoint = tmp_path / "run.safetensors"
-    Failing.__name__ = "MultVAE"
+    Failing.__name__ = kind.__name__
     with pytest.raises(Interrupted):
         train(interrupted, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint)
-    resumed = fresh(seed=9)
+    torch.manual_seed(9)
+    resumed = kind(12, config)
     result = train(resumed, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint, resume=True)
     assert result.best_epoch == expected.best_epoch
     for ours, theirs in zip(result.history, expected.history, strict=True):
         assert {**ours, "users_per_second": 0} == {**theirs, "users_per_second": 0}
-    for name, value in whole.tensors().items():
-        assert (resumed.tensors()[name] == value).all(), name
+    assert (result.latent_kl == expected.latent_kl).all()
+    for tensor, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[tensor], value), tensor
 
 
 def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
@@ -251,6 +256,21 @@ def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -
 def test_a_model_without_a_divergence_trains_too() -> None:
     result = train(MultDAE(12, MultDAEConfig(8)), WORLD.matrix, CONFIG)
     assert result.history[-1]["kl"] == 0
+    assert "active_units" not in result.history[-1]
+    assert result.latent_kl.shape == (0, 0)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("mult-vae", True), ("mult-dae", False)])
+def test_the_progress_bar_shows_kl_where_there_is_one(
+    name: str, shown: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys_vae.training.loop.tqdm", lambda **options: tqdm(**options | {"mininterval": 0.0}))
+    model = catalog.create(name, 12, SMALL[name])
+    assert isinstance(model, Trainable)
+    train(model, WORLD.matrix, CONFIG, progress=True)
+    bar = capsys.readouterr().err
+    assert "loss=" in bar
+    assert ("KL=" in bar, "β=" in bar) == (shown, shown)
 
 
 def test_users_without_a_history_are_passed_over() -> None:
@@ -263,11 +283,11 @@ def test_users_without_a_history_are_passed_over() -> None:
 
 def test_every_user_comes_once_an_epoch_in_an_order_of_its_own() -> None:
     batches = Batches(WORLD.matrix, 7, 3, torch.device("cpu"))
-    first, second = ([rows.indices.tolist() for rows in batches.epoch(number)] for number in (0, 1))
+    first, second = ([batch.rows.indices.tolist() for batch in batches.epoch(number)] for number in (0, 1))
     assert len(first) == len(batches) == 6
     assert sorted(chain(*first)) == sorted(chain(*second)) == sorted(WORLD.matrix.indices.tolist())
     assert first != second
-    assert [rows.indices.tolist() for rows in batches.epoch(0, start=4)] == first[4:]
+    assert [batch.rows.indices.tolist() for batch in batches.epoch(0, start=4)] == first[4:]
 
 
 def test_a_diverging_run_says_so() -> None:

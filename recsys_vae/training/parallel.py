@@ -1,0 +1,172 @@
+"""Several processes, one training run: each takes a share of every batch, and the gradients are added up.
+
+    torchrun --nproc-per-node 2 -m pipelines.cli train ...
+
+A step is that of one process on the whole batch. A loss is a mean over users, so the loss of n_r of the batch's n users
+counts n_r / n times, and the sum of the processes' gradients is the gradient of the whole batch. Every process then
+takes the same optimizer step on its own copy of the weights. Whatever may differ between processes (a clock, Ctrl-C, a
+measured value) is agreed upon before anybody acts on it. Small numbers and decisions travel between CPUs (gloo),
+gradients between the devices that they are on (gloo or NCCL).
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from recsys_vae.errors import ConfigError, TrainingError
+from recsys_vae.training.device import choose_device
+
+LARGE = 1 << 18
+"""Numbers in a gradient from which on it travels by itself; smaller ones travel together."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a run, as one of them sees them; by default there is one only, and nothing travels.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+        local_rank: number of this process on its machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes, tracks and shows."""
+        return self.rank == 0
+
+    def seed(self, seed: int) -> int:
+        """Seed of this process's own noise; the first one's is the seed itself."""
+        if self.is_first:
+            return seed
+        return int(np.random.SeedSequence([seed, self.rank]).generate_state(1, np.uint64)[0])
+
+    def device(self, name: str) -> torch.device:
+        """The device of that name; of several CUDA devices the one with this process's number.
+
+        Raises:
+            ConfigError: no such device here, or one that several processes cannot train on.
+        """
+        device = choose_device(name)
+        if self.size == 1 or device.type == "cpu":
+            return device
+        if device.type != "cuda" or ":" in name:
+            raise ConfigError(
+                f"{self.size} processes cannot train on device {name!r} together. Use cpu, or cuda without a number: "
+                "each process takes one device."
+            )
+        return choose_device(f"cuda:{self.local_rank}")
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        self.add([0.0])
+
+    def any(self, flags: Sequence[bool]) -> list[bool]:
+        """Of each flag, whether it is set in any process."""
+        return [bool(count) for count in self.add([float(flag) for flag in flags])]
+
+    def add(self, values: Sequence[float]) -> list[float]:
+        """Sum of each value over the processes."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        with _exchange():
+            distributed.all_reduce(sums)
+        return [float(total) for total in sums]
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The tensors of all processes, of the same shape in each; shape (size, ...)."""
+        if self.size == 1:
+            return tensor.unsqueeze(0)
+        gathered = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _exchange():
+            distributed.all_gather(gathered, tensor.contiguous())
+        return torch.stack(gathered)
+
+    def share_weights(self, model: nn.Module) -> None:
+        """Give every process the first one's weights."""
+        if self.size == 1:
+            return
+        with _exchange():
+            for tensor in model.state_dict().values():
+                distributed.broadcast(tensor, src=0)
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Replace every gradient by its sum over the processes, sparse ones by sparse ones."""
+        if self.size == 1:
+            return
+        learning = [parameter for parameter in model.parameters() if parameter.grad is not None]
+        self._add_dense([p.grad for p in learning if p.grad is not None and not p.grad.is_sparse])
+        for parameter in learning:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = self._add_rows(parameter.grad.coalesce())
+
+    def _add_dense(self, gradients: Iterable[Tensor]) -> None:
+        gradients = list(gradients)
+        small = [gradient for gradient in gradients if gradient.numel() < LARGE]
+        together = torch.cat([gradient.reshape(-1) for gradient in small]) if small else torch.empty(0)
+        with _exchange():
+            under_way = [
+                distributed.all_reduce(gradient, async_op=True)
+                for gradient in (together, *(g for g in gradients if g.numel() >= LARGE))
+            ]
+            for work in under_way:
+                work.wait()
+        for gradient, total in zip(small, torch.split(together, [g.numel() for g in small]), strict=True):
+            gradient.copy_(total.view_as(gradient))
+
+    def _add_rows(self, gradient: Tensor) -> Tensor:
+        """Sum of gradients that name different rows, and different numbers of them: padded, gathered, added."""
+        counts = self.gather(torch.tensor(len(gradient.values()))).tolist()
+        rows = gradient.indices().squeeze(0).new_zeros(max(counts))
+        values = gradient.values().new_zeros(max(counts), *gradient.values().shape[1:])
+        rows[: counts[self.rank]] = gradient.indices().squeeze(0)
+        values[: counts[self.rank]] = gradient.values()
+        all_rows = torch.cat([part[:n] for part, n in zip(self.gather(rows), counts, strict=True)])
+        all_values = torch.cat([part[:n] for part, n in zip(self.gather(values), counts, strict=True)])
+        total = torch.sparse_coo_tensor(all_rows.unsqueeze(0), all_values, gradient.shape, check_invariants=False)
+        return total.coalesce()
+
+
+ALONE = Group()
+"""One process, as without torchrun."""
+
+
+@contextmanager
+def join() -> Iterator[Group]:
+    """The processes that torchrun has started together with this one; this one alone without torchrun.
+
+    Raises:
+        TrainingError: the others cannot be reached.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    with _exchange():
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    yield Group(distributed.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.destroy_process_group()  # not after an error: the process ends, and with it what others wait for
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    """Say what a broken connection means."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0]  # without gloo's own file and line
+        raise TrainingError(
+            f"Another process of this run has ended or does not answer ({reason}). Its own message says why; --resume "
+            "goes on from the last checkpoint."
+        ) from error
