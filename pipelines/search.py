@@ -72,7 +72,7 @@ class Search:
         return {name: present[name] for name in self.space}
 
     def identity(self, dataset: DatasetDir) -> dict[str, Any]:
-        """All that decides the outcome of a trial."""
+        """All that decides the outcome of a trial, as JSON takes it."""
         manifest = read_manifest(dataset, self.split)
         return {
             "model": self.base.name,
@@ -80,10 +80,11 @@ class Search:
             "split": {"name": self.split} | manifest.recipe.model_dump(mode="json"),
             "data": manifest.dataset_fingerprint,
             "settings": settings_of(self.base).settings,
+            "given": sorted(set(self.given) - OF_THE_MACHINE),
             "device": self.base.training.device,
             "precision": self.base.training.precision,
             "seed": self.seed,
-            "space": {name: repr(bounds) for name, bounds in self.space.items()},
+            "space": [f"{name}: {bounds}" for name, bounds in sorted(self.space.items())],
         }
 
 

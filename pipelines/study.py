@@ -108,12 +108,11 @@ class Study:
             ConfigError: it is about something else.
         """
         noted = self._study.user_attrs.get(IDENTITY)
-        text = json.dumps(identity, sort_keys=True)
         if noted is None:
-            self._study.set_user_attr(IDENTITY, text)
-        elif noted != text:
+            self._study.set_user_attr(IDENTITY, json.dumps(identity))
+        elif differing := _differing(json.loads(noted), identity):
             raise ConfigError(
-                f"Study {self.folder.name} was begun with other settings or data ({_difference(noted, identity)}). "
+                f"Study {self.folder.name} was begun with other settings or data ({', '.join(differing)}). "
                 "Resume it as it was begun, or name another --study."
             )
         if not self._study.get_trials(deepcopy=False):
@@ -207,15 +206,17 @@ def _distribution(bounds: Range) -> "optuna.distributions.BaseDistribution":
             return distributions.CategoricalDistribution(values)
 
 
-def _difference(noted: str, identity: Mapping[str, Any]) -> str:
-    """Names of what differs; `training.epochs` for an entry of an entry."""
+def _differing(noted: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """Names of what is no longer as noted; `settings.epochs` for an entry of an entry.
 
-    def flat(entries: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in entries.items():
-            inner = {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-            found |= inner
-        return found
+    A setting that was not noted is new in this version, and at the default, which is what was done before it.
+    """
+    before, now = _flat(noted), _flat(identity)
+    return sorted(name for name, value in before.items() if now.get(name) != value)
 
-    before, now = flat(json.loads(noted)), flat(json.loads(json.dumps(identity)))
-    return ", ".join(sorted(name for name in before | now if before.get(name) != now.get(name)))
+
+def _flat(entries: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in entries.items():
+        found |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found

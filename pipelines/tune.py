@@ -4,7 +4,6 @@ A study is kept under the dataset, `DATASET/studies/NAME`, see study.py. At the 
 trial a run below it.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -193,7 +192,7 @@ def _comment(task: _Task, done: list[Outcome], best: Outcome) -> str:
 
 
 def _line(outcome: Outcome, metric: str) -> str:
-    settings = "  ".join(f"{name}={_short(value)}" for name, value in outcome.settings.items())
+    settings = "  ".join(f"{name}={short(value)}" for name, value in outcome.settings.items())
     if outcome.pruned:
         last = f" at {outcome.value:.4f}" if outcome.value is not None else ""
         return f"trial {outcome.number:>3}  cut short{last} ({outcome.facts.get('reason')})  {settings}"
@@ -206,7 +205,10 @@ def _value(outcome: Outcome) -> str:
     return f"{outcome.value:.4f}" + (f" ± {error:.4f}" if error is not None else "")
 
 
-def _short(value: Value) -> str:
+def short(value: Value | None) -> str:
+    """A value as tables show it."""
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -218,13 +220,14 @@ def _best_so_far(done: list[Outcome], metric: str) -> str:
 
 
 def _bar(search: Search, done: int, trials: int) -> tqdm:
+    """A bar over the trials; a log file has the line of each trial instead."""
     return tqdm(
         total=trials,
         initial=min(done, trials),
         desc=f"tuning {search.base.name}",
         unit="trial",
         dynamic_ncols=True,
-        mininterval=0.2 if sys.stderr.isatty() else 60.0,
+        disable=None,
     )
 
 

@@ -20,6 +20,8 @@ from pipelines.commands.settings import (
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pipelines.tune import Tuned
 
 SHOWN = 5
@@ -74,26 +76,32 @@ def tune(
 
 def _tell(tuned: "Tuned") -> None:
     from rich.console import Console
+
+    console = Console()
+    console.print(_table(tuned))
+    console.print(f"settings  {tuned.settings_path}", soft_wrap=True, highlight=False, markup=False)
+    print(f"train with them:\n{tuned.command}")
+
+
+def _table(tuned: "Tuned") -> "Table":
+    """The best trials, a column each: a model has more settings than a line has room for."""
     from rich.markup import escape
     from rich.table import Table
+
+    from pipelines.tune import short
 
     done = [outcome for outcome in tuned.outcomes if not outcome.pruned]
     best = sorted(done, key=lambda outcome: outcome.value or 0.0, reverse=True)[:SHOWN]
     table = Table(
-        "trial",
-        escape(tuned.search.metric),
-        "s.e.",
-        "epochs",
-        *tuned.search.space,
+        "",
+        *(f"trial {outcome.number}" for outcome in best),
         title=f"{len(tuned.outcomes)} trials, {len(tuned.outcomes) - len(done)} cut short; the best on validation",
         title_justify="left",
     )
-    for outcome in best:
-        figures = (outcome.value, outcome.facts.get("standard_error"))
-        shown = ("" if figure is None else f"{figure:.4f}" for figure in figures)
-        settings = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in outcome.settings.values())
-        table.add_row(str(outcome.number), *shown, str(outcome.facts.get("epochs") or ""), *settings)
-    console = Console()
-    console.print(table)
-    console.print(f"settings  {tuned.settings_path}", soft_wrap=True, highlight=False, markup=False)
-    print(f"train with them:\n{tuned.command}")
+    table.add_row(escape(tuned.search.metric), *(short(outcome.value) for outcome in best))
+    table.add_row("s.e.", *(short(outcome.facts.get("standard_error")) for outcome in best))
+    if tuned.search.base.is_trained_by_gradient:
+        table.add_row("epochs", *(short(outcome.facts.get("epochs")) for outcome in best), end_section=True)
+    for name in tuned.search.space:
+        table.add_row(name, *(short(outcome.settings[name]) for outcome in best))
+    return table

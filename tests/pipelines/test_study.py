@@ -117,6 +117,8 @@ def test_a_study_is_continued_only_when_asked_and_only_as_it_was_begun(tmp_path:
         run(study, 1)
     with pytest.raises(ConfigError, match="--resume"), open_study(tmp_path / "s", plan(), IDENTITY, resume=False):
         pass
+    with open_study(tmp_path / "s", plan(), IDENTITY | {"settings": {"epochs": 3, "new": 0}}, resume=True) as study:
+        assert len(study.outcomes()) == 1
     other = IDENTITY | {"settings": {"epochs": 4}}
     with (
         pytest.raises(ConfigError, match=r"\(settings\.epochs\)"),
