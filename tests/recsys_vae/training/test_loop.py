@@ -24,6 +24,7 @@ from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.loop import CheckpointSaver, train
+from tests.recsys_vae.training.held_out import held_out
 from tests.worlds import SMALL, two_tastes
 
 CONFIG = TrainingConfig(
