@@ -9,6 +9,7 @@ from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
 from recsys_vae.models.ease import EASEConfig
 from recsys_vae.models.elsa import ELSAConfig
+from recsys_vae.models.graph_filter import GraphFilterConfig
 from recsys_vae.models.h_vamp import HVampConfig
 from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAEConfig
@@ -19,6 +20,7 @@ SMALL = {
     "popularity": None,
     "ease": EASEConfig(l2=1.0),
     "elsa": ELSAConfig(factors=4),
+    "graph-filter": GraphFilterConfig(rank=2, popularity_exponent=0.2, sharpening=1.0),
     "mult-dae": MultDAEConfig(hidden=8, l2=0.0),
     "mult-vae": MultVAEConfig(hidden=16, latent=4),
     "rec-vae": RecVAEConfig(hidden=16, latent=4),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.elsa import ELSA, ELSAConfig
+from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.h_vamp import HVamp, HVampConfig
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
@@ -39,6 +40,7 @@ CATALOG: dict[str, Entry] = {
     "popularity": Entry(PopularityConfig, Popularity, "what most users have interacted with"),
     "ease": Entry(EASEConfig, EASE, "linear autoencoder in closed form (Steck 2019)"),
     "elsa": Entry(ELSAConfig, ELSA, "linear autoencoder of thin factors, for any catalogue (Vancura et al. 2022)"),
+    "graph-filter": Entry(GraphFilterConfig, GraphFilter, "low-pass filters on the items' graph (Shen et al. 2021)"),
     "mult-dae": Entry(MultDAEConfig, MultDAE, "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "rec-vae": Entry(RecVAEConfig, RecVAE, "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"),

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
+from tests.worlds import csr, two_tastes
+
+TWO_USERS = csr([[0, 1], [0]], 2)
+"""Degrees of the items: 2 and 1; lengths of the histories: 2 and 1. Then
+
+    R~ = [[1/2, 1/sqrt 2], [1/sqrt 2, 0]],  P = [[3/4, c], [c, 1/2]] with c = 1 / (2 sqrt 2),
+
+with eigenvalues 1 and 1/4, the first with the vector (sqrt 2, 1) / sqrt 3: the roots of the degrees.
+"""
+C = 8**-0.5
+EITHER = csr([[0], [1], [0, 1], []], 2)
+
+
+def fitted(**settings: float) -> GraphFilter:
+    model = GraphFilter(2, GraphFilterConfig(**settings))  # type: ignore[arg-type]
+    model.fit(TWO_USERS)
+    return model
+
+
+def test_the_linear_filter_is_the_normalised_gram_matrix() -> None:
+    expected = [[0.75, C], [C, 0.5], [0.75 + C, C + 0.5], [0.0, 0.0]]
+    np.testing.assert_allclose(fitted(low_pass=0.0).score(EITHER), expected, rtol=1e-6)
+
+
+def test_the_low_pass_of_rank_one_adds_popularity() -> None:
+    """D^-1/2 v v^T D^1/2 has the rows (2, 1) / 3: the degrees' shares, for each item of the history."""
+    without, with_it = fitted(low_pass=0.0).score(EITHER), fitted(low_pass=0.3, rank=1).score(EITHER)
+    shares = np.array([[2 / 3, 1 / 3]])
+    np.testing.assert_allclose(with_it - without, 0.3 * shares * [[1], [1], [2], [0]], atol=1e-6)
+
+
+def test_the_low_pass_of_full_rank_adds_the_history() -> None:
+    added = fitted(low_pass=0.3, rank=2).score(EITHER) - fitted(low_pass=0.0).score(EITHER)
+    np.testing.assert_allclose(added, 0.3 * EITHER.toarray(), atol=1e-6)
+
+
+def test_sharpening_damps_the_leading_components_alone() -> None:
+    """In time T the eigenvalue 1 of P = P_1 + P_2 becomes e^-T, and 1/4 stays; P_1 = [[2, sqrt 2], [sqrt 2, 1]] / 3."""
+    leading = np.array([[2.0, 2**0.5], [2**0.5, 1.0]]) / 3
+    expected = np.array([[0.75, C], [C, 0.5]]) + (np.exp(-1.5) - 1) * leading
+    np.testing.assert_allclose(fitted(low_pass=0.0, rank=1, sharpening=1.5).score(EITHER[:2]), expected, atol=1e-6)
+
+
+def test_sharpening_of_full_rank_is_the_matrix_exponential() -> None:
+    """dh/dt = -hP from h = xP, by Euler's method in ten thousand steps."""
+    P = np.array([[0.75, C], [C, 0.5]])
+    h = EITHER.toarray() @ P
+    for _ in range(10_000):
+        h = h - 1e-4 * h @ P
+    np.testing.assert_allclose(fitted(low_pass=0.0, sharpening=1.0).score(EITHER), h, atol=1e-4)
+
+
+def test_exponents_weigh_users_and_items() -> None:
+    """Without normalisation P counts common users, [[2, 1], [1, 1]]; its largest eigenvalue is (3 + sqrt 5) / 2.
+
+    With q = 1 the entry of items i, j is multiplied by degree j over degree i.
+    """
+    largest = (3 + 5**0.5) / 2
+    plain = fitted(user_exponent=0.0, item_exponent=0.0, low_pass=0.0)
+    np.testing.assert_allclose(plain.score(EITHER[:2]) * largest, [[2, 1], [1, 1]], rtol=1e-5)
+    leaning = fitted(user_exponent=0.0, item_exponent=0.0, popularity_exponent=1.0, low_pass=0.0)
+    np.testing.assert_allclose(leaning.score(EITHER[:2]) * largest, [[2, 0.5], [2, 1]], rtol=1e-5)
+
+
+def test_items_and_users_without_interactions_are_finite() -> None:
+    model = GraphFilter(4, GraphFilterConfig(popularity_exponent=-0.5, sharpening=1.0))
+    model.fit(csr([[0, 1], [], [1, 2]], 4))
+    scores = model.score(csr([[3], []], 4))
+    assert (scores == 0).all()
+    model.fit(csr([[], []], 4))
+    assert (model.score(csr([[3], [0, 1]], 4)) == 0).all()
+
+
+def test_more_users_than_a_chunk_are_scored_like_one() -> None:
+    world = two_tastes(n_users=150)
+    model = GraphFilter(12, GraphFilterConfig(sharpening=1.0, popularity_exponent=0.2))
+    model.fit(world.matrix)
+    alone = np.vstack([model.score(world.matrix[[user]]) for user in range(150)])
+    np.testing.assert_allclose(model.score(world.matrix), alone, rtol=1e-5)
+
+
+def test_unfitted_incomplete_and_senseless_are_refused() -> None:
+    with pytest.raises(DataError, match="fit first"):
+        GraphFilter(2, GraphFilterConfig()).score(EITHER)
+    tensors = fitted().tensors()
+    del tensors["degrees"]
+    with pytest.raises(DataError, match="degrees"):
+        GraphFilter(2, GraphFilterConfig()).load_tensors(tensors)
+    with pytest.raises(ConfigError, match="rank"):
+        GraphFilterConfig(rank=0)
+    with pytest.raises(ConfigError, match="sharpening"):
+        GraphFilterConfig(sharpening=-1)
