@@ -84,6 +84,14 @@ SPACES: Mapping[str, SearchSpace] = {
     "popularity": {},
     "ease": {"l2": Real(10.0, 10_000.0, log=True)},
     "elsa": {**BY_GRADIENT, "factors": OneOf((128, 256, 512, 1024))},
+    "graph-filter": {
+        "user_exponent": Real(0.2, 0.8),
+        "item_exponent": Real(0.2, 0.8),
+        "popularity_exponent": Real(-0.4, 0.4),
+        "rank": Whole(64, 512, step=64),
+        "low_pass": Real(0.0, 1.0),
+        "sharpening": Real(0.0, 3.0),
+    },
     "mult-dae": {
         **BY_GRADIENT,
         "hidden": Whole(100, 800, step=100),

@@ -186,8 +186,8 @@ def test_the_command_line_tunes_trains_from_the_file_and_lets_set_override_it(
 
 def test_tune_killed_during_a_trial_goes_on_with_it(dataset: DatasetDir) -> None:
     """SIGKILL the command line in its second trial; --resume ends with the trials of an undisturbed search."""
-    fixed = VAE | {"batch_size": 10, "epochs": 40}
-    command = [sys.executable, "-m", "pipelines.cli", "tune", "tastes", "--model", "mult-vae", "--trials", "3"]
+    fixed = VAE | {"batch_size": 10, "epochs": 30}
+    command = [sys.executable, "-m", "pipelines.cli", "tune", "tastes", "--model", "mult-vae", "--trials", "2"]
     command += [word for name, value in fixed.items() for word in ("--set", f"{name}={value}")]
 
     def start(*more: str) -> subprocess.Popen[bytes]:
@@ -203,14 +203,14 @@ def test_tune_killed_during_a_trial_goes_on_with_it(dataset: DatasetDir) -> None
     assert start().wait() == 1  # not without --resume
     assert start("--resume").wait() == 0
     search = Search.of("mult-vae", fixed)
-    resumed = tune(dataset, search, trials=3, resume=True)
-    whole = tune(dataset, search, trials=3, study="whole")
+    resumed = tune(dataset, search, trials=2, resume=True)
+    whole = tune(dataset, search, trials=2, study="whole")
     assert drawn(resumed) == drawn(whole)
     children = runs(dataset, resumed.run_id)
-    assert [run.info.run_name for run in children] == [f"mult-vae-trial-{n}" for n in (1, 2, 3)]
+    assert [run.info.run_name for run in children] == [f"mult-vae-trial-{n}" for n in (1, 2)]
     assert {run.info.status for run in children} == {"FINISHED"}
     losses = connect().get_metric_history(children[1].info.run_id, "loss")
-    assert len(losses) < 2 * 40  # it went on from its checkpoint
+    assert len(losses) < 2 * 30  # it went on from its checkpoint
 
 
 def _in_second_trial(folder: Path) -> bool:
