@@ -20,7 +20,9 @@ from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.interactions import Interactions
 from recsys_vae.manifest import Provenance
 from recsys_vae.models import catalog
+from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender
+from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
 METRICS = (
     "recall@20",
@@ -76,6 +78,7 @@ class EvaluationRun:
         part: `test` or `validation`.
         held_out: the users asked.
         item_counts: training users of each item, shape (n_items,).
+        activity: of the bundle's latents, on the histories of the users asked; None for models without a posterior.
         results: the bundle's model first, then the baselines.
         differences: baseline by baseline, metric by metric.
     """
@@ -86,6 +89,7 @@ class EvaluationRun:
     part: str
     held_out: HeldOut
     item_counts: Int64Array
+    activity: Activity | None
     results: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
 
@@ -139,6 +143,7 @@ def evaluate_bundle(
         part=part,
         held_out=held_out,
         item_counts=test.item_counts,
+        activity=_activity(bundle.model, held_out),
         results=(ours, *theirs),
         differences=tuple(difference for other in theirs for difference in _compare(ours, other)),
     )
@@ -212,6 +217,7 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
         "part": run.part,
         "users": run.ours.evaluation.n_users,
         "users_left_out": run.ours.evaluation.n_left_out,
+        "active_units": None if run.activity is None else run.activity.active_units,
         "models": {result.label: _figures(result.evaluation) for result in run.results},
         "differences": [
             {
@@ -237,6 +243,12 @@ def _figures(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
+    if not isinstance(model, Variational):
+        return None
+    return measure_activity(model, sample_histories(held_out.histories, share=1.0))
 
 
 def _parse_baseline(text: str) -> _Baseline:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.sparse import csr_array
 
@@ -13,9 +14,10 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Recommender
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
+from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import Tracker
 
 
@@ -52,11 +54,24 @@ class Fitted:
         model: it.
         epochs: passes over the data that its weights have seen; 0 for closed-form models.
         seconds: that it took.
+        history, latent_kl: of training by gradient, see `training.loop.TrainingResult`.
     """
 
     model: Recommender
     epochs: int
     seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    latent_kl: Float32Array = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
+
+
+def check_processes(spec: ModelSpec, group: Group) -> None:
+    """Refuse several processes where one does all the work.
+
+    Raises:
+        ConfigError: the model is not trained by gradient.
+    """
+    if group.size > 1 and not spec.is_trained_by_gradient:
+        raise ConfigError(f"{spec.name} is solved in closed form, by one process: start it without torchrun.")
 
 
 def fit(
@@ -68,12 +83,13 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     epochs: int | None = None,
+    group: Group = ALONE,
 ) -> Fitted:
     """Fit a model with fresh weights to interactions, shape (n_users, n_items).
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
-        validation, tracker, checkpoint, resume: see `training.loop.train`.
+        validation, tracker, checkpoint, resume, group: see `training.loop.train`.
     """
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, interactions.shape[1], spec.config)
@@ -93,5 +109,6 @@ def fit(
         resume=resume,
         stop_after=epochs,
         progress=True,
+        group=group,
     )
-    return Fitted(model, result.best_epoch, result.seconds)
+    return Fitted(model, result.best_epoch, result.seconds, result.history, result.latent_kl)

@@ -6,12 +6,14 @@ from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.breakdown import Group, Point
+from recsys_vae.protocols import Float32Array
 
 OURS, OTHERS = "#0b6e4f", ("#c8553d", "#3d5a98", "#8a6d1d", "#6b4c8a", "#555555")
 """The bundle's model, then the baselines: apart also in grey and for colour-blind eyes, by marker."""
@@ -131,6 +133,20 @@ def plot_differences(rows: Sequence[tuple[str, Sequence[Interval]]], baselines: 
         axes.set_xlabel("difference of the means, with its 95 % interval")
 
     return _svg("differences", draw, width=9.2, height=1.1 + 0.38 * len(rows))
+
+
+def plot_latents(kl: Float32Array, active_units: int) -> str:
+    """One bar a latent dimension, the busiest first."""
+
+    def draw(axes: Axes) -> None:
+        label = f"{active_units} of {len(kl)} latents active"
+        axes.bar(range(1, len(kl) + 1), np.sort(kl)[::-1], width=1.0, color=OURS, label=label)
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel("latent dimensions, by KL")
+        axes.set_ylabel("KL, nats a user")
+        axes.set_ylim(bottom=0)
+
+    return _svg("latents", draw)
 
 
 def _svg(name: str, draw: Callable[[Axes], None], *, width: float = 4.7, height: float = 3.3) -> str:

@@ -12,7 +12,8 @@ import polars as pl
 from pipelines.dataset_dir import DatasetDir
 from pipelines.encode import encode
 from pipelines.evaluate import check_eligible
-from pipelines.fit import ModelSpec, fit
+from pipelines.fit import ModelSpec, check_processes, fit
+from pipelines.latents import log_latents
 from pipelines.split import load_split, read_manifest
 from pipelines.train import METRICS, Output, Trained, check_index_use, check_workspace, finish, origin, parameters
 from recsys_vae.bundle import Bundle
@@ -22,14 +23,18 @@ from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import tracked_run
 
 ALL = "all"
 """What `trained_on` says of a published bundle."""
+CHECKPOINT = "all.safetensors"
 
 
-def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume: bool) -> Trained:
+def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group = ALONE) -> Trained:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
+
+    Of a group of processes this is for the first; the others call `take_part`.
 
     Raises:
         BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
@@ -41,14 +46,12 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
     split = load_split(dataset, split_name)
     check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
-    training = TrainingConfig(**provenance.training) if provenance.training else TrainingConfig()
-    spec = ModelSpec(
-        bundle.manifest.model, catalog.configure(bundle.manifest.model, bundle.manifest.settings), training
-    )
+    spec = spec_of(bundle)
+    check_processes(spec, group)
     check_index_use(spec, output)
     check_workspace(output, resume)
     evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
-    checkpoint = output.workspace / "all.safetensors"
+    checkpoint = output.workspace / CHECKPOINT
     everything = encode(dataset.interactions())
     with tracked_run(
         dataset.name, f"{spec.name}-published", run_id=saved_run_id(checkpoint) if resume else None
@@ -61,7 +64,9 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             checkpoint=checkpoint,
             resume=resume,
             epochs=provenance.epochs or None,
+            group=group,
         )
+        log_latents(tracker, fitted)
         described = replace(
             origin(dataset, spec, fitted, everything),
             trained_on=ALL,
@@ -69,6 +74,29 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
         )
         return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker)
+
+
+def take_part(source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group) -> None:
+    """What the other processes do while the first one is in `publish_bundle`: their share of the training."""
+    bundle = Bundle.load(source)
+    spec = spec_of(bundle)
+    check_processes(spec, group)
+    check_workspace(output, resume)
+    fit(
+        spec,
+        encode(dataset.interactions()).matrix,
+        checkpoint=output.workspace / CHECKPOINT,
+        resume=resume,
+        epochs=bundle.manifest.provenance.epochs or None,
+        group=group,
+    )
+
+
+def spec_of(bundle: Bundle) -> ModelSpec:
+    """Model and training of a bundle, to be repeated."""
+    name, told = bundle.manifest.model, bundle.manifest.provenance.training
+    config = catalog.configure(name, bundle.manifest.settings)
+    return ModelSpec(name, config, TrainingConfig(**told) if told else TrainingConfig())
 
 
 def split_of(bundle: Bundle) -> str:

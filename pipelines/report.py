@@ -143,7 +143,7 @@ def _by_metric(run: EvaluationRun) -> list[tuple[str, list[Difference]]]:
 
 
 def _figures(run: EvaluationRun) -> list[Figure]:
-    return [*_difference_figure(run), *_accuracy_figures(run), *_reach_figure(run)]
+    return [*_difference_figure(run), *_accuracy_figures(run), *_reach_figure(run), *_latents_figure(run)]
 
 
 def _difference_figure(run: EvaluationRun) -> list[Figure]:
@@ -202,3 +202,13 @@ def _reach_figure(run: EvaluationRun) -> list[Figure]:
             plots.plot_reach(points, coverage=coverage, novelty=novelty),
         )
     ]
+
+
+def _latents_figure(run: EvaluationRun) -> list[Figure]:
+    if run.activity is None:
+        return []
+    caption = (
+        f"How far {run.ours.label}'s posterior of each latent is from saying nothing, averaged over the users asked; "
+        "active ones differ between users."
+    )
+    return [Figure("Use of the code", caption, plots.plot_latents(run.activity.kl, run.activity.active_units))]

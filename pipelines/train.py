@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.dataset_dir import DatasetDir
-from pipelines.fit import Fitted, ModelSpec, fit
+from pipelines.fit import Fitted, ModelSpec, check_processes, fit
+from pipelines.latents import log_latents
 from pipelines.registry import register_bundle
 from pipelines.split import load_split
 from recsys_vae.bundle import write_bundle
@@ -22,6 +23,7 @@ from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
 
 METRICS = ("recall@20", "recall@50", "ndcg@100")
@@ -54,6 +56,11 @@ class Output:
         """Folder of the checkpoints."""
         return self.path.parent / f".{self.path.name}.training"
 
+    @property
+    def checkpoints(self) -> tuple[Path, Path]:
+        """Files of the run that chooses the epoch, and of the one that trains again where the split says so."""
+        return self.workspace / "choose.safetensors", self.workspace / "refit.safetensors"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -72,24 +79,36 @@ class Trained:
     run_id: str | None
 
 
-def train_bundle(dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool) -> Trained:
+def train_bundle(
+    dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group = ALONE
+) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
     Where the split says so (protocol `given`), the model is trained again on training and validation part together, for
     the number of epochs that was chosen.
 
+    Of a group of processes this is for the first; the others call `take_part`.
+
     Raises:
         ConfigError: an interrupted run is there, and neither resumed nor removed; or the index has no use.
     """
     check_index_use(spec, output)
+    check_processes(spec, group)
     split = load_split(dataset, split_name)
-    first, second = (output.workspace / name for name in ("choose.safetensors", "refit.safetensors"))
+    first, second = output.checkpoints
     check_workspace(output, resume)
     with tracked_run(dataset.name, spec.name, run_id=saved_run_id(first) if resume else None) as tracker:
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
         fitted = fit(
-            spec, split.train.matrix, validation=split.validation, tracker=tracker, checkpoint=first, resume=resume
+            spec,
+            split.train.matrix,
+            validation=split.validation,
+            tracker=tracker,
+            checkpoint=first,
+            resume=resume,
+            group=group,
         )
+        log_latents(tracker, fitted)
         evaluation = evaluate(fitted.model, split.validation, METRICS)
         learned_from, part = split.train, "train"
         if split.refit is not None:
@@ -97,13 +116,28 @@ def train_bundle(dataset: DatasetDir, split_name: str, spec: ModelSpec, output: 
             print(
                 "The best epoch is chosen; training again on the training and the validation part together.", flush=True
             )
-            fitted = fit(spec, learned_from.matrix, checkpoint=second, resume=resume, epochs=fitted.epochs or None)
+            epochs = fitted.epochs or None
+            fitted = fit(spec, learned_from.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group)
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
             trained_on=f"split:{split_name}/{part}",
             metrics_on=f"split:{split_name}/validation",
         )
         return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker)
+
+
+def take_part(
+    dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
+) -> None:
+    """What the other processes do while the first one is in `train_bundle`: their share of the training."""
+    check_processes(spec, group)
+    split = load_split(dataset, split_name)
+    first, second = output.checkpoints
+    check_workspace(output, resume)
+    fitted = fit(spec, split.train.matrix, validation=split.validation, checkpoint=first, resume=resume, group=group)
+    if split.refit is not None:
+        epochs = fitted.epochs or None
+        fit(spec, split.refit.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group)
 
 
 def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:

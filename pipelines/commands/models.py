@@ -10,14 +10,19 @@ from pipelines.commands.settings import (
     CheckpointSeconds,
     Device,
     Epochs,
+    FreeBits,
+    KlCycles,
     KlWeight,
     LearningRate,
+    LearningRateDecay,
+    Likelihood,
     Metric,
     Patience,
     Precision,
     Seed,
     Set,
     SettingsFile,
+    WeightDecay,
     chosen,
 )
 from recsys_vae.errors import ConfigError
@@ -75,7 +80,12 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    learning_rate_decay: LearningRateDecay = None,
+    weight_decay: WeightDecay = None,
     kl_weight: KlWeight = None,
+    kl_cycles: KlCycles = None,
+    free_bits: FreeBits = None,
+    likelihood: Likelihood = None,
     metric: Metric = None,
     patience: Patience = None,
     seed: Seed = None,
@@ -91,8 +101,9 @@ def train(
     """Train a model on a split; write, track and register its bundle."""
     from pipelines.dataset_dir import DatasetDir
     from pipelines.settings import Settings, read_settings, specify
-    from pipelines.train import train_bundle
+    from pipelines.train import take_part, train_bundle
     from recsys_vae.training.config import TrainingConfig
+    from recsys_vae.training.parallel import join
 
     file = read_settings(settings) if settings else Settings(model=model or "mult-vae")
     if model not in (None, file.model):
@@ -102,7 +113,12 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        learning_rate_decay=learning_rate_decay,
+        weight_decay=weight_decay,
         kl_weight=kl_weight,
+        kl_cycles=kl_cycles,
+        free_bits=free_bits,
+        likelihood=likelihood,
         validation_metric=metric,
         patience=patience,
         seed=seed,
@@ -115,7 +131,12 @@ def train(
     _check_reference(spec, reference)
     opened = DatasetDir.open(dataset)
     output = _output(to, index, min_recall, register_as or opened.name, overwrite)
-    _tell(train_bundle(opened, split, spec, output, resume=resume), output, "validation")
+    with join() as group:
+        if group.is_first:
+            trained = train_bundle(opened, split, spec, output, resume=resume, group=group)
+            _tell(trained, output, "validation")
+        else:
+            take_part(opened, split, spec, output, resume=resume, group=group)
 
 
 def publish(
@@ -130,13 +151,19 @@ def publish(
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
     from pipelines.dataset_dir import DatasetDir
-    from pipelines.publish import publish_bundle
+    from pipelines.publish import publish_bundle, take_part
+    from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
     output = _output(to, index, min_recall, register_as or opened.name, overwrite)
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
-    _tell(publish_bundle(bundle, opened, output, resume=resume), output, "test, before retraining on all data")
+    with join() as group:
+        if group.is_first:
+            trained = publish_bundle(bundle, opened, output, resume=resume, group=group)
+            _tell(trained, output, "test, before retraining on all data")
+        else:
+            take_part(bundle, opened, output, resume=resume, group=group)
 
 
 def _output(to: Path, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":

@@ -119,6 +119,11 @@ class MlflowTracker:
         with answering():
             self.client.log_batch(self.run_id, metrics=entries)
 
+    def log_text(self, text: str, file: str) -> None:
+        """Keep a text as an artifact of the run, under a relative path such as `latents/kl.csv`."""
+        with answering():
+            self.client.log_text(self.run_id, text, file)
+
 
 def mlflow_name(name: str) -> str:
     """A metric's or parameter's name in MLflow's alphabet: letters, digits, `_`, `-`, `.`, `/` and space.

@@ -110,6 +110,23 @@ def test_bad_bundles_are_refused(refused, tmp_path: Path, bundle: Path) -> None:
     assert not (tmp_path / "lists.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--kl-cycles", "0", "kl_cycles"),
+        ("--free-bits", "-1", "free_bits"),
+        ("--likelihood", "guess", "exact, chunked, sampled; got 'guess'"),
+        ("--weight-decay", "-1", "weight_decay"),
+        ("--learning-rate-decay", "2", "learning_rate_decay"),
+    ],
+)
+def test_training_settings_out_of_range_are_refused(  # type: ignore[no-untyped-def]
+    refused, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    """So each option reaches the training."""
+    assert message in refused("train", "nothing", "--to", tmp_path / "bundle", option, value)
+
+
 def test_the_help_lists_every_verb() -> None:
     result = CliRunner().invoke(cli.build(), ["--help"])
     verbs = (

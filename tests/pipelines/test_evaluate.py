@@ -18,6 +18,7 @@ from recsys_vae.interactions import Interactions
 from recsys_vae.manifest import Provenance
 from recsys_vae.models.ease import EASE, EASEConfig
 from tests.pipelines.logs_of_tastes import dataset, frame
+from tests.worlds import untrained
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,24 @@ def test_a_report_without_baselines_or_user_metrics_still_stands(tastes: Dataset
     page = render(evaluate_bundle(bundle, tastes, "strong", metrics=["coverage@3"]))
     assert "against the baselines" not in page
     assert "nan" not in page.lower().replace("finance", "")
+
+
+def test_the_report_shows_the_use_of_the_code_where_there_is_one(
+    tastes: DatasetDir, bundle: Path, tmp_path: Path
+) -> None:
+    split = load_split(tastes, "strong")
+    model = untrained("mult-vae", split.train.n_items)
+    provenance = Provenance(dataset="tastes", trained_on="split:strong/train", n_users=split.train.n_users)
+    counts = split.train.item_counts()
+    write_bundle(tmp_path / "vae", model, split.train.items, popularity=counts, provenance=provenance)
+    run = evaluate_bundle(tmp_path / "vae", tastes, "strong", metrics=["mrr"])
+    assert run.activity is not None
+    assert run.activity.kl.shape == (4,)
+    assert as_json(run)["active_units"] == run.activity.active_units
+    assert f"{run.activity.active_units} of 4 latents active" in render(run)
+    without = evaluate_bundle(bundle, tastes, "strong", metrics=["mrr"])
+    assert without.activity is None
+    assert "latents active" not in render(without)
 
 
 def test_names_from_data_are_escaped(tastes: DatasetDir, bundle: Path) -> None:
