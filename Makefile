@@ -9,7 +9,7 @@ FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean bench-quickstart \
-	peers bench-peers
+	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -67,6 +67,18 @@ peers: $(PEERS) ## Make the environments of the peers that benchmarks compare wi
 
 bench-peers: setup $(PEERS) ## RecBole's models and implicit's iALS on MovieLens 1M; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.peers.measure
+
+bench-models: setup ## Accuracy of every model on Gowalla and MovieLens 1M; prints kept results, measures missing ones of one seed
+	$(BIN)/python -m tests.benchmarks.models
+
+bench-models-full: setup ## The same, all seeds
+	$(BIN)/python -m tests.benchmarks.models --full
+
+bench-ml-20m: setup ## Mult-VAE, RecVAE and EASE on MovieLens 20M beside their published figures (hours)
+	$(BIN)/python -m tests.benchmarks.ml20m
+
+bench-train: setup $(PEERS) ## Speed of training, bulk lists and evaluation beside a dense port, RecBole and implicit
+	$(BIN)/python -m tests.benchmarks.train
 
 check: lint types imports test ## What continuous integration runs
 

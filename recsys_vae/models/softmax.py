@@ -7,7 +7,7 @@ Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collabor
 
 A dense implementation passes over the (users, items) logits a dozen times in main memory, which on a CPU takes as
 long as the matrix products. Here a chunk of logits is made, exponentiated and summed while it lies in the cache; one
-array of exponentials, in the precision of the products, is all that is kept for the backward pass, or nothing
+array of probabilities, in the precision of the products, is all that is kept for the backward pass, or nothing
 (`chunked_nll`).
 """
 
@@ -26,7 +26,7 @@ CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 def exact_nll(hidden: Tensor, output: nn.Linear, targets: SparseRows) -> Tensor:
     """Negative multinomial log-likelihood of each row in nats, shape (n,), without its constant.
 
-    Keeps n * n_items exponentials for the backward pass.
+    Keeps n * n_items probabilities for the backward pass.
 
     Args:
         hidden: input of the output layer, shape (n, d).
@@ -64,8 +64,8 @@ def _nll(hidden: Tensor, output: nn.Linear, targets: SparseRows, *, recompute: b
 class _SoftmaxNLL(torch.autograd.Function):
     """Linear layer and likelihood as one operation, both passes written out.
 
-    The softmax of a row needs the maximum of the whole row, which is known after the last chunk only. So a chunk is
-    exponentiated against its own maximum, and the factor between the two is made up for in the backward pass.
+    The softmax of a row needs the sum over the whole row, which is known after the last chunk only. So each chunk is
+    normalised by its own sum, and the factor between the two is made up for in the backward pass.
     """
 
     @staticmethod
@@ -82,17 +82,16 @@ class _SoftmaxNLL(torch.autograd.Function):
         chunks = _chunks(len(weight), hidden)
         borders = _borders(columns, chunks)
         target_logits = torch.empty_like(values)
-        maxima, sums, kept = [], [], []
+        normalisers, kept = [], []
         for (start, end), (first, last) in zip(chunks, borders, strict=True):
             logits = _logits(hidden, weight[start:end], bias[start:end])
             target_logits[first:last] = logits[rows[first:last], columns[first:last] - start].float()
-            exponentials, highest, total = _exponentiate(logits)
-            maxima.append(highest)
-            sums.append(total)
-            kept.append(None if recompute else exponentials)
-        normaliser = torch.logsumexp(torch.stack(maxima) + torch.stack(sums).log(), dim=0)
+            probabilities, normaliser = _softmax(logits)
+            normalisers.append(normaliser)
+            kept.append(None if recompute else probabilities)
+        normaliser = torch.logsumexp(torch.stack(normalisers), dim=0)
         ctx.save_for_backward(hidden, weight, bias, rows, columns, values, normaliser)
-        ctx.chunks, ctx.borders, ctx.kept, ctx.maxima = chunks, borders, kept, maxima
+        ctx.chunks, ctx.borders, ctx.kept, ctx.normalisers = chunks, borders, kept, normalisers
         counts = values.new_zeros(len(hidden)).index_add_(0, rows, values)
         return (counts * normaliser).index_add_(0, rows, values * target_logits, alpha=-1)
 
@@ -108,9 +107,9 @@ class _SoftmaxNLL(torch.autograd.Function):
             part = weight[start:end].to(hidden.dtype)
             gradient = ctx.kept[number]
             if gradient is None:
-                gradient = _exponentiate(_logits(hidden, part, bias[start:end]))[0]
+                gradient = _softmax(_logits(hidden, part, bias[start:end]))[0]
             ctx.kept[number] = None
-            scale = counts * upstream * torch.exp(ctx.maxima[number] - normaliser)
+            scale = counts * upstream * torch.exp(ctx.normalisers[number] - normaliser)
             gradient.mul_(scale.to(hidden.dtype).unsqueeze(1))
             of_targets = (rows[first:last], columns[first:last] - start)
             gradient.index_put_(of_targets, pulls[first:last], accumulate=True)
@@ -125,13 +124,12 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias.to(hidden.dtype), hidden, weight.to(hidden.dtype).T)
 
 
-def _exponentiate(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(logits - maximum of the row), that maximum, and the sum; the sum in float32, whatever the logits are."""
+def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax over the chunk, in the precision of the logits, and its normaliser logsumexp(logits), shape (n,) float32."""
     # A bfloat16 log-probability of -8 is off by up to 0.03: products may be computed in it, the likelihood may not.
-    exponentials = logits.float()
-    highest = exponentials.amax(dim=1)
-    exponentials.sub_(highest.unsqueeze(1)).exp_()
-    return exponentials.to(logits.dtype), highest, exponentials.sum(dim=1)
+    log_probabilities = torch.log_softmax(logits, dim=1, dtype=torch.float32)
+    normaliser = logits[:, 0].float() - log_probabilities[:, 0]
+    return log_probabilities.exp_().to(logits.dtype), normaliser
 
 
 def _chunks(n_items: int, hidden: Tensor) -> list[tuple[int, int]]:

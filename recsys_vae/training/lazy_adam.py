@@ -22,6 +22,8 @@ from torch.optim.adamw import adamw
 
 LONGEST_PUSH = 250
 """Idle steps after which the push has died down: 0.9005^250 is below 1e-11."""
+ROWS_AT_ONCE = 1 << 16
+"""Rows that `catch_up` moves together: copies of all rows of a huge table would double its memory."""
 
 
 class LazyAdam(torch.optim.Optimizer):
@@ -71,7 +73,8 @@ class LazyAdam(torch.optim.Optimizer):
                 state = self.state.get(parameter, {})
                 if "last" in state:
                     behind = (state["last"] < int(state["step"])).nonzero().squeeze(1)
-                    self._advance(parameter, behind, int(state["step"]), group)
+                    for rows in behind.split(ROWS_AT_ONCE):
+                        self._advance(parameter, rows, int(state["step"]), group)
 
     def _step_dense(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         if not parameters:
