@@ -5,6 +5,7 @@ group `recsys.commands` (a callable that takes the Typer application). Errors ra
 status 1.
 """
 
+import os
 import sys
 from functools import cache
 from importlib import import_module
@@ -13,9 +14,11 @@ from importlib.metadata import entry_points
 import typer
 
 from recsys_vae import __version__
-from recsys_vae.errors import RecsysError
+from recsys_vae.errors import ConfigError, RecsysError
 
 GROUPS = ("datasets", "evaluation", "models", "tune", "registry", "recommend", "doctor")
+TOGETHER = ("train", "publish")
+"""Verbs that several processes, started by torchrun, carry out together."""
 
 app = typer.Typer(
     name="recsys",
@@ -35,9 +38,11 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and context.invoked_subcommand not in TOGETHER:
+        raise ConfigError(f"recsys {context.invoked_subcommand} is for one process: start it without torchrun.")
 
 
 @cache
@@ -52,13 +57,15 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
+    rank = os.environ.get("RANK", "0")
     try:
         build()()
     except RecsysError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written is left; training goes on with --resume", file=sys.stderr)
+        if rank == "0":
+            print("interrupted; nothing half-written is left; training goes on with --resume", file=sys.stderr)
         sys.exit(130)
 
 
