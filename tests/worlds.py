@@ -8,6 +8,7 @@ from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
 from recsys_vae.models.ease import EASEConfig
+from recsys_vae.models.edlae import EDLAEConfig
 from recsys_vae.models.elsa import ELSAConfig
 from recsys_vae.models.graph_filter import GraphFilterConfig
 from recsys_vae.models.h_vamp import HVampConfig
@@ -19,6 +20,7 @@ from recsys_vae.protocols import ClosedFormRecommender, Recommender
 SMALL = {
     "popularity": None,
     "ease": EASEConfig(l2=1.0),
+    "edlae": EDLAEConfig(l2=1.0),
     "elsa": ELSAConfig(factors=4),
     "graph-filter": GraphFilterConfig(rank=2, popularity_exponent=0.2, sharpening=1.0),
     "mult-dae": MultDAEConfig(hidden=8, l2=0.0),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.models.edlae import EDLAE, EDLAEConfig
 from recsys_vae.models.elsa import ELSA, ELSAConfig
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.h_vamp import HVamp, HVampConfig
@@ -39,6 +40,7 @@ class Entry:
 CATALOG: dict[str, Entry] = {
     "popularity": Entry(PopularityConfig, Popularity, "what most users have interacted with"),
     "ease": Entry(EASEConfig, EASE, "linear autoencoder in closed form (Steck 2019)"),
+    "edlae": Entry(EDLAEConfig, EDLAE, "denoising linear autoencoder in closed form (Steck 2020)"),
     "elsa": Entry(ELSAConfig, ELSA, "linear autoencoder of thin factors, for any catalogue (Vancura et al. 2022)"),
     "graph-filter": Entry(GraphFilterConfig, GraphFilter, "low-pass filters on the items' graph (Shen et al. 2021)"),
     "mult-dae": Entry(MultDAEConfig, MultDAE, "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"),

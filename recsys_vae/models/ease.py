@@ -9,12 +9,10 @@ Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
-from scipy.sparse import csr_array
+from numpy.typing import NDArray
 
-from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.interactions import binarise, check_histories
-from recsys_vae.protocols import Float32Array, Tensors
+from recsys_vae.errors import ConfigError
+from recsys_vae.models.linear_autoencoder import LinearAutoencoder
 
 
 @dataclass(frozen=True)
@@ -32,61 +30,11 @@ class EASEConfig:
             raise ConfigError(f"l2 must be above 0 for the Gram matrix to be invertible, got {self.l2}.")
 
 
-class EASE:
-    """The model of Steck 2019; it holds an (n_items, n_items) matrix, so catalogues up to some 50,000 items fit."""
+class EASE(LinearAutoencoder):
+    """The model of Steck 2019."""
 
-    def __init__(self, n_items: int, config: EASEConfig) -> None:
-        self.config = config
-        self._n_items = n_items
-        self._weights: Float32Array = np.zeros((0, 0), dtype=np.float32)
+    config: EASEConfig
 
-    @property
-    def n_items(self) -> int:
-        """Width of the catalogue."""
-        return self._n_items
-
-    def fit(self, interactions: csr_array) -> None:
-        """Solve for B on the binarised interactions, shape (n_users, n_items)."""
-        check_histories(interactions, self.n_items)
-        binary = binarise(interactions)
-        gram = (binary.T @ binary).toarray(order="F").astype(np.float64)
-        gram[np.diag_indices_from(gram)] += self.config.l2
-        precision = _inverse(gram)
-        diagonal = precision.diagonal().copy()
-        precision /= -diagonal
-        np.fill_diagonal(precision, 0.0)
-        self._weights = precision.astype(np.float32, order="C")
-
-    def score(self, histories: csr_array) -> Float32Array:
-        """X B for the binarised histories, shape (n, n_items)."""
-        check_histories(histories, self.n_items)
-        if not self._weights.size:
-            raise DataError("This EASE model has not been fitted: call fit first.")
-        return np.asarray(binarise(histories) @ self._weights, dtype=np.float32)
-
-    def tensors(self) -> Tensors:
-        """The matrix B."""
-        return {"weights": self._weights}
-
-    def load_tensors(self, tensors: Tensors) -> None:
-        """Take over B.
-
-        Raises:
-            DataError: it is of another catalogue.
-        """
-        weights = tensors.get("weights")
-        if weights is None or weights.shape != (self.n_items, self.n_items):
-            raise DataError(f"Expected a tensor 'weights' of shape {(self.n_items, self.n_items)}.")
-        self._weights = weights.astype(np.float32)
-
-
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive definite matrix by Cholesky: half the work of a general one; overwrites it."""
-    factor, failed = lapack.dpotrf(matrix, lower=1, overwrite_a=1)
-    if failed:
-        raise DataError("The Gram matrix is not positive definite: raise l2.")
-    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(inverse, -1)
-    inverse = np.tril(inverse)
-    inverse += lower.T
-    return np.asarray(inverse)
+    def penalty(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same for all items."""
+        return np.full_like(counts, self.config.l2)

@@ -83,6 +83,7 @@ BY_GRADIENT: SearchSpace = {
 SPACES: Mapping[str, SearchSpace] = {
     "popularity": {},
     "ease": {"l2": Real(10.0, 10_000.0, log=True)},
+    "edlae": {"dropout": Real(0.0, 0.9), "l2": Real(1.0, 10_000.0, log=True)},
     "elsa": {**BY_GRADIENT, "factors": OneOf((128, 256, 512, 1024))},
     "graph-filter": {
         "user_exponent": Real(0.2, 0.8),
