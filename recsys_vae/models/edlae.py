@@ -1,6 +1,6 @@
 """EDLAE: a linear autoencoder that predicts what was dropped from its input, in closed form.
 
-    B = argmin E_d ||X - (d * X) B||^2 + lambda ||B||^2  with  diag(B) = 0,   d: 1 / (1 - p) or 0, the latter with probability p
+    B = argmin E_d ||X - (d * X) B||^2 + lambda ||B||^2  with  diag(B) = 0,    d: 0 with probability p, else 1 / (1 - p)
     P = (X^T X + p / (1 - p) diag(X^T X) + lambda I)^-1,   B_ij = -P_ij / P_jj for i != j,   0 on the diagonal
 
 Dropping entries costs each item in proportion to its users, where lambda costs all the same. The constraint on the
