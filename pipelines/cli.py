@@ -19,6 +19,8 @@ from recsys_vae.errors import ConfigError, RecsysError
 GROUPS = ("datasets", "evaluation", "models", "tune", "registry", "recommend", "doctor")
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
+INTERRUPTED = 130
+"""Exit status that Typer makes of Ctrl-C."""
 
 app = typer.Typer(
     name="recsys",
@@ -63,10 +65,10 @@ def main() -> None:
     except RecsysError as error:
         print(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        if rank == "0":
+    except SystemExit as end:
+        if end.code == INTERRUPTED and rank == "0":
             print("interrupted; nothing half-written is left; training goes on with --resume", file=sys.stderr)
-        sys.exit(130)
+        raise
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from pipelines import cli
@@ -144,3 +145,22 @@ def test_the_help_lists_every_verb() -> None:
     )
     for verb in (*verbs, "embed", "serve", "load-history", "doctor"):
         assert verb in result.output
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", True), ("1", False)])
+def test_ctrl_c_says_how_to_go_on_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, said: bool
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def train() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "build", lambda: app)
+    monkeypatch.setattr("sys.argv", ["recsys"])
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130
+    assert ("--resume" in capsys.readouterr().err) == said
