@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +268,7 @@ def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactio
     assert isinstance(model, ClosedFormRecommender)
     model.fit(learned_from.matrix)
     label = baseline.name if baseline.name != taken else f"{baseline.name} (baseline)"
-    return test.take(model, label, _describe(baseline.name, asdict(baseline.config), learned_from.n_users))
+    return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
 
 
 def _describe(model: str, settings: Mapping[str, Any], n_users: int) -> str:

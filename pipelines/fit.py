@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from pipelines.weigh import choose_weight
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
+from recsys_vae.models.blend import Blend, BlendConfig
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
@@ -38,12 +40,18 @@ class ModelSpec:
     @property
     def is_trained_by_gradient(self) -> bool:
         """Whether the training settings matter."""
-        return issubclass(catalog.entry(self.name).model, Trainable)
+        return issubclass(self._learner, Trainable)
 
     @property
     def is_variational(self) -> bool:
         """Whether there is a KL to weigh."""
-        return issubclass(catalog.entry(self.name).model, Variational)
+        return issubclass(self._learner, Variational)
+
+    @property
+    def _learner(self) -> type:
+        """Class of the model that the training settings are about."""
+        name = self.config.autoencoder.model if isinstance(self.config, BlendConfig) else self.name
+        return catalog.entry(name).model
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Fitted:
     Attributes:
         model: it.
         epochs: passes over the data that its weights have seen; 0 for closed-form models.
-        seconds: that it took.
+        seconds: that it took; of a blend, the autoencoder's and the linear part's together.
         history, latent_kl: of training by gradient, see `training.loop.TrainingResult`.
     """
 
@@ -62,6 +70,11 @@ class Fitted:
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
     latent_kl: Float32Array = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
+
+    @property
+    def config(self) -> Any:
+        """Configuration of the model, with what was chosen on validation in it: to be fitted again on more data."""
+        return self.model.config  # type: ignore[attr-defined]
 
 
 def check_processes(spec: ModelSpec, group: Group) -> None:
@@ -87,20 +100,28 @@ def fit(
 ) -> Fitted:
     """Fit a model with fresh weights to interactions, shape (n_users, n_items).
 
+    Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part; then the weight,
+    by the metric that chose the epoch. In a group of processes all but the first leave the latter two out.
+
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
         validation, tracker, checkpoint, resume, group: see `training.loop.train`.
+
+    Raises:
+        ConfigError: the weight of a blend is open, and there is nobody to choose it on.
     """
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, interactions.shape[1], spec.config)
     if isinstance(model, ClosedFormRecommender):
-        started = time.perf_counter()
-        model.fit(interactions)
-        return Fitted(model, 0, time.perf_counter() - started)
-    if not isinstance(model, Trainable):
+        return Fitted(model, 0, _solve(model, interactions))
+    learner = model.autoencoder if isinstance(model, Blend) else model
+    if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
+    blend = model if isinstance(model, Blend) and group.is_first else None
+    if blend and not blend.config.weight and validation is None:
+        raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
     result = train(
-        model,
+        learner,
         interactions,
         spec.training,
         validation=validation,
@@ -111,4 +132,24 @@ def fit(
         progress=True,
         group=group,
     )
-    return Fitted(model, result.best_epoch, result.seconds, result.history, result.latent_kl)
+    seconds = result.seconds
+    if blend:
+        seconds += _solve(blend.linear, interactions)
+    if blend and validation is not None and not blend.config.weight:
+        _weigh(blend, validation, spec.training.validation_metric, tracker, result.best_epoch)
+    return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl)
+
+
+def _solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
+    """Fit a model in closed form; returns the seconds that it took."""
+    started = time.perf_counter()
+    model.fit(interactions)
+    return time.perf_counter() - started
+
+
+def _weigh(blend: Blend, validation: HeldOut, metric: str, tracker: Tracker | None, epoch: int) -> None:
+    values = choose_weight(blend, validation, metric)
+    weight = blend.config.weight
+    print(f"weight {weight:g} of the linear part: {metric} {values[weight]:.4f} on validation", flush=True)
+    if tracker is not None:
+        tracker.log_metrics({"linear_weight": weight}, epoch)

@@ -9,7 +9,8 @@ A settings file is TOML:
     learning_rate = 0.0013
 
 Its names are those of `--set`: fields of the model's configuration, and of `TrainingConfig` for what is trained by
-gradient. No model may have a setting of the same name as one of the training.
+gradient. No model may have a setting of the same name as one of the training. A setting of a part of a model is named
+PART.SETTING; TOML wants quotes around it.
 """
 
 import json
@@ -55,10 +56,10 @@ def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None
         ConfigError: a value out of its range, or a setting that has no effect on this model.
     """
     own = {field.name for field in fields(catalog.entry(model).config)}
-    config = catalog.configure(model, {name: value for name, value in settings.items() if name in own})
+    config = catalog.configure(model, {name: value for name, value in settings.items() if "." in name or name in own})
     spec = ModelSpec(model, config, base or TrainingConfig())
-    rest = {name: value for name, value in settings.items() if name not in own}
-    _check_names(spec, rest, own)
+    rest = {name: value for name, value in settings.items() if "." not in name and name not in own}
+    _check_names(spec, rest)
     training = catalog.with_settings(spec.training, rest, of="training")
     parse_metric(training.validation_metric)
     return replace(spec, training=training)
@@ -68,7 +69,7 @@ def settings_of(spec: ModelSpec) -> Settings:
     """All settings that decide what is learned, by name."""
     learned = _training_names(spec) - OF_THE_MACHINE
     training = {name: value for name, value in asdict(spec.training).items() if name in learned}
-    return Settings(model=spec.name, settings=asdict(spec.config) | training)
+    return Settings(model=spec.name, settings=catalog.described(spec.config) | training)
 
 
 def read_settings(path: Path) -> Settings:
@@ -95,7 +96,7 @@ def write_settings(path: Path, settings: Settings, comment: str) -> None:
     """Write a settings file, its first lines a comment."""
     lines = [f"# {line}" for line in comment.splitlines()]
     lines += [f"model = {_toml(settings.model)}", "", "[settings]"]
-    lines += [f"{name} = {_toml(value)}" for name, value in settings.settings.items()]
+    lines += [f"{_toml(name) if '.' in name else name} = {_toml(value)}" for name, value in settings.settings.items()]
     write_atomically(path, "\n".join(lines) + "\n")
 
 
@@ -107,8 +108,8 @@ def _training_names(spec: ModelSpec) -> set[str]:
     return names if spec.is_variational else names - OF_THE_KL
 
 
-def _check_names(spec: ModelSpec, names: Mapping[str, Any], own: set[str]) -> None:
-    known = own | _training_names(spec)
+def _check_names(spec: ModelSpec, names: Mapping[str, Any]) -> None:
+    known = catalog.described(spec.config).keys() | _training_names(spec)
     why = "has no KL" if spec.is_trained_by_gradient else "is solved in closed form"
     for name in names:
         if name in known:

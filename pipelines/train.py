@@ -116,7 +116,7 @@ def train_bundle(
             print(
                 "The best epoch is chosen; training again on the training and the validation part together.", flush=True
             )
-            epochs = fitted.epochs or None
+            epochs, spec = fitted.epochs or None, replace(spec, config=fitted.config)
             fitted = fit(spec, learned_from.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group)
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
@@ -143,7 +143,7 @@ def take_part(
 def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:
     """What a tracked run is told about the choices made."""
     chosen: dict[str, object] = {"model": spec.name, "dataset": dataset.name, "git_commit": git_commit()}
-    chosen |= {f"model.{key}": value for key, value in asdict(spec.config).items()}
+    chosen |= {f"model.{key}": value for key, value in catalog.described(spec.config).items()}
     if spec.is_trained_by_gradient:
         chosen |= {f"training.{key}": value for key, value in asdict(spec.training).items()}
     return chosen

@@ -20,7 +20,7 @@ from tests.worlds import two_tastes, untrained
 K = 5
 
 
-@pytest.mark.parametrize("model", ["mult-vae", "ease", "popularity"])
+@pytest.mark.parametrize("model", ["mult-vae", "ease", "popularity", "blend"])
 @pytest.mark.parametrize("scorer", ["torch", "index"])
 def test_batch_and_endpoint_agree(recsys_home: Path, tmp_path: Path, model: str, scorer: str) -> None:
     dataset = dataset_of_tastes(recsys_home / "datasets" / "tastes")

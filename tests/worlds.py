@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
+from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.ease import EASEConfig
 from recsys_vae.models.edlae import EDLAEConfig
 from recsys_vae.models.elsa import ELSAConfig
@@ -27,6 +28,7 @@ SMALL = {
     "mult-vae": MultVAEConfig(hidden=16, latent=4),
     "rec-vae": RecVAEConfig(hidden=16, latent=4),
     "h-vamp": HVampConfig(hidden=16, latent=4, pseudo_inputs=5),
+    "blend": BlendConfig(Part("mult-vae", MultVAEConfig(hidden=16, latent=4)), Part("ease", EASEConfig(l2=1.0)), 0.4),
 }
 """A small configuration of every model of the catalogue."""
 
@@ -55,6 +57,7 @@ def untrained(name: str, n_items: int) -> Recommender:
     """A small model with fresh weights, always the same; closed-form models are fitted to `two_tastes`."""
     torch.manual_seed(0)
     model = catalog.create(name, n_items, SMALL[name])
-    if isinstance(model, ClosedFormRecommender):
-        model.fit(two_tastes(n_items=n_items).matrix)
+    solved = model.linear if isinstance(model, Blend) else model
+    if isinstance(solved, ClosedFormRecommender):
+        solved.fit(two_tastes(n_items=n_items).matrix)
     return model

@@ -49,16 +49,14 @@ def mount(app: typer.Typer) -> None:
 
 def models() -> None:
     """List the models and their settings."""
-    from dataclasses import asdict
-
     from rich.console import Console
     from rich.table import Table
 
-    from recsys_vae.models.catalog import CATALOG
+    from recsys_vae.models.catalog import CATALOG, described
 
     table = Table("model", "what it is", "settings (--set NAME=VALUE)")
     for name, entry in CATALOG.items():
-        settings = "\n".join(f"{key}={value}" for key, value in asdict(entry.config()).items())
+        settings = "\n".join(f"{key}={value}" for key, value in described(entry.config()).items())
         table.add_row(name, entry.summary, settings or "none")
     Console().print(table)
 

@@ -1,10 +1,11 @@
 """The one list of models: name -> configuration and class."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.edlae import EDLAE, EDLAEConfig
 from recsys_vae.models.elsa import ELSA, ELSAConfig
@@ -47,6 +48,7 @@ CATALOG: dict[str, Entry] = {
     "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "rec-vae": Entry(RecVAEConfig, RecVAE, "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"),
     "h-vamp": Entry(HVampConfig, HVamp, "two levels of codes, learned prior, gated layers (Kim & Suh 2019)"),
+    "blend": Entry(BlendConfig, Blend, "an autoencoder and a linear model, their scores added up"),
 }
 
 
@@ -74,6 +76,8 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
 def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
     """A copy of a frozen configuration with some settings changed, each converted to the type of the value it had.
 
+    A part is set by the name of its model, with that model's defaults; `PART.SETTING` is a setting of the part.
+
     Args:
         of: whose settings they are, for messages.
 
@@ -81,23 +85,52 @@ def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Co
         UnknownNameError: it has no such setting.
         ConfigError: a value of the wrong type or out of its range.
     """
+    plain = {key: value for key, value in settings.items() if "." not in key}
     present = {field.name: getattr(config, field.name) for field in fields(config)}
-    changed = {}
-    for key, value in settings.items():
-        if key not in present:
-            raise UnknownNameError(f"setting of {of}", key, present)
-        kind = type(present[key])
-        try:
-            changed[key] = _converted(kind, value)
-        except (TypeError, ValueError, KeyError) as error:
-            raise ConfigError(f"Setting {key} of {of} is a {kind.__name__}, got {value!r}.") from error
+    if unknown := plain.keys() - present.keys():
+        raise UnknownNameError(f"setting of {of}", min(unknown), described(config))
+    changed = {key: _converted(present[key], value, f"{key} of {of}") for key, value in plain.items()}
+    for name, inner in _by_part(settings).items():
+        part = changed.get(name, present.get(name))
+        if not isinstance(part, Part):
+            raise UnknownNameError(f"setting of {of}", f"{name}.{min(inner)}", described(config))
+        changed[name] = replace(part, config=with_settings(part.config, inner, of=part.model))
     return replace(config, **changed)
 
 
-def _converted(kind: type, value: Any) -> Any:
-    if kind is bool and isinstance(value, str):
-        return {"true": True, "false": False}[value.lower()]
-    return kind(value)
+def described(config: Any) -> dict[str, Any]:
+    """A configuration as plain values by name, from which `configure` makes it again."""
+    found: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Part):
+            inner = described(value.config)
+            found |= {field.name: value.model} | {f"{field.name}.{name}": inner[name] for name in inner}
+        else:
+            found[field.name] = value
+    return found
+
+
+def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings `PART.SETTING` by part."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        part, dot, name = key.partition(".")
+        if dot:
+            found.setdefault(part, {})[name] = value
+    return found
+
+
+def _converted(present: Any, value: Any, what: str) -> Any:
+    """A value of the type of the present one."""
+    if isinstance(present, Part):
+        return present if value == present.model else Part(value, entry(value).config())
+    try:
+        if isinstance(present, bool) and isinstance(value, str):
+            return {"true": True, "false": False}[value.lower()]
+        return type(present)(value)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(f"Setting {what} is a {type(present).__name__}, got {value!r}.") from error
 
 
 def create(name: str, n_items: int, config: Any = None) -> Recommender:
@@ -117,4 +150,4 @@ def name_of(model: Recommender) -> str:
 
 def settings_of(model: Recommender) -> dict[str, Any]:
     """The configuration of a model as plain values, for manifests and trackers."""
-    return asdict(model.config)  # type: ignore[attr-defined]
+    return described(model.config)  # type: ignore[attr-defined]

@@ -120,5 +120,6 @@ SPACES: Mapping[str, SearchSpace] = {
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
     },
+    "blend": {},  # its parts are tuned alone
 }
 """What `recsys tune` searches, by the model's name in the catalogue."""

@@ -39,7 +39,7 @@ def test_a_loaded_bundle_scores_as_the_model_did(tmp_path: Path, name: str) -> N
     bundle = Bundle.load(path)
     assert (bundle.model.score(WORLD.matrix) == model.score(WORLD.matrix)).all()
     assert bundle.version == manifest.version == f"{name}-{manifest.version.rpartition('-')[2]}"
-    assert (bundle.index is None) == (name in ("ease", "edlae", "graph-filter"))
+    assert (bundle.index is None) == (name in ("ease", "edlae", "graph-filter", "blend"))
 
 
 def test_the_item_table_follows_the_rows_of_the_model(path: Path) -> None:

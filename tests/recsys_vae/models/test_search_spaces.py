@@ -17,7 +17,7 @@ def settings(config: object) -> dict[str, object]:
 def test_every_model_with_settings_has_a_space_of_settings_that_exist(name: str) -> None:
     entry = CATALOG[name]
     present = settings(entry.config())
-    assert bool(SPACES[name]) == bool(present)
+    assert bool(SPACES[name]) == (bool(present) and name != "blend")  # its parts have theirs
     if issubclass(entry.model, Trainable):
         present |= settings(TrainingConfig())
     assert SPACES[name].keys() <= present.keys()

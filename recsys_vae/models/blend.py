@@ -1,0 +1,126 @@
+"""Blend: an autoencoder and a linear model, each trained alone, their scores added up.
+
+    score(x) = (1 - w) z(autoencoder(x)) + w z(linear(x)),   z: each user's scores less their mean, over their deviation
+
+The two err differently: a linear model in closed form knows which items go together, an autoencoder what kind of user
+has such a history. Logits and similarities have no common scale; a user's z-scores do.
+
+w is chosen on validation users where the configuration leaves it open.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.models.ease import EASEConfig
+from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.models.trainable import Trainable
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Tensors
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model inside another.
+
+    Attributes:
+        model: its name in the catalogue.
+        config: its configuration.
+    """
+
+    model: str
+    config: Any
+
+
+@dataclass(frozen=True)
+class BlendConfig:
+    """Two models and their weight.
+
+    Attributes:
+        autoencoder: a model that is trained by gradient.
+        linear: a model in closed form.
+        weight: w, the linear model's share of the score, below 1; 0 leaves it open.
+    """
+
+    autoencoder: Part = Part("mult-vae", MultVAEConfig())
+    linear: Part = Part("ease", EASEConfig())
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        from recsys_vae.models import catalog  # which lists this model too
+
+        if not 0 <= self.weight < 1:
+            raise ConfigError(
+                f"weight is the linear model's share, above 0 and below 1, or 0 to have it chosen; got {self.weight}."
+            )
+        if not issubclass(catalog.entry(self.autoencoder.model).model, Trainable):
+            raise ConfigError(f"The autoencoder of a blend is trained by gradient; {self.autoencoder.model} is not.")
+        if not hasattr(catalog.entry(self.linear.model).model, "fit"):
+            raise ConfigError(f"The linear part of a blend is solved in closed form; {self.linear.model} is not.")
+
+
+class Blend:
+    """Two models of the catalogue as one. Each is fitted by itself; the weight follows.
+
+    Attributes:
+        config: its configuration.
+        autoencoder: the part that is trained by gradient.
+        linear: the part in closed form.
+    """
+
+    def __init__(self, n_items: int, config: BlendConfig) -> None:
+        from recsys_vae.models import catalog
+
+        self.config = config
+        autoencoder, linear = (
+            catalog.create(part.model, n_items, part.config) for part in (config.autoencoder, config.linear)
+        )
+        assert isinstance(autoencoder, Trainable)
+        assert isinstance(linear, ClosedFormRecommender)
+        self.autoencoder: Trainable = autoencoder
+        self.linear: ClosedFormRecommender = linear
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        return self.linear.n_items
+
+    def weigh(self, weight: float) -> None:
+        """Take another weight."""
+        self.config = replace(self.config, weight=weight)
+
+    def score(self, histories: csr_array) -> Float32Array:
+        """Weighted z-scores, shape (n, n_items)."""
+        first, second = standardised(self.autoencoder.score(histories)), standardised(self.linear.score(histories))
+        first *= 1 - self.config.weight
+        second *= self.config.weight
+        first += second
+        return first
+
+    def tensors(self) -> Tensors:
+        """Those of both parts, each name after its part's."""
+        parts = {"autoencoder": self.autoencoder.tensors(), "linear": self.linear.tensors()}
+        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take over the tensors of both parts.
+
+        Raises:
+            DataError: those of a part do not fit it.
+        """
+        self.autoencoder.load_tensors(_of("autoencoder.", tensors))
+        self.linear.load_tensors(_of("linear.", tensors))
+
+
+def standardised(scores: Float32Array) -> Float32Array:
+    """Each row less its mean, over its standard deviation, in place; a row of equal scores becomes zeros."""
+    scores -= scores.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    deviations = np.sqrt(np.einsum("ij,ij->i", scores, scores) / scores.shape[1])
+    scores /= np.where(deviations > 0, deviations, 1.0).astype(np.float32)[:, None]
+    return scores
+
+
+def _of(prefix: str, tensors: Tensors) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.models import catalog
+from recsys_vae.models.blend import Blend, BlendConfig, Part, standardised
+from recsys_vae.models.graph_filter import GraphFilterConfig
+from recsys_vae.models.mult_dae import MultDAEConfig
+from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.models.popularity import PopularityConfig
+from tests.worlds import SMALL, csr, two_tastes, untrained
+
+HISTORIES = csr([[0, 1], [7], []], 12)
+
+
+def test_scores_are_weighted_after_they_have_been_put_on_one_scale() -> None:
+    """1, 3, 3, 5 have mean 3 and deviation sqrt 2; 0, 40, 40, 80 are they times 20 less 20; sevens say nothing."""
+    root = 2**0.5
+    found = standardised(np.array([[1, 3, 3, 5], [0, 40, 40, 80], [7, 7, 7, 7]], dtype=np.float32))
+    np.testing.assert_allclose(found, [[-root, 0, 0, root], [-root, 0, 0, root], [0, 0, 0, 0]], rtol=1e-6)
+
+
+def test_a_blend_is_the_weighted_sum_of_its_parts() -> None:
+    blend = untrained("blend", 12)
+    assert isinstance(blend, Blend)
+    first, second = (standardised(part.score(HISTORIES)) for part in (blend.autoencoder, blend.linear))
+    np.testing.assert_allclose(blend.score(HISTORIES), 0.6 * first + 0.4 * second, atol=1e-6)
+    blend.weigh(0.75)
+    np.testing.assert_allclose(blend.score(HISTORIES), 0.25 * first + 0.75 * second, atol=1e-6)
+    assert blend.config.weight == 0.75
+
+
+def test_large_offsets_do_not_cost_precision() -> None:
+    scores = np.linspace(0, 1, 1000, dtype=np.float32)[None, :]
+    shifted = standardised(scores + np.float32(1000.0))
+    np.testing.assert_allclose(shifted, standardised(scores.copy()), atol=1e-3)
+
+
+def test_parts_are_named_and_set_by_dotted_names() -> None:
+    settings = {"autoencoder": "mult-dae", "autoencoder.hidden": "32", "linear": "graph-filter", "linear.rank": 8}
+    config = catalog.configure("blend", settings | {"weight": "0.3"})
+    assert config == BlendConfig(
+        Part("mult-dae", MultDAEConfig(hidden=32)), Part("graph-filter", GraphFilterConfig(rank=8)), 0.3
+    )
+    assert catalog.configure("blend", catalog.described(config)) == config
+    assert catalog.configure("blend", {"linear.l2": 3}).linear.config.l2 == 3.0
+
+
+def test_a_part_without_settings_is_described_by_its_name() -> None:
+    config = replace(SMALL["blend"], linear=Part("popularity", PopularityConfig()))  # type: ignore[type-var]
+    assert catalog.described(config) == {
+        "autoencoder": "mult-vae",
+        "autoencoder.hidden": 16,
+        "autoencoder.latent": 4,
+        "autoencoder.dropout": 0.5,
+        "linear": "popularity",
+        "weight": 0.4,
+    }
+    assert catalog.configure("blend", catalog.described(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"linear.hidden": 3}, "ease named 'hidden'"),
+        ({"linaer.l2": 3}, "named 'linaer.l2'"),
+        ({"weight.l2": 3}, "named 'weight.l2'"),
+        ({"linear": "easy"}, "model named 'easy'"),
+    ],
+)
+def test_unknown_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        catalog.configure("blend", settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"linear": "mult-vae"}, "in closed form; mult-vae is not"),
+        ({"autoencoder": "ease"}, "by gradient; ease is not"),
+        ({"autoencoder": "blend"}, "by gradient; blend is not"),
+        ({"weight": 1}, "below 1"),
+        ({"linear.l2": "much"}, "l2 of ease is a float"),
+    ],
+)
+def test_settings_that_make_no_blend_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        catalog.configure("blend", settings)
+
+
+def test_tensors_of_other_parts_are_refused() -> None:
+    tensors = untrained("blend", 12).tensors()
+    wider = replace(SMALL["blend"], autoencoder=Part("mult-vae", MultVAEConfig(hidden=17, latent=4)))  # type: ignore[type-var]
+    with pytest.raises(DataError, match="another configuration"):
+        Blend(12, wider).load_tensors(tensors)
+    del tensors["linear.weights"]
+    with pytest.raises(DataError, match="weights"):
+        Blend(12, SMALL["blend"]).load_tensors(tensors)  # type: ignore[arg-type]
+
+
+def test_where_the_linear_part_knows_nothing_the_autoencoder_decides() -> None:
+    blend = untrained("blend", 12)
+    assert isinstance(blend, Blend)
+    blend.linear.fit(two_tastes(n_items=12).matrix)
+    empty = HISTORIES[[2]]
+    np.testing.assert_array_equal(blend.score(empty)[0].argsort(), blend.autoencoder.score(empty)[0].argsort())
