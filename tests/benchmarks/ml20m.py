@@ -37,7 +37,7 @@ def ml_20m(heldout: int) -> Split:
 
 def measure(name: str, spec: ModelSpec, split: Split) -> dict[str, Any]:
     """Test figures of one model beside those expected."""
-    fitted = resumable(split, spec, f"ml20m-{name}")
+    fitted = resumable(spec, split.train.matrix, split.validation, "ml20m")
     found = on(split.test, fitted.model)
     expected = dict(zip(METRICS, EXPECTED[name], strict=True))
     return {metric: [*found[metric], expected[metric]] for metric in METRICS} | described(fitted)

@@ -3,8 +3,8 @@
 Settings were chosen on validation users only and stand in configs/DATASET/MODEL.toml, which `recsys train --settings`
 reads too. The test part is asked once a reported run.
 
-- Gowalla, the published split: settings and epochs are chosen on 3,000 users who give a tenth of their training items,
-  then the model learns from the whole training file. recall@20[all] and ndcg@20, all 29,858 users.
+- Gowalla, the published split: settings and number of epochs were chosen on 3,000 users who give a tenth of their
+  training items; the model learns from the whole training file. recall@20[all] and ndcg@20, all 29,858 users.
 - MovieLens 1M, strong split, ratings >= 4: the best epoch on 603 validation users; five seeds where a model has any.
   Peers are measured by peers/measure.py on the same split. Intervals are bootstraps paired over the 603 test users, on
   seed-averaged ndcg@100. The best of ours is chosen by validation, the best of theirs by test.
@@ -16,6 +16,7 @@ measured again (--fresh does). Without --full, seeds other than the first are no
 import argparse
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from scipy.sparse import csr_array
 
-from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import Fitted, ModelSpec, fit
 from pipelines.settings import read_settings, specify
 from recsys_vae.evaluation.bootstrap import paired_bootstrap
 from recsys_vae.evaluation.evaluate import evaluate
-from recsys_vae.evaluation.splits import Split
+from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.home import home
+from recsys_vae.models.blend import Blend, BlendConfig
 from tests.benchmarks.quickstart import GOWALLA_METRICS, METRICS, SEEDS, gowalla, ml_1m, on
 from tests.benchmarks.records import existing, record
 
@@ -59,39 +62,37 @@ def specified(dataset: str, name: str, **training: Any) -> ModelSpec:
     return specify(chosen.model, {**chosen.settings, **training}) if spec.is_trained_by_gradient else spec
 
 
-def resumable(split: Split, spec: ModelSpec, run: str) -> Fitted:
-    """Fit on the training part, the epoch chosen on validation; where the split says so, again on all of it."""
-    workspace = DatasetDir.at("bench-models").path.parent
-    first, second = (workspace / f"{run}-{part}.safetensors" for part in ("choose", "refit"))
-    workspace.mkdir(parents=True, exist_ok=True)
-    chosen = fit(spec, split.train.matrix, validation=split.validation, checkpoint=first, resume=True)
-    if split.refit is None:
-        final = chosen
-    else:
-        final = fit(spec, split.refit.matrix, checkpoint=second, resume=True, epochs=chosen.epochs or None)
-    for checkpoint in (first, second):
-        checkpoint.unlink(missing_ok=True)
-    return final
+def resumable(spec: ModelSpec, interactions: csr_array, validation: HeldOut | None, dataset: str) -> Fitted:
+    """Fit with a checkpoint, from which an interrupted run goes on.
+
+    It is kept, and named by what is trained: a blend takes the autoencoder that was trained for its own record.
+    """
+    config = spec.config.autoencoder.config if isinstance(spec.config, BlendConfig) else spec.config
+    trained = sha256(repr((config, spec.training, validation is None)).encode()).hexdigest()[:12]
+    checkpoint = home() / "benchmarks" / f"{dataset}-{trained}.safetensors"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    return fit(spec, interactions, validation=validation, checkpoint=checkpoint, resume=True)
 
 
 def measure_ml_1m(name: str, seed: int) -> dict[str, Any]:
     """One model, one seed, on MovieLens 1M."""
     split, spec = ml_1m(), specified("ml-1m", name, seed=seed)
-    fitted = resumable(split, spec, f"ml1m-{name}-seed{seed}")
+    fitted = resumable(spec, split.train.matrix, split.validation, "ml1m")
     validation = evaluate(fitted.model, split.validation, ["ndcg@100"]).means["ndcg@100"]
     return on(split.test, fitted.model) | described(fitted) | {"validation_ndcg@100": validation}
 
 
 def measure_gowalla(name: str) -> dict[str, Any]:
-    """One model on Gowalla."""
+    """One model on Gowalla, whose settings say how many epochs it learns for."""
     split, spec = gowalla(), specified("gowalla", name, seed=0)
-    fitted = resumable(split, spec, f"gowalla-{name}")
+    fitted = resumable(spec, split.training_part.matrix, None, "gowalla")
     return on(split.test, fitted.model, GOWALLA_METRICS) | described(fitted)
 
 
 def described(fitted: Fitted) -> dict[str, Any]:
-    """How long it took; the epochs of the last fit."""
-    return {"epochs": fitted.epochs, "training_seconds": fitted.seconds}
+    """Epochs and seconds of training; of a blend also the weight of its linear part."""
+    found: dict[str, Any] = {"epochs": fitted.epochs, "training_seconds": fitted.seconds}
+    return found | ({"weight": fitted.model.config.weight} if isinstance(fitted.model, Blend) else {})
 
 
 def seeds_of(name: str) -> tuple[int, ...]:
