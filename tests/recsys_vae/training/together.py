@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys_vae.errors import CheckpointError, RecsysError
+from recsys_vae.models import catalog
 from recsys_vae.models.elsa import ELSA, ELSAConfig
 from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
@@ -24,7 +25,7 @@ from recsys_vae.training.likelihood import learn_by_rows
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group, join
 from tests.recsys_vae.training.held_out import held_out
-from tests.worlds import two_tastes
+from tests.worlds import SMALL, two_tastes
 
 WORLD = two_tastes()
 CONFIG = TrainingConfig(
@@ -90,12 +91,14 @@ def equality(group: Group, large: int) -> dict[str, Tensor]:
 
 
 def noise(group: Group) -> dict[str, Tensor]:
-    """Each process starts from weights of its own, and draws its own noise; once more with steps by rows."""
+    """Every model, from weights that differ between processes, with noise of their own; and once with steps by rows."""
     found = {"drawn": torch.rand(4, generator=torch.Generator().manual_seed(group.seed(42)))}
-    for likelihood in ("exact", "sampled"):
-        model = noisy(seed=group.rank)
+    by_gradient = [name for name, entry in catalog.CATALOG.items() if issubclass(entry.model, Trainable)]
+    for name, likelihood in [*((name, "exact") for name in by_gradient), ("mult-vae", "sampled")]:
+        torch.manual_seed(group.rank)
+        model = catalog.create(name, 12, SMALL[name])
         train(model, WORLD.matrix, replace(CONFIG, likelihood=likelihood, negatives=6), group=group)
-        found |= {f"{likelihood}.{name}": value for name, value in model.state_dict().items()}
+        found |= {f"{name}.{likelihood}.{key}": value for key, value in model.state_dict().items()}
     return found
 
 
