@@ -12,9 +12,9 @@ EASE_L2 = (50, 100, 200, 300, 500, 750, 1000, 1500, 2000)
 IALS_STOPS = (5, 10, 15, 20, 30)
 """Iterations after which validation is asked."""
 
-# Batches of 256 users for all: RecBole's 2,048 are 3 steps an epoch here and came out lower on validation (.4001 against
-# .4046, all else at its defaults), and candidates can be ranked after a few epochs only where all have done equally many
-# steps.
+# Batches of 256 users for all: RecBole's 2,048 are 3 steps an epoch here and came out lower on validation (.4001,
+# not .4046, all else at its defaults). And candidates can be ranked after a few epochs only where all have
+# done equally many steps.
 MULTI_VAE: dict[str, tuple[Any, ...]] = {
     "learning_rate": (5e-4, 1e-3, 2e-3),
     "dropout_prob": (0.3, 0.5, 0.7),

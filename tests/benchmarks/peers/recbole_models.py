@@ -78,7 +78,7 @@ def trained(model: Any, config: Any, loader: Any, split: PeerSplit, catalogue: C
 
 def run(job: dict[str, Any], split: PeerSplit) -> dict[str, Any]:
     """Train one model and answer with its validation value; write its test lists where the job names a file."""
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     config = configuration(job["model"], scratch(), job["settings"], job["seed"])
     loader, catalogue = training_data(config, split.train.shape[1])
     init_seed(config["seed"], config["reproducibility"])
@@ -92,6 +92,7 @@ def run(job: dict[str, Any], split: PeerSplit) -> dict[str, Any]:
     return found | {
         "preparation_seconds": round(prepared - started, 1),
         "training_seconds": round(time.perf_counter() - prepared, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
         "versions": {"recbole": recbole.__version__, "torch": torch.__version__, "numpy": np.__version__},
     }
 
