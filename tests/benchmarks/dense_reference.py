@@ -1,10 +1,25 @@
-"""Mult-VAE as most PyTorch ports write it: dense float32 rows in, dense logits out. What ours is timed against."""
+"""Mult-VAE as most PyTorch ports write it: dense float32 rows in, dense logits out. What ours is timed against.
+
+    python -m tests.benchmarks.dense_reference [N_ITEMS]
+
+A process of its own, so that nothing we ask of the C library or of torch helps or hinders it. A line `N` runs N steps of
+512 users of Gowalla (its most popular items) and is answered with {"users", "seconds"}.
+"""
+
+import sys
+import time
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
+
+from tests.benchmarks.peers.exchange import serve
+from tests.benchmarks.quickstart import gowalla
+
+BATCH = 512
 
 
 class DenseMultVAE(nn.Module):
@@ -46,3 +61,27 @@ class DenseTraining:
         loss.backward()
         self._optimizer.step()
         return len(users)
+
+
+def most_popular(interactions: csr_array, n_items: int | None) -> csr_array:
+    """The columns with the most entries, in their order; all where no number is given."""
+    if n_items is None:
+        return interactions
+    counts = np.bincount(interactions.indices, minlength=interactions.shape[1])
+    return csr_array(interactions[:, np.sort(np.argsort(-counts, kind="stable")[:n_items])])
+
+
+def main() -> None:
+    """Run steps until the input ends."""
+    n_items = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    training = DenseTraining(most_popular(gowalla().training_part.matrix, n_items), BATCH)
+
+    def steps(n: int) -> dict[str, Any]:
+        started = time.perf_counter()
+        return {"users": sum(training.step() for _ in range(n)), "seconds": time.perf_counter() - started}
+
+    serve(steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,12 +3,18 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
 PYTHONS = {name: ROOT / f".venv-peers-{name}" / "bin" / "python" for name in ("recbole", "implicit")}
+PYTHONS["project"] = Path(sys.executable)
+
+
+def _folder(environment: str) -> str:
+    return "" if environment == "project" else "peers."
 
 
 class Peer:
@@ -27,7 +33,7 @@ class Peer:
         limits = {} if threads is None else dict.fromkeys(names, str(threads))
         self.script = script
         self._process = subprocess.Popen(
-            [str(python), "-W", "ignore", "-m", f"tests.benchmarks.peers.{script}", *arguments],
+            [str(python), "-W", "ignore", "-m", f"tests.benchmarks.{_folder(environment)}{script}", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
