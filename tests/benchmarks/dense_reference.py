@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.dense_reference [N_ITEMS]
 
-A process of its own, so that nothing we ask of the C library or of torch helps or hinders it. A line `N` runs N steps of
-512 users of Gowalla (its most popular items) and is answered with {"users", "seconds"}.
+A process of its own, so that nothing we ask of the C library or of torch helps or hinders it. A line `N` runs N steps
+of 512 users of Gowalla (its most popular items) and is answered with {"users", "seconds"}.
 """
 
 import sys
