@@ -1,37 +1,41 @@
 """GraphFilter: a linear recommender that filters histories over the graph of items with common users.
 
     R~ = D_U^-a R D_I^-b,  P = R~^T R~ / lambda_1 = sum_i lambda_i v_i v_i^T       D: degrees; V, Lambda: leading `rank`
-    linear      S = P + V Lambda (e^(-T Lambda) - I) V^T                           T: time of sharpening
-    score(x)    x D_I^-q S D_I^q  +  alpha x D_I^-b V V^T D_I^b                    alpha: weight of the ideal low-pass
 
-With a = b = 1/2, q = T = 0 this is GF-CF, and these are the defaults. Three things may be chosen besides:
+    solver leading     score(x) = x D_I^-q [P + V Lambda (e^(-T Lambda) - I) V^T] D_I^q  +  alpha x D_I^-b V V^T D_I^b
+    solver rk4         score(x) = x D_I^-q P p(P) D_I^q  +  alpha x D_I^-b V V^T D_I^b p(P),   p(P): dh/dt = -hP up to T
 
-- the exponents: how strongly long histories (a) and popular items (b) are damped, and how far the results lean to
-  popular items again (q);
-- T, the sharpening of BSPM. Where that integrates dh/dt = -hP for all components, on the users' dense scores, here the
-  equation is solved in closed form, on the leading components, which hold what everybody likes; the tail stays as it
-  is. On Gowalla that is both more accurate and a fraction of the work.
+With a = b = 1/2, q = T = 0 this is GF-CF: a linear filter and alpha times an ideal low-pass; these are the defaults.
+The exponents say how strongly long histories (a) and popular items (b) are damped, and how far the results lean to
+popular items again (q). T is the time of a sharpening, in which what everybody likes fades. `rk4` takes one step of the
+method of fourth order for all of it, as BSPM was published for Gowalla (T = 2.5, alpha = .2, rank 448); `leading`
+solves the equation exactly, for the leading components alone, at a fraction of the work.
 
-What is kept is P, as a sparse matrix of items by items, with its leading eigenvectors. R~ would be several times
-smaller, but its rows are users, and a model carries none. P is sparse as long as most items share no user; it holds an
-entry for each pair of items that do.
+Whatever the filter, what is kept is a sparse matrix of items by items beside a product of thin ones, and a score is a
+sum over the items of a history. R~ would be smaller than either, but its rows are users, and a model carries none. The
+sparse part of `leading` is P as it is, an entry for each pair of items that share a user. P p(P) has no zeros: once its
+leading components are taken out, the largest `neighbours` entries of each row are kept.
 
 Sources: Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021, eq. 12 and algorithm 1 (GF-CF);
-Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIGIR 2023, eq. 9 (BSPM).
+Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIGIR 2023 (BSPM, early merge).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.interactions import binarise, check_histories
-from recsys_vae.models.spectrum import leading_spectrum
+from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
+from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.protocols import Float32Array, Tensors
 
 CHUNK = 64
 """Users whose scores are summed at once: their sparse sums, several times the size of the result, stay small."""
+SOLVERS = ("leading", "rk4")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,10 @@ class GraphFilterConfig:
         popularity_exponent: q, of that number, as a factor of the linear filter's scores; divides the history's items.
         rank: number of leading eigenvectors.
         low_pass: alpha, weight of the ideal low-pass filter.
-        sharpening: T, time that the leading components are sharpened for.
+        sharpening: T, time of the sharpening.
+        solver: of the sharpening; `leading`: exact, for the leading components of the linear filter; `rk4`: one step,
+            for everything.
+        neighbours: entries of each item that `rk4` keeps beside the leading components.
     """
 
     user_exponent: float = 0.5
@@ -53,25 +60,29 @@ class GraphFilterConfig:
     rank: int = 256
     low_pass: float = 0.3
     sharpening: float = 0.0
+    solver: str = "leading"
+    neighbours: int = 1000
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"rank is a number of eigenvectors, at least 1; got {self.rank}.")
+        if self.rank < 1 or self.neighbours < 1:
+            raise ConfigError(f"rank and neighbours are at least 1, got {self.rank} and {self.neighbours}.")
         if self.low_pass < 0 or self.sharpening < 0:
             raise ConfigError(
                 f"low_pass and sharpening are at least 0, got {self.low_pass} and {self.sharpening}: 0 leaves them out."
             )
+        if self.solver not in SOLVERS:
+            raise ConfigError(f"solver is {' or '.join(SOLVERS)}, got {self.solver!r}.")
 
 
 class GraphFilter:
-    """The filters of Shen et al. 2021 and Choi et al. 2023 in closed form."""
+    """The filters of Shen et al. 2021 and Choi et al. 2023: score(x) = x (local + left right)."""
 
     def __init__(self, n_items: int, config: GraphFilterConfig) -> None:
         self.config = config
         self._n_items = n_items
-        self._gram = csr_array((0, 0), dtype=np.float32)
-        self._degrees = self._eigenvalues = np.zeros(0, dtype=np.float32)
-        self._vectors: Float32Array = np.zeros((0, 0), dtype=np.float32)
+        self._local = csr_array((0, 0), dtype=np.float32)
+        self._left: Float32Array = np.zeros((0, 0), dtype=np.float32)
+        self._right: Float32Array = np.zeros((0, 0), dtype=np.float32)
 
     @property
     def n_items(self) -> int:
@@ -79,40 +90,34 @@ class GraphFilter:
         return self._n_items
 
     def fit(self, interactions: csr_array) -> None:
-        """Count, normalise, and decompose the binarised interactions, shape (n_users, n_items)."""
+        """Count, normalise, decompose and filter the binarised interactions, shape (n_users, n_items)."""
         check_histories(interactions, self.n_items)
         binary = binarise(interactions)
-        lengths = np.diff(binary.indptr)
         degrees = np.maximum(np.bincount(binary.indices, minlength=self.n_items), 1).astype(np.float64)
-        entries = np.repeat(lengths.clip(1) ** -self.config.user_exponent, lengths)
-        entries *= degrees[binary.indices] ** -self.config.item_exponent
-        normalised = csr_array((entries.astype(np.float32), binary.indices, binary.indptr), shape=binary.shape)
+        normalised = self._normalised(binary, degrees)
         values, vectors = leading_spectrum(normalised, self.config.rank)
         largest = values.max(initial=0.0) or 1.0
-        self._gram = csr_array(normalised.T) @ normalised * np.float32(1.0 / largest)
-        self._eigenvalues = (values / largest).astype(np.float32)
-        self._degrees, self._vectors = degrees.astype(np.float32), vectors
+        normalised *= np.float32(largest**-0.5)
+        lean, norm = (degrees**q for q in (self.config.popularity_exponent, self.config.item_exponent))
+        build = self._sharpen_all if self.config.solver == "rk4" else self._sharpen_leading
+        build(normalised, values / largest, vectors, lean.astype(np.float32), norm.astype(np.float32))
 
     def score(self, histories: csr_array) -> Float32Array:
         """Filtered binarised histories, shape (n, n_items)."""
         check_histories(histories, self.n_items)
-        if not self._degrees.size:
+        if not self._left.size and not self._local.shape[0]:
             raise DataError("This graph filter has not been fitted: call fit first.")
         binary, scores = binarise(histories), np.empty(histories.shape, dtype=np.float32)
         for start in range(0, len(scores), CHUNK):
-            self._score_into(scores[start : start + CHUNK], binary[start : start + CHUNK])
+            rows, out = binary[start : start + CHUNK], scores[start : start + CHUNK]
+            (rows @ self._local).toarray(out=out)
+            out += (rows @ self._left) @ self._right
         return scores
 
     def tensors(self) -> Tensors:
-        """P as CSR, its leading eigenvalues and eigenvectors, and the items' degrees."""
-        return {
-            "gram.data": self._gram.data,
-            "gram.indices": self._gram.indices,
-            "gram.indptr": self._gram.indptr,
-            "eigenvalues": self._eigenvalues,
-            "eigenvectors": self._vectors,
-            "degrees": self._degrees,
-        }
+        """The sparse matrix as CSR, and the two thin ones."""
+        local = {"data": self._local.data, "indices": self._local.indices, "indptr": self._local.indptr}
+        return {f"local.{name}": array for name, array in local.items()} | {"left": self._left, "right": self._right}
 
     def load_tensors(self, tensors: Tensors) -> None:
         """Take over what was learned.
@@ -121,33 +126,60 @@ class GraphFilter:
             DataError: something is missing, or of another catalogue.
         """
         try:
-            gram = tuple(tensors[f"gram.{name}"] for name in ("data", "indices", "indptr"))
-            values, vectors, degrees = (tensors[name] for name in ("eigenvalues", "eigenvectors", "degrees"))
-            self._gram = csr_array(gram, shape=(self.n_items, self.n_items))
+            local = tuple(tensors[f"local.{name}"] for name in ("data", "indices", "indptr"))
+            left, right = tensors["left"], tensors["right"]
+            self._local = csr_array(local, shape=(self.n_items, self.n_items))
         except (KeyError, ValueError) as error:
             raise DataError(f"Expected the tensors of a graph filter over {self.n_items} items: {error}") from error
-        if vectors.shape != (self.n_items, len(values)) or degrees.shape != (self.n_items,):
-            raise DataError(f"Expected eigenvectors and degrees of {self.n_items} items, got {vectors.shape[0]}.")
-        self._eigenvalues, self._vectors, self._degrees = (
-            tensor.astype(np.float32) for tensor in (values, vectors, degrees)
+        if left.shape != right.shape[::-1] or len(left) != self.n_items:
+            raise DataError(f"Expected thin factors over {self.n_items} items, got {left.shape} and {right.shape}.")
+        self._left, self._right = left.astype(np.float32), right.astype(np.float32)
+
+    def _normalised(self, binary: csr_array, degrees: NDArray[np.float64]) -> csr_array:
+        lengths = np.diff(binary.indptr)
+        entries = np.repeat(lengths.clip(1) ** -self.config.user_exponent, lengths)
+        entries *= degrees[binary.indices] ** -self.config.item_exponent
+        return csr_array((entries.astype(np.float32), binary.indices, binary.indptr), shape=binary.shape)
+
+    def _sharpen_leading(
+        self,
+        normalised: csr_array,
+        values: NDArray[np.float64],
+        vectors: Float32Array,
+        lean: Float32Array,
+        norm: Float32Array,
+    ) -> None:
+        gram = csr_array(normalised.T) @ normalised
+        gram.data *= lean[gram.indices] / np.repeat(lean, np.diff(gram.indptr))
+        self._local = gram
+        factors = [(vectors / norm[:, None] * self.config.low_pass, vectors.T * norm)] if self.config.low_pass else []
+        if self.config.sharpening:
+            damping = values * np.expm1(-self.config.sharpening * values)
+            factors.append((vectors / lean[:, None] * damping, vectors.T * lean))
+        self._keep(factors)
+
+    def _sharpen_all(
+        self,
+        normalised: csr_array,
+        values: NDArray[np.float64],
+        vectors: Float32Array,
+        lean: Float32Array,
+        norm: Float32Array,
+    ) -> None:
+        gram, time = Gram(normalised), self.config.sharpening
+        response = values * np.polynomial.polynomial.polyval(values, rk4_weights(time))
+        left, right = torch.from_numpy((vectors * response).astype(np.float32)), torch.from_numpy(vectors.T)
+        self._local = largest_entries(gram, time, left, right, lean, self.config.neighbours)
+        merged = sharpened(gram, torch.from_numpy(vectors * norm[:, None]), time).numpy()
+        self._keep(
+            [
+                (left.numpy() / lean[:, None], vectors.T * lean),
+                (vectors / norm[:, None] * self.config.low_pass, merged.T),
+            ]
         )
 
-    def _score_into(self, scores: Float32Array, histories: csr_array) -> None:
-        popularity = self._degrees**self.config.popularity_exponent
-        leaning = _scaled(histories, 1.0 / popularity)
-        (leaning @ self._gram).toarray(out=scores)
-        if self.config.sharpening:
-            damping = self._eigenvalues * np.expm1(-self.config.sharpening * self._eigenvalues)
-            scores += ((leaning @ self._vectors) * damping) @ self._vectors.T
-        scores *= popularity
-        if self.config.low_pass:
-            norm = self._degrees**self.config.item_exponent
-            codes = self.config.low_pass * (_scaled(histories, 1.0 / norm) @ self._vectors)
-            scores += (codes @ self._vectors.T) * norm
-
-
-def _scaled(histories: csr_array, factors: Float32Array) -> csr_array:
-    """Each column times its factor."""
-    return csr_array(
-        (histories.data * factors[histories.indices], histories.indices, histories.indptr), histories.shape
-    )
+    def _keep(self, factors: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Put factors side by side."""
+        none = np.zeros((self.n_items, 0))
+        self._left = np.hstack([none, *(left for left, _ in factors)]).astype(np.float32)
+        self._right = np.vstack([none.T, *(right for _, right in factors)]).astype(np.float32)

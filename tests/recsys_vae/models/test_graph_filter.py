@@ -16,7 +16,7 @@ C = 8**-0.5
 EITHER = csr([[0], [1], [0, 1], []], 2)
 
 
-def fitted(**settings: float) -> GraphFilter:
+def fitted(**settings: float | str) -> GraphFilter:
     model = GraphFilter(2, GraphFilterConfig(**settings))  # type: ignore[arg-type]
     model.fit(TWO_USERS)
     return model
@@ -84,14 +84,50 @@ def test_more_users_than_a_chunk_are_scored_like_one() -> None:
     np.testing.assert_allclose(model.score(world.matrix), alone, rtol=1e-5)
 
 
+def test_the_published_process_is_one_step_of_runge_and_kutta_over_everything() -> None:
+    """(x P + alpha x D^-1/2 v v^T D^1/2) p(P), and p(P) h is what the method's four stages make of h."""
+    P, leading = np.array([[0.75, C], [C, 0.5]]), np.array([[2.0, 1.0], [2.0, 1.0]]) / 3
+    h, T = EITHER.toarray() @ (P + 0.2 * leading), 2.5
+    first = -h @ P
+    second = -(h + T / 2 * first) @ P
+    third = -(h + T / 2 * second) @ P
+    fourth = -(h + T * third) @ P
+    expected = h + T / 6 * (first + 2 * second + 2 * third + fourth)
+    found = fitted(solver="rk4", rank=1, low_pass=0.2, sharpening=2.5).score(EITHER)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"low_pass": 0.3}, {"popularity_exponent": 0.4, "low_pass": 0.0}])
+def test_both_solvers_are_the_same_filter_before_the_sharpening(settings: dict[str, float]) -> None:
+    world = two_tastes(n_users=150)
+    scores = []
+    for solver in ("leading", "rk4"):
+        model = GraphFilter(12, GraphFilterConfig(solver=solver, rank=3, **settings))  # type: ignore[arg-type]
+        model.fit(world.matrix)
+        scores.append(model.score(world.matrix))
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
+
+
+def test_the_entries_that_are_kept_are_the_largest_besides_the_leading_components() -> None:
+    """P = diag(1, 1/4) rotated; without its leading component, 1/4 v v^T with v = (1, -sqrt 2) / sqrt 3 is left.
+
+    Its rows are (1, -sqrt 2) / 12 and (-sqrt 2, 2) / 12: one entry a row is the second.
+    """
+    tensors = fitted(solver="rk4", rank=1, low_pass=0.0, neighbours=1).tensors()
+    np.testing.assert_array_equal(tensors["local.indices"], [1, 1])
+    np.testing.assert_allclose(tensors["local.data"], [-(2**0.5) / 12, 1 / 6], atol=1e-6)
+
+
 def test_unfitted_incomplete_and_senseless_are_refused() -> None:
     with pytest.raises(DataError, match="fit first"):
         GraphFilter(2, GraphFilterConfig()).score(EITHER)
     tensors = fitted().tensors()
-    del tensors["degrees"]
-    with pytest.raises(DataError, match="degrees"):
+    del tensors["left"]
+    with pytest.raises(DataError, match="left"):
         GraphFilter(2, GraphFilterConfig()).load_tensors(tensors)
     with pytest.raises(ConfigError, match="rank"):
         GraphFilterConfig(rank=0)
     with pytest.raises(ConfigError, match="sharpening"):
         GraphFilterConfig(sharpening=-1)
+    with pytest.raises(ConfigError, match="leading or rk4"):
+        GraphFilterConfig(solver="euler")
