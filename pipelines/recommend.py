@@ -25,7 +25,7 @@ from recsys_vae.ladder import Ladder
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
-from recsys_vae.training.device import choose_device
+from recsys_vae.training.device import choose_device, keep_freed_memory
 
 VECTOR = "vector"
 TORCH = "torch"
@@ -84,6 +84,7 @@ def recommend_all(
     """
     check_k(k)
     _check_catalogue(bundle, dataset)
+    keep_freed_memory()
     ladder, tiers, rows = _ladder(bundle, scorer), Counter[str](), 0
     with _parquet(to) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):

@@ -9,8 +9,8 @@ from recsys_vae.products import inner_products
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 from recsys_vae.top_k import check_k, top_k
 
-SCORES_AT_ONCE = 2**22
-"""Scores held at a time (16 MiB, which a cache can hold): queries are taken in chunks of this many over n_items."""
+SCORES_AT_ONCE = 2**23
+"""Scores held at a time (32 MiB, the last cache): queries are taken in chunks of this many over n_items."""
 
 
 class TorchIndex:
