@@ -98,6 +98,7 @@ SPACES: Mapping[str, SearchSpace] = {
         "hidden": Whole(100, 800, step=100),
         "dropout": Real(0.1, 0.8),
         "l2": Real(1e-4, 1.0, log=True),
+        "weight_decay": Real(0.0, 2.0),
     },
     "mult-vae": {
         **BY_GRADIENT,
