@@ -106,21 +106,25 @@ def search_vae(ask: Ask, model: str, settings: list[dict[str, Any]], *, short: i
 
 
 def search_ials(ask: Ask) -> dict[str, Any]:
-    """Two rounds: wide, then near the best."""
+    """Three rounds: wide, near the best, and nearer still with validation asked after nearly every iteration."""
 
-    def jobs(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{"settings": one, "iterations": list(candidates.IALS_STOPS), "seed": SEEDS[0]} for one in settings]
+    def jobs(settings: list[dict[str, Any]], stops: tuple[int, ...] = candidates.IALS_STOPS) -> list[dict[str, Any]]:
+        return [{"settings": one, "iterations": list(stops), "seed": SEEDS[0]} for one in settings]
 
-    wide = jobs(candidates.ials())
-    near = jobs(candidates.ials_near(best_of(ask, wide)["best"]["job"]["settings"]))
-    return best_of(ask, wide + near)
+    def best(tried: list[dict[str, Any]]) -> dict[str, Any]:
+        return dict(best_of(ask, tried)["best"]["job"]["settings"])
+
+    tried = jobs(candidates.ials())
+    tried += jobs(candidates.ials_near(best(tried)))
+    finer = [best(tried), *candidates.ials_near(best(tried), n=12, spread=1.4, seed=2)]
+    return best_of(ask, tried + jobs(finer, candidates.IALS_FINE_STOPS))
 
 
 SEARCHES: dict[str, Callable[[Ask], dict[str, Any]]] = {
     "ease": lambda ask: best_of(ask, recbole_jobs("EASE", [{"reg_weight": float(l2)} for l2 in candidates.EASE_L2])),
     "ials": search_ials,
-    "multivae": lambda ask: search_vae(ask, "MultiVAE", candidates.drawn(candidates.MULTI_VAE, 15), short=15, keep=4),
-    "recvae": lambda ask: search_vae(ask, "RecVAE", candidates.drawn(candidates.REC_VAE, 6), short=6, keep=2),
+    "multivae": lambda ask: search_vae(ask, "MultiVAE", candidates.drawn(candidates.MULTI_VAE, 10), short=15, keep=3),
+    "recvae": lambda ask: search_vae(ask, "RecVAE", candidates.drawn(candidates.REC_VAE, 5), short=5, keep=2),
 }
 DEFAULTS = {"multivae-default": "MultiVAE", "recvae-default": "RecVAE"}
 NAMES = (*SEARCHES, *DEFAULTS)
@@ -148,14 +152,14 @@ def report(ask: Ask, job: dict[str, Any]) -> dict[str, Any]:
     return measured(found, SPLITS[DATASET]().test) | {"job": job} | answer
 
 
-def measure(name: str, seeds: tuple[int, ...]) -> None:
+def measure(name: str, seeds: tuple[int, ...], *, fresh: bool = False) -> None:
     """Search where settings are chosen, then the reported runs."""
     environment, script = ("implicit", "implicit_models") if name == "ials" else ("recbole", "recbole_models")
     with asking(environment, script, export(DATASET)) as ask:
         if name in SEARCHES:
-            record(BENCHMARK, f"ml1m-peer-{name}-search", lambda: SEARCHES[name](ask))
+            record(BENCHMARK, f"ml1m-peer-{name}-search", lambda: SEARCHES[name](ask), fresh=fresh)
         for seed in seeds[:1] if name in ONE_SEED else seeds:
-            record(BENCHMARK, f"ml1m-peer-{name}-seed{seed}", lambda: report(ask, final_job(name, seed)))  # noqa: B023
+            record(BENCHMARK, f"ml1m-peer-{name}-seed{seed}", lambda: report(ask, final_job(name, seed)), fresh=fresh)  # noqa: B023
 
 
 def show() -> None:
@@ -172,9 +176,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=NAMES, help="measure only these peers")
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS, help="seeds of the reported runs")
     parser.add_argument("--print", action="store_true", help="measure nothing")
+    parser.add_argument("--fresh", action="store_true", help="write records anew; answers that peers gave are kept")
     arguments = parser.parse_args()
     for name in () if arguments.print else arguments.only or NAMES:
-        measure(name, tuple(arguments.seeds))
+        measure(name, tuple(arguments.seeds), fresh=arguments.fresh)
     show()
 
 
