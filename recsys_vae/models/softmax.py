@@ -125,7 +125,7 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax over the chunk, in the precision of the logits, and its normaliser logsumexp(logits), shape (n,) float32."""
+    """Softmax over the chunk, in the type of the logits, and its normaliser logsumexp(logits), shape (n,) float32."""
     # A bfloat16 log-probability of -8 is off by up to 0.03: products may be computed in it, the likelihood may not.
     log_probabilities = torch.log_softmax(logits, dim=1, dtype=torch.float32)
     normaliser = logits[:, 0].float() - log_probabilities[:, 0]
