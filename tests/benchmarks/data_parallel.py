@@ -38,6 +38,8 @@ TRAINING = TrainingConfig(epochs=10, batch_size=250, patience=0, device="cpu")
 METRIC = TRAINING.validation_metric
 WAYS = {"one process": (1, CORES), "a process a core": (CORES, 1), "one process, one thread": (1, 1)}
 """Processes, and threads of each."""
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Where libraries look for their number of threads; more of them than cores wait for each other many times as long."""
 
 
 def worker(seed: int, output: Path) -> None:
@@ -58,7 +60,7 @@ def run(seed: int, processes: int, threads: int) -> dict[str, float]:
         output = Path(folder) / "figures.json"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         command += ["-m", "tests.benchmarks.data_parallel", "--worker", str(seed), str(output)]
-        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}, check=True)
+        subprocess.run(command, env=os.environ | dict.fromkeys(THREADS, str(threads)), check=True)
         return dict(json.loads(output.read_text()))
 
 
