@@ -34,7 +34,7 @@ from tests.benchmarks.records import existing, record
 BENCHMARK = "parallel"
 SEEDS = (0, 1, 2, 3, 4)
 CORES = os.cpu_count() or 1
-TRAINING = TrainingConfig(epochs=10, batch_size=250, patience=0, device="cpu")
+TRAINING = TrainingConfig(epochs=40, batch_size=250, patience=0, device="cpu")
 METRIC = TRAINING.validation_metric
 WAYS = {"one process": (1, CORES), "a process a core": (CORES, 1), "one process, one thread": (1, 1)}
 """Processes, and threads of each."""
