@@ -83,6 +83,7 @@ def _libraries() -> Iterator[Finding]:
 def _device() -> Iterator[Finding]:
     import torch
 
+    from recsys_vae.native.library import description
     from recsys_vae.training.device import choose_device, choose_precision
 
     device = choose_device("auto")
@@ -90,6 +91,7 @@ def _device() -> Iterator[Finding]:
     precision = str(choose_precision("auto", device)).removeprefix("torch.")
     yield Finding("computing", "device", f"{device} ({name})")
     yield Finding("computing", "precision", f"{precision} matrix products")
+    yield Finding("computing", "compiled loops", description())
 
 
 def _faiss() -> Iterator[Finding]:

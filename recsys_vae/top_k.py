@@ -38,15 +38,20 @@ def check_k(k: int) -> None:
         raise ConfigError(f"k is the number of items wanted, at least 1; got {k}.")
 
 
+def check_masks(shape: tuple[int, int], allowed: BoolArray | None, excluded: csr_array | None) -> None:
+    """Raise ConfigError unless the masks fit scores of this shape, (n, n_items)."""
+    if allowed is not None and allowed.shape != shape[1:]:
+        raise ConfigError(f"allowed has shape {allowed.shape}, expected {shape[1:]}: one flag an item.")
+    if excluded is not None and excluded.shape != shape:
+        raise ConfigError(f"excluded has shape {excluded.shape}, expected {shape}, as the scores.")
+
+
 def mask(scores: Float32Array, *, allowed: BoolArray | None = None, excluded: csr_array | None = None) -> None:
     """Set what may not be returned to -inf, in place."""
+    check_masks((scores.shape[0], scores.shape[1]), allowed, excluded)
     if allowed is not None:
-        if allowed.shape != scores.shape[1:]:
-            raise ConfigError(f"allowed has shape {allowed.shape}, expected {scores.shape[1:]}: one flag an item.")
         scores[:, ~allowed] = -np.inf
     if excluded is not None:
-        if excluded.shape != scores.shape:
-            raise ConfigError(f"excluded has shape {excluded.shape}, expected {scores.shape}, as the scores.")
         rows = np.repeat(np.arange(scores.shape[0]), np.diff(excluded.indptr))
         scores[rows, excluded.indices] = -np.inf
 

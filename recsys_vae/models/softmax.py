@@ -8,7 +8,8 @@ Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collabor
 A dense implementation passes over the (users, items) logits a dozen times in main memory, which on a CPU takes as
 long as the matrix products. Here a chunk of logits is made, exponentiated and summed while it lies in the cache; one
 array of probabilities, in the precision of the products, is all that is kept for the backward pass, or nothing
-(`chunked_nll`).
+(`chunked_nll`). Where it suits the processor the same is done by compiled code (recsys_vae/native), with logits in
+float32 whatever the products are.
 """
 
 from itertools import pairwise
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from recsys_vae.models.layers import SparseRows
+from recsys_vae.native import multinomial
+from recsys_vae.native.multinomial import Multinomial
 
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 """Size of a chunk of logits by device type: a share of the cache on a CPU, enough to fill the units on a GPU."""
@@ -55,10 +58,9 @@ def _nll(hidden: Tensor, output: nn.Linear, targets: SparseRows, *, recompute: b
     entries = (targets.row_numbers()[order], columns, targets.values[order])
     dtype = product_dtype(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
-        result: Tensor = _SoftmaxNLL.apply(  # type: ignore[no-untyped-call]
-            hidden.to(dtype), output.weight, output.bias, *entries, recompute
-        )
-    return result
+        if multinomial.suits(hidden, dtype):
+            return _CompiledNLL.apply(hidden.float(), output.weight, output.bias, *entries, recompute)  # type: ignore
+        return _SoftmaxNLL.apply(hidden.to(dtype), output.weight, output.bias, *entries, recompute)  # type: ignore
 
 
 class _SoftmaxNLL(torch.autograd.Function):
@@ -92,13 +94,12 @@ class _SoftmaxNLL(torch.autograd.Function):
         normaliser = torch.logsumexp(torch.stack(normalisers), dim=0)
         ctx.save_for_backward(hidden, weight, bias, rows, columns, values, normaliser)
         ctx.chunks, ctx.borders, ctx.kept, ctx.normalisers = chunks, borders, kept, normalisers
-        counts = values.new_zeros(len(hidden)).index_add_(0, rows, values)
-        return (counts * normaliser).index_add_(0, rows, values * target_logits, alpha=-1)
+        return _likelihood(normaliser, target_logits, rows, values)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, rows, columns, values, normaliser = ctx.saved_tensors
-        counts = values.new_zeros(len(hidden)).index_add_(0, rows, values)
+        counts = _counts(normaliser, rows, values)
         pulls = (-values * upstream[rows]).to(hidden.dtype)
         hidden_gradient = torch.zeros(hidden.shape, device=hidden.device)
         learns = ctx.needs_input_grad[1]
@@ -118,6 +119,43 @@ class _SoftmaxNLL(torch.autograd.Function):
                 weight_gradient[start:end] = gradient.T @ hidden
                 bias_gradient[start:end] = gradient.sum(dim=0, dtype=torch.float32)
         return hidden_gradient.to(hidden.dtype), weight_gradient, bias_gradient, None, None, None, None
+
+
+class _CompiledNLL(torch.autograd.Function):
+    """The same, compiled."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        values: Tensor,
+        recompute: bool,
+    ) -> Tensor:
+        ctx.layer = Multinomial(hidden.detach().contiguous(), weight.detach(), bias.detach(), rows, columns)
+        target_logits, normaliser, *ctx.kept = ctx.layer.forward(keep=not recompute)
+        ctx.save_for_backward(weight, bias, rows, values, normaliser)
+        return _likelihood(normaliser, target_logits, rows, values)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        _, _, rows, values, normaliser = ctx.saved_tensors
+        scale, pulls = upstream * _counts(normaliser, rows, values), upstream[rows] * values
+        gradients = ctx.layer.backward(scale, pulls, normaliser, *ctx.kept, learns=ctx.needs_input_grad[1])
+        return *gradients, None, None, None, None
+
+
+def _counts(normaliser: Tensor, rows: Tensor, values: Tensor) -> Tensor:
+    """N_u: sum of each row's values, shape as the normaliser."""
+    return torch.zeros_like(normaliser).index_add_(0, rows, values)
+
+
+def _likelihood(normaliser: Tensor, target_logits: Tensor, rows: Tensor, values: Tensor) -> Tensor:
+    """The formula's first line, given the normaliser of each row and the logit of each entry."""
+    return (_counts(normaliser, rows, values) * normaliser).index_add_(0, rows, values * target_logits, alpha=-1)
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,13 +1,17 @@
-"""TorchIndex: exact search by one matrix product and a selection; on a GPU where there is one."""
+"""TorchIndex: exact search by one matrix product and a selection; on a GPU where there is one.
+
+On a CPU both are one compiled loop where there is a compiler (recsys_vae/native): scores are compared as they are made.
+"""
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import RetrievalError
+from recsys_vae.native import top_k as compiled
 from recsys_vae.products import inner_products
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
-from recsys_vae.top_k import check_k, top_k
+from recsys_vae.top_k import check_k, check_masks, top_k
 
 SCORES_AT_ONCE = 2**23
 """Scores held at a time (32 MiB, the last cache): queries are taken in chunks of this many over n_items."""
@@ -37,6 +41,9 @@ class TorchIndex:
         """The k best allowed items of each query; see `protocols.Index`."""
         check_k(k)
         check_queries(queries, self._vectors.shape[1])
+        if self._vectors.device.type == "cpu" and compiled.suits(k):
+            check_masks((len(queries), self.n_items), allowed, excluded)
+            return compiled.search(queries, self._vectors.numpy(), k, allowed, excluded)
         step = max(64, SCORES_AT_ONCE // max(1, self.n_items))
         parts = [
             top_k(

@@ -1,6 +1,7 @@
 """What every index promises: the k best allowed items, exactly, ties by item row."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
-from recsys_vae.protocols import Index
+from recsys_vae.protocols import Index, TopK
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.faiss_index import KINDS, FaissIndex, IndexReport, build_index, load_index
 
@@ -24,16 +25,25 @@ def brute_force(query: np.ndarray, k: int, hidden: set[int]) -> list[int]:
     return sorted(set(range(N)) - hidden, key=lambda row: (-scores[row], row))[:k]
 
 
+class Uncompiled(TorchIndex):
+    """As it searches where there is no compiler."""
+
+    def search(self, *arguments: Any, **options: Any) -> TopK:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RECSYS_NATIVE", "0")
+            return super().search(*arguments, **options)
+
+
 def build(name: str) -> Index:
-    if name == "torch":
-        return TorchIndex(VECTORS)
+    if name in ("torch", "uncompiled"):
+        return TorchIndex(VECTORS) if name == "torch" else Uncompiled(VECTORS)
     index = build_index(VECTORS, name, queries=QUERIES, min_recall=0.5)
     if name == "ivf":
         index._index.nprobe = index._index.nlist  # look into every cell: nothing is approximate then
     return index
 
 
-INDEXES = {name: build(name) for name in ("torch", *KINDS)}
+INDEXES = {name: build(name) for name in ("torch", "uncompiled", *KINDS)}
 
 
 @pytest.fixture(params=list(INDEXES))
@@ -50,7 +60,7 @@ def test_finds_what_brute_force_finds(index: Index) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 30), st.floats(0.0, 1.0), st.floats(0.0, 0.5), st.integers(0, 2**31))
-@pytest.mark.parametrize("name", ["torch", "flat", "hnsw", "ivf"])
+@pytest.mark.parametrize("name", ["torch", "uncompiled", "flat", "hnsw", "ivf"])
 def test_exactly_k_of_the_allowed_come_back_in_order(name: str, k: int, allowed: float, seen: float, seed: int) -> None:
     draw = np.random.default_rng(seed)
     flags = draw.random(N) < allowed
@@ -63,7 +73,7 @@ def test_exactly_k_of_the_allowed_come_back_in_order(name: str, k: int, allowed:
         expected = brute_force(QUERIES[row], k, hidden)
         got = found.rows[row][found.rows[row] >= 0].tolist()
         assert len(got) == min(k, len(allowed_rows))
-        if name in ("torch", "flat"):
+        if name in ("torch", "uncompiled", "flat"):
             assert got == expected
         else:  # approximate: distinct, allowed, best first
             assert len(set(got)) == len(got)

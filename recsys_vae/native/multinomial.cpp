@@ -1,0 +1,349 @@
+// The multinomial likelihood of a linear output layer, both passes, with products of bfloat16 summed in float32.
+//
+//     logit_uj = h_u w_j + b_j,   nll_u = N_u logsumexp_j(logit_uj) - sum_i x_ui logit_ui
+//     d nll_u / d logit_uj = N_u softmax_uj - x_uj
+//
+// Items are taken in chunks. A chunk of logits is made, exponentiated and summed in the cache, item by item, users side by
+// side; main memory sees the weights, the exponentials (in bfloat16, relative to the chunk's own maximum) and, on the way
+// back, the gradient of the weights, each once. Sums are in float32, in an order that the number of threads decides.
+//
+// Bfloat16 numbers are multiplied in pairs: 32 bits hold two that follow each other in the dimension summed over.
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "tiles.h"
+
+#ifdef __AVX512BF16__
+
+namespace {
+
+constexpr int64_t CHUNK = 192;  // items; their logits of 512 users, 384 KiB, stay in the second cache
+
+using Pair = uint32_t;
+
+inline __m256i to_bf16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+inline __m512i widened(__m256i x) { return _mm512_cvtepu16_epi32(x); }
+inline __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(widened(x), 16)); }
+// Lane by lane, the pair of a number of `first` and one of `second`.
+inline __m512i paired(__m256i first, __m256i second) {
+    return _mm512_or_si512(widened(first), _mm512_slli_epi32(widened(second), 16));
+}
+inline __mmask16 lanes_before(int64_t end, int64_t at) {
+    return end - at >= LANES ? 0xffff : end <= at ? 0 : static_cast<__mmask16>((1u << (end - at)) - 1);
+}
+
+// Asks for numbers that are needed soon.
+inline void fetch(const float* p, int64_t count) {
+    for (int64_t i = 0; i < count; i += LANES) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T1);
+}
+
+// e^x for x <= 0, to 2e-7 relative: 2^n times a Taylor polynomial of 2^f, |f| <= 1/2.
+inline __m512 exp_of(__m512 x) {
+    const __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f));
+    const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 f = _mm512_sub_ps(t, n);
+    __m512 y = _mm512_set1_ps(1.5403530e-4f);
+    for (float c : {1.3333558e-3f, 9.6181291e-3f, 5.5504109e-2f, 2.4022651e-1f, 6.9314718e-1f, 1.0f})
+        y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(c));
+    return _mm512_scalef_ps(y, n);
+}
+
+// A matrix of pairs in panels of 64 columns, zero where the columns end before a vector does.
+struct Panels {
+    int64_t pairs, width;  // width: columns, rounded up to whole vectors
+    Buffer<Pair> data;
+
+    Panels(int64_t pairs, int64_t columns)
+        : pairs(pairs), width(rounded_up(columns, LANES)), data(buffer<Pair>(pairs * width)) {}
+    const Pair* at(int64_t column) const { return data.get() + column * pairs; }
+    Pair* vector(int64_t pair, int64_t column) {
+        const int64_t panel = column / PANEL * PANEL;
+        return data.get() + panel * pairs + pair * std::min<int64_t>(PANEL, width - panel) + column - panel;
+    }
+};
+
+// c[r][v] += sum over pairs p of a(r, p) b(p, v); a(r, p) = a[r * row + p * step], b a panel of V vectors.
+template <int R, int V>
+inline void multiply(const Pair* a, int64_t row, int64_t step, const Pair* b, int64_t pairs, __m512 (&c)[R][V]) {
+    for (int64_t p = 0; p < pairs; ++p, a += step, b += V * LANES) {
+        __m512bh columns[V];
+        for (int v = 0; v < V; ++v) columns[v] = (__m512bh)_mm512_load_si512(b + v * LANES);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r) {
+            const __m512bh number = (__m512bh)_mm512_set1_epi32(a[r * row]);
+            for (int v = 0; v < V; ++v) c[r][v] = _mm512_dpbf16_ps(c[r][v], number, columns[v]);
+        }
+    }
+}
+
+// Calls f<R, V>(row, column) for each tile of a product; a panel of columns stays in the cache for all of its rows.
+template <class F>
+inline void tiles(int64_t rows, int64_t width, F&& f) {
+    for (int64_t column = 0; column < width; column += PANEL)
+        for (int64_t row = 0; row < rows; row += ROWS)
+            with_tile(static_cast<int>(std::min<int64_t>(ROWS, rows - row)), vectors_in(column, width),
+                      [&]<int R, int V>() { f.template operator()<R, V>(row, column); });
+}
+
+// What both passes are given.
+struct Layer {
+    int64_t n, d, items;
+    const float *hidden, *weight, *bias;
+    int64_t users = rounded_up(n, LANES), depth = rounded_up(d, 2 * LANES);  // padded
+    int64_t chunks = (items + CHUNK - 1) / CHUNK;
+
+    int64_t start(int64_t chunk) const { return chunk * CHUNK; }
+    int64_t size(int64_t chunk) const { return std::min(CHUNK, items - start(chunk)); }
+
+    __m512 hidden_at(int64_t user, int64_t k) const { return vector_of(hidden, user, n, k); }
+    __m512 weight_at(int64_t item, int64_t k) const { return vector_of(weight, item, items, k); }
+
+    // The hidden vectors in pairs along their dimension, users side by side.
+    Panels by_dimension() const {
+        Panels packed(depth / 2, n);
+        alignas(64) Pair line[LANES];
+        for (int64_t user = 0; user < users; ++user)
+            for (int64_t k = 0; k < depth; k += 2 * LANES) {
+                _mm256_store_si256((__m256i*)line, to_bf16(hidden_at(user, k)));
+                _mm256_store_si256((__m256i*)line + 1, to_bf16(hidden_at(user, k + LANES)));
+                for (int64_t p = 0; p < LANES; ++p) *packed.vector(k / 2 + p, user) = line[p];
+            }
+        return packed;
+    }
+    // The hidden vectors in pairs of users, dimensions side by side.
+    Panels by_user() const {
+        Panels packed(users / 2, d);
+        for (int64_t user = 0; user < users; user += 2)
+            for (int64_t k = 0; k < packed.width; k += LANES)
+                _mm512_store_si512(packed.vector(user / 2, k),
+                                   paired(to_bf16(hidden_at(user, k)), to_bf16(hidden_at(user + 1, k))));
+        return packed;
+    }
+    // Logits of a chunk, (size, users), and their maximum of each user; `rows` has room for its weights.
+    void logits(int64_t chunk, const Panels& packed, Pair* rows, float* out, float* maximum) const {
+        for (int64_t u = 0; u < users; ++u) maximum[u] = -INFINITY;
+        for (int64_t item = 0; item < size(chunk); ++item)
+            for (int64_t k = 0; k < depth; k += LANES)
+                _mm256_store_si256((__m256i*)(rows + (item * depth + k) / 2), to_bf16(weight_at(start(chunk) + item, k)));
+        tiles(size(chunk), users, [&]<int R, int V>(int64_t item, int64_t u) {
+            __m512 c[R][V];
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v) c[r][v] = _mm512_set1_ps(bias[start(chunk) + item + r]);
+            multiply<R, V>(rows + item * depth / 2, depth / 2, 1, packed.at(u), packed.pairs, c);
+            for (int v = 0; v < V; ++v) {
+                __m512 highest = _mm512_loadu_ps(maximum + u + v * LANES);
+                for (int r = 0; r < R; ++r) {
+                    highest = _mm512_max_ps(highest, c[r][v]);
+                    _mm512_storeu_ps(out + (item + r) * users + u + v * LANES, c[r][v]);
+                }
+                _mm512_storeu_ps(maximum + u + v * LANES, highest);
+            }
+        });
+    }
+    // e^(logit - maximum) of a chunk in bfloat16, (size, users), and their sums by user.
+    void exponentials(int64_t chunk, const float* logits, const float* maximum, uint16_t* out, float* sums) const {
+        for (int64_t u = 0; u < users; u += LANES) {
+            const __m512 highest = _mm512_loadu_ps(maximum + u);
+            __m512 sum = _mm512_setzero_ps();
+            for (int64_t item = 0; item < size(chunk); ++item) {
+                const __m512 e = exp_of(_mm512_sub_ps(_mm512_loadu_ps(logits + item * users + u), highest));
+                sum = _mm512_add_ps(sum, e);
+                _mm256_storeu_si256((__m256i*)(out + item * users + u), to_bf16(e));
+            }
+            _mm512_storeu_ps(sums + u, sum);
+        }
+    }
+
+   private:
+    __m512 vector_of(const float* matrix, int64_t row, int64_t rows, int64_t k) const {
+        return row < rows ? _mm512_maskz_loadu_ps(lanes_before(d, k), matrix + row * d + k) : _mm512_setzero_ps();
+    }
+};
+
+// Entries of the targets, sorted by item.
+struct Targets {
+    const int64_t *users, *items;
+    int64_t count;
+
+    int64_t first(int64_t item) const { return std::lower_bound(items, items + count, item) - items; }
+};
+
+// The way back, of one thread.
+struct Backward {
+    const Layer& layer;
+    const Targets& targets;
+    const float* pulls;  // what each target takes off the gradient
+    Buffer<float> row = buffer<float>(2 * layer.users);
+    Buffer<Pair> gradient = buffer<Pair>(CHUNK * layer.users / 2);  // of the logits: pairs of users
+    Panels by_item{CHUNK / 2, layer.users};                         // the same: pairs of items
+    Buffer<Pair> weights = buffer<Pair>(CHUNK / 2 * layer.depth);   // pairs of items
+    Buffer<float> hidden_gradient = buffer<float>(layer.depth * layer.users);
+
+    Backward(const Layer& layer, const Targets& targets, const float* pulls)
+        : layer(layer), targets(targets), pulls(pulls) {
+        std::fill_n(hidden_gradient.get(), layer.depth * layer.users, 0.0f);
+    }
+
+    // Gradient of a chunk's logits from its exponentials and each user's factor; writes that of the biases.
+    void of_logits(int64_t chunk, const uint16_t* exponentials, const float* factors, float* bias_gradient) {
+        const int64_t users = layer.users, start = layer.start(chunk), size = layer.size(chunk);
+        int64_t entry = targets.first(start);
+        for (int64_t item = 0; item < CHUNK; item += 2) {
+            for (int64_t i = item; i < item + 2; ++i) {
+                float* out = row.get() + (i - item) * users;
+                for (int64_t u = 0; u < users; u += LANES) {
+                    __m512 g = _mm512_setzero_ps();
+                    if (i < size)
+                        g = _mm512_mul_ps(from_bf16(_mm256_loadu_si256((const __m256i*)(exponentials + i * users + u))),
+                                          _mm512_loadu_ps(factors + u));
+                    _mm512_storeu_ps(out + u, g);
+                }
+                for (; entry < targets.count && targets.items[entry] == start + i; ++entry)
+                    out[targets.users[entry]] -= pulls[entry];
+                if (bias_gradient && i < size) bias_gradient[start + i] = sum(out);
+            }
+            for (int64_t u = 0; u < users; u += LANES) {
+                const __m256i one = to_bf16(_mm512_loadu_ps(row.get() + u));
+                const __m256i two = to_bf16(_mm512_loadu_ps(row.get() + users + u));
+                _mm256_storeu_si256((__m256i*)(gradient.get() + (item * users + u) / 2), one);
+                _mm256_storeu_si256((__m256i*)(gradient.get() + ((item + 1) * users + u) / 2), two);
+                _mm512_store_si512(by_item.vector(item / 2, u), paired(one, two));
+            }
+        }
+    }
+    void of_weights(int64_t chunk, const Panels& packed, float* weight_gradient) {
+        const int64_t d = layer.d, users = layer.users;
+        tiles(layer.size(chunk), packed.width, [&]<int R, int V>(int64_t item, int64_t k) {
+            float* out = weight_gradient + (layer.start(chunk) + item) * d + k;
+            __m512 c[R][V] = {};
+            multiply<R, V>(gradient.get() + item * users / 2, users / 2, 1, packed.at(k), packed.pairs, c);
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v)
+                    _mm512_mask_storeu_ps(out + r * d + v * LANES, lanes_before(d, k + v * LANES), c[r][v]);
+        });
+    }
+    void of_hidden(int64_t chunk) {
+        const int64_t depth = layer.depth, users = layer.users, start = layer.start(chunk);
+        const int64_t pairs = (layer.size(chunk) + 1) / 2;
+        for (int64_t p = 0; p < pairs; ++p)
+            for (int64_t k = 0; k < depth; k += LANES)
+                _mm512_store_si512(weights.get() + p * depth + k, paired(to_bf16(layer.weight_at(start + 2 * p, k)),
+                                                                         to_bf16(layer.weight_at(start + 2 * p + 1, k))));
+        tiles(layer.d, users, [&]<int R, int V>(int64_t k, int64_t u) {
+            float* out = hidden_gradient.get() + k * users + u;
+            for (int r = 0; r < R; ++r) fetch(out + (R + r) * users, PANEL);
+            __m512 c[R][V];
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v) c[r][v] = _mm512_loadu_ps(out + r * users + v * LANES);
+            multiply<R, V>(weights.get() + k, 1, depth, by_item.at(u), pairs, c);
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v) _mm512_storeu_ps(out + r * users + v * LANES, c[r][v]);
+        });
+    }
+
+   private:
+    float sum(const float* out) const {
+        __m512 total = _mm512_setzero_ps();
+        for (int64_t u = 0; u < layer.users; u += LANES) total = _mm512_add_ps(total, _mm512_loadu_ps(out + u));
+        return _mm512_reduce_add_ps(total);
+    }
+};
+
+}  // namespace
+
+// hidden (n, d), weight (items, d), bias (items); target entries sorted by item. Writes target_logits (entries), normaliser
+// (n), and for the way back maxima (chunks, users) and, unless null, exponentials (items, users); users: n rounded up to 16.
+extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, const float* hidden, const float* weight,
+                                           const float* bias, const int64_t* target_users, const int64_t* target_items,
+                                           int64_t entries, float* target_logits, float* normaliser, float* maxima,
+                                           uint16_t* exponentials, int threads) {
+    const Layer layer{n, d, items, hidden, weight, bias};
+    const Targets targets{target_users, target_items, entries};
+    const Panels packed = layer.by_dimension();
+    auto sums = buffer<float>(layer.chunks * layer.users);
+#pragma omp parallel num_threads(threads)
+    {
+        auto logits = buffer<float>(CHUNK * layer.users);
+        auto rows = buffer<Pair>(CHUNK * layer.depth / 2);
+        auto unwanted = buffer<uint16_t>(exponentials ? 0 : CHUNK * layer.users);
+#pragma omp for schedule(static)
+        for (int64_t chunk = 0; chunk < layer.chunks; ++chunk) {
+            const int64_t start = layer.start(chunk), end = start + layer.size(chunk);
+            float* maximum = maxima + chunk * layer.users;
+            layer.logits(chunk, packed, rows.get(), logits.get(), maximum);
+            for (int64_t e = targets.first(start); e < entries && target_items[e] < end; ++e)
+                target_logits[e] = logits[(target_items[e] - start) * layer.users + target_users[e]];
+            layer.exponentials(chunk, logits.get(), maximum,
+                               exponentials ? exponentials + start * layer.users : unwanted.get(),
+                               sums.get() + chunk * layer.users);
+        }
+    }
+    for (int64_t u = 0; u < n; ++u) {
+        float highest = -INFINITY;
+        for (int64_t chunk = 0; chunk < layer.chunks; ++chunk) highest = std::max(highest, maxima[chunk * layer.users + u]);
+        double total = 0;
+        for (int64_t chunk = 0; chunk < layer.chunks; ++chunk)
+            total += sums[chunk * layer.users + u] * std::exp(static_cast<double>(maxima[chunk * layer.users + u]) - highest);
+        normaliser[u] = static_cast<float>(highest + std::log(total));
+    }
+}
+
+// The gradients, given those of the likelihoods times the users' counts (n, `scale`) and times the targets' values
+// (entries, `pulls`), and what the way there wrote; exponentials null: they are computed again. weight_gradient and
+// bias_gradient may be null.
+extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items, const float* hidden, const float* weight,
+                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
+                                            int64_t entries, const float* scale, const float* pulls, const float* normaliser,
+                                            const float* maxima, const uint16_t* exponentials, float* hidden_gradient,
+                                            float* weight_gradient, float* bias_gradient, int threads) {
+    const Layer layer{n, d, items, hidden, weight, bias};
+    const Targets targets{target_users, target_items, entries};
+    const Panels by_user = layer.by_user(), by_dimension = exponentials ? Panels(0, 0) : layer.by_dimension();
+    std::vector<std::unique_ptr<Backward>> parts(threads);
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static, 1)
+        for (int part = 0; part < threads; ++part) {
+            auto& mine = parts[part] = std::make_unique<Backward>(layer, targets, pulls);
+            auto factors = buffer<float>(layer.users);
+            auto logits = buffer<float>(exponentials ? 0 : CHUNK * layer.users);
+            auto again = buffer<uint16_t>(exponentials ? 0 : CHUNK * layer.users);
+            auto rows = buffer<Pair>(CHUNK * layer.depth / 2);
+            auto maximum = buffer<float>(layer.users), sums = buffer<float>(layer.users);
+            const auto [first, last] = share(layer.chunks, part, threads);
+            for (int64_t chunk = first; chunk < last; ++chunk) {
+                const uint16_t* kept = again.get();
+                if (exponentials) {
+                    kept = exponentials + layer.start(chunk) * layer.users;
+                } else {
+                    layer.logits(chunk, by_dimension, rows.get(), logits.get(), maximum.get());
+                    layer.exponentials(chunk, logits.get(), maximum.get(), again.get(), sums.get());
+                }
+                for (int64_t u = 0; u < layer.users; ++u)
+                    factors[u] = u < n ? scale[u] * std::exp(maxima[chunk * layer.users + u] - normaliser[u]) : 0.0f;
+                mine->of_logits(chunk, kept, factors.get(), bias_gradient);
+                if (weight_gradient) mine->of_weights(chunk, by_user, weight_gradient);
+                mine->of_hidden(chunk);
+            }
+        }
+#pragma omp for schedule(static)
+        for (int64_t u = 0; u < n; ++u)
+            for (int64_t k = 0; k < d; ++k) {
+                float total = 0;
+                for (const auto& part : parts) total += part->hidden_gradient[k * layer.users + u];
+                hidden_gradient[u * d + k] = total;
+            }
+    }
+}
+
+#endif
+
+// Items a chunk, which maxima are kept for; 0 where this processor does not multiply bfloat16.
+extern "C" int64_t recsys_multinomial_chunk() {
+#ifdef __AVX512BF16__
+    return CHUNK;
+#else
+    return 0;
+#endif
+}

@@ -1,0 +1,84 @@
+// Tiles: products of a few rows and a panel of columns that stay in registers, and the panels they read.
+//
+//     C[i][j] += sum_p a(i, p) b(p, j)      i < R rows, j < V vectors of 16 columns
+//
+// b is packed in panels of 64 columns, p after p, so that a tile reads it front to back; a is read in place, one
+// number (or pair of bfloat16 numbers) at a time, and serves all columns. R * V sums and V vectors of b fill the 32
+// registers of AVX-512. Source: Goto & van de Geijn, Anatomy of High-Performance Matrix Multiplication, TOMS 2008.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+constexpr int LANES = 16;  // numbers a vector
+#ifdef __AVX512F__
+constexpr int VECTORS = 4;  // vectors a panel
+#else
+constexpr int VECTORS = 1;  // 16 registers of 8 numbers, or 32 of 4
+#endif
+constexpr int ROWS = 6;  // rows a tile
+constexpr int PANEL = VECTORS * LANES;
+
+typedef float vec __attribute__((vector_size(LANES * sizeof(float)), may_alias));
+
+inline vec everywhere(float a) {
+#ifdef __AVX512F__
+    return (vec)_mm512_set1_ps(a);
+#else
+    return vec{} + a;
+#endif
+}
+
+inline int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+template <class T>
+struct Free {
+    void operator()(T* p) const { std::free(p); }
+};
+template <class T>
+using Buffer = std::unique_ptr<T[], Free<T>>;
+
+// Uninitialised memory on cache lines.
+template <class T>
+Buffer<T> buffer(int64_t n) {
+    return Buffer<T>(static_cast<T*>(std::aligned_alloc(64, rounded_up(std::max<int64_t>(n, 1) * sizeof(T), 64))));
+}
+
+// Vectors of 16 columns in the panel that starts at `column` of `width` (a multiple of 16).
+inline int vectors_in(int64_t column, int64_t width) {
+    return static_cast<int>(std::min<int64_t>(PANEL, width - column) / LANES);
+}
+
+// Range of `count` things that thread `t` of `n` takes.
+inline std::pair<int64_t, int64_t> share(int64_t count, int t, int n) { return {count * t / n, count * (t + 1) / n}; }
+
+// Calls f<R, V>() with numbers known at run time only.
+template <int R, class F>
+inline void with_vectors(int v, F&& f) {
+    switch (v) {
+        case 1: f.template operator()<R, 1>(); break;
+#ifdef __AVX512F__
+        case 2: f.template operator()<R, 2>(); break;
+        case 3: f.template operator()<R, 3>(); break;
+        case 4: f.template operator()<R, 4>(); break;
+#endif
+    }
+}
+template <class F>
+inline void with_tile(int r, int v, F&& f) {
+    switch (r) {
+        case 1: with_vectors<1>(v, f); break;
+        case 2: with_vectors<2>(v, f); break;
+        case 3: with_vectors<3>(v, f); break;
+        case 4: with_vectors<4>(v, f); break;
+        case 5: with_vectors<5>(v, f); break;
+        case 6: with_vectors<6>(v, f); break;
+    }
+}

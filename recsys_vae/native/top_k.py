@@ -1,0 +1,63 @@
+"""The k largest inner products, compiled (top_k.cpp): scores are compared as they are made and never written."""
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_vae.native.library import library, threads
+from recsys_vae.protocols import BoolArray, Float32Array, TopK
+
+LARGEST_K = 4096
+"""Above it candidates no longer stay in the cache, and a whole row of scores is as good."""
+
+
+def suits(k: int) -> bool:
+    """Whether a search for k items is to be done here."""
+    return k <= LARGEST_K and library() is not None
+
+
+def search(
+    queries: Float32Array, vectors: Float32Array, k: int, allowed: BoolArray | None, excluded: csr_array | None
+) -> TopK:
+    """The k best allowed items of each query, best first, ties by item row; what is NaN or -inf never comes back.
+
+    Products are summed in float32, one dimension after the other.
+
+    Args:
+        queries: shape (n, d) float32.
+        vectors: shape (n_items, d) float32.
+        k: between 1 and LARGEST_K.
+        allowed: shape (n_items,); all when None.
+        excluded: shape (n, n_items), sorted indices.
+    """
+    compiled = library()
+    assert compiled is not None
+    n, d = queries.shape
+    queries, vectors = np.ascontiguousarray(queries), np.ascontiguousarray(vectors)
+    wanted = None if allowed is None else np.flatnonzero(allowed).astype(np.int64)
+    starts = None if excluded is None else excluded.indptr.astype(np.int64)
+    left_out = None if excluded is None else excluded.indices.astype(np.int32)
+    rows, scores = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+    compiled.recsys_top_k(
+        address(queries),
+        ctypes.c_int64(n),
+        address(vectors),
+        ctypes.c_int64(len(vectors)),
+        ctypes.c_int64(d),
+        address(wanted),
+        ctypes.c_int64(0 if wanted is None else wanted.size),
+        address(starts),
+        address(left_out),
+        ctypes.c_int64(k),
+        address(rows),
+        address(scores),
+        ctypes.c_int(threads()),
+    )
+    return TopK(rows, scores)
+
+
+def address(array: NDArray[np.generic] | None) -> ctypes.c_void_p:
+    """Pointer to an array's first element; null for None."""
+    return ctypes.c_void_p(None if array is None else array.ctypes.data)
