@@ -1,10 +1,10 @@
 // Tiles: products of a few rows and a panel of columns that stay in registers, and the panels they read.
 //
-//     C[i][j] += sum_p a(i, p) b(p, j)      i < R rows, j < V vectors of 16 columns
+//     C[i][j] += sum_p a(i, p) b(p, j)      i < R rows, j < V vectors of columns
 //
-// b is packed in panels of 64 columns, p after p, so that a tile reads it front to back; a is read in place, one
-// number (or pair of bfloat16 numbers) at a time, and serves all columns. R * V sums and V vectors of b fill the 32
-// registers of AVX-512. Source: Goto & van de Geijn, Anatomy of High-Performance Matrix Multiplication, TOMS 2008.
+// b is packed in panels of columns, p after p, so that a tile reads it front to back; a is read in place, one
+// number (or pair of bfloat16 numbers) at a time, and serves all columns. R * V sums and V vectors of b fill the
+// registers. Source: Goto & van de Geijn, Anatomy of High-Performance Matrix Multiplication, TOMS 2008.
 #pragma once
 
 #include <algorithm>
@@ -13,15 +13,19 @@
 #include <cstring>
 #include <memory>
 
-#ifdef __AVX512F__
+#if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-constexpr int LANES = 16;  // numbers a vector
-#ifdef __AVX512F__
-constexpr int VECTORS = 4;  // vectors a panel
+// Numbers a vector, and vectors a panel: what fills the processor's registers with ROWS * VECTORS sums.
+#if defined(__AVX512F__)
+constexpr int LANES = 16, VECTORS = 4;
+#elif defined(__AVX2__)
+constexpr int LANES = 8, VECTORS = 2;
+#elif defined(__aarch64__)
+constexpr int LANES = 4, VECTORS = 4;
 #else
-constexpr int VECTORS = 1;  // 16 registers of 8 numbers, or 32 of 4
+constexpr int LANES = 4, VECTORS = 2;
 #endif
 constexpr int ROWS = 6;  // rows a tile
 constexpr int PANEL = VECTORS * LANES;
@@ -29,8 +33,10 @@ constexpr int PANEL = VECTORS * LANES;
 typedef float vec __attribute__((vector_size(LANES * sizeof(float)), may_alias));
 
 inline vec everywhere(float a) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
     return (vec)_mm512_set1_ps(a);
+#elif defined(__AVX2__)
+    return (vec)_mm256_set1_ps(a);
 #else
     return vec{} + a;
 #endif
@@ -51,7 +57,7 @@ Buffer<T> buffer(int64_t n) {
     return Buffer<T>(static_cast<T*>(std::aligned_alloc(64, rounded_up(std::max<int64_t>(n, 1) * sizeof(T), 64))));
 }
 
-// Vectors of 16 columns in the panel that starts at `column` of `width` (a multiple of 16).
+// Vectors of columns in the panel that starts at `column` of `width` (whole vectors).
 inline int vectors_in(int64_t column, int64_t width) {
     return static_cast<int>(std::min<int64_t>(PANEL, width - column) / LANES);
 }
@@ -64,11 +70,9 @@ template <int R, class F>
 inline void with_vectors(int v, F&& f) {
     switch (v) {
         case 1: f.template operator()<R, 1>(); break;
-#ifdef __AVX512F__
         case 2: f.template operator()<R, 2>(); break;
-        case 3: f.template operator()<R, 3>(); break;
-        case 4: f.template operator()<R, 4>(); break;
-#endif
+        case 3: f.template operator()<R, std::min(3, VECTORS)>(); break;
+        case 4: f.template operator()<R, std::min(4, VECTORS)>(); break;
     }
 }
 template <class F>

@@ -1,6 +1,6 @@
 // The k largest inner products of each query, without ever writing a row of scores.
 //
-// A tile of scores, six items by 64 queries, is compared with what each query's k-th best is so far as soon as it is made;
+// A tile of scores, some items by some queries, is compared with what each query's k-th best is so far as soon as it is made;
 // what is above goes to the query's candidates, which are cut back to k when their buffer is full. Items come in
 // ascending order, so a later equal score never displaces an earlier one: ties go to the smaller row.
 #include <bit>
@@ -43,43 +43,41 @@ struct Best {
         return excluded != excluded_end && *excluded == row;
     }
     void cut(int64_t k) {
+        if (size <= k) return;
         std::nth_element(kept, kept + k - 1, kept + size, std::greater<>());
         size = k;
     }
-    void finish(int64_t k, int64_t* rows, float* scores) {
-        if (size > k) cut(k);
-        std::sort(kept, kept + size, std::greater<>());
-        for (int64_t i = 0; i < k; ++i) {
-            rows[i] = i < size ? kept[i].row() : -1;
-            scores[i] = i < size ? kept[i].score() : NONE;
-        }
-    }
 };
 
-// A panel of queries: packed side by side, with what each has found.
+constexpr int64_t BLOCK = 64;  // queries that are scored while an item's vector is at hand: one panel or several
+
+// A block of queries: packed in panels, with what each has found.
 struct Queries {
+    int64_t d, k, room, width = 0;  // width: queries, rounded up to whole vectors
     Buffer<float> packed;
     Buffer<Key> keys;
-    Best best[PANEL];
-    alignas(64) float border[PANEL];  // a newcomer's score must exceed it
-    int64_t k, room;
+    Best best[BLOCK];
+    alignas(64) float border[BLOCK];  // a newcomer's score must exceed it
 
-    Queries(int64_t d, int64_t k) : packed(buffer<float>(d * PANEL)), k(k), room(2 * k + 64) {
-        keys = buffer<Key>(PANEL * room);
-    }
-    // Takes `here` of the queries from `first` on; returns the number of vectors they fill.
-    int take(const float* queries, int64_t first, int64_t here, int64_t d, const int64_t* starts, const int32_t* excluded) {
-        const int64_t width = rounded_up(here, LANES);
-        for (int64_t p = 0; p < d; ++p)
-            for (int64_t j = 0; j < width; ++j) packed[p * width + j] = j < here ? queries[(first + j) * d + p] : 0.0f;
-        for (int64_t j = 0; j < PANEL; ++j) {
+    Queries(int64_t d, int64_t k)
+        : d(d), k(k), room(2 * k + 64), packed(buffer<float>(d * BLOCK)), keys(buffer<Key>(BLOCK * room)) {}
+
+    const float* panel(int64_t column) const { return packed.get() + column * d; }
+
+    void take(const float* queries, int64_t first, int64_t here, const int64_t* starts, const int32_t* excluded) {
+        width = rounded_up(here, LANES);
+        for (int64_t j = 0; j < width; ++j) {
+            const int64_t column = j / PANEL * PANEL, lanes = vectors_in(column, width) * LANES;
+            float* out = packed.get() + column * d + j - column;
+            for (int64_t p = 0; p < d; ++p) out[p * lanes] = j < here ? queries[(first + j) * d + p] : 0.0f;
+        }
+        for (int64_t j = 0; j < BLOCK; ++j) {
             best[j] = {keys.get() + j * room};
             border[j] = j < here ? NONE : ALL;
             if (!excluded || j >= here) continue;
             best[j].excluded = excluded + starts[first + j];
             best[j].excluded_end = excluded + starts[first + j + 1];
         }
-        return static_cast<int>(width / LANES);
     }
     void add(int64_t j, float score, int64_t row) {
         Best& mine = best[j];
@@ -91,9 +89,11 @@ struct Queries {
     }
 };
 
-inline uint32_t above(vec scores, vec border) {
-#ifdef __AVX512F__
+inline uint32_t above(const vec& scores, const vec& border) {
+#if defined(__AVX512F__)
     return _mm512_cmp_ps_mask((__m512)scores, (__m512)border, _CMP_GT_OQ);
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)scores, (__m256)border, _CMP_GT_OQ));
 #else
     uint32_t mask = 0;
     for (int lane = 0; lane < LANES; ++lane) mask |= static_cast<uint32_t>(scores[lane] > border[lane]) << lane;
@@ -101,15 +101,16 @@ inline uint32_t above(vec scores, vec border) {
 #endif
 }
 
-// Scores of R items and V vectors of queries, and which of them are above their query's border.
+// Scores of R items and the V vectors of queries from `column` on, and which of them are above their query's border.
 template <int R, int V>
-inline void score_tile(const float* const* items, const Queries& queries, int64_t d, vec (&sums)[ROWS][VECTORS],
+inline void score_tile(const float* const* items, const Queries& queries, int64_t column, vec (&sums)[ROWS][VECTORS],
                        uint32_t (&found)[ROWS][VECTORS]) {
+    const int64_t d = queries.d;
+    const float* panel = queries.panel(column);
     vec c[R][V] = {};
-    const float* panel = queries.packed.get();
-    for (int64_t start = 0; start < d; start += LANES) {
-        for (int r = 0; r < R; ++r) __builtin_prefetch(items[r] + R * d + start);
-        for (int64_t p = start; p < std::min(start + LANES, d); ++p, panel += V * LANES) {
+    for (int64_t start = 0; start < d; start += 16) {
+        for (int r = 0; r < R; ++r) __builtin_prefetch(items[r] + R * d + start);  // a cache line of the next items
+        for (int64_t p = start; p < std::min(start + 16, d); ++p, panel += V * LANES) {
             vec b[V];
             for (int v = 0; v < V; ++v) b[v] = *reinterpret_cast<const vec*>(panel + v * LANES);
 #pragma GCC unroll 6
@@ -120,7 +121,7 @@ inline void score_tile(const float* const* items, const Queries& queries, int64_
         }
     }
     for (int v = 0; v < V; ++v) {
-        const vec border = *reinterpret_cast<const vec*>(queries.border + v * LANES);
+        const vec border = *reinterpret_cast<const vec*>(queries.border + column + v * LANES);
         for (int r = 0; r < R; ++r) {
             sums[r][v] = c[r][v];
             found[r][v] = above(c[r][v], border);
@@ -128,39 +129,72 @@ inline void score_tile(const float* const* items, const Queries& queries, int64_
     }
 }
 
+// Scores `count` items for all queries of a block, and takes what is good enough.
+inline void score_items(const float* const* items, const int64_t* rows, int count, Queries& queries) {
+    for (int64_t column = 0; column < queries.width; column += PANEL) {
+        const int vectors = vectors_in(column, queries.width);
+        vec scores[ROWS][VECTORS];
+        uint32_t found[ROWS][VECTORS];
+        with_tile(count, vectors, [&]<int R, int V>() { score_tile<R, V>(items, queries, column, scores, found); });
+        for (int r = 0; r < count; ++r)
+            for (int v = 0; v < vectors; ++v)
+                for (uint32_t mask = found[r][v]; mask; mask &= mask - 1) {
+                    const int lane = std::countr_zero(mask);
+                    queries.add(column + v * LANES + lane, scores[r][v][lane], rows[r]);
+                }
+    }
+}
+
 }  // namespace
 
-// queries (n, d), vectors (n_items, d); `rows` ascending, the n_rows items that may be returned, or null for all;
+// queries (n, d), vectors (n_items, d); `wanted` ascending, the n_wanted rows that may be returned, or null for all;
 // excluded rows of query i: excluded[starts[i]] .. excluded[starts[i + 1] - 1], ascending, or null. Writes (n, k) rows and
 // scores, filled up with -1 and -inf.
 extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vectors, int64_t n_items, int64_t d,
-                             const int64_t* rows, int64_t n_rows, const int64_t* starts, const int32_t* excluded, int64_t k,
-                             int64_t* out_rows, float* out_scores, int threads) {
-    const int64_t count = rows ? n_rows : n_items;
+                             const int64_t* wanted, int64_t n_wanted, const int64_t* starts, const int32_t* excluded,
+                             int64_t k, int64_t* out_rows, float* out_scores, int threads) {
+    const int64_t count = wanted ? n_wanted : n_items, blocks = (n + BLOCK - 1) / BLOCK;
+    const int64_t parts = std::max<int64_t>(1, threads / std::max<int64_t>(1, blocks));  // of the items, for few queries
+    auto found = buffer<Key>(n * parts * k);
+    auto sizes = buffer<int64_t>(n * parts);
 #pragma omp parallel num_threads(threads)
     {
-        Queries panel(d, k);
+        Queries block(d, k);
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t first = 0; first < n; first += PANEL) {
-            const int64_t here = std::min<int64_t>(PANEL, n - first);
-            const int n_vectors = panel.take(queries, first, here, d, starts, excluded);
-            for (int64_t at = 0; at < count; at += ROWS) {
-                const int n_items_here = static_cast<int>(std::min<int64_t>(ROWS, count - at));
+        for (int64_t task = 0; task < blocks * parts; ++task) {
+            const int64_t first = task / parts * BLOCK, part = task % parts, here = std::min(BLOCK, n - first);
+            const auto [begin, end] = share(count, part, parts);
+            block.take(queries, first, here, starts, excluded);
+            for (int64_t at = begin; at < end; at += ROWS) {
+                const int n_rows = static_cast<int>(std::min<int64_t>(ROWS, end - at));
                 const float* items[ROWS];
-                for (int r = 0; r < n_items_here; ++r) items[r] = vectors + (rows ? rows[at + r] : at + r) * d;
-                vec scores[ROWS][VECTORS];
-                uint32_t found[ROWS][VECTORS];
-                with_tile(n_items_here, n_vectors,
-                          [&]<int R, int V>() { score_tile<R, V>(items, panel, d, scores, found); });
-                for (int r = 0; r < n_items_here; ++r)
-                    for (int v = 0; v < n_vectors; ++v)
-                        for (uint32_t mask = found[r][v]; mask; mask &= mask - 1) {
-                            const int lane = std::countr_zero(mask);
-                            panel.add(v * LANES + lane, scores[r][v][lane], rows ? rows[at + r] : at + r);
-                        }
+                int64_t rows[ROWS];
+                for (int r = 0; r < n_rows; ++r) {
+                    rows[r] = wanted ? wanted[at + r] : at + r;
+                    items[r] = vectors + rows[r] * d;
+                }
+                score_items(items, rows, n_rows, block);
             }
-            for (int64_t j = 0; j < here; ++j)
-                panel.best[j].finish(k, out_rows + (first + j) * k, out_scores + (first + j) * k);
+            for (int64_t j = 0; j < here; ++j) {
+                const int64_t place = (first + j) * parts + part;
+                block.best[j].cut(k);
+                sizes[place] = block.best[j].size;
+                std::copy_n(block.best[j].kept, sizes[place], found.get() + place * k);
+            }
+        }
+#pragma omp for schedule(static)
+        for (int64_t query = 0; query < n; ++query) {
+            Best all{found.get() + query * parts * k};
+            for (int64_t part = 0; part < parts; ++part) {
+                std::copy_n(found.get() + (query * parts + part) * k, sizes[query * parts + part], all.kept + all.size);
+                all.size += sizes[query * parts + part];
+            }
+            all.cut(k);
+            std::sort(all.kept, all.kept + all.size, std::greater<>());
+            for (int64_t i = 0; i < k; ++i) {
+                out_rows[query * k + i] = i < all.size ? all.kept[i].row() : -1;
+                out_scores[query * k + i] = i < all.size ? all.kept[i].score() : NONE;
+            }
         }
     }
 }

@@ -13,9 +13,13 @@ LARGEST_K = 4096
 """Above it candidates no longer stay in the cache, and a whole row of scores is as good."""
 
 
-def suits(k: int) -> bool:
-    """Whether a search for k items is to be done here."""
-    return k <= LARGEST_K and library() is not None
+FEWEST_QUERIES = 4
+"""Below it most lanes of a vector would be idle, and a plain product is as fast or faster."""
+
+
+def suits(n: int, k: int) -> bool:
+    """Whether the k best of n queries are to be found here."""
+    return n >= FEWEST_QUERIES and k <= LARGEST_K and library() is not None
 
 
 def search(

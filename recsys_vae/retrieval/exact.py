@@ -41,7 +41,7 @@ class TorchIndex:
         """The k best allowed items of each query; see `protocols.Index`."""
         check_k(k)
         check_queries(queries, self._vectors.shape[1])
-        if self._vectors.device.type == "cpu" and compiled.suits(k):
+        if self._vectors.device.type == "cpu" and compiled.suits(len(queries), k):
             check_masks((len(queries), self.n_items), allowed, excluded)
             return compiled.search(queries, self._vectors.numpy(), k, allowed, excluded)
         step = max(64, SCORES_AT_ONCE // max(1, self.n_items))

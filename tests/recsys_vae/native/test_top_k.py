@@ -55,12 +55,15 @@ def test_scores_equal_the_product_to_rounding() -> None:
     np.testing.assert_allclose(found.scores, -np.sort(-exact, axis=1)[:, :100], rtol=1e-5, atol=1e-5)
 
 
-def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("n", [3, 100, 300])
+def test_the_number_of_threads_changes_nothing(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few queries the items are dealt out, with many the queries."""
     draw = np.random.default_rng(0)
-    queries, vectors = (draw.standard_normal((n, 20), dtype=np.float32) for n in (300, 500))
-    alone = search(queries, vectors, 10, None, None)
-    monkeypatch.setattr("recsys_vae.native.top_k.threads", lambda: 3)
-    together = search(queries, vectors, 10, None, None)
+    queries, vectors = (draw.integers(-3, 4, (size, 8)).astype(np.float32) for size in (n, 500))
+    excluded = csr_array(random_array((n, 500), density=0.2, format="csr", dtype=np.float32, rng=draw))
+    alone = search(queries, vectors, 10, None, excluded)
+    monkeypatch.setattr("recsys_vae.native.top_k.threads", lambda: 5)
+    together = search(queries, vectors, 10, None, excluded)
     assert (together.rows == alone.rows).all()
     assert (together.scores == alone.scores).all()
 
