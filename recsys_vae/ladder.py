@@ -111,15 +111,19 @@ class Ladder:
         found = self.search(users, k, allowed=allowed, hidden=hidden)
         return Answers(found.rows, found.scores, users.tiers, self.scorer)
 
-    def encode(self, histories: csr_array) -> Users:
+    def encode(self, histories: csr_array, *, as_known: bool = False) -> Users:
         """Users by their histories, shape (n, n_items): one pass of the encoder.
+
+        Args:
+            histories: what is known of each user.
+            as_known: let the model answer for empty histories too, rather than the next tier.
 
         Raises:
             DataError: the histories are of another catalogue.
         """
         model = self.bundle.model
         check_histories(histories, model.n_items)
-        known = np.diff(histories.indptr) > 0
+        known = (np.diff(histories.indptr) > 0) | as_known
         queries = model.encode(histories) if isinstance(model, FactorizedRecommender) and known.any() else None
         return Users(histories, known, queries)
 
@@ -181,9 +185,25 @@ class Ladder:
         if not 0 <= item_row < model.n_items:
             raise ConfigError(f"Item rows lie in 0..{model.n_items - 1}, got {item_row}.")
         alone = csr_array((np.ones(1, np.float32), [item_row], [0, 1]), shape=(1, model.n_items))
-        vectors = self.item_vectors[:, :-1] if isinstance(model, FactorizedRecommender) else None
-        scores = model.score(alone) if vectors is None or not vectors.shape[1] else _cosines(vectors, item_row)
+        scores = self._cosines(item_row) if self.has_directions else model.score(alone)
         return top_k(scores, k, allowed=allowed, excluded=alone)
+
+    @cached_property
+    def has_directions(self) -> bool:
+        """Whether items have vectors, besides a bias, whose directions can be compared."""
+        return isinstance(self.bundle.model, FactorizedRecommender) and self.item_vectors.shape[1] > 1
+
+    def directions(self, rows: Int64Array) -> Float32Array:
+        """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""
+        return np.asarray(self.item_vectors[rows, :-1] / self._lengths[rows, None])
+
+    @cached_property
+    def _lengths(self) -> Float32Array:
+        return np.asarray(np.maximum(np.linalg.norm(self.item_vectors[:, :-1], axis=1), 1e-12), dtype=np.float32)
+
+    def _cosines(self, row: int) -> Float32Array:
+        products = self.item_vectors[:, :-1] @ self.directions(np.array([row]))[0]
+        return np.asarray(products / self._lengths, dtype=np.float32)[None, :]
 
     def _tiers(self, users: Users) -> list[tuple[Tier, Int64Array]]:
         return [(self._by_history, np.flatnonzero(users.known)), (self._by_popularity, np.flatnonzero(~users.known))]
@@ -209,9 +229,3 @@ def _union(first: csr_array | None, second: csr_array | None) -> csr_array | Non
     union = csr_array(first + second)
     union.sort_indices()
     return union
-
-
-def _cosines(vectors: Float32Array, row: int) -> Float32Array:
-    norms = np.linalg.norm(vectors, axis=1)
-    products = vectors @ vectors[row]
-    return np.asarray(products / np.maximum(norms * norms[row], 1e-12), dtype=np.float32)[None, :]

@@ -11,6 +11,7 @@ from recsys_vae import __version__
 from recsys_vae.errors import UnavailableError
 from recsys_vae.ladder import Ladder
 from service import errors
+from service.batches import Limits
 from service.bundles import open_ladder
 from service.deps import Services, State
 from service.engine import Engine
@@ -36,12 +37,13 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         store = EventStore(settings.store_url)
         await to_thread.run_sync(_warn_if_unreachable, store)
-        engine = Engine(store, settings.compute_threads)
+        engine = Engine(store, limits_of(settings))
         opened = ladder or await to_thread.run_sync(open_ladder, settings)
         if opened is not None:
             engine.put_in_service(opened)
             counts.name_bundle(opened.bundle.manifest)
         yield State(services=Services(settings, engine, store, counts))
+        engine.close()
         store.close()
 
     app = FastAPI(title="recsys_vae", version=__version__, lifespan=lifespan, description="Recommendations over HTTP.")
@@ -51,6 +53,17 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     return app
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the settings let the engine take on."""
+    return Limits(
+        compute_threads=settings.compute_threads,
+        max_batch=settings.max_batch,
+        gather_seconds=settings.gather_ms / 1000,
+        max_queue=settings.max_queue,
+        deadline_seconds=settings.deadline_ms / 1000,
+    )
 
 
 def _warn_if_unreachable(store: EventStore) -> None:

@@ -110,14 +110,20 @@ class EventStore:
         """The URL without its password."""
         return self._engine.url.render_as_string(hide_password=True)
 
-    def history(self, user_id: str) -> UserHistory:
+    def history(self, user_id: str, until: int | None = None) -> UserHistory:
         """What is known of a user; empty for a user who was never seen.
+
+        Args:
+            user_id: who.
+            until: take events up to this sequence only: the history as it was then.
 
         Raises:
             UnavailableError: the store does not answer.
         """
         last = func.max(EVENTS.c.sequence)
         query = select(EVENTS.c.item_id, func.sum(EVENTS.c.weight), last).where(EVENTS.c.user_id == user_id)
+        if until is not None:
+            query = query.where(EVENTS.c.sequence <= until)
         with self._transaction() as connection:
             rows = connection.execute(query.group_by(EVENTS.c.item_id).order_by(last)).all()
         if not rows:

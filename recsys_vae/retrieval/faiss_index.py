@@ -26,8 +26,8 @@ KINDS = ("flat", "hnsw", "ivf")
 GPU_K_LIMIT = 2048
 """GPU indexes return at most this many neighbours."""
 FLAT_QUERIES = 1
-"""Queries at a time up to which FAISS's flat scan on a CPU is faster than the exact scorer, over 41,000 items: it takes a
-half to two thirds of the time for one query, as long or longer for two, six times as long for eight."""
+"""Queries at a time up to which FAISS's flat scan on a CPU is faster than the exact scorer: over 41,000 items it takes
+half as long for one query, as long or longer for two, three to six times as long for eight."""
 SELECTIVITIES = (1.0, 0.5, 0.2, 0.1)
 """Shares of allowed items at which an approximate index is measured when it is built."""
 

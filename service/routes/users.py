@@ -4,21 +4,26 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from service.answers import Query
 from service.deps import RequestId, ServicesDep
-from service.engine import Request
 from service.errors import RESPONSES
+from service.recommendation_schemas import CursorText, RecommendationRequest, Recommendations
+from service.requests import to_request
 from service.routes.recommendations import respond
-from service.schemas import Id, K, Recommendations
+from service.schemas import Id, K
 
 router = APIRouter(prefix="/v1/users", tags=["recommendations"])
 
 UserId = Annotated[Id, Path(description="Id of the user; one never seen is answered too.", examples=["42"])]
 
 
-@router.get("/{user_id:path}/recommendations", responses={status: RESPONSES[status] for status in (422, 503)})
+@router.get(
+    "/{user_id:path}/recommendations",
+    responses={status: RESPONSES[status] for status in (410, 422, 503)},
+    response_model_exclude_unset=True,
+)
 async def recommend_to_user(
-    user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20
+    user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20, cursor: CursorText = None
 ) -> Recommendations:
     """The k best items for a user of the event store; what is popular for anybody else."""
-    return await respond(Request(Query(k), user_id), services, request_id)
+    asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor)
+    return await respond(to_request(asked), services, request_id)
