@@ -147,7 +147,8 @@ class Ladder:
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         for tier, chosen in self._tiers(users):
             if len(chosen):
-                found = tier(users[chosen], k, allowed, None if hidden is None else hidden[chosen])
+                theirs = hidden if hidden is None or len(chosen) == len(users) else hidden[chosen]
+                found = tier(users[chosen], k, allowed, theirs)
                 rows[chosen], scores[chosen] = found.rows, found.scores
         return TopK(rows, scores)
 

@@ -115,15 +115,16 @@ def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float32Array, first: 
     """Items in this order, the first of this rank; rows of -1 are left out."""
     found = rows >= 0
     # The shortest decimal of a float32, so that JSON carries no digits that the score does not have.
-    pairs = zip(catalogue.ids(rows[found]), map(str, scores[found]), strict=True)
-    return tuple(RankedItem(rank, item_id, float(score)) for rank, (item_id, score) in enumerate(pairs, start=first))
+    shortest = scores[found].astype("S16").astype(np.float64).tolist()
+    pairs = zip(catalogue.ids(rows[found]), shortest, strict=True)
+    return tuple(RankedItem(rank, item_id, score) for rank, (item_id, score) in enumerate(pairs, start=first))
 
 
 def unknown(place: str, ids: Sequence[str], rows: Int64Array) -> list[Notice]:
     """What to say of ids that the catalogue does not hold."""
-    missing = np.flatnonzero(rows < 0)
-    if not len(missing):
+    if not len(rows) or rows.min() >= 0:
         return []
+    missing = np.flatnonzero(rows < 0)
     named = ", ".join(ids[int(i)] for i in missing[:NAMED_IN_WARNING])
     more = f" and {len(missing) - NAMED_IN_WARNING} more" if len(missing) > NAMED_IN_WARNING else ""
     counts = f"{len(missing)} of {len(ids)} items in {place}"

@@ -67,10 +67,7 @@ def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
     users = catalogue.ladder.encode(histories)
     lists = _search(catalogue, questions, users)
     tiers = users.tiers
-    return [
-        _answer(catalogue, question, lists[place], tiers[place], users[np.array([place])])
-        for place, question in enumerate(questions)
-    ]
+    return [_answer(catalogue, question, lists[place], tiers[place]) for place, question in enumerate(questions)]
 
 
 def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> dict[int, Ranked]:
@@ -107,7 +104,7 @@ def _found(rows: Int64Array, scores: Float32Array) -> Ranked:
     return rows[rows >= 0], scores[rows >= 0]
 
 
-def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str, user: Users) -> Answer:
+def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -> Answer:
     query, notices = question.query, list(question.notices)
     if tier == POPULAR:
         notices.append(NO_HISTORY)
@@ -115,7 +112,7 @@ def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str, u
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
     if query.explain:
-        items = _explained(catalogue, question, rows, items, tier, user, notices)
+        items = _explained(catalogue, question, rows, items, tier, notices)
     return Answer(
         catalogue.version,
         tier,
@@ -139,7 +136,7 @@ def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Not
 
 
 def _explained(
-    catalogue: Catalogue, question: Question, rows: Int64Array, items: tuple[RankedItem, ...], tier: str, user: Users,
+    catalogue: Catalogue, question: Question, rows: Int64Array, items: tuple[RankedItem, ...], tier: str,
     notices: list[Notice],
 ) -> tuple[RankedItem, ...]:  # fmt: skip
     if tier == POPULAR or not len(rows):
@@ -148,7 +145,8 @@ def _explained(
     if len(left_out) < len(question.history):
         message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
         notices.append(Notice("explained_in_part", message))
-    effects, names = explanations.effects(catalogue.ladder, user.histories, left_out, rows), catalogue.ids(left_out)
+    history, names = stack([question.history], [question.weights], len(catalogue)), catalogue.ids(left_out)
+    effects = explanations.effects(catalogue.ladder, history, left_out, rows)
     causes = (
         tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))
         for effect in effects.T
