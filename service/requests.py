@@ -1,8 +1,8 @@
 """From what came over the wire to what the engine is asked, and back."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
-from operator import itemgetter
 
 from service.answers import Notice, Query
 from service.boosts import Boost
@@ -68,18 +68,24 @@ def _digest(asked: RecommendationRequest) -> bytes:
 
 
 def _weights(asked: RecommendationRequest) -> dict[str, float]:
-    entries = [entry if isinstance(entry, HistoryItem) else HistoryItem(item_id=entry) for entry in asked.history]
-    times = [entry.time for entry in entries if entry.time is not None]
-    if len(times) == len(entries):
-        entries = [entry for _, entry in sorted(zip(map(_in_utc, times), entries, strict=True), key=itemgetter(0))]
     weights: dict[str, float] = {}
-    for entry in entries:
-        weights[entry.item_id] = weights.get(entry.item_id, 0.0) + entry.weight
+    for entry in _in_order(asked.history):
+        item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
+        weights[item_id] = weights.get(item_id, 0.0) + weight
     return weights
 
 
-def _in_utc(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryItem]:
+    """Least recent first, where every item has a time."""
+    timed = [entry for entry in history if isinstance(entry, HistoryItem) and entry.time is not None]
+    if len(timed) < len(history):
+        return history
+    return [*sorted(timed, key=_time)]
+
+
+def _time(entry: HistoryItem) -> datetime:
+    assert entry.time is not None
+    return entry.time if entry.time.tzinfo else entry.time.replace(tzinfo=UTC)
 
 
 def _boost(asked: BoostRequest) -> Boost:
