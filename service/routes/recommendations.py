@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
 from service.deps import RequestId, Services, ServicesDep
@@ -24,26 +24,31 @@ router = APIRouter(prefix="/v1", tags=["recommendations"])
 @router.post(
     "/recommendations",
     responses={status: RESPONSES[status] for status in (400, 410, 413, 415, 422, 503)},
-    response_model_exclude_unset=True,
+    response_model=Recommendations,
 )
-async def recommend(asked: RecommendationRequest, services: ServicesDep, request_id: RequestId) -> Recommendations:
+async def recommend(asked: RecommendationRequest, services: ServicesDep, request_id: RequestId) -> Response:
     """The k best items for a user: from the stored history, the history that is sent, or both; else what is popular.
 
     Items of the history are not returned.
     """
-    return await respond(to_request(asked), services, request_id)
+    return as_json(await respond(to_request(asked), services, request_id))
 
 
 @router.post(
     "/recommendations:batch",
     responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
-    response_model_exclude_unset=True,
+    response_model=BatchAnswer,
 )
-async def recommend_to_many(asked: BatchRequest, services: ServicesDep, request_id: RequestId) -> BatchAnswer:
+async def recommend_to_many(asked: BatchRequest, services: ServicesDep, request_id: RequestId) -> Response:
     """Many such requests in one, each with an answer or a problem of its own."""
     _ = services.engine.catalogue  # nothing in service is a problem of all of them
     results = await asyncio.gather(*(_result(one, services, request_id) for one in asked.requests))
-    return BatchAnswer(request_id=request_id, results=list(results))
+    return as_json(BatchAnswer(request_id=request_id, results=list(results)))
+
+
+def as_json(content: Recommendations | BatchAnswer) -> Response:
+    """A response of fields that were set: written by pydantic at once, as a model that is returned is checked again."""
+    return Response(content.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 async def respond(request: Request, services: Services, request_id: str) -> Recommendations:

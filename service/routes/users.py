@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from service.deps import RequestId, ServicesDep
 from service.errors import RESPONSES
 from service.recommendation_schemas import CursorText, RecommendationRequest, Recommendations
 from service.requests import to_request
-from service.routes.recommendations import respond
+from service.routes.recommendations import as_json, respond
 from service.schemas import Id, K
 
 router = APIRouter(prefix="/v1/users", tags=["recommendations"])
@@ -19,11 +19,11 @@ UserId = Annotated[Id, Path(description="Id of the user; one never seen is answe
 @router.get(
     "/{user_id:path}/recommendations",
     responses={status: RESPONSES[status] for status in (410, 422, 503)},
-    response_model_exclude_unset=True,
+    response_model=Recommendations,
 )
 async def recommend_to_user(
     user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20, cursor: CursorText = None
-) -> Recommendations:
+) -> Response:
     """The k best items for a user of the event store; what is popular for anybody else."""
     asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor)
-    return await respond(to_request(asked), services, request_id)
+    return as_json(await respond(to_request(asked), services, request_id))
