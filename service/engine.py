@@ -8,7 +8,8 @@ from recsys_vae.errors import UnavailableError
 from recsys_vae.ladder import Ladder
 from service.answers import Answer, Notice, Query, SimilarItems, answer, similar
 from service.errors import NotReadyError, UnknownItemError
-from service.events import EventStore, UserHistory
+from service.events import UserHistory
+from service.histories import Histories
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Engine:
     """Answers requests with the bundle that is in service.
 
     Args:
-        store: where the histories of known users are.
+        histories: of known users.
         compute_threads: requests that are computed at the same time.
     """
 
-    def __init__(self, store: EventStore, compute_threads: int = 1) -> None:
-        self._store = store
+    def __init__(self, histories: Histories, compute_threads: int = 1) -> None:
+        self._histories = histories
         self._limiter = CapacityLimiter(compute_threads)
         self._ladder: Ladder | None = None
 
@@ -87,7 +88,7 @@ class Engine:
 
     def _with_stored_history(self, query: Query, user_id: str) -> tuple[Query, tuple[Notice, ...]]:
         try:
-            stored = self._store.history(user_id)
+            stored = self._histories.history(user_id)
         except UnavailableError:
             message = "The event store does not answer: this user's stored history could not be taken into account."
             return query, (Notice("store_unavailable", message),)

@@ -10,13 +10,14 @@ MAX_ITEMS = 10_000
 MAX_ID_LENGTH = 512
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
+    """The value, which PostgreSQL can keep."""
     if "\x00" in value:
         raise ValueError("ids hold no NUL character")
     return value
 
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_without_nul)]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(without_nul)]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items wanted.", examples=[20])]
 
 
