@@ -167,7 +167,7 @@ class EventStore:
 
     def version(self, user_id: str) -> int:
         """Of a user's events; 0 for a user who was never seen."""
-        with self.database.reading() as connection:
+        with self.database.looking_up() as connection:
             return _version(connection, user_id)
 
     def history(self, user_id: str, until: int | None = None) -> UserHistory:

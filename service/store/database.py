@@ -26,6 +26,11 @@ class Database:
     def __init__(self, url: str) -> None:
         self._engine = connect_lazily(url)
         self._writing_engine = self._engine.execution_options(**{WRITES: True})
+        # On PostgreSQL, a transaction around one statement costs two round trips more.
+        is_remote = self._engine.dialect.name == "postgresql"
+        self._look_up_engine = (
+            self._engine.execution_options(isolation_level="AUTOCOMMIT") if is_remote else self._engine
+        )
         self._is_prepared = False
 
     @property
@@ -43,6 +48,18 @@ class Database:
         with self._translated():
             self._prepare()
             with self._engine.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def looking_up(self) -> Iterator[Connection]:
+        """A connection for one statement that reads.
+
+        Raises:
+            UnavailableError: the store does not answer.
+        """
+        with self._translated():
+            self._prepare()
+            with self._look_up_engine.connect() as connection:
                 yield connection
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The schema of a store, brought up to date by the migrations beside this file."""
 
+from threading import Lock
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -11,6 +12,8 @@ HEAD: Final = "v2"
 VERSION_TABLE: Final = "recsys_schema"
 """Not Alembic's usual name: MLflow keeps its own schema's version under that one, perhaps in the same database."""
 ADVISORY_LOCK: Final = 0x7265_6373_7973  # "recsys"
+ONE_AT_A_TIME: Final = Lock()
+"""Migrations reach Alembic by globals of its own, so two stores of one process must not be upgraded together."""
 
 
 def is_current(connection: Connection) -> bool:
@@ -37,6 +40,7 @@ def upgrade(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "service.store:migrations")
     try:
-        command.upgrade(config, "head")
+        with ONE_AT_A_TIME:
+            command.upgrade(config, "head")
     except CommandError as error:
         raise ConfigError(f"The store was made by a newer version ({error}). Upgrade recsys_vae.") from error
