@@ -1,9 +1,10 @@
 """The schema of a store, brought up to date by the migrations beside this file."""
 
+import logging
 from threading import Lock
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from recsys_vae.errors import ConfigError
 
@@ -18,10 +19,9 @@ ONE_AT_A_TIME: Final = Lock()
 
 def is_current(connection: Connection) -> bool:
     """Whether no migration is missing."""
-    from alembic.runtime.migration import MigrationContext
-
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_heads() == (HEAD,)
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return False
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [HEAD]
 
 
 def upgrade(connection: Connection) -> None:
@@ -30,6 +30,7 @@ def upgrade(connection: Connection) -> None:
     Raises:
         ConfigError: the store was made by a newer version.
     """
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every plugin that it loads
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
