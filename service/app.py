@@ -16,14 +16,23 @@ from service.bundles import open_ladder
 from service.deps import Services, State
 from service.engine import Engine
 from service.events import EventStore
+from service.histories import Histories
 from service.metrics import Metrics
 from service.middleware import BodyLimit, Observed
-from service.routes import bundle, health, items, metrics, recommendations, users
+from service.routes import bundle, events, health, items, metrics, recommendations, users
 from service.settings import Settings
 
 logger = logging.getLogger("recsys.service")
 
-ROUTERS = (recommendations.router, users.router, items.router, bundle.router, health.router, metrics.router)
+ROUTERS = (
+    recommendations.router,
+    users.router,
+    events.router,
+    items.router,
+    bundle.router,
+    health.router,
+    metrics.router,
+)
 
 
 def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
@@ -37,12 +46,13 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         store = EventStore(settings.store_url)
         await to_thread.run_sync(_warn_if_unreachable, store)
-        engine = Engine(store, limits_of(settings))
+        histories = Histories(store)
+        engine = Engine(histories, limits_of(settings))
         opened = ladder or await to_thread.run_sync(open_ladder, settings)
         if opened is not None:
             engine.put_in_service(opened)
             counts.name_bundle(opened.bundle.manifest)
-        yield State(services=Services(settings, engine, store, counts))
+        yield State(services=Services(settings, engine, store, histories, counts))
         engine.close()
         store.close()
 

@@ -12,6 +12,7 @@ from service.answers import Query
 from service.engine import Engine, Request
 from service.errors import NotReadyError, UnknownItemError
 from service.events import EventStore
+from service.histories import Histories
 from tests.service.tiny import HISTORIES, fill, write_tiny_bundle
 
 
@@ -32,7 +33,7 @@ class HeldLadder(Ladder):
 def engine(tmp_path: Path) -> Engine:
     url = f"sqlite:///{tmp_path / 'events.db'}"
     fill(url)
-    return Engine(EventStore(url))
+    return Engine(Histories(EventStore(url)))
 
 
 def test_nothing_is_answered_before_a_ladder_is_in_service(engine: Engine) -> None:
