@@ -8,8 +8,9 @@ rounded up, for validation. 3,000 of these users are asked.
 
 Filters are tried as the equations have them, `neighbours` apart: the histories are sharpened themselves, which gives
 many times and weights at the price of one. The best by the sum of both metrics is fitted as it would be published, with
-1,000 and 2,000 neighbours an item, and blended with Mult-VAE. Everything that was tried is in one record,
-results/models/gowalla-choice.json, in the order of trial; --fresh tries again (half an hour on one core).
+1,000 and 2,000 neighbours an item, and blended with Mult-VAE. What was tried is recorded in the order of trial, in
+results/models/gowalla-choice.json and, for the blend, gowalla-choice-weight.json; --fresh tries again (half an hour on
+one core).
 """
 
 import argparse
@@ -44,7 +45,7 @@ USERS = 3000
 BLOCK = 64
 """Users whose histories are sharpened at once."""
 NEIGHBOURS = (1000, 2000)
-WEIGHTS = tuple(round(0.05 * step, 2) for step in range(6, 20))
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(20))
 EARLIER = GraphFilterConfig(
     user_exponent=0.25, item_exponent=0.5, popularity_exponent=0.3, rank=128, low_pass=0.0, sharpening=1.0
 )
@@ -204,45 +205,38 @@ def fitted(train: Interactions, config: GraphFilterConfig) -> GraphFilter:
     return model
 
 
-def choose() -> dict[str, Any]:
-    """Try filters, then neighbours, then weights."""
+def choose_filter() -> dict[str, Any]:
+    """Try filters, then the best of them with more neighbours."""
     train, held_out = recut(gowalla().training_part)
     part = some(held_out, USERS)
-    sizes = {"users": train.n_users, "items": train.n_items, "interactions": int(train.matrix.nnz)}
     before = [specified("gowalla", "gf-cf").config, EARLIER]
     filters = [described(config, values(fitted(train, config), part)) for config in before]
     filters += try_filters(train, part, COARSE) + try_filters(train, part, FINE)
     best = GraphFilterConfig(**max(filters, key=total)["settings"])
-
-    neighbours, models = [], []
-    for kept in NEIGHBOURS:
-        models.append(fitted(train, replace(best, neighbours=kept)))
-        neighbours.append(described(models[-1].config, values(models[-1], part)))
-    blends = try_weights(train, part, models[0])
-    chosen = {"filter": asdict(best), "weight": max(blends, key=total)["weight"]}
+    wider = [replace(best, neighbours=kept) for kept in NEIGHBOURS]
     return {
-        "chosen": chosen,
-        "train": sizes,
+        "chosen": {"filter": asdict(best)},
+        "train": {"users": train.n_users, "items": train.n_items, "interactions": int(train.matrix.nnz)},
         "asked": len(part.users),
         "filters": filters,
-        "neighbours": neighbours,
-        "blends": blends,
+        "neighbours": [described(config, values(fitted(train, config), part)) for config in wider],
     }
 
 
-def try_weights(train: Interactions, part: HeldOut, linear: GraphFilter) -> list[dict[str, Any]]:
-    """Blends of a fitted filter with Mult-VAE as in mult-vae.toml; weight 0 is Mult-VAE alone."""
+def choose_weight(config: GraphFilterConfig) -> dict[str, Any]:
+    """Blend a filter with Mult-VAE as in mult-vae.toml; weight 0 is Mult-VAE alone."""
+    train, held_out = recut(gowalla().training_part)
+    part, blend = some(held_out, USERS), Blend(train.n_items, specified("gowalla", "blend").config)
     vae = resumable(specified("gowalla", "mult-vae", seed=0), train.matrix, None, "gowalla-recut").model
-    blend = Blend(train.n_items, specified("gowalla", "blend").config)
-    blend.autoencoder, blend.linear = vae, linear  # type: ignore[assignment]
+    blend.autoencoder, blend.linear = vae, fitted(train, config)  # type: ignore[assignment]
     tried = []
-    for weight in (0.0, *WEIGHTS):
+    for weight in WEIGHTS:
         blend.weigh(weight)
         tried.append({"weight": weight} | figures(values(blend, part)))
-    return tried
+    return {"weight": max(tried, key=total)["weight"], "blends": tried}
 
 
-def show(found: dict[str, Any], rows: int) -> None:
+def show(found: dict[str, Any], blends: list[dict[str, Any]], rows: int) -> None:
     """Print the best filters, the neighbours and the weights."""
     table = Table("tried", *GOWALLA_METRICS)
     best = sorted(found["filters"], key=total, reverse=True)[:rows]
@@ -250,7 +244,7 @@ def show(found: dict[str, Any], rows: int) -> None:
         changed = {key: value for key, value in tried["settings"].items() if value != asdict(GraphFilterConfig())[key]}
         name = " ".join(f"{key}={value}" for key, value in changed.items())
         table.add_row(name, *(f"{tried[metric]:.4f}" for metric in GOWALLA_METRICS))
-    for tried in found["blends"]:
+    for tried in blends:
         table.add_row(f"blend, weight {tried['weight']}", *(f"{tried[metric]:.4f}" for metric in GOWALLA_METRICS))
     Console(width=140).print(table)
 
@@ -261,8 +255,10 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="try again what has a record")
     parser.add_argument("--rows", type=int, default=20, help="filters to print, the best first")
     arguments = parser.parse_args()
-    found = record(BENCHMARK, "gowalla-choice", choose, fresh=arguments.fresh)["figures"]
-    show(found, arguments.rows)
+    found = record(BENCHMARK, "gowalla-choice", choose_filter, fresh=arguments.fresh)["figures"]
+    chosen = GraphFilterConfig(**found["chosen"]["filter"])
+    weighed = record(BENCHMARK, "gowalla-choice-weight", lambda: choose_weight(chosen), fresh=arguments.fresh)
+    show(found, weighed["figures"]["blends"], arguments.rows)
 
 
 if __name__ == "__main__":
