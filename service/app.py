@@ -3,26 +3,38 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from recsys_vae import __version__
 from recsys_vae.errors import UnavailableError
 from recsys_vae.ladder import Ladder
-from service import errors
+from service import doors, errors
+from service.auth import WatchedKeys, has_keys
 from service.bundles import open_ladder
 from service.deps import Services, State
 from service.engine import Engine
 from service.events import EventStore
+from service.logs import request_log
 from service.metrics import Metrics
-from service.middleware import BodyLimit, Observed
+from service.middleware import BodyLimit, HeadLimit, Observed
+from service.rate_limits import RateLimits
 from service.routes import bundle, health, items, metrics, recommendations, users
+from service.routes.pages import show_docs
 from service.settings import Settings
 
 logger = logging.getLogger("recsys.service")
 
 ROUTERS = (recommendations.router, users.router, items.router, bundle.router, health.router, metrics.router)
+CORS: Final[dict[str, Any]] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+    "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
+}
+"""What pages of the origins in the settings may send and see; cookies never."""
 
 
 def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
@@ -31,6 +43,8 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     Where there is neither, it runs, but is not ready.
     """
     counts = Metrics()
+    keys = WatchedKeys(settings)
+    limits = RateLimits(settings.rate_limit, settings.rate_limit_store, counts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -41,15 +55,34 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
         if opened is not None:
             engine.put_in_service(opened)
             counts.name_bundle(opened.bundle.manifest)
+        counts.count_start()
         yield State(services=Services(settings, engine, store, counts))
+        await limits.close()
         store.close()
 
-    app = FastAPI(title="recsys_vae", version=__version__, lifespan=lifespan, description="Recommendations over HTTP.")
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Observed, metrics=counts)
+    shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
+    app = FastAPI(
+        title="recsys_vae",
+        version=__version__,
+        lifespan=lifespan,
+        description="Recommendations over HTTP.",
+        openapi_url="/openapi.json" if shows_docs else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    # The last one added is the first that a request meets.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    app.add_middleware(doors.Guard, keys=keys, limits=limits, metrics=counts)
+    app.add_middleware(HeadLimit, max_headers=settings.max_headers, hosts=settings.hosts)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(Observed, metrics=counts, log=request_log(settings))
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    if shows_docs:
+        show_docs(app)
+    doors.install(app)
     return app
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from service.answers import Answer, Query
 from service.deps import RequestId, Services, ServicesDep
+from service.doors import needs
 from service.engine import Request
 from service.errors import RESPONSES
 from service.schemas import AnswerWarning, HistoryItem, RecommendationRequest, Recommendations, RecommendedItem
@@ -11,7 +12,11 @@ from service.schemas import AnswerWarning, HistoryItem, RecommendationRequest, R
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
 
-@router.post("/recommendations", responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)})
+@router.post(
+    "/recommendations",
+    dependencies=[needs("recommend")],
+    responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
+)
 async def recommend(asked: RecommendationRequest, services: ServicesDep, request_id: RequestId) -> Recommendations:
     """The k best items for a user: from the stored history, the history that is sent, or both; else what is popular.
 

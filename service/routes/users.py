@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 
 from service.answers import Query
 from service.deps import RequestId, ServicesDep
+from service.doors import needs
 from service.engine import Request
 from service.errors import RESPONSES
 from service.routes.recommendations import respond
@@ -16,7 +17,11 @@ router = APIRouter(prefix="/v1/users", tags=["recommendations"])
 UserId = Annotated[Id, Path(description="Id of the user; one never seen is answered too.", examples=["42"])]
 
 
-@router.get("/{user_id:path}/recommendations", responses={status: RESPONSES[status] for status in (422, 503)})
+@router.get(
+    "/{user_id:path}/recommendations",
+    dependencies=[needs("recommend")],
+    responses={status: RESPONSES[status] for status in (422, 503)},
+)
 async def recommend_to_user(
     user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20
 ) -> Recommendations:
