@@ -25,6 +25,7 @@ from service.rate_limits import RateLimits
 from service.routes import bundle, health, items, metrics, recommendations, users
 from service.routes.pages import show_docs
 from service.settings import Settings
+from service.tracing import Traced, open_tracer
 
 logger = logging.getLogger("recsys.service")
 
@@ -58,6 +59,8 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
         counts.count_start()
         yield State(services=Services(settings, engine, store, counts))
         await limits.close()
+        if tracer is not None:
+            await to_thread.run_sync(tracer.close)
         store.close()
 
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
@@ -77,6 +80,9 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(Observed, metrics=counts, log=request_log(settings))
+    tracer = open_tracer(settings)
+    if tracer is not None:
+        app.add_middleware(Traced, tracer=tracer)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 from starlette.types import Scope
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.middleware import Log, route_of
@@ -18,6 +19,8 @@ from service.records import CURRENT, RequestRecord
 from service.settings import Settings
 
 REQUESTS: Final = "recsys.requests"
+# Without the values of variables: they hold what users sent.
+TRACEBACKS: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -32,9 +35,9 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         _add_request,
     ]
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if is_console
-        else [_add_process, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_add_process, TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -42,6 +45,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
         )
     )
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[settings.log_level])

@@ -116,9 +116,10 @@ class Metrics:
 
     def name_bundle(self, manifest: Manifest) -> None:
         """Tell which bundle is in service."""
-        if self._named is not None:
+        if DIRECTORY not in os.environ:
+            self._bundle.clear()
+        elif self._named is not None:
             self._bundle.labels(*self._named).set(0)  # files of several workers keep a label for good
-        self._bundle.clear()
         self._named = (manifest.version, manifest.model)
         self._bundle.labels(*self._named).set(1)
         self._items.set(manifest.n_items)

@@ -45,7 +45,9 @@ class Observed:
             return
         began, status = perf_counter(), 0
         record = RequestRecord(_request_id(scope))
-        scope.setdefault("state", {}).update(request_id=record.request_id, record=record)
+        state = scope.setdefault("state", {})
+        record.trace_id = state.get("trace_id", "")
+        state.update(request_id=record.request_id, record=record)
         named = (REQUEST_ID, record.request_id.encode())
 
         async def send_named(message: Message) -> None:
