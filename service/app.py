@@ -3,24 +3,31 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from recsys_vae import __version__
 from recsys_vae.errors import UnavailableError
 from recsys_vae.ladder import Ladder
-from service import errors
+from service import doors, errors
+from service.auth import WatchedKeys, has_keys
 from service.batches import Limits
 from service.bundles import open_ladder
 from service.deps import Services, State
 from service.engine import Engine
 from service.events import EventStore
 from service.histories import Histories
-from service.metrics import Metrics
-from service.middleware import BodyLimit, Observed
+from service.logs import request_log
+from service.metrics import EngineMetrics, Metrics
+from service.middleware import BodyLimit, HeadLimit, Observed
+from service.rate_limits import RateLimits
 from service.routes import bundle, events, health, items, metrics, recommendations, users
+from service.routes.pages import show_docs
 from service.settings import Settings
+from service.tracing import Traced, open_tracer
 
 logger = logging.getLogger("recsys.service")
 
@@ -33,6 +40,12 @@ ROUTERS = (
     health.router,
     metrics.router,
 )
+CORS: Final[dict[str, Any]] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+    "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
+}
+"""What pages of the origins in the settings may send and see; cookies never."""
 
 
 def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
@@ -41,27 +54,53 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     Where there is neither, it runs, but is not ready.
     """
     counts = Metrics()
+    keys = WatchedKeys(settings)
+    limits = RateLimits(settings.rate_limit, settings.rate_limit_store, counts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        store = EventStore(settings.store_url)
+        store = EventStore(settings.store_url, counts.count_store_error)
         await to_thread.run_sync(_warn_if_unreachable, store)
-        histories = Histories(store)
-        engine = Engine(histories, limits_of(settings))
+        histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
+        engine = Engine(histories, limits_of(settings), EngineMetrics(counts))
         opened = ladder or await to_thread.run_sync(open_ladder, settings)
         if opened is not None:
             engine.put_in_service(opened)
             counts.name_bundle(opened.bundle.manifest)
+        counts.count_start()
         yield State(services=Services(settings, engine, store, histories, counts))
         engine.close()
+        await limits.close()
+        if tracer is not None:
+            await to_thread.run_sync(tracer.close)
         store.close()
 
-    app = FastAPI(title="recsys_vae", version=__version__, lifespan=lifespan, description="Recommendations over HTTP.")
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Observed, metrics=counts)
+    shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
+    app = FastAPI(
+        title="recsys_vae",
+        version=__version__,
+        lifespan=lifespan,
+        description="Recommendations over HTTP.",
+        openapi_url="/openapi.json" if shows_docs else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    # The last one added is the first that a request meets.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    app.add_middleware(doors.Guard, keys=keys, limits=limits, metrics=counts)
+    app.add_middleware(HeadLimit, max_headers=settings.max_headers, hosts=settings.hosts)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(Observed, metrics=counts, log=request_log(settings))
+    tracer = open_tracer(settings)
+    if tracer is not None:
+        app.add_middleware(Traced, tracer=tracer)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    if shows_docs:
+        show_docs(app)
+    doors.install(app)
     return app
 
 

@@ -43,8 +43,10 @@ class Limits:
 class Observer(Protocol):
     """Whoever wants to know how batches fare; called on the event loop."""
 
-    def batch_computed(self, waited: Sequence[float], computing: float) -> None:
-        """A batch was computed: the seconds that each of its requests had waited, and those that it took."""
+    def batch_computed(self, waited: Sequence[float], computing: float, still_waiting: int) -> None:
+        """A batch was computed: the seconds that each of its requests had waited, those that it took, and how many
+        requests wait now.
+        """  # fmt: skip
         ...
 
     def request_refused(self, reason: str) -> None:
@@ -55,7 +57,7 @@ class Observer(Protocol):
 class Unobserved:
     """Nobody wants to know."""
 
-    def batch_computed(self, waited: Sequence[float], computing: float) -> None:
+    def batch_computed(self, waited: Sequence[float], computing: float, still_waiting: int) -> None:
         """Nothing."""
 
     def request_refused(self, reason: str) -> None:
@@ -163,7 +165,8 @@ class Batcher(Generic[Job, Result]):
         self, batch: list[Waiting[Job, Result]], began: float, done: "asyncio.Future[Sequence[Result | Exception]]"
     ) -> None:
         self.computing -= 1
-        self._observer.batch_computed([began - waiting.since for waiting in batch], perf_counter() - began)
+        waited = [began - waiting.since for waiting in batch]
+        self._observer.batch_computed(waited, perf_counter() - began, self.queue_depth)
         for waiting, result in zip(batch, _outcomes(done, len(batch)), strict=True):
             if waiting.result.done():
                 continue

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys_vae.errors import ConfigError
+from service import key_commands
+from service.flags import takes_settings
 
 if TYPE_CHECKING:
     from service.events import EventStore
+    from service.settings import Settings
+    from service.workers import Opened
 
 Store = Annotated[
     str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
@@ -22,49 +26,43 @@ def mount(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("load-history")(load_history)
     app.command("export-events")(export_events)
+    app.add_typer(key_commands.app, name="keys")
 
 
-def serve(
-    bundle: Annotated[Path | None, typer.Argument(help="Directory of a bundle (RECSYS_BUNDLE).")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="MLflow model instead, such as models:/movies@champion (RECSYS_MODEL).")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen at (RECSYS_HOST).  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one (RECSYS_PORT).  [default: 8000]")] = None,
-    store: Store = None,
-) -> None:
+@takes_settings
+def serve(**chosen: object) -> None:
     """Answer recommendation requests over HTTP."""
+    from service import exposure
     from service.settings import read_settings
 
-    settings = read_settings(bundle=bundle, model=model, host=host, port=port, store=store)
+    settings = exposure.made_safe(read_settings(**chosen))
     if settings.bundle is None and settings.model is None:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
-    import logging
-
-    from service import server
-    from service.app import create_app
-    from service.bundles import open_ladder
+    from service import logs, server, workers
     from service.events import EventStore
 
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings)
     events = EventStore(settings.store_url).address
-    ladder = open_ladder(settings)
-    assert ladder is not None
-    listener = server.listen(settings.host, settings.port)
-    url, manifest = server.address(listener), ladder.bundle.manifest
-
-    def tell() -> None:
-        typer.echo(f"Serving {manifest.version} ({manifest.n_items:,} items) at {url}")
-        typer.echo(
-            f"  try it   {url}/docs\n  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}"
-        )
-        if settings.host not in ("127.0.0.1", "::1", "localhost"):
-            typer.echo("  careful: other machines can reach this address, and nobody is asked for a key")
-        typer.echo("Ctrl+C stops it.")
-
-    server.run(create_app(settings, ladder), settings, listener, tell)
+    if settings.workers > 1:
+        listener = server.listen(settings.host, settings.port, accepts=False)
+        workers.supervise(settings, listener, lambda opened: _tell(settings, server.address(listener), events, opened))
+    else:
+        app, opened = server.opened(settings)
+        listener = server.listen(settings.host, settings.port)
+        server.run(app, settings, listener, lambda: _tell(settings, server.address(listener), events, opened))
     typer.echo("Stopped.")
+
+
+def _tell(settings: "Settings", url: str, events: str, opened: "Opened") -> None:
+    from service.auth import has_keys
+
+    by = f" by {settings.workers} workers" if settings.workers > 1 else ""
+    page = "" if has_keys(settings) and not settings.docs else f"  try it   {url}/docs\n"
+    typer.echo(f"Serving {opened.version} ({opened.n_items:,} items) at {url}{by}")
+    typer.echo(f"{page}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}")
+    keys = "asked for" if has_keys(settings) else "nobody is asked for one; only this machine can reach the service"
+    typer.echo(f"  keys     {keys}\nCtrl+C stops it.")
 
 
 def load_history(

@@ -20,19 +20,24 @@ PLAIN_WORDS = {
     404: "Nothing is at this address; /docs lists what there is.",
     405: "This address does not take this method; the header Allow lists those that it takes.",
 }
-CODES = {404: "not-found", 405: "method-not-allowed", 413: "body-too-long"}
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+CODES = {404: "not-found", 405: "method-not-allowed", 408: "body-too-slow", 413: "body-too-long"}
+TITLES = {413: "Content Too Large", 421: "Misdirected Request", 422: "Unprocessable Content"}
 """Of RFC 9110; older versions of Python have other words for these."""
 RETRY_AFTER = {"Retry-After": "1"}
 RESPONSES: dict[int | str, dict[str, object]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for status, text in {
         400: "The body is not JSON",
+        401: "No key, or one that is not known",
+        403: "A key without the scope that this needs",
         404: "There is no such thing",
+        408: "The body came too slowly",
         410: "The cursor has expired",
         413: "The body is too long",
         415: "The body is not declared as JSON",
         422: "A field breaks its contract",
+        429: "Too many requests with this key",
+        431: "Too many headers",
         503: "Not ready, or more requests than can be answered in time",
     }.items()
 }

@@ -4,7 +4,7 @@ An event has an identity within its source: loading or sending it again changes 
 event that is taken; a user's `version` is another one whenever that user's events have changed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -108,13 +108,14 @@ class EventStore:
 
     Args:
         url: of SQLAlchemy's form, such as `sqlite:///events.db` or `postgresql+psycopg://user:password@host/name`.
+        on_failure: told when it does not answer, and whether to a `read` or a `write`.
 
     Raises:
         ConfigError: the URL is malformed, names another kind of database, or its driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
-        self.database = Database(url)
+    def __init__(self, url: str, on_failure: Callable[[str], None] = lambda operation: None) -> None:
+        self.database = Database(url, on_failure)
 
     @property
     def address(self) -> str:

@@ -5,6 +5,7 @@ costs the history itself. So whichever process took an event, the next answer of
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 
 from service.events import EventStore, UserHistory
@@ -19,15 +20,21 @@ class Histories:
     Args:
         store: which is asked on every request.
         capacity: items held at most, of all users together.
+        on_look_up: told of each history that is asked for, and whether it was held.
     """
 
-    def __init__(self, store: EventStore, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        capacity: int = CAPACITY,
+        on_look_up: Callable[[bool], None] = lambda is_hit: None,
+    ) -> None:
         self._store = store
         self._capacity = capacity
         self._held: OrderedDict[str, UserHistory] = OrderedDict()
         self._n_items = 0
         self._lock = Lock()
-        self.hits = self.misses = 0
+        self._on_look_up = on_look_up
 
     def history(self, user_id: str, until: int | None = None) -> UserHistory:
         """What is known of a user now; empty for a user who was never seen.
@@ -44,11 +51,12 @@ class Histories:
         version = self._store.version(user_id)
         with self._lock:
             held = self._held.get(user_id)
-            if held is not None and held.version == version:
+            is_hit = held is not None and held.version == version
+            if is_hit:
                 self._held.move_to_end(user_id)
-                self.hits += 1
-                return held
-            self.misses += 1
+        self._on_look_up(is_hit)
+        if held is not None and is_hit:
+            return held
         fresh = self._store.history(user_id) if version else UserHistory()
         with self._lock:
             self._keep(user_id, fresh)

@@ -1,26 +1,42 @@
-"""Around every request: its identity, its time, the cap on its body, and the last net below unexpected errors."""
+"""Around every request: its identity, its time, its line in the log, the caps on what is read, the headers that keep
+browsers from doing more than they should, and the last net below unexpected errors."""
 
+import asyncio
 import re
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import unexpected
+from service.errors import problem, unexpected
 from service.metrics import Metrics
+from service.records import CURRENT, RequestRecord
 
-REQUEST_ID = "X-Request-ID"
-ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+REQUEST_ID = b"x-request-id"
+ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+NOTHING_ALLOWED = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+"""Content-Security-Policy of answers that are data: a browser shows them, and runs and frames nothing."""
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", NOTHING_ALLOWED.encode()),
+)
+
+Log = Callable[[Scope, RequestRecord, int, float], None]
+"""Writes the line of a request: its scope, its record, the status (0: no answer was begun), the seconds it took."""
 
 
 class Observed:
-    """Names every request, times it, and answers for what nobody caught."""
+    """Names every request, times it, writes its line, and answers for what nobody caught."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: Log) -> None:
         self._app = app
         self._metrics = metrics
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -28,48 +44,95 @@ class Observed:
             await self._app(scope, receive, send)
             return
         began, status = perf_counter(), 0
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        record = RequestRecord(_request_id(scope))
+        state = scope.setdefault("state", {})
+        record.trace_id = state.get("trace_id", "")
+        state.update(request_id=record.request_id, record=record)
+        named = (REQUEST_ID, record.request_id.encode())
 
         async def send_named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                message["headers"] = _protected(message["headers"], named)
             await send(message)
 
+        token = CURRENT.set(record)
+        self._metrics.count_under_way(1)
         try:
             await self._app(scope, receive, send_named)
         except Exception as error:
-            response = unexpected(request_id, error)
+            response = unexpected(record.request_id, error)
             if status:
                 raise
             await response(scope, receive, send_named)
         finally:
-            self._metrics.count_request(scope["method"], _route(scope), status, perf_counter() - began)
+            CURRENT.reset(token)
+            seconds = perf_counter() - began
+            self._metrics.count_under_way(-1)
+            self._metrics.count_request(scope["method"], route_of(scope), status, seconds, record.tier)
+            self._log(scope, record, status, seconds)
+
+
+class HeadLimit:
+    """Refuses requests with more headers than `max_headers`, and those meant for a host that this is not.
+
+    Args:
+        app: what is behind.
+        max_headers: the most that a request may have.
+        hosts: names in the header Host that are answered; empty: all. A page of another site that makes a browser take
+            its name for this machine (DNS rebinding) sends its own name here.
+    """
+
+    def __init__(self, app: ASGIApp, max_headers: int, hosts: tuple[str, ...] = ()) -> None:
+        self._app = app
+        self._max_headers = max_headers
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http":
+            if len(scope["headers"]) > self._max_headers:
+                detail = f"The request has more than {self._max_headers} headers."
+                await problem(431, "too-many-headers", detail, scope["state"]["request_id"])(scope, receive, send)
+                return
+            if self._hosts and _host(scope) not in self._hosts:
+                detail = "This service does not answer for the host that the request names."
+                await problem(421, "wrong-host", detail, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:
-    """Refuses bodies that are longer than `max_bytes` before they are read whole."""
+    """Refuses bodies longer than `max_bytes` before they are read whole, and those that take over `seconds` to come."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
-        received = 0
+        announced = _announced(scope)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+        received, is_complete = 0, False
 
         async def receive_some() -> Message:
-            nonlocal received
-            if announced.isdecimal():
-                self._check(int(announced))
-            message = await receive()
+            nonlocal received, is_complete
+            if is_complete:  # what comes now is that the client has gone, and it may take its time
+                return await receive()
+            self._check(announced)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow(self._seconds) from None
             received += len(message.get("body", b""))
+            is_complete = not message.get("more_body", False)
             self._check(received)
             return message
 
@@ -77,14 +140,42 @@ class BodyLimit:
 
     def _check(self, length: int) -> None:
         if length > self._max_bytes:
-            raise HTTPException(413, f"The body is longer than {self._max_bytes} bytes.")
+            raise HTTPException(413, f"The body is longer than {self._max_bytes} bytes.", {"Connection": "close"})
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the address, never the address: ids in a label would make a time series a user."""
+    return getattr(scope.get("route"), "path_format", "unmatched")
+
+
+def _too_slow(seconds: float) -> HTTPException:
+    return HTTPException(408, f"The body did not come within {seconds:g} seconds.", {"Connection": "close"})
+
+
+def _announced(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _protected(headers: list[tuple[bytes, bytes]], named: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    present = {name.lower() for name, _ in headers}
+    return [*headers, named, *(header for header in SECURITY_HEADERS if header[0] not in present)]
+
+
+def _host(scope: Scope) -> str:
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    sent = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
+    if len(sent) != 1:
+        return ""
+    name, _, port = sent[0].rpartition(":")
+    return name if name and port.isdecimal() else sent[0]
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(REQUEST_ID, "")
-    return given if ACCEPTED_ID.fullmatch(given) else uuid4().hex
-
-
-def _route(scope: Scope) -> str:
-    # The template, never the path: ids in a label would make a time series a user.
-    return getattr(scope.get("route"), "path_format", "unmatched")
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    for name, value in headers:
+        if name == REQUEST_ID and ACCEPTED_ID.fullmatch(value):
+            return value.decode()
+    return uuid4().hex

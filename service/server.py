@@ -8,7 +8,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from recsys_vae.errors import UnavailableError
+from service.app import create_app
+from service.bundles import open_ladder
 from service.settings import Settings
+from service.workers import Opened
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -27,14 +30,27 @@ class Server(uvicorn.Server):
         self._on_ready()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def opened(settings: Settings) -> tuple[FastAPI, Opened]:
+    """The application that the settings describe, with its bundle verified and warm, and what it is.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        UnavailableError: the model registry does not hand it out.
+    """
+    ladder = open_ladder(settings)
+    assert ladder is not None
+    manifest = ladder.bundle.manifest
+    return create_app(settings, ladder), Opened(manifest.version, manifest.n_items)
+
+
+def listen(host: str, port: int, *, accepts: bool = True) -> socket.socket:
+    """A bound socket; it accepts connections from now on, or once a worker opens it.
 
     Raises:
         UnavailableError: the address cannot be had.
     """
     try:
-        return _bound(host, port)
+        return _bound(host, port, accepts)
     except OSError as error:
         cause = error.strerror or error
         raise UnavailableError(
@@ -43,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, accepts: bool) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     # Made by hand for its protocol: asyncio sets TCP_NODELAY only where that is named (`create_server` leaves it 0),
     # and without it every answer on a kept connection waits 40 ms for an acknowledgement.
@@ -51,7 +67,8 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
-        listener.listen(BACKLOG)
+        if accepts:
+            listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
@@ -68,8 +85,10 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Cal
     """Serve until SIGTERM or SIGINT; open requests get `shutdown_seconds` to end."""
     config = uvicorn.Config(
         app,
-        log_level=max(settings.log_level, "warning", key=("debug", "info", "warning", "error").index),
+        log_config=None,
         access_log=False,
+        ws="none",
+        backlog=BACKLOG,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )

@@ -5,13 +5,21 @@ defaults.
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.home import home
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several names with commas between them."""
 
 
 class Settings(BaseSettings):
@@ -31,6 +39,30 @@ class Settings(BaseSettings):
     deadline_ms: float = Field(2000.0, gt=0, description="Time within which a request is answered, or refused, in ms.")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Longest request body that is read.")
     shutdown_seconds: int = Field(10, ge=0, description="Time that open requests get when the service is stopped.")
+    workers: int = Field(1, ge=1, le=256, description="Processes that answer, each with the bundle in its memory.")
+    keys: str | None = Field(
+        None, description="Entries of API keys as `recsys keys new` prints them, `;` between them."
+    )
+    keys_file: Path | None = Field(None, description="File with such entries, one a line; read again when it changes.")
+    rate_limit: str | None = Field(
+        None, description="Requests that a key may send, such as 600/minute; none: any number."
+    )
+    rate_limit_store: str | None = Field(None, description="URL of the Redis where workers count requests together.")
+    max_headers: int = Field(100, ge=1, description="Most headers that a request may have.")
+    body_seconds: float = Field(10.0, gt=0, description="Time that a request's body may take to come.")
+    hosts: Names = Field((), description="Names in the header Host that are answered, with commas; none: all.")
+    cors_origins: Names = Field((), description="Origins whose pages may call from a browser, with commas.")
+    docs: bool | None = Field(
+        None, description="Whether /docs and /openapi.json are shown, to anybody; only without keys if not set."
+    )
+    access_log: bool = Field(True, description="Whether each request gets a line in the log.")
+    log_paths: bool = Field(False, description="Whether these lines hold addresses, and so ids of users and items.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Form of the log; auto: JSON unless at a terminal."
+    )
+    trace_url: str | None = Field(
+        None, description="Where traces are sent (OTLP over HTTP), such as http://host:4318/v1/traces."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
     @model_validator(mode="after")

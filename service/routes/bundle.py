@@ -3,13 +3,14 @@
 from fastapi import APIRouter
 
 from service.deps import ServicesDep
+from service.doors import needs
 from service.errors import RESPONSES
 from service.schemas import BundleSummary
 
 router = APIRouter(prefix="/v1", tags=["operation"])
 
 
-@router.get("/bundle", responses={503: RESPONSES[503]})
+@router.get("/bundle", dependencies=[needs("recommend")], responses={503: RESPONSES[503]})
 async def show_bundle(services: ServicesDep) -> BundleSummary:
     """The model in service: what it is, what it has learned from, what was measured."""
     manifest = services.engine.ladder.bundle.manifest

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service import moments
 from service.deps import RequestId, ServicesDep
+from service.doors import needs
 from service.errors import RESPONSES
 from service.event_schemas import EVENT_SOURCE, EventId, EventOutcome, EventReceipt, NewEvent, NewEvents
 from service.events import Event, Fate
@@ -36,7 +37,11 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("/events", responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)})
+@router.post(
+    "/events",
+    dependencies=[needs("events")],
+    responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
+)
 async def take_events(
     sent: NewEvents, services: ServicesDep, request_id: RequestId, idempotency_key: IdempotencyKey = None
 ) -> EventReceipt:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from service.deps import RequestId, ServicesDep
+from service.doors import needs
 from service.errors import RESPONSES
 from service.schemas import AnswerWarning, Id, K, SimilarItem, SimilarItemsList
 
@@ -13,7 +14,11 @@ router = APIRouter(prefix="/v1/items", tags=["items"])
 ItemId = Annotated[Id, Path(description="Id of an item of the catalogue.", examples=["318"])]
 
 
-@router.get("/{item_id:path}/similar", responses={status: RESPONSES[status] for status in (404, 422, 503)})
+@router.get(
+    "/{item_id:path}/similar",
+    dependencies=[needs("recommend")],
+    responses={status: RESPONSES[status] for status in (404, 422, 503)},
+)
 async def list_similar(item_id: ItemId, services: ServicesDep, request_id: RequestId, k: K = 20) -> SimilarItemsList:
     """The k items most similar to one."""
     found = await services.engine.similar(item_id, k)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
 from service.deps import RequestId, Services, ServicesDep
+from service.doors import needs
 from service.engine import Request
 from service.errors import RESPONSES, problem_of, problem_of_faults
 from service.recommendation_schemas import (
@@ -23,6 +24,7 @@ router = APIRouter(prefix="/v1", tags=["recommendations"])
 
 @router.post(
     "/recommendations",
+    dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (400, 410, 413, 415, 422, 503)},
     response_model=Recommendations,
 )
@@ -36,6 +38,7 @@ async def recommend(asked: RecommendationRequest, services: ServicesDep, request
 
 @router.post(
     "/recommendations:batch",
+    dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
     response_model=BatchAnswer,
 )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from service import moments
 from service.deps import RequestId, ServicesDep
+from service.doors import needs
 from service.errors import RESPONSES
 from service.event_schemas import Erasure, StoredEvent, UserSummary
 from service.events import HeldEvent
@@ -28,6 +29,7 @@ Before = Annotated[
 @router.get(
     "/{user_id:path}/recommendations",
     tags=["recommendations"],
+    dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (410, 422, 503)},
     response_model=Recommendations,
 )
@@ -39,7 +41,12 @@ async def recommend_to_user(
     return as_json(await respond(to_request(asked), services, request_id))
 
 
-@router.get("/{user_id:path}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
+@router.get(
+    "/{user_id:path}",
+    tags=["events"],
+    dependencies=[needs("users")],
+    responses={status: RESPONSES[status] for status in (422, 503)},
+)
 async def show_user(
     user_id: UserId, services: ServicesDep, request_id: RequestId, limit: Limit = 100, before: Before = None
 ) -> UserSummary:
@@ -59,7 +66,12 @@ async def show_user(
     )
 
 
-@router.delete("/{user_id:path}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
+@router.delete(
+    "/{user_id:path}",
+    tags=["events"],
+    dependencies=[needs("users")],
+    responses={status: RESPONSES[status] for status in (422, 503)},
+)
 async def erase_user(user_id: UserId, services: ServicesDep, request_id: RequestId) -> Erasure:
     """Erase all that is held about a user. Once more erases nothing more; a new event makes the user known again."""
     erased = await to_thread.run_sync(services.store.erase, user_id)

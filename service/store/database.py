@@ -1,6 +1,6 @@
 """Database: transactions on a store that may be down, and is used again once it is back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,12 +18,14 @@ class Database:
 
     Args:
         url: of SQLAlchemy's form, such as `sqlite:///events.db` or `postgresql+psycopg://user:password@host/name`.
+        on_failure: told when it does not answer, and whether to a `read` or a `write`.
 
     Raises:
         ConfigError: the URL is malformed, names another kind of database, or its driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, on_failure: Callable[[str], None] = lambda operation: None) -> None:
+        self._on_failure = on_failure
         self._engine = connect_lazily(url)
         self._writing_engine = self._engine.execution_options(**{WRITES: True})
         # On PostgreSQL, a transaction around one statement costs two round trips more.
@@ -45,7 +47,7 @@ class Database:
         Raises:
             UnavailableError: the store does not answer.
         """
-        with self._translated():
+        with self._translated("read"):
             self._prepare()
             with self._engine.connect() as connection:
                 yield connection
@@ -57,7 +59,7 @@ class Database:
         Raises:
             UnavailableError: the store does not answer.
         """
-        with self._translated():
+        with self._translated("read"):
             self._prepare()
             with self._look_up_engine.connect() as connection:
                 yield connection
@@ -69,7 +71,7 @@ class Database:
         Raises:
             UnavailableError: the store does not answer, or did not say that it has committed.
         """
-        with self._translated():
+        with self._translated("write"):
             self._prepare()
             with self._writing_engine.begin() as connection:
                 yield connection
@@ -79,13 +81,14 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, operation: str) -> Iterator[None]:
         try:
             yield
         except (DataError, IntegrityError):
             raise  # the store answers: what it was asked is our mistake
         except (DBAPIError, self._engine.dialect.loaded_dbapi.Error, PoolTimeoutError) as error:
             self._is_prepared = False  # it may come back empty
+            self._on_failure(operation)
             raise self._unavailable(error.orig if isinstance(error, DBAPIError) else error) from error
 
     def _prepare(self) -> None:

@@ -30,7 +30,7 @@ class Counts:
         self.refused: list[str] = []
         self.computing = 0.0
 
-    def batch_computed(self, waited: Sequence[float], computing: float) -> None:
+    def batch_computed(self, waited: Sequence[float], computing: float, still_waiting: int) -> None:
         assert min(waited) >= 0
         self.sizes.append(len(waited))
         self.computing += computing

@@ -22,11 +22,12 @@ def click(user_id: str, item_id: str) -> Event:
 
 def test_a_history_is_read_once_while_nothing_changes(store: EventStore) -> None:
     store.take([click("ann", "tea")], "api")
-    histories = Histories(store)
+    hits: list[bool] = []
+    histories = Histories(store, on_look_up=hits.append)
     first = histories.history("ann")
     assert first.item_ids == ("tea",)
     assert histories.history("ann") is first
-    assert (histories.hits, histories.misses) == (1, 1)
+    assert hits == [False, True]
 
 
 def test_whoever_took_an_event_everybody_knows_it_at_once(place: Place) -> None:
@@ -53,19 +54,21 @@ def test_what_was_erased_elsewhere_does_not_come_back_with_the_next_event(place:
 
 def test_it_holds_no_more_items_than_its_capacity_and_the_least_asked_for_go_first(store: EventStore) -> None:
     store.take([click(user, item) for user in ("ann", "bob", "cid") for item in ("tea", "jam")], "api")
-    histories = Histories(store, capacity=4)
+    hits: list[bool] = []
+    histories = Histories(store, 4, hits.append)
     for user in ("ann", "bob", "ann", "cid", "ann"):
         histories.history(user)
-    assert (histories.hits, histories.misses) == (2, 3)
+    assert hits == [False, False, True, False, True]
     histories.history("bob")
-    assert histories.misses == 4
+    assert not hits[-1]
 
 
 def test_a_history_longer_than_the_capacity_is_answered_and_not_held(store: EventStore) -> None:
     store.take([click("ann", item) for item in ("tea", "jam", "bun")], "api")
-    histories = Histories(store, capacity=2)
+    hits: list[bool] = []
+    histories = Histories(store, 2, hits.append)
     assert [len(histories.history("ann").item_ids) for _ in range(2)] == [3, 3]
-    assert (histories.hits, histories.misses) == (0, 2)
+    assert hits == [False, False]
 
 
 def test_users_who_were_never_seen_take_no_room(store: EventStore) -> None:

@@ -257,10 +257,10 @@ def test_metrics_count_requests_answers_and_warnings(client: TestClient, ladder:
     assert 'recsys_warnings_total{code="unknown_user"} 1.0' in lines
     assert f'recsys_bundle_info{{model="ease",version="{ladder.bundle.version}"}} 1.0' in lines
     for labels in (
-        'method="POST",route="/v1/recommendations",status="200"',
-        'method="GET",route="/v1/users/{user_id}/recommendations",status="200"',
-        'method="GET",route="/v1/items/{item_id}/similar",status="404"',
-        'method="GET",route="unmatched",status="404"',
+        'method="POST",route="/v1/recommendations",status="200",tier="history"',
+        'method="GET",route="/v1/users/{user_id}/recommendations",status="200",tier="popular"',
+        'method="GET",route="/v1/items/{item_id}/similar",status="404",tier=""',
+        'method="GET",route="unmatched",status="404",tier=""',
     ):
         assert f"recsys_request_seconds_count{{{labels}}} 1.0" in lines
     assert "secret-item" not in lines
@@ -281,6 +281,6 @@ def test_the_api_documents_errors_as_problems(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert client.get("/docs").status_code == 200
     responses = document["paths"]["/v1/recommendations"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "410", "413", "415", "422", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "408", "410", "413", "415", "422", "429", "431", "503"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -104,7 +104,9 @@ def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle
         caught.value.close()
         process.send_signal(number)
         rest, complaints = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, complaints) == (0, "")
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in complaints.splitlines()]
+    assert [(line["event"], line["status"]) for line in lines] == [("request", 200), ("request", 200), ("request", 422)]
     assert rest.splitlines()[-1] == "Stopped."
 
 
