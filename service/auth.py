@@ -123,6 +123,11 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether a key has a rate limit of its own."""
+        return any(entry.caller.rate_limit for entry in self._entries)
+
     def find(self, key: bytes) -> Caller | None:
         """Who holds this key; None where nobody does. Takes as long for every key."""
         digest, found = sha256(key).digest(), None

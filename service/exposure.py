@@ -17,8 +17,8 @@ def made_safe(settings: Settings) -> Settings:
         ConfigError: others could reach a service that asks for no key; several workers would count requests apart.
         UnavailableError: the host has no address.
     """
-    read_keys(settings)
-    if settings.workers > 1 and settings.rate_limit is not None and settings.rate_limit_store is None:
+    is_limited = read_keys(settings).has_limits or settings.rate_limit is not None
+    if settings.workers > 1 and is_limited and settings.rate_limit_store is None:
         raise ConfigError(
             f"{settings.workers} workers would each count requests apart, so that a key could send that many times its "
             "limit. Name a Redis where they count together (--rate-limit-store redis://HOST), or start one worker."

@@ -7,6 +7,7 @@ id of a user or an item.
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 import structlog
@@ -21,69 +22,71 @@ from service.settings import Settings
 REQUESTS: Final = "recsys.requests"
 # Without the values of variables: they hold what users sent.
 TRACEBACKS: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+TIME: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """From now on, everything that is logged in this process goes to `stream` (standard error), a line each."""
     stream = stream or sys.stderr
-    is_console = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_request,
-    ]
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
-        if is_console
-        else [_add_process, TRACEBACKS, structlog.processors.JSONRenderer()]
-    )
+    level = LEVELS[settings.log_level]
+    last = _rendering(settings, stream)
+    logging.captureWarnings(True)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, TIME, _add_request],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
-    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(LEVELS[settings.log_level])
+    root.setLevel(level)
     for noisy in ("uvicorn", "uvicorn.error", "alembic", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(max(LEVELS[settings.log_level], logging.WARNING))
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+    # Lines of requests do not go through the standard library's logging: that costs as much as a whole request.
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        processors=[structlog.processors.add_log_level, TIME, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
     )
+
+
+def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
+    if settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty()):
+        words = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        return [words]
+    return [_add_process, TRACEBACKS, structlog.processors.JSONRenderer()]
 
 
 def request_log(settings: Settings) -> Log:
-    """What writes the line of a request; it writes none where the settings want none."""
-    logger = structlog.stdlib.get_logger(REQUESTS)
-    plain = logging.getLogger(REQUESTS)
-
-    def write(scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
-        level = _level(scope, status)
-        if not plain.isEnabledFor(level):
-            return
-        fields = _fields(scope, record, status, seconds)
-        if settings.log_paths:
-            fields["path"] = scope["path"]
-        logger.log(level, "request", **fields)
+    """What writes the line of a request; it writes none where the settings want none, or logging is not configured."""
 
     def write_nothing(scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
         pass
 
-    return write if settings.access_log else write_nothing
+    if not settings.access_log or not structlog.is_configured():
+        return write_nothing
+    logger = structlog.get_logger().bind(logger=REQUESTS)
+
+    def write(scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
+        fields = _fields(scope, record, status, seconds)
+        if settings.log_paths:
+            fields["path"] = scope["path"]
+        _tell(logger, scope, status)("request", **fields)
+
+    return write
 
 
-def _level(scope: Scope, status: int) -> int:
+def _tell(logger: Any, scope: Scope, status: int) -> Callable[..., None]:
+    """The method of the logger for the level of this line."""
+    tell: Callable[..., None] = logger.info
     if status >= 500 and status != 503:
-        return logging.ERROR
-    # Whoever watches the service asks every few seconds.
-    return logging.DEBUG if status == 200 and scope["path"].startswith("/health/") else logging.INFO
+        tell = logger.error
+    elif status == 200 and scope["path"].startswith("/health/"):  # whoever watches asks every few seconds
+        tell = logger.debug
+    return tell
 
 
 def _fields(scope: Scope, record: RequestRecord, status: int, seconds: float) -> dict[str, Any]:

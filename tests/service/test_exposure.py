@@ -32,6 +32,8 @@ def test_keys_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:
 def test_workers_do_not_count_requests_apart() -> None:
     with pytest.raises(ConfigError, match="--rate-limit-store"):
         made_safe(Settings(workers=2, rate_limit="10/second"))
+    with pytest.raises(ConfigError, match="--rate-limit-store"):
+        made_safe(Settings(workers=2, keys=f"{KEYS} 10/second"))
     assert made_safe(Settings(workers=2, rate_limit="10/second", rate_limit_store="redis://localhost")).workers == 2
     assert made_safe(Settings(workers=1, rate_limit="10/second")).rate_limit == "10/second"
 
