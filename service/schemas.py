@@ -56,7 +56,7 @@ class RecommendationRequest(Schema):
     """Who is asked about, and what may be answered."""
 
     user_id: Id | None = Field(
-        None, description="A user whose history is in the event store; it joins `history`.", examples=["42"]
+        default=None, description="A user whose history is in the event store; it joins `history`.", examples=["42"]
     )
     history: list[HistoryEntry] = Field(
         default=[], max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
@@ -68,7 +68,7 @@ class RecommendationRequest(Schema):
         examples=[["296"]],
     )  # fmt: skip
     candidates: list[Id] | None = Field(
-        None, max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
+        default=None, max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
         examples=[["527", "593", "296", "608"]],
     )  # fmt: skip
 
