@@ -1,16 +1,15 @@
-"""Answers: what is asked about a user, ranked by a ladder, and everything worth saying about it.
-
-Pure: no HTTP, no store, no event loop.
-"""
+"""Answers: what is asked about a user, and what is said about it. Pure: no HTTP, no store, no event loop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from recsys_vae.ladder import POPULAR, Ladder
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from recsys_vae.protocols import Float32Array, Int64Array
+from service.boosts import Boost
+from service.catalogue import Catalogue
+from service.cursors import Cursor
+from service.filters import Condition
 
 NAMED_IN_WARNING = 10
 """Ids that a warning names; it counts the others."""
@@ -23,15 +22,25 @@ class Query:
 
     Attributes:
         k: items wanted, at least 1.
-        history: item id -> weight > 0.
+        history: item id -> weight > 0, least recent first.
         exclude: ids of items not to return, besides those in the history.
         candidates: ids of the items to choose among; None for all.
+        filter: what the metadata of items has to fit; None for anything.
+        boosts: applied one after the other.
+        diversity: 0 for the order of the scores, up to 1.
+        explain: whether to say what pushed each item up.
+        after: where the list goes on: what it has in common with the pages before, and what they showed.
     """
 
     k: int
     history: Mapping[str, float] = field(default_factory=dict)
     exclude: Sequence[str] = ()
     candidates: Sequence[str] | None = None
+    filter: Condition | None = None
+    boosts: tuple[Boost, ...] = ()
+    diversity: float = 0.0
+    explain: bool = False
+    after: Cursor | None = None
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,21 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """An item of the history, and how much it moved a recommended item's score."""
+
+    item_id: str
+    effect: float
+
+
+@dataclass(frozen=True)
 class RankedItem:
-    """One item of an answer; `rank` counts from 1."""
+    """One item of an answer; `rank` counts from 1 over all pages. `because` is None where nobody asked."""
 
     rank: int
     item_id: str
     score: float
+    because: tuple[Cause, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ class Answer:
         scorer: what computed the scores.
         items: best first.
         notices: in no particular order.
+        shown: rows of the items of this page and those before, ascending.
+        has_more: whether allowed items are left.
     """
 
     model_version: str
@@ -68,6 +88,8 @@ class Answer:
     scorer: str
     items: tuple[RankedItem, ...]
     notices: tuple[Notice, ...]
+    shown: tuple[int, ...] = ()
+    has_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,81 +101,38 @@ class SimilarItems:
     notices: tuple[Notice, ...]
 
 
-def answer(ladder: Ladder, query: Query) -> Answer:
-    """Rank items for one user; ids that are not in the catalogue are left out, and a notice says so."""
-    notices: list[Notice] = []
-    history = _history_row(ladder, query.history, notices)
-    excluded = _excluded_row(ladder, query.exclude, notices)
-    allowed = _allowed(ladder, query.candidates, notices)
-    found = ladder.recommend(history, query.k, allowed=allowed, excluded=excluded)
-    tier = found.tiers[0]
-    if tier == POPULAR:
-        notices.append(Notice("no_history", "No history to go by: these are the items that most users have touched."))
-    items = _ranked(ladder, found.rows[0], found.scores[0])
-    notices += _shortfall(len(items), query.k)
-    scorer = POPULARITY_SCORER if tier == POPULAR else found.scorer
-    return Answer(ladder.bundle.version, tier, scorer, items, tuple(notices))
-
-
-def similar(ladder: Ladder, item_id: str, k: int) -> SimilarItems | None:
+def similar(catalogue: Catalogue, item_id: str, k: int) -> SimilarItems | None:
     """The k items most similar to one; None where the catalogue does not hold it."""
-    row = int(ladder.bundle.items.rows([item_id])[0])
+    row = int(catalogue.rows([item_id])[0])
     if row < 0:
         return None
-    found = ladder.similar(row, k)
-    items = _ranked(ladder, found.rows[0], found.scores[0])
-    return SimilarItems(ladder.bundle.version, items, tuple(_shortfall(len(items), k)))
+    found = catalogue.ladder.similar(row, k)
+    items = ranked(catalogue, found.rows[0], found.scores[0])
+    return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)))
 
 
-def _history_row(ladder: Ladder, history: Mapping[str, float], notices: list[Notice]) -> csr_array:
-    rows = ladder.bundle.items.rows(list(history))
-    notices += _unknown("history", list(history), rows)
-    weights = np.fromiter(history.values(), dtype=np.float32, count=len(history))
-    return _sparse_row(rows[rows >= 0], weights[rows >= 0], len(ladder.bundle.items))
-
-
-def _excluded_row(ladder: Ladder, exclude: Sequence[str], notices: list[Notice]) -> csr_array | None:
-    if not exclude:
-        return None
-    rows = ladder.bundle.items.rows(exclude)
-    notices += _unknown("exclude", exclude, rows)
-    known = np.unique(rows[rows >= 0])
-    return _sparse_row(known, np.ones(len(known), dtype=np.float32), len(ladder.bundle.items))
-
-
-def _allowed(ladder: Ladder, candidates: Sequence[str] | None, notices: list[Notice]) -> BoolArray | None:
-    if candidates is None:
-        return None
-    rows = ladder.bundle.items.rows(candidates)
-    notices += _unknown("candidates", candidates, rows)
-    allowed = np.zeros(len(ladder.bundle.items), dtype=np.bool_)
-    allowed[rows[rows >= 0]] = True
-    return allowed
-
-
-def _sparse_row(rows: Int64Array, weights: Float32Array, width: int) -> csr_array:
-    order = np.argsort(rows)
-    return csr_array((weights[order], rows[order], [0, len(rows)]), shape=(1, width), dtype=np.float32)
-
-
-def _ranked(ladder: Ladder, rows: Int64Array, scores: Float32Array) -> tuple[RankedItem, ...]:
+def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float32Array, first: int = 1) -> tuple[RankedItem, ...]:
+    """Items in this order, the first of this rank; rows of -1 are left out."""
     found = rows >= 0
     # The shortest decimal of a float32, so that JSON carries no digits that the score does not have.
-    pairs = zip(ladder.bundle.items.ids(rows[found]), map(str, scores[found]), strict=True)
-    return tuple(RankedItem(rank, item_id, float(score)) for rank, (item_id, score) in enumerate(pairs, start=1))
+    shortest = scores[found].astype("S16").astype(np.float64).tolist()
+    pairs = zip(catalogue.ids(rows[found]), shortest, strict=True)
+    return tuple(RankedItem(rank, item_id, score) for rank, (item_id, score) in enumerate(pairs, start=first))
 
 
-def _unknown(place: str, ids: Sequence[str], rows: Int64Array) -> list[Notice]:
-    unknown = np.flatnonzero(rows < 0)
-    if not len(unknown):
+def unknown(place: str, ids: Sequence[str], rows: Int64Array) -> list[Notice]:
+    """What to say of ids that the catalogue does not hold."""
+    if not len(rows) or rows.min() >= 0:
         return []
-    named = ", ".join(ids[int(i)] for i in unknown[:NAMED_IN_WARNING])
-    more = f" and {len(unknown) - NAMED_IN_WARNING} more" if len(unknown) > NAMED_IN_WARNING else ""
-    counts = f"{len(unknown)} of {len(ids)} items in {place}"
+    missing = np.flatnonzero(rows < 0)
+    named = ", ".join(ids[int(i)] for i in missing[:NAMED_IN_WARNING])
+    more = f" and {len(missing) - NAMED_IN_WARNING} more" if len(missing) > NAMED_IN_WARNING else ""
+    counts = f"{len(missing)} of {len(ids)} items in {place}"
     return [Notice(f"unknown_items_in_{place}", f"{counts} are not in the catalogue and were left out: {named}{more}.")]
 
 
-def _shortfall(n_found: int, k: int) -> list[Notice]:
+def shortfall(n_found: int, k: int) -> list[Notice]:
+    """What to say of a list that is shorter than asked for."""
     if n_found == k:
         return []
     return [Notice("fewer_items_than_k", f"{k} items were asked for, {n_found} are allowed: all of them are here.")]

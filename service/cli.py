@@ -1,6 +1,7 @@
 """The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ def mount(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("load-history")(load_history)
     app.command("parity")(parity)
+    app.command("export-events")(export_events)
 
 
 def serve(
@@ -139,6 +141,27 @@ def _tell_parity(differences: list[str], users: int, k: int, version: str) -> No
     typer.echo(f"{users - len(differences):,} of {users:,} users agree in {k} places with {version}.")
     if differences:
         raise typer.Exit(1)
+
+
+def export_events(
+    to: Annotated[Path, typer.Option(help="Parquet file to write, such as feedback.parquet.")],
+    since: Annotated[
+        datetime | None, typer.Option(help="First moment taken (UTC); events of unknown time are left out then.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Events of this source only: api (those sent to the service), or dataset:NAME.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Write the event store's events as a log, which `recsys ingest` reads as it is."""
+    from service import event_export
+    from service.events import EventStore
+    from service.settings import read_settings
+
+    events = EventStore(read_settings(store=store).store_url)
+    n_events = event_export.export_events(events, to, since=since, source=source)
+    typer.echo(f"{to}: {n_events:,} events. Next: recsys ingest {to} --to NAME")
+    events.close()
 
 
 def _source(dataset: str) -> str:

@@ -9,6 +9,7 @@ Needs the extra `client`. Requests and answers are those of schemas.py; everythi
 
 import asyncio
 import time
+from collections.abc import Sequence
 from itertools import count
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,9 @@ import httpx2
 from service import client_calls as calls
 from service.client_calls import Answer, Call
 from service.client_errors import Retries, ServiceError
-from service.schemas import BundleSummary, RecommendationRequest, Recommendations, SimilarItemsList
+from service.event_schemas import Erasure, EventReceipt, NewEvent, UserSummary
+from service.recommendation_schemas import BatchAnswer, RecommendationRequest, Recommendations
+from service.schemas import BundleSummary, SimilarItemsList
 
 __all__ = ["AsyncClient", "Client", "Retries", "ServiceError"]
 
@@ -61,9 +64,29 @@ class Client:
         """The k best items for a user of the event store."""
         return self._ask(calls.recommend_to_user(user_id, k))
 
+    def recommend_to_many(self, requests: Sequence[RecommendationRequest]) -> BatchAnswer:
+        """Answer many requests in one, each with its list or its problem."""
+        return self._ask(calls.recommend_to_many(requests))
+
     def similar(self, item_id: str, k: int | None = None) -> SimilarItemsList:
         """The k items most similar to one."""
         return self._ask(calls.similar(item_id, k))
+
+    def send_events(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> EventReceipt:
+        """Tell what users did. What is accepted is on disk, and in the user's next answer.
+
+        Sending the same events again under the same key changes nothing. Without one, the call makes its own, which
+        all of its attempts share.
+        """
+        return self._ask(calls.send_events(events, idempotency_key))
+
+    def show_user(self, user_id: str, *, limit: int | None = None, before: int | None = None) -> UserSummary:
+        """What is held about a user; `before` is `next_before` of the page before."""
+        return self._ask(calls.show_user(user_id, limit, before))
+
+    def erase_user(self, user_id: str) -> Erasure:
+        """Erase all that is held about a user."""
+        return self._ask(calls.erase_user(user_id))
 
     def bundle(self) -> BundleSummary:
         """What is in service."""
@@ -127,9 +150,29 @@ class AsyncClient:
         """The k best items for a user of the event store."""
         return await self._ask(calls.recommend_to_user(user_id, k))
 
+    async def recommend_to_many(self, requests: Sequence[RecommendationRequest]) -> BatchAnswer:
+        """Answer many requests in one, each with its list or its problem."""
+        return await self._ask(calls.recommend_to_many(requests))
+
     async def similar(self, item_id: str, k: int | None = None) -> SimilarItemsList:
         """The k items most similar to one."""
         return await self._ask(calls.similar(item_id, k))
+
+    async def send_events(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> EventReceipt:
+        """Tell what users did. What is accepted is on disk, and in the user's next answer.
+
+        Sending the same events again under the same key changes nothing. Without one, the call makes its own, which
+        all of its attempts share.
+        """
+        return await self._ask(calls.send_events(events, idempotency_key))
+
+    async def show_user(self, user_id: str, *, limit: int | None = None, before: int | None = None) -> UserSummary:
+        """What is held about a user; `before` is `next_before` of the page before."""
+        return await self._ask(calls.show_user(user_id, limit, before))
+
+    async def erase_user(self, user_id: str) -> Erasure:
+        """Erase all that is held about a user."""
+        return await self._ask(calls.erase_user(user_id))
 
     async def bundle(self) -> BundleSummary:
         """What is in service."""

@@ -4,7 +4,7 @@ A call is sent again only where that can do no harm, and only after failures tha
 connection, a connection that broke, 429 and 503. A timeout is not among them: whoever asked has waited long enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,18 +16,14 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from service.client_errors import ServiceError
-from service.schemas import (
-    BundleSummary,
-    Health,
-    Problem,
-    RecommendationRequest,
-    Recommendations,
-    SimilarItemsList,
-)
+from service.event_schemas import Erasure, EventReceipt, NewEvent, NewEvents, UserSummary
+from service.recommendation_schemas import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
+from service.schemas import BundleSummary, Health, Problem, SimilarItemsList
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 REQUEST_ID = "X-Request-ID"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 JSON = {"Content-Type": "application/json"}
 PASSING = (429, 503)
 """Statuses that say: not now."""
@@ -124,6 +120,27 @@ def recommend(request: RecommendationRequest) -> Call[Recommendations]:
 def recommend_to_user(user_id: str, k: int | None) -> Call[Recommendations]:
     """GET /v1/users/{user_id}/recommendations."""
     return Call("GET", f"/v1/users/{_quoted(user_id)}/recommendations", Recommendations, params={"k": k})
+
+
+def recommend_to_many(requests: Sequence[RecommendationRequest]) -> Call[BatchAnswer]:
+    """POST /v1/recommendations:batch."""
+    return Call("POST", "/v1/recommendations:batch", BatchAnswer, BatchRequest(requests=list(requests)))
+
+
+def send_events(events: Sequence[NewEvent], idempotency_key: str | None) -> Call[EventReceipt]:
+    """POST /v1/events; under a key of its own where none is given, so that it may be sent again."""
+    headers = {IDEMPOTENCY_KEY: idempotency_key or uuid4().hex}
+    return Call("POST", "/v1/events", EventReceipt, NewEvents(events=list(events)), headers=headers)
+
+
+def show_user(user_id: str, limit: int | None, before: int | None) -> Call[UserSummary]:
+    """GET /v1/users/{user_id}."""
+    return Call("GET", f"/v1/users/{_quoted(user_id)}", UserSummary, params={"limit": limit, "before": before})
+
+
+def erase_user(user_id: str) -> Call[Erasure]:
+    """DELETE /v1/users/{user_id}."""
+    return Call("DELETE", f"/v1/users/{_quoted(user_id)}", Erasure)
 
 
 def similar(item_id: str, k: int | None) -> Call[SimilarItemsList]:

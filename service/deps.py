@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from service.engine import Engine
 from service.events import EventStore
+from service.histories import Histories
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -18,6 +19,7 @@ class Services:
     settings: Settings
     engine: Engine
     store: EventStore
+    histories: Histories
     metrics: Metrics
 
 

@@ -1,14 +1,34 @@
-"""Engine: from a request to an answer, off the event loop."""
+"""Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 from anyio import CapacityLimiter, to_thread
 
 from recsys_vae.errors import UnavailableError
 from recsys_vae.ladder import Ladder
-from service.answers import Answer, Notice, Query, SimilarItems, answer, similar
-from service.errors import NotReadyError, UnknownItemError
-from service.events import EventStore, UserHistory
+from service.answers import Answer, Notice, Query, SimilarItems, similar
+from service.batches import Batcher, Limits, Observer
+from service.catalogue import Catalogue
+from service.cursors import LARGEST_DEPTH, Cursor
+from service.errors import CursorExpiredError, DeadlineError, FieldError, NotReadyError, UnknownItemError
+from service.events import UserHistory
+from service.ranking import answer_all
+
+
+class Histories(Protocol):
+    """Where the histories of known users are."""
+
+    def history(self, user_id: str, until: int | None = None) -> UserHistory:
+        """What is known of a user, up to this sequence only, if one is given.
+
+        Raises:
+            UnavailableError: it cannot be told.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -18,55 +38,108 @@ class Request:
     Attributes:
         query: what came with the request.
         user_id: whose stored history is joined to it; None for nobody's.
+        digest: of what makes the list; pages of one list have the same.
+        cursor: where the list goes on; None for its start.
+        notices: what there is to say already.
     """
 
     query: Query
     user_id: str | None = None
+    digest: bytes = bytes(16)
+    cursor: str | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer, and the cursor that goes on after it; None at the end of the list."""
+
+    answer: Answer
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a batch is made of. It ends with the catalogue that it began with."""
+
+    catalogue: Catalogue
+    query: Query
+
+
+@dataclass(frozen=True)
+class Read:
+    """A stored history as it was read; `sequence` is None where there was none to read."""
+
+    history: UserHistory
+    sequence: int | None
+    notices: tuple[Notice, ...] = ()
 
 
 class Engine:
     """Answers requests with the bundle that is in service.
 
     Args:
-        store: where the histories of known users are.
-        compute_threads: requests that are computed at the same time.
+        histories: of known users.
+        limits: what it takes on.
+        observer: told of every batch and of what is refused.
+
+    Attributes:
+        batcher: with its queue; `queue_depth` and `computing` say how busy it is.
     """
 
-    def __init__(self, store: EventStore, compute_threads: int = 1) -> None:
-        self._store = store
-        self._limiter = CapacityLimiter(compute_threads)
-        self._ladder: Ladder | None = None
+    def __init__(self, histories: Histories, limits: Limits | None = None, observer: Observer | None = None) -> None:
+        self._histories = histories
+        self._limits = limits or Limits()
+        self._limiter = CapacityLimiter(self._limits.compute_threads)
+        self._catalogue: Catalogue | None = None
+        self.batcher: Batcher[Job, Answer] = Batcher(_compute, self._limits, observer)
 
     @property
-    def ladder(self) -> Ladder:
+    def catalogue(self) -> Catalogue:
         """What is in service.
 
         Raises:
             NotReadyError: nothing is.
         """
-        if self._ladder is None:
+        if self._catalogue is None:
             raise NotReadyError
-        return self._ladder
+        return self._catalogue
+
+    @property
+    def ladder(self) -> Ladder:
+        """The ladder in service; raises as `catalogue` does."""
+        return self.catalogue.ladder
 
     @property
     def is_ready(self) -> bool:
         """Whether anything is in service."""
-        return self._ladder is not None
+        return self._catalogue is not None
 
     def put_in_service(self, ladder: Ladder) -> None:
         """From now on answer with this one. Requests under way end with the one that they began with."""
-        self._ladder = ladder
+        self._catalogue = Catalogue(ladder)
 
-    async def recommend(self, request: Request) -> Answer:
+    def close(self) -> None:
+        """Let the compute threads end."""
+        self.batcher.close()
+
+    async def recommend(self, request: Request) -> Page:
         """Rank items for one user.
 
         Raises:
             NotReadyError: nothing is in service.
+            FieldError: something in the request does not fit the bundle in service, or the cursor the request.
+            CursorExpiredError: the list of the cursor cannot be continued.
+            OverloadedError: too many requests wait.
+            DeadlineError: there was not enough time.
         """
-        ladder = self.ladder
-        query, notices = await self._joined(request)
-        found = await to_thread.run_sync(answer, ladder, query, limiter=self._limiter)
-        return replace(found, notices=notices + found.notices)
+        catalogue, deadline = self.catalogue, asyncio.get_running_loop().time() + self._limits.deadline_seconds
+        after = None if request.cursor is None else _opened(request.cursor, request.digest, catalogue.version)
+        stored = await self._stored(request.user_id, after, deadline)
+        query = replace(request.query, history=_union(stored.history, request.query), after=after)
+        answer = await self.batcher.submit(Job(catalogue, query), deadline)
+        answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
+        return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
     async def similar(self, item_id: str, k: int) -> SimilarItems:
         """The items most similar to one.
@@ -75,25 +148,70 @@ class Engine:
             NotReadyError: nothing is in service.
             UnknownItemError: the catalogue does not hold the item.
         """
-        found = await to_thread.run_sync(similar, self.ladder, item_id, k, limiter=self._limiter)
+        found = await to_thread.run_sync(similar, self.catalogue, item_id, k, limiter=self._limiter)
         if found is None:
             raise UnknownItemError(item_id)
         return found
 
-    async def _joined(self, request: Request) -> tuple[Query, tuple[Notice, ...]]:
-        if request.user_id is None:
-            return request.query, ()
-        return await to_thread.run_sync(self._with_stored_history, request.query, request.user_id)
-
-    def _with_stored_history(self, query: Query, user_id: str) -> tuple[Query, tuple[Notice, ...]]:
+    async def _stored(self, user_id: str | None, after: Cursor | None, deadline: float) -> Read:
+        if user_id is None:
+            return Read(UserHistory(), None)
         try:
-            stored = self._store.history(user_id)
+            async with asyncio.timeout_at(deadline):
+                return await to_thread.run_sync(partial(self._read, user_id, after), abandon_on_cancel=True)
+        except TimeoutError:
+            raise DeadlineError from None
+
+    def _read(self, user_id: str, after: Cursor | None) -> Read:
+        """The one place where the stored history of a user is read."""
+        if after is not None and after.sequence is None:
+            return Read(UserHistory(), None, (_UNAVAILABLE,))
+        try:
+            stored = self._histories.history(user_id)
+            if after is not None and after.sequence != stored.sequence:
+                stored = self._histories.history(user_id, after.sequence)
         except UnavailableError:
-            message = "The event store does not answer: this user's stored history could not be taken into account."
-            return query, (Notice("store_unavailable", message),)
-        if not stored.item_ids:
-            return query, (Notice("unknown_user", "The event store holds no event of this user."),)
-        return replace(query, history=_union(stored, query)), ()
+            if after is not None:
+                raise
+            return Read(UserHistory(), None, (_UNAVAILABLE,))
+        if after is not None and after.sequence != stored.sequence:
+            raise CursorExpiredError("the history that its list was made from is no longer held")
+        return Read(stored, stored.sequence, () if stored.item_ids else (_UNKNOWN_USER,))
+
+
+_UNAVAILABLE = Notice(
+    "store_unavailable",
+    "The event store does not answer: this user's stored history could not be taken into account.",
+)
+_UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
+
+
+def _compute(jobs: list[Job]) -> Sequence[Answer | Exception]:
+    """Answer a batch; while bundles are swapped it may hold requests for two of them."""
+    found: list[Answer | Exception | None] = [None] * len(jobs)
+    for catalogue in {id(job.catalogue): job.catalogue for job in jobs}.values():
+        places = [place for place, job in enumerate(jobs) if job.catalogue is catalogue]
+        for place, outcome in zip(places, answer_all(catalogue, [jobs[p].query for p in places]), strict=True):
+            found[place] = outcome
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _opened(text: str, digest: bytes, version: str) -> Cursor:
+    cursor = Cursor.read(text)
+    if cursor.request != digest:
+        message = (
+            "this cursor belongs to another request; repeat the one whose answer it came with, but for k and explain"
+        )
+        raise FieldError("body.cursor", message)
+    if cursor.model_version != version:
+        raise CursorExpiredError("another model is in service by now")
+    return cursor
+
+
+def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | None:
+    if not answer.has_more or len(answer.shown) >= LARGEST_DEPTH:
+        return None
+    return Cursor(answer.model_version, sequence, digest, answer.shown).write()
 
 
 def _union(stored: UserHistory, query: Query) -> dict[str, float]:

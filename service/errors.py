@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problems: one shape, made here only; what is not meant for callers stays inside."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from recsys_vae.errors import RecsysError, UnavailableError
+from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from service.schemas import Fault, Problem
 
 logger = logging.getLogger("recsys.service")
@@ -29,10 +29,11 @@ RESPONSES: dict[int | str, dict[str, object]] = {
     for status, text in {
         400: "The body is not JSON",
         404: "There is no such thing",
+        410: "The cursor has expired",
         413: "The body is too long",
         415: "The body is not declared as JSON",
         422: "A field breaks its contract",
-        503: "Not ready",
+        503: "Not ready, or more requests than can be answered in time",
     }.items()
 }
 
@@ -44,11 +45,51 @@ class NotReadyError(UnavailableError):
         super().__init__("No bundle is in service yet. Ask /health/ready, and try again when it answers 200.")
 
 
+class OverloadedError(UnavailableError):
+    """More requests wait than the engine takes on."""
+
+    def __init__(self) -> None:
+        super().__init__("More requests are waiting than can be answered in time. Try again later, and more slowly.")
+
+
+class DeadlineError(UnavailableError):
+    """A request was not answered in time."""
+
+    def __init__(self) -> None:
+        super().__init__("This request could not be answered in time. Try again later.")
+
+
+class FieldError(ConfigError):
+    """A field of a request that fits its schema but not the bundle in service.
+
+    Attributes:
+        fault: which field, and what is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}.")
+        self.fault = Fault(field=field, message=message)
+
+
+class CursorExpiredError(RecsysError):
+    """A cursor whose list can no longer be continued."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"This cursor has expired: {reason}. Ask without a cursor for a new first page.")
+
+
 class UnknownItemError(RecsysError):
     """An item that the catalogue does not hold."""
 
     def __init__(self, item_id: str) -> None:
         super().__init__(f"The catalogue holds no item {item_id!r}.")
+
+
+REASONS: dict[type[UnavailableError], str] = {
+    NotReadyError: "not-ready",
+    OverloadedError: "overloaded",
+    DeadlineError: "deadline",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -74,10 +115,7 @@ def _with_problem_schema(openapi: Callable[[], dict[str, Any]]) -> Callable[[], 
 
 def unexpected(request_id: str, error: Exception) -> JSONResponse:
     """A defect of ours: logged in full, told in one sentence."""
-    logger.error("request %s failed", request_id, exc_info=error)
-    return problem(
-        500, "internal-error", "Something went wrong here; the log has it under this request_id.", request_id
-    )
+    return respond(problem_of(error, request_id))
 
 
 def problem(
@@ -90,7 +128,18 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """A response of type application/problem+json."""
-    content = Problem(
+    return respond(describe(status, code, detail, request_id, faults), headers)
+
+
+def respond(content: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A problem as a response; 503 says when to try again."""
+    wait = RETRY_AFTER if content.status == 503 else {}
+    return JSONResponse(content.model_dump(exclude_none=True), content.status, {**wait, **(headers or {})}, MEDIA_TYPE)
+
+
+def describe(status: int, code: str, detail: str, request_id: str, faults: list[Fault] | None = None) -> Problem:
+    """A problem of this kind."""
+    return Problem(
         type=f"urn:recsys:problem:{code}",
         title=TITLES.get(status, HTTPStatus(status).phrase),
         status=status,
@@ -98,19 +147,38 @@ def problem(
         request_id=request_id,
         errors=faults,
     )
-    return JSONResponse(content.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: Exception, request_id: str) -> Problem:
+    """What callers are told of an error; what is not meant for them is logged."""
+    if isinstance(error, UnknownItemError):
+        return describe(404, "unknown-item", str(error), request_id)
+    if isinstance(error, FieldError):
+        return describe(422, "invalid-request", str(error), request_id, [error.fault])
+    if isinstance(error, CursorExpiredError):
+        return describe(410, "cursor-expired", str(error), request_id)
+    if isinstance(error, NotReadyError | OverloadedError | DeadlineError):
+        return describe(503, REASONS[type(error)], str(error), request_id)
+    if isinstance(error, UnavailableError):
+        logger.warning("request %s: %s", request_id, error)
+        return describe(503, "unavailable", "A part of the service does not answer.", request_id)
+    logger.error("request %s failed", request_id, exc_info=error)
+    detail = "Something went wrong here; the log has it under this request_id."
+    return describe(500, "internal-error", detail, request_id)
+
+
+def problem_of_faults(found: Sequence[Any], request_id: str, *, inside: str | None = None) -> Problem:
+    """What callers are told of the faults that pydantic found, `inside` of what."""
+    faults = [
+        Fault(field=_field((inside, *fault["loc"]) if inside else fault["loc"]), message=fault["msg"])
+        for fault in found
+    ]
+    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])
+    return describe(422, "invalid-request", f"{detail}.", request_id, faults)
 
 
 async def _on_recsys_error(request: Request, error: Exception) -> JSONResponse:
-    request_id = request.state.request_id
-    if isinstance(error, UnknownItemError):
-        return problem(404, "unknown-item", str(error), request_id)
-    if isinstance(error, NotReadyError):
-        return problem(503, "not-ready", str(error), request_id, headers=RETRY_AFTER)
-    if isinstance(error, UnavailableError):
-        logger.warning("request %s: %s", request_id, error)
-        return problem(503, "unavailable", "A part of the service does not answer.", request_id, headers=RETRY_AFTER)
-    return unexpected(request_id, error)
+    return respond(problem_of(error, request.state.request_id))
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
@@ -122,9 +190,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     if isinstance(error.body, bytes):  # FastAPI leaves what is not declared as JSON unread
         detail = "The body is not declared as JSON. Send it with the header Content-Type: application/json."
         return problem(415, "not-json", detail, request.state.request_id)
-    faults = [Fault(field=_field(fault["loc"]), message=fault["msg"]) for fault in found]
-    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])
-    return problem(422, "invalid-request", f"{detail}.", request.state.request_id, faults=faults)
+    return respond(problem_of_faults(found, request.state.request_id))
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -137,4 +203,5 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _field(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part not in ("<id>", "<object>"))
+    # Names of a union's members stand in brackets.
+    return ".".join(part for part in map(str, location) if not part.startswith("<"))

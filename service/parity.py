@@ -24,7 +24,8 @@ from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.retrieval.exact import TorchIndex
 from service.client import Client
 from service.dataset_events import DatasetEvents
-from service.schemas import MAX_ITEMS, RecommendationRequest, Recommendations, RecommendedItem
+from service.recommendation_schemas import RecommendationRequest, Recommendations, RecommendedItem
+from service.schemas import MAX_ITEMS
 
 TOLERANCE = 1e-5
 """Of the largest score of a list."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_K = 1000
 MAX_ITEMS = 10_000
@@ -10,14 +10,17 @@ MAX_ITEMS = 10_000
 MAX_ID_LENGTH = 512
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
+    """The text, unless it holds a NUL character, which databases refuse."""
     if "\x00" in value:
         raise ValueError("ids hold no NUL character")
     return value
 
 
-Text = Annotated[str, AfterValidator(_without_nul), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
-Id = Annotated[Text, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+WITHOUT_NUL: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
+"""The same for the OpenAPI document."""
+PlainText = Annotated[str, AfterValidator(without_nul), Field(json_schema_extra=WITHOUT_NUL)]
+Id = Annotated[PlainText, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items wanted.", examples=[20])]
 
 
@@ -27,53 +30,6 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class HistoryItem(Schema):
-    """An item of a history, with its weight."""
-
-    item_id: Id = Field(description="Id of the item.", examples=["318"])
-    weight: float = Field(
-        default=1.0, gt=0, le=1e6, allow_inf_nan=False, examples=[1.0],
-        description="How much this item says about the user; models that learn from yes or no alone ignore it.",
-    )  # fmt: skip
-
-
-def _kind(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "<id>"
-    return "<object>" if isinstance(value, dict | HistoryItem) else None
-
-
-HistoryEntry = Annotated[
-    Annotated[Id, Tag("<id>")] | Annotated[HistoryItem, Tag("<object>")],
-    Discriminator(
-        _kind,
-        custom_error_type="history_entry",
-        custom_error_message="Input should be an item id (a string) or an object with item_id and weight",
-    ),
-]
-
-
-class RecommendationRequest(Schema):
-    """Who is asked about, and what may be answered."""
-
-    user_id: Id | None = Field(
-        default=None, description="A user whose history is in the event store; it joins `history`.", examples=["42"]
-    )
-    history: list[HistoryEntry] = Field(
-        default=[], max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
-        description="What the user has done, in this session or elsewhere: item ids, or objects with a weight.",
-    )  # fmt: skip
-    k: K = 20
-    exclude: list[Id] = Field(
-        default=[], max_length=MAX_ITEMS, description="Items not to return, besides those in the history.",
-        examples=[["296"]],
-    )  # fmt: skip
-    candidates: list[Id] | None = Field(
-        default=None, max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
-        examples=[["527", "593", "296", "608"]],
-    )  # fmt: skip
-
-
 class AnswerWarning(Schema):
     """Something that did not stop the answer but that the caller should know."""
 
@@ -81,28 +37,6 @@ class AnswerWarning(Schema):
     message: str = Field(
         description="The same in words.", examples=["20 items were asked for, 3 are allowed: all of them are here."]
     )
-
-
-class RecommendedItem(Schema):
-    """One recommended item."""
-
-    rank: int = Field(ge=1, description="Place in the list, from 1.", examples=[1])
-    item_id: str = Field(description="Id of the item.", examples=["527"])
-    score: float = Field(description="Comparable within one answer only.", examples=[4.7081])
-    source: str = Field(description="The tier that put the item here.", examples=["history"])
-
-
-class Recommendations(Schema):
-    """A ranked list for one user."""
-
-    request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
-    model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
-    tier: str = Field(description="`history`: from what the user did. `popular`: nothing known.", examples=["history"])
-    scorer: str = Field(description="What computed the scores.", examples=["faiss-flat"])
-    items: list[RecommendedItem] = Field(
-        description="Best first.", examples=[[{"rank": 1, "item_id": "527", "score": 4.7081, "source": "history"}]]
-    )
-    warnings: list[AnswerWarning] = Field(description="Empty where all went as asked.", examples=[[]])
 
 
 class SimilarItem(Schema):

@@ -38,6 +38,8 @@ class SparseRows:
 
     def row_numbers(self) -> Tensor:
         """Row of each entry, shape (nnz,) int64."""
+        if len(self) == 1:
+            return torch.zeros_like(self.indices)
         return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
 
     def row_sums(self, values: Tensor) -> Tensor:
@@ -50,8 +52,9 @@ class SparseRows:
 
     def l2_normalised(self) -> "SparseRows":
         """Each row divided by its Euclidean norm; empty rows stay empty."""
-        norms = self.row_sums(self.values.square()).sqrt()
-        return replace(self, values=self.values / norms[self.row_numbers()])
+        rows = self.row_numbers()
+        norms = self.values.new_zeros(len(self)).index_add_(0, rows, self.values.square()).sqrt()
+        return replace(self, values=self.values / norms[rows])
 
     def dropped(self, rate: float, generator: torch.Generator | None) -> "SparseRows":
         """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""

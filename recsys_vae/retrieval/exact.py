@@ -10,11 +10,14 @@ from scipy.sparse import csr_array
 from recsys_vae.errors import RetrievalError
 from recsys_vae.native import top_k as compiled
 from recsys_vae.products import inner_products
-from recsys_vae.protocols import BoolArray, Float32Array, TopK
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.top_k import check_k, check_masks, top_k
 
 SCORES_AT_ONCE = 2**23
 """Scores held at a time (32 MiB, the last cache): queries are taken in chunks of this many over n_items."""
+
+GATHERED_SHARE = 0.2
+"""Share of allowed items below which their vectors are copied together rather than all scores computed."""
 
 
 class TorchIndex:
@@ -41,9 +44,11 @@ class TorchIndex:
         """The k best allowed items of each query; see `protocols.Index`."""
         check_k(k)
         check_queries(queries, self._vectors.shape[1])
+        check_masks((len(queries), self.n_items), allowed, excluded)
         if self._vectors.device.type == "cpu" and compiled.suits(len(queries), k):
-            check_masks((len(queries), self.n_items), allowed, excluded)
             return compiled.search(queries, self._vectors.numpy(), k, allowed, excluded)
+        if allowed is not None and self._is_worth_gathering(len(queries), int(allowed.sum())):
+            return self._search_among(np.flatnonzero(allowed), queries, k, excluded)
         step = max(64, SCORES_AT_ONCE // max(1, self.n_items))
         parts = [
             top_k(
@@ -56,9 +61,18 @@ class TorchIndex:
         ]
         return TopK(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
 
+    def _is_worth_gathering(self, n: int, n_allowed: int) -> bool:
+        return n_allowed < GATHERED_SHARE * self.n_items and n * n_allowed <= SCORES_AT_ONCE
+
+    def _search_among(self, rows: Int64Array, queries: Float32Array, k: int, excluded: csr_array | None) -> TopK:
+        scores = self._score(queries, torch.from_numpy(rows).to(self._vectors.device))
+        found = top_k(scores, k, excluded=None if excluded is None else csr_array(excluded[:, rows]))
+        return TopK(np.where(found.rows < 0, -1, np.append(rows, -1)[found.rows]), found.scores)
+
     @torch.inference_mode()
-    def _score(self, queries: Float32Array) -> Float32Array:
-        scores = inner_products(torch.from_numpy(queries).to(self._vectors.device), self._vectors)
+    def _score(self, queries: Float32Array, rows: torch.Tensor | None = None) -> Float32Array:
+        vectors = self._vectors if rows is None else self._vectors[rows]
+        scores = inner_products(torch.from_numpy(queries).to(self._vectors.device), vectors)
         array: Float32Array = scores.cpu().numpy()
         return array
 

@@ -1,51 +1,69 @@
-"""POST /v1/recommendations: for a known user, a history, or both."""
+"""POST /v1/recommendations: for a known user, a history, or both; one at a time, or many."""
 
-from fastapi import APIRouter
+import asyncio
+from typing import Any
 
-from service.answers import Answer, Query
+from fastapi import APIRouter, Response
+from pydantic import ValidationError
+
 from service.deps import RequestId, Services, ServicesDep
 from service.engine import Request
-from service.errors import RESPONSES
-from service.schemas import AnswerWarning, HistoryItem, RecommendationRequest, Recommendations, RecommendedItem
+from service.errors import RESPONSES, problem_of, problem_of_faults
+from service.recommendation_schemas import (
+    BatchAnswer,
+    BatchRequest,
+    BatchResult,
+    RecommendationRequest,
+    Recommendations,
+)
+from service.requests import to_request, to_schema
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
 
-@router.post("/recommendations", responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)})
-async def recommend(asked: RecommendationRequest, services: ServicesDep, request_id: RequestId) -> Recommendations:
+@router.post(
+    "/recommendations",
+    responses={status: RESPONSES[status] for status in (400, 410, 413, 415, 422, 503)},
+    response_model=Recommendations,
+)
+async def recommend(asked: RecommendationRequest, services: ServicesDep, request_id: RequestId) -> Response:
     """The k best items for a user: from the stored history, the history that is sent, or both; else what is popular.
 
     Items of the history are not returned.
     """
-    query = Query(asked.k, _weights(asked), asked.exclude, asked.candidates)
-    return await respond(Request(query, asked.user_id), services, request_id)
+    return as_json(await respond(to_request(asked), services, request_id))
+
+
+@router.post(
+    "/recommendations:batch",
+    responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
+    response_model=BatchAnswer,
+)
+async def recommend_to_many(asked: BatchRequest, services: ServicesDep, request_id: RequestId) -> Response:
+    """Many such requests in one, each with an answer or a problem of its own."""
+    _ = services.engine.catalogue  # nothing in service is a problem of all of them
+    results = await asyncio.gather(*(_result(one, services, request_id) for one in asked.requests))
+    return as_json(BatchAnswer(request_id=request_id, results=list(results)))
+
+
+def as_json(content: Recommendations | BatchAnswer) -> Response:
+    """A response of fields that were set: written by pydantic at once, as a model that is returned is checked again."""
+    return Response(content.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 async def respond(request: Request, services: Services, request_id: str) -> Recommendations:
     """Ask the engine, count the answer and put it into its schema."""
-    answer = await services.engine.recommend(request)
-    services.metrics.count_answer(answer.tier, answer.notices)
-    return to_schema(answer, request_id)
+    page = await services.engine.recommend(request)
+    services.metrics.count_answer(page.answer.tier, page.answer.notices)
+    return to_schema(page, request_id)
 
 
-def to_schema(answer: Answer, request_id: str) -> Recommendations:
-    """An answer as it goes over the wire."""
-    return Recommendations(
-        request_id=request_id,
-        model_version=answer.model_version,
-        tier=answer.tier,
-        scorer=answer.scorer,
-        items=[
-            RecommendedItem(rank=item.rank, item_id=item.item_id, score=item.score, source=answer.tier)
-            for item in answer.items
-        ],
-        warnings=[AnswerWarning(code=notice.code, message=notice.message) for notice in answer.notices],
-    )
-
-
-def _weights(asked: RecommendationRequest) -> dict[str, float]:
-    weights: dict[str, float] = {}
-    for entry in asked.history:
-        item = entry if isinstance(entry, HistoryItem) else HistoryItem(item_id=entry)
-        weights[item.item_id] = weights.get(item.item_id, 0.0) + item.weight
-    return weights
+async def _result(one: Any, services: Services, request_id: str) -> BatchResult:
+    try:
+        request = to_request(RecommendationRequest.model_validate(one))
+        return BatchResult(status=200, answer=await respond(request, services, request_id))
+    except ValidationError as error:
+        found = problem_of_faults(error.errors(include_url=False), request_id, inside="body")
+    except Exception as error:  # whatever it is, it must not sink the others
+        found = problem_of(error, request_id)
+    return BatchResult(status=found.status, problem=found)

@@ -1,24 +1,75 @@
-"""GET /v1/users/{user_id}/recommendations: for a user whose history is in the event store."""
+"""/v1/users: recommendations for a user of the event store, what is held about one, and its erasure."""
 
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Response
 
-from service.answers import Query
+from service import moments
 from service.deps import RequestId, ServicesDep
-from service.engine import Request
 from service.errors import RESPONSES
-from service.routes.recommendations import respond
-from service.schemas import Id, K, Recommendations
+from service.event_schemas import Erasure, StoredEvent, UserSummary
+from service.events import HeldEvent
+from service.recommendation_schemas import CursorText, RecommendationRequest, Recommendations
+from service.requests import to_request
+from service.routes.recommendations import as_json, respond
+from service.schemas import Id, K
 
-router = APIRouter(prefix="/v1/users", tags=["recommendations"])
+router = APIRouter(prefix="/v1/users")
 
 UserId = Annotated[Id, Path(description="Id of the user; one never seen is answered too.", examples=["42"])]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Events in the page.", examples=[100])]
+Before = Annotated[
+    int | None, Query(ge=1, le=2**63 - 1, description="`next_before` of the page before this one.", examples=[575200])
+]
 
 
-@router.get("/{user_id:path}/recommendations", responses={status: RESPONSES[status] for status in (422, 503)})
+@router.get(
+    "/{user_id:path}/recommendations",
+    tags=["recommendations"],
+    responses={status: RESPONSES[status] for status in (410, 422, 503)},
+    response_model=Recommendations,
+)
 async def recommend_to_user(
-    user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20
-) -> Recommendations:
+    user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20, cursor: CursorText = None
+) -> Response:
     """The k best items for a user of the event store; what is popular for anybody else."""
-    return await respond(Request(Query(k), user_id), services, request_id)
+    asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor)
+    return as_json(await respond(to_request(asked), services, request_id))
+
+
+@router.get("/{user_id:path}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
+async def show_user(
+    user_id: UserId, services: ServicesDep, request_id: RequestId, limit: Limit = 100, before: Before = None
+) -> UserSummary:
+    """What is held about a user: how much, from when and where, and the events themselves, page by page."""
+    record = await to_thread.run_sync(services.store.record, user_id, limit + 1, before)
+    page = record.events[:limit]
+    return UserSummary(
+        request_id=request_id,
+        user_id=user_id,
+        events=record.n_events,
+        items=record.n_items,
+        first=_moment(record.first),
+        last=_moment(record.last),
+        sources=record.sources,
+        history=[_to_schema(event) for event in page],
+        next_before=page[-1].sequence if len(record.events) > limit else None,
+    )
+
+
+@router.delete("/{user_id:path}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
+async def erase_user(user_id: UserId, services: ServicesDep, request_id: RequestId) -> Erasure:
+    """Erase all that is held about a user. Once more erases nothing more; a new event makes the user known again."""
+    erased = await to_thread.run_sync(services.store.erase, user_id)
+    services.histories.forget(user_id)
+    return Erasure(request_id=request_id, user_id=user_id, erased=erased)
+
+
+def _to_schema(event: HeldEvent) -> StoredEvent:
+    return StoredEvent(**event._asdict() | {"timestamp": _moment(event.timestamp)})
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else moments.from_microseconds(microseconds)

@@ -4,7 +4,8 @@ Settings were chosen on validation users only and stand in configs/DATASET/MODEL
 reads too. The test part is asked once a reported run.
 
 - Gowalla, the published split: settings and number of epochs were chosen on 3,000 users who give a tenth of their
-  training items; the model learns from the whole training file. recall@20[all] and ndcg@20, all 29,858 users.
+  training items, those of the graph filter by gowalla_choice.py; the model learns from the whole training file.
+  recall@20[all] and ndcg@20, all 29,858 users.
 - MovieLens 1M, strong split, ratings >= 4: the best epoch on 603 validation users; five seeds where a model has any.
   Peers are measured by peers/measure.py on the same split. Intervals are bootstraps paired over the 603 test users, on
   seed-averaged ndcg@100. The best of ours is chosen by validation, the best of theirs by test.

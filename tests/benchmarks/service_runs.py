@@ -24,7 +24,7 @@ from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.retrieval.exact import TorchIndex
 from service.client import Client
 from service.parity import Ranking, difference, rankings
-from service.schemas import RecommendationRequest, Recommendations
+from service.recommendation_schemas import RecommendationRequest, Recommendations
 from tests.benchmarks.service_load import Load, Outcome, Sample
 from tests.benchmarks.service_processes import Server, over_the_wire, serving, serving_bare, wrk
 from tests.benchmarks.service_worlds import GOWALLA_ITEMS, SHARES, K, World, build

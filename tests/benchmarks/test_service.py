@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.schemas import Recommendations, RecommendedItem
+from service.recommendation_schemas import Recommendations, RecommendedItem
 from tests.benchmarks import service_runs, service_worlds
 from tests.benchmarks.service import summary
 from tests.benchmarks.service_load import Load, Outcome, Sample
@@ -109,7 +109,13 @@ def answers_of(world: World, version: str, shift: int) -> list[Sample]:
             )
         ]
         answer = Recommendations(
-            request_id="r", model_version=version, tier="history", scorer="torch", items=items, warnings=[]
+            request_id="r",
+            model_version=version,
+            tier="history",
+            scorer="torch",
+            items=items,
+            next_cursor=None,
+            warnings=[],
         )
         found.append(Sample(number, 0.0, 0.0, 0.1, 200, answer.model_dump_json().encode()))
     return found

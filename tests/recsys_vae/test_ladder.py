@@ -69,3 +69,21 @@ def test_bad_questions_are_refused(ladder: Ladder) -> None:
         ladder.recommend(csr([[0]], 12), 1, excluded=csr([[0], [1]], 12))
     with pytest.raises(ConfigError, match=r"0\.\.11"):
         ladder.similar(12, 1)
+
+
+def test_users_encoded_once_are_searched_for_and_scored_by_each_their_tier(ladder: Ladder) -> None:
+    histories = csr([[0, 1], [], [7]], 12)
+    users = ladder.encode(histories)
+    found = ladder.search(users, 12)
+    scores = ladder.scores(users)
+    for user in range(3):
+        assert found.scores[user] == pytest.approx(scores[user][found.rows[user]], rel=1e-5, abs=1e-6)
+    assert scores[1].tolist() == WORLD.item_counts().tolist()
+    assert ladder.scores(users, np.array([3, 5])) == pytest.approx(scores[:, [3, 5]], rel=1e-5, abs=1e-6)
+    assert ladder.search(users[np.array([2])], 3).rows.tolist() == found.rows[2:, :3].tolist()
+
+
+def test_the_model_may_be_asked_about_an_empty_history(ladder: Ladder) -> None:
+    users = ladder.encode(csr([[]], 12), as_known=True)
+    assert users.tiers == (HISTORY,)
+    assert ladder.scores(users) == pytest.approx(ladder.bundle.model.score(csr([[]], 12)), rel=1e-5, abs=1e-6)

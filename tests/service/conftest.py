@@ -10,6 +10,7 @@ from recsys_vae.bundle import Bundle
 from recsys_vae.ladder import Ladder
 from service.app import create_app
 from service.settings import Settings
+from tests.service.places import KINDS, Place, place_of
 from tests.service.tiny import fill, write_tiny_bundle
 
 
@@ -45,3 +46,10 @@ def client(settings: Settings) -> Iterator[TestClient]:
     """A client of the running application."""
     with TestClient(create_app(settings)) as client:
         yield client
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A place for an event store, of each kind."""
+    with place_of(request.param, tmp_path) as place:
+        yield place

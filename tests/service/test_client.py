@@ -12,14 +12,15 @@ from fastapi.testclient import TestClient
 
 from recsys_vae.errors import RecsysError
 from service.client import AsyncClient, Client, Retries, ServiceError
-from service.schemas import RecommendationRequest
+from service.event_schemas import NewEvent
+from service.recommendation_schemas import RecommendationRequest
 from tests.service.tiny import HISTORIES
 
 URL = "http://service.test"
 BUSY = {"type": "urn:recsys:problem:overloaded", "title": "Service Unavailable", "status": 503, "detail": "Busy.",
         "request_id": "r1"}  # fmt: skip
 ANSWER = {"request_id": "r1", "model_version": "m-1", "tier": "history", "scorer": "ease", "warnings": [],
-          "items": [{"rank": 1, "item_id": "a", "score": 0.5, "source": "history"}]}  # fmt: skip
+          "next_cursor": None, "items": [{"rank": 1, "item_id": "a", "score": 0.5, "source": "history"}]}  # fmt: skip
 REQUEST = RecommendationRequest(history=["a"], k=1)
 
 Act = Callable[[Any], Any]
@@ -85,6 +86,35 @@ def test_the_running_service_is_asked_and_understood(client: TestClient) -> None
     assert len(service.recommend_to_user("u0").items) == 5
     assert service.bundle().model_version == found.model_version
     assert [item.rank for item in service.similar("a", 2).items] == [1, 2]
+
+
+def test_events_are_in_the_next_answer_shown_and_erased(client: TestClient) -> None:
+    service = Client(http=client)
+    events = [NewEvent(user_id="new/one", item_id="a"), NewEvent(user_id="new/one", item_id="b", event_type="click")]
+    assert service.send_events(events, idempotency_key="k1").accepted == 2
+    assert service.send_events(events, idempotency_key="k1").duplicates == 2
+    assert service.send_events(events[:1]).accepted == 1  # another key, another event
+    assert service.recommend_to_user("new/one", 2).tier == "history"
+    assert [event.item_id for event in service.show_user("new/one", limit=2).history] == ["a", "b"]
+    assert service.erase_user("new/one").erased == 3
+    assert service.show_user("new/one").events == 0
+
+
+def test_many_requests_in_one_get_each_a_list_or_a_problem(client: TestClient) -> None:
+    cursor = RecommendationRequest(history=["a"], cursor="nonsense")
+    found = Client(http=client).recommend_to_many([REQUEST, cursor])
+    assert found.results[0].answer is not None
+    assert found.results[1].answer is None
+    assert found.results[1].problem is not None
+
+
+def test_every_attempt_to_send_events_has_the_same_key(ask: Callable[..., Any], waits: list[float]) -> None:
+    receipt = {"request_id": "r1", "accepted": 1, "duplicates": 0, "rejected": 0, "results": []}
+    script = Script(httpx2.ReadError("reset"), answered(receipt))
+    found = ask(script, lambda client: client.send_events([NewEvent(user_id="u", item_id="a")]))
+    assert (found.accepted, len(waits)) == (1, 1)
+    assert [json.loads(heard.content) for heard in script.heard] == [{"events": [{"user_id": "u", "item_id": "a"}]}] * 2
+    assert len({heard.headers["idempotency-key"] for heard in script.heard}) == 1
 
 
 def test_a_problem_becomes_an_error_that_carries_it(client: TestClient) -> None:
@@ -184,7 +214,7 @@ def test_what_something_else_answers_is_told(ask: Callable[..., Any], strange: h
 
 
 def test_a_newer_service_is_understood(ask: Callable[..., Any]) -> None:
-    newer = {**ANSWER, "variant": "b", "items": [{**ANSWER["items"][0], "because": ["x"]}]}
+    newer = {**ANSWER, "variant": "b", "items": [{**ANSWER["items"][0], "shine": ["x"]}]}
     found = ask(Script(answered(newer)), lambda client: client.recommend(REQUEST))
     assert found.items[0].item_id == "a"
 

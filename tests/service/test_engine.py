@@ -7,11 +7,12 @@ from anyio import to_thread
 
 from recsys_vae.bundle import Bundle
 from recsys_vae.errors import UnavailableError
-from recsys_vae.ladder import Answers, Ladder
+from recsys_vae.ladder import Ladder, Users
 from service.answers import Query
 from service.engine import Engine, Request
 from service.errors import NotReadyError, UnknownItemError
 from service.events import EventStore
+from service.histories import Histories
 from tests.service.tiny import HISTORIES, fill, write_tiny_bundle
 
 
@@ -22,17 +23,17 @@ class HeldLadder(Ladder):
         super().__init__(bundle)
         self.asked, self.let_go = Signal(), Signal()
 
-    def recommend(self, *args, **kwargs) -> Answers:
+    def encode(self, *args, **kwargs) -> Users:
         self.asked.set()
         assert self.let_go.wait(10)
-        return super().recommend(*args, **kwargs)
+        return super().encode(*args, **kwargs)
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     url = f"sqlite:///{tmp_path / 'events.db'}"
     fill(url)
-    return Engine(EventStore(url))
+    return Engine(Histories(EventStore(url)))
 
 
 def test_nothing_is_answered_before_a_ladder_is_in_service(engine: Engine) -> None:
@@ -56,7 +57,7 @@ def test_a_request_ends_with_the_ladder_that_it_began_with_and_blocks_nobody(
     versions = []
 
     async def ask() -> None:
-        versions.append((await engine.recommend(Request(Query(3), "u0"))).model_version)
+        versions.append((await engine.recommend(Request(Query(3), "u0"))).answer.model_version)
 
     async def swap_meanwhile() -> None:
         engine.put_in_service(old)
@@ -76,8 +77,8 @@ def test_many_at_a_time_get_each_their_own_answer(engine: Engine, ladder: Ladder
     found: dict[tuple[str, int], list[str]] = {}
 
     async def ask(user_id: str, turn: int) -> None:
-        answer = await engine.recommend(Request(Query(8), user_id))
-        found[user_id, turn] = sorted(item.item_id for item in answer.items)
+        page = await engine.recommend(Request(Query(8), user_id))
+        found[user_id, turn] = sorted(item.item_id for item in page.answer.items)
 
     async def ask_all() -> None:
         async with anyio.create_task_group() as tasks:

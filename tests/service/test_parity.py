@@ -12,7 +12,7 @@ from recsys_vae.ladder import Ladder
 from service.app import create_app
 from service.client import Client
 from service.parity import Person, Ranking, choose_people, compare, difference, rankings
-from service.schemas import RecommendedItem
+from service.recommendation_schemas import RecommendedItem
 from service.settings import Settings
 from tests.service.test_serve import check_one_error_line, home, recsys, serving  # noqa: F401
 from tests.service.tiny import HISTORIES, write_tiny_bundle

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from recsys_vae.errors import DataError
 from recsys_vae.ladder import Ladder
-from service import engine
+from service import ranking
 from service.app import create_app
 from service.settings import Settings
 from tests.service.tiny import HISTORIES, ITEMS
@@ -36,7 +36,7 @@ def check_problem(response, status: int, code: str) -> dict:
 
 def test_a_history_in_the_request_is_answered(client: TestClient, ladder: Ladder) -> None:
     body = client.post(POST, json={"history": ["a", {"item_id": "b", "weight": 2}], "k": 3}).json()
-    assert set(body) == {"request_id", "model_version", "tier", "scorer", "items", "warnings"}
+    assert set(body) == {"request_id", "model_version", "tier", "scorer", "items", "next_cursor", "warnings"}
     assert (body["model_version"], body["tier"], body["scorer"]) == (ladder.bundle.version, "history", "ease")
     assert [item["rank"] for item in body["items"]] == [1, 2, 3]
     assert {item["source"] for item in body["items"]} == {"history"}
@@ -239,7 +239,7 @@ def test_what_nobody_expected_is_logged_and_not_told(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(engine, "answer", fail)
+    monkeypatch.setattr(ranking, "_answers", fail)
     body = check_problem(client.post(POST, json={}), 500, "internal-error")
     assert "secret" not in json.dumps(body)
     assert "secret" in caplog.text
@@ -283,6 +283,6 @@ def test_the_api_documents_errors_as_problems(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert client.get("/docs").status_code == 200
     responses = document["paths"]["/v1/recommendations"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "415", "422", "503"}
+    assert set(responses) == {"200", "400", "410", "413", "415", "422", "503"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in document["components"]["schemas"]

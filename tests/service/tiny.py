@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from scipy.sparse import csr_array
 
 from recsys_vae.bundle import write_bundle
@@ -27,6 +28,7 @@ MATRIX = np.array(
     dtype=np.float32,
 )
 POPULARITY = MATRIX.sum(axis=0)  # a 5, b 4, c 3, d 1, e 1, f 1, g 2, h 1
+METADATA = pl.DataFrame({"item_id": ITEMS, "genre": ["drama", "comedy"] * 4, "year": range(1990, 1998)})
 HISTORIES = {
     user: tuple(ITEMS[column] for column in np.flatnonzero(row)) for user, row in zip(USERS, MATRIX, strict=True)
 }
@@ -39,7 +41,9 @@ def write_tiny_bundle(directory: Path, model_name: str) -> Path:
     if isinstance(model, ClosedFormRecommender):
         model.fit(csr_array(MATRIX))
     origin = Provenance(dataset="tiny", trained_on="all", n_users=len(USERS), metrics={"ndcg@100": 0.5})
-    write_bundle(directory, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin)
+    write_bundle(
+        directory, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin, item_table=METADATA
+    )
     return directory
 
 

@@ -81,6 +81,11 @@ def test_exactly_k_of_the_allowed_come_back_in_order(name: str, k: int, allowed:
             assert (np.diff(found.scores[row][: len(got)]) <= 0).all()
 
 
+def test_one_query_alone_finds_what_it_finds_among_others(index: Index) -> None:
+    for query in QUERIES[:10]:
+        assert index.search(query[None, :], 20).rows[0].tolist() == brute_force(query, 20, set())
+
+
 def test_more_than_there_is_fills_up_with_nothing(index: Index) -> None:
     found = index.search(QUERIES[:1], N + 5)
     assert sorted(found.rows[0][:N].tolist()) == list(range(N))

@@ -1,0 +1,123 @@
+"""Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from service import boosts, diversity
+from service.answers import Notice, Query, unknown
+from service.catalogue import Catalogue
+from service.errors import FieldError
+
+Chosen = BoolArray | Int64Array
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A query, resolved.
+
+    Attributes:
+        query: as it was asked.
+        history: rows of the known items of the history, least recent first.
+        weights: of these.
+        hidden: rows of items that must not come back, ascending: history, excluded, shown before.
+        allowed: flags of the items to choose among, not to be written to; None for all.
+        boosted: how, by how much, and which items (flags or rows), in order.
+        notices: what there is to say so far.
+    """
+
+    query: Query
+    history: Int64Array
+    weights: Float32Array
+    hidden: Int64Array
+    allowed: BoolArray | None
+    boosted: tuple[tuple[str, float, Chosen], ...]
+    notices: tuple[Notice, ...]
+
+    @property
+    def depth(self) -> int:
+        """Best items that are looked at to choose k."""
+        return diversity.pool_size(self.query.k) if self.query.diversity else self.query.k
+
+    def n_left(self, n_items: int) -> int:
+        """Items that may come back."""
+        if self.allowed is None:
+            return n_items - len(self.hidden)
+        return int(np.count_nonzero(self.allowed)) - int(np.count_nonzero(self.allowed[self.hidden]))
+
+    def boost(self, scores: Float32Array) -> None:
+        """Apply the boosts to all scores, shape (n_items,), in place."""
+        for by, value, chosen in self.boosted:
+            boosts.apply(scores, by, value, chosen)
+
+
+def resolve(catalogue: Catalogue, query: Query) -> Question:
+    """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
+
+    Raises:
+        FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
+    """
+    notices: list[Notice] = []
+    rows = _known(catalogue, "history", list(query.history), notices)
+    weights = np.fromiter(query.history.values(), dtype=np.float32, count=len(query.history))
+    excluded = _known(catalogue, "exclude", query.exclude, notices)
+    history = rows[rows >= 0]
+    return Question(
+        query,
+        history,
+        weights[rows >= 0],
+        np.unique(np.concatenate([history, excluded[excluded >= 0], _shown(catalogue, query)])),
+        _allowed(catalogue, query, notices),
+        _boosted(catalogue, query, notices),
+        tuple(notices),
+    )
+
+
+def stack(rows: Sequence[Int64Array], values: Sequence[Float32Array] | None, width: int) -> csr_array:
+    """Sparse rows, shape (len(rows), width), each sorted; every value 1 when None."""
+    starts = np.cumsum([0, *map(len, rows)])
+    orders = [np.argsort(row) for row in rows]
+    indices = np.concatenate([row[order] for row, order in zip(rows, orders, strict=True)])
+    if values is None:
+        data = np.ones(len(indices), dtype=np.float32)
+    else:
+        data = np.concatenate([value[order] for value, order in zip(values, orders, strict=True)])
+    return csr_array((data, indices, starts), shape=(len(rows), width))
+
+
+def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[Notice]) -> Int64Array:
+    rows = catalogue.rows(ids)
+    notices += unknown(place, ids, rows)
+    return rows
+
+
+def _shown(catalogue: Catalogue, query: Query) -> Int64Array:
+    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
+    if len(shown) and shown.max() >= len(catalogue):
+        raise FieldError("body.cursor", "this cursor was not made here")
+    return shown
+
+
+def _allowed(catalogue: Catalogue, query: Query, notices: list[Notice]) -> BoolArray | None:
+    fits = None if query.filter is None else catalogue.filters.mask(query.filter, "body.filter")
+    if query.candidates is None:
+        return fits
+    rows = _known(catalogue, "candidates", query.candidates, notices)
+    allowed = np.zeros(len(catalogue), dtype=np.bool_)
+    allowed[rows[rows >= 0]] = True
+    return allowed if fits is None else allowed & fits
+
+
+def _boosted(catalogue: Catalogue, query: Query, notices: list[Notice]) -> tuple[tuple[str, float, Chosen], ...]:
+    found: list[tuple[str, float, Chosen]] = []
+    for number, boost in enumerate(query.boosts):
+        if boost.where is not None:
+            chosen: Chosen = catalogue.filters.mask(boost.where, f"body.boost.{number}.where")
+        else:
+            rows = _known(catalogue, "boost", boost.items, notices)
+            chosen = np.unique(rows[rows >= 0])
+        found.append((boost.by, boost.value, chosen))
+    return tuple(found)

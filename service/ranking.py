@@ -1,0 +1,154 @@
+"""Ranking: a batch of queries answered together: one encode, and a search for all that may get the same items.
+
+All who may get the same items (any, or those of one filter) are searched for at once. Candidates make a search of their
+own over these few rows. Boosts change the order, so with them the scores of all items are computed.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from recsys_vae.ladder import POPULAR, Users
+from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.top_k import top_k
+from service import explanations
+from service.answers import POPULARITY_SCORER, Answer, Cause, Notice, Query, RankedItem, ranked, shortfall
+from service.catalogue import Catalogue
+from service.diversity import diversify
+from service.questions import Question, resolve, stack
+
+USUAL = 256
+"""Items that a search looks at for one query, k and what is hidden; the few queries that need more are searched for
+apart, so that they do not make the others slower."""
+NO_HISTORY = Notice("no_history", "No history to go by: these are the items that most users have touched.")
+NO_VECTORS = Notice("diversity_not_used", "The model in service has no item vectors to compare: the order is by score.")
+
+Ranked = tuple[Int64Array, Float32Array]
+"""Rows and scores of one list, best first."""
+
+
+def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer | Exception]:
+    """An answer or an error for each query: one that cannot be answered does not sink the others."""
+    found: list[Answer | Exception | None] = [None] * len(queries)
+    questions: dict[int, Question] = {}
+    for place, query in enumerate(queries):
+        try:
+            questions[place] = resolve(catalogue, query)
+        except Exception as error:
+            found[place] = error
+    for place, outcome in zip(questions, _attempt(catalogue, list(questions.values())), strict=True):
+        found[place] = outcome
+    return [outcome for outcome in found if outcome is not None]
+
+
+def answer(catalogue: Catalogue, query: Query) -> Answer:
+    """The answer to one query; raises what keeps it from being answered."""
+    (found,) = answer_all(catalogue, [query])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _attempt(catalogue: Catalogue, questions: list[Question]) -> Sequence[Answer | Exception]:
+    if not questions:
+        return []
+    try:
+        return _answers(catalogue, questions)
+    except Exception as error:
+        if len(questions) == 1:
+            return [error]
+        return [outcome for question in questions for outcome in _attempt(catalogue, [question])]
+
+
+def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
+    histories = stack([q.history for q in questions], [q.weights for q in questions], len(catalogue))
+    users = catalogue.ladder.encode(histories)
+    lists = _search(catalogue, questions, users)
+    tiers = users.tiers
+    return [_answer(catalogue, question, lists[place], tiers[place]) for place, question in enumerate(questions)]
+
+
+def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> dict[int, Ranked]:
+    groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
+    lists: dict[int, Ranked] = {}
+    for place, question in enumerate(questions):
+        if question.boosted:
+            lists[place] = _boosted(catalogue, question, users[np.array([place])])
+        else:
+            # Masks of filters are shared, so the same filter is the same object.
+            key = 0 if question.allowed is None else id(question.allowed)
+            groups[key, question.depth + len(question.hidden) > USUAL].append(place)
+    for places in groups.values():
+        members = [questions[place] for place in places]
+        hidden = stack([question.hidden for question in members], None, len(catalogue))
+        depth = min(max(question.depth for question in members), len(catalogue))
+        found = catalogue.ladder.search(
+            users[np.array(places)], depth, allowed=members[0].allowed, hidden=hidden if hidden.nnz else None
+        )
+        for place, question, rows, scores in zip(places, members, found.rows, found.scores, strict=True):
+            lists[place] = _found(rows[: question.depth], scores[: question.depth])
+    return lists
+
+
+def _boosted(catalogue: Catalogue, question: Question, user: Users) -> Ranked:
+    scores = catalogue.ladder.scores(user)
+    question.boost(scores[0])
+    hidden = stack([question.hidden], None, len(catalogue))
+    found = top_k(scores, question.depth, allowed=question.allowed, excluded=hidden)
+    return _found(found.rows[0], found.scores[0])
+
+
+def _found(rows: Int64Array, scores: Float32Array) -> Ranked:
+    return rows[rows >= 0], scores[rows >= 0]
+
+
+def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -> Answer:
+    query, notices = question.query, list(question.notices)
+    if tier == POPULAR:
+        notices.append(NO_HISTORY)
+    rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
+    shown = query.after.shown if query.after else ()
+    items = ranked(catalogue, rows, scores, first=len(shown) + 1)
+    if query.explain:
+        items = _explained(catalogue, question, rows, items, tier, notices)
+    return Answer(
+        catalogue.version,
+        tier,
+        POPULARITY_SCORER if tier == POPULAR else catalogue.ladder.scorer,
+        items,
+        (*notices, *shortfall(len(items), query.k)),
+        tuple(sorted((*shown, *rows.tolist()))),
+        question.n_left(len(catalogue)) > len(items),
+    )
+
+
+def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Ranked:
+    rows, scores = best
+    if not catalogue.ladder.has_directions:
+        notices.append(NO_VECTORS)
+        return rows[: query.k], scores[: query.k]
+    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
+    directions = catalogue.ladder.directions
+    order = diversify(scores, directions(rows), directions(shown), query.k, query.diversity)
+    return rows[order], scores[order]
+
+
+def _explained(
+    catalogue: Catalogue, question: Question, rows: Int64Array, items: tuple[RankedItem, ...], tier: str,
+    notices: list[Notice],
+) -> tuple[RankedItem, ...]:  # fmt: skip
+    if tier == POPULAR or not len(rows):
+        return tuple(replace(item, because=()) for item in items)
+    left_out = question.history[-explanations.affordable(len(question.history)) :]
+    if len(left_out) < len(question.history):
+        message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
+        notices.append(Notice("explained_in_part", message))
+    history, names = stack([question.history], [question.weights], len(catalogue)), catalogue.ids(left_out)
+    effects = explanations.effects(catalogue.ladder, history, left_out, rows)
+    causes = (
+        tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))
+        for effect in effects.T
+    )
+    return tuple(replace(item, because=cause) for item, cause in zip(items, causes, strict=True))

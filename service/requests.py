@@ -1,0 +1,93 @@
+"""From what came over the wire to what the engine is asked, and back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from service.answers import Notice, Query
+from service.boosts import Boost
+from service.engine import Page, Request
+from service.recommendation_schemas import (
+    BoostRequest,
+    CauseSummary,
+    HistoryItem,
+    RecommendationRequest,
+    Recommendations,
+    RecommendedItem,
+)
+from service.schemas import AnswerWarning
+
+ONE_LIST = {"k", "explain", "cursor"}
+"""Fields that pages of one list may differ in."""
+METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
+
+
+def to_request(asked: RecommendationRequest) -> Request:
+    """What the engine is asked."""
+    query = Query(
+        asked.k,
+        _weights(asked),
+        asked.exclude,
+        asked.candidates,
+        None if asked.filter is None else asked.filter.condition(),
+        tuple(map(_boost, asked.boost)),
+        asked.diversity,
+        asked.explain,
+    )
+    notices = (METADATA_NOT_USED,) if asked.metadata else ()
+    return Request(query, asked.user_id, _digest(asked), asked.cursor, notices)
+
+
+def to_schema(page: Page, request_id: str) -> Recommendations:
+    """A page as it goes over the wire."""
+    answer = page.answer
+    return Recommendations(
+        request_id=request_id,
+        model_version=answer.model_version,
+        tier=answer.tier,
+        scorer=answer.scorer,
+        items=[
+            RecommendedItem(rank=item.rank, item_id=item.item_id, score=item.score, source=answer.tier)
+            if item.because is None
+            else RecommendedItem(
+                rank=item.rank,
+                item_id=item.item_id,
+                score=item.score,
+                source=answer.tier,
+                because=[CauseSummary(item_id=cause.item_id, effect=cause.effect) for cause in item.because],
+            )
+            for item in answer.items
+        ],
+        next_cursor=page.next_cursor,
+        warnings=[AnswerWarning(code=notice.code, message=notice.message) for notice in answer.notices],
+    )
+
+
+def _digest(asked: RecommendationRequest) -> bytes:
+    return blake2b(asked.model_dump_json(exclude=ONE_LIST).encode(), digest_size=16).digest()
+
+
+def _weights(asked: RecommendationRequest) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for entry in _in_order(asked.history):
+        item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
+        weights[item_id] = weights.get(item_id, 0.0) + weight
+    return weights
+
+
+def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryItem]:
+    """Least recent first, where every item has a time."""
+    timed = [entry for entry in history if isinstance(entry, HistoryItem) and entry.time is not None]
+    if len(timed) < len(history):
+        return history
+    return [*sorted(timed, key=_time)]
+
+
+def _time(entry: HistoryItem) -> datetime:
+    assert entry.time is not None
+    return entry.time if entry.time.tzinfo else entry.time.replace(tzinfo=UTC)
+
+
+def _boost(asked: BoostRequest) -> Boost:
+    where = None if asked.where is None else asked.where.condition()
+    return Boost(asked.by, asked.value, where, tuple(asked.items or ()))

@@ -1,0 +1,1 @@
+"""The database below the event store: its tables, their migrations, connections and transactions."""

@@ -1,0 +1,83 @@
+"""Connections: from a URL to a pool of them, durable and bounded in every wait."""
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from recsys_vae.errors import ConfigError
+
+WAIT_SECONDS = 5
+"""How long a connection, a lock, or a network that has gone silent is waited for."""
+POOL_SIZE, POOL_OVERFLOW = 5, 10
+"""Connections that a process keeps open to PostgreSQL, and opens beyond them under load."""
+RECYCLE_SECONDS = 1800
+WRITES = "recsys_writes"
+"""Execution option of transactions that write."""
+
+
+def connect_lazily(url: str) -> Engine:
+    """An engine that connects when it is first used.
+
+    Raises:
+        ConfigError: the URL is malformed, names another kind of database, or its driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        kind = parsed.get_backend_name()
+        if kind == "sqlite":
+            return _sqlite(parsed)
+        if kind == "postgresql":
+            return _postgresql(parsed)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError("The store is not a database URL; expected one such as sqlite:///events.db.") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"The driver of this store, {error.name}, is not installed. Install it: pip install {error.name}."
+        ) from error
+    raise ConfigError(f"Events are kept in SQLite or PostgreSQL, not in {kind!r}.")
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise ConfigError("A store in memory forgets all events. Name a file, such as sqlite:///events.db.")
+    engine = create_engine(url, connect_args={} if "timeout" in url.query else {"timeout": WAIT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _durable_and_concurrent(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin below, not where Python's driver guesses
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what is erased is overwritten
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and then writes cannot wait for the lock: what it has read may be out of date.
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    if "+" not in url.drivername:
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_driver_name() != "psycopg":
+        raise ConfigError(f"PostgreSQL is reached by psycopg, not by {url.get_driver_name()}: postgresql+psycopg://...")
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=WAIT_SECONDS,
+        pool_recycle=RECYCLE_SECONDS,
+        # Without the latter, a connection whose network has gone silent is waited for a quarter of an hour.
+        connect_args={"connect_timeout": WAIT_SECONDS, "tcp_user_timeout": WAIT_SECONDS * 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _bounded(connection: Any, _: object) -> None:
+        connection.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
+        connection.commit()
+
+    return engine

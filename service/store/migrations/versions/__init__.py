@@ -1,0 +1,1 @@
+"""One file a migration. They describe the past, so they do not import tables.py."""

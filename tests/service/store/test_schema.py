@@ -1,0 +1,149 @@
+"""The migrations, over both databases."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
+from recsys_vae.errors import ConfigError
+from service.events import Event
+from service.store import schema
+from service.store.tables import METADATA
+from tests.service.places import Place
+
+KEY = {"sqlite": "INTEGER PRIMARY KEY", "postgresql": "BIGSERIAL PRIMARY KEY"}
+BINARY = {"sqlite": "BLOB", "postgresql": "BYTEA"}
+
+
+def make_store_of_before_migrations(place: Place) -> None:
+    """As `create_all` made it then, with one event."""
+    with closing(place.open()) as store:
+        engine = create_engine(place.url)
+        store.database._make_folder()
+    with engine.begin() as connection:
+        kind = engine.dialect.name
+        connection.execute(
+            text(
+                f"CREATE TABLE events (sequence {KEY[kind]}, identity {BINARY[kind]} NOT NULL UNIQUE, "
+                "source VARCHAR NOT NULL, user_id VARCHAR NOT NULL, item_id VARCHAR NOT NULL, event_type VARCHAR, "
+                "weight FLOAT NOT NULL, timestamp BIGINT)"
+            )
+        )
+        connection.execute(text("CREATE INDEX events_by_user ON events (user_id, sequence)"))
+        insert = text(
+            "INSERT INTO events (identity, source, user_id, item_id, event_type, weight, timestamp) "
+            "VALUES (:identity, 'shop', 'ann', 'tea', 'click', 2.5, 7)"
+        )
+        connection.execute(insert, {"identity": b"x" * 16})
+    engine.dispose()
+
+
+def check_schema(place: Place) -> None:
+    engine = create_engine(place.url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
+        )
+        assert compare_metadata(context, METADATA) == []
+        assert context.get_current_heads() == (schema.HEAD,)
+        assert "alembic_version" not in inspect(connection).get_table_names()
+    engine.dispose()
+
+
+def test_the_head_is_the_last_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", "service.store:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def test_migrations_lead_to_the_tables_as_they_are_declared(place: Place) -> None:
+    with closing(place.open()) as store:
+        store.check()
+    check_schema(place)
+
+
+def test_a_store_of_before_migrations_is_adopted_with_all_that_it_holds(place: Place) -> None:
+    make_store_of_before_migrations(place)
+    with closing(place.open()) as store:
+        assert store.count() == 1
+        history = store.history("ann")
+        assert (history.item_ids, history.weights) == (("tea",), (2.5,))
+        assert history.version == store.version("ann") > 0
+        store.take([Event("1", "ann", "jam", None, 1.0, None, "r")], "api")
+        record = store.record("ann", 10)
+        assert [(event.item_id, event.timestamp) for event in record.events] == [("jam", None), ("tea", 7)]
+    check_schema(place)
+
+
+def test_a_migrated_store_is_left_as_it_is(place: Place) -> None:
+    with closing(place.open()) as store:
+        store.take([Event("1", "ann", "jam", None, 1.0, None)], "api")
+    with closing(place.open()) as again:
+        assert again.count() == 1
+    check_schema(place)
+
+
+def test_many_that_make_a_new_store_at_once_make_one(place: Place) -> None:
+    start = Barrier(8)
+
+    def take(number: int) -> None:
+        with closing(place.open()) as store:
+            start.wait()
+            store.take([Event(str(number), "ann", str(number), None, 1.0, None)], "api")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(take, range(8)))
+    with closing(place.open()) as store:
+        assert store.count() == 8
+    check_schema(place)
+
+
+def test_processes_that_meet_an_old_store_at_once_migrate_it_once(place: Place) -> None:
+    make_store_of_before_migrations(place)
+    program = (
+        "import sys; from service.events import Event, EventStore; store = EventStore(sys.argv[1]);"
+        "print('ready', flush=True); sys.stdin.readline();"
+        "store.take([Event(sys.argv[2], 'ann', sys.argv[2], None, 1.0, None)], 'api'); store.close()"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, place.url, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[3],
+        )
+        for number in range(3)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    complaints = [process.communicate(timeout=60)[1] for process in started]
+    assert complaints == [b""] * 3
+    with closing(place.open()) as store:
+        assert store.count() == 4
+    check_schema(place)
+
+
+def test_a_store_of_a_newer_version_is_refused(place: Place) -> None:
+    with closing(place.open()) as store:
+        store.check()
+    engine = create_engine(place.url)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = 'v999'"))
+    engine.dispose()
+    with closing(place.open()) as store, pytest.raises(ConfigError, match=r"newer version.*v999"):
+        store.check()
