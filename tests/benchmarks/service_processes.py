@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,11 @@ class Server:
         """Of the URL."""
         return int(urlsplit(self.url).port or 80)
 
+    def cpu_seconds(self) -> float:
+        """What it has computed so far: unlike the clock, untouched by whatever else runs on its core."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory_mib(self) -> float:
         """What it holds now."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
@@ -74,6 +80,8 @@ def take_other_core() -> None:
     if {SERVER_CORE, GENERATOR_CORE} - os.sched_getaffinity(0):
         raise ConfigError(f"The benchmark needs cores {SERVER_CORE} and {GENERATOR_CORE}: one serves, one asks.")
     os.sched_setaffinity(0, {GENERATOR_CORE})
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file, here and at the server
 
 
 @contextmanager

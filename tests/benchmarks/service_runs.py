@@ -33,6 +33,8 @@ CONNECTIONS = 16
 """Of the loads that look for the highest rate."""
 MOST_CONNECTIONS = 512
 """Of the open loops: enough that nobody waits for a connection while the server keeps up."""
+FLOOD_CONNECTIONS = 8192
+"""Of the overload: more than the server queues, so that requests wait there or are refused, not here."""
 MODELS = {201: ("rec-vae", {}), 601: ("mult-vae", {})}
 """Model by the width of its queries: the latent code, or the decoder's hidden layer, and the bias."""
 SIZES = (10_000, 41_000, 200_000, 1_000_000)
@@ -83,6 +85,7 @@ def measure_load(width: int, times: Times) -> dict[str, Any]:
         "width": width,
         "requests_per_second": rates,
         "rps_share_of_bare": rates["service"]["median"] / rates["bare"]["median"],
+        "cpu_share_of_bare": rates["bare"]["cpu_ms_a_request"] / rates["service"]["cpu_ms_a_request"],
         "product_and_top_k_ms": {str(batch): round(seconds * 1e3, 4) for batch, seconds in product.items()},
         "rps_bound": bound,
         "rps_share_of_bound": rates["service"]["median"] / bound,
@@ -187,13 +190,19 @@ def _gowalla(width: int) -> World:
 def _take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -> dict[str, dict[str, Any]]:
     """Requests a second of each; the first, shorter turn warms up and is not counted."""
     rates: dict[str, list[float]] = {name: [] for name in servers}
+    costs: dict[str, list[float]] = {name: [] for name in servers}
     for turn in range(times.rounds + 1):
         for name, server in servers.items():
             seconds = times.rate if turn else min(2.0, times.rate)
+            computed = server.cpu_seconds()
             rate = wrk(server, bodies, connections=CONNECTIONS, seconds=seconds)
             if turn:
                 rates[name].append(round(rate, 1))
-    return {name: {"median": median(found), "rounds": found} for name, found in rates.items()}
+                costs[name].append((server.cpu_seconds() - computed) / (rate * seconds))
+    return {
+        name: {"median": median(rates[name]), "rounds": rates[name], "cpu_ms_a_request": median(costs[name]) * 1e3}
+        for name in servers
+    }
 
 
 def _at_half_load(server: Server, rate: float, bodies: list[bytes], times: Times) -> dict[str, float]:
@@ -357,7 +366,8 @@ async def _flood(
     server: Server, bodies: list[bytes], rate: float, too_much: float, before: dict[str, float], times: Times
 ) -> tuple[Outcome, dict[str, Any]]:
     """Send too much; from the moment when that ends, half of the sustainable rate, until latency is as before."""
-    flood = asyncio.create_task(_load(server, bodies).open_loop(too_much, times.load))
+    everybody = _load(server, bodies, connections=FLOOD_CONNECTIONS)
+    flood = asyncio.create_task(everybody.open_loop(too_much, times.load))
     await asyncio.sleep(times.load)
     ended, limit, found, normal = time.perf_counter(), max(NORMAL_MS, NORMAL * before["p99_ms"]), {}, None
     while normal is None and time.perf_counter() - ended < PATIENCE:
