@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from service.filters import And, Condition, Eq, In, Not, Or, Range
-from service.schemas import WITHOUT_NUL, PlainText, Schema, without_nul
+from service.schemas import WITHOUT_NUL, Schema, without_nul
 
 MAX_DEPTH = 8
 """Conditions inside each other."""
@@ -58,7 +58,12 @@ MetadataValue = Annotated[
     ),
 ]
 ColumnName = Annotated[
-    PlainText, Field(min_length=1, max_length=256, description="A column of the items' metadata.", examples=["genre"]),
+    str,
+    Field(
+        min_length=1, max_length=256, description="A column of the items' metadata.", examples=["genre"],
+        json_schema_extra=WITHOUT_NUL,
+    ),
+    AfterValidator(without_nul),
 ]  # fmt: skip
 
 

@@ -19,8 +19,9 @@ def without_nul(value: str) -> str:
 
 WITHOUT_NUL: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
 """The same for the OpenAPI document."""
-PlainText = Annotated[str, AfterValidator(without_nul), Field(json_schema_extra=WITHOUT_NUL)]
-Id = Annotated[PlainText, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+Id = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)
+]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items wanted.", examples=[20])]
 
 

@@ -9,4 +9,14 @@ class IdConvertor(PathConvertor):
     regex = "(?s:.*)"
 
 
+class UserIdConvertor(IdConvertor):
+    """The id of a user where nothing follows it: DELETE /v1/users/ann/recommendations must erase nobody.
+
+    So a user whose id ends like that is answered, but cannot be shown or erased.
+    """
+
+    regex = "(?s:.*(?<!/recommendations))"
+
+
 register_url_convertor("path", IdConvertor())
+register_url_convertor("user", UserIdConvertor())

@@ -39,7 +39,7 @@ async def recommend_to_user(
     return as_json(await respond(to_request(asked), services, request_id))
 
 
-@router.get("/{user_id:path}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
+@router.get("/{user_id:user}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
 async def show_user(
     user_id: UserId, services: ServicesDep, request_id: RequestId, limit: Limit = 100, before: Before = None
 ) -> UserSummary:
@@ -59,7 +59,7 @@ async def show_user(
     )
 
 
-@router.delete("/{user_id:path}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
+@router.delete("/{user_id:user}", tags=["events"], responses={status: RESPONSES[status] for status in (422, 503)})
 async def erase_user(user_id: UserId, services: ServicesDep, request_id: RequestId) -> Erasure:
     """Erase all that is held about a user. Once more erases nothing more; a new event makes the user known again."""
     erased = await to_thread.run_sync(services.store.erase, user_id)

@@ -183,6 +183,10 @@ def test_unknown_addresses_and_methods_are_problems_too(client: TestClient) -> N
     response = client.delete("/v1/bundle")
     check_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "GET"
+    assert client.put("/v1/users/ann").headers["allow"] == "DELETE, GET"
+    response = client.delete("/v1/users/ann/recommendations")
+    check_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "GET"
 
 
 def test_a_request_keeps_its_id_where_it_is_a_plain_word(client: TestClient) -> None:
