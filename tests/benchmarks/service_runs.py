@@ -29,7 +29,7 @@ from tests.benchmarks.service_load import Load, Outcome, Sample
 from tests.benchmarks.service_processes import Server, over_the_wire, serving, serving_bare, wrk
 from tests.benchmarks.service_worlds import GOWALLA_ITEMS, SHARES, K, World, build
 
-CONNECTIONS = 16
+CONNECTIONS = 64
 """Of the loads that look for the highest rate."""
 MOST_CONNECTIONS = 512
 """Of the open loops: enough that nobody waits for a connection while the server keeps up."""
