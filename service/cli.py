@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 Store = Annotated[
     str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
 ]
+DIFFERENCES_TOLD = 10
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("serve")(serve)
     app.command("load-history")(load_history)
+    app.command("parity")(parity)
     app.command("export-events")(export_events)
     app.add_typer(key_commands.app, name="keys")
 
@@ -96,6 +98,47 @@ def load_history(
     known = table.n_rows - new
     typer.echo(f"{table.name}: {table.n_rows:,} events, {new:,} new, {known:,} known already. Store: {events.address}")
     events.close()
+
+
+def parity(
+    url: Annotated[str, typer.Argument(help="Address of a running service, such as http://127.0.0.1:8000.")],
+    bundle: Annotated[Path, typer.Option(help="Directory of the bundle that it serves.")],
+    histories: Annotated[str, typer.Option(help="Whose lists: name of an ingested dataset, or a path to its folder.")],
+    users: Annotated[int, typer.Option(min=1, help="Users to compare, drawn at random.")] = 1000,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Places to compare.")] = 20,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Ask by user id, as `load-history` stored them, instead of sending them.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Compare a running service with the offline scorer: exit status 1 unless every list agrees.
+
+    A key that the service asks for is read from RECSYS_API_KEY.
+    """
+    import os
+
+    from tqdm import tqdm
+
+    try:
+        from service.client import Client
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is not installed. Install it: pip install 'recsys-vae[client]'.") from error
+    from recsys_vae.bundle import Bundle
+    from service.parity import choose_people, compare
+
+    people, opened = choose_people(histories, users, seed), Bundle.load(bundle)
+    with Client(url, api_key=os.environ.get("RECSYS_API_KEY")) as client:
+        verdicts = compare(client, opened, people, k, stored=stored)
+        found = list(tqdm(verdicts, total=len(people), desc="parity", unit="user", disable=None))
+    _tell_parity([f"{one.user_id}: {one.difference}" for one in found if one.difference], len(found), k, opened.version)
+
+
+def _tell_parity(differences: list[str], users: int, k: int, version: str) -> None:
+    for line in differences[:DIFFERENCES_TOLD]:
+        typer.echo(f"differs  {line}", err=True)
+    typer.echo(f"{users - len(differences):,} of {users:,} users agree in {k} places with {version}.")
+    if differences:
+        raise typer.Exit(1)
 
 
 def export_events(

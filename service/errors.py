@@ -9,12 +9,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from service.schemas import Fault, Problem
 
 logger = logging.getLogger("recsys.service")
 
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 MEDIA_TYPE = "application/problem+json"
 PLAIN_WORDS = {
     404: "Nothing is at this address; /docs lists what there is.",
@@ -203,8 +205,17 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     is_plain = error.detail == HTTPStatus(error.status_code).phrase
     detail = PLAIN_WORDS.get(error.status_code, error.detail) if is_plain else error.detail
     headers = dict(error.headers) if error.headers else None
+    if error.status_code == 405:
+        headers = (headers or {}) | {"Allow": ", ".join(_methods_at(request))}
     code = CODES.get(error.status_code, f"http-{error.status_code}")
     return problem(error.status_code, code, detail, request.state.request_id, headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What an address takes, of all routes that fit it: starlette names the methods of the first one only."""
+    scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, SkipValidation, WithJsonSchema
 
-from service.schemas import Id, Schema, without_nul
+from service.schemas import WITHOUT_NUL, Id, Schema, without_nul
 
 MAX_EVENTS = 1000
 """Events of one request."""
 EVENT_SOURCE = "api"
-EventId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(without_nul)]
+EventId = Annotated[
+    str, Field(min_length=1, max_length=128, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)
+]
 
 
 class NewEvent(Schema):
@@ -18,23 +20,25 @@ class NewEvent(Schema):
 
     user_id: Id = Field(description="Who.", examples=["42"])
     item_id: Id = Field(description="With what; the catalogue need not hold it.", examples=["318"])
-    event_type: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(without_nul)] | None = Field(
-        None, description="How; null where there is one kind only.", examples=["click"]
-    )
+    event_type: (
+        Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)]
+        | None
+    ) = Field(default=None, description="How; null where there is one kind only.", examples=["click"])
     weight: float = Field(
         default=1.0, ge=1e-6, le=1e6, allow_inf_nan=False, description="How much it says about the user.",
         examples=[1.0],
     )  # fmt: skip
     timestamp: AwareDatetime | None = Field(
-        None, description="When, in ISO 8601 with its offset; the time of the request when not given.",
+        default=None, description="When, in ISO 8601 with its offset; the time of the request when not given.",
         examples=["2026-11-22T19:12:58Z"],
     )  # fmt: skip
     event_id: EventId | None = Field(
-        None, description="What makes it the same event when it is sent again.", examples=["order-7781/1"]
+        default=None, description="What makes it the same event when it is sent again.", examples=["order-7781/1"]
     )
     request_id: EventId | None = Field(
-        None, description="`request_id` of the answer that it follows.", examples=["44bd22377f9c412f8706db02c5ee356d"]
-    )
+        default=None, description="`request_id` of the answer that it follows.",
+        examples=["44bd22377f9c412f8706db02c5ee356d"],
+    )  # fmt: skip
 
 
 _Otherwise = Annotated[

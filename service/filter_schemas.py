@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from service.filters import And, Condition, Eq, In, Not, Or, Range
-from service.schemas import Schema, without_nul
+from service.schemas import WITHOUT_NUL, Schema, without_nul
 
 MAX_DEPTH = 8
 """Conditions inside each other."""
@@ -29,7 +29,7 @@ MAX_VALUES = 1000
 LARGEST = 2**63 - 1
 LONGEST_TEXT = 512
 
-Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT), AfterValidator(without_nul)]
+Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)]
 Whole = Annotated[StrictInt, Field(ge=-LARGEST, le=LARGEST)]
 Number = Annotated[StrictFloat, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
@@ -58,7 +58,11 @@ MetadataValue = Annotated[
     ),
 ]
 ColumnName = Annotated[
-    str, Field(min_length=1, max_length=256, description="A column of the items' metadata.", examples=["genre"]),
+    str,
+    Field(
+        min_length=1, max_length=256, description="A column of the items' metadata.", examples=["genre"],
+        json_schema_extra=WITHOUT_NUL,
+    ),
     AfterValidator(without_nul),
 ]  # fmt: skip
 

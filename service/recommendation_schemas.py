@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, 
 
 from service.cursors import LONGEST
 from service.filter_schemas import Filter, MetadataValue
-from service.schemas import MAX_ITEMS, AnswerWarning, Id, K, Problem, Schema, without_nul
+from service.schemas import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, without_nul
 
 MAX_BOOSTS = 16
 MAX_METADATA = 64
@@ -16,7 +16,7 @@ REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
 
 
 CursorText = Annotated[
-    Annotated[str, Field(min_length=1, max_length=LONGEST)] | None,
+    Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"^[A-Za-z0-9_-]+$")] | None,
     Field(
         description="`next_cursor` of the page before. All but k and explain is repeated as it was.",
         examples=["AVi1tQ"],
@@ -32,7 +32,10 @@ class HistoryItem(Schema):
         default=1.0, gt=0, le=1e6, allow_inf_nan=False, examples=[1.0],
         description="How much this item says about the user; models that learn from yes or no alone ignore it.",
     )  # fmt: skip
-    event_type: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(without_nul)] | None = Field(
+    event_type: (
+        Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)]
+        | None
+    ) = Field(
         default=None,
         description="What the user did with it. Today's models do not tell kinds apart.",
         examples=["purchase"],

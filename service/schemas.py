@@ -17,7 +17,11 @@ def without_nul(value: str) -> str:
     return value
 
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(without_nul)]
+WITHOUT_NUL: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
+"""The same for the OpenAPI document."""
+Id = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)
+]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items wanted.", examples=[20])]
 
 

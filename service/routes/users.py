@@ -42,7 +42,7 @@ async def recommend_to_user(
 
 
 @router.get(
-    "/{user_id:path}",
+    "/{user_id:user}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},
@@ -67,7 +67,7 @@ async def show_user(
 
 
 @router.delete(
-    "/{user_id:path}",
+    "/{user_id:user}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},

@@ -170,15 +170,21 @@ def test_an_unknown_item_is_not_found(client: TestClient) -> None:
     assert "'nope'" in check_problem(client.get("/v1/items/nope/similar"), 404, "unknown-item")["detail"]
 
 
-def test_ids_in_addresses_may_hold_slashes(client: TestClient) -> None:
+def test_ids_in_addresses_may_hold_slashes_and_line_breaks(client: TestClient) -> None:
     assert "'a/b c'" in check_problem(client.get("/v1/items/a%2Fb%20c/similar"), 404, "unknown-item")["detail"]
     assert codes(client.get("/v1/users/x%2Fy/recommendations").json())[0] == "unknown_user"
+    assert codes(client.get("/v1/users/x%0Ay%0A/recommendations").json())[0] == "unknown_user"
+    assert "'a\\nb'" in check_problem(client.get("/v1/items/a%0Ab/similar"), 404, "unknown-item")["detail"]
     check_problem(client.get("/v1/items//similar"), 422, "invalid-request")
 
 
 def test_unknown_addresses_and_methods_are_problems_too(client: TestClient) -> None:
     check_problem(client.get("/v2/anything"), 404, "not-found")
     response = client.delete("/v1/bundle")
+    check_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "GET"
+    assert client.put("/v1/users/ann").headers["allow"] == "DELETE, GET"
+    response = client.delete("/v1/users/ann/recommendations")
     check_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "GET"
 

@@ -52,9 +52,9 @@ def recsys(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def serving(home: Path, bundle: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(home: Path, bundle: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A real server on a free port, and its address once it has said so."""
-    command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0"]
+    command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0", *flags]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home)
     ) as process:
