@@ -1,5 +1,7 @@
 """Connections: from a URL to a pool of them, durable and bounded in every wait."""
 
+from sqlite3 import OperationalError
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -12,6 +14,8 @@ WAIT_SECONDS = 5
 POOL_SIZE, POOL_OVERFLOW = 5, 10
 """Connections that a process keeps open to PostgreSQL, and opens beyond them under load."""
 RECYCLE_SECONDS = 1800
+SWITCH_SECONDS = 2
+"""How long processes that open an SQLite file for the first time wait for each other."""
 WRITES = "recsys_writes"
 """Execution option of transactions that write."""
 
@@ -46,7 +50,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _durable_and_concurrent(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where Python's driver guesses
-        connection.execute("PRAGMA journal_mode=WAL")
+        _keep_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")  # what is erased is overwritten
 
@@ -57,6 +61,19 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _keep_write_ahead_log(connection: Any) -> None:
+    """Switch to a write-ahead log; for this statement SQLite does not wait for others that are at it too."""
+    give_up = monotonic() + SWITCH_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError:
+            if monotonic() > give_up:
+                raise
+            sleep(0.02)
 
 
 def _postgresql(url: URL) -> Engine:
