@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from itertools import count
 from pathlib import Path
 from threading import Event as Signal
@@ -53,7 +54,7 @@ class Stream:
                 self.open_batch = [f"{self.name}-{next(self.numbers)}" for _ in range(random.randint(1, 20))]
             try:
                 self._send(url)
-            except OSError:
+            except (OSError, HTTPException):  # killed before, or in the middle of its answer
                 return
 
     def _send(self, url: str) -> None:
