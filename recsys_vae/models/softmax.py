@@ -137,6 +137,7 @@ class _CompiledNLL(torch.autograd.Function):
     ) -> Tensor:
         ctx.layer = Multinomial(hidden.detach().contiguous(), weight.detach(), bias.detach(), rows, columns)
         target_logits, normaliser, *ctx.kept = ctx.layer.forward(keep=not recompute)
+        # The weights are saved for their versions alone: autograd then refuses a backward pass after they were changed.
         ctx.save_for_backward(weight, bias, rows, values, normaliser)
         return _likelihood(normaliser, target_logits, rows, values)
 

@@ -18,21 +18,18 @@ import torch  # its OpenMP must be there first: the library's loops then run on 
 from platformdirs import user_cache_path
 
 from recsys_vae.atomic import atomic_file
+from recsys_vae.errors import UnavailableError
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-w")
 BUILD_SECONDS = 300
 
 
-class NotAvailableError(Exception):
-    """Why there is no compiled library here."""
-
-
 def library() -> ctypes.CDLL | None:
     """The library, None where it cannot be had; the first call on a machine takes some seconds to build it."""
     try:
         return loaded()
-    except NotAvailableError:
+    except UnavailableError:
         return None
 
 
@@ -40,7 +37,7 @@ def description() -> str:
     """For people: what is used, or why it is not."""
     try:
         return f"in use: {loaded()._name}"
-    except NotAvailableError as reason:
+    except UnavailableError as reason:
         return f"not used: {reason}"
 
 
@@ -53,22 +50,22 @@ def loaded() -> ctypes.CDLL:
     """The library.
 
     Raises:
-        NotAvailableError: it is switched off, there is no compiler, or compiling fails.
+        UnavailableError: it is switched off, there is no compiler, or compiling fails.
     """
     found = _loaded(os.environ.get("RECSYS_NATIVE", "1"))
-    if isinstance(found, NotAvailableError):
+    if isinstance(found, UnavailableError):
         raise found
     return found
 
 
 @lru_cache(maxsize=2)
-def _loaded(switch: str) -> ctypes.CDLL | NotAvailableError:
+def _loaded(switch: str) -> ctypes.CDLL | UnavailableError:
     """Built and loaded at most once a process; a failure too is remembered."""
     if switch == "0":
-        return NotAvailableError("RECSYS_NATIVE=0")
+        return UnavailableError("RECSYS_NATIVE=0")
     command = shlex.split(os.environ.get("CXX", "c++"))
     if shutil.which(command[0]) is None:
-        return NotAvailableError(f"no C++ compiler ({command[0]}); install one, such as g++, for more speed")
+        return UnavailableError(f"no C++ compiler ({command[0]}); install one, such as g++, for more speed")
     try:
         path = user_cache_path("recsys_vae") / "native" / f"{_fingerprint(command)}.so"
         if not path.is_file():
@@ -76,9 +73,9 @@ def _loaded(switch: str) -> ctypes.CDLL | NotAvailableError:
                 _build(command, temporary)
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
-        return NotAvailableError(f"{shlex.join(error.cmd)} failed: {error.stderr.strip()[-500:]}")
+        return UnavailableError(f"{shlex.join(error.cmd)} failed: {error.stderr.strip()[-500:]}")
     except (OSError, subprocess.TimeoutExpired) as error:
-        return NotAvailableError(str(error))
+        return UnavailableError(str(error))
 
 
 def _build(command: list[str], path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recsys_vae.native.library import library, threads
+from recsys_vae.native.library import library, loaded, threads
 
 LANES = 16
 """Users are padded to a multiple of it."""
@@ -47,7 +47,7 @@ class Multinomial:
 
         And, for the way back, the maxima of chunks, and, if they are to be kept, the exponentials of all logits.
         """
-        compiled = _library()
+        compiled = loaded()
         n, n_items = len(self.hidden), len(self.weight)
         padded = math.ceil(n / LANES) * LANES
         target_logits, normaliser = torch.empty(len(self.columns)), torch.empty(n)
@@ -81,7 +81,7 @@ class Multinomial:
         of_hidden = torch.empty_like(self.hidden)
         of_weight, of_bias = (torch.empty_like(p) if learns else None for p in (self.weight, self.bias))
         given = (scale.contiguous(), pulls.contiguous(), normaliser, maxima, exponentials)
-        _library().recsys_multinomial_backward(
+        loaded().recsys_multinomial_backward(
             *self._arguments(),
             *(address(tensor) for tensor in (*given, of_hidden, of_weight, of_bias)),
             ctypes.c_int(threads()),
@@ -102,12 +102,6 @@ def address(tensor: Tensor | None) -> ctypes.c_void_p:
     """Pointer to a tensor's first element; null for None."""
     assert tensor is None or tensor.is_contiguous()
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
-def _library() -> ctypes.CDLL:
-    compiled = library()
-    assert compiled is not None
-    return compiled
 
 
 def _chunk(compiled: ctypes.CDLL) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys_vae.native.library import library, threads
+from recsys_vae.native.library import library, loaded, threads
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 
 LARGEST_K = 4096
@@ -36,15 +36,13 @@ def search(
         allowed: shape (n_items,); all when None.
         excluded: shape (n, n_items), sorted indices.
     """
-    compiled = library()
-    assert compiled is not None
     n, d = queries.shape
     queries, vectors = np.ascontiguousarray(queries), np.ascontiguousarray(vectors)
     wanted = None if allowed is None else np.flatnonzero(allowed).astype(np.int64)
     starts = None if excluded is None else excluded.indptr.astype(np.int64)
     left_out = None if excluded is None else excluded.indices.astype(np.int32)
     rows, scores = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
-    compiled.recsys_top_k(
+    loaded().recsys_top_k(
         address(queries),
         ctypes.c_int64(n),
         address(vectors),

@@ -14,8 +14,6 @@ WAIT_SECONDS = 5
 POOL_SIZE, POOL_OVERFLOW = 5, 10
 """Connections that a process keeps open to PostgreSQL, and opens beyond them under load."""
 RECYCLE_SECONDS = 1800
-SWITCH_SECONDS = 2
-"""How long processes that open an SQLite file for the first time wait for each other."""
 WRITES = "recsys_writes"
 """Execution option of transactions that write."""
 
@@ -64,16 +62,16 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _keep_write_ahead_log(connection: Any) -> None:
-    """Switch to a write-ahead log; for this statement SQLite does not wait for others that are at it too."""
-    give_up = monotonic() + SWITCH_SECONDS
+    # SQLite does not wait for this lock whatever its timeout, and several processes may make one new file at once.
+    give_up = monotonic() + WAIT_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        except OperationalError:
-            if monotonic() > give_up:
+        except OperationalError as error:
+            if "locked" not in str(error) or monotonic() > give_up:
                 raise
-            sleep(0.02)
+            sleep(0.01)
 
 
 def _postgresql(url: URL) -> Engine:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys_vae.errors import UnavailableError
 from recsys_vae.native import library as native
-from recsys_vae.native.library import NotAvailableError
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert native.library() is None
-    with pytest.raises(NotAvailableError, match=r"no C\+\+ compiler \(no-such-compiler\)"):
+    with pytest.raises(UnavailableError, match=r"no C\+\+ compiler \(no-such-compiler\)"):
         native.loaded()
 
 
