@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,12 +57,20 @@ class SparseRows:
         norms = self.values.new_zeros(len(self)).index_add_(0, rows, self.values.square()).sqrt()
         return replace(self, values=self.values / norms[rows])
 
+    def transposed(self) -> tuple[Tensor, "SparseRows"]:
+        """The items that occur, ascending, shape (m,), and for each of them the rows that hold it, m rows."""
+        columns, order = self.indices.sort(stable=True)
+        items, counts = torch.unique_consecutive(columns, return_counts=True)
+        offsets = functional.pad(counts.cumsum(0), (1, 0))
+        return items, SparseRows(self.row_numbers()[order], offsets, self.values[order])
+
     def dropped(self, rate: float, generator: torch.Generator | None) -> "SparseRows":
         """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""
         if not rate:
             return self
-        kept = torch.empty_like(self.values).bernoulli_(1.0 - rate, generator=generator)
-        return replace(self, values=self.values * kept / (1.0 - rate))
+        kept = torch.empty_like(self.values).bernoulli_(1.0 - rate, generator=generator).bool()
+        before = functional.pad(kept.cumsum(0), (1, 0))
+        return SparseRows(self.indices[kept], before[self.offsets], self.values[kept] / (1.0 - rate))
 
 
 class SparseLinear(nn.Module):
@@ -87,16 +96,36 @@ class SparseLinear(nn.Module):
 
     def forward(self, rows: SparseRows) -> Tensor:
         """Shape (n, width)."""
-        summed = functional.embedding_bag(
-            rows.indices,
-            self.weight,
-            rows.offsets,
-            mode="sum",
-            per_sample_weights=rows.values,
-            include_last_offset=True,
-            sparse=self.sparse_gradient,
-        )
+        if not self.sparse_gradient:
+            return _weighted_sums(self.weight, rows) + self.bias
+        summed: Tensor = _WeightedSums.apply(self.weight, rows)  # type: ignore[no-untyped-call]
         return summed + self.bias
+
+
+class _WeightedSums(torch.autograd.Function):
+    """Weighted sums of a matrix's rows, whose gradient names each row once: torch's own names it once an entry."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, rows: SparseRows) -> Tensor:
+        ctx.rows, ctx.shape = rows, weight.shape
+        return _weighted_sums(weight, rows)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        items, transposed = ctx.rows.transposed()
+        gradient = _weighted_sums(upstream.contiguous(), transposed)
+        return torch.sparse_coo_tensor(items.unsqueeze(0), gradient, ctx.shape, check_invariants=False), None
+
+
+def _weighted_sums(weight: Tensor, rows: SparseRows) -> Tensor:
+    return functional.embedding_bag(
+        rows.indices,
+        weight,
+        rows.offsets,
+        mode="sum",
+        per_sample_weights=rows.values,
+        include_last_offset=True,
+    )
 
 
 def glorot(weight: Tensor, bias: Tensor) -> None:

@@ -21,7 +21,7 @@ from recsys_vae.atomic import atomic_file
 from recsys_vae.errors import UnavailableError
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-w")
+FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-fopenmp", "-w")
 BUILD_SECONDS = 300
 
 

@@ -20,6 +20,8 @@ namespace {
 
 constexpr int64_t CHUNK = 192;  // items; their logits of 512 users, 384 KiB, stay in the second cache
 
+constexpr int64_t GROUP = 2;  // chunks after which the gradient of the hidden vectors, larger than the cache, is added to
+
 using Pair = uint32_t;
 
 inline __m256i to_bf16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
@@ -90,6 +92,7 @@ inline void tiles(int64_t rows, int64_t width, F&& f) {
 struct Layer {
     int64_t n, d, items;
     const float *hidden, *weight, *bias;
+    int threads;
     int64_t users = rounded_up(n, LANES), depth = rounded_up(d, 2 * LANES);  // padded
     int64_t chunks = (items + CHUNK - 1) / CHUNK;
 
@@ -102,9 +105,10 @@ struct Layer {
     // The hidden vectors in pairs along their dimension, users side by side.
     Panels by_dimension() const {
         Panels packed(depth / 2, n);
-        alignas(64) Pair line[LANES];
+#pragma omp parallel for num_threads(threads)
         for (int64_t user = 0; user < users; ++user)
             for (int64_t k = 0; k < depth; k += 2 * LANES) {
+                alignas(64) Pair line[LANES];
                 _mm256_store_si256((__m256i*)line, to_bf16(hidden_at(user, k)));
                 _mm256_store_si256((__m256i*)line + 1, to_bf16(hidden_at(user, k + LANES)));
                 for (int64_t p = 0; p < LANES; ++p) *packed.vector(k / 2 + p, user) = line[p];
@@ -114,6 +118,7 @@ struct Layer {
     // The hidden vectors in pairs of users, dimensions side by side.
     Panels by_user() const {
         Panels packed(users / 2, d);
+#pragma omp parallel for num_threads(threads)
         for (int64_t user = 0; user < users; user += 2)
             for (int64_t k = 0; k < packed.width; k += LANES)
                 _mm512_store_si512(packed.vector(user / 2, k),
@@ -176,8 +181,8 @@ struct Backward {
     const float* pulls;  // what each target takes off the gradient
     Buffer<float> row = buffer<float>(2 * layer.users);
     Buffer<Pair> gradient = buffer<Pair>(CHUNK * layer.users / 2);  // of the logits: pairs of users
-    Panels by_item{CHUNK / 2, layer.users};                         // the same: pairs of items
-    Buffer<Pair> weights = buffer<Pair>(CHUNK / 2 * layer.depth);   // pairs of items
+    Panels by_item{GROUP * CHUNK / 2, layer.users};                 // of a group of chunks: pairs of items
+    Buffer<Pair> weights = buffer<Pair>(GROUP * CHUNK / 2 * layer.depth);  // the same
     Buffer<float> hidden_gradient = buffer<float>(layer.depth * layer.users);
 
     Backward(const Layer& layer, const Targets& targets, const float* pulls)
@@ -188,6 +193,7 @@ struct Backward {
     // Gradient of a chunk's logits from its exponentials and each user's factor; writes that of the biases.
     void of_logits(int64_t chunk, const uint16_t* exponentials, const float* factors, float* bias_gradient) {
         const int64_t users = layer.users, start = layer.start(chunk), size = layer.size(chunk);
+        const int64_t pair = pairs;  // of the group, where the chunk begins
         int64_t entry = targets.first(start);
         for (int64_t item = 0; item < CHUNK; item += 2) {
             for (int64_t i = item; i < item + 2; ++i) {
@@ -208,9 +214,15 @@ struct Backward {
                 const __m256i two = to_bf16(_mm512_loadu_ps(row.get() + users + u));
                 _mm256_storeu_si256((__m256i*)(gradient.get() + (item * users + u) / 2), one);
                 _mm256_storeu_si256((__m256i*)(gradient.get() + ((item + 1) * users + u) / 2), two);
-                _mm512_store_si512(by_item.vector(item / 2, u), paired(one, two));
+                _mm512_store_si512(by_item.vector(pair + item / 2, u), paired(one, two));
             }
         }
+        for (int64_t p = 0; p < (size + 1) / 2; ++p)
+            for (int64_t k = 0; k < layer.depth; k += LANES)
+                _mm512_store_si512(weights.get() + (pair + p) * layer.depth + k,
+                                   paired(to_bf16(layer.weight_at(start + 2 * p, k)),
+                                          to_bf16(layer.weight_at(start + 2 * p + 1, k))));
+        pairs += (size + 1) / 2;
     }
     void of_weights(int64_t chunk, const Panels& packed, float* weight_gradient) {
         const int64_t d = layer.d, users = layer.users;
@@ -223,13 +235,9 @@ struct Backward {
                     _mm512_mask_storeu_ps(out + r * d + v * LANES, lanes_before(d, k + v * LANES), c[r][v]);
         });
     }
-    void of_hidden(int64_t chunk) {
-        const int64_t depth = layer.depth, users = layer.users, start = layer.start(chunk);
-        const int64_t pairs = (layer.size(chunk) + 1) / 2;
-        for (int64_t p = 0; p < pairs; ++p)
-            for (int64_t k = 0; k < depth; k += LANES)
-                _mm512_store_si512(weights.get() + p * depth + k, paired(to_bf16(layer.weight_at(start + 2 * p, k)),
-                                                                         to_bf16(layer.weight_at(start + 2 * p + 1, k))));
+    // Adds what the chunks since the last call give.
+    void of_hidden() {
+        const int64_t depth = layer.depth, users = layer.users;
         tiles(layer.d, users, [&]<int R, int V>(int64_t k, int64_t u) {
             float* out = hidden_gradient.get() + k * users + u;
             for (int r = 0; r < R; ++r) fetch(out + (R + r) * users, PANEL);
@@ -240,9 +248,12 @@ struct Backward {
             for (int r = 0; r < R; ++r)
                 for (int v = 0; v < V; ++v) _mm512_storeu_ps(out + r * users + v * LANES, c[r][v]);
         });
+        pairs = 0;
     }
 
    private:
+    int64_t pairs = 0;  // of items, in the group so far
+
     float sum(const float* out) const {
         __m512 total = _mm512_setzero_ps();
         for (int64_t u = 0; u < layer.users; u += LANES) total = _mm512_add_ps(total, _mm512_loadu_ps(out + u));
@@ -258,7 +269,7 @@ extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, 
                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
                                            int64_t entries, float* target_logits, float* normaliser, float* maxima,
                                            uint16_t* exponentials, int threads) {
-    const Layer layer{n, d, items, hidden, weight, bias};
+    const Layer layer{n, d, items, hidden, weight, bias, threads};
     const Targets targets{target_users, target_items, entries};
     const Panels packed = layer.by_dimension();
     auto sums = buffer<float>(layer.chunks * layer.users);
@@ -279,6 +290,7 @@ extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, 
                                sums.get() + chunk * layer.users);
         }
     }
+#pragma omp parallel for num_threads(threads)
     for (int64_t u = 0; u < n; ++u) {
         float highest = -INFINITY;
         for (int64_t chunk = 0; chunk < layer.chunks; ++chunk) highest = std::max(highest, maxima[chunk * layer.users + u]);
@@ -297,7 +309,7 @@ extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items,
                                             int64_t entries, const float* scale, const float* pulls, const float* normaliser,
                                             const float* maxima, const uint16_t* exponentials, float* hidden_gradient,
                                             float* weight_gradient, float* bias_gradient, int threads) {
-    const Layer layer{n, d, items, hidden, weight, bias};
+    const Layer layer{n, d, items, hidden, weight, bias, threads};
     const Targets targets{target_users, target_items, entries};
     const Panels by_user = layer.by_user(), by_dimension = exponentials ? Panels(0, 0) : layer.by_dimension();
     std::vector<std::unique_ptr<Backward>> parts(threads);
@@ -324,15 +336,18 @@ extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items,
                     factors[u] = u < n ? scale[u] * std::exp(maxima[chunk * layer.users + u] - normaliser[u]) : 0.0f;
                 mine->of_logits(chunk, kept, factors.get(), bias_gradient);
                 if (weight_gradient) mine->of_weights(chunk, by_user, weight_gradient);
-                mine->of_hidden(chunk);
+                if ((chunk - first + 1) % GROUP == 0 || chunk + 1 == last) mine->of_hidden();
             }
         }
 #pragma omp for schedule(static)
-        for (int64_t u = 0; u < n; ++u)
+        for (int64_t first = 0; first < n; first += LANES)
             for (int64_t k = 0; k < d; ++k) {
-                float total = 0;
-                for (const auto& part : parts) total += part->hidden_gradient[k * layer.users + u];
-                hidden_gradient[u * d + k] = total;
+                alignas(64) float totals[LANES];
+                __m512 total = _mm512_setzero_ps();
+                for (const auto& part : parts)
+                    total = _mm512_add_ps(total, _mm512_load_ps(part->hidden_gradient.get() + k * layer.users + first));
+                _mm512_store_ps(totals, total);
+                for (int64_t u = first; u < std::min<int64_t>(first + LANES, n); ++u) hidden_gradient[u * d + k] = totals[u - first];
             }
     }
 }

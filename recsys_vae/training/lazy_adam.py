@@ -7,21 +7,25 @@ on. A row that was idle for k steps after step s has by then moved by
     with r = b1 / sqrt(b2),  c_t = sqrt(1 - b2^t) / (1 - b1^t)
 
 which is added in one go when its next gradient comes, or `catch_up` is called. Given the same gradients the result
-equals that of dense Adam to rounding without weight decay, and with it to lr * weight_decay of the push. What training
-reads in between is a row that lags by that decaying push.
+equals that of dense Adam to rounding without weight decay, and with it to lr * weight_decay of the push. Whoever reads
+a row in between finds it lagging by that decaying push, unless `catch_up_rows` was told before that it will be read.
+
+On a CPU rows are moved by compiled code (recsys_vae/native/adam.cpp) where there is a compiler, else by torch.
 
 Source: Kingma & Ba, Adam (ICLR 2015), algorithm 1; Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019).
 """
 
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-LONGEST_PUSH = 250
-"""Idle steps after which the push has died down: 0.9005^250 is below 1e-11."""
+from recsys_vae.native import adam
+from recsys_vae.native.adam import AdamRows
+
 ROWS_AT_ONCE = 1 << 16
 """Rows that `catch_up` moves together: copies of all rows of a huge table would double its memory."""
 
@@ -74,7 +78,14 @@ class LazyAdam(torch.optim.Optimizer):
                 if "last" in state:
                     behind = (state["last"] < int(state["step"])).nonzero().squeeze(1)
                     for rows in behind.split(ROWS_AT_ONCE):
-                        self._advance(parameter, rows, int(state["step"]), group)
+                        self._advance(parameter, rows, group)
+
+    @torch.no_grad()
+    def catch_up_rows(self, parameter: nn.Parameter, rows: Tensor) -> None:
+        """Do the same for rows that are about to be read, shape (m,) int64; they may repeat."""
+        if "last" in self.state.get(parameter, {}):
+            (group,) = (group for group in self.param_groups if any(p is parameter for p in group["params"]))
+            self._advance(parameter, rows, group)
 
     def _step_dense(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         if not parameters:
@@ -82,7 +93,7 @@ class LazyAdam(torch.optim.Optimizer):
         states = [self._state_of(parameter) for parameter in parameters]
         for parameter, state in zip(parameters, states, strict=True):
             if "last" in state:  # sparse so far: bring all rows here first
-                self._advance(parameter, torch.arange(len(parameter)), int(state["step"]), group)
+                self._advance(parameter, torch.arange(len(parameter), device=parameter.device), group)
                 state["last"] += 1
         adamw(
             list(parameters),
@@ -106,34 +117,38 @@ class LazyAdam(torch.optim.Optimizer):
         state = self._state_of(parameter)
         if "last" not in state:
             state["last"] = torch.full((len(parameter),), float(state["step"]), device=parameter.device)
-        gradient = parameter.grad.coalesce()
-        rows, values = gradient.indices().squeeze(0), gradient.values()
-        self._advance(parameter, rows, int(state["step"]), group)
+        rows, values = _entries(parameter.grad)
+        self._advance(parameter, rows, group)
         state["step"] += 1
         step, (beta1, beta2) = int(state["step"]), group["betas"]
+        rate, kept = group["lr"] / (1 - beta1**step), 1 - group["lr"] * group["weight_decay"]
+        correction = (1 - beta2**step) ** -0.5
+        if adam.suits(parameter):
+            scalars = (rate, kept, correction, group["eps"])
+            _rows_of(parameter, state).step(rows, values.contiguous(), step, betas=group["betas"], scalars=scalars)
+            return
         first = state["exp_avg"][rows].lerp_(values, 1 - beta1)
         second = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
         state["exp_avg"][rows], state["exp_avg_sq"][rows], state["last"][rows] = first, second, float(step)
-        denominator = second.sqrt_().div_((1 - beta2**step) ** 0.5).add_(group["eps"])
-        moved = parameter[rows].mul_(1 - group["lr"] * group["weight_decay"])
-        parameter[rows] = moved.addcdiv_(first, denominator, value=-group["lr"] / (1 - beta1**step))
+        denominator = second.sqrt_().mul_(correction).add_(group["eps"])
+        parameter[rows] = parameter[rows].mul_(kept).addcdiv_(first, denominator, value=-rate)
 
-    def _advance(self, parameter: nn.Parameter, rows: Tensor, step: int, group: dict[str, Any]) -> None:
-        """Make up for the steps since each row's last one, up to and including `step`."""
-        state, (beta1, beta2) = self.state[parameter], group["betas"]
-        last = state["last"][rows]
-        idle = step - last
-        rows, last, idle = rows[idle > 0], last[idle > 0], idle[idle > 0]
-        if not len(rows):
+    def _advance(self, parameter: nn.Parameter, rows: Tensor, group: dict[str, Any]) -> None:
+        """Make up for the steps since each row's last one."""
+        state = self.state[parameter]
+        step = int(state["step"])
+        missed = _missed(step, step - int(state["last"].min()), group).to(parameter.device)
+        if adam.suits(parameter):
+            _rows_of(parameter, state).catch_up(rows.contiguous(), step, missed)
             return
+        rows = torch.unique(rows)
+        rows = rows[state["last"][rows] < step]
+        push, floor, kept, first_decay, second_decay = missed[step - state["last"][rows].long()].unsqueeze(2).unbind(1)
         first, second = state["exp_avg"][rows], state["exp_avg_sq"][rows]
-        push = _push(last, step, beta1, beta2).to(parameter.dtype).unsqueeze(1)
-        floor = (group["eps"] * (1 - beta2**last).sqrt()).unsqueeze(1)
-        kept = ((1 - group["lr"] * group["weight_decay"]) ** idle).unsqueeze(1)
-        pushed = parameter[rows] - group["lr"] * push * first / (second.sqrt() + floor).clamp(min=1e-30)
+        pushed = parameter[rows] - push * first / (second.sqrt() + floor).clamp(min=1e-30)
         parameter[rows] = pushed * kept  # the push comes first, most of the decay after it
-        state["exp_avg"][rows] = first.mul_((beta1**idle).unsqueeze(1))
-        state["exp_avg_sq"][rows] = second.mul_((beta2**idle).unsqueeze(1))
+        state["exp_avg"][rows] = first.mul_(first_decay)
+        state["exp_avg_sq"][rows] = second.mul_(second_decay)
         state["last"][rows] = float(step)
 
     def _state_of(self, parameter: nn.Parameter) -> dict[str, Tensor]:
@@ -145,11 +160,35 @@ class LazyAdam(torch.optim.Optimizer):
         return state
 
 
-def _push(last: Tensor, step: int, beta1: float, beta2: float) -> Tensor:
-    """The sum over j in the formula above for rows last moved at step `last`, shape as `last`."""
-    starts, places = torch.unique(last.double(), return_inverse=True)
-    j = torch.arange(1, LONGEST_PUSH + 1, dtype=torch.float64, device=last.device)
-    times = starts.unsqueeze(1) + j
-    terms = (beta1 / beta2**0.5) ** j * (1 - beta2**times).sqrt() / (1 - beta1**times)
-    sums: Tensor = (terms * (times <= step)).sum(dim=1)
-    return sums[places]
+def _entries(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows, all different, and values of a sparse gradient; autograd forgets that they already are."""
+    rows = gradient._indices().squeeze(0)
+    if not bool((rows.diff() > 0).all()):
+        gradient = gradient.coalesce()
+        return gradient.indices().squeeze(0), gradient.values()
+    return rows, gradient._values()
+
+
+def _rows_of(parameter: nn.Parameter, state: dict[str, Tensor]) -> AdamRows:
+    return AdamRows(parameter.detach(), state["exp_avg"], state["exp_avg_sq"], state["last"])
+
+
+def _missed(step: int, longest: int, group: dict[str, Any]) -> Tensor:
+    """What a row misses that stands 0, 1, ..., `longest` steps before `step`, shape (longest + 1, 5) float32.
+
+    Columns: learning rate times the formula's sum; eps sqrt(1 - b2^s); what weight decay, b1 and b2 leave of a number.
+    """
+    beta1, beta2 = group["betas"]
+    idle = torch.arange(longest + 1, dtype=torch.float64)
+    times = step - idle[:-1]
+    ratios = ((1 - beta2**times).sqrt() / (1 - beta1**times)).tolist()
+    shrink = beta1 / beta2**0.5
+    sums = accumulate(ratios, lambda total, ratio: shrink * (ratio + total), initial=0.0)
+    columns = (
+        group["lr"] * torch.tensor(list(sums), dtype=torch.float64),
+        group["eps"] * (1 - beta2 ** (step - idle)).sqrt(),
+        (1 - group["lr"] * group["weight_decay"]) ** idle,
+        beta1**idle,
+        beta2**idle,
+    )
+    return torch.stack(columns, dim=1).float()

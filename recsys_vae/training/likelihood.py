@@ -9,6 +9,7 @@ from recsys_vae.models.losses import Likelihood
 from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.softmax import chunked_nll, exact_nll
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.native import adam
 from recsys_vae.training.config import TrainingConfig
 
 MOST_LOGITS = 1 << 28
@@ -33,8 +34,21 @@ def choose_likelihood(
     return chunked_nll if name == "chunked" else exact_nll
 
 
+def suits_rows(model: Trainable, interactions: csr_array, batch_size: int) -> bool:
+    """Whether a step touches so few rows of the first layer that moving these alone is faster, and is compiled.
+
+    A GPU moves whole matrices in less time than it takes to find the rows.
+    """
+    entries = batch_size * interactions.nnz / interactions.shape[0]
+    return entries < interactions.shape[1] and all(adam.suits(layer.weight) for layer in first_layers(model))
+
+
 def learn_by_rows(model: Trainable) -> None:
     """Let the first layers give sparse gradients, as a sampled likelihood does for the last one."""
-    for layer in model.modules():
-        if isinstance(layer, SparseLinear):
-            layer.sparse_gradient = True
+    for layer in first_layers(model):
+        layer.sparse_gradient = True
+
+
+def first_layers(model: Trainable) -> list[SparseLinear]:
+    """The layers that take sparse rows."""
+    return [layer for layer in model.modules() if isinstance(layer, SparseLinear)]

@@ -21,13 +21,13 @@ from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import Float32Array
 from recsys_vae.schedules import cyclical, falling, linear
 from recsys_vae.training.activity import measure_activity, sample_histories
-from recsys_vae.training.batches import Batches
+from recsys_vae.training.batches import Batch, Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.lazy_adam import LazyAdam
-from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows
+from recsys_vae.training.likelihood import choose_likelihood, first_layers, learn_by_rows, suits_rows
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import NoTracker, Tracker
 
@@ -103,7 +103,7 @@ def train(
         restore_checkpoint(checkpoint, run)
     _begin_together(run)
     likelihood = choose_likelihood(config, interactions, device, run.generator)
-    if isinstance(likelihood, SampledSoftmax):
+    if isinstance(likelihood, SampledSoftmax) or suits_rows(model, interactions, config.batch_size):
         learn_by_rows(model)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     last_epoch = min(config.epochs, stop_after or config.epochs)
@@ -187,6 +187,7 @@ def _train_epoch(
             progress, start=config.learning_rate, over=config.learning_rate_decay
         )
         objective = Objective(kl_weight, run.generator, config.free_bits, likelihood)
+        _prepare_rows(run, batch)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
             loss = model.loss(batch.rows, objective)
         run.optimizer.zero_grad()
@@ -201,6 +202,15 @@ def _train_epoch(
     run.optimizer.catch_up()
     last = kl_weight_at(progress_at(len(batches) - 1), config)
     return state.close_epoch() | {"kl_weight": last}
+
+
+def _prepare_rows(run: Run, batch: Batch) -> None:
+    """Bring the item rows that a step reads up to date, where they are updated lazily; in every process the same."""
+    lazy = [layer.weight for layer in first_layers(run.model) if layer.sparse_gradient]
+    if lazy:
+        rows = run.group.join_rows(batch.rows.indices)
+        for weight in lazy:
+            run.optimizer.catch_up_rows(weight, rows)
 
 
 def _progress_bar(state: RunState, steps_per_epoch: int, last_epoch: int, *, shown: bool) -> tqdm:

@@ -93,6 +93,14 @@ class Group:
             distributed.all_gather(gathered, tensor.contiguous())
         return torch.stack(gathered)
 
+    def join_rows(self, rows: Tensor) -> Tensor:
+        """Row numbers of all processes, shape (m,) of at least one, one after the other; some are repeated."""
+        if self.size == 1:
+            return rows
+        longest = int(self.gather(torch.tensor(len(rows))).max())
+        padded = torch.cat([rows, rows[:1].expand(longest - len(rows))])
+        return self.gather(padded).flatten()
+
     def share_weights(self, model: nn.Module) -> None:
         """Give every process the first one's weights."""
         if self.size == 1:

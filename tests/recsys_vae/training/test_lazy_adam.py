@@ -4,9 +4,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recsys_vae.native import adam
 from recsys_vae.training.lazy_adam import LazyAdam
 
-SHAPE = (6, 3)
+SHAPE = (6, 19)
+"""Wide enough for a whole vector of the processor, and a rest."""
+
+
+@pytest.fixture(autouse=True, params=["compiled", "torch"])
+def moved_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are moved by compiled code where there is a compiler, and by torch."""
+    if request.param == "torch":
+        monkeypatch.setattr(adam, "suits", lambda _: False)
 
 
 def gradients(steps: int) -> list[Tensor]:
@@ -27,7 +36,7 @@ def run(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, steps: list[T
 
 
 def start() -> nn.Parameter:
-    return nn.Parameter(torch.linspace(-1, 1, 18).reshape(SHAPE))
+    return nn.Parameter(torch.linspace(-1, 1, SHAPE[0] * SHAPE[1]).reshape(SHAPE))
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
@@ -80,3 +89,33 @@ def test_its_state_can_be_carried_over() -> None:
     run(first, ours, gradients(4), sparse=True)
     run(second, theirs, gradients(4), sparse=True)
     assert torch.equal(ours, theirs)
+
+
+def test_rows_that_are_caught_up_before_they_are_read_equal_dense_adam_then() -> None:
+    ours, theirs = start(), start()
+    lazy, dense = LazyAdam([ours], lr=0.01), torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.0)
+    for gradient in gradients(60):
+        read = gradient.any(dim=1).nonzero().squeeze(1)
+        lazy.catch_up_rows(ours, torch.cat([read, read]))
+        torch.testing.assert_close(ours[read], theirs[read], rtol=0.0, atol=1e-5)
+        run(lazy, ours, [gradient], sparse=True)
+        run(dense, theirs, [gradient], sparse=False)
+
+
+def test_parameters_with_dense_gradients_have_nothing_to_catch_up() -> None:
+    ours = start()
+    lazy = LazyAdam([ours], lr=0.01)
+    run(lazy, ours, gradients(3), sparse=False)
+    before = ours.detach().clone()
+    lazy.catch_up_rows(ours, torch.tensor([0, 1]))
+    assert torch.equal(ours, before)
+
+
+def test_a_gradient_may_name_a_row_twice() -> None:
+    ours, theirs = start(), start()
+    rows, values = torch.tensor([[4, 1, 4]]), torch.ones(3, SHAPE[1])
+    ours.grad = torch.sparse_coo_tensor(rows, values, SHAPE, check_invariants=True)
+    theirs.grad = ours.grad.to_dense()
+    LazyAdam([ours]).step()
+    torch.optim.AdamW([theirs], weight_decay=0.0).step()
+    torch.testing.assert_close(ours, theirs)

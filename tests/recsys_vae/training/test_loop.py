@@ -20,12 +20,15 @@ from recsys_vae.models import catalog
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.native import adam
+from recsys_vae.training import loop
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
+from recsys_vae.training.likelihood import suits_rows
 from recsys_vae.training.loop import CheckpointSaver, train
 from tests.recsys_vae.training.held_out import held_out
-from tests.worlds import SMALL, two_tastes
+from tests.worlds import SMALL, csr, two_tastes
 
 CONFIG = TrainingConfig(
     epochs=6, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu", precision="float32"
@@ -123,9 +126,11 @@ MIDDLE_OF_A_DECODER_PASS = 17
         ("h-vamp", 7),
     ],
 )
+@pytest.mark.parametrize("by_rows", [False, True])
 def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, steps: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, steps: int, *, by_rows: bool
 ) -> None:
+    monkeypatch.setattr(loop, "suits_rows", lambda *_: by_rows)
     monkeypatch.setattr(CheckpointSaver, "save_if_due", CheckpointSaver.save)  # after every step
     kind, config = catalog.entry(name).model, SMALL[name]
     torch.manual_seed(0)
@@ -272,6 +277,27 @@ def test_the_progress_bar_shows_kl_where_there_is_one(
     bar = capsys.readouterr().err
     assert "loss=" in bar
     assert ("KL=" in bar, "β=" in bar) == (shown, shown)
+
+
+@pytest.mark.parametrize("name", ["mult-vae", "rec-vae"])
+def test_moving_the_rows_that_a_step_reads_alone_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = catalog.create(name, 12, SMALL[name])
+        assert isinstance(model, Trainable)
+        train(model, WORLD.matrix, replace(CONFIG, learning_rate=1e-3))
+        return model.state_dict()
+
+    expected = trained()
+    monkeypatch.setattr(loop, "suits_rows", lambda *_: True)  # as for a catalogue of which a step reads little
+    torch.testing.assert_close(trained(), expected, rtol=0.0, atol=1e-5)
+
+
+def test_rows_are_moved_alone_where_a_step_reads_few_of_them() -> None:
+    model, few = MultVAE(500, MultVAEConfig(hidden=8, latent=2)), csr([[number] for number in range(100)], 500)
+    has_compiler = adam.suits(model.encoder_in.weight)
+    assert suits_rows(model, few, batch_size=50) == has_compiler
+    assert not suits_rows(model, few, batch_size=500)
 
 
 def test_users_without_a_history_are_passed_over() -> None:
