@@ -38,7 +38,7 @@ def serve(**chosen: object) -> None:
     from service.settings import read_settings
 
     settings = exposure.made_safe(read_settings(**chosen))
-    if settings.bundle is None and settings.model is None:
+    if not settings.sources and not settings.follow:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service import logs, server, workers
@@ -61,7 +61,7 @@ def _tell(settings: "Settings", url: str, events: str, opened: "Opened") -> None
 
     by = f" by {settings.workers} workers" if settings.workers > 1 else ""
     page = "" if has_keys(settings) and not settings.docs else f"  try it   {url}/docs\n"
-    typer.echo(f"Serving {opened.version} ({opened.n_items:,} items) at {url}{by}")
+    typer.echo(f"Serving {opened.title} at {url}{by}")
     typer.echo(f"{page}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}")
     keys = "asked for" if has_keys(settings) else "nobody is asked for one; only this machine can reach the service"
     typer.echo(f"  keys     {keys}\nCtrl+C stops it.")
