@@ -65,8 +65,16 @@ def open_catalogue(source: str) -> Catalogue:
     """
     if is_model(source):
         with fetched(source) as directory:
-            return Catalogue(warmed_up(Bundle.load(directory)), is_warm=True)
-    return Catalogue(warmed_up(Bundle.load(Path(source))), is_warm=True)
+            return _opened(directory)
+    return _opened(Path(source))
+
+
+def _opened(directory: Path) -> Catalogue:
+    try:
+        bundle = Bundle.load(directory)
+    except OSError as error:
+        raise BundleCorruptError(f"{directory} cannot be read: {error.strerror}.") from error
+    return Catalogue(warmed_up(bundle), is_warm=True)
 
 
 def warmed_up(bundle: Bundle) -> Ladder:
