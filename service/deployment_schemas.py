@@ -13,7 +13,7 @@ VariantName = Annotated[
 ChosenVariant = Annotated[
     VariantName | None,
     Header(
-        alias=VARIANT_HEADER,
+        alias=VARIANT_HEADER.lower(),
         description="Name of the variant that is to answer, for tests; the one that the user is dealt when not given.",
         examples=["main"],
     ),
