@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from recsys_vae import __version__
 from service import doors, errors
+from service.alias_watch import AliasWatch
 from service.auth import WatchedKeys, has_keys
 from service.batches import Limits
 from service.deployments import Deployments
@@ -70,6 +71,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         counts.count_start()
         async with create_task_group() as tasks:
             tasks.start_soon(deployments.run)
+            tasks.start_soon(AliasWatch(settings, deployments).run)
             tasks.start_soon(exposures.run)
             yield State(services=Services(settings, deployments, engine, store, histories, shown, exposures, counts))
             tasks.cancel_scope.cancel()

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.bundle import Bundle
-from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
+from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.home import home
 from recsys_vae.interactions import empty_histories
 from recsys_vae.ladder import Ladder
@@ -71,10 +71,13 @@ def open_catalogue(source: str) -> Catalogue:
 
 def _opened(directory: Path) -> Catalogue:
     try:
-        bundle = Bundle.load(directory)
+        return Catalogue(warmed_up(Bundle.load(directory)), is_warm=True)
+    except RecsysError:
+        raise
     except OSError as error:
         raise BundleCorruptError(f"{directory} cannot be read: {error.strerror}.") from error
-    return Catalogue(warmed_up(bundle), is_warm=True)
+    except Exception as error:  # whatever its files make of the libraries that read and use them
+        raise BundleError(f"{directory} cannot be used: {type(error).__name__}: {error}") from error
 
 
 def warmed_up(bundle: Bundle) -> Ladder:

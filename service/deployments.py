@@ -10,15 +10,14 @@ a thread, one load at a time. Swapping is one assignment on the event loop: requ
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
 from anyio import to_thread
 
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError
-from service.assembly import Held, aliases_of, assemble, open_first, open_named, with_source
-from service.bundles import is_alias
+from service.assembly import Held, assemble, open_first, open_named, with_source
 from service.errors import BehindError, ConflictError, FieldError, NotReadyError, SourceUnavailableError
 from service.lineup import Lineup
 from service.settings import Settings
@@ -28,6 +27,18 @@ logger = logging.getLogger("recsys.service")
 
 LONGEST_PAUSE_SECONDS = 60.0
 """Between attempts to load what is in service and cannot be loaded here."""
+
+
+async def attempt(step: Callable[[], Awaitable[None]]) -> None:
+    """Do something that is done again and again, so that one failure must not end it."""
+    try:
+        await step()
+    except ConflictError as error:
+        logger.info("%s", error)  # another replica was faster; the next round follows it
+    except RecsysError as error:
+        logger.warning("What is in service stays: %s", error)
+    except Exception:
+        logger.exception("What is in service stays: something unexpected")
 
 
 class Observer(Protocol):
@@ -66,8 +77,6 @@ class Deployments:
         self._has_met = False
         self._kept: deque[Lineup] = deque(maxlen=settings.keep_previous)
         self._lock = asyncio.Lock()
-        self._first_seen: dict[str, str] = {}
-        self._refused: tuple[tuple[str, str], ...] = ()
         self._pause = 0.0
         self._pause_ends = 0.0
 
@@ -116,15 +125,10 @@ class Deployments:
             logger.warning("%s Until it does, stored histories are left out of answers.", error)
 
     async def run(self) -> None:
-        """Ask the store and the registry again and again, until cancelled."""
-        loop = asyncio.get_running_loop()
-        next_alias = loop.time() + self._settings.alias_poll_seconds
+        """Ask the store again and again, until cancelled."""
         while True:
             await asyncio.sleep(self._settings.poll_seconds)
-            await self._attempt(self._follow)
-            if loop.time() >= next_alias:
-                await self._attempt(self._look_at_aliases)
-                next_alias = loop.time() + self._settings.alias_poll_seconds
+            await attempt(self._follow)
 
     async def reload(self, source: str | None = None, variant: str | None = None) -> bool:
         """Put in service what the settings name, read afresh; or a source as one of the variants. False: it is already.
@@ -134,15 +138,19 @@ class Deployments:
             BundleError: a bundle cannot be used; what was in service still is.
             SourceUnavailableError: where it is to be taken from does not answer.
             UnavailableError: the store does not answer.
+            BehindError: a variant is to be replaced beside others that this replica could not load.
             ConflictError: another load is under way, or something else was put in service meanwhile.
         """
         self._check_idle()
         async with self._lock:
-            if not self._has_met:
-                await self._meet()
+            await self._catch_up()
             if source is None and variant is None:
-                return await self._put_named_in_service()
-            lineup = await self._load(lambda: with_source(self.lineup, source, variant, self._settings, self._held()))
+                lineup = await self._load(self._named)
+            elif self._is_behind:  # the variants that are to stay are not known here
+                raise BehindError(self._active, self._generation)
+            else:
+                held = self._held()
+                lineup = await self._load(lambda: with_source(self.lineup, source, variant, self._settings, held))
             return await self._put_in_service(lineup)
 
     async def rollback(self) -> None:
@@ -154,8 +162,7 @@ class Deployments:
         """
         self._check_idle()
         async with self._lock:
-            if not self._has_met:
-                await self._meet()
+            await self._meet()
             active, target = await to_thread.run_sync(self._before)
             held, sources = self._held(), self._settings.sources
             try:
@@ -168,10 +175,10 @@ class Deployments:
             made = await to_thread.run_sync(self._store.add, plan, active.generation, target.previous)
             self._swap(replace(lineup, generation=made.generation, aliases=plan.aliases), "rolled-back")
 
-    async def _put_named_in_service(self) -> bool:
+    def _named(self) -> Lineup:
         if not self._settings.sources:
             raise FieldError("body.source", "the settings name nothing to load again; name a source")
-        return await self._put_in_service(await self._load(lambda: open_named(self._settings.sources, self._held())))
+        return open_named(self._settings.sources, self._held())
 
     async def _put_in_service(self, lineup: Lineup) -> bool:
         current = self._lineup
@@ -202,7 +209,15 @@ class Deployments:
         return active, target
 
     async def _meet(self) -> None:
-        """Settle with the store what is in service, the first time that it answers."""
+        """Settle with the store what is in service, unless that is done."""
+        while not self._has_met:
+            try:
+                await self._settle()
+            except ConflictError:  # another one that starts now was faster: look again
+                continue
+            self._has_met = True
+
+    async def _settle(self) -> None:
         active = await to_thread.run_sync(self._store.active)
         mine = self._lineup
         if active is not None and mine is not None and active.plan.serves_as(mine.plan):
@@ -213,28 +228,30 @@ class Deployments:
             after = 0 if active is None else active.generation
             made = await to_thread.run_sync(self._store.add, mine.plan, after, after or None)
             self._adopt(replace(mine, generation=made.generation))
-        self._has_met = True
 
     async def _follow(self) -> None:
         """Load what the store says is in service, unless this is it."""
         active = await to_thread.run_sync(self._store.active)
-        if self._has_met and active is not None and active.generation == self._generation:
-            return
-        if asyncio.get_running_loop().time() < self._pause_ends:
-            return
-        async with self._lock:
-            active = await to_thread.run_sync(self._store.active)
-            if not self._has_met or active is None:  # new, or come back empty
-                await self._meet()
-            elif active.generation != self._generation:
-                await self._take_over(active)
+        is_here = self._has_met and active is not None and active.generation == self._generation
+        if not is_here and asyncio.get_running_loop().time() >= self._pause_ends:
+            async with self._lock:
+                await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        active = await to_thread.run_sync(self._store.active)
+        if active is None:  # it is new, or came back empty
+            self._has_met = False
+        if not self._has_met:
+            await self._meet()
+        elif active is not None and active.generation != self._generation:
+            await self._take_over(active)
 
     async def _take_over(self, active: Deployment) -> None:
         self._active = active.generation
         self._observer.show_behind(is_behind=self._is_behind)
         try:
             lineup = await to_thread.run_sync(assemble, active, self._settings.sources, self._held())
-        except BundleError as error:
+        except Exception as error:
             self._observer.count_swap("refused")
             self._pause = min(LONGEST_PAUSE_SECONDS, max(1.0, 2 * self._pause))
             self._pause_ends = asyncio.get_running_loop().time() + self._pause
@@ -242,39 +259,6 @@ class Deployments:
         else:
             self._pause = self._pause_ends = 0.0
             self._swap(lineup, "followed")
-
-    async def _look_at_aliases(self) -> None:
-        """Load again what the settings name if an alias among it names another version than when it was loaded."""
-        sources = [named for named in self._settings.sources if is_alias(named.source)]
-        if not sources or self._lineup is None or not self._has_met:
-            return
-        now = await to_thread.run_sync(aliases_of, sources)
-        if now == self._refused or not self._has_changed(now):
-            return
-        async with self._lock:
-            try:
-                if self._has_changed(now):
-                    await self._put_named_in_service()
-            except BundleError:
-                self._refused = now  # not fetched again before the alias names something else
-                raise
-
-    def _has_changed(self, aliases: tuple[tuple[str, str], ...]) -> bool:
-        """Whether one of them names something else than when what is in service was loaded, or than at first sight."""
-        for alias, version in aliases:
-            self._first_seen.setdefault(alias, version)
-        known = self._first_seen | dict(self.lineup.aliases)
-        return any(known[alias] != version for alias, version in aliases)
-
-    async def _attempt(self, step: Callable[[], object]) -> None:
-        try:
-            await step()  # type: ignore[misc]
-        except ConflictError as error:
-            logger.info("%s", error)  # another replica was faster; the next round follows it
-        except RecsysError as error:
-            logger.warning("What is in service stays: %s", error)
-        except Exception:
-            logger.exception("What is in service stays: an unexpected error while following the store")
 
     def _swap(self, lineup: Lineup, result: str) -> None:
         if self._lineup is not None and self._lineup.catalogues.keys() != lineup.catalogues.keys():
