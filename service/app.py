@@ -1,35 +1,36 @@
 """The composition root: settings in, application out. Nothing else puts parts together."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from anyio import to_thread
+from anyio import create_task_group, to_thread
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from recsys_vae import __version__
-from recsys_vae.errors import UnavailableError
-from recsys_vae.ladder import Ladder
 from service import doors, errors
+from service.alias_watch import AliasWatch
 from service.auth import WatchedKeys, has_keys
 from service.batches import Limits
-from service.bundles import open_ladder
+from service.deployments import Deployments
 from service.deps import Services, State
 from service.engine import Engine
 from service.events import EventStore
+from service.exposure_log import ExposureLog
 from service.histories import Histories
+from service.lineup import Lineup
 from service.logs import request_log
 from service.metrics import EngineMetrics, Metrics
 from service.middleware import BodyLimit, HeadLimit, Observed
 from service.rate_limits import RateLimits
-from service.routes import bundle, events, health, items, metrics, recommendations, users
+from service.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.routes.pages import show_docs
+from service.schemas import VARIANT_HEADER
 from service.settings import Settings
+from service.store.deployments import DeploymentTable
+from service.store.exposures import ExposureTable
 from service.tracing import Traced, open_tracer
-
-logger = logging.getLogger("recsys.service")
 
 ROUTERS = (
     recommendations.router,
@@ -37,19 +38,20 @@ ROUTERS = (
     events.router,
     items.router,
     bundle.router,
+    admin.router,
     health.router,
     metrics.router,
 )
 CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", VARIANT_HEADER],
     "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
 }
 """What pages of the origins in the settings may send and see; cookies never."""
 
 
-def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
-    """The application. While it starts it opens the bundle that the settings name, unless a ladder is given.
+def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
+    """The application. While it starts it opens what the settings or the store name, unless a lineup is given.
 
     Where there is neither, it runs, but is not ready.
     """
@@ -60,16 +62,21 @@ def create_app(settings: Settings, ladder: Ladder | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         store = EventStore(settings.store_url, counts.count_store_error)
-        await to_thread.run_sync(_warn_if_unreachable, store)
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts))
-        opened = ladder or await to_thread.run_sync(open_ladder, settings)
-        if opened is not None:
-            engine.put_in_service(opened)
-            counts.name_bundle(opened.bundle.manifest)
+        deployments = Deployments(settings, DeploymentTable(store.database), counts, lineup)
+        shown = ExposureTable(store.database)
+        exposures = ExposureLog(shown, counts.count_exposures)
+        await deployments.begin()
         counts.count_start()
-        yield State(services=Services(settings, engine, store, histories, counts))
+        async with create_task_group() as tasks:
+            tasks.start_soon(deployments.run)
+            tasks.start_soon(AliasWatch(settings, deployments).run)
+            tasks.start_soon(exposures.run)
+            yield State(services=Services(settings, deployments, engine, store, histories, shown, exposures, counts))
+            tasks.cancel_scope.cancel()
         engine.close()
+        await exposures.close()
         await limits.close()
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
@@ -113,10 +120,3 @@ def limits_of(settings: Settings) -> Limits:
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,
     )
-
-
-def _warn_if_unreachable(store: EventStore) -> None:
-    try:
-        store.check()
-    except UnavailableError as error:
-        logger.warning("%s Until it does, stored histories are left out of answers.", error)

@@ -4,40 +4,80 @@ The service's only import of mlflow is here, and lazy.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.bundle import Bundle
-from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
+from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.home import home
 from recsys_vae.interactions import empty_histories
 from recsys_vae.ladder import Ladder
 from recsys_vae.manifest import MANIFEST
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
-from service.settings import Settings
+from service.catalogue import Catalogue
 
 WARM_UP_K = 10
+ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""How addresses begin, and paths do not."""
+ALIAS: Final = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)")
 
 
-def open_ladder(settings: Settings) -> Ladder | None:
-    """The bundle or model that the settings name, ready to answer; None where they name none.
+def resolved(source: str) -> str:
+    """Where a source leads now: the directory behind links, the version behind an alias of a registered model.
+
+    Raises:
+        UnavailableError: the model registry does not say.
+    """
+    if not is_model(source):
+        return str(Path(source).resolve())
+    found = ALIAS.fullmatch(source)
+    if found is None:
+        return source
+    with _registry(source) as mlflow:
+        version = mlflow.MlflowClient().get_model_version_by_alias(found["name"], found["alias"]).version
+    return f"models:/{found['name']}/{version}"
+
+
+def is_model(source: str) -> bool:
+    """Whether a source is an address of MLflow's, and no directory."""
+    return ADDRESS.match(source) is not None
+
+
+def is_alias(source: str) -> bool:
+    """Whether what a source leads to changes with the registry."""
+    return ALIAS.fullmatch(source) is not None
+
+
+def open_catalogue(source: str) -> Catalogue:
+    """The bundle that a source leads to, verified and ready to answer.
 
     Raises:
         BundleError: it is missing, damaged, of another format, or does not answer.
         UnavailableError: the model registry does not hand it out.
     """
-    if settings.bundle is not None:
-        return warmed_up(Bundle.load(settings.bundle))
-    if settings.model is not None:
-        with fetched(settings.model) as directory:
-            return warmed_up(Bundle.load(directory))
-    return None
+    if is_model(source):
+        with fetched(source) as directory:
+            return _opened(directory)
+    return _opened(Path(source))
+
+
+def _opened(directory: Path) -> Catalogue:
+    try:
+        return Catalogue(warmed_up(Bundle.load(directory)), is_warm=True)
+    except RecsysError:
+        raise
+    except OSError as error:
+        raise BundleCorruptError(f"{directory} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # whatever its files make of the libraries that read and use them
+        raise BundleError(f"{directory} cannot be used: {type(error).__name__}: {error}") from error
 
 
 def warmed_up(bundle: Bundle) -> Ladder:
@@ -67,9 +107,18 @@ def fetched(model_uri: str) -> Iterator[Path]:
         UnavailableError: the registry does not hand the model out.
         BundleError: the model does not hold exactly one bundle.
     """
+    with TemporaryDirectory(prefix="recsys-bundle-") as folder:
+        with _registry(model_uri) as mlflow:
+            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)
+        yield find_bundle(Path(folder), model_uri)
+
+
+@contextmanager
+def _registry(wanted: str) -> Iterator[Any]:
+    """mlflow, whose errors are one here."""
     if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").is_file():
         raise UnavailableError(
-            f"There is no MLflow store at {tracking_uri()} to take {model_uri} from. Train a model first, or set "
+            f"There is no MLflow store at {tracking_uri()} to take {wanted} from. Train a model first, or set "
             "MLFLOW_TRACKING_URI."
         )
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -77,14 +126,12 @@ def fetched(model_uri: str) -> Iterator[Path]:
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
-    with TemporaryDirectory(prefix="recsys-bundle-") as folder:
-        try:
-            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)
-        except Exception as error:
-            # mlflow lets errors of its stores and of their drivers through, which have no common class.
-            cause = str(error).strip().splitlines()[0]
-            raise UnavailableError(f"MLflow does not hand out {model_uri}: {cause}") from error
-        yield find_bundle(Path(folder), model_uri)
+    try:
+        yield mlflow
+    except Exception as error:
+        # mlflow lets errors of its stores and of their drivers through, which have no common class.
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnavailableError(f"MLflow does not hand out {wanted}: {cause}") from error
 
 
 def find_bundle(folder: Path, name: str) -> Path:

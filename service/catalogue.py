@@ -15,16 +15,22 @@ microseconds."""
 
 
 class Catalogue:
-    """What is in service.
+    """A bundle in service: its ladder, its ids, its filters.
+
+    Args:
+        ladder: what answers.
+        is_warm: whether to make at once what is otherwise made on the first request.
 
     Attributes:
         ladder: what answers.
         filters: over the items' metadata.
     """
 
-    def __init__(self, ladder: Ladder) -> None:
+    def __init__(self, ladder: Ladder, *, is_warm: bool = False) -> None:
         self.ladder = ladder
         self.filters = Filters(ladder.bundle.item_table)
+        if is_warm:
+            self.rows(())
 
     def __len__(self) -> int:
         return len(self.ladder.bundle.items)

@@ -10,6 +10,7 @@ import typer
 from recsys_vae.errors import ConfigError
 from service import key_commands
 from service.flags import takes_settings
+from service.uplift_command import uplift
 
 if TYPE_CHECKING:
     from service.events import EventStore
@@ -28,6 +29,7 @@ def mount(app: typer.Typer) -> None:
     app.command("load-history")(load_history)
     app.command("parity")(parity)
     app.command("export-events")(export_events)
+    app.command("uplift")(uplift)
     app.add_typer(key_commands.app, name="keys")
 
 
@@ -38,7 +40,7 @@ def serve(**chosen: object) -> None:
     from service.settings import read_settings
 
     settings = exposure.made_safe(read_settings(**chosen))
-    if settings.bundle is None and settings.model is None:
+    if not settings.sources and not settings.follow:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service import logs, server, workers
@@ -61,7 +63,7 @@ def _tell(settings: "Settings", url: str, events: str, opened: "Opened") -> None
 
     by = f" by {settings.workers} workers" if settings.workers > 1 else ""
     page = "" if has_keys(settings) and not settings.docs else f"  try it   {url}/docs\n"
-    typer.echo(f"Serving {opened.version} ({opened.n_items:,} items) at {url}{by}")
+    typer.echo(f"Serving {opened.title} at {url}{by}")
     typer.echo(f"{page}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}")
     keys = "asked for" if has_keys(settings) else "nobody is asked for one; only this machine can reach the service"
     typer.echo(f"  keys     {keys}\nCtrl+C stops it.")
@@ -110,6 +112,9 @@ def parity(
         bool, typer.Option("--stored", help="Ask by user id, as `load-history` stored them, instead of sending them.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant that has the bundle, where the service has several.")
+    ] = None,
 ) -> None:
     """Compare a running service with the offline scorer: exit status 1 unless every list agrees.
 
@@ -127,7 +132,7 @@ def parity(
     from service.parity import choose_people, compare
 
     people, opened = choose_people(histories, users, seed), Bundle.load(bundle)
-    with Client(url, api_key=os.environ.get("RECSYS_API_KEY")) as client:
+    with Client(url, api_key=os.environ.get("RECSYS_API_KEY"), variant=variant) as client:
         verdicts = compare(client, opened, people, k, stored=stored)
         found = list(tqdm(verdicts, total=len(people), desc="parity", unit="user", disable=None))
     _tell_parity([f"{one.user_id}: {one.difference}" for one in found if one.difference], len(found), k, opened.version)

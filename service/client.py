@@ -19,17 +19,19 @@ import httpx2
 from service import client_calls as calls
 from service.client_calls import Answer, Call
 from service.client_errors import Retries, ServiceError
+from service.deployment_schemas import DeploymentChange, DeploymentSummary
 from service.event_schemas import Erasure, EventReceipt, NewEvent, UserSummary
 from service.recommendation_schemas import BatchAnswer, RecommendationRequest, Recommendations
-from service.schemas import BundleSummary, SimilarItemsList
+from service.schemas import VARIANT_HEADER, BundleSummary, SimilarItemsList
 
 __all__ = ["AsyncClient", "Client", "Retries", "ServiceError"]
 
 TIMEOUT = httpx2.Timeout(10.0, connect=2.0)
 
 
-def _headers(api_key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+def _headers(api_key: str | None, variant: str | None) -> dict[str, str]:
+    found = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return found | ({VARIANT_HEADER: variant} if variant else {})
 
 
 class Client:
@@ -40,6 +42,7 @@ class Client:
         api_key: sent with every request; None where the service asks for none.
         timeout: seconds that one attempt may take to connect, to send and to be answered.
         retries: how often, and how soon, a failed request is sent again.
+        variant: that is to answer, for tests; None for the one that each user is dealt.
         http: sends requests instead of a client of its own; `url` and `timeout` are then that client's matter.
     """
 
@@ -50,10 +53,11 @@ class Client:
         api_key: str | None = None,
         timeout: float | httpx2.Timeout = TIMEOUT,
         retries: Retries | None = None,
+        variant: str | None = None,
         http: httpx2.Client | None = None,
     ) -> None:
         self._http = http if http is not None else httpx2.Client(base_url=url, timeout=timeout)
-        self._headers = _headers(api_key)
+        self._headers = _headers(api_key, variant)
         self._retries = retries or Retries()
 
     def recommend(self, request: RecommendationRequest) -> Recommendations:
@@ -91,6 +95,18 @@ class Client:
     def bundle(self) -> BundleSummary:
         """What is in service."""
         return self._ask(calls.show_bundle())
+
+    def deployment(self) -> DeploymentSummary:
+        """The variants in service, and where their bundles come from; needs the scope `admin`."""
+        return self._ask(calls.show_deployment())
+
+    def reload(self, source: str | None = None, *, variant: str | None = None) -> DeploymentChange:
+        """Put in service what the settings name, read afresh; or a source as one variant. Needs the scope `admin`."""
+        return self._ask(calls.reload(source, variant))
+
+    def rollback(self) -> DeploymentChange:
+        """Put in service again what was before; needs the scope `admin`. Once more goes further back."""
+        return self._ask(calls.rollback())
 
     def is_ready(self) -> bool:
         """Whether it answers requests now; asked once, without retries."""
@@ -136,10 +152,11 @@ class AsyncClient:
         api_key: str | None = None,
         timeout: float | httpx2.Timeout = TIMEOUT,
         retries: Retries | None = None,
+        variant: str | None = None,
         http: httpx2.AsyncClient | None = None,
     ) -> None:
         self._http = http if http is not None else httpx2.AsyncClient(base_url=url, timeout=timeout)
-        self._headers = _headers(api_key)
+        self._headers = _headers(api_key, variant)
         self._retries = retries or Retries()
 
     async def recommend(self, request: RecommendationRequest) -> Recommendations:
@@ -177,6 +194,18 @@ class AsyncClient:
     async def bundle(self) -> BundleSummary:
         """What is in service."""
         return await self._ask(calls.show_bundle())
+
+    async def deployment(self) -> DeploymentSummary:
+        """The variants in service, and where their bundles come from; needs the scope `admin`."""
+        return await self._ask(calls.show_deployment())
+
+    async def reload(self, source: str | None = None, *, variant: str | None = None) -> DeploymentChange:
+        """Put in service what the settings name, read afresh; or a source as one variant. Needs the scope `admin`."""
+        return await self._ask(calls.reload(source, variant))
+
+    async def rollback(self) -> DeploymentChange:
+        """Put in service again what was before; needs the scope `admin`. Once more goes further back."""
+        return await self._ask(calls.rollback())
 
     async def is_ready(self) -> bool:
         """Whether it answers requests now; asked once, without retries."""

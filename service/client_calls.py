@@ -16,6 +16,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from service.client_errors import ServiceError
+from service.deployment_schemas import DeploymentChange, DeploymentSummary, ReloadRequest
 from service.event_schemas import Erasure, EventReceipt, NewEvent, NewEvents, UserSummary
 from service.recommendation_schemas import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 from service.schemas import BundleSummary, Health, Problem, SimilarItemsList
@@ -27,6 +28,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 JSON = {"Content-Type": "application/json"}
 PASSING = (429, 503)
 """Statuses that say: not now."""
+LOADING = httpx2.Timeout(300.0, connect=2.0)
+"""A bundle is fetched, verified and warmed up before the answer comes."""
 CHARACTERS_TOLD = 200
 """How much of an answer that is not ours goes into a message."""
 
@@ -43,6 +46,7 @@ class Call(Generic[Answer]):
         params: of the query; None for what was not asked.
         headers: besides those of every request.
         is_repeatable: whether sending it twice does what sending it once does.
+        timeout: of an attempt; None for the client's own.
         request_id: the same for every attempt.
     """
 
@@ -53,6 +57,7 @@ class Call(Generic[Answer]):
     params: Mapping[str, int | str | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True
+    timeout: httpx2.Timeout | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
     def request(self, http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
@@ -63,6 +68,7 @@ class Call(Generic[Answer]):
             content=None if self.body is None else self.body.model_dump_json(exclude_unset=True),
             params={name: value for name, value in self.params.items() if value is not None},
             headers={REQUEST_ID: self.request_id} | ({} if self.body is None else JSON) | dict(self.headers),
+            timeout=self.timeout or http.timeout,
         )
 
     def read(self, response: httpx2.Response) -> Answer:
@@ -151,6 +157,23 @@ def similar(item_id: str, k: int | None) -> Call[SimilarItemsList]:
 def show_bundle() -> Call[BundleSummary]:
     """GET /v1/bundle."""
     return Call("GET", "/v1/bundle", BundleSummary)
+
+
+def show_deployment() -> Call[DeploymentSummary]:
+    """GET /v1/admin/deployment."""
+    return Call("GET", "/v1/admin/deployment", DeploymentSummary)
+
+
+def reload(source: str | None, variant: str | None) -> Call[DeploymentChange]:
+    """POST /v1/admin/reload; without a body where nothing is named."""
+    chosen = {name: value for name, value in (("source", source), ("variant", variant)) if value is not None}
+    body = ReloadRequest(**chosen) if chosen else None
+    return Call("POST", "/v1/admin/reload", DeploymentChange, body, timeout=LOADING)
+
+
+def rollback() -> Call[DeploymentChange]:
+    """POST /v1/admin/rollback; sent once, as another one goes further back."""
+    return Call("POST", "/v1/admin/rollback", DeploymentChange, is_repeatable=False, timeout=LOADING)
 
 
 def ready() -> Call[Health]:

@@ -5,11 +5,14 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from service.deployments import Deployments
 from service.engine import Engine
 from service.events import EventStore
+from service.exposure_log import ExposureLog
 from service.histories import Histories
 from service.metrics import Metrics
 from service.settings import Settings
+from service.store.exposures import ExposureTable
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,12 @@ class Services:
     """Everything that lives as long as the application."""
 
     settings: Settings
+    deployments: Deployments
     engine: Engine
     store: EventStore
     histories: Histories
+    shown: ExposureTable
+    exposures: ExposureLog
     metrics: Metrics
 
 

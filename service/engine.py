@@ -9,12 +9,11 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 
 from recsys_vae.errors import UnavailableError
-from recsys_vae.ladder import Ladder
 from service.answers import Answer, Notice, Query, SimilarItems, similar
 from service.batches import Batcher, Limits, Observer
 from service.catalogue import Catalogue
 from service.cursors import LARGEST_DEPTH, Cursor
-from service.errors import CursorExpiredError, DeadlineError, FieldError, NotReadyError, UnknownItemError
+from service.errors import CursorExpiredError, DeadlineError, FieldError, UnknownItemError
 from service.events import UserHistory
 from service.ranking import answer_all
 
@@ -39,14 +38,14 @@ class Request:
         query: what came with the request.
         user_id: whose stored history is joined to it; None for nobody's.
         digest: of what makes the list; pages of one list have the same.
-        cursor: where the list goes on; None for its start.
+        cursor: where the list goes on, with the bundle that it began with; None for its start.
         notices: what there is to say already.
     """
 
     query: Query
     user_id: str | None = None
     digest: bytes = bytes(16)
-    cursor: str | None = None
+    cursor: Cursor | None = None
     notices: tuple[Notice, ...] = ()
 
 
@@ -76,7 +75,7 @@ class Read:
 
 
 class Engine:
-    """Answers requests with the bundle that is in service.
+    """Answers requests, each with the catalogue that it is given.
 
     Args:
         histories: of known users.
@@ -91,64 +90,37 @@ class Engine:
         self._histories = histories
         self._limits = limits or Limits()
         self._limiter = CapacityLimiter(self._limits.compute_threads)
-        self._catalogue: Catalogue | None = None
         self.batcher: Batcher[Job, Answer] = Batcher(_compute, self._limits, observer)
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """What is in service.
-
-        Raises:
-            NotReadyError: nothing is.
-        """
-        if self._catalogue is None:
-            raise NotReadyError
-        return self._catalogue
-
-    @property
-    def ladder(self) -> Ladder:
-        """The ladder in service; raises as `catalogue` does."""
-        return self.catalogue.ladder
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether anything is in service."""
-        return self._catalogue is not None
-
-    def put_in_service(self, ladder: Ladder) -> None:
-        """From now on answer with this one. Requests under way end with the one that they began with."""
-        self._catalogue = Catalogue(ladder)
 
     def close(self) -> None:
         """Let the compute threads end."""
         self.batcher.close()
 
-    async def recommend(self, request: Request) -> Page:
-        """Rank items for one user.
+    async def recommend(self, catalogue: Catalogue, request: Request) -> Page:
+        """Rank items for one user; it ends with this catalogue, whatever is put in service meanwhile.
 
         Raises:
-            NotReadyError: nothing is in service.
-            FieldError: something in the request does not fit the bundle in service, or the cursor the request.
+            FieldError: something in the request does not fit the bundle, or the cursor the request.
             CursorExpiredError: the list of the cursor cannot be continued.
             OverloadedError: too many requests wait.
             DeadlineError: there was not enough time.
         """
-        catalogue, deadline = self.catalogue, asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        after = None if request.cursor is None else _opened(request.cursor, request.digest, catalogue.version)
+        deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
+        if after is not None:
+            _check_cursor(after, request.digest, catalogue.version)
         stored = await self._stored(request.user_id, after, deadline)
         query = replace(request.query, history=_union(stored.history, request.query), after=after)
         answer = await self.batcher.submit(Job(catalogue, query), deadline)
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
-    async def similar(self, item_id: str, k: int) -> SimilarItems:
+    async def similar(self, catalogue: Catalogue, item_id: str, k: int) -> SimilarItems:
         """The items most similar to one.
 
         Raises:
-            NotReadyError: nothing is in service.
             UnknownItemError: the catalogue does not hold the item.
         """
-        found = await to_thread.run_sync(similar, self.catalogue, item_id, k, limiter=self._limiter)
+        found = await to_thread.run_sync(similar, catalogue, item_id, k, limiter=self._limiter)
         if found is None:
             raise UnknownItemError(item_id)
         return found
@@ -196,8 +168,7 @@ def _compute(jobs: list[Job]) -> Sequence[Answer | Exception]:
     return [outcome for outcome in found if outcome is not None]
 
 
-def _opened(text: str, digest: bytes, version: str) -> Cursor:
-    cursor = Cursor.read(text)
+def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
     if cursor.request != digest:
         message = (
             "this cursor belongs to another request; repeat the one whose answer it came with, but for k and explain"
@@ -205,7 +176,6 @@ def _opened(text: str, digest: bytes, version: str) -> Cursor:
         raise FieldError("body.cursor", message)
     if cursor.model_version != version:
         raise CursorExpiredError("another model is in service by now")
-    return cursor
 
 
 def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | None:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
+from recsys_vae.errors import BundleError, ConfigError, RecsysError, UnavailableError
 from service.schemas import Fault, Problem
 
 logger = logging.getLogger("recsys.service")
@@ -34,6 +34,7 @@ RESPONSES: dict[int | str, dict[str, object]] = {
         403: "A key without the scope that this needs",
         404: "There is no such thing",
         408: "The body came too slowly",
+        409: "Not as things stand: another load is under way, or there is nothing to go back to",
         410: "The cursor has expired",
         413: "The body is too long",
         415: "The body is not declared as JSON",
@@ -50,6 +51,32 @@ class NotReadyError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("No bundle is in service yet. Ask /health/ready, and try again when it answers 200.")
+
+
+class BehindError(UnavailableError):
+    """Something newer is in service than this replica has loaded."""
+
+    def __init__(self, active: int, loaded: int) -> None:
+        super().__init__(
+            f"Generation {active} is in service, and this replica still answers with generation {loaded}. It loads the "
+            "other; send requests elsewhere until /health/ready answers 200."
+        )
+
+
+class SourceUnavailableError(UnavailableError):
+    """Where a bundle is to be taken from does not answer; the message is for whoever asked for the bundle."""
+
+
+class ConflictError(RecsysError):
+    """Something that cannot be done as things stand.
+
+    Attributes:
+        code: short name of the reason.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class OverloadedError(UnavailableError):
@@ -92,11 +119,17 @@ class UnknownItemError(RecsysError):
         super().__init__(f"The catalogue holds no item {item_id!r}.")
 
 
-REASONS: dict[type[UnavailableError], str] = {
-    NotReadyError: "not-ready",
-    OverloadedError: "overloaded",
-    DeadlineError: "deadline",
+TOLD: dict[type[RecsysError], tuple[int, str]] = {
+    UnknownItemError: (404, "unknown-item"),
+    CursorExpiredError: (410, "cursor-expired"),
+    BundleError: (422, "bundle-refused"),
+    NotReadyError: (503, "not-ready"),
+    BehindError: (503, "not-ready"),
+    OverloadedError: (503, "overloaded"),
+    DeadlineError: (503, "deadline"),
+    SourceUnavailableError: (503, "source-unavailable"),
 }
+"""Errors whose message is for callers: status and code."""
 
 
 def install(app: FastAPI) -> None:
@@ -158,14 +191,13 @@ def describe(status: int, code: str, detail: str, request_id: str, faults: list[
 
 def problem_of(error: Exception, request_id: str) -> Problem:
     """What callers are told of an error; what is not meant for them is logged."""
-    if isinstance(error, UnknownItemError):
-        return describe(404, "unknown-item", str(error), request_id)
+    for kind, (status, code) in TOLD.items():
+        if isinstance(error, kind):
+            return describe(status, code, str(error), request_id)
     if isinstance(error, FieldError):
         return describe(422, "invalid-request", str(error), request_id, [error.fault])
-    if isinstance(error, CursorExpiredError):
-        return describe(410, "cursor-expired", str(error), request_id)
-    if isinstance(error, NotReadyError | OverloadedError | DeadlineError):
-        return describe(503, REASONS[type(error)], str(error), request_id)
+    if isinstance(error, ConflictError):
+        return describe(409, error.code, str(error), request_id)
     if isinstance(error, UnavailableError):
         logger.warning("request %s: %s", request_id, error)
         return describe(503, "unavailable", "A part of the service does not answer.", request_id)

@@ -96,6 +96,18 @@ class StoredEvent(Schema):
     request_id: str | None = Field(description="Of the answer that it follows.", examples=["7f3a"])
 
 
+class ShownList(Schema):
+    """A list that was shown."""
+
+    sequence: int = Field(description="Grows with every list.", examples=[7120])
+    request_id: str = Field(description="Of the answer; events that follow it name it.", examples=["7f3a"])
+    variant: str = Field(description="The variant that answered.", examples=["main"])
+    model_version: str = Field(description="Its bundle.", examples=["mult-vae-679558afa88b"])
+    is_dealt: bool = Field(description="False where the caller chose the variant.", examples=[True])
+    items: list[str] = Field(description="Ids, best first.", examples=[["260", "2028"]])
+    answered_at: datetime = Field(description="When.", examples=["2026-11-22T19:12:58Z"])
+
+
 class UserSummary(Schema):
     """What is held about a user."""
 
@@ -112,6 +124,16 @@ class UserSummary(Schema):
                     "timestamp": "2026-11-22T19:12:58Z", "request_id": "7f3a"}]],
     )  # fmt: skip
     next_before: int | None = Field(description="`before` of the next page; null on the last one.", examples=[575200])
+    exposures: int = Field(description="Lists shown to the user that are held.", examples=[12])
+    shown: list[ShownList] = Field(
+        description="A page of these lists, newest first.",
+        examples=[[{"sequence": 7120, "request_id": "7f3a", "variant": "main", "is_dealt": True,
+                    "model_version": "mult-vae-679558afa88b", "items": ["260", "2028"],
+                    "answered_at": "2026-11-22T19:12:58Z"}]],
+    )  # fmt: skip
+    next_shown_before: int | None = Field(
+        description="`shown_before` of the next page; null on the last one.", examples=[7100]
+    )
 
 
 class Erasure(Schema):
@@ -120,3 +142,4 @@ class Erasure(Schema):
     request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
     user_id: str = Field(description="Whose; the service knows nothing of this user any more.", examples=["42"])
     erased: int = Field(description="Events that were erased.", examples=[131])
+    erased_exposures: int = Field(description="Records of shown lists that were erased.", examples=[12])

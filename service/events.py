@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, delete, func, select
 
 from service.store.database import Database
+from service.store.exposures import erase_exposures
 from service.store.intake import Row, insert_few, insert_many, touch_users
 from service.store.tables import EVENTS, METADATA, USERS
 
@@ -61,6 +62,13 @@ class HeldEvent(NamedTuple):
     weight: float
     timestamp: int | None
     request_id: str | None
+
+
+class Erased(NamedTuple):
+    """How much there was of a user who was erased."""
+
+    events: int
+    exposures: int
 
 
 @dataclass(frozen=True)
@@ -206,15 +214,16 @@ class EventStore:
             held = connection.execute(page.order_by(EVENTS.c.sequence.desc()).limit(limit)).all()
         return UserRecord(n_events, n_items, first, last, by_source, tuple(HeldEvent(*row) for row in held))
 
-    def erase(self, user_id: str) -> int:
-        """Forget a user in every table that names users; say how many events there were."""
+    def erase(self, user_id: str) -> Erased:
+        """Forget a user in every table that names users; say how much there was."""
         with self.database.writing() as connection:
             touch_users(connection, [user_id])
-            erased = connection.execute(delete(EVENTS).where(EVENTS.c.user_id == user_id)).rowcount
+            exposures = erase_exposures(connection, user_id)
+            events = connection.execute(delete(EVENTS).where(EVENTS.c.user_id == user_id)).rowcount
             for table in METADATA.sorted_tables:
                 if "user_id" in table.c:
                     connection.execute(delete(table).where(table.c.user_id == user_id))
-        return erased
+        return Erased(events, exposures)
 
     def stream(self, query: Select[Any], size: int) -> Iterator[Sequence[Any]]:
         """Rows of a query, as of one moment, in batches."""

@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from service.settings import Settings
 
 POSITIONAL = "bundle"
+REPEATED = ("variant",)
+"""Settings whose flag is given once a value."""
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,7 +31,7 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    kind = _kind(field.annotation)
+    kind = list[str] if name in REPEATED else _kind(field.annotation)
     text = f"{field.description} (RECSYS_{name.upper()}){_default(field)}"
     if name == POSITIONAL:
         info: Any = typer.Argument(help=text, show_default=False)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from recsys_vae.manifest import Manifest
 from service.answers import Notice
+from service.lineup import Lineup
 from service.records import CURRENT
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -42,7 +42,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._named: tuple[str, str] | None = None
+        self._deployed: dict[Gauge, set[tuple[str, ...]]] = {}
         self._make_request_metrics()
         self._make_engine_metrics()
         self._make_bundle_metrics()
@@ -71,8 +71,17 @@ class Metrics:
         self._store_errors = self._counter("store_errors", "Failures of the event store.", ("operation",))
 
     def _make_bundle_metrics(self) -> None:
-        self._bundle = self._gauge("bundle_info", "The bundle in service.", "livemax", ("version", "model"))
-        self._items = self._gauge("bundle_items", "Items that can be recommended.", "livemax")
+        self._bundles = self._gauge("bundle_info", "The bundles in service.", "livemax", ("version", "model"))
+        self._items = self._gauge("bundle_items", "Items that can be recommended.", "livemax", ("version",))
+        self._shares = self._gauge(
+            "deployment", "Share of the users that a variant is dealt to.", "livemax", ("variant", "version")
+        )
+        # Of several workers, the one that lags is what matters.
+        self._generation = self._gauge("deployment_generation", "Generation of what is in service.", "livemin")
+        self._behind = self._gauge("deployment_behind", "Workers that have not loaded what is in service.", "livesum")
+        self._swaps = self._counter("swaps", "Bundles loaded, or that were to be, by what came of it.", ("result",))
+        self._variant_answers = self._counter("variant_answers", "Lists answered, by variant.", ("variant", "version"))
+        self._exposures = self._counter("exposures", "Answered lists, by what became of their record.", ("result",))
         self._workers = self._gauge("workers", "Workers that run.", "livesum")
         self._starts = self._counter("worker_starts", "Workers started, those that replace others included.")
 
@@ -132,15 +141,29 @@ class Metrics:
         self._starts.inc()
         self._workers.set(1)
 
-    def name_bundle(self, manifest: Manifest) -> None:
-        """Tell which bundle is in service."""
-        if DIRECTORY not in os.environ:
-            self._bundle.clear()
-        elif self._named is not None:
-            self._bundle.labels(*self._named).set(0)  # files of several workers keep a label for good
-        self._named = (manifest.version, manifest.model)
-        self._bundle.labels(*self._named).set(1)
-        self._items.set(manifest.n_items)
+    def name_lineup(self, lineup: Lineup) -> None:
+        """Tell what is in service."""
+        manifests = {one.version: one.catalogue.ladder.bundle.manifest for one in lineup.variants}
+        self._show(self._bundles, {(version, manifest.model): 1.0 for version, manifest in manifests.items()})
+        self._show(self._items, {(version,): manifest.n_items for version, manifest in manifests.items()})
+        self._show(self._shares, {(one.name, one.version): lineup.share(one) for one in lineup.variants})
+        self._generation.set(lineup.generation)
+
+    def show_behind(self, *, is_behind: bool) -> None:
+        """Tell whether this worker answers with something else than what is in service."""
+        self._behind.set(is_behind)
+
+    def count_swap(self, result: str) -> None:
+        """Tell that a bundle was loaded, or was to be."""
+        self._swaps.labels(result).inc()
+
+    def count_variant(self, variant: str, version: str) -> None:
+        """Tell which variant answered with a list."""
+        self._variant_answers.labels(variant, version).inc()
+
+    def count_exposures(self, result: str, number: int) -> None:
+        """Tell what became of the records of lists: `written`, `erased` (the user was, meanwhile) or `dropped`."""
+        self._exposures.labels(result).inc(number)
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format, of every worker."""
@@ -149,6 +172,18 @@ class Metrics:
             MultiProcessCollector(everybody, directory)  # type: ignore[no-untyped-call]
             return generate_latest(everybody)
         return generate_latest(self.registry)
+
+    def _show(self, gauge: Gauge, values: dict[tuple[str, ...], float]) -> None:
+        """Values by labels; what has no value any more is not shown."""
+        before = self._deployed.get(gauge, set())
+        for labels in before - values.keys():
+            if DIRECTORY in os.environ:
+                gauge.labels(*labels).set(0)  # files of several workers keep a label for good
+            else:
+                gauge.remove(*labels)
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        self._deployed[gauge] = set(values)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"recsys_{name}", text, labels, registry=self.registry)

@@ -154,6 +154,7 @@ class Recommendations(Schema):
     """A ranked list for one user."""
 
     request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
+    variant: str = Field(description="The variant in service that answered.", examples=["main"])
     model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
     tier: str = Field(description="`history`: from what the user did. `popular`: nothing known.", examples=["history"])
     scorer: str = Field(description="What computed the scores.", examples=["faiss-flat"])
@@ -183,8 +184,8 @@ class BatchResult(Schema):
     answer: Recommendations | None = Field(
         default=None, description="Where the status is 200.",
         examples=[{
-            "request_id": "7f3a", "model_version": "mult-vae-679558afa88b", "tier": "history", "scorer": "faiss-flat",
-            "items": [], "next_cursor": None, "warnings": [],
+            "request_id": "7f3a", "variant": "main", "model_version": "mult-vae-679558afa88b", "tier": "history",
+            "scorer": "faiss-flat", "items": [], "next_cursor": None, "warnings": [],
         }],
     )  # fmt: skip
     problem: Problem | None = Field(

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from service.answers import Notice, Query
 from service.boosts import Boost
+from service.cursors import Cursor
 from service.engine import Page, Request
 from service.recommendation_schemas import (
     BoostRequest,
@@ -35,14 +36,16 @@ def to_request(asked: RecommendationRequest) -> Request:
         asked.explain,
     )
     notices = (METADATA_NOT_USED,) if asked.metadata else ()
-    return Request(query, asked.user_id, _digest(asked), asked.cursor, notices)
+    cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
+    return Request(query, asked.user_id, _digest(asked), cursor, notices)
 
 
-def to_schema(page: Page, request_id: str) -> Recommendations:
+def to_schema(page: Page, request_id: str, variant: str) -> Recommendations:
     """A page as it goes over the wire."""
     answer = page.answer
     return Recommendations(
         request_id=request_id,
+        variant=variant,
         model_version=answer.model_version,
         tier=answer.tier,
         scorer=answer.scorer,

@@ -8,6 +8,8 @@ MAX_K = 1000
 MAX_ITEMS = 10_000
 """Longest history, exclude and candidates of a request."""
 MAX_ID_LENGTH = 512
+VARIANT_HEADER = "X-Recsys-Variant"
+"""Names the variant that is to answer, instead of the one that the user is dealt."""
 
 
 def without_nul(value: str) -> str:
@@ -52,6 +54,7 @@ class SimilarItemsList(Schema):
     """The items most similar to one."""
 
     request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
+    variant: str = Field(description="The variant in service that answered.", examples=["main"])
     model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
     item_id: str = Field(description="The item that was asked about.", examples=["318"])
     items: list[SimilarItem] = Field(
@@ -63,6 +66,7 @@ class SimilarItemsList(Schema):
 class BundleSummary(Schema):
     """What is in service."""
 
+    variant: str = Field(description="The variant that it is.", examples=["main"])
     model_version: str = Field(description="Identity of the bundle.", examples=["mult-vae-679558afa88b"])
     model: str = Field(description="Name in the catalogue of models.", examples=["mult-vae"])
     settings: dict[str, Any] = Field(

@@ -7,10 +7,13 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
-from recsys_vae.errors import UnavailableError
+from recsys_vae.errors import ConfigError, UnavailableError
 from service.app import create_app
-from service.bundles import open_ladder
+from service.assembly import open_first
+from service.events import EventStore
+from service.lineup import Lineup
 from service.settings import Settings
+from service.store.deployments import DeploymentTable
 from service.workers import Opened
 
 BACKLOG = 2048
@@ -31,16 +34,29 @@ class Server(uvicorn.Server):
 
 
 def opened(settings: Settings) -> tuple[FastAPI, Opened]:
-    """The application that the settings describe, with its bundle verified and warm, and what it is.
+    """The application that the settings describe, with its bundles verified and warm, and what they are.
 
     Raises:
-        BundleError: the bundle cannot be used.
-        UnavailableError: the model registry does not hand it out.
+        BundleError: a bundle cannot be used.
+        UnavailableError: the model registry does not hand one out.
+        ConfigError: nothing is named here or in the store.
     """
-    ladder = open_ladder(settings)
-    assert ladder is not None
-    manifest = ladder.bundle.manifest
-    return create_app(settings, ladder), Opened(manifest.version, manifest.n_items)
+    store = EventStore(settings.store_url)
+    try:
+        lineup = open_first(settings, DeploymentTable(store.database))
+    finally:
+        store.close()
+    if lineup is None:
+        raise ConfigError(f"The event store {store.address} does not say what to serve, and nothing else is named.")
+    return create_app(settings, lineup), Opened(_titles(lineup))
+
+
+def _titles(lineup: Lineup) -> str:
+    titles = [f"{one.version} ({len(one.catalogue):,} items)" for one in lineup.variants]
+    if len(titles) == 1:
+        return titles[0]
+    shares = (f"{one.name} {lineup.share(one):.0%}" for one in lineup.variants)
+    return ", ".join(f"{share}: {title}" for share, title in zip(shares, titles, strict=True))
 
 
 def listen(host: str, port: int, *, accepts: bool = True) -> socket.socket:

@@ -4,8 +4,9 @@ Every field `x` is also the environment variable `RECSYS_X`. Flags go before the
 defaults.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,6 +22,40 @@ def _split(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several names with commas between them."""
 
+MAIN: Final = "main"
+"""Name of the only variant, where one bundle is all that is named."""
+VARIANT: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64})=(?P<weight>[0-9]*\.?[0-9]+):(?P<source>.+)")
+
+
+class NamedSource(NamedTuple):
+    """A variant as the settings name it.
+
+    Attributes:
+        name: of the variant.
+        weight: its share of the users, relative to the other weights; 0 for those only who ask for it by name.
+        source: directory of its bundle, or address of an MLflow model.
+    """
+
+    name: str
+    weight: float
+    source: str
+
+
+def _read_variants(value: Any) -> Any:
+    words = value.split(";") if isinstance(value, str) else value
+    return tuple(_read_variant(word.strip()) if isinstance(word, str) else word for word in words if word)
+
+
+def _read_variant(text: str) -> NamedSource:
+    found = VARIANT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no variant; expected NAME=WEIGHT:SOURCE, such as b=10:bundles/b")
+    return NamedSource(found["name"], float(found["weight"]), found["source"])
+
+
+Variants = Annotated[tuple[NamedSource, ...], NoDecode, BeforeValidator(_read_variants)]
+"""Several variants; `;` between them in the environment, a flag each on the command line."""
+
 
 class Settings(BaseSettings):
     """Everything that can be chosen about a running service."""
@@ -29,6 +64,25 @@ class Settings(BaseSettings):
 
     bundle: Path | None = Field(None, description="Directory of the bundle to serve.")
     model: str | None = Field(None, description="MLflow model to serve instead, such as models:/movies@champion.")
+    variant: Variants = Field(
+        (), description="NAME=WEIGHT:SOURCE of one of several bundles or models instead; once a variant."
+    )
+    follow: bool = Field(
+        False, description="Whether to start with what the event store says is in service, if it says anything."
+    )
+    bundle_root: Path | None = Field(
+        None, description="Folder of the bundles that /v1/admin/reload may name; none: none but those named here."
+    )
+    poll_seconds: float = Field(1.0, ge=0.05, le=3600, description="How often the store is asked what is in service.")
+    alias_poll_seconds: float = Field(
+        60.0, ge=0.05, le=86_400, description="How often the model registry is asked what an alias names."
+    )
+    keep_previous: int = Field(
+        1, ge=0, le=100, description="Deployments before this one that are kept in memory, for rollbacks at once."
+    )
+    exposures: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether the store keeps which list was shown to whom; auto: where there are variants."
+    )
     store: str | None = Field(None, description="URL of the event store; SQLite under RECSYS_HOME when not given.")
     host: str = Field("127.0.0.1", description="Address to listen at.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen at; 0 takes any free one.")
@@ -67,14 +121,37 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.bundle is not None and self.model is not None:
-            raise ValueError("both a bundle and a model are named; name one of them")
+        if (self.bundle is not None) + (self.model is not None) + bool(self.variant) > 1:
+            raise ValueError(
+                "a bundle, a model and variants are different ways to name what to serve; name one of them"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _distinct_variants(self) -> Self:
+        names = [variant.name for variant in self.variant]
+        if len(set(names)) < len(names):
+            raise ValueError(f"variants are named alike: {', '.join(names)}")
+        if self.variant and not sum(variant.weight for variant in self.variant) > 0:
+            raise ValueError("all variants have weight 0; nobody would be answered")
+        return self
+
+    @property
+    def sources(self) -> tuple[NamedSource, ...]:
+        """The variants that are named; one bundle or model is one of them."""
+        if self.variant:
+            return self.variant
+        only = self.model if self.bundle is None else str(self.bundle)
+        return () if only is None else (NamedSource(MAIN, 1.0, only),)
 
     @property
     def store_url(self) -> str:
         """Where events are kept."""
         return self.store or f"sqlite:///{home() / 'events.db'}"
+
+
+WAYS: Final[dict[str, Any]] = {"bundle": None, "model": None, "variant": ()}
+"""To name what to serve; a flag of one goes before the environment's word on any."""
 
 
 def read_settings(**chosen: object) -> Settings:
@@ -83,9 +160,9 @@ def read_settings(**chosen: object) -> Settings:
     Raises:
         ConfigError: a value is out of its range; the message names every such setting and its variable.
     """
-    flags = {name: value for name, value in chosen.items() if value is not None}
-    if "bundle" in flags or "model" in flags:
-        flags = {"bundle": None, "model": None} | flags
+    flags = {name: value for name, value in chosen.items() if value not in (None, [])}
+    if WAYS.keys() & flags.keys():
+        flags = WAYS | flags
     try:
         return Settings(**flags)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -34,10 +34,9 @@ logger = logging.getLogger("recsys.service")
 
 @dataclass(frozen=True)
 class Opened:
-    """What a worker tells once it answers."""
+    """What a worker tells once it answers: `title` says what with."""
 
-    version: str
-    n_items: int
+    title: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,10 @@ class Supervisor:
     def _start(self, seat: Seat) -> None:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        seat.process = context.Process(target=work, args=(self.settings, self.listener, theirs), name="recsys-worker")
+        settings = self.settings
+        if self._has_served:  # what was named when the first ones started need not be in service any more
+            settings = settings.model_copy(update={"follow": True})
+        seat.process = context.Process(target=work, args=(settings, self.listener, theirs), name="recsys-worker")
         seat.process.start()
         theirs.close()
         seat.channel, seat.began, seat.is_ready = ours, monotonic(), False

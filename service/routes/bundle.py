@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from service.deployment_schemas import ChosenVariant
 from service.deps import ServicesDep
 from service.doors import needs
 from service.errors import RESPONSES
@@ -10,12 +11,15 @@ from service.schemas import BundleSummary
 router = APIRouter(prefix="/v1", tags=["operation"])
 
 
-@router.get("/bundle", dependencies=[needs("recommend")], responses={503: RESPONSES[503]})
-async def show_bundle(services: ServicesDep) -> BundleSummary:
-    """The model in service: what it is, what it has learned from, what was measured."""
-    manifest = services.engine.ladder.bundle.manifest
+@router.get("/bundle", dependencies=[needs("recommend")], responses={422: RESPONSES[422], 503: RESPONSES[503]})
+async def show_bundle(services: ServicesDep, variant: ChosenVariant = None) -> BundleSummary:
+    """The model in service: what it is, what it has learned from, what was measured. Of several variants, the first."""
+    lineup = services.deployments.lineup
+    shown = lineup.variants[0] if variant is None else lineup.named(variant)
+    manifest = shown.catalogue.ladder.bundle.manifest
     origin = manifest.provenance
     return BundleSummary(
+        variant=shown.name,
         model_version=manifest.version,
         model=manifest.model,
         settings=dict(manifest.settings),

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from service.deps import ServicesDep
-from service.errors import RESPONSES, NotReadyError
+from service.errors import RESPONSES
 from service.schemas import Health
 
 router = APIRouter(prefix="/health", tags=["operation"])
@@ -17,7 +17,8 @@ async def is_live() -> Health:
 
 @router.get("/ready", responses={503: RESPONSES[503]})
 async def is_ready(services: ServicesDep) -> Health:
-    """A bundle is loaded, verified, and has answered once on every tier. Send requests only while this is 200."""
-    if not services.engine.is_ready:
-        raise NotReadyError
+    """What is in service is loaded here, verified, and has answered once on every tier. Send requests only while this
+    is 200.
+    """  # fmt: skip
+    services.deployments.check_ready()
     return Health(status="ok")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from service.deployment_schemas import ChosenVariant
 from service.deps import RequestId, ServicesDep
 from service.doors import needs
 from service.errors import RESPONSES
@@ -19,11 +20,16 @@ ItemId = Annotated[Id, Path(description="Id of an item of the catalogue.", examp
     dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (404, 422, 503)},
 )
-async def list_similar(item_id: ItemId, services: ServicesDep, request_id: RequestId, k: K = 20) -> SimilarItemsList:
-    """The k items most similar to one."""
-    found = await services.engine.similar(item_id, k)
+async def list_similar(
+    item_id: ItemId, services: ServicesDep, request_id: RequestId, k: K = 20, variant: ChosenVariant = None
+) -> SimilarItemsList:
+    """The k items most similar to one. Of several variants, the first one says."""
+    lineup = services.deployments.lineup
+    asked = lineup.variants[0] if variant is None else lineup.named(variant)
+    found = await services.engine.similar(asked.catalogue, item_id, k)
     return SimilarItemsList(
         request_id=request_id,
+        variant=asked.name,
         model_version=found.model_version,
         item_id=item_id,
         items=[SimilarItem(rank=item.rank, item_id=item.item_id, score=item.score) for item in found.items],

@@ -6,10 +6,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
+from service import moments
+from service.deployment_schemas import ChosenVariant
 from service.deps import RequestId, Services, ServicesDep
 from service.doors import needs
-from service.engine import Request
+from service.engine import Page, Request
 from service.errors import RESPONSES, problem_of, problem_of_faults
+from service.lineup import Assignment, Lineup
 from service.recommendation_schemas import (
     BatchAnswer,
     BatchRequest,
@@ -18,6 +21,7 @@ from service.recommendation_schemas import (
     Recommendations,
 )
 from service.requests import to_request, to_schema
+from service.store.exposures import Exposure
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
@@ -28,12 +32,14 @@ router = APIRouter(prefix="/v1", tags=["recommendations"])
     responses={status: RESPONSES[status] for status in (400, 410, 413, 415, 422, 503)},
     response_model=Recommendations,
 )
-async def recommend(asked: RecommendationRequest, services: ServicesDep, request_id: RequestId) -> Response:
+async def recommend(
+    asked: RecommendationRequest, services: ServicesDep, request_id: RequestId, variant: ChosenVariant = None
+) -> Response:
     """The k best items for a user: from the stored history, the history that is sent, or both; else what is popular.
 
     Items of the history are not returned.
     """
-    return as_json(await respond(to_request(asked), services, request_id))
+    return as_json(await respond(to_request(asked), services, request_id, variant))
 
 
 @router.post(
@@ -42,11 +48,15 @@ async def recommend(asked: RecommendationRequest, services: ServicesDep, request
     responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
     response_model=BatchAnswer,
 )
-async def recommend_to_many(asked: BatchRequest, services: ServicesDep, request_id: RequestId) -> Response:
-    """Many such requests in one, each with an answer or a problem of its own."""
-    _ = services.engine.catalogue  # nothing in service is a problem of all of them
-    results = await asyncio.gather(*(_result(one, services, request_id) for one in asked.requests))
-    return as_json(BatchAnswer(request_id=request_id, results=list(results)))
+async def recommend_to_many(
+    asked: BatchRequest, services: ServicesDep, request_id: RequestId, variant: ChosenVariant = None
+) -> Response:
+    """Many such requests in one, each with an answer or a problem of its own, from the variant of its own user."""
+    lineup = services.deployments.lineup  # nothing in service is a problem of all of them
+    if variant is not None:
+        lineup.named(variant)  # and so is a variant that is not there
+    one_by_one = (_result(one, services, request_id, variant, place) for place, one in enumerate(asked.requests))
+    return as_json(BatchAnswer(request_id=request_id, results=list(await asyncio.gather(*one_by_one))))
 
 
 def as_json(content: Recommendations | BatchAnswer) -> Response:
@@ -54,17 +64,37 @@ def as_json(content: Recommendations | BatchAnswer) -> Response:
     return Response(content.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
-async def respond(request: Request, services: Services, request_id: str) -> Recommendations:
-    """Ask the engine, count the answer and put it into its schema."""
-    page = await services.engine.recommend(request)
+async def respond(
+    request: Request, services: Services, request_id: str, chosen: str | None, place: int = 0
+) -> Recommendations:
+    """Choose a variant, ask the engine, count the answer and put it into its schema; `place`: in a batch."""
+    lineup = services.deployments.lineup
+    key = f"request {request_id} {place}" if request.user_id is None else f"user {request.user_id}"
+    version = None if request.cursor is None else request.cursor.model_version
+    assignment = lineup.assign(key, chosen, version)
+    page = await services.engine.recommend(assignment.variant.catalogue, request)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
-    return to_schema(page, request_id)
+    services.metrics.count_variant(assignment.variant.name, assignment.variant.version)
+    if _is_noted(lineup, services):
+        services.exposures.note(_exposure(assignment, page, request.user_id, request_id))
+    return to_schema(page, request_id, assignment.variant.name)
 
 
-async def _result(one: Any, services: Services, request_id: str) -> BatchResult:
+def _is_noted(lineup: Lineup, services: Services) -> bool:
+    wanted = services.settings.exposures
+    return wanted == "on" or (wanted == "auto" and len(lineup.variants) > 1)
+
+
+def _exposure(assignment: Assignment, page: Page, user_id: str | None, request_id: str) -> Exposure:
+    variant = assignment.variant
+    items = tuple(item.item_id for item in page.answer.items)
+    return Exposure(request_id, user_id, variant.name, variant.version, assignment.is_dealt, items, moments.now())
+
+
+async def _result(one: Any, services: Services, request_id: str, chosen: str | None, place: int) -> BatchResult:
     try:
         request = to_request(RecommendationRequest.model_validate(one))
-        return BatchResult(status=200, answer=await respond(request, services, request_id))
+        return BatchResult(status=200, answer=await respond(request, services, request_id, chosen, place))
     except ValidationError as error:
         found = problem_of_faults(error.errors(include_url=False), request_id, inside="body")
     except Exception as error:  # whatever it is, it must not sink the others

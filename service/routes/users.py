@@ -7,15 +7,17 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 
 from service import moments
+from service.deployment_schemas import ChosenVariant
 from service.deps import RequestId, ServicesDep
 from service.doors import needs
 from service.errors import RESPONSES
-from service.event_schemas import Erasure, StoredEvent, UserSummary
+from service.event_schemas import Erasure, ShownList, StoredEvent, UserSummary
 from service.events import HeldEvent
 from service.recommendation_schemas import CursorText, RecommendationRequest, Recommendations
 from service.requests import to_request
 from service.routes.recommendations import as_json, respond
 from service.schemas import Id, K
+from service.store.exposures import HeldExposure
 
 router = APIRouter(prefix="/v1/users")
 
@@ -23,6 +25,10 @@ UserId = Annotated[Id, Path(description="Id of the user; one never seen is answe
 Limit = Annotated[int, Query(ge=1, le=1000, description="Events in the page.", examples=[100])]
 Before = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="`next_before` of the page before this one.", examples=[575200])
+]
+ShownBefore = Annotated[
+    int | None,
+    Query(ge=1, le=2**63 - 1, description="`next_shown_before` of the page before this one.", examples=[7100]),
 ]
 
 
@@ -34,11 +40,16 @@ Before = Annotated[
     response_model=Recommendations,
 )
 async def recommend_to_user(
-    user_id: UserId, services: ServicesDep, request_id: RequestId, k: K = 20, cursor: CursorText = None
+    user_id: UserId,
+    services: ServicesDep,
+    request_id: RequestId,
+    k: K = 20,
+    cursor: CursorText = None,
+    variant: ChosenVariant = None,
 ) -> Response:
     """The k best items for a user of the event store; what is popular for anybody else."""
     asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor)
-    return as_json(await respond(to_request(asked), services, request_id))
+    return as_json(await respond(to_request(asked), services, request_id, variant))
 
 
 @router.get(
@@ -48,10 +59,18 @@ async def recommend_to_user(
     responses={status: RESPONSES[status] for status in (422, 503)},
 )
 async def show_user(
-    user_id: UserId, services: ServicesDep, request_id: RequestId, limit: Limit = 100, before: Before = None
+    user_id: UserId,
+    services: ServicesDep,
+    request_id: RequestId,
+    limit: Limit = 100,
+    before: Before = None,
+    shown_before: ShownBefore = None,
 ) -> UserSummary:
-    """What is held about a user: how much, from when and where, and the events themselves, page by page."""
+    """What is held about a user: how much, from when and where, the events and the lists shown, page by page."""
+    await services.exposures.flush()
     record = await to_thread.run_sync(services.store.record, user_id, limit + 1, before)
+    n_shown = await to_thread.run_sync(services.shown.count, user_id)
+    shown = await to_thread.run_sync(services.shown.of_user, user_id, limit + 1, shown_before)
     page = record.events[:limit]
     return UserSummary(
         request_id=request_id,
@@ -63,6 +82,9 @@ async def show_user(
         sources=record.sources,
         history=[_to_schema(event) for event in page],
         next_before=page[-1].sequence if len(record.events) > limit else None,
+        exposures=n_shown,
+        shown=[_to_shown(one) for one in shown[:limit]],
+        next_shown_before=shown[limit - 1].sequence if len(shown) > limit else None,
     )
 
 
@@ -74,13 +96,20 @@ async def show_user(
 )
 async def erase_user(user_id: UserId, services: ServicesDep, request_id: RequestId) -> Erasure:
     """Erase all that is held about a user. Once more erases nothing more; a new event makes the user known again."""
+    await services.exposures.flush()
     erased = await to_thread.run_sync(services.store.erase, user_id)
     services.histories.forget(user_id)
-    return Erasure(request_id=request_id, user_id=user_id, erased=erased)
+    return Erasure(request_id=request_id, user_id=user_id, erased=erased.events, erased_exposures=erased.exposures)
 
 
 def _to_schema(event: HeldEvent) -> StoredEvent:
     return StoredEvent(**event._asdict() | {"timestamp": _moment(event.timestamp)})
+
+
+def _to_shown(exposure: HeldExposure) -> ShownList:
+    return ShownList(
+        **exposure._asdict() | {"items": list(exposure.items), "answered_at": _moment(exposure.answered_at)}
+    )
 
 
 def _moment(microseconds: int | None) -> datetime | None:

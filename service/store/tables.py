@@ -1,6 +1,6 @@
 """The tables of the store as they are after the last migration. A change here needs a migration beside it."""
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -31,4 +31,40 @@ USERS = Table(
     METADATA,
     Column("user_id", String, primary_key=True),
     Column("version", BigInteger, nullable=False, comment="another one whenever the user's events change"),
+)
+
+# The deployment of the largest generation is the one in service. Rows are never changed: they are the record of what
+# was in service when, and what a rollback goes back to.
+DEPLOYMENTS = Table(
+    "deployments",
+    METADATA,
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", BigInteger, comment="generation that a rollback goes back to; null for none"),
+    Column("plan", Text, nullable=False, comment="JSON: variants, weights, sources and versions"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+)
+
+EXPOSURES = Table(
+    "exposures",
+    METADATA,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("request_id", String, nullable=False),
+    Column("user_id", String, comment="null where the request named no user"),
+    Column("variant", String, nullable=False),
+    Column("model_version", String, nullable=False),
+    Column("is_dealt", Boolean, nullable=False, comment="false where the caller chose the variant"),
+    Column("items", Text, nullable=False, comment="JSON: ids, best first"),
+    Column("answered_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Index("exposures_by_user", "user_id", "sequence"),
+    Index("exposures_by_request", "request_id"),
+    sqlite_autoincrement=True,
+)
+
+# Exposures are written some time after the answer, by whichever process gave it. Without this note, one that still
+# waits in another process when its user is erased would bring the user back.
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("user_digest", LargeBinary(16), primary_key=True),
+    Column("erased_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC; kept for minutes"),
 )

@@ -110,6 +110,7 @@ def answers_of(world: World, version: str, shift: int) -> list[Sample]:
         ]
         answer = Recommendations(
             request_id="r",
+            variant="main",
             model_version=version,
             tier="history",
             scorer="torch",

@@ -9,8 +9,7 @@ from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
 from recsys_vae.ids import IdMap
 from recsys_vae.manifest import Provenance
 from recsys_vae.models import catalog
-from service.bundles import fetched, find_bundle, open_ladder, warmed_up
-from service.settings import Settings
+from service.bundles import fetched, find_bundle, is_alias, is_model, open_catalogue, resolved, warmed_up
 from tests.service.tiny import ITEMS, POPULARITY
 
 
@@ -24,13 +23,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_directory_is_opened_verified_and_warm(bundle_path: Path) -> None:
-    ladder = open_ladder(Settings(bundle=bundle_path))
-    assert ladder is not None
-    assert ladder.bundle.version.startswith("ease-")
-
-
-def test_nothing_named_is_nothing_opened() -> None:
-    assert open_ladder(Settings()) is None
+    assert open_catalogue(str(bundle_path)).version.startswith("ease-")
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "items.parquet", "manifest.json"])
@@ -44,7 +37,7 @@ def test_a_damaged_bundle_is_refused(bundle_path: Path, tmp_path: Path, file: st
     else:
         (copy / file).write_bytes(content[:-1] if damage == "cut short" else content)
     with pytest.raises(BundleCorruptError):
-        open_ladder(Settings(bundle=copy))
+        open_catalogue(str(copy))
 
 
 def test_a_bundle_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
@@ -77,7 +70,7 @@ def test_a_registry_that_was_never_made_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
     with pytest.raises(UnavailableError, match="no MLflow store"):
-        open_ladder(Settings(model="models:/movies@champion"))
+        open_catalogue("models:/movies@champion")
     assert not list(tmp_path.iterdir())
 
 
@@ -92,7 +85,29 @@ def test_a_registered_model_is_opened_by_alias_and_an_unknown_one_is_refused(
     client.create_registered_model("movies")
     version = client.create_model_version("movies", source=(tmp_path / "model").as_uri())
     client.set_registered_model_alias("movies", "champion", version.version)
-    ladder = open_ladder(Settings(model="models:/movies@champion"))
-    assert ladder is not None
-    with pytest.raises(UnavailableError, match="MLflow does not hand out models:/movies@nobody"):
-        open_ladder(Settings(model="models:/movies@nobody"))
+    assert resolved("models:/movies@champion") == "models:/movies/1"
+    assert open_catalogue("models:/movies/1").version.startswith("ease-")
+    for unknown in ("models:/movies@nobody", "models:/nothing/7"):
+        with pytest.raises(UnavailableError, match=f"MLflow does not hand out {unknown}"):
+            open_catalogue(resolved(unknown))
+
+
+def test_a_source_leads_to_the_directory_behind_its_links(bundle_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(bundle_path)
+    assert resolved(str(tmp_path / "current")) == resolved(str(bundle_path)) == str(bundle_path.resolve())
+    assert resolved("models:/movies/3") == "models:/movies/3"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("bundles/a", (False, False)),
+        ("/a:b/c", (False, False)),
+        ("models:/movies/3", (True, False)),
+        ("models:/movies@champion", (True, True)),
+        ("file:///m", (True, False)),
+        ("s3://m/a@b", (True, False)),
+    ],
+)
+def test_addresses_are_told_from_paths_and_aliases_from_versions(source: str, kind: tuple[bool, bool]) -> None:
+    assert (is_model(source), is_alias(source)) == kind

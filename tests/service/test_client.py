@@ -19,8 +19,9 @@ from tests.service.tiny import HISTORIES
 URL = "http://service.test"
 BUSY = {"type": "urn:recsys:problem:overloaded", "title": "Service Unavailable", "status": 503, "detail": "Busy.",
         "request_id": "r1"}  # fmt: skip
-ANSWER = {"request_id": "r1", "model_version": "m-1", "tier": "history", "scorer": "ease", "warnings": [],
-          "next_cursor": None, "items": [{"rank": 1, "item_id": "a", "score": 0.5, "source": "history"}]}  # fmt: skip
+ANSWER = {"request_id": "r1", "variant": "main", "model_version": "m-1", "tier": "history", "scorer": "ease",
+          "warnings": [], "next_cursor": None,
+          "items": [{"rank": 1, "item_id": "a", "score": 0.5, "source": "history"}]}  # fmt: skip
 REQUEST = RecommendationRequest(history=["a"], k=1)
 
 Act = Callable[[Any], Any]

@@ -16,7 +16,7 @@ from service.app import create_app
 from service.auth import SCOPES, entry_of, new_key
 from service.doors import OPEN, needs, scopes_of
 from service.settings import Settings
-from tests.service.tiny import fill
+from tests.service.tiny import fill, only
 
 KEYS = {scope: new_key() for scope in SCOPES}
 POST = "/v1/recommendations"
@@ -33,7 +33,7 @@ def guarded(bundle_path: Path, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(guarded: Settings, ladder: Ladder) -> Iterator[TestClient]:
-    with TestClient(create_app(guarded, ladder)) as client:
+    with TestClient(create_app(guarded, only(ladder))) as client:
         yield client
 
 
@@ -132,7 +132,7 @@ def test_a_key_is_in_no_answer_no_metric_and_no_log(
     caplog.set_level("DEBUG")
     monkeypatch.setattr("service.engine.answer_all", lambda *_: 1 / 0)
     wrong = new_key()
-    with TestClient(create_app(guarded, ladder)) as client:
+    with TestClient(create_app(guarded, only(ladder))) as client:
         answers = [
             client.post(POST, json={}, headers=bearer(key)).text for key in (KEYS["recommend"], KEYS["events"], wrong)
         ]
@@ -153,5 +153,5 @@ def test_the_api_documents_its_keys_and_refusals(client: TestClient) -> None:
 
 
 def test_without_keys_everything_is_open(settings: Settings, ladder: Ladder) -> None:
-    with TestClient(create_app(settings, ladder)) as client:
+    with TestClient(create_app(settings, only(ladder))) as client:
         assert [client.get(address).status_code for address in ("/metrics", "/docs", "/openapi.json")] == [200] * 3

@@ -43,6 +43,13 @@ def test_every_flag_reaches_the_settings() -> None:
     assert (settings.hosts, settings.body_seconds, str(settings.keys_file)) == (("a", "b"), 2.5, "k")
 
 
+def test_a_variant_is_a_flag_of_its_own() -> None:
+    taken = run("--variant", "a=90:x", "--variant", "b=10:y", "--follow")
+    settings = read_settings(**taken)
+    assert [source.name for source in settings.sources] == ["a", "b"]
+    assert settings.follow
+
+
 def test_a_flag_that_is_not_given_leaves_the_environment_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_ACCESS_LOG", "false")
     monkeypatch.setenv("RECSYS_CORS_ORIGINS", "https://a.example,https://b.example")

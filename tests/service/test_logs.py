@@ -12,6 +12,7 @@ from service import logs
 from service.app import create_app
 from service.auth import entry_of, new_key
 from service.settings import Settings
+from tests.service.tiny import only
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def _logging_as_it_was() -> Iterator[None]:
 def lines_of(settings: Settings, ladder: Ladder, *addresses: str, key: str = "") -> list[dict]:
     stream = io.StringIO()
     logs.configure(settings, stream)
-    with TestClient(create_app(settings, ladder)) as client:
+    with TestClient(create_app(settings, only(ladder))) as client:
         for address in addresses:
             client.get(address, headers={"X-Request-ID": "r1"} | ({"Authorization": f"Bearer {key}"} if key else {}))
     return [json.loads(line) for line in stream.getvalue().splitlines() if "recsys" in line]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from recsys_vae.ladder import Ladder
 from service.answers import Notice
 from service.metrics import EngineMetrics, Metrics
 from service.records import CURRENT, RequestRecord
+from tests.service.tiny import lineup_of
 
 
 def values(text: bytes) -> dict[str, float]:
@@ -58,12 +60,20 @@ def test_a_request_knows_the_tier_of_its_answers(tiers: tuple[str, ...], noted: 
     assert record.tier == noted
 
 
-def test_only_the_bundle_in_service_is_named(ladder: Ladder) -> None:
-    metrics, manifest = Metrics(), ladder.bundle.manifest
-    metrics.name_bundle(manifest)
-    metrics.name_bundle(manifest)
-    named = [line for line in metrics.text().decode().splitlines() if line.startswith("recsys_bundle_info{")]
-    assert named == [f'recsys_bundle_info{{model="ease",version="{ladder.bundle.version}"}} 1.0']
+def test_only_what_is_in_service_is_named(ladder: Ladder, any_ladder: Ladder) -> None:
+    metrics = Metrics()
+    metrics.name_lineup(replace(lineup_of(a=any_ladder, b=any_ladder), generation=3))
+    metrics.name_lineup(replace(lineup_of(a=ladder, b=ladder), generation=4))
+    version, found = ladder.bundle.version, values(metrics.text())
+    shown = {name: value for name, value in found.items() if name.startswith(("recsys_bundle", "recsys_deployment"))}
+    assert shown == {
+        f"recsys_bundle_info model=ease version={version}": 1,
+        f"recsys_bundle_items version={version}": 8,
+        f"recsys_deployment variant=a version={version}": 0.5,
+        f"recsys_deployment variant=b version={version}": 0.5,
+        "recsys_deployment_generation": 4,
+        "recsys_deployment_behind": 0,
+    }
 
 
 WORKER = """

@@ -9,13 +9,14 @@ from service.app import create_app
 from service.metrics import Metrics
 from service.middleware import BodyLimit, Observed
 from service.settings import Settings
+from tests.service.tiny import only
 
 POST = "/v1/recommendations"
 ORIGIN = "https://shop.example"
 
 
 def client_of(settings: Settings, ladder: Ladder, **changed: object) -> TestClient:
-    return TestClient(create_app(settings.model_copy(update=changed), ladder))
+    return TestClient(create_app(settings.model_copy(update=changed), only(ladder)))
 
 
 @pytest.mark.parametrize("address", ["/health/live", "/v1/bundle", "/nowhere", "/metrics", "/openapi.json"])
@@ -86,7 +87,7 @@ def test_a_page_that_takes_its_name_for_this_machine_is_refused(
 
 
 def test_a_body_that_does_not_come_in_time_is_given_up(settings: Settings, ladder: Ladder) -> None:
-    app = create_app(settings.model_copy(update={"body_seconds": 0.05}), ladder)
+    app = create_app(settings.model_copy(update={"body_seconds": 0.05}), only(ladder))
     parts = [b'{"k":', None]  # the second part never comes
     sent: list = []
 

@@ -19,6 +19,7 @@ from service.auth import entry_of, new_key
 from service.metrics import Metrics
 from service.rate_limits import RateLimits, Verdict, parse_rate
 from service.settings import Settings
+from tests.service.tiny import only
 
 REDIS = os.environ.get("RECSYS_TEST_REDIS", "redis://127.0.0.1:6379/0")
 DOWN = "redis://127.0.0.1:1/0"
@@ -128,7 +129,7 @@ def test_over_http_it_is_a_problem_with_the_time_to_wait_and_health_is_never_lim
     key, patient = new_key(), new_key()
     entries = f"{entry_of(key, 'hasty', ['recommend'])};{entry_of(patient, 'patient', ['metrics'], '9/hour')}"
     limited = settings.model_copy(update={"keys": entries, "rate_limit": "2/hour"})
-    with TestClient(create_app(limited, ladder)) as client:
+    with TestClient(create_app(limited, only(ladder))) as client:
         client.headers["Authorization"] = f"Bearer {key}"
         answers = [client.post("/v1/recommendations", json={"k": 2}) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]

@@ -36,7 +36,7 @@ def check_problem(response, status: int, code: str) -> dict:
 
 def test_a_history_in_the_request_is_answered(client: TestClient, ladder: Ladder) -> None:
     body = client.post(POST, json={"history": ["a", {"item_id": "b", "weight": 2}], "k": 3}).json()
-    assert set(body) == {"request_id", "model_version", "tier", "scorer", "items", "next_cursor", "warnings"}
+    assert set(body) == {"request_id", "variant", "model_version", "tier", "scorer", "items", "next_cursor", "warnings"}
     assert (body["model_version"], body["tier"], body["scorer"]) == (ladder.bundle.version, "history", "ease")
     assert [item["rank"] for item in body["items"]] == [1, 2, 3]
     assert {item["source"] for item in body["items"]} == {"history"}

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from service import server
-from tests.service.tiny import HISTORIES
+from tests.service.tiny import HISTORIES, write_tiny_bundle
 
 PATIENCE_SECONDS = 60
 
@@ -110,6 +110,24 @@ def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle
     assert rest.splitlines()[-1] == "Stopped."
 
 
+def test_variants_are_told_with_their_shares_and_compared(home: Path, bundle_path: Path, tmp_path: Path) -> None:
+    other = write_tiny_bundle(tmp_path / "other", "popularity")
+    command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "0"]
+    flags = ["--variant", f"a=3:{bundle_path}", "--variant", f"b=1:{other}", "--no-access-log"]
+    with subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True, env=environment(home)) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert "a 75%: ease-" in first
+        assert "b 25%: popularity-" in first
+        answer = ask(f"{first.split()[-1]}/v1/recommendations", {"user_id": "u0", "k": 2})
+        event = {"user_id": "u0", "item_id": answer["items"][0]["item_id"], "request_id": answer["request_id"]}
+        assert ask(f"{first.split()[-1]}/v1/events", {"events": [event]})["accepted"] == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    told = recsys(home, "uplift").stdout.splitlines()
+    assert told[1].split() == [answer["variant"], "1", "1", "1", "100.00", "%", "unknown"]
+
+
 def test_a_bundle_that_cannot_be_used_is_one_line_before_a_port_is_opened(
     home: Path, bundle_path: Path, tmp_path: Path
 ) -> None:
@@ -127,7 +145,10 @@ def test_a_bundle_that_cannot_be_used_is_one_line_before_a_port_is_opened(
     [
         (["serve"], "Name what to serve"),
         (["serve", "here", "--model", "models:/m@champion"], "name one of them"),
+        (["serve", "--variant", "a=1"], "NAME=WEIGHT:SOURCE"),
+        (["serve", "--follow"], "does not say what to serve"),
         (["serve", "here", "--port", "99999"], "RECSYS_PORT"),
+        (["uplift"], "nothing to compare"),
         (["serve", "here", "--store", "mysql://db"], "SQLite or PostgreSQL"),
         (["serve", "--model", "models:/m@champion"], "no MLflow store"),
         (["load-history", "tony"], "mean 'tiny'"),

@@ -34,6 +34,36 @@ def test_a_bundle_and_a_model_are_one_too_many() -> None:
         read_settings(bundle=Path("here"), model="models:/movies@champion")
 
 
+def test_variants_are_named_with_their_weights_and_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = read_settings(variant=["a=90:bundles/a", "b=.5:models:/movies@challenger"])
+    assert flags.sources == (("a", 90.0, "bundles/a"), ("b", 0.5, "models:/movies@challenger"))
+    monkeypatch.setenv("RECSYS_VARIANT", "a=90:bundles/a; b=.5:models:/movies@challenger")
+    assert Settings().sources == flags.sources
+    assert read_settings(bundle=Path("here")).sources == (("main", 1.0, "here"),)
+    assert read_settings(variant=["c=1:x"]).sources == (("c", 1.0, "x"),)
+
+
+@pytest.mark.parametrize(
+    ("variants", "words"),
+    [
+        (["a"], "expected NAME=WEIGHT:SOURCE"),
+        (["a=:x"], "expected NAME=WEIGHT:SOURCE"),
+        (["a=-1:x"], "expected NAME=WEIGHT:SOURCE"),
+        (["a b=1:x"], "expected NAME=WEIGHT:SOURCE"),
+        (["a=1:x", "a=2:y"], "named alike"),
+        (["a=0:x", "b=0:y"], "nobody would be answered"),
+    ],
+)
+def test_variants_that_make_no_sense_are_named(variants: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_settings(variant=variants)
+
+
+def test_variants_beside_a_bundle_are_one_too_many() -> None:
+    with pytest.raises(ConfigError, match="name one of them"):
+        read_settings(bundle=Path("here"), variant=["a=1:x"])
+
+
 def test_a_value_out_of_range_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_PORT", "99999")
     with pytest.raises(ConfigError, match=r"port \(RECSYS_PORT\): Input should be less than or equal to 65535"):

@@ -15,6 +15,7 @@ from recsys_vae.ladder import Ladder
 from service.app import create_app
 from service.settings import Settings
 from service.tracing import open_tracer
+from tests.service.tiny import only
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -50,7 +51,7 @@ def collector() -> Iterator[HTTPServer]:
 
 def test_a_request_is_a_span_of_its_callers_trace(settings: Settings, ladder: Ladder, collector: HTTPServer) -> None:
     url = f"http://127.0.0.1:{collector.server_port}/v1/traces"
-    with TestClient(create_app(settings.model_copy(update={"trace_url": url}), ladder)) as client:
+    with TestClient(create_app(settings.model_copy(update={"trace_url": url}), only(ladder))) as client:
         client.get("/v1/users/u0/recommendations", headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     sent = [ExportTraceServiceRequest.FromString(body) for body in Collector.got]
     [span] = [
@@ -65,7 +66,7 @@ def test_a_request_is_a_span_of_its_callers_trace(settings: Settings, ladder: La
 
 def test_a_collector_that_is_down_stops_no_answer(settings: Settings, ladder: Ladder) -> None:
     changed = settings.model_copy(update={"trace_url": "http://127.0.0.1:1/v1/traces"})
-    with TestClient(create_app(changed, ladder)) as client:
+    with TestClient(create_app(changed, only(ladder))) as client:
         assert client.get("/v1/bundle").status_code == 200
 
 

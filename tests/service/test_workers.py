@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ import pytest
 from service.auth import entry_of, new_key
 from tests.service.test_serve import check_one_error_line, environment, recsys
 from tests.service.test_serve import home as home  # noqa: PLC0414
+from tests.service.tiny import write_tiny_bundle
 
 PATIENCE_SECONDS = 120
 
@@ -29,7 +31,7 @@ class Service:
 
         self.key = new_key()
         keys = home / "keys"
-        keys.write_text(str(entry_of(self.key, "shop", ["recommend", "metrics"])))
+        keys.write_text(str(entry_of(self.key, "shop", ["recommend", "metrics", "admin"])))
         command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0", "--workers", "2"]
         self.log = (home / "log").open("w+")
         self.process = subprocess.Popen(
@@ -51,6 +53,11 @@ class Service:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.log.close()
+
+    def post(self, address: str) -> dict:
+        request = Request(self.url + address, b"", {"Authorization": f"Bearer {self.key}"})
+        with urlopen(request, timeout=PATIENCE_SECONDS) as response:
+            return json.load(response)
 
     def ask(self, address: str, body: object = None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
@@ -103,6 +110,36 @@ def test_a_worker_that_dies_is_replaced_and_all_are_counted_and_stopped_together
     assert [word for word in words if f"worker {victim} ended with status -9" in word]
     # The settings reached the workers: they asked for keys, and wrote addresses, as only flags had told the parent.
     assert "/v1/recommendations" in {line.get("path") for line in lines(home)}
+
+
+def test_workers_flip_together_and_one_that_replaces_another_starts_with_what_is_in_service(
+    home: Path, tmp_path: Path
+) -> None:
+    for name, model in (("one", "ease"), ("two", "popularity")):
+        write_tiny_bundle(tmp_path / name, model)
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    with Service(home, current, "--poll-seconds", "0.1") as service:
+
+        def versions() -> set[str]:
+            lines = service.ask("/metrics").decode().splitlines()
+            shown = [line for line in lines if line.startswith("recsys_bundle_info{")]
+            return {re.search(r'version="([a-z]+)', line)[1] for line in shown if line.endswith(" 1.0")}  # type: ignore[index]
+
+        assert versions() == {"ease"}
+        current.unlink()
+        current.symlink_to("two")
+        assert service.post("/v1/admin/reload")["generation"] == 2
+        wait_until(lambda: versions() == {"popularity"})
+        # The link leads back, but the store says what is in service.
+        current.unlink()
+        current.symlink_to("one")
+        os.kill(min(service.workers()), signal.SIGKILL)
+        wait_until(lambda: service.metric("recsys_worker_starts_total") == 3)
+        assert versions() == {"popularity"}
+        assert service.metric("recsys_deployment_generation") == 2
+        assert service.post("/v1/admin/rollback")["variants"][0]["model"] == "ease"
+        wait_until(lambda: versions() == {"ease"})
 
 
 def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path) -> None:

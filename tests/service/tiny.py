@@ -8,11 +8,15 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundle import write_bundle
 from recsys_vae.ids import IdMap
+from recsys_vae.ladder import Ladder
 from recsys_vae.manifest import Provenance
 from recsys_vae.models import catalog
 from recsys_vae.models.mult_vae import MultVAEConfig
 from recsys_vae.protocols import ClosedFormRecommender
+from service.catalogue import Catalogue
 from service.events import Event, EventStore
+from service.lineup import Lineup, Variant
+from service.settings import MAIN
 
 ITEMS = tuple("abcdefgh")
 USERS = ("u0", "u1", "u2", "u3", "u4", "u5")
@@ -45,6 +49,16 @@ def write_tiny_bundle(directory: Path, model_name: str) -> Path:
         directory, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin, item_table=METADATA
     )
     return directory
+
+
+def lineup_of(**ladders: Ladder) -> Lineup:
+    """A lineup of variants with equal weights, by name."""
+    return Lineup(0, tuple(Variant(name, 1.0, "tests", Catalogue(ladder)) for name, ladder in ladders.items()))
+
+
+def only(ladder: Ladder) -> Lineup:
+    """A lineup of one."""
+    return lineup_of(**{MAIN: ladder})
 
 
 def fill(url: str) -> None:

@@ -17,6 +17,8 @@ from sqlalchemy import create_engine, inspect, text
 from recsys_vae.errors import ConfigError
 from service.events import Event
 from service.store import schema
+from service.store.deployments import DeploymentTable
+from service.store.exposures import ExposureTable
 from service.store.tables import METADATA
 from tests.service.places import Place
 
@@ -81,6 +83,21 @@ def test_a_store_of_before_migrations_is_adopted_with_all_that_it_holds(place: P
         store.take([Event("1", "ann", "jam", None, 1.0, None, "r")], "api")
         record = store.record("ann", 10)
         assert [(event.item_id, event.timestamp) for event in record.events] == [("jam", None), ("tea", 7)]
+    check_schema(place)
+
+
+def test_a_store_of_the_migration_before_keeps_its_events_and_users(place: Place) -> None:
+    with closing(place.open()) as store:
+        store.take([Event("1", "ann", "jam", None, 1.0, None, "r")], "api")
+        version = store.version("ann")
+        with store.database.writing() as connection:  # back to v2, which had neither of these
+            for name in ("deployments", "exposures", "erasures"):
+                connection.execute(text(f"DROP TABLE {name}"))
+            connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = 'v2'"))
+    with closing(place.open()) as store:
+        assert DeploymentTable(store.database).active() is None
+        assert ExposureTable(store.database).count("ann") == 0
+        assert (store.version("ann"), store.history("ann").item_ids) == (version, ("jam",))
     check_schema(place)
 
 

@@ -1,0 +1,124 @@
+"""Deployments: what is in service, in the one place that every worker and every replica looks at."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from service import moments
+from service.errors import ConflictError
+from service.store.database import Database
+from service.store.tables import DEPLOYMENTS
+
+
+@dataclass(frozen=True)
+class Part:
+    """A variant as it is written down.
+
+    Attributes:
+        name: of the variant.
+        weight: its share of the users, relative to the other weights.
+        source: where its bundle was taken from: a directory, links followed, or the version of a registered model.
+        version: of the bundle.
+    """
+
+    name: str
+    weight: float
+    source: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be in service.
+
+    Attributes:
+        parts: the variants, the first one first.
+        aliases: what the aliases in the settings named when this was made: address, version's address.
+    """
+
+    parts: tuple[Part, ...]
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def serves_as(self, other: "Plan") -> bool:
+        """Whether both answer everybody alike, wherever their bundles were taken from."""
+        return [(part.name, part.weight, part.version) for part in self.parts] == [
+            (part.name, part.weight, part.version) for part in other.parts
+        ]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A plan that was put in service.
+
+    Attributes:
+        generation: 1 for the first; the largest one is in service.
+        plan: what it is.
+        previous: the generation that a rollback goes back to; None for none.
+        created_at: in microseconds since 1970, UTC.
+    """
+
+    generation: int
+    plan: Plan
+    previous: int | None
+    created_at: int
+
+
+PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+
+
+class DeploymentTable:
+    """The record of what was in service; every method may raise UnavailableError: the store does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def active(self) -> Deployment | None:
+        """What is in service now; None before anything was."""
+        query = select(DEPLOYMENTS).order_by(DEPLOYMENTS.c.generation.desc()).limit(1)
+        with self._database.looking_up() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else _deployment(found)
+
+    def get(self, generation: int) -> Deployment | None:
+        """What was in service under this number."""
+        with self._database.looking_up() as connection:
+            found = connection.execute(select(DEPLOYMENTS).where(DEPLOYMENTS.c.generation == generation)).first()
+        return None if found is None else _deployment(found)
+
+    def add(self, plan: Plan, after: int, previous: int | None) -> Deployment:
+        """Put a plan in service for everybody.
+
+        Args:
+            plan: what is to be in service.
+            after: the generation that it replaces; 0 for none.
+            previous: the generation that a rollback is to go back to.
+
+        Raises:
+            ConflictError: another generation than `after` is in service.
+        """
+        made = Deployment(after + 1, plan, previous, moments.now())
+        row = {"generation": made.generation, "previous": previous, "plan": PLAN.dump_json(plan).decode()}
+        try:
+            with self._database.writing() as connection:
+                last = connection.execute(select(func.max(DEPLOYMENTS.c.generation))).scalar() or 0
+                if last != after:
+                    raise _superseded(after)
+                connection.execute(insert(DEPLOYMENTS).values(**row, created_at=made.created_at))
+        except IntegrityError:  # on PostgreSQL, both may find the same last one
+            raise _superseded(after) from None
+        return made
+
+
+def _deployment(row: Row[Any]) -> Deployment:
+    return Deployment(row.generation, PLAN.validate_json(row.plan), row.previous, row.created_at)
+
+
+def _superseded(after: int) -> ConflictError:
+    return ConflictError(
+        "superseded",
+        f"Something else was put in service after generation {after}, which this was to replace. Look at "
+        "GET /v1/admin/deployment, and ask again if it is still wanted.",
+    )

@@ -1,0 +1,396 @@
+"""Bundles are swapped while the service answers, here and on every replica; a bad one changes nothing."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event as Signal
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from recsys_vae.bundle import INDEX, write_bundle
+from recsys_vae.ids import IdMap
+from recsys_vae.manifest import Provenance, describe, read_manifest, write_manifest
+from recsys_vae.models import catalog
+from recsys_vae.retrieval.faiss_index import build_index
+from service import assembly, bundles
+from service.app import create_app
+from service.client import Client
+from service.settings import Settings
+from tests.service.places import Place
+from tests.service.test_routes import check_problem, item_ids
+from tests.service.tiny import ITEMS, POPULARITY, write_tiny_bundle
+
+POST = "/v1/recommendations"
+RELOAD = "/v1/admin/reload"
+ROLLBACK = "/v1/admin/rollback"
+ASKED = {"history": ["a"], "k": 4}
+SOON = 20
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder of three bundles, and the link `current` to the first."""
+    for name, model in (("one", "ease"), ("two", "popularity"), ("three", "mult-vae")):
+        write_tiny_bundle(tmp_path / "bundles" / name, model)
+    point(tmp_path / "bundles", "one")
+    return tmp_path / "bundles"
+
+
+def point(root: Path, name: str) -> None:
+    (root / "current").unlink(missing_ok=True)
+    (root / "current").symlink_to(name)
+
+
+def version(root: Path, name: str) -> str:
+    return read_manifest(root / name).version
+
+
+@pytest.fixture
+def settings(root: Path, place: Place) -> Settings:
+    return Settings(bundle=root / "current", bundle_root=root, store=place.url, poll_seconds=0.05)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with running(settings) as client:
+        yield client
+
+
+def served(client: TestClient) -> str:
+    response = client.post(POST, json=ASKED)
+    assert response.status_code == 200, response.text
+    return response.json()["model_version"]
+
+
+def changed(response) -> dict:
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def metric(client: TestClient, name: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def test_a_link_that_points_elsewhere_is_loaded_again(client: TestClient, root: Path) -> None:
+    assert served(client) == version(root, "one")
+    point(root, "two")
+    body = changed(client.post(RELOAD))
+    assert (body["changed"], body["generation"], body["active"]) == (True, 2, 2)
+    assert body["variants"] == [
+        {
+            "name": "main", "weight": 1.0, "share": 1.0, "model_version": version(root, "two"), "model": "popularity",
+            "n_items": 8, "source": str((root / "two").resolve()),
+        }
+    ]  # fmt: skip
+    assert served(client) == client.get("/v1/bundle").json()["model_version"] == version(root, "two")
+    again = changed(client.post(RELOAD, json={}))
+    assert (again["changed"], again["generation"]) == (False, 2)
+    shown = client.get("/v1/admin/deployment").json()
+    assert shown == {name: again[name] for name in again if name != "changed"} | {"request_id": shown["request_id"]}
+    assert metric(client, 'recsys_swaps_total{result="swapped"}') == 1
+    assert metric(client, "recsys_deployment_generation") == 2
+
+
+def test_a_bundle_below_the_root_is_loaded_by_name_and_nothing_else(client: TestClient, root: Path) -> None:
+    assert changed(client.post(RELOAD, json={"source": "two"}))["variants"][0]["model"] == "popularity"
+    assert changed(client.post(RELOAD, json={"source": "three", "variant": "main"}))["generation"] == 3
+    (root.parent / "outside").mkdir()
+    shutil.copytree(root / "one", root.parent / "outside" / "one")
+    (root / "out").symlink_to(root.parent / "outside" / "one")
+    for source in ("../outside/one", str(root.parent / "outside" / "one"), "out", "models:/../one"):
+        found = check_problem(client.post(RELOAD, json={"source": source}), 422, "invalid-request")
+        assert found["errors"][0]["field"] == "body.source"
+    check_problem(client.post(RELOAD, json={"source": "four"}), 422, "bundle-refused")
+    check_problem(client.post(RELOAD, json={"source": "x" * 300}), 422, "bundle-refused")
+    check_problem(client.post(RELOAD, json={"source": "file:///etc"}), 422, "bundle-refused")
+    found = check_problem(client.post(RELOAD, json={"variant": "b"}), 422, "invalid-request")
+    assert found["errors"][0]["field"] == "body.variant"
+    assert served(client) == version(root, "three")
+
+
+def cut_short(bundle: Path) -> None:
+    content = (bundle / "weights.safetensors").read_bytes()
+    (bundle / "weights.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def change_a_byte(bundle: Path) -> None:
+    content = bytearray((bundle / "items.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / "items.parquet").write_bytes(content)
+
+
+def take_a_file_away(bundle: Path) -> None:
+    (bundle / INDEX).unlink()
+
+
+def write_another_format(bundle: Path) -> None:
+    content = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(content | {"format_version": 99}))
+
+
+def take_an_index_of_another_dimension(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    build_index(np.eye(8, dtype=np.float32)[:, :3].copy(), "flat").save(bundle / INDEX)
+    describe_again(bundle, dict(manifest.index))
+
+
+def take_weights_of_another_dimension(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    wider = catalog.create("mult-vae", len(ITEMS), catalog.configure("mult-vae", {"hidden": 9, "latent": 2}))
+    write_bundle(bundle, wider, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=Provenance(dataset="x"))
+    describe_again(bundle, dict(manifest.index))
+
+
+def describe_again(bundle: Path, index: dict) -> None:
+    """A manifest whose checksums fit what lies there by now."""
+    told = {"hidden": 4, "latent": 2}
+    (bundle / "manifest.json").unlink()
+    made = describe(
+        bundle, model="mult-vae", settings=told, n_items=len(ITEMS), index=index, provenance=Provenance(dataset="x")
+    )
+    write_manifest(bundle, made)
+
+
+def answer_without_numbers(bundle: Path) -> None:
+    model = catalog.create("popularity", len(ITEMS))
+    model.load_tensors({"counts": np.full(len(ITEMS), np.nan, dtype=np.float32)})
+    write_bundle(bundle, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=Provenance(dataset="x"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (cut_short, "weights.safetensors was altered or cut short"),
+        (change_a_byte, "items.parquet was altered or cut short"),
+        (take_a_file_away, "lacks index.faiss"),
+        (write_another_format, "bundle format 99, this version reads 1"),
+        (take_an_index_of_another_dimension, "contradicts its manifest"),
+        (take_weights_of_another_dimension, "contradicts its manifest"),
+        (answer_without_numbers, "no finite answer"),
+        (shutil.rmtree, "is not a bundle"),
+    ],
+)
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_a_bad_bundle_is_refused_with_its_reason_and_the_old_one_answers(
+    client: TestClient, root: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    before = client.post(POST, json=ASKED).json()
+    shutil.copytree(root / "three", root / "bad")
+    damage(root / "bad")
+    point(root, "bad")
+    for body in (None, {"source": "bad"}):
+        found = check_problem(client.post(RELOAD, json=body), 422, "bundle-refused")
+        assert reason in found["detail"]
+        after = client.post(POST, json=ASKED).json()
+        assert (after["items"], after["model_version"]) == (before["items"], before["model_version"])
+    assert client.get("/health/ready").status_code == 200
+    assert client.get("/v1/admin/deployment").json()["generation"] == 1
+    assert metric(client, 'recsys_swaps_total{result="refused"}') == 2
+
+
+def test_what_was_damaged_in_its_place_is_refused_too(client: TestClient, root: Path) -> None:
+    cut_short(root / "one")
+    check_problem(client.post(RELOAD), 422, "bundle-refused")
+    assert served(client) == version(root, "one")
+
+
+def test_rolling_back_goes_back_step_by_step_until_nothing_is_before(client: TestClient, root: Path) -> None:
+    check_problem(client.post(ROLLBACK), 409, "nothing-before")
+    for name in ("two", "three"):
+        changed(client.post(RELOAD, json={"source": name}))
+    shutil.rmtree(root / "two")  # it is kept in memory
+    assert changed(client.post(ROLLBACK))["generation"] == 4
+    assert client.get("/v1/bundle").json()["model"] == "popularity"
+    assert changed(client.post(ROLLBACK))["generation"] == 5  # read again from where it was taken
+    assert served(client) == version(root, "one")
+    check_problem(client.post(ROLLBACK), 409, "nothing-before")
+
+
+def test_a_rollback_to_what_cannot_be_had_any_more_changes_nothing(settings: Settings, root: Path) -> None:
+    with running(settings.model_copy(update={"keep_previous": 0})) as client:
+        changed(client.post(RELOAD, json={"source": "two"}))
+        point(root, "two")
+        shutil.rmtree(root / "one")
+        found = check_problem(client.post(ROLLBACK), 409, "not-to-be-had")
+        assert "cannot be had" in found["detail"]
+        assert client.get("/v1/bundle").json()["model"] == "popularity"
+
+
+def test_a_second_load_is_not_begun_beside_the_first(
+    client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let_go = Signal(), Signal()
+    real = bundles.open_catalogue
+
+    def slow(source: str):
+        begun.set()
+        assert let_go.wait(SOON)
+        return real(source)
+
+    monkeypatch.setattr(bundles, "open_catalogue", slow)
+    point(root, "two")
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.post, RELOAD)
+        assert begun.wait(SOON)
+        for address in (RELOAD, ROLLBACK):
+            check_problem(client.post(address), 409, "load-under-way")
+        assert served(client) == version(root, "one")  # nobody waits for the load
+        let_go.set()
+        assert changed(first.result())["changed"]
+
+
+def test_swaps_under_load_fail_no_request_and_every_answer_is_of_the_version_it_names(
+    client: TestClient, root: Path
+) -> None:
+    expected = {}
+    for name in ("two", "one"):
+        changed(client.post(RELOAD, json={"source": name}))
+        expected[version(root, name)] = item_ids(client.post(POST, json=ASKED).json())
+    assert len({tuple(items) for items in expected.values()}) == 2
+    stop = Signal()
+
+    def ask() -> list[tuple[int, bool, str]]:
+        found = []
+        while not stop.is_set():
+            response = client.post(POST, json=ASKED)
+            body = response.json()
+            found.append(
+                (response.status_code, item_ids(body) == expected[body["model_version"]], body["model_version"])
+            )
+        return found
+
+    with ThreadPoolExecutor(4) as threads:
+        asking = [threads.submit(ask) for _ in range(4)]
+        for turn in range(10):
+            assert changed(client.post(RELOAD, json={"source": ("two", "one")[turn % 2]}))["changed"]
+        changed(client.post(ROLLBACK))
+        stop.set()
+        answers = [answer for asked in asking for answer in asked.result()]
+    assert {(status, is_right) for status, is_right, _ in answers} == {(200, True)}
+    assert {named for *_, named in answers} == set(expected)
+
+
+def test_replicas_flip_together_and_back(settings: Settings, root: Path) -> None:
+    with running(settings) as one, running(settings) as other:
+        assert served(one) == served(other) == version(root, "one")
+        assert [replica.get("/v1/admin/deployment").json()["generation"] for replica in (one, other)] == [1, 1]
+        changed(one.post(RELOAD, json={"source": "two"}))
+        wait_until(lambda: served(other) == version(root, "two"))
+        changed(other.post(ROLLBACK))
+        wait_until(lambda: served(one) == version(root, "one"))
+        for replica in (one, other):
+            assert replica.get("/health/ready").status_code == 200
+            assert replica.get("/v1/admin/deployment").json()["generation"] == 3
+        assert metric(other, 'recsys_swaps_total{result="followed"}') == 1
+
+
+def test_a_replica_that_cannot_load_what_is_in_service_answers_with_the_old_one_and_is_not_ready(
+    settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent = root.parent / "lent"
+    with running(settings) as one, running(settings) as other:
+        real = assembly.assemble
+        monkeypatch.setattr(
+            "service.deployments.assemble", lambda *made: real(*made) if lent.exists() else no_such(lent)
+        )
+        changed(one.post(RELOAD, json={"source": "two"}))
+        wait_until(lambda: other.get("/health/ready").status_code == 503)
+        found = check_problem(other.get("/health/ready"), 503, "not-ready")
+        assert "Generation 2 is in service" in found["detail"]
+        assert served(other) == version(root, "one")
+        assert metric(other, "recsys_deployment_behind") == 1
+        shown = other.get("/v1/admin/deployment").json()
+        assert (shown["generation"], shown["active"]) == (1, 2)
+        lent.mkdir()
+        wait_until(lambda: other.get("/health/ready").status_code == 200)
+        assert served(other) == version(root, "two")
+        assert metric(other, "recsys_deployment_behind") == 0
+
+
+def no_such(bundle: Path):
+    raise bundles.BundleError(f"{bundle} is not here yet")
+
+
+def test_a_replica_that_starts_puts_what_it_is_given_in_service_or_follows(settings: Settings, root: Path) -> None:
+    newer = settings.model_copy(update={"bundle": root / "two"})
+    follower = settings.model_copy(update={"follow": True})
+    with running(settings) as one:
+        with running(newer) as other:
+            assert served(other) == version(root, "two")
+            wait_until(lambda: served(one) == version(root, "two"))
+        with running(follower) as other:
+            assert served(other) == version(root, "two")
+            assert other.get("/v1/admin/deployment").json()["generation"] == 2
+    nothing_named = follower.model_copy(update={"bundle": None})
+    with running(nothing_named) as alone:
+        assert served(alone) == version(root, "two")
+        found = check_problem(alone.post(RELOAD), 422, "invalid-request")
+        assert "name a source" in found["detail"]
+
+
+def test_a_store_that_comes_back_empty_is_told_again(settings: Settings, root: Path) -> None:
+    with running(settings) as client:
+        changed(client.post(RELOAD, json={"source": "two"}))
+        with closing(Place(settings.store_url).open()) as store, store.database.writing() as connection:
+            connection.execute(text("DELETE FROM deployments"))
+        wait_until(lambda: client.get("/v1/admin/deployment").json()["generation"] == 1)
+        assert served(client) == version(root, "two")
+
+
+def test_an_alias_that_names_another_version_is_followed_and_a_rollback_stays(
+    settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias, named, real = "models:/movies@champion", {"champion": "one"}, bundles.open_catalogue
+    monkeypatch.setattr(
+        bundles, "resolved", lambda source: f"models:/movies/{named['champion']}" if source == alias else source
+    )
+    monkeypatch.setattr(bundles, "open_catalogue", lambda source: real(str(root / source.rpartition("/")[2])))
+    polled = settings.model_copy(update={"bundle": None, "model": alias, "alias_poll_seconds": 0.05})
+    with running(polled) as one, running(polled) as other:
+        assert served(one) == version(root, "one")
+        named["champion"] = "two"
+        wait_until(lambda: served(one) == served(other) == version(root, "two"))
+        changed(one.post(ROLLBACK))
+        wait_until(lambda: served(other) == version(root, "one"))
+        time.sleep(0.4)
+        assert served(one) == served(other) == version(root, "one")
+        named["champion"] = "nowhere"
+        wait_until(lambda: metric(one, 'recsys_swaps_total{result="refused"}') >= 1)
+        named["champion"] = "three"
+        wait_until(lambda: served(one) == served(other) == version(root, "three"))
+        assert metric(one, 'recsys_swaps_total{result="refused"}') == 1
+
+
+def test_the_client_reloads_and_rolls_back(client: TestClient, root: Path) -> None:
+    service = Client(http=client)
+    assert service.reload("two").changed
+    assert service.deployment().variants[0].model_version == version(root, "two")
+    assert service.rollback().variants[0].model_version == version(root, "one")
+    assert service.reload().changed is False
+
+
+def test_the_admin_routes_are_documented_with_their_refusals(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"409", "422", "503"} <= set(paths[RELOAD]["post"]["responses"])
+    assert {"409", "503"} <= set(paths[ROLLBACK]["post"]["responses"])
