@@ -1,7 +1,7 @@
 """Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -214,7 +214,9 @@ def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | N
     return Cursor(answer.model_version, sequence, digest, answer.shown).write()
 
 
-def _union(stored: UserHistory, query: Query) -> dict[str, float]:
+def _union(stored: UserHistory, query: Query) -> Mapping[str, float]:
+    if not stored.item_ids:
+        return query.history
     joined = dict(zip(stored.item_ids, stored.weights, strict=True))
     for item_id, weight in query.history.items():
         joined[item_id] = joined.get(item_id, 0.0) + weight

@@ -5,21 +5,17 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
+from pydantic_core import to_json
 
+from service.bodies import BodyRoute
 from service.deps import RequestId, Services, ServicesDep
 from service.doors import needs
 from service.engine import Request
 from service.errors import RESPONSES, problem_of, problem_of_faults
-from service.recommendation_schemas import (
-    BatchAnswer,
-    BatchRequest,
-    BatchResult,
-    RecommendationRequest,
-    Recommendations,
-)
-from service.requests import to_request, to_schema
+from service.recommendation_schemas import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
+from service.requests import to_request, to_wire
 
-router = APIRouter(prefix="/v1", tags=["recommendations"])
+router = APIRouter(prefix="/v1", tags=["recommendations"], route_class=BodyRoute)
 
 
 @router.post(
@@ -46,27 +42,27 @@ async def recommend_to_many(asked: BatchRequest, services: ServicesDep, request_
     """Many such requests in one, each with an answer or a problem of its own."""
     _ = services.engine.catalogue  # nothing in service is a problem of all of them
     results = await asyncio.gather(*(_result(one, services, request_id) for one in asked.requests))
-    return as_json(BatchAnswer(request_id=request_id, results=list(results)))
+    return as_json({"request_id": request_id, "results": list(results)})
 
 
-def as_json(content: Recommendations | BatchAnswer) -> Response:
-    """A response of fields that were set: written by pydantic at once, as a model that is returned is checked again."""
-    return Response(content.model_dump_json(exclude_unset=True), media_type="application/json")
+def as_json(content: dict[str, Any]) -> Response:
+    """A response with the fields of `Recommendations` or `BatchAnswer`; what is no number in JSON is null."""
+    return Response(to_json(content, inf_nan_mode="null"), media_type="application/json")
 
 
-async def respond(request: Request, services: Services, request_id: str) -> Recommendations:
-    """Ask the engine, count the answer and put it into its schema."""
+async def respond(request: Request, services: Services, request_id: str) -> dict[str, Any]:
+    """Ask the engine, count the answer and put it into the fields of `Recommendations`."""
     page = await services.engine.recommend(request)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
-    return to_schema(page, request_id)
+    return to_wire(page, request_id)
 
 
-async def _result(one: Any, services: Services, request_id: str) -> BatchResult:
+async def _result(one: Any, services: Services, request_id: str) -> dict[str, Any]:
     try:
         request = to_request(RecommendationRequest.model_validate(one))
-        return BatchResult(status=200, answer=await respond(request, services, request_id))
+        return {"status": 200, "answer": await respond(request, services, request_id)}
     except ValidationError as error:
         found = problem_of_faults(error.errors(include_url=False), request_id, inside="body")
     except Exception as error:  # whatever it is, it must not sink the others
         found = problem_of(error, request_id)
-    return BatchResult(status=found.status, problem=found)
+    return {"status": found.status, "problem": found}
