@@ -6,12 +6,13 @@ A request that finds a thread and the queue empty goes at once, with whatever ca
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first.
 
-Who could not be answered in time is refused when it comes, not when its time is over: by the batches ahead of it and
-what one takes. So what is computed is waited for, and first come, first served is as good as any order: whoever is let
-in gets its answer.
+Who could not be answered in time is refused when it comes, not when its time is over: by those ahead of it, and the
+pace at which batches that follow each other at once have ended of late. So what is computed is waited for, and first
+come, first served is as good as any order: whoever is let in gets its answer.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,11 @@ from typing import Generic, Protocol, TypeVar
 from service.errors import DeadlineError, OverloadedError
 
 PATIENCE = 0.5
-"""Share of the time left to a request that it may wait for its batch: the rest is for its batch and its answer."""
+"""Share of the time left to a request that it may wait for others: the rest is for its own batch and its answer."""
 NEWEST = 0.2
-"""Weight of the last batch in what a batch is taken to need."""
+"""Weight of the last batch in the pace."""
+FEWEST = 2
+"""Full batches that may be under way whatever the pace, so that a pace found with small ones can prove too slow."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -112,13 +115,18 @@ class Batcher(Generic[Job, Result]):
         self._threads = ThreadPoolExecutor(limits.compute_threads, thread_name_prefix="compute")
         self._next: asyncio.Handle | None = None
         self._under_way: list[Batch[Job, Result]] = []
-        self._batch_seconds = 0.0
+        self._pace, self._last_end = 0.0, 0.0
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def queue_depth(self) -> int:
         """Requests that wait."""
         return len(self._queue)
+
+    @property
+    def most_under_way(self) -> float:
+        """Requests that can be answered in time together."""
+        return min(self._limits.max_queue, self._most_within(self._limits.deadline_seconds))
 
     async def submit(self, job: Job, deadline: float) -> Result:
         """The result of one job.
@@ -134,7 +142,7 @@ class Batcher(Generic[Job, Result]):
         loop = asyncio.get_running_loop()
         if len(self._queue) >= self._limits.max_queue:
             self._drop_abandoned()
-        if len(self._queue) >= self._limits.max_queue or self._expected_wait() > PATIENCE * (deadline - loop.time()):
+        if self.queue_depth >= min(self._limits.max_queue, self._most_within(deadline - loop.time())):
             self._observer.request_refused("overloaded")
             raise OverloadedError
         waiting = Waiting[Job, Result](job, loop.create_future(), perf_counter(), deadline)
@@ -149,10 +157,10 @@ class Batcher(Generic[Job, Result]):
             self._alarm.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _expected_wait(self) -> float:
-        """Seconds until a request that comes now is begun; 0 where nothing is known or nobody is ahead of it."""
-        batches = self.computing + len(self._queue) // self._limits.max_batch
-        return batches * self._batch_seconds / self._limits.compute_threads
+    def _most_within(self, seconds: float) -> float:
+        """Requests ahead of one that has these seconds left, at most."""
+        fewest = FEWEST * self._limits.max_batch
+        return max(fewest, PATIENCE * seconds / self._pace) if self._pace else math.inf
 
     def _watch(self, deadline: float) -> None:
         """See to it that whoever waits past this moment is told: one timer for all, as they seldom do."""
@@ -205,9 +213,12 @@ class Batcher(Generic[Job, Result]):
     ) -> None:
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
-        seconds, waited = perf_counter() - began, [began - waiting.since for waiting in batch]
-        self._batch_seconds += NEWEST * (seconds - self._batch_seconds)
-        self._observer.batch_computed(waited, seconds, self.queue_depth)
+        ended, waited = perf_counter(), [began - waiting.since for waiting in batch]
+        if min(waiting.since for waiting in batch) < self._last_end:  # somebody was waiting when the one before ended
+            pace = (ended - self._last_end) / len(batch)
+            self._pace += NEWEST * (pace - self._pace) if self._pace else pace
+        self._last_end = ended
+        self._observer.batch_computed(waited, ended - began, self.queue_depth)
         for waiting, result in zip(batch, _outcomes(done, len(batch)), strict=True):
             if waiting.result.done():
                 continue

@@ -16,7 +16,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.deps import Services
 from service.errors import MEDIA_TYPE, RETRY_AFTER, OverloadedError, problem_of
-from service.metrics import Metrics
 from service.middleware import REQUEST_ID, SECURITY_HEADERS
 
 REQUEST = re.compile(rb"POST (/v1/recommendations(?::batch)?) HTTP/1\.1\r\n")
@@ -30,17 +29,16 @@ logger = logging.getLogger("recsys.service")
 
 
 class Gate:
-    """What those who are turned away are told, and who is told of them.
+    """Says who is turned away, what they are told, and who is told of them."""
 
-    Args:
-        most: requests that may be under way.
-        metrics: told of each.
-    """
-
-    def __init__(self, most: int, metrics: Metrics) -> None:
-        self.most = most
-        self._metrics = metrics
+    def __init__(self, services: Services) -> None:
+        self._batcher = services.engine.batcher
+        self._metrics = services.metrics
         self._untold = 0
+
+    def is_closed(self, under_way: int) -> bool:
+        """Whether no more can be answered in time than these."""
+        return under_way >= self._batcher.most_under_way
 
     def refuse(self, request: bytes, headers: Headers) -> bytes:
         """The answer to a whole request, with the server's own headers."""
@@ -69,7 +67,7 @@ class Gate:
         self._untold += 1
 
     def _tell(self) -> None:
-        logger.warning("%d requests were turned away: %d were under way.", self._untold, self.most)
+        logger.warning("%d requests were turned away: too many were under way.", self._untold)
         self._untold = 0
 
 
@@ -79,7 +77,7 @@ class GatedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Turn a request away, or let it in."""
         gate = self._gate()
-        if len(self.tasks) >= gate.most and self._is_between_requests() and is_whole_request(data):
+        if gate.is_closed(len(self.tasks)) and self._is_between_requests() and is_whole_request(data):
             self._unset_keepalive_if_required()
             self.transport.write(gate.refuse(data, self.server_state.default_headers))
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -92,8 +90,7 @@ class GatedProtocol(H11Protocol):
         """One for all connections, made with the first of them."""
         gate: Gate | None = self.app_state.get("gate")
         if gate is None:
-            services: Services = self.app_state["services"]
-            gate = self.app_state["gate"] = Gate(services.settings.max_queue, services.metrics)
+            gate = self.app_state["gate"] = Gate(self.app_state["services"])
         return gate
 
     def _is_between_requests(self) -> bool:
