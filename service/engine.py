@@ -1,7 +1,7 @@
 """Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -136,9 +136,12 @@ class Engine:
         catalogue, deadline = self.catalogue, asyncio.get_running_loop().time() + self._limits.deadline_seconds
         after = None if request.cursor is None else _opened(request.cursor, request.digest, catalogue.version)
         stored = await self._stored(request.user_id, after, deadline)
-        query = replace(request.query, history=_union(stored.history, request.query), after=after)
+        query = request.query
+        if after is not None or stored.history.item_ids:
+            query = replace(query, history=_union(stored.history, query), after=after)
         answer = await self.batcher.submit(Job(catalogue, query), deadline)
-        answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
+        if stored.notices or request.notices:
+            answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
     async def similar(self, item_id: str, k: int) -> SimilarItems:
@@ -214,9 +217,7 @@ def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | N
     return Cursor(answer.model_version, sequence, digest, answer.shown).write()
 
 
-def _union(stored: UserHistory, query: Query) -> Mapping[str, float]:
-    if not stored.item_ids:
-        return query.history
+def _union(stored: UserHistory, query: Query) -> dict[str, float]:
     joined = dict(zip(stored.item_ids, stored.weights, strict=True))
     for item_id, weight in query.history.items():
         joined[item_id] = joined.get(item_id, 0.0) + weight
