@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_vae.protocols import Float32Array, Int64Array
 from service.boosts import Boost
@@ -14,6 +16,8 @@ from service.filters import Condition
 NAMED_IN_WARNING = 10
 """Ids that a warning names; it counts the others."""
 POPULARITY_SCORER = "popularity"
+
+Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ class Cause:
     effect: float
 
 
-@dataclass(frozen=True)
-class RankedItem:
+class RankedItem(NamedTuple):
     """One item of an answer; `rank` counts from 1 over all pages. `because` is None where nobody asked."""
 
     rank: int
@@ -107,17 +110,31 @@ def similar(catalogue: Catalogue, item_id: str, k: int) -> SimilarItems | None:
     if row < 0:
         return None
     found = catalogue.ladder.similar(row, k)
-    items = ranked(catalogue, found.rows[0], found.scores[0])
+    items = ranked(catalogue, found.rows[0], shortest(found.scores[0]))
     return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)))
 
 
-def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float32Array, first: int = 1) -> tuple[RankedItem, ...]:
+def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:
     """Items in this order, the first of this rank; rows of -1 are left out."""
-    found = rows >= 0
-    # The shortest decimal of a float32, so that JSON carries no digits that the score does not have.
-    shortest = scores[found].astype("S16").astype(np.float64).tolist()
-    pairs = zip(catalogue.ids(rows[found]), shortest, strict=True)
-    return tuple(RankedItem(rank, item_id, score) for rank, (item_id, score) in enumerate(pairs, start=first))
+    if len(rows) and rows[-1] < 0:
+        rows, scores = rows[rows >= 0], scores[rows >= 0]
+    pairs = zip(catalogue.ids(rows), scores.tolist(), strict=True)
+    return tuple([RankedItem(rank, item_id, score) for rank, (item_id, score) in enumerate(pairs, start=first)])
+
+
+def shortest(scores: Float32Array) -> Float64Array:
+    """Float32 numbers with as few decimal digits as tell them apart: JSON carries none that they do not have."""
+    wide = scores.astype(np.float64)
+    found, is_open = wide.copy(), np.isfinite(scores) & (scores != 0)
+    places = np.floor(np.log10(np.abs(wide, where=is_open, out=np.ones_like(wide))))
+    for digits in range(9, 5, -1):  # nine are always enough, fewer than six never
+        power = np.power(10.0, digits - 1 - places)
+        rounded = np.rint(wide * power) / power
+        is_open &= rounded.astype(np.float32) == scores
+        if not is_open.any():
+            break
+        found[is_open] = rounded[is_open]
+    return found
 
 
 def unknown(place: str, ids: Sequence[str], rows: Int64Array) -> list[Notice]:

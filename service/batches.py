@@ -5,9 +5,14 @@
 A request that finds a thread and the queue empty goes at once, with whatever came in the same turn of the event loop.
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first.
+
+Who could not be answered in time is refused when it comes, not when its time is over: by those ahead of it, and the
+pace at which batches that follow each other at once have ended of late. So what is computed is waited for, and first
+come, first served is as good as any order: whoever is let in gets its answer.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +21,13 @@ from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
 from service.errors import DeadlineError, OverloadedError
+
+PATIENCE = 0.5
+"""Share of the time left to a request that it may wait for others: the rest is for its own batch and its answer."""
+NEWEST = 0.2
+"""Weight of the last batch in the pace."""
+FEWEST = 2
+"""Full batches that may be under way whatever the pace, so that a pace found with small ones can prove too slow."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -71,6 +83,10 @@ class Waiting(Generic[Job, Result]):
     job: Job
     result: "asyncio.Future[Result]"
     since: float
+    deadline: float
+
+
+Batch = list[Waiting[Job, Result]]
 
 
 class Batcher(Generic[Job, Result]):
@@ -98,11 +114,19 @@ class Batcher(Generic[Job, Result]):
         self._queue: deque[Waiting[Job, Result]] = deque()
         self._threads = ThreadPoolExecutor(limits.compute_threads, thread_name_prefix="compute")
         self._next: asyncio.Handle | None = None
+        self._under_way: list[Batch[Job, Result]] = []
+        self._pace, self._last_end = 0.0, 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def queue_depth(self) -> int:
         """Requests that wait."""
         return len(self._queue)
+
+    @property
+    def most_under_way(self) -> float:
+        """Requests that can be answered in time together."""
+        return min(self._limits.max_queue, self._most_within(self._limits.deadline_seconds))
 
     async def submit(self, job: Job, deadline: float) -> Result:
         """The result of one job.
@@ -112,27 +136,49 @@ class Batcher(Generic[Job, Result]):
             deadline: on the event loop's clock.
 
         Raises:
-            OverloadedError: the queue is full.
+            OverloadedError: the queue is full, or so long that it would not be computed in time.
             DeadlineError: it was not computed in time; if it had not begun, it never will be.
         """
+        loop = asyncio.get_running_loop()
         if len(self._queue) >= self._limits.max_queue:
             self._drop_abandoned()
-        if len(self._queue) >= self._limits.max_queue:
+        if self.queue_depth >= min(self._limits.max_queue, self._most_within(deadline - loop.time())):
             self._observer.request_refused("overloaded")
             raise OverloadedError
-        waiting = Waiting[Job, Result](job, asyncio.get_running_loop().create_future(), perf_counter())
+        waiting = Waiting[Job, Result](job, loop.create_future(), perf_counter(), deadline)
         self._queue.append(waiting)
+        self._watch(deadline)
         self._schedule()
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await waiting.result
-        except TimeoutError:
-            self._observer.request_refused("deadline")
-            raise DeadlineError from None
+        return await waiting.result
 
     def close(self) -> None:
         """Let the threads end; call it when nothing is under way any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _most_within(self, seconds: float) -> float:
+        """Requests ahead of one that has these seconds left, at most."""
+        fewest = FEWEST * self._limits.max_batch
+        return max(fewest, PATIENCE * seconds / self._pace) if self._pace else math.inf
+
+    def _watch(self, deadline: float) -> None:
+        """See to it that whoever waits past this moment is told: one timer for all, as they seldom do."""
+        if self._alarm is not None and self._alarm.when() <= deadline:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._alarm, now = None, asyncio.get_running_loop().time()
+        open_ones = [w for batch in (self._queue, *self._under_way) for w in batch if not w.result.done()]
+        for waiting in open_ones:
+            if waiting.deadline <= now:
+                waiting.result.set_exception(DeadlineError())
+                self._observer.request_refused("deadline")
+        if left := [waiting.deadline for waiting in open_ones if waiting.deadline > now]:
+            self._watch(min(left))
 
     def _schedule(self) -> None:
         if not self._queue or self.computing >= self._limits.compute_threads:
@@ -157,16 +203,22 @@ class Batcher(Generic[Job, Result]):
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.max_batch))]
         began = perf_counter()
         self.computing += 1
+        self._under_way.append(batch)
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._compute, [w.job for w in batch])
         running.add_done_callback(lambda done: self._end(batch, began, done))
         self._schedule()
 
     def _end(
-        self, batch: list[Waiting[Job, Result]], began: float, done: "asyncio.Future[Sequence[Result | Exception]]"
+        self, batch: "Batch[Job, Result]", began: float, done: "asyncio.Future[Sequence[Result | Exception]]"
     ) -> None:
         self.computing -= 1
-        waited = [began - waiting.since for waiting in batch]
-        self._observer.batch_computed(waited, perf_counter() - began, self.queue_depth)
+        self._under_way = [other for other in self._under_way if other is not batch]
+        ended, waited = perf_counter(), [began - waiting.since for waiting in batch]
+        if min(waiting.since for waiting in batch) < self._last_end:  # somebody was waiting when the one before ended
+            pace = (ended - self._last_end) / len(batch)
+            self._pace += NEWEST * (pace - self._pace) if self._pace else pace
+        self._last_end = ended
+        self._observer.batch_computed(waited, ended - began, self.queue_depth)
         for waiting, result in zip(batch, _outcomes(done, len(batch)), strict=True):
             if waiting.result.done():
                 continue

@@ -46,7 +46,7 @@ class Catalogue:
         if self._rows is None:
             return self.ladder.bundle.items.rows(wanted)
         found = self._rows
-        return np.fromiter((found.get(item_id, -1) for item_id in wanted), dtype=np.int64, count=len(wanted))
+        return np.array([found.get(item_id, -1) for item_id in wanted], dtype=np.int64)
 
     def ids(self, rows: Int64Array) -> list[str]:
         """Ids of item rows."""

@@ -109,9 +109,12 @@ class Engine:
         if after is not None:
             _check_cursor(after, request.digest, catalogue.version)
         stored = await self._stored(request.user_id, after, deadline)
-        query = replace(request.query, history=_union(stored.history, request.query), after=after)
+        query = request.query
+        if after is not None or stored.history.item_ids:
+            query = replace(query, history=_union(stored.history, query), after=after)
         answer = await self.batcher.submit(Job(catalogue, query), deadline)
-        answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
+        if stored.notices or request.notices:
+            answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
     async def similar(self, catalogue: Catalogue, item_id: str, k: int) -> SimilarItems:

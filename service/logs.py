@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 import structlog
+from pydantic_core import to_json
 from starlette.types import Scope
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -57,7 +58,11 @@ def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
     if settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty()):
         words = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         return [words]
-    return [_add_process, TRACEBACKS, structlog.processors.JSONRenderer()]
+    return [_add_process, TRACEBACKS, structlog.processors.JSONRenderer(serializer=_as_json)]
+
+
+def _as_json(event: EventDict, **_: object) -> str:
+    return to_json(event, fallback=repr).decode()
 
 
 def request_log(settings: Settings) -> Log:

@@ -2,10 +2,10 @@
 browsers from doing more than they should, and the last net below unexpected errors."""
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -178,4 +178,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in headers:
         if name == REQUEST_ID and ACCEPTED_ID.fullmatch(value):
             return value.decode()
-    return uuid4().hex
+    return os.urandom(16).hex()

@@ -63,13 +63,14 @@ def resolve(catalogue: Catalogue, query: Query) -> Question:
     notices: list[Notice] = []
     rows = _known(catalogue, "history", list(query.history), notices)
     weights = np.fromiter(query.history.values(), dtype=np.float32, count=len(query.history))
+    if notices:
+        rows, weights = rows[rows >= 0], weights[rows >= 0]
     excluded = _known(catalogue, "exclude", query.exclude, notices)
-    history = rows[rows >= 0]
     return Question(
         query,
-        history,
-        weights[rows >= 0],
-        np.unique(np.concatenate([history, excluded[excluded >= 0], _shown(catalogue, query)])),
+        rows,
+        weights,
+        _hidden(rows, excluded[excluded >= 0], _shown(catalogue, query)),
         _allowed(catalogue, query, notices),
         _boosted(catalogue, query, notices),
         tuple(notices),
@@ -92,6 +93,13 @@ def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[N
     rows = catalogue.rows(ids)
     notices += unknown(place, ids, rows)
     return rows
+
+
+def _hidden(history: Int64Array, *more: Int64Array) -> Int64Array:
+    """Ascending rows, each once; those of a history are different already."""
+    if not any(map(len, more)):
+        return np.sort(history)
+    return np.unique(np.concatenate([history, *more]))
 
 
 def _shown(catalogue: Catalogue, query: Query) -> Int64Array:

@@ -6,15 +6,25 @@ own over these few rows. Boosts change the order, so with them the scores of all
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from recsys_vae.ladder import POPULAR, Users
-from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.protocols import Int64Array
 from recsys_vae.top_k import top_k
 from service import explanations
-from service.answers import POPULARITY_SCORER, Answer, Cause, Notice, Query, RankedItem, ranked, shortfall
+from service.answers import (
+    POPULARITY_SCORER,
+    Answer,
+    Cause,
+    Float64Array,
+    Notice,
+    Query,
+    RankedItem,
+    ranked,
+    shortest,
+    shortfall,
+)
 from service.catalogue import Catalogue
 from service.diversity import diversify
 from service.questions import Question, resolve, stack
@@ -25,8 +35,8 @@ apart, so that they do not make the others slower."""
 NO_HISTORY = Notice("no_history", "No history to go by: these are the items that most users have touched.")
 NO_VECTORS = Notice("diversity_not_used", "The model in service has no item vectors to compare: the order is by score.")
 
-Ranked = tuple[Int64Array, Float32Array]
-"""Rows and scores of one list, best first."""
+Ranked = tuple[Int64Array, Float64Array]
+"""Rows and scores of one list, best first; the scores as they are written, `shortest`."""
 
 
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer | Exception]:
@@ -87,7 +97,7 @@ def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> di
         found = catalogue.ladder.search(
             users[np.array(places)], depth, allowed=members[0].allowed, hidden=hidden if hidden.nnz else None
         )
-        for place, question, rows, scores in zip(places, members, found.rows, found.scores, strict=True):
+        for place, question, rows, scores in zip(places, members, found.rows, shortest(found.scores), strict=True):
             lists[place] = _found(rows[: question.depth], scores[: question.depth])
     return lists
 
@@ -97,10 +107,12 @@ def _boosted(catalogue: Catalogue, question: Question, user: Users) -> Ranked:
     question.boost(scores[0])
     hidden = stack([question.hidden], None, len(catalogue))
     found = top_k(scores, question.depth, allowed=question.allowed, excluded=hidden)
-    return _found(found.rows[0], found.scores[0])
+    return _found(found.rows[0], shortest(found.scores)[0])
 
 
-def _found(rows: Int64Array, scores: Float32Array) -> Ranked:
+def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
+    if len(rows) and rows[-1] >= 0:
+        return rows, scores
     return rows[rows >= 0], scores[rows >= 0]
 
 
@@ -131,7 +143,7 @@ def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Not
         return rows[: query.k], scores[: query.k]
     shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
     directions = catalogue.ladder.directions
-    order = diversify(scores, directions(rows), directions(shown), query.k, query.diversity)
+    order = diversify(scores.astype(np.float32), directions(rows), directions(shown), query.k, query.diversity)
     return rows[order], scores[order]
 
 
@@ -140,7 +152,7 @@ def _explained(
     notices: list[Notice],
 ) -> tuple[RankedItem, ...]:  # fmt: skip
     if tier == POPULAR or not len(rows):
-        return tuple(replace(item, because=()) for item in items)
+        return tuple(item._replace(because=()) for item in items)
     left_out = question.history[-explanations.affordable(len(question.history)) :]
     if len(left_out) < len(question.history):
         message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
@@ -151,4 +163,4 @@ def _explained(
         tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))
         for effect in effects.T
     )
-    return tuple(replace(item, because=cause) for item, cause in zip(items, causes, strict=True))
+    return tuple(item._replace(because=cause) for item, cause in zip(items, causes, strict=True))

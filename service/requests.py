@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any
 
-from service.answers import Notice, Query
+from service.answers import Notice, Query, RankedItem
 from service.boosts import Boost
 from service.cursors import Cursor
 from service.engine import Page, Request
-from service.recommendation_schemas import (
-    BoostRequest,
-    CauseSummary,
-    HistoryItem,
-    RecommendationRequest,
-    Recommendations,
-    RecommendedItem,
-)
-from service.schemas import AnswerWarning
+from service.recommendation_schemas import BoostRequest, HistoryItem, RecommendationRequest
 
 ONE_LIST = {"k", "explain", "cursor"}
 """Fields that pages of one list may differ in."""
@@ -40,30 +33,26 @@ def to_request(asked: RecommendationRequest) -> Request:
     return Request(query, asked.user_id, _digest(asked), cursor, notices)
 
 
-def to_schema(page: Page, request_id: str, variant: str) -> Recommendations:
-    """A page as it goes over the wire."""
+def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
+    """A page as it goes over the wire: the fields of `Recommendations`, whose objects cost five times as much."""
     answer = page.answer
-    return Recommendations(
-        request_id=request_id,
-        variant=variant,
-        model_version=answer.model_version,
-        tier=answer.tier,
-        scorer=answer.scorer,
-        items=[
-            RecommendedItem(rank=item.rank, item_id=item.item_id, score=item.score, source=answer.tier)
-            if item.because is None
-            else RecommendedItem(
-                rank=item.rank,
-                item_id=item.item_id,
-                score=item.score,
-                source=answer.tier,
-                because=[CauseSummary(item_id=cause.item_id, effect=cause.effect) for cause in item.because],
-            )
-            for item in answer.items
-        ],
-        next_cursor=page.next_cursor,
-        warnings=[AnswerWarning(code=notice.code, message=notice.message) for notice in answer.notices],
-    )
+    return {
+        "request_id": request_id,
+        "variant": variant,
+        "model_version": answer.model_version,
+        "tier": answer.tier,
+        "scorer": answer.scorer,
+        "items": [_item(item, answer.tier) for item in answer.items],
+        "next_cursor": page.next_cursor,
+        "warnings": [{"code": notice.code, "message": notice.message} for notice in answer.notices],
+    }
+
+
+def _item(item: RankedItem, source: str) -> dict[str, Any]:
+    found = {"rank": item.rank, "item_id": item.item_id, "score": item.score, "source": source}
+    if item.because is not None:
+        found["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
+    return found
 
 
 def _digest(asked: RecommendationRequest) -> bytes:
@@ -71,7 +60,11 @@ def _digest(asked: RecommendationRequest) -> bytes:
 
 
 def _weights(asked: RecommendationRequest) -> dict[str, float]:
-    weights: dict[str, float] = {}
+    plain = [entry for entry in asked.history if isinstance(entry, str)]
+    weights = dict.fromkeys(plain, 1.0)
+    if len(weights) == len(asked.history):
+        return weights
+    weights = {}
     for entry in _in_order(asked.history):
         item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
         weights[item_id] = weights.get(item_id, 0.0) + weight

@@ -100,7 +100,8 @@ class RecVAE(Variational):
 
     def hidden(self, rows: SparseRows) -> Tensor:
         """The posterior mean, shape (n, latent): the decoder has no layer of its own before the output."""
-        return self.posterior(rows.l2_normalised()).mean
+        mean: Tensor = self.encoder.mean(self.encoder.features(rows.l2_normalised()))
+        return mean.float()
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user; input is dropped while the encoder learns only."""
@@ -169,9 +170,14 @@ class DenselyConnectedEncoder(nn.Module):
 
     def forward(self, rows: SparseRows) -> DiagonalGaussian:
         """q(z | x) of normalised rows, shape (n, latent)."""
-        hidden = self.norms[0](functional.silu(self.first(rows)))
+        hidden = self.features(rows)
+        return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
+
+    def features(self, rows: SparseRows) -> Tensor:
+        """The last layer, shape (n, width)."""
+        hidden: Tensor = self.norms[0](functional.silu(self.first(rows)))
         before = hidden
         for layer, norm in zip(self.layers, self.norms[1:], strict=True):
             hidden = norm(functional.silu(layer(hidden) + before))
             before = before + hidden
-        return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
+        return hidden

@@ -5,25 +5,21 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from service import moments
+from service.bodies import BodyRoute
 from service.deployment_schemas import ChosenVariant
 from service.deps import RequestId, Services, ServicesDep
 from service.doors import needs
 from service.engine import Page, Request
 from service.errors import RESPONSES, problem_of, problem_of_faults
 from service.lineup import Assignment, Lineup
-from service.recommendation_schemas import (
-    BatchAnswer,
-    BatchRequest,
-    BatchResult,
-    RecommendationRequest,
-    Recommendations,
-)
-from service.requests import to_request, to_schema
+from service.recommendation_schemas import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
+from service.requests import to_request, to_wire
 from service.store.exposures import Exposure
 
-router = APIRouter(prefix="/v1", tags=["recommendations"])
+router = APIRouter(prefix="/v1", tags=["recommendations"], route_class=BodyRoute)
 
 
 @router.post(
@@ -56,18 +52,18 @@ async def recommend_to_many(
     if variant is not None:
         lineup.named(variant)  # and so is a variant that is not there
     one_by_one = (_result(one, services, request_id, variant, place) for place, one in enumerate(asked.requests))
-    return as_json(BatchAnswer(request_id=request_id, results=list(await asyncio.gather(*one_by_one))))
+    return as_json({"request_id": request_id, "results": list(await asyncio.gather(*one_by_one))})
 
 
-def as_json(content: Recommendations | BatchAnswer) -> Response:
-    """A response of fields that were set: written by pydantic at once, as a model that is returned is checked again."""
-    return Response(content.model_dump_json(exclude_unset=True), media_type="application/json")
+def as_json(content: dict[str, Any]) -> Response:
+    """A response with the fields of `Recommendations` or `BatchAnswer`; what is no number in JSON is null."""
+    return Response(to_json(content, inf_nan_mode="null"), media_type="application/json")
 
 
 async def respond(
     request: Request, services: Services, request_id: str, chosen: str | None, place: int = 0
-) -> Recommendations:
-    """Choose a variant, ask the engine, count the answer and put it into its schema; `place`: in a batch."""
+) -> dict[str, Any]:
+    """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`; `place`: in a batch."""
     lineup = services.deployments.lineup
     key = f"request {request_id} {place}" if request.user_id is None else f"user {request.user_id}"
     version = None if request.cursor is None else request.cursor.model_version
@@ -77,7 +73,7 @@ async def respond(
     services.metrics.count_variant(assignment.variant.name, assignment.variant.version)
     if _is_noted(lineup, services):
         services.exposures.note(_exposure(assignment, page, request.user_id, request_id))
-    return to_schema(page, request_id, assignment.variant.name)
+    return to_wire(page, request_id, assignment.variant.name)
 
 
 def _is_noted(lineup: Lineup, services: Services) -> bool:
@@ -91,12 +87,12 @@ def _exposure(assignment: Assignment, page: Page, user_id: str | None, request_i
     return Exposure(request_id, user_id, variant.name, variant.version, assignment.is_dealt, items, moments.now())
 
 
-async def _result(one: Any, services: Services, request_id: str, chosen: str | None, place: int) -> BatchResult:
+async def _result(one: Any, services: Services, request_id: str, chosen: str | None, place: int) -> dict[str, Any]:
     try:
         request = to_request(RecommendationRequest.model_validate(one))
-        return BatchResult(status=200, answer=await respond(request, services, request_id, chosen, place))
+        return {"status": 200, "answer": await respond(request, services, request_id, chosen, place)}
     except ValidationError as error:
         found = problem_of_faults(error.errors(include_url=False), request_id, inside="body")
     except Exception as error:  # whatever it is, it must not sink the others
         found = problem_of(error, request_id)
-    return BatchResult(status=found.status, problem=found)
+    return {"status": found.status, "problem": found}

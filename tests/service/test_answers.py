@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.interactions import empty_histories
 from recsys_vae.ladder import Ladder
-from service.answers import Answer, Query, similar
+from service.answers import Answer, Query, shortest, similar
 from service.catalogue import Catalogue
 from service.ranking import answer
 from tests.service.tiny import HISTORIES, ITEMS, POPULARITY
@@ -102,3 +102,14 @@ def test_similar_items_leave_the_item_itself_out(any_ladder: Ladder) -> None:
 
 def test_nothing_is_similar_to_an_unknown_item(ladder: Ladder) -> None:
     assert similar(Catalogue(ladder), "zzz", 3) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.floats(width=32), min_size=1, max_size=20))
+def test_scores_are_written_as_short_as_they_can_be_told_apart(numbers: list[float]) -> None:
+    scores = np.array(numbers, dtype=np.float32)
+    found = shortest(scores)
+    np.testing.assert_array_equal(found.astype(np.float32), scores)
+    ordinary = (np.abs(scores) > 1e-10) & (np.abs(scores) < 1e10)
+    for score, written in zip(scores[ordinary], found[ordinary], strict=True):
+        assert len(repr(float(written))) <= len(repr(float(str(score))))

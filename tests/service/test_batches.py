@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from threading import Event as Signal
+from time import sleep
 
 import pytest
 
@@ -175,3 +176,58 @@ def test_a_computation_that_fails_as_a_whole_fails_its_batch_and_nothing_after()
         batcher.close()
 
     asyncio.run(run())
+
+
+def test_who_could_not_be_answered_in_time_is_refused_when_it_comes() -> None:
+    """Batches of one take 50 ms: twelve that wait are more than half of a second, and far less than ten seconds."""
+
+    async def run() -> None:
+        def compute(jobs: list[int]) -> Sequence[int]:
+            sleep(0.05)
+            return jobs
+
+        counts = Counts()
+        batcher: Batcher[int, int] = Batcher(compute, Limits(max_batch=1, deadline_seconds=10), counts)
+        assert batcher.most_under_way == 1024  # nothing is known of the pace
+        await asyncio.gather(*(batcher.submit(job, soon()) for job in range(4)))
+        assert 2 < batcher.most_under_way < 100
+        waiting = [asyncio.create_task(batcher.submit(job, soon())) for job in range(12)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            await batcher.submit(12, soon(1.0))
+        assert counts.refused == ["overloaded"]
+        assert await batcher.submit(13, soon()) == 13
+        assert await asyncio.gather(*waiting) == list(range(12))
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_a_slow_pace_leaves_room_for_full_batches_that_may_prove_it_wrong() -> None:
+    async def run() -> None:
+        def compute(jobs: list[int]) -> Sequence[int]:
+            sleep(0.02)
+            return jobs
+
+        batcher: Batcher[int, int] = Batcher(compute, Limits(max_batch=4, deadline_seconds=0.01))
+        first = [asyncio.create_task(batcher.submit(job, soon())) for job in range(3)]
+        await asyncio.sleep(0.01)
+        second = [asyncio.create_task(batcher.submit(job, soon())) for job in range(3)]
+        await asyncio.gather(*first, *second)
+        assert batcher.most_under_way == 8
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_one_is_told_that_its_time_is_over_while_it_is_computed_and_others_are_not() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
+        hurried = asyncio.create_task(batcher.submit(0, soon(0.02)))
+        patient = asyncio.create_task(batcher.submit(1, soon()))
+        with pytest.raises(DeadlineError):
+            await hurried
+        assert counts.refused == ["deadline"]
+        held.let_go.set()
+        assert await patient == 2
+
+    assert play(scenario)[0].batches == [[0, 1]]

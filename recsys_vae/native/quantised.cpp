@@ -1,0 +1,293 @@
+// The k largest inner products, found among few: scores in 8-bit integers with bounds on their error say which items can
+// be among the best; these alone are scored in float32, by recsys_top_k, so the answer is that of a scan of all.
+//
+//     v = s a + r,   q = t b + e   (a, b integers in -127..127)   q.v = t s a.b + e.(s a) + q.r
+//
+// so the integer score t s a.b is off by at most |e| |s a| + |q| |r| (Cauchy-Schwarz). Whoever's upper bound is below the
+// k-th largest lower bound is not among the k best. The last dimension, which holds the bias of a decoder and so a number
+// of another size than the others, stays float32. What float32 itself rounds is counted into |r|.
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "tiles.h"
+
+extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vectors, int64_t n_items, int64_t d,
+                             const int64_t* wanted, int64_t n_wanted, const int64_t* starts, const int32_t* excluded,
+                             int64_t k, int64_t* out_rows, float* out_scores, int threads);
+
+namespace {
+
+// Of each item: scale s, |s a|, |r| and the last dimension, one after the other.
+constexpr int FACTS = 4;
+constexpr float LARGEST_NORM = 1e15f;  // above it bounds could overflow
+// Bytes of a vector's codes: its dimensions but the last, in groups of four.
+inline int64_t code_bytes(int64_t d) { return rounded_up(d - 1, 4); }
+
+// What is lost of |x| by writing it as scale times integers; `code` gets the integers.
+template <class Code>
+inline void quantise(const float* x, int64_t d, Code&& code, float& scale, float& kept, float& lost) {
+    float largest = 0.0f;
+    for (int64_t p = 0; p < d; ++p) largest = std::max(largest, std::abs(x[p]));
+    scale = largest / 127.0f;
+    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    double kept_squares = 0.0, lost_squares = 0.0;
+    for (int64_t p = 0; p < d; ++p) {
+        const float rounded = std::min(127.0f, std::max(-127.0f, std::nearbyint(x[p] * inverse)));
+        const double there = double(scale) * rounded, rest = x[p] - there;
+        code(p, static_cast<int>(rounded));
+        kept_squares += there * there;
+        lost_squares += rest * rest;
+    }
+    kept = static_cast<float>(std::sqrt(kept_squares) * (1 + 1e-6));
+    lost = static_cast<float>(std::sqrt(lost_squares) * (1 + 1e-6));
+}
+
+inline float norm(const float* x, int64_t d) {
+    double squares = 0.0;
+    for (int64_t p = 0; p < d; ++p) squares += double(x[p]) * x[p];
+    return static_cast<float>(std::sqrt(squares) * (1 + 1e-6));
+}
+
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+
+struct Candidate {
+    float upper, lower;
+    int64_t row;
+};
+
+// What may still be among the best of one query.
+struct Candidates {
+    std::vector<Candidate> kept;
+    std::vector<float> lowers;
+    const int32_t* excluded = nullptr;  // ascending rows that are left out: those not passed yet
+    const int32_t* excluded_end = nullptr;
+    int64_t room = 0;
+    bool are_too_many = false;
+
+    bool is_excluded(int64_t row) {
+        while (excluded != excluded_end && *excluded < row) ++excluded;
+        return excluded != excluded_end && *excluded == row;
+    }
+    // Drop who cannot be among the k best any more, and return the k-th largest lower bound.
+    float cut(int64_t k) {
+        if (static_cast<int64_t>(kept.size()) < k) return -std::numeric_limits<float>::infinity();
+        lowers.clear();
+        for (const Candidate& one : kept) lowers.push_back(one.lower);
+        std::nth_element(lowers.begin(), lowers.begin() + (k - 1), lowers.end(), std::greater<>());
+        const float border = lowers[k - 1];
+        std::erase_if(kept, [&](const Candidate& one) { return one.upper < border; });
+        return border;
+    }
+};
+
+constexpr int64_t BLOCK = 64;
+static_assert(BLOCK == PANEL, "one panel holds a block");
+
+// A block of queries in 8 bits, with what each has found.
+struct Block {
+    int64_t d, k, most, groups, vectors = 0;
+    Buffer<int8_t> packed;  // group after group of four dimensions, in each the queries
+    alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus 128 times the sum of a query's integers
+    alignas(64) float scales[BLOCK], lost[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
+    Candidates found[BLOCK];
+
+    Block(int64_t d, int64_t k, int64_t most)
+        : d(d), k(k), most(most), groups(code_bytes(d) / 4), packed(buffer<int8_t>(code_bytes(d) * BLOCK)) {}
+
+    void take(const float* queries, int64_t here, const int64_t* starts, const int32_t* excluded) {
+        vectors = rounded_up(here, LANES) / LANES;
+        std::fill_n(packed.get(), groups * 4 * BLOCK, int8_t{0});
+        for (int64_t j = 0; j < BLOCK; ++j) {
+            found[j] = {};
+            found[j].room = 4 * k + 128;
+            offsets[j] = 0;
+            scales[j] = lost[j] = norms[j] = last[j] = 0.0f;
+            border[j] = std::numeric_limits<float>::infinity();
+            if (j >= here) continue;
+            const float* query = queries + j * d;
+            float kept;
+            quantise(query, d - 1, [&](int64_t p, int code) {
+                packed[(p / 4 * vectors * LANES + j) * 4 + p % 4] = static_cast<int8_t>(code);
+                offsets[j] -= 128 * code;
+            }, scales[j], kept, lost[j]);
+            norms[j] = norm(query, d);
+            last[j] = query[d - 1];
+            if (norms[j] < LARGEST_NORM) border[j] = -std::numeric_limits<float>::infinity();
+            else found[j].are_too_many = true;
+            if (excluded) {
+                found[j].excluded = excluded + starts[j];
+                found[j].excluded_end = excluded + starts[j + 1];
+            }
+        }
+    }
+    void add(int64_t j, float score, float error, int64_t row) {
+        Candidates& mine = found[j];
+        if (!(score + error >= border[j]) || mine.is_excluded(row)) return;
+        mine.kept.push_back({score + error, score - error, row});
+        if (static_cast<int64_t>(mine.kept.size()) < mine.room) return;
+        border[j] = mine.cut(k);
+        if (static_cast<int64_t>(mine.kept.size()) <= mine.room / 2) return;
+        mine.room *= 2;
+        if (mine.room <= most) return;
+        mine.are_too_many = true;  // the bounds tell nothing apart here
+        mine.kept.clear();
+        border[j] = std::numeric_limits<float>::infinity();
+    }
+};
+
+// Calls f with each number below N, known to the compiler, so that what f indexes can stay in registers.
+template <int N, class F>
+inline void each(F&& f) {
+    [&]<int... I>(std::integer_sequence<int, I...>) {
+        (f(std::integral_constant<int, I>{}), ...);
+    }(std::make_integer_sequence<int, N>{});
+}
+
+// Integer scores of R items and the V vectors of queries, as float32.
+template <int R, int V>
+__attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const Block& block,
+                                             __m512 (&products)[ROWS][VECTORS]) {
+    __m512i c[R * V], b[V];
+    const uint8_t* lines[R];
+    each<R>([&](auto r) { lines[r] = codes[r]; });
+    each<R * V>([&](auto i) { c[i] = _mm512_setzero_si512(); });
+    const int8_t* panel = block.packed.get();
+    const int64_t bytes = block.groups * 4;
+    for (int64_t start = 0; start < bytes; start += 64) {
+        each<R>([&](auto r) { __builtin_prefetch(lines[r] + R * bytes + start); });  // of the next items
+        for (int64_t at = start; at < std::min(start + 64, bytes); at += 4, panel += V * LANES * 4) {
+            each<V>([&](auto v) { b[v] = _mm512_load_si512(panel + v * LANES * 4); });
+            each<R>([&](auto r) {
+                const __m512i a = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(lines[r] + at));
+                each<V>([&](auto v) { c[r * V + v] = _mm512_dpbusd_epi32(c[r * V + v], a, b[v]); });
+            });
+        }
+    }
+    each<R * V>([&](auto i) {
+        const __m512i offset = _mm512_load_si512(block.offsets + i % V * LANES);
+        products[i / V][i % V] = _mm512_cvtepi32_ps(_mm512_add_epi32(c[i], offset));
+    });
+}
+
+// Scores `count` items for the block, and keeps whoever may be among the best.
+inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
+    __m512 products[ROWS][VECTORS];
+    const int vectors = static_cast<int>(block.vectors);
+    with_tile(count, vectors, [&]<int R, int V>() { multiply_tile<R, V>(codes, block, products); });
+    for (int v = 0; v < vectors; ++v) {
+        const int64_t at = v * LANES;
+        const __m512 scale = _mm512_load_ps(block.scales + at), lost = _mm512_load_ps(block.lost + at);
+        const __m512 norms = _mm512_load_ps(block.norms + at), last = _mm512_load_ps(block.last + at);
+        for (int r = 0; r < count; ++r) {
+            const float* fact = facts[r];
+            const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(fact[0])));
+            const __m512 score = _mm512_fmadd_ps(last, _mm512_set1_ps(fact[3]), product);
+            const __m512 error =
+                _mm512_fmadd_ps(lost, _mm512_set1_ps(fact[1]), _mm512_mul_ps(norms, _mm512_set1_ps(fact[2])));
+            const __m512 border = _mm512_load_ps(block.border + at);
+            uint32_t mask = _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
+            if (!mask) continue;
+            alignas(64) float scores[LANES], errors[LANES];
+            _mm512_store_ps(scores, score);
+            _mm512_store_ps(errors, error);
+            for (; mask; mask &= mask - 1) {
+                const int lane = __builtin_ctz(mask);
+                block.add(at + lane, scores[lane], errors[lane], rows[r]);
+            }
+        }
+    }
+}
+
+#endif
+
+}  // namespace
+
+// Whether this processor has the instructions.
+extern "C" int recsys_quantised_suits() {
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+// vectors (n, d) -> codes (n, code_bytes(d)) from 0 to 255 and facts (n, 4), as above.
+extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint8_t* codes, float* facts) {
+    const int64_t bytes = code_bytes(d);
+    const float rounding = (d + 16) * 0x1p-23f;  // of a sum of d products in float32, twice over
+    for (int64_t i = 0; i < n; ++i) {
+        const float* x = vectors + i * d;
+        uint8_t* code = codes + i * bytes;
+        float* fact = facts + i * FACTS;
+        std::fill_n(code, bytes, uint8_t{128});
+        const auto write = [&](int64_t p, int value) { code[p] = static_cast<uint8_t>(value + 128); };
+        quantise(x, d - 1, write, fact[0], fact[1], fact[2]);
+        fact[2] += rounding * norm(x, d);
+        fact[3] = x[d - 1];
+    }
+}
+
+// As recsys_top_k, of vectors that recsys_quantise has coded. A query with more than `most` candidates is answered by a
+// scan in float32; `scanned` counts these.
+extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const float* vectors, const uint8_t* codes,
+                                       const float* facts, int64_t n_items, int64_t d, const int64_t* wanted,
+                                       int64_t n_wanted, const int64_t* starts, const int32_t* excluded, int64_t k,
+                                       int64_t most, int64_t* out_rows, float* out_scores, int64_t* scanned, int threads) {
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+    const int64_t count = wanted ? n_wanted : n_items, blocks = (n + BLOCK - 1) / BLOCK, bytes = code_bytes(d);
+    const int64_t parts = std::max<int64_t>(1, threads / std::max<int64_t>(1, blocks));  // of the items, for few queries
+    std::vector<std::vector<int64_t>> found(n * parts);
+    std::vector<char> are_too_many(n * parts, 0);
+#pragma omp parallel num_threads(threads)
+    {
+        Block block(d, k, most);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t task = 0; task < blocks * parts; ++task) {
+            const int64_t first = task / parts * BLOCK, part = task % parts, here = std::min(BLOCK, n - first);
+            const auto [begin, end] = share(count, part, parts);
+            block.take(queries + first * d, here, starts ? starts + first : nullptr, excluded);
+            for (int64_t at = begin; at < end; at += ROWS) {
+                const int n_rows = static_cast<int>(std::min<int64_t>(ROWS, end - at));
+                const uint8_t* lines[ROWS];
+                const float* known[ROWS];
+                int64_t rows[ROWS];
+                for (int r = 0; r < n_rows; ++r) {
+                    rows[r] = wanted ? wanted[at + r] : at + r;
+                    lines[r] = codes + rows[r] * bytes;
+                    known[r] = facts + rows[r] * FACTS;
+                }
+                scan(lines, known, rows, n_rows, block);
+            }
+            for (int64_t j = 0; j < here; ++j) {
+                const int64_t place = (first + j) * parts + part;
+                block.found[j].cut(k);
+                are_too_many[place] = block.found[j].are_too_many;
+                for (const Candidate& one : block.found[j].kept) found[place].push_back(one.row);
+            }
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t query = 0; query < n; ++query) {
+            std::vector<int64_t> rows;
+            bool all = false;
+            for (int64_t part = 0; part < parts; ++part) {
+                all |= are_too_many[query * parts + part];
+                const auto& some = found[query * parts + part];
+                rows.insert(rows.end(), some.begin(), some.end());
+            }
+            const float* one = queries + query * d;
+            if (all) {
+#pragma omp atomic
+                ++*scanned;
+                recsys_top_k(one, 1, vectors, n_items, d, wanted, n_wanted, starts ? starts + query : nullptr, excluded, k,
+                             out_rows + query * k, out_scores + query * k, 1);
+            } else {
+                const int64_t none = 0;  // what is left out is not among the candidates; null would allow all
+                recsys_top_k(one, 1, vectors, n_items, d, rows.empty() ? &none : rows.data(), rows.size(), nullptr, nullptr, k,
+                             out_rows + query * k, out_scores + query * k, 1);
+            }
+        }
+    }
+#endif
+}

@@ -1,0 +1,115 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array, random_array
+
+from recsys_vae.native import quantised, top_k
+from recsys_vae.native.library import loaded
+from recsys_vae.native.quantised import Quantised, counted_search, quantise
+
+Draw = Callable[[np.random.Generator, int, int], np.ndarray]
+
+
+@pytest.fixture(autouse=True)
+def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not loaded().recsys_quantised_suits():
+        pytest.skip("this processor does not multiply 8-bit integers")
+    monkeypatch.setattr(quantised, "SMALLEST", 0)
+
+
+def coded(vectors: np.ndarray) -> Quantised:
+    found = quantise(vectors)
+    assert found is not None
+    return found
+
+
+def normal(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    return draw.standard_normal((n, d), dtype=np.float32)
+
+
+def whole(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """Few values, so that scores tie often."""
+    return draw.integers(-2, 3, (n, d)).astype(np.float32)
+
+
+def uneven(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """Rows and columns of very different sizes, and rows of zeros."""
+    sizes = np.exp(draw.normal(0, 2, (n, 1))) * np.exp(draw.normal(0, 1, (1, d)))
+    return (normal(draw, n, d) * sizes * (draw.random((n, 1)) < 0.9)).astype(np.float32)
+
+
+def alike(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """Differences far below what 8 bits can tell."""
+    return (1 + 1e-4 * normal(draw, n, d)).astype(np.float32)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    make=st.sampled_from([normal, whole, uneven, alike]),
+    n=st.sampled_from([0, 1, 16, 17, 64, 130]),
+    n_items=st.sampled_from([1, 6, 7, 601, 3000]),
+    d=st.sampled_from([16, 17, 33, 201]),
+    k=st.sampled_from([1, 20, 700]),
+    allowed=st.sampled_from([None, 0.0, 0.03, 0.8]),
+    seen=st.sampled_from([None, 0.0, 0.1]),
+    seed=st.integers(0, 2**31),
+)
+def test_lists_are_those_of_a_scan_in_float32_bit_for_bit(
+    make: Draw, n: int, n_items: int, d: int, k: int, allowed: float | None, seen: float | None, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    queries, vectors = make(draw, n, d), make(draw, n_items, d)
+    flags = None if allowed is None else draw.random(n_items) < allowed
+    excluded = None
+    if seen is not None:
+        excluded = csr_array(random_array((n, n_items), density=seen, format="csr", dtype=np.float32, rng=draw))
+        excluded.sort_indices()
+    expected = top_k.search(queries, vectors, k, flags, excluded)
+    found = quantised.search(queries, coded(vectors), k, flags, excluded)
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_ordinary_vectors_have_few_candidates_and_inseparable_ones_are_scanned() -> None:
+    draw = np.random.default_rng(0)
+    queries, vectors = normal(draw, 64, 201), normal(draw, 20_000, 201)
+    vectors[:, -1] *= 100  # a bias of another size than the rest
+    queries[:, -1] = 1
+    assert counted_search(queries, coded(vectors), 20, None, None)[1] == 0
+    same = alike(draw, 20_000, 32)
+    assert counted_search(same[:64], coded(same), 20, None, None)[1] == 64
+
+
+def test_queries_that_are_not_finite_get_what_a_scan_gives_them() -> None:
+    draw = np.random.default_rng(0)
+    queries, vectors = normal(draw, 4, 16), normal(draw, 100, 16)
+    queries[0, 3], queries[1, 5], queries[2, 0] = np.nan, np.inf, 1e30
+    expected = top_k.search(queries, vectors, 5, None, None)
+    found = quantised.search(queries, coded(vectors), 5, None, None)
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("n", [3, 300])
+def test_the_number_of_threads_changes_nothing(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    queries, items = whole(draw, n, 20), coded(whole(draw, 500, 20))
+    alone = quantised.search(queries, items, 10, None, None)
+    monkeypatch.setattr("recsys_vae.native.quantised.threads", lambda: 5)
+    together = quantised.search(queries, items, 10, None, None)
+    np.testing.assert_array_equal(together.rows, alone.rows)
+    np.testing.assert_array_equal(together.scores, alone.scores)
+
+
+def test_vectors_that_are_not_finite_few_or_narrow_have_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    for value in (np.nan, -np.inf, 1e30):
+        broken = normal(draw, 100, 32)
+        broken[7, 7] = value
+        assert quantise(broken) is None
+    assert quantise(normal(draw, 100, 8)) is None
+    monkeypatch.undo()
+    assert quantise(normal(draw, 100, 32)) is None
