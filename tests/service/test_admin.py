@@ -1,5 +1,6 @@
 """Bundles are swapped while the service answers, here and on every replica; a bad one changes nothing."""
 
+import asyncio
 import json
 import shutil
 import time
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from recsys_vae.bundle import INDEX, write_bundle
+from recsys_vae.errors import UnavailableError
 from recsys_vae.ids import IdMap
 from recsys_vae.manifest import Provenance, describe, read_manifest, write_manifest
 from recsys_vae.models import catalog
@@ -22,7 +24,11 @@ from recsys_vae.retrieval.faiss_index import build_index
 from service import assembly, bundles
 from service.app import create_app
 from service.client import Client
+from service.deployments import Deployments
+from service.events import EventStore
+from service.metrics import Metrics
 from service.settings import Settings
+from service.store.deployments import DeploymentTable
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, item_ids
 from tests.service.tiny import ITEMS, POPULARITY, write_tiny_bundle
@@ -349,6 +355,46 @@ def test_a_replica_that_starts_puts_what_it_is_given_in_service_or_follows(setti
         assert "name a source" in found["detail"]
 
 
+def test_replicas_that_start_at_once_agree_on_one_deployment(settings: Settings) -> None:
+    async def begin_all(stores: list[EventStore]) -> list[int]:
+        replicas = [Deployments(settings, DeploymentTable(store.database), Metrics()) for store in stores]
+        await asyncio.gather(*(replica.begin() for replica in replicas))
+        return [replica.lineup.generation for replica in replicas]
+
+    stores = [EventStore(settings.store_url) for _ in range(4)]
+    assert asyncio.run(begin_all(stores)) == [1] * 4
+    for store in stores:
+        store.close()
+
+
+def test_reloads_at_one_replica_after_the_other_follow_each_other_at_once(settings: Settings, root: Path) -> None:
+    slow = settings.model_copy(update={"poll_seconds": 60.0})
+    with running(slow) as one, running(slow) as other:
+        assert changed(one.post(RELOAD, json={"source": "two"}))["generation"] == 2
+        assert changed(other.post(RELOAD, json={"source": "three"}))["generation"] == 3
+        assert changed(one.post(ROLLBACK))["variants"][0]["model_version"] == version(root, "two")
+        assert changed(other.post(ROLLBACK))["variants"][0]["model_version"] == version(root, "one")
+
+
+def test_a_store_that_is_down_refuses_a_reload_and_changes_nothing(
+    settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnavailableError("down")
+
+    with running(settings.model_copy(update={"poll_seconds": 60.0})) as client:
+        monkeypatch.setattr("service.store.deployments.DeploymentTable.add", fail)
+        check_problem(client.post(RELOAD, json={"source": "two"}), 503, "unavailable")
+        assert served(client) == version(root, "one")
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_a_registry_that_does_not_answer_is_told(client: TestClient, root: Path, recsys_home: Path) -> None:
+    found = check_problem(client.post(RELOAD, json={"source": "models:/movies@champion"}), 503, "source-unavailable")
+    assert "no MLflow store" in found["detail"]
+    assert served(client) == version(root, "one")
+
+
 def test_a_store_that_comes_back_empty_is_told_again(settings: Settings, root: Path) -> None:
     with running(settings) as client:
         changed(client.post(RELOAD, json={"source": "two"}))
@@ -394,3 +440,31 @@ def test_the_admin_routes_are_documented_with_their_refusals(client: TestClient)
     paths = client.get("/openapi.json").json()["paths"]
     assert {"409", "422", "503"} <= set(paths[RELOAD]["post"]["responses"])
     assert {"409", "503"} <= set(paths[ROLLBACK]["post"]["responses"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_an_alias_of_a_real_registry_is_followed(
+    settings: Settings, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    registry = MlflowClient(address)
+    registry.create_registered_model("movies")
+    for name in ("one", "two"):
+        shutil.copytree(root / name, tmp_path / "models" / name / "artifacts" / "bundle")
+        registry.create_model_version("movies", source=(tmp_path / "models" / name).as_uri())
+    registry.set_registered_model_alias("movies", "champion", "1")
+    polled = settings.model_copy(update={"bundle": None, "model": "models:/movies@champion", "alias_poll_seconds": 0.2})
+    with running(polled) as client:
+        assert served(client) == version(root, "one")
+        registry.set_registered_model_alias("movies", "champion", "2")
+        wait_until(lambda: served(client) == version(root, "two"))
+        assert client.get("/v1/admin/deployment").json()["variants"][0]["source"] == "models:/movies/2"
+        changed(client.post(ROLLBACK))
+        time.sleep(1)
+        assert served(client) == version(root, "one")
+        assert changed(client.post(RELOAD, json={"source": "models:/movies/2"}))["changed"]
