@@ -80,7 +80,7 @@ bench-ml-20m: setup ## Mult-VAE, RecVAE and EASE on MovieLens 20M beside their p
 bench-train: setup $(PEERS) ## Speed of training, bulk lists and evaluation beside a dense port, RecBole and implicit
 	$(BIN)/python -m tests.benchmarks.train
 
-bench-service: setup ## Speed and steadiness of the service on two cores (needs wrk); prints kept results, measures missing ones
+bench-service: setup ## Speed and steadiness of the service on two cores (wrk, if installed); prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.service
 
 check: lint types imports test ## What continuous integration runs

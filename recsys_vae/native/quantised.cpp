@@ -5,7 +5,7 @@
 //
 // so the integer score t s a.b is off by at most |e| |s a| + |q| |r| (Cauchy-Schwarz). Whoever's upper bound is below the
 // k-th largest lower bound is not among the k best. The last dimension, which holds the bias of a decoder and so a number
-// of another size than the others, stays float32. What float32 itself rounds is counted into |r|.
+// of another size than the others, stays float32. What float32 itself rounds, of all dimensions, is added.
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -19,8 +19,8 @@ extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vecto
 
 namespace {
 
-// Of each item: scale s, |s a|, |r| and the last dimension, one after the other.
-constexpr int FACTS = 4;
+// Of each item: scale s, |s a|, |r|, the last dimension, and what float32 rounds for a query of norm 1.
+constexpr int FACTS = 5;
 constexpr float LARGEST_NORM = 1e15f;  // above it bounds could overflow
 // Bytes of a vector's codes: its dimensions but the last, in groups of four.
 inline int64_t code_bytes(int64_t d) { return rounded_up(d - 1, 4); }
@@ -90,7 +90,7 @@ struct Block {
     int64_t d, k, most, groups, vectors = 0;
     Buffer<int8_t> packed;  // group after group of four dimensions, in each the queries
     alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus 128 times the sum of a query's integers
-    alignas(64) float scales[BLOCK], lost[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
+    alignas(64) float scales[BLOCK], lost[BLOCK], heads[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
     Candidates found[BLOCK];
 
     Block(int64_t d, int64_t k, int64_t most)
@@ -103,7 +103,7 @@ struct Block {
             found[j] = {};
             found[j].room = 4 * k + 128;
             offsets[j] = 0;
-            scales[j] = lost[j] = norms[j] = last[j] = 0.0f;
+            scales[j] = lost[j] = heads[j] = norms[j] = last[j] = 0.0f;
             border[j] = std::numeric_limits<float>::infinity();
             if (j >= here) continue;
             const float* query = queries + j * d;
@@ -112,6 +112,7 @@ struct Block {
                 packed[(p / 4 * vectors * LANES + j) * 4 + p % 4] = static_cast<int8_t>(code);
                 offsets[j] -= 128 * code;
             }, scales[j], kept, lost[j]);
+            heads[j] = norm(query, d - 1);
             norms[j] = norm(query, d);
             last[j] = query[d - 1];
             if (norms[j] < LARGEST_NORM) border[j] = -std::numeric_limits<float>::infinity();
@@ -179,13 +180,15 @@ inline void scan(const uint8_t* const* codes, const float* const* facts, const i
     for (int v = 0; v < vectors; ++v) {
         const int64_t at = v * LANES;
         const __m512 scale = _mm512_load_ps(block.scales + at), lost = _mm512_load_ps(block.lost + at);
-        const __m512 norms = _mm512_load_ps(block.norms + at), last = _mm512_load_ps(block.last + at);
+        const __m512 heads = _mm512_load_ps(block.heads + at), norms = _mm512_load_ps(block.norms + at);
+        const __m512 last = _mm512_load_ps(block.last + at);
         for (int r = 0; r < count; ++r) {
             const float* fact = facts[r];
             const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(fact[0])));
             const __m512 score = _mm512_fmadd_ps(last, _mm512_set1_ps(fact[3]), product);
-            const __m512 error =
-                _mm512_fmadd_ps(lost, _mm512_set1_ps(fact[1]), _mm512_mul_ps(norms, _mm512_set1_ps(fact[2])));
+            const __m512 rounded = _mm512_mul_ps(norms, _mm512_set1_ps(fact[4]));
+            const __m512 error = _mm512_fmadd_ps(
+                lost, _mm512_set1_ps(fact[1]), _mm512_fmadd_ps(heads, _mm512_set1_ps(fact[2]), rounded));
             const __m512 border = _mm512_load_ps(block.border + at);
             uint32_t mask = _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
             if (!mask) continue;
@@ -213,7 +216,7 @@ extern "C" int recsys_quantised_suits() {
 #endif
 }
 
-// vectors (n, d) -> codes (n, code_bytes(d)) from 0 to 255 and facts (n, 4), as above.
+// vectors (n, d) -> codes (n, code_bytes(d)) from 0 to 255 and facts (n, FACTS), as above.
 extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint8_t* codes, float* facts) {
     const int64_t bytes = code_bytes(d);
     const float rounding = (d + 16) * 0x1p-23f;  // of a sum of d products in float32, twice over
@@ -224,8 +227,8 @@ extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint
         std::fill_n(code, bytes, uint8_t{128});
         const auto write = [&](int64_t p, int value) { code[p] = static_cast<uint8_t>(value + 128); };
         quantise(x, d - 1, write, fact[0], fact[1], fact[2]);
-        fact[2] += rounding * norm(x, d);
         fact[3] = x[d - 1];
+        fact[4] = rounding * norm(x, d);
     }
 }
 

@@ -23,7 +23,7 @@ MOST_CANDIDATES = 4096
 """Candidates, or 32 times k, above which a query is scanned for in float32: there the bounds tell too little apart."""
 LARGEST_NORM = 1e15
 """Of vectors and queries; above it bounds could overflow, and a NaN is not below it."""
-FACTS = 4
+FACTS = 5
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,11 @@
 
 - load-201, load-601: one worker over 40,981 items (Gowalla's), k = 20, a history of 30 items in the request; RecVAE's
   vectors are 201 wide, Mult-VAE's 601. In the same run, turn by turn, a bare FastAPI endpoint that returns the same
-  JSON on the same server (service_bare.py). The highest rate is wrk's; percentiles are those of an open loop at half of
-  each server's own rate (service_load.py). `rps_bound` is 1 / (bare + product and top-k), at the fastest batch.
+  JSON on the same server (service_bare.py). The highest rate is wrk's, or that of a closed loop of our own where wrk is
+  not installed; percentiles are those of an open loop at half of each server's own rate (service_load.py). `rps_bound`
+  is 1 / (bare + product and top-k), at the fastest batch.
 - table-SIZE: latency on one connection by size of the catalogue, share of items allowed and source of the history; the
-  recall against a full sort of all scores in each cell.
+  recall against all scores in each cell.
 - swaps: full load while two bundles are swapped ten times; answers are compared with those of the version they name.
 - overload: three times the highest rate, then half of it.
 - kills: a worker that takes events is killed twenty times; what it acknowledged must be there, once.
@@ -63,6 +64,7 @@ def summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "failed_during_swaps": figure("swaps", "failed"),
         "acked_events_lost": figure("kills", "lost"),
         "overload_bad_statuses": figure("overload", "bad_statuses"),
+        "overload_useful_share": figure("overload", "useful_share_of_sustainable"),
     }
 
 

@@ -130,7 +130,7 @@ def test_answers_are_held_against_the_version_that_they_name(world: World) -> No
 
 
 def test_recall_counts_what_a_full_sort_finds(world: World) -> None:
-    ladder, scores = service_runs._offline(world), service_runs._all_scores(world)
+    ladder, scores = service_runs._offline(world), service_runs._all_scores(service_runs._offline(world), world)
     body = json.loads(answers_of(world, "v", 0)[0].body or b"")
     everything = np.ones(200, dtype=np.bool_)
     assert service_runs._recall(ladder, Recommendations(**body), scores[0], everything) == 1.0
@@ -141,7 +141,7 @@ def test_recall_counts_what_a_full_sort_finds(world: World) -> None:
 
 
 def test_seen_items_are_never_among_the_best(world: World) -> None:
-    scores = service_runs._all_scores(world)
+    scores = service_runs._all_scores(service_runs._offline(world), world)
     assert (np.isneginf(scores).sum(axis=1) == 30).all()
 
 
@@ -150,4 +150,5 @@ def test_the_last_line_has_null_for_what_was_not_measured() -> None:
     assert summary(figures) == {
         "rps_share_of_bare": 0.512, "p99_ms_half_load": None, "bare_p99_ms_half_load": 2.0,
         "failed_during_swaps": None, "acked_events_lost": None, "overload_bad_statuses": None,
+        "overload_useful_share": None,
     }  # fmt: skip
