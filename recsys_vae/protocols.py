@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 Float32Array = NDArray[np.float32]
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+StrArray = NDArray[np.str_]
 Tensors = dict[str, NDArray[np.generic]]
 
 

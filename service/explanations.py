@@ -8,7 +8,7 @@ What the encoder does with the rest of the history counts too, so effects do not
 import numpy as np
 from scipy.sparse import csr_array
 
-from recsys_vae.ladder import Ladder
+from recsys_vae.ladder import HISTORY, Ladder
 from recsys_vae.protocols import Float32Array, Int64Array
 
 LONGEST = 200
@@ -51,7 +51,7 @@ def strongest(effect: Float32Array) -> Int64Array:
 
 def _scores(ladder: Ladder, histories: csr_array, items: Int64Array) -> Float32Array:
     # As a user with a history, also where nothing is left of it: what the encoder makes of nothing is the baseline.
-    users = ladder.encode(histories, as_known=True)
+    users = ladder.encode(histories, tier=HISTORY)
     return ladder.scores(users, items)
 
 
