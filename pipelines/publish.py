@@ -15,7 +15,19 @@ from pipelines.evaluate import check_eligible
 from pipelines.fit import ModelSpec, check_processes, fit
 from pipelines.latents import log_latents
 from pipelines.split import load_split, read_manifest
-from pipelines.train import METRICS, Output, Trained, check_index_use, check_workspace, finish, origin, parameters
+from pipelines.tiers import learn_again
+from pipelines.train import (
+    METRICS,
+    Output,
+    Trained,
+    check_index_use,
+    check_workspace,
+    finish,
+    metadata_for,
+    origin,
+    parameters,
+)
+from pipelines.user_metadata import UserMetadata
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
 from recsys_vae.errors import BundleError
@@ -50,9 +62,12 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
     check_processes(spec, group)
     check_index_use(spec, output)
     check_workspace(output, resume)
-    evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
+    asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
+    evaluation = evaluate(bundle.model, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
     everything = encode(dataset.interactions())
+    known = UserMetadata.learn(dataset, everything.users)
+    spec = spec.with_schema(known.schema)
     with tracked_run(
         dataset.name, f"{spec.name}-published", run_id=saved_run_id(checkpoint) if resume else None
     ) as tracker:
@@ -65,6 +80,7 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             resume=resume,
             epochs=provenance.epochs or None,
             group=group,
+            metadata=metadata_for(spec, everything, known),
         )
         log_latents(tracker, fitted)
         described = replace(
@@ -73,7 +89,8 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             training_cutoff=_latest(dataset),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
         )
-        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker)
+        tiers = learn_again(bundle.tiers, everything, known)
+        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
 
 
 def take_part(source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group) -> None:
@@ -82,13 +99,17 @@ def take_part(source: Path, dataset: DatasetDir, output: Output, *, resume: bool
     spec = spec_of(bundle)
     check_processes(spec, group)
     check_workspace(output, resume)
+    everything = encode(dataset.interactions())
+    known = UserMetadata.learn(dataset, everything.users)
+    spec = spec.with_schema(known.schema)
     fit(
         spec,
-        encode(dataset.interactions()).matrix,
+        everything.matrix,
         checkpoint=output.workspace / CHECKPOINT,
         resume=resume,
         epochs=bundle.manifest.provenance.epochs or None,
         group=group,
+        metadata=metadata_for(spec, everything, known),
     )
 
 

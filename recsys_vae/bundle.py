@@ -23,7 +23,15 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleCorruptError, DataError, RecsysError
 from recsys_vae.ids import IdMap
-from recsys_vae.manifest import Manifest, Provenance, describe, read_manifest, verify_files, write_manifest
+from recsys_vae.manifest import (
+    FORMAT_VERSION,
+    Manifest,
+    Provenance,
+    describe,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
 from recsys_vae.metadata import Schema
 from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
@@ -76,6 +84,15 @@ class Bundle:
     def version(self) -> str:
         """Identity of this bundle; every answer names it."""
         return self.manifest.version
+
+    @classmethod
+    def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
+        """A bundle that is not on disk and has no index: to measure its tiers before there is a choice of rungs."""
+        manifest = Manifest(
+            FORMAT_VERSION, "unwritten", catalog.name_of(model), {}, len(items), {}, Provenance(), "", {}, {}
+        )
+        counts = popularity.astype(np.float32)
+        return cls(manifest, model, items, _item_rows(items, popularity, None), counts, None, tiers)
 
     @classmethod
     def load(cls, directory: Path) -> "Bundle":

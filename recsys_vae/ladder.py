@@ -4,11 +4,13 @@ The tiers, and what decides between them, are in `rungs`. All tiers of the model
 shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.bundle import Bundle
@@ -216,6 +218,11 @@ class Ladder:
         """What computes the scores of users with a history."""
         return self._index.name if self._index is not None else self.bundle.manifest.model
 
+    def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
+        """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
+        from_content = self.is_new[rows] & np.isin(np.asarray(tiers), ENCODED)
+        return [CONTENT if new else str(tier) for new, tier in zip(from_content, tiers, strict=True)]
+
     def similar(self, item_row: int, k: int, *, allowed: BoolArray | None = None) -> TopK:
         """The items most similar to one item, itself left out; shapes (1, k).
 
@@ -281,7 +288,7 @@ class Ladder:
     def _by_model(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         if self._index is not None and users.queries is not None:
             return self._index.search(users.queries, k, allowed, hidden)
-        return top_k(self.bundle.model.score(users.histories), k, allowed=allowed, excluded=hidden)
+        return top_k(self.scores(users), k, allowed=allowed, excluded=hidden)
 
     def _by_segment(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         return top_k(self._segment_scores(users), k, allowed=allowed, excluded=hidden)

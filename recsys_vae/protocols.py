@@ -14,9 +14,8 @@ StrArray = NDArray[np.str_]
 Tensors = dict[str, NDArray[np.generic]]
 
 
-@runtime_checkable
-class Recommender(Protocol):
-    """A model that scores every item for every history."""
+class Scorer(Protocol):
+    """Scores every item for every history: all that an evaluation asks for."""
 
     @property
     def n_items(self) -> int:
@@ -30,6 +29,11 @@ class Recommender(Protocol):
             histories: float32 `csr_array`, shape (n, n_items). An empty row is allowed and gives finite scores.
         """
         ...
+
+
+@runtime_checkable
+class Recommender(Scorer, Protocol):
+    """A scorer that has learned, and whose knowledge can be kept."""
 
     def tensors(self) -> Tensors:
         """What the model has learned, by name: what a bundle or checkpoint keeps."""
@@ -76,9 +80,9 @@ class ConditionalRecommender(FactorizedRecommender, Protocol):
         ...
 
 
-def takes_metadata(model: Recommender) -> TypeGuard[ConditionalRecommender]:
+def takes_metadata(model: Scorer) -> TypeGuard[ConditionalRecommender]:
     """Whether a model was made for metadata of users."""
-    return isinstance(model, ConditionalRecommender) and model.n_features > 0
+    return bool(getattr(model, "n_features", 0))
 
 
 @runtime_checkable

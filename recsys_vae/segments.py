@@ -13,6 +13,7 @@ Stored are the interactions that exist, not segments times items.
 Source: Bayesian shrinkage: Zhai & Lafferty, A Study of Smoothing Methods for Language Models, TOIS 2004, section 3.2.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +32,25 @@ class SegmentPopularity:
         log_shares: log p_i, shape (n_items,).
         floors: log(p_i|s / p_i) of an item that segment s has never touched, shape (n_segments,).
         lifts: how much more than that the others have, shape (n_segments, n_items).
+        shrinkage: m.
+        half_life: days in which an interaction's weight halves, as it was learned; infinite where weights stay.
     """
 
     log_shares: Float32Array
     floors: Float32Array
     lifts: csr_array
+    shrinkage: float
+    half_life: float = math.inf
 
     @classmethod
     def learn(
-        cls, interactions: csr_array, metadata: csr_array, segments: BoolArray, *, shrinkage: float
+        cls,
+        interactions: csr_array,
+        metadata: csr_array,
+        segments: BoolArray,
+        *,
+        shrinkage: float,
+        half_life: float = math.inf,
     ) -> "SegmentPopularity":
         """Count and shrink.
 
@@ -48,6 +59,7 @@ class SegmentPopularity:
             metadata: of the same users, shape (n_users, n_features).
             segments: which columns of the metadata are segments, shape (n_features,); numbers are none.
             shrinkage: m, in interactions, above 0.
+            half_life: in days, of the weights, to be kept with what is learned.
 
         Raises:
             ConfigError: `shrinkage` is not above 0.
@@ -65,7 +77,9 @@ class SegmentPopularity:
         floors = np.log(shrinkage / (np.asarray(counts.sum(axis=1)) + shrinkage))
         lifts = counts.copy()
         lifts.data = np.log1p(counts.data / (shrinkage * shares[counts.indices]))
-        return cls(np.log(shares).astype(np.float32), floors.astype(np.float32), lifts.astype(np.float32))
+        return cls(
+            np.log(shares).astype(np.float32), floors.astype(np.float32), lifts.astype(np.float32), shrinkage, half_life
+        )
 
     @property
     def n_features(self) -> int:
@@ -83,6 +97,7 @@ class SegmentPopularity:
         return {
             "log_shares": self.log_shares,
             "floors": self.floors,
+            "settings": np.array([self.shrinkage, self.half_life]),
             "lifts.data": self.lifts.data,
             "lifts.indices": self.lifts.indices.astype(np.int64),
             "lifts.indptr": self.lifts.indptr.astype(np.int64),
@@ -96,7 +111,7 @@ class SegmentPopularity:
             DataError: something is missing, or of another catalogue or schema.
         """
         try:
-            log_shares, floors = tensors["log_shares"], tensors["floors"]
+            log_shares, floors, settings = tensors["log_shares"], tensors["floors"], tensors["settings"]
             lifts = tensors["lifts.data"], tensors["lifts.indices"], tensors["lifts.indptr"]
         except KeyError as error:
             raise DataError(f"Segment popularity lacks the tensor {error}.") from error
@@ -106,4 +121,4 @@ class SegmentPopularity:
                 f"{n_features}."
             )
         matrix = csr_array(lifts, shape=(n_features, n_items), dtype=np.float32)
-        return cls(log_shares.astype(np.float32), floors.astype(np.float32), matrix)
+        return cls(log_shares.astype(np.float32), floors.astype(np.float32), matrix, *map(float, settings))

@@ -1,5 +1,6 @@
 """Verbs about models: models, train, publish."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,6 +93,9 @@ def train(
     checkpoint_seconds: CheckpointSeconds = None,
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
+    half_life: Annotated[
+        float | None, typer.Option(help="Days in which an interaction's weight halves, for popularity.")
+    ] = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -131,7 +135,8 @@ def train(
     output = _output(to, index, min_recall, register_as or opened.name, overwrite)
     with join() as group:
         if group.is_first:
-            trained = train_bundle(opened, split, spec, output, resume=resume, group=group)
+            days = math.inf if half_life is None else half_life
+            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
             _tell(trained, output, "validation")
         else:
             take_part(opened, split, spec, output, resume=resume, group=group)

@@ -1,7 +1,6 @@
 """Cold start: the same users asked with nothing of their history, their first item, the first two ...
 
-Targets are everything after the first `shown` items, whatever part of these the model sees, so that figures at
-different lengths can be compared.
+The targets are the same whatever the model is shown, so that figures at different lengths can be compared.
 """
 
 from collections.abc import Sequence
@@ -11,11 +10,12 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array, vstack
 
-from recsys_vae.errors import ConfigError, EmptyDataError
+from recsys_vae.errors import EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.ids import IdMap
-from recsys_vae.interactions import binarise, check_histories
+from recsys_vae.interactions import binarise
+from recsys_vae.protocols import Int64Array
 
 LENGTHS = (0, 1, 2, 3, 5, 10, 20)
 """Items of the history that are shown, one question each."""
@@ -23,51 +23,49 @@ LENGTHS = (0, 1, 2, 3, 5, 10, 20)
 
 @dataclass(frozen=True, eq=False)
 class Newcomers:
-    """Held-out users whose items have an order.
+    """Held-out users whose histories have an order.
 
     Attributes:
         users: external ids of the rows.
-        places: shape (n_users, n_items), each entry the place of the item in its user's order, from 1.
+        places: shape (n_users, n_items), each entry the place of an item in its user's history, from 1.
+        targets: to be found; disjoint from the histories, same shape.
         metadata: what else is known, shape (n_users, n_features); None for nothing.
-        shown: items of which some are shown; what comes after is to be found.
-
-    Raises:
-        ConfigError: `shown` is below 0.
     """
 
     users: IdMap
     places: csr_array
+    targets: csr_array
     metadata: csr_array | None = None
-    shown: int = 20
 
-    def __post_init__(self) -> None:
-        check_histories(self.places, self.places.shape[1])
-        if self.shown < 0:
-            raise ConfigError(f"shown is a number of items, at least 0; got {self.shown}.")
+    @classmethod
+    def after_the_first(
+        cls, users: IdMap, places: csr_array, metadata: csr_array | None = None, *, shown: int, least: int
+    ) -> "Newcomers":
+        """Cut whole histories: what comes after the first `shown` items is to be found.
 
-    def with_items(self, least: int) -> "Newcomers":
-        """Only the users with so many items.
+        Args:
+            places: of all items of the users.
+            least: users with fewer items are left out.
 
         Raises:
-            EmptyDataError: nobody has.
+            EmptyDataError: nobody has so many.
         """
-        rows = np.flatnonzero(entries.row_lengths(self.places) >= least)
+        rows = np.flatnonzero(entries.row_lengths(places) >= least)
         if not rows.size:
             raise EmptyDataError(f"No held-out user has {least} items, so nobody can be asked as a newcomer.")
+        early = places.data <= shown
+        histories, targets = entries.pick(places, early), binarise(entries.pick(places, ~early))
+        return cls(users, histories, targets, metadata).take(rows)
+
+    def take(self, rows: Int64Array) -> "Newcomers":
+        """Some of the users; `rows` ascending."""
         metadata = None if self.metadata is None else self.metadata[rows]
-        return Newcomers(IdMap(self.users.values.gather(rows)), self.places[rows], metadata, self.shown)
+        return Newcomers(IdMap(self.users.values.gather(rows)), self.places[rows], self.targets[rows], metadata)
 
     def asked(self, length: int) -> HeldOut:
-        """Everybody, shown their first `length` items.
-
-        Raises:
-            ConfigError: that is more than may be shown.
-        """
-        if not 0 <= length <= self.shown:
-            raise ConfigError(f"Of {self.shown} items that may be shown, {length} cannot be.")
+        """Everybody, shown their first `length` items, or all where they have fewer."""
         histories = binarise(entries.pick(self.places, self.places.data <= length))
-        targets = binarise(entries.pick(self.places, self.places.data > self.shown))
-        return HeldOut(self.users, histories, targets, self.metadata)
+        return HeldOut(self.users, histories, self.targets, self.metadata)
 
     def asked_at_all(self, lengths: Sequence[int] = LENGTHS) -> HeldOut:
         """Everybody once a length, as if they were different users: one mean over lengths and users."""

@@ -12,7 +12,7 @@ from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.metrics import Coverage, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender, takes_metadata
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
 from recsys_vae.top_k import top_k
 
 SCORES_AT_ONCE = 2**22
@@ -50,7 +50,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Recommender,
+    model: Scorer,
     held_out: HeldOut,
     metrics: Sequence[str],
     *,
@@ -150,7 +150,7 @@ class _Questions:
         )
 
 
-def _check_model(model: Recommender, held_out: HeldOut, batch_size: int) -> None:
+def _check_model(model: Scorer, held_out: HeldOut, batch_size: int) -> None:
     if batch_size < 1:
         raise ConfigError(f"batch_size is a number of users, at least 1; got {batch_size}.")
     if model.n_items != held_out.targets.shape[1]:
@@ -168,7 +168,7 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
             bar.update(batch.size)
 
 
-def _score(model: Recommender, held_out: HeldOut, rows: Int64Array) -> Float32Array:
+def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
     if held_out.metadata is not None and takes_metadata(model):
         return model.score(held_out.histories[rows], held_out.metadata[rows])
     return model.score(held_out.histories[rows])

@@ -56,7 +56,7 @@ class ConditionalVAEConfig:
     prior_hidden: int = 100
     metadata: tuple[int, ...] = ()
     metadata_dropout: float = 0.1
-    short: float = 0.5
+    short: float = 0.8
     longest_short: int = 20
 
     def __post_init__(self) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -53,6 +55,7 @@ def test_it_survives_its_file() -> None:
     model = learned()
     again = SegmentPopularity.from_tensors(model.tensors(), 3, 2)
     assert (again.score(METADATA) == model.score(METADATA)).all()
+    assert (again.shrinkage, again.half_life) == (2.0, math.inf)
     with pytest.raises(DataError, match="3 items and 2 segments, expected 4 and 2"):
         SegmentPopularity.from_tensors(model.tensors(), 4, 2)
 

