@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from service.answers import Notice, Query
+from service.answers import Query
 from service.boosts import Boost
 from service.engine import Page, Request
 from service.recommendation_schemas import (
@@ -19,7 +19,6 @@ from service.schemas import AnswerWarning
 
 ONE_LIST = {"k", "explain", "cursor"}
 """Fields that pages of one list may differ in."""
-METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
 
 
 def to_request(asked: RecommendationRequest) -> Request:
@@ -33,9 +32,9 @@ def to_request(asked: RecommendationRequest) -> Request:
         tuple(map(_boost, asked.boost)),
         asked.diversity,
         asked.explain,
+        metadata=asked.metadata,
     )
-    notices = (METADATA_NOT_USED,) if asked.metadata else ()
-    return Request(query, asked.user_id, _digest(asked), asked.cursor, notices)
+    return Request(query, asked.user_id, _digest(asked), asked.cursor)
 
 
 def to_schema(page: Page, request_id: str) -> Recommendations:
@@ -47,16 +46,16 @@ def to_schema(page: Page, request_id: str) -> Recommendations:
         tier=answer.tier,
         scorer=answer.scorer,
         items=[
-            RecommendedItem(rank=item.rank, item_id=item.item_id, score=item.score, source=answer.tier)
+            RecommendedItem(rank=item.rank, item_id=item.item_id, score=item.score, source=source)
             if item.because is None
             else RecommendedItem(
                 rank=item.rank,
                 item_id=item.item_id,
                 score=item.score,
-                source=answer.tier,
+                source=source,
                 because=[CauseSummary(item_id=cause.item_id, effect=cause.effect) for cause in item.because],
             )
-            for item in answer.items
+            for item, source in zip(answer.items, answer.sources, strict=True)
         ],
         next_cursor=page.next_cursor,
         warnings=[AnswerWarning(code=notice.code, message=notice.message) for notice in answer.notices],

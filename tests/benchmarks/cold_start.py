@@ -1,10 +1,10 @@
 """Cold start on MovieLens 1M: what each tier gives at each length of history: `make bench-cold-start`.
 
 Ratings of 4 and above, the strong split of the other benchmarks; demographics are gender, age group and occupation.
-Asked are held-out users with 25 positives or more. Input are their first 0, 1, 2, 3, 5, 10 or 20 items in order, targets
-are all items after the 20th, whatever the input. Only the input is kept out of the lists. Segment popularity, its
-shrinkage, the epoch and the rungs of the ladder are chosen on such users of the validation part; Mult-VAE is the tuned
-configuration of `make bench-models`, its epoch chosen as there. The test part is asked once a run.
+Asked are held-out users with 25 positives or more. Input are their first 0, 1, 2, 3, 5, 10 or 20 items in order,
+targets are all items after the 20th, whatever the input. Only the input is kept out of the lists. The shrinkage of
+segment popularity, the epoch and the rungs of the ladder are chosen on such users of the validation part; Mult-VAE is
+the tuned configuration of `make bench-models`, its epoch chosen as there. The test part is asked once a run.
 
 Five seeds; figures are means over users of seed averages with their standard error over users, and intervals are
 bootstraps paired over users on seed averages. Each run is one JSON file under results/cold-start, and what is there is
