@@ -153,7 +153,7 @@ _RECBOLE = Wheel(
     "recbole==1.2.1", Checksum("sha256", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407")
 )
 _AGE_GROUP, _AGE = Field("age", "category"), Field("age", "number")
-_GENRES = (Field("genres", "set"),)
+_GENRES = (Field("genres", "set"), Field("title", "text"))
 
 
 def _people(age: Field) -> tuple[Field, ...]:

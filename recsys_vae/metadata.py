@@ -4,6 +4,7 @@ A dataset declares its fields; which values there are is learned from a table. E
 
 category   one column a value; 1 where a row has it
 set        the same for several values in one row, which share a weight of 1
+text       one column a word; words that few rows have weigh more (TF-IDF), a row has length 1
 number     two columns: the number, standardised and held within 5 deviations, and a 1 that says it is known
 
 What is missing, unseen or unreadable leaves the block of its field empty. Weights of the columns are embeddings: a row
@@ -12,6 +13,7 @@ times a matrix adds up the embeddings of all that is known.
 
 import json
 import math
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +25,13 @@ from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, DataError
 
-CATEGORY, SET, NUMBER = KINDS = ("category", "set", "number")
+CATEGORY, SET, TEXT, NUMBER = KINDS = ("category", "set", "text", "number")
 SEPARATOR = "|"
 """Between the values of a set that is written as one text."""
 MOST_VALUES = 1000
 """Values of a field that get a column; the most frequent ones."""
 MOST_DEVIATIONS = 5.0
+WORDS = re.compile(r"\w+")
 
 Record = Mapping[str, Any]
 """What is known of one user or item, by name of the field."""
@@ -40,7 +43,7 @@ class Field:
 
     Attributes:
         name: of the column in the table.
-        kind: `category`, `set` or `number`.
+        kind: `category`, `set`, `text` or `number`.
     """
 
     name: str
@@ -69,13 +72,15 @@ class Block:
 
     Attributes:
         name, kind: as declared.
-        values: of a category or set, one a column, ascending.
+        values: of a category or set, or words of a text, one a column, ascending.
+        weights: of the words of a text, as many: 1 + log((1 + rows) / (1 + rows with the word)).
         mean, deviation: of a number.
     """
 
     name: str
     kind: str
     values: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
     mean: float = 0.0
     deviation: float = 1.0
 
@@ -85,10 +90,14 @@ class Block:
         if field.kind == NUMBER:
             numbers = [number for cell in cells if (number := as_number(cell)) is not None]
             mean, deviation = (float(np.mean(numbers)), float(np.std(numbers))) if numbers else (0.0, 1.0)
-            return cls(field.name, field.kind, (), mean, deviation if deviation > 0 else 1.0)
-        counts = Counter(value for cell in cells for value in as_values(cell, field.kind))
-        frequent = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VALUES]
-        return cls(field.name, field.kind, tuple(sorted(frequent)))
+            return cls(field.name, field.kind, mean=mean, deviation=deviation if deviation > 0 else 1.0)
+        found = [as_values(cell, field.kind) for cell in cells]
+        counts = Counter(value for values in found for value in values)
+        values = tuple(sorted(sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VALUES]))
+        if field.kind != TEXT:
+            return cls(field.name, field.kind, values)
+        rare = (1 + math.log((1 + len(found)) / (1 + counts[value])) for value in values)
+        return cls(field.name, field.kind, values, tuple(rare))
 
     @property
     def width(self) -> int:
@@ -104,6 +113,9 @@ class Block:
             held = max(-MOST_DEVIATIONS, min((number - self.mean) / self.deviation, MOST_DEVIATIONS))
             return [(0, held), (1, 1.0)]
         columns = [place for value in as_values(cell, self.kind) if (place := self._place(value)) is not None]
+        if self.kind == TEXT:
+            length = math.sqrt(sum(self.weights[column] ** 2 for column in columns))
+            return [(column, self.weights[column] / length) for column in columns]
         return [(column, 1.0 / len(columns)) for column in columns]
 
     def _place(self, value: str) -> int | None:
@@ -174,7 +186,10 @@ class Schema:
             DataError: it is something else.
         """
         try:
-            blocks = [Block(**block | {"values": tuple(block["values"])}) for block in json.loads(text)["blocks"]]
+            blocks = [
+                Block(**block | {"values": tuple(block["values"]), "weights": tuple(block["weights"])})
+                for block in json.loads(text)["blocks"]
+            ]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"This is not the schema of metadata: {error}.") from error
         return cls(tuple(blocks))
@@ -192,6 +207,8 @@ def check_metadata(metadata: csr_array, n: int, width: int) -> None:
 
 def as_values(cell: Any, kind: str) -> list[str]:
     """The distinct values in a cell, as text; none where it is empty. 25, 25.0 and "25" are the same value."""
+    if kind == TEXT:
+        return list(dict.fromkeys(WORDS.findall(str(cell).lower()))) if cell is not None else []
     if kind == SET and isinstance(cell, str):
         cell = cell.split(SEPARATOR)
     cells = cell if isinstance(cell, list | tuple | set) else [cell]

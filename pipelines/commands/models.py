@@ -148,6 +148,9 @@ def publish(
     to: To,
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
+    new_items: Annotated[
+        bool, typer.Option("--new-items", help="Also place the items that nobody has touched, by their --item-field.")
+    ] = False,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -163,10 +166,10 @@ def publish(
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
-            trained = publish_bundle(bundle, opened, output, resume=resume, group=group)
+            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items)
             _tell(trained, output, "test, before retraining on all data")
         else:
-            take_part(bundle, opened, output, resume=resume, group=group)
+            take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
 
 
 def _output(to: Path, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":

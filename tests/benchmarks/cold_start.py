@@ -14,8 +14,6 @@ printed, not measured again (--fresh does).
 import argparse
 import json
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,85 +21,36 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.fit import Fitted, fit
-from pipelines.newcomers import places
-from pipelines.settings import read_settings, specify
-from pipelines.tiers import Chosen, OnTier, choose_tiers
-from pipelines.user_metadata import UserMetadata
+from pipelines.fit import fit
+from pipelines.tiers import OnTier, choose_tiers
 from recsys_vae.bundle import Bundle, Tiers
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
-from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
-from recsys_vae.evaluation.evaluate import evaluate
-from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.protocols import Scorer
+from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items
+from tests.benchmarks.cold_start_world import METRICS, asked, fitted, known, newcomers, split
 from tests.benchmarks.models import specified
-from tests.benchmarks.quickstart import POSITIVES, SEEDS, STRONG, prepared
+from tests.benchmarks.quickstart import SEEDS
 from tests.benchmarks.records import existing, record
 
 BENCHMARK = "cold-start"
-CONFIG = Path(__file__).parent / "configs" / "cold-start" / "conditional-vae.toml"
-METRICS = ("recall@20", "ndcg@100")
-SHOWN, LEAST = 20, 25
 TIERS = (POSTERIOR, HISTORY, PRIOR, SEGMENT, POPULAR)
 LADDER, MULT_VAE = "ladder", "mult-vae"
 
 
-DATASET = "bench-cold-start"
-
-
-@cache
-def split() -> Split:
-    """MovieLens 1M, ingested with its fields and cut as `ml_1m` is."""
-    return prepared(DATASET, "movielens-1m", POSITIVES, STRONG)
-
-
-@cache
-def dataset() -> DatasetDir:
-    """The dataset of the split."""
-    split()
-    return DatasetDir.open(DATASET)
-
-
-@cache
-def known() -> UserMetadata:
-    """Demographics, as the training users have them."""
-    return UserMetadata.learn(dataset(), split().train.users)
-
-
-@cache
-def newcomers(part: str) -> Newcomers:
-    """The users of a part who are asked."""
-    users = split().part(part).users
-    order = places(dataset(), users, split().train.items)
-    return Newcomers.after_the_first(users, order, known().rows(users.values), shown=SHOWN, least=LEAST)
-
-
-def trained(seed: int) -> tuple[Fitted, Chosen]:
-    """The conditional VAE, and the tiers that go with it, chosen on validation."""
-    chosen = read_settings(CONFIG)
-    spec = specify(chosen.model, {**chosen.settings, "seed": seed}).with_schema(known().schema)
-    fitted = fit(
-        spec,
-        split().train.matrix,
-        validation=newcomers("validation").asked_at_all(),
-        metadata=known().rows(split().train.users.values),
-    )
-    return fitted, choose_tiers(fitted.model, split().train, known(), newcomers("validation"), "ndcg@100")
-
-
 def measure_ladder(seed: int) -> dict[str, Any]:
     """Every tier alone, and the ladder, at every length."""
-    fitted, chosen = trained(seed)
-    train = split().train
-    ladder = Ladder(Bundle.unwritten(fitted.model, train.items, train.item_counts(), chosen.tiers))
+    train, validation = split().train, newcomers("validation")
+    found = fitted(seed, train.matrix, validation)
+    chosen = choose_tiers(found.model, train, known(), validation, "ndcg@100")
+    ladder = Ladder(Bundle.unwritten(found.model, train.items, train.item_counts(), chosen.tiers))
     systems: dict[str, Scorer] = {tier: OnTier(ladder, tier) for tier in TIERS} | {LADDER: OnTier(ladder, None)}
     segments = chosen.tiers.segments
     assert segments is not None
     return {
-        "epochs": fitted.epochs,
-        "training_seconds": fitted.seconds,
+        "epochs": found.epochs,
+        "training_seconds": found.seconds,
         "rungs": chosen.tiers.rungs.as_settings(),
         "shrinkage": segments.shrinkage,
         "validation_ndcg@100": {str(length): values for length, values in chosen.values.items()},
@@ -112,27 +61,14 @@ def measure_ladder(seed: int) -> dict[str, Any]:
 def measure_mult_vae(seed: int) -> dict[str, Any]:
     """Plain Mult-VAE, asked the same."""
     train = split().train
-    fitted = fit(specified("ml-1m", MULT_VAE, seed=seed), train.matrix, validation=split().validation)
-    ladder = Ladder(Bundle.unwritten(fitted.model, train.items, train.item_counts(), Tiers()))
+    found = fit(specified("ml-1m", MULT_VAE, seed=seed), train.matrix, validation=split().validation)
+    ladder = Ladder(Bundle.unwritten(found.model, train.items, train.item_counts(), Tiers()))
     systems: dict[str, Scorer] = {MULT_VAE: OnTier(ladder, HISTORY)}
     return {
-        "epochs": fitted.epochs,
-        "training_seconds": fitted.seconds,
+        "epochs": found.epochs,
+        "training_seconds": found.seconds,
         "h": {str(length): asked(systems, newcomers("test").asked(length)) for length in LENGTHS},
     }
-
-
-def asked(systems: dict[str, Scorer], part: HeldOut) -> dict[str, dict[str, str]]:
-    """The values of each user by system and metric, as one line of text each."""
-    return {
-        name: {metric: written(values) for metric, values in evaluate(system, part, METRICS).per_user.items()}
-        for name, system in systems.items()
-    }
-
-
-def written(values: NDArray[np.float64]) -> str:
-    """Numbers as one line."""
-    return " ".join(f"{value:.5f}" for value in values)
 
 
 def runs() -> dict[str, Callable[[], dict[str, Any]]]:
@@ -141,6 +77,7 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
     for seed in SEEDS:
         found[f"ladder-seed{seed}"] = lambda seed=seed: measure_ladder(seed)
         found[f"mult-vae-seed{seed}"] = lambda seed=seed: measure_mult_vae(seed)
+        found[f"new-items-seed{seed}"] = lambda seed=seed: measure_new_items(seed)
     return found
 
 
@@ -155,7 +92,11 @@ def per_user(system: str, length: int, metric: str) -> NDArray[np.float64]:
 
 def figure(system: str, length: int, metric: str) -> list[float]:
     """Mean and standard error over users."""
-    values = per_user(system, length, metric)
+    return mean_and_error(per_user(system, length, metric))
+
+
+def mean_and_error(values: NDArray[np.float64]) -> list[float]:
+    """Of values of users."""
     return [round(float(values.mean()), 4), round(float(values.std(ddof=1) / np.sqrt(values.size)), 4)]
 
 
@@ -175,7 +116,28 @@ def summary() -> dict[str, Any]:
             min(against(LADDER, tier, length, "recall@20").low for length in LENGTHS for tier in single_tiers(length)),
             4,
         ),
+        "new_items": new_item_summary(),
     }
+
+
+def new_items(question: str, name: str) -> NDArray[np.float64]:
+    """Values of each user about new items, averaged over the seeds that were measured; shape (n_users,)."""
+    found = [existing(BENCHMARK, f"new-items-seed{seed}") for seed in SEEDS]
+    lines = [run["figures"][question][name] for run in found if run is not None]
+    averaged: NDArray[np.float64] = np.mean([np.array(line.split(), dtype=np.float64) for line in lines], axis=0)
+    return averaged
+
+
+def new_item_summary() -> dict[str, Any]:
+    """Mean and standard error of each answer, and the interval of the first minus each other one."""
+    found: dict[str, Any] = {}
+    for question, names in NEW_ITEM_FIGURES.items():
+        values = {name: new_items(question, name) for name in names}
+        found[question] = {name: mean_and_error(value) for name, value in values.items()}
+        for other in names[1:]:
+            gap = paired_bootstrap(values[names[0]], values[other])
+            found[question][f"{names[0]} - {other}"] = [round(gap.low, 4), round(gap.high, 4)]
+    return found
 
 
 def single_tiers(length: int) -> tuple[str, ...]:

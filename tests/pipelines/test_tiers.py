@@ -11,6 +11,7 @@ import torch
 from pipelines.dataset_dir import DatasetDir
 from pipelines.encode import encode
 from pipelines.fit import ModelSpec
+from pipelines.metadata import Fields
 from pipelines.publish import publish_bundle
 from pipelines.recommend import recommend_all
 from pipelines.tiers import choose, choose_tiers, decayed, learn_again, learn_segments, segment_columns
@@ -20,6 +21,7 @@ from recsys_vae.bundle import Bundle
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.ids import IdMap
+from recsys_vae.ladder import CONTENT, Ladder
 from recsys_vae.metadata import Field, Schema
 from recsys_vae.models.conditional_vae import ConditionalVAEConfig
 from recsys_vae.rungs import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung
@@ -125,6 +127,28 @@ def test_train_publish_and_batch_answer_newcomers_by_what_is_known_of_them(datas
     liked = {user: set(rows["item_id"]) for (user,), rows in lists.group_by("user_id")}
     assert len(liked["new0"] & {f"i{item:03}" for item in range(6)}) >= 5
     assert len(liked["new1"] & {f"i{item:03}" for item in range(6, 12)}) >= 5
+
+
+def test_items_that_nobody_has_touched_are_published_by_their_content(dataset: DatasetDir, tmp_path: Path) -> None:
+    genres = [{"item_id": f"i{item:03}", "genre": "left" if item < 6 else "right"} for item in range(12)]
+    table = pl.DataFrame([*genres, {"item_id": "new", "genre": "left"}])
+    table.write_parquet(dataset.items_path)
+    output = Output(tmp_path / "bundle", registered_name="tastes")
+    train_bundle(dataset, "strong", CONDITIONAL, output, resume=False)
+    shipped = replace(output, path=tmp_path / "shipped")
+    with pytest.raises(ConfigError, match="declares no content of its items"):
+        publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
+    Fields(Fields.read(dataset.fields_path).users, (Field("genre", "category"),)).write(dataset.fields_path)
+    publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
+    published = Bundle.load(shipped.path)
+    ladder, new = Ladder(published), int(published.items.rows(["new"])[0])
+    assert np.flatnonzero(ladder.is_new).tolist() == [new]
+    lists = ladder.recommend(csr([[0, 1], [6, 7], [new]], 13), 13)
+    assert lists.tiers[2] == CONTENT
+    places = [row.tolist().index(new) for row in lists.rows[:2]]
+    assert places[0] < places[1]
+    assert (lists.rows[2][:6] < 6).all()
+    assert ladder.sources([lists.tiers[0]], np.array([new])) == [CONTENT]
 
 
 def test_a_model_without_metadata_keeps_its_settings(dataset: DatasetDir) -> None:

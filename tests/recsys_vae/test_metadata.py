@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,17 @@ def test_a_category_is_the_same_however_it_is_written(written: object) -> None:
     assert schema.encode([{"age": written}]).toarray()[0].tolist() == [1, 0]
 
 
+def test_words_that_few_have_weigh_more() -> None:
+    titles = [{"title": "The Piano (1993)"}, {"title": "The Fugitive (1993)"}, {"title": None}]
+    schema = Schema.learn([Field("title", "text")], titles)
+    assert schema.blocks[0].values == ("1993", "fugitive", "piano", "the")
+    common, rare = 1 + math.log(4 / 3), 1 + math.log(4 / 2)
+    length = math.sqrt(2 * common**2 + rare**2)
+    expected = [[common / length, 0, rare / length, common / length], [0, 0, 0, 0]]
+    assert schema.encode([titles[0], titles[2]]).toarray() == pytest.approx(np.array(expected), rel=1e-6)
+    assert Schema.from_json(schema.to_json()) == schema
+
+
 def test_misfits_are_named() -> None:
     assert SCHEMA.misfits({"shoe": 43, "country": "Atlantis", "age": 30, "likes": None}) == (["shoe"], ["country"])
 
@@ -59,7 +72,7 @@ def test_only_the_most_frequent_values_get_columns(monkeypatch: pytest.MonkeyPat
 
 
 def test_fields_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ConfigError, match="expected one of category, set, number"):
+    with pytest.raises(ConfigError, match="expected one of category, set, text, number"):
         Field.parse("age:colour")
     with pytest.raises(ConfigError, match="NAME:KIND"):
         Field.parse("age")
