@@ -29,6 +29,7 @@ from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.protocols import Scorer
 from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items
+from tests.benchmarks.cold_start_served import measure_served
 from tests.benchmarks.cold_start_world import METRICS, asked, fitted, known, newcomers, split
 from tests.benchmarks.models import specified
 from tests.benchmarks.quickstart import SEEDS
@@ -78,6 +79,7 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
         found[f"ladder-seed{seed}"] = lambda seed=seed: measure_ladder(seed)
         found[f"mult-vae-seed{seed}"] = lambda seed=seed: measure_mult_vae(seed)
         found[f"new-items-seed{seed}"] = lambda seed=seed: measure_new_items(seed)
+    found["served"] = measure_served
     return found
 
 
@@ -117,6 +119,7 @@ def summary() -> dict[str, Any]:
             4,
         ),
         "new_items": new_item_summary(),
+        "served": served["figures"] if (served := existing(BENCHMARK, "served")) else None,
     }
 
 
