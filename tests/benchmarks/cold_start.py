@@ -14,6 +14,7 @@ printed, not measured again (--fresh does).
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.protocols import Scorer
 from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items
+from tests.benchmarks.cold_start_plots import plot_gaps, plot_lengths
 from tests.benchmarks.cold_start_served import measure_served
 from tests.benchmarks.cold_start_world import METRICS, asked, fitted, known, newcomers, split
 from tests.benchmarks.models import specified
@@ -164,17 +166,32 @@ def show() -> None:
         Console(width=180).print(table)
 
 
+def draw(folder: Path) -> None:
+    """Write the plots of the page."""
+    names = (LADDER, *TIERS[1:], MULT_VAE)
+    curves = {name: [figure(name, length, "ndcg@100") for length in LENGTHS] for name in names}
+    plot_lengths(folder / "cold-start-lengths.svg", curves, LENGTHS)
+    gaps = {
+        f"ladder - {other}": [against(LADDER, other, length, "ndcg@100") for length in LENGTHS]
+        for other in (POPULAR, MULT_VAE)
+    }
+    plot_gaps(folder / "cold-start-gaps.svg", gaps, LENGTHS)
+
+
 def main() -> None:
     """Measure what is missing, print everything, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fresh", action="store_true", help="measure again what has a record")
     parser.add_argument("--only", nargs="*", choices=list(runs()), help="measure only these runs")
     parser.add_argument("--print", action="store_true", help="measure nothing")
+    parser.add_argument("--plots", type=Path, help="folder for the plots of docs/cold-start.md")
     arguments = parser.parse_args()
     wanted = runs()
     for run in () if arguments.print else arguments.only or wanted:
         record(BENCHMARK, run, wanted[run], fresh=arguments.fresh)
     show()
+    if arguments.plots:
+        draw(arguments.plots)
     print(json.dumps(summary()))
 
 
