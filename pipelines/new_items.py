@@ -17,10 +17,10 @@ from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import lift_new_items, place_new_items
 from recsys_vae.protocols import Recommender
 
-L2 = 3.0
+L2 = 10.0
 """Of the ridge regression; from 1 to 300 the best on validation users of MovieLens 1M, see docs/cold-start.md."""
-SHARE = 0.05
-"""Of the first 20 places of all lists together, for items that nobody has touched."""
+LARGEST_SHARE = 0.1
+"""Of the first 20 places of all lists together, for items that nobody has touched; less where they are fewer."""
 LOOKED_AT = 1000
 """Users whose lists are looked at for that."""
 
@@ -52,10 +52,24 @@ def content_of(dataset: DatasetDir, items: IdMap) -> csr_array:
     return Schema.learn(fields, records).encode(records)
 
 
-def place(model: Recommender, dataset: DatasetDir, learned_from: Interactions, l2: float = L2) -> None:
-    """Place the items without users in a model that was trained over a catalogue with them, and let them be seen."""
+def place(
+    model: Recommender,
+    dataset: DatasetDir,
+    learned_from: Interactions,
+    l2: float = L2,
+    *,
+    seen_by: csr_array | None = None,
+) -> None:
+    """Place the items without users in a model that was trained over a catalogue with them, and let them be seen.
+
+    Args:
+        seen_by: histories of those in whose lists new items are to fill their share; of the training users when None.
+    """
     assert isinstance(model, Autoencoder)
-    counts, everybody = learned_from.item_counts(), learned_from.binarised().matrix
+    counts = learned_from.item_counts()
+    if counts.all():
+        return
     place_new_items(model, content_of(dataset, learned_from.items), counts, l2=l2)
+    everybody = learned_from.binarised().matrix if seen_by is None else seen_by
     some = np.sort(np.random.default_rng(0).permutation(everybody.shape[0])[:LOOKED_AT])
-    lift_new_items(model, everybody[some], counts, share=SHARE)
+    lift_new_items(model, everybody[some], counts, share=min(LARGEST_SHARE, float((counts == 0).mean())))

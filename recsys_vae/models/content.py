@@ -67,20 +67,20 @@ def lift_new_items(
     Args:
         histories: users whose lists are looked at, shape (n, n_items).
         counts: training users of each item, shape (n_items,); 0 for new ones.
-        share: of the first `depth` places, above 0 and below 1.
+        share: of the first `depth` places (of a quarter of them all in a small catalogue), above 0 and below 1.
 
     Raises:
         ConfigError: the share is outside its range.
     """
     if not 0 < share < 1:
         raise ConfigError(f"The share of new items in lists is above 0 and below 1; got {share}.")
-    is_new, scores = counts == 0, model.score(histories)
+    is_new, scores, depth = counts == 0, model.score(histories), min(depth, max(1, model.n_items // 4))
     mask(scores, excluded=histories)
     low, high = 0.0, float(np.ptp(scores[np.isfinite(scores)])) if is_new.any() else 0.0
     for _ in range(BISECTIONS if high else 0):
         middle = (low + high) / 2
         found = select(np.where(is_new, scores + np.float32(middle), scores), depth).rows
-        low, high = (middle, high) if is_new[found].mean() < share else (low, middle)
+        low, high = (middle, high) if is_new[found[found >= 0]].mean() < share else (low, middle)
     with torch.no_grad():
         model.output.bias[torch.from_numpy(is_new)] += low
     return low

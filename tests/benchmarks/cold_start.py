@@ -30,6 +30,7 @@ from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.protocols import Scorer
 from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items
+from tests.benchmarks.cold_start_peer import PEER_LENGTHS, measure_peer
 from tests.benchmarks.cold_start_plots import plot_gaps, plot_lengths
 from tests.benchmarks.cold_start_served import measure_served
 from tests.benchmarks.cold_start_world import METRICS, asked, fitted, known, newcomers, split
@@ -39,7 +40,7 @@ from tests.benchmarks.records import existing, record
 
 BENCHMARK = "cold-start"
 TIERS = (POSTERIOR, HISTORY, PRIOR, SEGMENT, POPULAR)
-LADDER, MULT_VAE = "ladder", "mult-vae"
+LADDER, MULT_VAE, LIGHTFM = "ladder", "mult-vae", "lightfm"
 
 
 def measure_ladder(seed: int) -> dict[str, Any]:
@@ -82,12 +83,13 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
         found[f"mult-vae-seed{seed}"] = lambda seed=seed: measure_mult_vae(seed)
         found[f"new-items-seed{seed}"] = lambda seed=seed: measure_new_items(seed)
     found["served"] = measure_served
+    found["lightfm-seed0"] = lambda: measure_peer(0)
     return found
 
 
 def per_user(system: str, length: int, metric: str) -> NDArray[np.float64]:
     """Values of one system at one length, averaged over the seeds that were measured; shape (n_users,)."""
-    kind = MULT_VAE if system == MULT_VAE else "ladder"
+    kind = system if system in (MULT_VAE, LIGHTFM) else "ladder"
     found = [existing(BENCHMARK, f"{kind}-seed{seed}") for seed in SEEDS]
     lines = [run["figures"]["h"][str(length)][system][metric] for run in found if run is not None]
     averaged: NDArray[np.float64] = np.mean([np.array(line.split(), dtype=np.float64) for line in lines], axis=0)
@@ -161,6 +163,12 @@ def show() -> None:
             table.add_row(f"ladder - {other}", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
         gaps = [against(POSTERIOR, MULT_VAE, length, metric) for length in LENGTHS]
         table.add_row("posterior - mult-vae", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
+        if existing(BENCHMARK, "lightfm-seed0"):
+            peer = {length: against(LADDER, LIGHTFM, length, metric) for length in PEER_LENGTHS}
+            values = {length: "{:.4f} ± {:.4f}".format(*figure(LIGHTFM, length, metric)) for length in PEER_LENGTHS}
+            table.add_row(LIGHTFM, *(values.get(length, "") for length in LENGTHS))
+            gap = {length: f"{peer[length].low:+.4f} .. {peer[length].high:+.4f}" for length in PEER_LENGTHS}
+            table.add_row("ladder - lightfm", *(gap.get(length, "") for length in LENGTHS))
         gaps = [against(PRIOR, POPULAR, length, metric) for length in LENGTHS]
         table.add_row("prior - popular", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
         Console(width=180).print(table)

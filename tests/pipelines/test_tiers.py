@@ -145,9 +145,10 @@ def test_items_that_nobody_has_touched_are_published_by_their_content(dataset: D
     assert np.flatnonzero(ladder.is_new).tolist() == [new]
     lists = ladder.recommend(csr([[0, 1], [6, 7], [new]], 13), 13)
     assert lists.tiers[2] == CONTENT
-    places = [row.tolist().index(new) for row in lists.rows[:2]]
-    assert places[0] < places[1]
-    assert (lists.rows[2][:6] < 6).all()
+    scores = ladder.scores(ladder.encode(csr([[0, 1], [6, 7], [new]], 13), tier=HISTORY))
+    above = scores[:, new] - scores[:, :12].mean(axis=1)
+    assert above[0] > above[1]
+    assert scores[2, :6].mean() > scores[2, 6:12].mean()
     assert ladder.sources([lists.tiers[0]], np.array([new])) == [CONTENT]
 
 
