@@ -38,6 +38,10 @@ BY_HISTORY = (POSTERIOR, HISTORY, CONTENT)
 SCORERS = {POPULAR: POPULARITY_SCORER, SEGMENT: SEGMENT_SCORER}
 """Of the tiers that the model has no part in."""
 NO_HISTORY = Notice("no_history", "No history to go by: these are the items that most users have touched.")
+HISTORY_NOT_USED = Notice(
+    "history_not_used",
+    "The history only keeps its items out of the list: where it is so short, others were better served without it.",
+)
 NO_VECTORS = Notice("diversity_not_used", "The model in service has no item vectors to compare: the order is by score.")
 
 Ranked = tuple[Int64Array, Float32Array]
@@ -129,7 +133,9 @@ def _found(rows: Int64Array, scores: Float32Array) -> Ranked:
 
 def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -> Answer:
     query, notices = question.query, list(question.notices)
-    if tier == POPULAR and not len(question.history):
+    if tier not in BY_HISTORY and len(question.history):
+        notices.append(HISTORY_NOT_USED)
+    elif tier == POPULAR:
         notices.append(NO_HISTORY)
     rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
     shown = query.after.shown if query.after else ()

@@ -138,11 +138,14 @@ def test_lists_by_metadata_take_boosts_diversity_explanations_and_pages(client: 
 
 
 def test_segment_popularity_answers_where_the_rungs_say_so(tmp_path: Path) -> None:
-    rungs = Rungs(described=(Rung(0, SEGMENT), Rung(1, HISTORY)))
+    rungs = Rungs(described=(Rung(0, SEGMENT), Rung(1, HISTORY)), bare=(Rung(0, POPULAR), Rung(2, HISTORY)))
     path = write_described_bundle(tmp_path / "bundle", rungs)
     with TestClient(create_app(Settings(bundle=path, store=f"sqlite:///{tmp_path}/events.db"))) as opened:
         body = ask(opened, metadata={"country": "FR"})
+        short = ask(opened, history=["a"])
     assert (body["tier"], body["scorer"]) == (SEGMENT, "segment-popularity")
+    assert (short["tier"], short["warnings"][0]["code"]) == (POPULAR, "history_not_used")
+    assert "a" not in [item["item_id"] for item in short["items"]]
     expected = SEGMENTS.score(SCHEMA.encode([{"country": "FR"}]))[0]
     assert [item["item_id"] for item in body["items"]] == [ITEMS[row] for row in np.argsort(-expected, kind="stable")]
 
