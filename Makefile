@@ -55,7 +55,7 @@ imports: setup ## Check that imports run downward only
 bench-quickstart: setup ## What the main job gives on three public datasets; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.quickstart
 
-PEERS := .venv-peers-recbole/.installed .venv-peers-implicit/.installed
+PEERS := .venv-peers-recbole/.installed .venv-peers-implicit/.installed .venv-peers-lightfm/.installed
 
 .venv-peers-%/.installed: tests/benchmarks/peers/requirements-%.txt
 	@test -d .venv-peers-$* || $(PYTHON) -m venv .venv-peers-$*
@@ -80,7 +80,7 @@ bench-ml-20m: setup ## Mult-VAE, RecVAE and EASE on MovieLens 20M beside their p
 bench-train: setup $(PEERS) ## Speed of training, bulk lists and evaluation beside a dense port, RecBole and implicit
 	$(BIN)/python -m tests.benchmarks.train
 
-bench-cold-start: setup ## What each tier of the ladder gives newcomers of MovieLens 1M, by length of history; prints kept results
+bench-cold-start: setup .venv-peers-lightfm/.installed ## What each tier of the ladder gives newcomers of MovieLens 1M, by length of history; prints kept results
 	$(BIN)/python -m tests.benchmarks.cold_start
 
 bench-service: setup ## Speed and steadiness of the service on two cores (needs wrk); prints kept results, measures missing ones
