@@ -9,7 +9,7 @@ FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean bench-quickstart \
-	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service
+	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -55,7 +55,7 @@ imports: setup ## Check that imports run downward only
 bench-quickstart: setup ## What the main job gives on three public datasets; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.quickstart
 
-PEERS := .venv-peers-recbole/.installed .venv-peers-implicit/.installed
+PEERS := .venv-peers-recbole/.installed .venv-peers-implicit/.installed .venv-peers-lightfm/.installed
 
 .venv-peers-%/.installed: tests/benchmarks/peers/requirements-%.txt
 	@test -d .venv-peers-$* || $(PYTHON) -m venv .venv-peers-$*
@@ -79,6 +79,9 @@ bench-ml-20m: setup ## Mult-VAE, RecVAE and EASE on MovieLens 20M beside their p
 
 bench-train: setup $(PEERS) ## Speed of training, bulk lists and evaluation beside a dense port, RecBole and implicit
 	$(BIN)/python -m tests.benchmarks.train
+
+bench-cold-start: setup .venv-peers-lightfm/.installed ## What each tier of the ladder gives newcomers of MovieLens 1M, by length of history; prints kept results
+	$(BIN)/python -m tests.benchmarks.cold_start
 
 bench-service: setup ## Speed and steadiness of the service on two cores (wrk, if installed); prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.service

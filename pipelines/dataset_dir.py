@@ -5,6 +5,7 @@ DATASET/
     given_test.parquet      user_id, item_id of the published test part; only where the dataset came with one
     users.parquet           metadata a user, one row an id; optional
     items.parquet           metadata an item, one row an id; optional
+    fields.json             which columns of these two say something, and how they are read; optional
     quarantine.parquet      rows that broke the contract, with their reason
     losses.parquet          rows that each rule took, a user and an item: what `recsys explain-data` reads
     summary.json            what ingest counted
@@ -74,6 +75,11 @@ class DatasetDir:
     def items_path(self) -> Path:
         """Metadata of items, where there is some."""
         return self.path / "items.parquet"
+
+    @property
+    def fields_path(self) -> Path:
+        """Declared fields of the metadata, where there are some."""
+        return self.path / "fields.json"
 
     @property
     def quarantine_path(self) -> Path:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +11,11 @@ from pipelines import published
 from pipelines.download import Checksum, Origin, WebFile, Wheel
 from pipelines.ingest import Source
 from pipelines.logs import ColumnMap
+from pipelines.metadata import Fields
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.errors import DataError, UnavailableError, UnknownNameError
 from recsys_vae.home import home
+from recsys_vae.metadata import Field
 
 DATA_DIR_VARIABLE = "RECSYS_DATA_DIR"
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
@@ -44,6 +46,7 @@ class NamedDataset:
         users: metadata of users.
         items: metadata of items.
         mapping: which of the columns is which.
+        fields: which columns of the metadata models may use.
     """
 
     name: str
@@ -56,6 +59,7 @@ class NamedDataset:
     users: str | None = None
     items: str | None = None
     mapping: ColumnMap = MOVIELENS_COLUMNS
+    fields: Fields = field(default_factory=Fields)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -75,6 +79,7 @@ class NamedDataset:
             given_test=tuple(folder / name for name in self.given_test),
             users=folder / self.users if self.users else None,
             items=folder / self.items if self.items else None,
+            fields=self.fields,
         )
 
 
@@ -147,6 +152,14 @@ def _grouplens(file: str, md5: str) -> WebFile:
 _RECBOLE = Wheel(
     "recbole==1.2.1", Checksum("sha256", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407")
 )
+_AGE_GROUP, _AGE = Field("age", "category"), Field("age", "number")
+_GENRES = (Field("genres", "set"), Field("title", "text"))
+
+
+def _people(age: Field) -> tuple[Field, ...]:
+    return Field("gender", "category"), age, Field("occupation", "category")
+
+
 _RESEARCH = "research use, no redistribution (GroupLens)"
 
 DATASETS: dict[str, NamedDataset] = {
@@ -163,6 +176,7 @@ DATASETS: dict[str, NamedDataset] = {
             ),
             users="users.parquet",
             items="movies.parquet",
+            fields=Fields(_people(_AGE), _GENRES),
         ),
         NamedDataset(
             name="movielens-1m",
@@ -174,6 +188,7 @@ DATASETS: dict[str, NamedDataset] = {
             ),
             users="users.parquet",
             items="movies.parquet",
+            fields=Fields(_people(_AGE_GROUP), _GENRES),
         ),
         NamedDataset(
             name="movielens-20m",
@@ -186,6 +201,7 @@ DATASETS: dict[str, NamedDataset] = {
                 ),
             ),
             items="movies.parquet",
+            fields=Fields(items=_GENRES),
         ),
         NamedDataset(
             name="movielens-32m",
@@ -198,6 +214,7 @@ DATASETS: dict[str, NamedDataset] = {
                 ),
             ),
             items="movies.parquet",
+            fields=Fields(items=_GENRES),
         ),
         NamedDataset(
             name="gowalla",

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.split import SplitManifest, load_split, read_manifest
+from pipelines.user_metadata import UserMetadata
 from recsys_vae.bundle import Bundle
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
@@ -132,6 +133,8 @@ def evaluate_bundle(
     check_eligible(bundle, dataset, manifest, split, part)
 
     learned_from = split.training_part if part == "test" else split.train
+    if bundle.tiers.schema is not None:
+        held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
     test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
     name, origin = bundle.manifest.model, bundle.manifest.provenance
     ours = test.take(bundle.model, name, _describe(name, bundle.manifest.settings, origin.n_users))

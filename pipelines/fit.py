@@ -1,7 +1,7 @@
 """Fitting: one call for any model of the catalogue, closed form or by gradient."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from pipelines.weigh import choose_weight
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.metadata import Schema
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend, BlendConfig
 from recsys_vae.models.trainable import Trainable
@@ -46,6 +47,17 @@ class ModelSpec:
     def is_variational(self) -> bool:
         """Whether there is a KL to weigh."""
         return issubclass(self._learner, Variational)
+
+    def with_schema(self, schema: Schema) -> "ModelSpec":
+        """The same with metadata of these columns, where the model takes any."""
+        if not self.may_take_metadata:
+            return self
+        return replace(self, config=replace(self.config, metadata=schema.widths))
+
+    @property
+    def may_take_metadata(self) -> bool:
+        """Whether the model has a place for metadata of users."""
+        return hasattr(self.config, "metadata")
 
     @property
     def _learner(self) -> type:
@@ -97,6 +109,7 @@ def fit(
     resume: bool = False,
     epochs: int | None = None,
     group: Group = ALONE,
+    metadata: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights to interactions, shape (n_users, n_items).
 
@@ -105,7 +118,7 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
-        validation, tracker, checkpoint, resume, group: see `training.loop.train`.
+        validation, tracker, checkpoint, resume, group, metadata: see `training.loop.train`.
 
     Raises:
         ConfigError: the weight of a blend is open, and there is nobody to choose it on.
@@ -131,6 +144,7 @@ def fit(
         stop_after=epochs,
         progress=True,
         group=group,
+        metadata=metadata,
     )
     seconds = result.seconds
     if blend:

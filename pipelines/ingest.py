@@ -22,7 +22,7 @@ from pipelines.counts import Counts
 from pipelines.dataset_dir import DatasetDir
 from pipelines.logs import ColumnMap, scan_log, unreadable
 from pipelines.losses import Losses
-from pipelines.metadata import write_metadata
+from pipelines.metadata import Fields, check_fields, write_metadata
 from pipelines.parts import user_bounds, write_parts
 from pipelines.schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.summary import Count, IngestSummary, Kept
@@ -44,6 +44,7 @@ class Source:
         given_test: files of a published test part. Their rows are interactions like any other, and are listed besides.
         users: metadata file of users.
         items: metadata file of items.
+        fields: which of the metadata's columns models may use.
     """
 
     logs: tuple[Path, ...]
@@ -51,6 +52,7 @@ class Source:
     given_test: tuple[Path, ...] = ()
     users: Path | None = None
     items: Path | None = None
+    fields: Fields = field(default_factory=Fields)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -108,6 +110,7 @@ class _Run:
         self.scratch.mkdir()
         user_rows = self._write_metadata(self.source.users, c.USER, self.dataset.users_path)
         item_rows = self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path)
+        self._write_fields(self.source.fields)
         losses = Losses(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
@@ -201,6 +204,12 @@ class _Run:
             GIVEN_TEST.check(given)
             given.sink_parquet(self.dataset.given_test_path)
         return _describe(self.dataset, users, items.total().height)
+
+    def _write_fields(self, fields: Fields) -> None:
+        check_fields(fields.users, self.dataset.users_path, "--user-field")
+        check_fields(fields.items, self.dataset.items_path, "--item-field")
+        if fields != Fields():
+            fields.write(self.dataset.fields_path)
 
     def _write_metadata(self, source: Path | None, id_column: str, target: Path) -> int | None:
         if source is None:

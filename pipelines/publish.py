@@ -14,12 +14,26 @@ from pipelines.encode import encode
 from pipelines.evaluate import check_eligible
 from pipelines.fit import ModelSpec, check_processes, fit
 from pipelines.latents import log_latents
+from pipelines.new_items import check_content, place, with_new_items
 from pipelines.split import load_split, read_manifest
-from pipelines.train import METRICS, Output, Trained, check_index_use, check_workspace, finish, origin, parameters
+from pipelines.tiers import learn_again
+from pipelines.train import (
+    METRICS,
+    Output,
+    Trained,
+    check_index_use,
+    check_workspace,
+    finish,
+    metadata_for,
+    origin,
+    parameters,
+)
+from pipelines.user_metadata import UserMetadata
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
 from recsys_vae.errors import BundleError
 from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
@@ -31,12 +45,18 @@ ALL = "all"
 CHECKPOINT = "all.safetensors"
 
 
-def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group = ALONE) -> Trained:
+def publish_bundle(
+    source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group = ALONE, new_items: bool = False
+) -> Trained:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
 
     Of a group of processes this is for the first; the others call `take_part`.
 
+    Args:
+        new_items: let items of the dataset's table that nobody has touched take a place, by their content.
+
     Raises:
+        ConfigError: there is no content for new items, or the model cannot place them.
         BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
     """
     bundle = Bundle.load(source)
@@ -50,9 +70,12 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
     check_processes(spec, group)
     check_index_use(spec, output)
     check_workspace(output, resume)
-    evaluation = evaluate(bundle.model, split.test, METRICS, progress=True)
+    asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
+    evaluation = evaluate(bundle.model, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
-    everything = encode(dataset.interactions())
+    everything = whole(dataset, spec, new_items=new_items)
+    known = UserMetadata.learn(dataset, everything.users)
+    spec = spec.with_schema(known.schema)
     with tracked_run(
         dataset.name, f"{spec.name}-published", run_id=saved_run_id(checkpoint) if resume else None
     ) as tracker:
@@ -65,6 +88,7 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             resume=resume,
             epochs=provenance.epochs or None,
             group=group,
+            metadata=metadata_for(spec, everything, known),
         )
         log_latents(tracker, fitted)
         described = replace(
@@ -73,23 +97,41 @@ def publish_bundle(source: Path, dataset: DatasetDir, output: Output, *, resume:
             training_cutoff=_latest(dataset),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
         )
-        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker)
+        tiers = learn_again(bundle.tiers, everything, known)
+        if new_items:
+            place(fitted.model, dataset, everything)
+            tiers = replace(tiers, rungs=replace(tiers.rungs, content=True))
+        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
 
 
-def take_part(source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group) -> None:
+def take_part(
+    source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group, new_items: bool = False
+) -> None:
     """What the other processes do while the first one is in `publish_bundle`: their share of the training."""
     bundle = Bundle.load(source)
     spec = spec_of(bundle)
     check_processes(spec, group)
     check_workspace(output, resume)
+    everything = whole(dataset, spec, new_items=new_items)
+    known = UserMetadata.learn(dataset, everything.users)
+    spec = spec.with_schema(known.schema)
     fit(
         spec,
-        encode(dataset.interactions()).matrix,
+        everything.matrix,
         checkpoint=output.workspace / CHECKPOINT,
         resume=resume,
         epochs=bundle.manifest.provenance.epochs or None,
         group=group,
+        metadata=metadata_for(spec, everything, known),
     )
+
+
+def whole(dataset: DatasetDir, spec: ModelSpec, *, new_items: bool) -> Interactions:
+    """All interactions of a dataset; with new items, over a catalogue that holds them too."""
+    if not new_items:
+        return encode(dataset.interactions())
+    check_content(dataset, spec)
+    return encode(dataset.interactions(), items=with_new_items(dataset))
 
 
 def spec_of(bundle: Bundle) -> ModelSpec:

@@ -12,10 +12,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.histories import Chunk, read_histories
+from pipelines.user_metadata import UserMetadata
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
@@ -86,9 +88,10 @@ def recommend_all(
     _check_catalogue(bundle, dataset)
     keep_freed_memory()
     ladder, tiers, rows = _ladder(bundle, scorer), Counter[str](), 0
+    known = _metadata(bundle, dataset)
     with _parquet(to) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
-            table = _lists(part, ladder, k, keep_seen=keep_seen)
+            table = _lists(part, ladder, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
             tiers.update(dict(table.group_by(USER).first()[TIER].value_counts().iter_rows()))
             rows += table.height
             write(table)
@@ -104,9 +107,11 @@ def recommend_all(
 def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | None = None, chunk: int = 4096) -> int:
     """Write the query vector of each user: user_id, vector (list of float32); returns the number of users."""
     model, users = _factorised(bundle), 0
+    known = _metadata(bundle, dataset)
     with _parquet(to) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
-            write(_vectors(USER, part.users, model.encode(part.histories)))
+            metadata = None if known is None else known(part.users)
+            write(_vectors(USER, part.users, model.encode(part.histories, metadata)))
             users += len(part.users)
     return users
 
@@ -136,8 +141,13 @@ def _ladder(bundle: Bundle, scorer: str) -> Ladder:
     return Ladder(bundle)
 
 
-def _lists(part: Chunk, ladder: Ladder, k: int, *, keep_seen: bool) -> pl.DataFrame:
-    answers = ladder.recommend(part.histories, k, keep_seen=keep_seen)
+def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_array] | None:
+    """What the dataset knows of users, as the bundle reads it."""
+    return None if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).rows
+
+
+def _lists(part: Chunk, ladder: Ladder, k: int, *, keep_seen: bool, metadata: csr_array | None) -> pl.DataFrame:
+    answers = ladder.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
     users, places = np.nonzero(answers.rows >= 0)
     tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
     return pl.DataFrame(
@@ -147,7 +157,7 @@ def _lists(part: Chunk, ladder: Ladder, k: int, *, keep_seen: bool) -> pl.DataFr
             ITEM: ladder.bundle.items.values.gather(answers.rows[users, places]),
             SCORE: answers.scores[users, places],
             TIER: tiers,
-            SOURCE: tiers,
+            SOURCE: ladder.sources(tiers.to_numpy(), answers.rows[users, places]),
         }
     )
 

@@ -4,19 +4,26 @@ The bundle of `train` has learned from the training part of a split only, so tha
 honestly. What goes to production is made from it by `publish`, which retrains on all data.
 """
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from scipy.sparse import csr_array
+
 from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import Fitted, ModelSpec, check_processes, fit
 from pipelines.latents import log_latents
+from pipelines.newcomers import newcomers_of
 from pipelines.registry import register_bundle
 from pipelines.split import load_split
-from recsys_vae.bundle import write_bundle
+from pipelines.tiers import choose_tiers, learn_again
+from pipelines.user_metadata import UserMetadata
+from recsys_vae.bundle import Tiers, write_bundle
 from recsys_vae.errors import ConfigError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.interactions import Interactions
 from recsys_vae.manifest import Manifest, Provenance
 from recsys_vae.models import catalog
@@ -80,14 +87,26 @@ class Trained:
 
 
 def train_bundle(
-    dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group = ALONE
+    dataset: DatasetDir,
+    split_name: str,
+    spec: ModelSpec,
+    output: Output,
+    *,
+    resume: bool,
+    group: Group = ALONE,
+    half_life: float = math.inf,
 ) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
     Where the split says so (protocol `given`), the model is trained again on training and validation part together, for
     the number of epochs that was chosen.
 
+    Metadata of users go to models that take them; the tiers of the ladder are chosen on the validation part too.
+
     Of a group of processes this is for the first; the others call `take_part`.
+
+    Args:
+        half_life: days in which the weight of an interaction halves, for popularity.
 
     Raises:
         ConfigError: an interrupted run is there, and neither resumed nor removed; or the index has no use.
@@ -95,6 +114,8 @@ def train_bundle(
     check_index_use(spec, output)
     check_processes(spec, group)
     split = load_split(dataset, split_name)
+    known = UserMetadata.learn(dataset, split.train.users)
+    spec = spec.with_schema(known.schema)
     first, second = output.checkpoints
     check_workspace(output, resume)
     with tracked_run(dataset.name, spec.name, run_id=saved_run_id(first) if resume else None) as tracker:
@@ -102,14 +123,19 @@ def train_bundle(
         fitted = fit(
             spec,
             split.train.matrix,
-            validation=split.validation,
+            validation=asked_while_training(split, known, spec),
             tracker=tracker,
             checkpoint=first,
             resume=resume,
             group=group,
+            metadata=metadata_for(spec, split.train, known),
         )
         log_latents(tracker, fitted)
-        evaluation = evaluate(fitted.model, split.validation, METRICS)
+        evaluation = evaluate(fitted.model, known.of(split.validation), METRICS)
+        newcomers = newcomers_of(split.validation, split.train.items, known)
+        metric = spec.training.validation_metric
+        chosen = choose_tiers(fitted.model, split.train, known, newcomers, metric, half_life=half_life)
+        tiers = chosen.tiers
         learned_from, part = split.train, "train"
         if split.refit is not None:
             learned_from, part = split.refit, "refit"
@@ -117,13 +143,35 @@ def train_bundle(
                 "The best epoch is chosen; training again on the training and the validation part together.", flush=True
             )
             epochs, spec = fitted.epochs or None, replace(spec, config=fitted.config)
-            fitted = fit(spec, learned_from.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group)
+            fitted = fit(
+                spec,
+                learned_from.matrix,
+                checkpoint=second,
+                resume=resume,
+                epochs=epochs,
+                group=group,
+                metadata=metadata_for(spec, learned_from, known),
+            )
+            tiers = learn_again(tiers, learned_from, known)
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
             trained_on=f"split:{split_name}/{part}",
             metrics_on=f"split:{split_name}/validation",
         )
-        return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker)
+        return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker, tiers=tiers)
+
+
+def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> HeldOut:
+    """Whom the best epoch is chosen on: where metadata count, the validation users as newcomers of several lengths."""
+    if not (spec.may_take_metadata and known.schema.width):
+        return split.validation
+    return newcomers_of(split.validation, split.train.items, known).asked_at_all()
+
+
+def metadata_for(spec: ModelSpec, learned_from: Interactions, known: UserMetadata) -> csr_array | None:
+    """Metadata of the users that a model learns from, where it takes any."""
+    takes = spec.may_take_metadata and known.schema.width
+    return known.rows(learned_from.users.values) if takes else None
 
 
 def take_part(
@@ -132,12 +180,18 @@ def take_part(
     """What the other processes do while the first one is in `train_bundle`: their share of the training."""
     check_processes(spec, group)
     split = load_split(dataset, split_name)
+    known = UserMetadata.learn(dataset, split.train.users)
+    spec = spec.with_schema(known.schema)
     first, second = output.checkpoints
     check_workspace(output, resume)
-    fitted = fit(spec, split.train.matrix, validation=split.validation, checkpoint=first, resume=resume, group=group)
+    metadata, validation = metadata_for(spec, split.train, known), asked_while_training(split, known, spec)
+    fitted = fit(
+        spec, split.train.matrix, validation=validation, checkpoint=first, resume=resume, group=group, metadata=metadata
+    )
     if split.refit is not None:
+        metadata = metadata_for(spec, split.refit, known)
         epochs = fitted.epochs or None
-        fit(spec, split.refit.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group)
+        fit(spec, split.refit.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group, metadata=metadata)
 
 
 def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:
@@ -171,11 +225,12 @@ def finish(
     provenance: Provenance,
     *,
     tracker: MlflowTracker,
+    tiers: Tiers | None = None,
 ) -> Trained:
     """Write the bundle, tell the tracker the outcome, register, and clear the checkpoints away."""
     figures = with_errors(evaluation)
     described = replace(provenance, metrics=figures, run_id=tracker.run_id)
-    manifest = write_fitted(dataset, fitted, learned_from, output, described)
+    manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers)
     tracker.log_parameters({"dataset_fingerprint": provenance.dataset_fingerprint})
     tracker.log_metrics(figures | {"training_seconds": fitted.seconds}, fitted.epochs)
     version = register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
@@ -184,7 +239,12 @@ def finish(
 
 
 def write_fitted(
-    dataset: DatasetDir, fitted: Fitted, learned_from: Interactions, output: Output, provenance: Provenance
+    dataset: DatasetDir,
+    fitted: Fitted,
+    learned_from: Interactions,
+    output: Output,
+    provenance: Provenance,
+    tiers: Tiers | None = None,
 ) -> Manifest:
     """Write the bundle of a fitted model."""
     queries = None
@@ -202,6 +262,7 @@ def write_fitted(
             index_kind=output.index,
             index_queries=queries,
             min_recall=output.min_recall,
+            tiers=tiers,
         )
     except RetrievalError as error:
         raise RetrievalError(

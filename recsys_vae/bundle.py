@@ -5,11 +5,13 @@
         weights.safetensors     what the model has learned
         items.parquet           item_id in row order, popularity, and the items' metadata
         index.faiss             item vectors for search; factorised models only
+        user_schema.json        how metadata of users are read; where the dataset has some
+        segments.safetensors    what is popular among users with the same metadata; likewise
 
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +23,39 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleCorruptError, DataError, RecsysError
 from recsys_vae.ids import IdMap
-from recsys_vae.manifest import Manifest, Provenance, describe, read_manifest, verify_files, write_manifest
+from recsys_vae.manifest import (
+    FORMAT_VERSION,
+    Manifest,
+    Provenance,
+    describe,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
+from recsys_vae.metadata import Schema
 from recsys_vae.models import catalog
-from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.rungs import POSTERIOR, PRIOR, SEGMENT, Rungs
+from recsys_vae.segments import SegmentPopularity
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
+SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Tiers:
+    """What answers users of whom little is known.
+
+    Attributes:
+        rungs: which tier answers whom.
+        schema: how metadata of users are read; None where there are none.
+        segments: popularity by their columns; None where there is none.
+    """
+
+    rungs: Rungs = field(default_factory=Rungs)
+    schema: Schema | None = None
+    segments: SegmentPopularity | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +69,7 @@ class Bundle:
         item_table: one row an item in row order: item_id, popularity, metadata columns.
         popularity: users of each item in the training data, shape (n_items,).
         index: over the item vectors; None for models that are not factorised.
+        tiers: what answers users of whom little is known.
     """
 
     manifest: Manifest
@@ -48,11 +78,21 @@ class Bundle:
     item_table: pl.DataFrame
     popularity: Float32Array
     index: FaissIndex | None
+    tiers: Tiers = field(default_factory=Tiers)
 
     @property
     def version(self) -> str:
         """Identity of this bundle; every answer names it."""
         return self.manifest.version
+
+    @classmethod
+    def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
+        """A bundle that is not on disk and has no index: to measure its tiers before there is a choice of rungs."""
+        manifest = Manifest(
+            FORMAT_VERSION, "unwritten", catalog.name_of(model), {}, len(items), {}, Provenance(), "", {}, {}
+        )
+        counts = popularity.astype(np.float32)
+        return cls(manifest, model, items, _item_rows(items, popularity, None), counts, None, tiers)
 
     @classmethod
     def load(cls, directory: Path) -> "Bundle":
@@ -81,7 +121,8 @@ class Bundle:
         index = None
         if manifest.index and isinstance(model, FactorizedRecommender):
             index = load_index(directory / INDEX, model.item_vectors(), IndexReport(**manifest.index))
-        return cls(manifest, model, items, table, table[POPULARITY].to_numpy().astype(np.float32), index)
+        popularity = table[POPULARITY].to_numpy().astype(np.float32)
+        return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
 
 
 def write_bundle(
@@ -95,6 +136,7 @@ def write_bundle(
     index_kind: str = "flat",
     index_queries: Float32Array | None = None,
     min_recall: float = 0.99,
+    tiers: Tiers | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
@@ -108,15 +150,18 @@ def write_bundle(
         index_kind: flat, hnsw or ivf; for factorised models.
         index_queries: shape (n, d), with which an approximate index is measured.
         min_recall: what an approximate index must reach.
+        tiers: what answers users of whom little is known; by default history, then popularity.
 
     Raises:
-        DataError: model, items and popularity are of different catalogues.
+        DataError: a tier lacks what it needs, or model, items and popularity are of different catalogues.
         RetrievalError: the index misses `min_recall`.
     """
     if not model.n_items == len(items) == len(popularity):
         raise DataError(
             f"The model has {model.n_items} items, {len(items)} ids and {len(popularity)} counts were given."
         )
+    tiers = tiers or Tiers()
+    _check_tiers(tiers, model)
     remove_partials(directory)
     report: dict[str, object] = {}
     with atomic_directory(directory) as temporary:
@@ -127,6 +172,7 @@ def write_bundle(
             index = build_index(model.item_vectors(), index_kind, queries=index_queries, min_recall=min_recall)
             index.save(temporary / INDEX)
             report = asdict(index.report)
+        _write_tiers(temporary, tiers)
         manifest = describe(
             temporary,
             model=catalog.name_of(model),
@@ -134,9 +180,38 @@ def write_bundle(
             n_items=len(items),
             index=report,
             provenance=provenance,
+            ladder={} if tiers.rungs == Rungs() else tiers.rungs.as_settings(),
         )
         write_manifest(temporary, manifest)
     return manifest
+
+
+def _write_tiers(directory: Path, tiers: Tiers) -> None:
+    if tiers.schema is not None:
+        (directory / SCHEMA).write_text(tiers.schema.to_json())
+    if tiers.segments is not None:
+        save_file(tiers.segments.tensors(), directory / SEGMENTS)
+        (directory / SEGMENTS).chmod(0o644)
+
+
+def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tiers:
+    schema = Schema.from_json((directory / SCHEMA).read_bytes()) if SCHEMA in manifest.files else None
+    segments = None
+    if schema is not None and SEGMENTS in manifest.files:
+        segments = SegmentPopularity.from_tensors(load_file(directory / SEGMENTS), manifest.n_items, schema.width)
+    tiers = Tiers(Rungs.from_settings(manifest.ladder), schema, segments)
+    _check_tiers(tiers, model)
+    return tiers
+
+
+def _check_tiers(tiers: Tiers, model: Recommender) -> None:
+    conditional = tiers.schema is not None and takes_metadata(model)
+    if tiers.schema is not None and takes_metadata(model) and model.n_features != tiers.schema.width:
+        raise DataError(f"The model takes metadata of {model.n_features} columns, the schema has {tiers.schema.width}.")
+    present = {POSTERIOR: conditional, PRIOR: conditional, SEGMENT: tiers.segments is not None}
+    for tier in sorted(tiers.rungs.named):
+        if not present.get(tier, True):
+            raise DataError(f"The ladder names the tier {tier!r}, and there is nothing that could answer on it.")
 
 
 def _item_rows(items: IdMap, popularity: np.ndarray, table: pl.DataFrame | None) -> pl.DataFrame:

@@ -1,25 +1,36 @@
-"""The ladder: which tier answers a user. The one scorer of batch jobs and service.
+"""The ladder: which tier answers a user, and with what. The one scorer of batch jobs and service.
 
-history   the encoder folds the history in, the decoder ranks the catalogue
-popular   nothing is known about the user: what most users have interacted with
+The tiers, and what decides between them, are in `rungs`. All tiers of the model are one pass of the encoder, which is
+shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.bundle import Bundle
 from recsys_vae.errors import ConfigError
 from recsys_vae.interactions import check_histories
-from recsys_vae.protocols import BoolArray, FactorizedRecommender, Float32Array, Index, Int64Array, TopK
+from recsys_vae.metadata import check_metadata
+from recsys_vae.protocols import (
+    BoolArray,
+    FactorizedRecommender,
+    Float32Array,
+    Index,
+    Int64Array,
+    StrArray,
+    TopK,
+    takes_metadata,
+)
+from recsys_vae.rungs import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT
 from recsys_vae.top_k import check_k, check_masks, top_k
 
-HISTORY: Final = "history"
-POPULAR: Final = "popular"
+__all__ = ["CONTENT", "HISTORY", "POPULAR", "POSTERIOR", "PRIOR", "SEGMENT", "Answers", "Ladder", "Users"]
 
 
 @dataclass(frozen=True)
@@ -48,27 +59,35 @@ class Users:
 
     Attributes:
         histories: shape (n, n_items).
-        known: whether anything is in the history, shape (n,).
+        tier_names: which tier answers, shape (n,).
         queries: what item vectors are multiplied with, shape (n, d); None where the model is not factorised.
+        metadata: shape (n, n_features); None where nobody has any.
     """
 
     histories: csr_array
-    known: BoolArray
+    tier_names: StrArray
     queries: Float32Array | None
+    metadata: csr_array | None = None
 
     def __len__(self) -> int:
-        return len(self.known)
+        return len(self.tier_names)
 
     def __getitem__(self, chosen: Int64Array) -> "Users":
         if len(chosen) == len(self) and (chosen == np.arange(len(self))).all():
             return self
         queries = None if self.queries is None else self.queries[chosen]
-        return Users(self.histories[chosen], self.known[chosen], queries)
+        metadata = None if self.metadata is None else self.metadata[chosen]
+        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata)
 
     @property
     def tiers(self) -> tuple[str, ...]:
         """Which tier answers, one name a user."""
-        return tuple(HISTORY if is_known else POPULAR for is_known in self.known)
+        return tuple(self.tier_names.tolist())
+
+    @property
+    def encoded(self) -> BoolArray:
+        """Whose scores are the model's, shape (n,)."""
+        return np.isin(self.tier_names, ENCODED)
 
 
 class Ladder:
@@ -77,12 +96,18 @@ class Ladder:
     Args:
         bundle: what answers.
         index: searched instead of the bundle's own; over the same item vectors.
+
+    Attributes:
+        bundle: what answers.
+        is_new: items that nobody had touched, whose vectors come from their content, shape (n_items,).
     """
 
     def __init__(self, bundle: Bundle, index: Index | None = None) -> None:
         self.bundle = bundle
         self._index = index if index is not None else bundle.index
-        self._popularity = bundle.popularity
+        self._popularity = bundle.popularity if bundle.tiers.segments is None else bundle.tiers.segments.log_shares
+        self.is_new = bundle.popularity == 0 if bundle.tiers.rungs.content else np.zeros(len(bundle.items), np.bool_)
+        self._has_new = bool(self.is_new.any())
 
     def recommend(
         self,
@@ -92,6 +117,8 @@ class Ladder:
         allowed: BoolArray | None = None,
         excluded: csr_array | None = None,
         keep_seen: bool = False,
+        metadata: csr_array | None = None,
+        tier: str | None = None,
     ) -> Answers:
         """The k best items of each user.
 
@@ -101,31 +128,45 @@ class Ladder:
             allowed: shape (n_items,), the items that any user may get; all when None.
             excluded: shape (n, n_items), items that this user may not get, besides those in the history.
             keep_seen: also recommend items of the history.
+            metadata: what else is known of each user, shape (n, n_features), encoded by the bundle's schema.
+            tier: which tier answers all of them, instead of the one that the rungs name for each.
 
         Raises:
-            ConfigError: k < 1, or a mask of another shape.
-            DataError: the histories are of another catalogue.
+            ConfigError: k < 1, a mask of another shape, or a tier that this bundle does not have.
+            DataError: the histories or metadata are not of this bundle's catalogue and schema.
         """
-        users = self.encode(histories)
+        users = self.encode(histories, metadata, tier=tier)
         hidden = _union(None if keep_seen else histories, excluded)
         found = self.search(users, k, allowed=allowed, hidden=hidden)
         return Answers(found.rows, found.scores, users.tiers, self.scorer)
 
-    def encode(self, histories: csr_array, *, as_known: bool = False) -> Users:
-        """Users by their histories, shape (n, n_items): one pass of the encoder.
+    def encode(self, histories: csr_array, metadata: csr_array | None = None, *, tier: str | None = None) -> Users:
+        """Users by their histories, shape (n, n_items), and metadata: one pass of the encoder.
 
         Args:
             histories: what is known of each user.
-            as_known: let the model answer for empty histories too, rather than the next tier.
+            metadata: shape (n, n_features); passed over where the bundle has no schema for them.
+            tier: which tier answers all of them, instead of the one that the rungs name for each.
 
         Raises:
-            DataError: the histories are of another catalogue.
+            ConfigError: this bundle does not have the tier.
+            DataError: the histories or metadata are not of this bundle's catalogue and schema.
         """
-        model = self.bundle.model
-        check_histories(histories, model.n_items)
-        known = (np.diff(histories.indptr) > 0) | as_known
-        queries = model.encode(histories) if isinstance(model, FactorizedRecommender) and known.any() else None
-        return Users(histories, known, queries)
+        check_histories(histories, self.bundle.model.n_items)
+        schema = self.bundle.tiers.schema
+        metadata = None if schema is None else metadata
+        if schema is not None and metadata is not None:
+            check_metadata(metadata, histories.shape[0], schema.width)
+        names = self._tier_names(histories, metadata) if tier is None else self._everybody(tier, histories.shape[0])
+        return Users(histories, names, self._queries(histories, metadata, names), metadata)
+
+    @cached_property
+    def tiers(self) -> tuple[str, ...]:
+        """Tiers that can answer, from the top of the ladder."""
+        model, tiers = self.bundle.model, self.bundle.tiers
+        conditional = (POSTERIOR, HISTORY, PRIOR) if tiers.schema and takes_metadata(model) else (HISTORY,)
+        new = (CONTENT,) if tiers.rungs.content else ()
+        return (*conditional, *new, *(() if tiers.segments is None else (SEGMENT,)), POPULAR)
 
     def search(
         self, users: Users, k: int, *, allowed: BoolArray | None = None, hidden: csr_array | None = None
@@ -157,11 +198,14 @@ class Ladder:
         model, wanted = self.bundle.model, slice(None) if rows is None else rows
         if users.queries is not None and isinstance(model, FactorizedRecommender):
             scores = np.asarray(users.queries @ self.item_vectors[wanted].T)
-        elif users.known.any():
+        elif users.encoded.any():
             scores = model.score(users.histories)[:, wanted]
         else:
             scores = np.empty((len(users), len(self._popularity[wanted])), dtype=np.float32)
-        scores[~users.known] = self._popularity[wanted]
+        scores[users.tier_names == POPULAR] = self._popularity[wanted]
+        segmented = np.flatnonzero(users.tier_names == SEGMENT)
+        if segmented.size:
+            scores[segmented] = self._segment_scores(users[segmented])[:, wanted]
         return scores
 
     @cached_property
@@ -174,6 +218,13 @@ class Ladder:
     def scorer(self) -> str:
         """What computes the scores of users with a history."""
         return self._index.name if self._index is not None else self.bundle.manifest.model
+
+    def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
+        """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
+        if not self._has_new:
+            return [str(tier) for tier in tiers]
+        from_content = self.is_new[rows] & np.isin(np.asarray(tiers), ENCODED)
+        return [CONTENT if new else str(tier) for new, tier in zip(from_content, tiers, strict=True)]
 
     def similar(self, item_row: int, k: int, *, allowed: BoolArray | None = None) -> TopK:
         """The items most similar to one item, itself left out; shapes (1, k).
@@ -207,12 +258,49 @@ class Ladder:
         return np.asarray(products / self._lengths, dtype=np.float32)[None, :]
 
     def _tiers(self, users: Users) -> list[tuple[Tier, Int64Array]]:
-        return [(self._by_history, np.flatnonzero(users.known)), (self._by_popularity, np.flatnonzero(~users.known))]
+        return [
+            (self._by_model, np.flatnonzero(users.encoded)),
+            (self._by_segment, np.flatnonzero(users.tier_names == SEGMENT)),
+            (self._by_popularity, np.flatnonzero(users.tier_names == POPULAR)),
+        ]
 
-    def _by_history(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
+    def _tier_names(self, histories: csr_array, metadata: csr_array | None) -> StrArray:
+        lengths = np.diff(histories.indptr)
+        described = np.zeros(len(lengths), np.bool_) if metadata is None else np.diff(metadata.indptr) > 0
+        names = self.bundle.tiers.rungs.tiers(lengths, described)
+        if self.bundle.tiers.rungs.content:
+            familiar = np.bincount(_rows_of(histories), weights=~self.is_new[histories.indices], minlength=len(lengths))
+            names = np.where((lengths > 0) & (familiar == 0), CONTENT, names)
+        return names
+
+    def _everybody(self, tier: str, n: int) -> StrArray:
+        if tier not in self.tiers:
+            raise ConfigError(f"This bundle has no tier {tier!r}; there are: {', '.join(self.tiers)}.")
+        return np.full(n, tier)
+
+    def _queries(self, histories: csr_array, metadata: csr_array | None, names: StrArray) -> Float32Array | None:
+        """What the model makes of what each tier goes by."""
+        model = self.bundle.model
+        if not isinstance(model, FactorizedRecommender) or not np.isin(names, ENCODED).any():
+            return None
+        if not takes_metadata(model):
+            return model.encode(histories)
+        shown = None if metadata is None else _only(metadata, np.isin(names, (POSTERIOR, PRIOR)))
+        return model.encode(_only(histories, names != PRIOR), shown)
+
+    def _by_model(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         if self._index is not None and users.queries is not None:
             return self._index.search(users.queries, k, allowed, hidden)
-        return top_k(self.bundle.model.score(users.histories), k, allowed=allowed, excluded=hidden)
+        return top_k(self.scores(users), k, allowed=allowed, excluded=hidden)
+
+    def _by_segment(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
+        return top_k(self._segment_scores(users), k, allowed=allowed, excluded=hidden)
+
+    def _segment_scores(self, users: Users) -> Float32Array:
+        segments = self.bundle.tiers.segments
+        assert segments is not None
+        nothing = csr_array((len(users), segments.n_features), dtype=np.float32)
+        return segments.score(nothing if users.metadata is None else users.metadata)
 
     def _by_popularity(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         n = len(users)
@@ -230,3 +318,17 @@ def _union(first: csr_array | None, second: csr_array | None) -> csr_array | Non
     union = csr_array(first + second)
     union.sort_indices()
     return union
+
+
+def _only(matrix: csr_array, chosen: BoolArray) -> csr_array:
+    """The matrix with the chosen rows as they are and the others empty."""
+    if chosen.all():
+        return matrix
+    lengths = np.diff(matrix.indptr)
+    stays = np.repeat(chosen, lengths)
+    starts = np.concatenate([[0], np.cumsum(np.where(chosen, lengths, 0))])
+    return csr_array((matrix.data[stays], matrix.indices[stays], starts), shape=matrix.shape)
+
+
+def _rows_of(matrix: csr_array) -> Int64Array:
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -36,6 +36,19 @@ class DiagonalGaussian:
         gap = self.log_variance - other.log_variance
         return 0.5 * (gap.exp() + (self.mean - other.mean).square() / other.log_variance.exp() - 1.0 - gap)
 
+    def times(self, other: "DiagonalGaussian", weight: Tensor) -> "DiagonalGaussian":
+        """The normalised product of both densities, `other` to the power of `weight`, shape (n, d).
+
+        Precisions add up and means are averaged by them; where the weight is 0 it is this distribution.
+
+        Args:
+            other: as many rows.
+            weight: at least 0, shape (n, 1).
+        """
+        own, others = torch.exp(-self.log_variance), weight * torch.exp(-other.log_variance)
+        precision = own + others
+        return DiagonalGaussian((own * self.mean + others * other.mean) / precision, -precision.log())
+
     def log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the density of each coordinate of z, shape (n, d); its sum over d is that of a row."""
         squares = (z - self.mean).square() / self.log_variance.exp()

@@ -64,6 +64,7 @@ class Manifest:
         created_at: ISO 8601, UTC.
         libraries: versions at the time of writing.
         files: SHA-256 of every other file of the bundle, by name.
+        ladder: which tier answers whom, see `rungs.Rungs`; empty in bundles from before there was a choice.
     """
 
     format_version: int
@@ -76,6 +77,7 @@ class Manifest:
     created_at: str
     libraries: Mapping[str, str]
     files: Mapping[str, str]
+    ladder: Mapping[str, Any] = field(default_factory=dict)
 
 
 def describe(
@@ -86,10 +88,12 @@ def describe(
     n_items: int,
     index: Mapping[str, Any],
     provenance: Provenance,
+    ladder: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of the files that lie in `directory`."""
     files = {path.name: file_hash(path) for path in sorted(directory.iterdir()) if path.name != MANIFEST}
-    identity = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+    told = [files, ladder] if ladder else files
+    identity = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return Manifest(
         format_version=FORMAT_VERSION,
         version=f"{model}-{identity}",
@@ -101,6 +105,7 @@ def describe(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         libraries=library_versions(),
         files=files,
+        ladder=ladder or {},
     )
 
 

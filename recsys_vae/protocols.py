@@ -1,7 +1,7 @@
 """What models and indexes promise: the contracts that everything above the ground is written against."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,12 @@ from scipy.sparse import csr_array
 Float32Array = NDArray[np.float32]
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+StrArray = NDArray[np.str_]
 Tensors = dict[str, NDArray[np.generic]]
 
 
-@runtime_checkable
-class Recommender(Protocol):
-    """A model that scores every item for every history."""
+class Scorer(Protocol):
+    """Scores every item for every history: all that an evaluation asks for."""
 
     @property
     def n_items(self) -> int:
@@ -29,6 +29,11 @@ class Recommender(Protocol):
             histories: float32 `csr_array`, shape (n, n_items). An empty row is allowed and gives finite scores.
         """
         ...
+
+
+@runtime_checkable
+class Recommender(Scorer, Protocol):
+    """A scorer that has learned, and whose knowledge can be kept."""
 
     def tensors(self) -> Tensors:
         """What the model has learned, by name: what a bundle or checkpoint keeps."""
@@ -47,13 +52,37 @@ class FactorizedRecommender(Recommender, Protocol):
     search over `item_vectors` ranks exactly as the model does.
     """
 
-    def encode(self, histories: csr_array, metadata: None = None) -> Float32Array:
-        """Queries, shape (n, d)."""
+    def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        """Queries, shape (n, d).
+
+        Args:
+            histories: as in `score`.
+            metadata: what else is known of the users, shape (n, n_features); models that take none pass over it.
+        """
         ...
 
     def item_vectors(self) -> Float32Array:
         """Item vectors, shape (n_items, d)."""
         ...
+
+
+@runtime_checkable
+class ConditionalRecommender(FactorizedRecommender, Protocol):
+    """A factorised recommender that may take metadata of users besides their histories; see `takes_metadata`."""
+
+    @property
+    def n_features(self) -> int:
+        """Width of the metadata that the model was made for; 0 where it takes none."""
+        ...
+
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        """Score items, as every recommender does; without metadata all of them are missing."""
+        ...
+
+
+def takes_metadata(model: Scorer) -> TypeGuard[ConditionalRecommender]:
+    """Whether a model was made for metadata of users."""
+    return bool(getattr(model, "n_features", 0))
 
 
 @runtime_checkable

@@ -12,10 +12,11 @@ from service.boosts import Boost
 from service.catalogue import Catalogue
 from service.cursors import Cursor
 from service.filters import Condition
+from service.metadata import Value
 
 NAMED_IN_WARNING = 10
 """Ids that a warning names; it counts the others."""
-POPULARITY_SCORER = "popularity"
+POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 
 Float64Array = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ class Query:
         boosts: applied one after the other.
         diversity: 0 for the order of the scores, up to 1.
         explain: whether to say what pushed each item up.
+        metadata: what else is known of the user, by name.
         after: where the list goes on: what it has in common with the pages before, and what they showed.
     """
 
@@ -45,6 +47,7 @@ class Query:
     diversity: float = 0.0
     explain: bool = False
     after: Cursor | None = None
+    metadata: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Answer:
         scorer: what computed the scores.
         items: best first.
         notices: in no particular order.
+        sources: what put each item into the list: the tier, or `content` for an item that nobody had touched.
         shown: rows of the items of this page and those before, ascending.
         has_more: whether allowed items are left.
     """
@@ -91,6 +95,7 @@ class Answer:
     scorer: str
     items: tuple[RankedItem, ...]
     notices: tuple[Notice, ...]
+    sources: tuple[str, ...] = ()
     shown: tuple[int, ...] = ()
     has_more: bool = False
 

@@ -19,7 +19,7 @@ from recsys_vae.bundle import Bundle
 from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.home import home
 from recsys_vae.interactions import empty_histories
-from recsys_vae.ladder import Ladder
+from recsys_vae.ladder import POPULAR, PRIOR, SEGMENT, Ladder
 from recsys_vae.manifest import MANIFEST
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 from service.catalogue import Catalogue
@@ -28,6 +28,8 @@ WARM_UP_K = 10
 ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """How addresses begin, and paths do not."""
 ALIAS: Final = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)")
+WITHOUT_HISTORY = (PRIOR, SEGMENT, POPULAR)
+"""Tiers that go by something else."""
 
 
 def resolved(source: str) -> str:
@@ -91,12 +93,22 @@ def warmed_up(bundle: Bundle) -> Ladder:
         raise BundleError(f"Bundle {bundle.version} holds no items: there is nothing to recommend. Train on more data.")
     favourite = [int(np.argmax(bundle.popularity))]
     known = csr_array((np.ones(1, np.float32), favourite, [0, 1]), shape=(1, len(bundle.items)))
-    for history in (known, empty_histories(1, len(bundle.items))):
-        answers = ladder.recommend(history, WARM_UP_K, keep_seen=True)
+    metadata = _somebody(bundle)
+    for tier in ladder.tiers:
+        history = empty_histories(1, len(bundle.items)) if tier in WITHOUT_HISTORY else known
+        answers = ladder.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, tier=tier)
         if not np.isfinite(answers.scores[answers.rows >= 0]).all() or not (answers.rows >= 0).any():
             raise BundleError(f"Bundle {bundle.version} has no finite answer on its tier {answers.tiers[0]!r}.")
     ladder.similar(favourite[0], WARM_UP_K)
     return ladder
+
+
+def _somebody(bundle: Bundle) -> csr_array | None:
+    """Metadata of one user, in the first column of the bundle's schema."""
+    schema = bundle.tiers.schema
+    if schema is None or not schema.width:
+        return None
+    return csr_array((np.ones(1, np.float32), [0], [0, 1]), shape=(1, schema.width))
 
 
 @contextmanager

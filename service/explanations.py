@@ -8,7 +8,7 @@ What the encoder does with the rest of the history counts too, so effects do not
 import numpy as np
 from scipy.sparse import csr_array
 
-from recsys_vae.ladder import Ladder
+from recsys_vae.ladder import HISTORY, Ladder
 from recsys_vae.protocols import Float32Array, Int64Array
 
 LONGEST = 200
@@ -25,7 +25,10 @@ def affordable(n_history: int) -> int:
     return max(1, min(LONGEST, ENTRIES // max(1, n_history)))
 
 
-def effects(ladder: Ladder, history: csr_array, left_out: Int64Array, items: Int64Array) -> Float32Array:
+def effects(
+    ladder: Ladder, history: csr_array, left_out: Int64Array, items: Int64Array, *,
+    tier: str = HISTORY, metadata: csr_array | None = None,
+) -> Float32Array:  # fmt: skip
     """Effect of each item of a history on the scores of others, shape (len(left_out), len(items)).
 
     Args:
@@ -33,11 +36,13 @@ def effects(ladder: Ladder, history: csr_array, left_out: Int64Array, items: Int
         history: of one user, shape (1, n_items), not empty.
         left_out: rows of items of the history.
         items: rows of the items that are explained.
+        tier: that answered; also asked where nothing is left of the history: what it makes of nothing is the baseline.
+        metadata: of the user, shape (1, n_features).
     """
-    whole = _scores(ladder, history, items)
+    whole = _scores(ladder, history, items, tier, metadata)
     step = max(1, SCORES_AT_ONCE // history.shape[1])
     parts = [
-        _scores(ladder, _without(history, left_out[start : start + step]), items)
+        _scores(ladder, _without(history, left_out[start : start + step]), items, tier, metadata)
         for start in range(0, len(left_out), step)
     ]
     return np.concatenate([whole - part for part in parts]) if parts else np.zeros((0, len(items)), np.float32)
@@ -49,9 +54,11 @@ def strongest(effect: Float32Array) -> Int64Array:
     return order[effect[order] > 0]
 
 
-def _scores(ladder: Ladder, histories: csr_array, items: Int64Array) -> Float32Array:
-    # As a user with a history, also where nothing is left of it: what the encoder makes of nothing is the baseline.
-    users = ladder.encode(histories, as_known=True)
+def _scores(
+    ladder: Ladder, histories: csr_array, items: Int64Array, tier: str, metadata: csr_array | None
+) -> Float32Array:
+    everybodys = None if metadata is None else metadata[np.zeros(histories.shape[0], dtype=np.int64)]
+    users = ladder.encode(histories, everybodys, tier=tier)
     return ladder.scores(users, items)
 
 

@@ -1,9 +1,10 @@
 """Parity: does a live service answer what the offline scorer answers?
 
 The offline lists are computed here, by the ladder over the exact scorer that `recsys recommend` uses: from the same
-bundle and histories they are what that command writes. So a comparison needs no list to be written first, covers as
-many users as wanted, and sees past rank k, which tells items that swapped places over a rounding error from items that
-do not belong there. It stands in the service because the client, the event table's reader and the wire's schemas do.
+bundle and histories they are what that command writes, where metadata of users play no part: neither side is told any.
+So a comparison needs no list to be written first, covers as many users as wanted, and sees past rank k, which tells
+items that swapped places over a rounding error from items that do not belong there. It stands in the service because
+the client, the event table's reader and the wire's schemas do.
 
 Lists agree when, at every rank, the item there has the offline score of that rank, and the score that the service gave
 it, but for 1e-5 of the list's largest score: float32 products differ by that much with the size of a batch.

@@ -8,9 +8,11 @@ from scipy.sparse import csr_array
 
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service import boosts, diversity
-from service.answers import Notice, Query, unknown
+from service.answers import NAMED_IN_WARNING, Notice, Query, unknown
 from service.catalogue import Catalogue
 from service.errors import FieldError
+
+METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
 
 Chosen = BoolArray | Int64Array
 
@@ -66,6 +68,7 @@ def resolve(catalogue: Catalogue, query: Query) -> Question:
     if notices:
         rows, weights = rows[rows >= 0], weights[rows >= 0]
     excluded = _known(catalogue, "exclude", query.exclude, notices)
+    notices += _misfits(catalogue, query)
     return Question(
         query,
         rows,
@@ -100,6 +103,26 @@ def _hidden(history: Int64Array, *more: Int64Array) -> Int64Array:
     if not any(map(len, more)):
         return np.sort(history)
     return np.unique(np.concatenate([history, *more]))
+
+
+def _misfits(catalogue: Catalogue, query: Query) -> list[Notice]:
+    """What to say of metadata of the user that say nothing to the bundle."""
+    schema = catalogue.ladder.bundle.tiers.schema
+    if not query.metadata:
+        return []
+    if schema is None or not schema.width:
+        return [METADATA_NOT_USED]
+    foreign, silent = schema.misfits(query.metadata)
+    told = ((foreign, "are no fields of the model in service"), (silent, "hold values that it has not learned"))
+    return [
+        Notice("unknown_metadata", f"{len(names)} entries of metadata {words}, and count as missing: {_some(names)}.")
+        for names, words in told
+        if names
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED_IN_WARNING]) + (" ..." if len(names) > NAMED_IN_WARNING else "")
 
 
 def _shown(catalogue: Catalogue, query: Query) -> Int64Array:

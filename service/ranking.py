@@ -8,13 +8,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from recsys_vae.ladder import POPULAR, Users
+from recsys_vae.ladder import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.protocols import Int64Array
 from recsys_vae.top_k import top_k
 from service import explanations
 from service.answers import (
     POPULARITY_SCORER,
+    SEGMENT_SCORER,
     Answer,
     Cause,
     Float64Array,
@@ -32,7 +34,15 @@ from service.questions import Question, resolve, stack
 USUAL = 256
 """Items that a search looks at for one query, k and what is hidden; the few queries that need more are searched for
 apart, so that they do not make the others slower."""
+BY_HISTORY = (POSTERIOR, HISTORY, CONTENT)
+"""Tiers whose lists the items of the history can explain."""
+SCORERS = {POPULAR: POPULARITY_SCORER, SEGMENT: SEGMENT_SCORER}
+"""Of the tiers that the model has no part in."""
 NO_HISTORY = Notice("no_history", "No history to go by: these are the items that most users have touched.")
+HISTORY_NOT_USED = Notice(
+    "history_not_used",
+    "The history only keeps its items out of the list: where it is so short, others were better served without it.",
+)
 NO_VECTORS = Notice("diversity_not_used", "The model in service has no item vectors to compare: the order is by score.")
 
 Ranked = tuple[Int64Array, Float64Array]
@@ -74,10 +84,18 @@ def _attempt(catalogue: Catalogue, questions: list[Question]) -> Sequence[Answer
 
 def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
     histories = stack([q.history for q in questions], [q.weights for q in questions], len(catalogue))
-    users = catalogue.ladder.encode(histories)
+    users = catalogue.ladder.encode(histories, _metadata(catalogue, questions))
     lists = _search(catalogue, questions, users)
     tiers = users.tiers
     return [_answer(catalogue, question, lists[place], tiers[place]) for place, question in enumerate(questions)]
+
+
+def _metadata(catalogue: Catalogue, questions: Sequence[Question]) -> csr_array | None:
+    """What else is known of the users, as the bundle reads it; None where nobody says anything, or nothing is read."""
+    schema = catalogue.ladder.bundle.tiers.schema
+    if schema is None or not any(question.query.metadata for question in questions):
+        return None
+    return schema.encode([question.query.metadata for question in questions])
 
 
 def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> dict[int, Ranked]:
@@ -118,7 +136,9 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
 
 def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -> Answer:
     query, notices = question.query, list(question.notices)
-    if tier == POPULAR:
+    if tier not in BY_HISTORY and len(question.history):
+        notices.append(HISTORY_NOT_USED)
+    elif tier == POPULAR:
         notices.append(NO_HISTORY)
     rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
     shown = query.after.shown if query.after else ()
@@ -128,9 +148,10 @@ def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -
     return Answer(
         catalogue.version,
         tier,
-        POPULARITY_SCORER if tier == POPULAR else catalogue.ladder.scorer,
+        SCORERS.get(tier, catalogue.ladder.scorer),
         items,
         (*notices, *shortfall(len(items), query.k)),
+        tuple(catalogue.ladder.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
     )
@@ -151,14 +172,15 @@ def _explained(
     catalogue: Catalogue, question: Question, rows: Int64Array, items: tuple[RankedItem, ...], tier: str,
     notices: list[Notice],
 ) -> tuple[RankedItem, ...]:  # fmt: skip
-    if tier == POPULAR or not len(rows):
+    if tier not in BY_HISTORY or not len(rows):
         return tuple(item._replace(because=()) for item in items)
     left_out = question.history[-explanations.affordable(len(question.history)) :]
     if len(left_out) < len(question.history):
         message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
         notices.append(Notice("explained_in_part", message))
     history, names = stack([question.history], [question.weights], len(catalogue)), catalogue.ids(left_out)
-    effects = explanations.effects(catalogue.ladder, history, left_out, rows)
+    metadata = _metadata(catalogue, [question])
+    effects = explanations.effects(catalogue.ladder, history, left_out, rows, tier=tier, metadata=metadata)
     causes = (
         tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))
         for effect in effects.T

@@ -101,7 +101,8 @@ class RecommendationRequest(Schema):
     )  # fmt: skip
     metadata: dict[Annotated[str, Field(min_length=1, max_length=256)], MetadataValue] = Field(
         default={}, max_length=MAX_METADATA, examples=[{"country": "NZ", "age": 31}],
-        description="What else is known of the user. Today's models have no use for it, and a warning says so.",
+        description="What else is known of the user, by field of the bundle's schema; a set is written with | between "
+        "its values. Where there is no history the list goes by it. A warning names what says nothing to the model.",
     )  # fmt: skip
     k: K = 20
     exclude: list[Id] = Field(
@@ -143,7 +144,10 @@ class RecommendedItem(Schema):
     rank: int = Field(ge=1, description="Place in the list, from 1, over all its pages.", examples=[1])
     item_id: str = Field(description="Id of the item.", examples=["527"])
     score: float = Field(description="Comparable within one answer only.", examples=[4.7081])
-    source: str = Field(description="The tier that put the item here.", examples=["history"])
+    source: str = Field(
+        description="The tier, or `content` for an item that nobody had touched: its vector comes from its content.",
+        examples=["history"],
+    )
     because: list[CauseSummary] | None = Field(
         default=None, description="With `explain`: the items of the history that push this one up, strongest first.",
         examples=[[{"item_id": "318", "effect": 0.8154}]],
@@ -156,7 +160,11 @@ class Recommendations(Schema):
     request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
     variant: str = Field(description="The variant in service that answered.", examples=["main"])
     model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
-    tier: str = Field(description="`history`: from what the user did. `popular`: nothing known.", examples=["history"])
+    tier: str = Field(
+        description="What the list goes by: `posterior` (history and metadata), `history`, `content` (a history of new "
+        "items), `prior` (metadata), `segment` (popular among users with the same metadata) or `popular`.",
+        examples=["history"],
+    )
     scorer: str = Field(description="What computed the scores.", examples=["faiss-flat"])
     items: list[RecommendedItem] = Field(
         description="Best first.", examples=[[{"rank": 1, "item_id": "527", "score": 4.7081, "source": "history"}]]

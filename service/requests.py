@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from service.answers import Notice, Query, RankedItem
+from service.answers import Query, RankedItem
 from service.boosts import Boost
 from service.cursors import Cursor
 from service.engine import Page, Request
@@ -13,7 +13,6 @@ from service.recommendation_schemas import BoostRequest, HistoryItem, Recommenda
 
 ONE_LIST = {"k", "explain", "cursor"}
 """Fields that pages of one list may differ in."""
-METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
 
 
 def to_request(asked: RecommendationRequest) -> Request:
@@ -27,10 +26,10 @@ def to_request(asked: RecommendationRequest) -> Request:
         tuple(map(_boost, asked.boost)),
         asked.diversity,
         asked.explain,
+        metadata=asked.metadata,
     )
-    notices = (METADATA_NOT_USED,) if asked.metadata else ()
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
-    return Request(query, asked.user_id, _digest(asked), cursor, notices)
+    return Request(query, asked.user_id, _digest(asked), cursor)
 
 
 def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
         "model_version": answer.model_version,
         "tier": answer.tier,
         "scorer": answer.scorer,
-        "items": [_item(item, answer.tier) for item in answer.items],
+        "items": [_item(*pair) for pair in zip(answer.items, answer.sources, strict=True)],
         "next_cursor": page.next_cursor,
         "warnings": [{"code": notice.code, "message": notice.message} for notice in answer.notices],
     }

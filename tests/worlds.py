@@ -8,6 +8,7 @@ from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend, BlendConfig, Part
+from recsys_vae.models.conditional_vae import ConditionalVAEConfig
 from recsys_vae.models.ease import EASEConfig
 from recsys_vae.models.edlae import EDLAEConfig
 from recsys_vae.models.elsa import ELSAConfig
@@ -28,6 +29,7 @@ SMALL = {
     "mult-vae": MultVAEConfig(hidden=16, latent=4),
     "rec-vae": RecVAEConfig(hidden=16, latent=4),
     "h-vamp": HVampConfig(hidden=16, latent=4, pseudo_inputs=5),
+    "conditional-vae": ConditionalVAEConfig(hidden=16, latent=4, prior_hidden=8, metadata=(2, 3)),
     "blend": BlendConfig(Part("mult-vae", MultVAEConfig(hidden=16, latent=4)), Part("ease", EASEConfig(l2=1.0)), 0.4),
 }
 """A small configuration of every model of the catalogue."""

@@ -1,5 +1,6 @@
 """`recsys data`, `recsys ingest`, `recsys explain-data`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,9 @@ from pipelines.dataset_dir import DatasetDir
 from pipelines.explain import Entity, explain
 from pipelines.ingest import Source, ingest
 from pipelines.logs import ColumnMap, find_files
+from pipelines.metadata import Fields
 from recsys_vae.errors import ConfigError
+from recsys_vae.metadata import Field
 
 data = typer.Typer(help="Public datasets: list them, fetch them.", no_args_is_help=True)
 
@@ -60,6 +63,11 @@ def ingest_logs(
     min_item: Annotated[int, typer.Option(help="Least number of users an item keeps (k-core).")] = 1,
     users: Annotated[Path | None, typer.Option(help="Metadata a user, one row an id.")] = None,
     items: Annotated[Path | None, typer.Option(help="Metadata an item, one row an id.")] = None,
+    user_field: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:KIND of a column of --users that models may use; kind category, set or number."),
+    ] = None,
+    item_field: Annotated[list[str] | None, typer.Option(help="The same for a column of --items.")] = None,
     given_test: Annotated[list[str] | None, typer.Option(help="Log of a published test part; repeatable.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the dataset together with its splits and studies.")
@@ -76,6 +84,8 @@ def ingest_logs(
         min_item=min_item,
     )
     source = _source(logs, ColumnMap.parse(mapping or []), given_test or [], users, items)
+    fields = Fields(_fields(user_field) or source.fields.users, _fields(item_field) or source.fields.items)
+    source = replace(source, fields=fields)
     console = Console(stderr=True)
     with console.status("starting") as status:
         summary = ingest(source, DatasetDir.at(to), rules, overwrite=overwrite, step=status.update)
@@ -108,7 +118,13 @@ def _source(
         given_test=base.given_test + find_files(given_test),
         users=users or base.users,
         items=items or base.items,
+        # The fields of a public dataset are those of its own tables.
+        fields=Fields(base.fields.users if users is None else (), base.fields.items if items is None else ()),
     )
+
+
+def _fields(options: list[str] | None) -> tuple[Field, ...]:
+    return tuple(map(Field.parse, options or []))
 
 
 def _event_weights(options: list[str]) -> tuple[tuple[str, float], ...]:

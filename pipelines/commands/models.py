@@ -1,5 +1,6 @@
 """Verbs about models: models, train, publish."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,6 +93,9 @@ def train(
     checkpoint_seconds: CheckpointSeconds = None,
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
+    half_life: Annotated[
+        float | None, typer.Option(help="Days in which an interaction's weight halves, for popularity.")
+    ] = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -131,7 +135,8 @@ def train(
     output = _output(to, index, min_recall, register_as or opened.name, overwrite)
     with join() as group:
         if group.is_first:
-            trained = train_bundle(opened, split, spec, output, resume=resume, group=group)
+            days = math.inf if half_life is None else half_life
+            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
             _tell(trained, output, "validation")
         else:
             take_part(opened, split, spec, output, resume=resume, group=group)
@@ -143,6 +148,9 @@ def publish(
     to: To,
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
+    new_items: Annotated[
+        bool, typer.Option("--new-items", help="Also place the items that nobody has touched, by their --item-field.")
+    ] = False,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -158,10 +166,10 @@ def publish(
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
-            trained = publish_bundle(bundle, opened, output, resume=resume, group=group)
+            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items)
             _tell(trained, output, "test, before retraining on all data")
         else:
-            take_part(bundle, opened, output, resume=resume, group=group)
+            take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
 
 
 def _output(to: Path, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":

@@ -12,7 +12,7 @@ from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.metrics import Coverage, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
 from recsys_vae.top_k import top_k
 
 SCORES_AT_ONCE = 2**22
@@ -50,7 +50,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Recommender,
+    model: Scorer,
     held_out: HeldOut,
     metrics: Sequence[str],
     *,
@@ -80,7 +80,7 @@ def evaluate(
     shown = {metric: np.zeros(model.n_items, dtype=np.bool_) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
     for rows in _batches(asked.rows, batch_size, progress):
-        lists, found = _ask(model, held_out.histories[rows], held_out.targets[rows], asked)
+        lists, found = _ask(_score(model, held_out, rows), held_out.histories[rows], held_out.targets[rows], asked)
         ranks.append(found)
         for metric in asked.per_user:
             values[metric.name].append(metric.per_user(lists))
@@ -150,7 +150,7 @@ class _Questions:
         )
 
 
-def _check_model(model: Recommender, held_out: HeldOut, batch_size: int) -> None:
+def _check_model(model: Scorer, held_out: HeldOut, batch_size: int) -> None:
     if batch_size < 1:
         raise ConfigError(f"batch_size is a number of users, at least 1; got {batch_size}.")
     if model.n_items != held_out.targets.shape[1]:
@@ -168,10 +168,15 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
             bar.update(batch.size)
 
 
+def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
+    if held_out.metadata is not None and takes_metadata(model):
+        return model.score(held_out.histories[rows], held_out.metadata[rows])
+    return model.score(held_out.histories[rows])
+
+
 def _ask(
-    model: Recommender, histories: csr_array, targets: csr_array, asked: _Questions
+    scores: Float32Array, histories: csr_array, targets: csr_array, asked: _Questions
 ) -> tuple[RankedLists, NDArray[np.int32]]:
-    scores = model.score(histories)
     first_rank = _first_rank(scores, histories, targets) if asked.whole_catalogue else None
     best = top_k(scores, asked.depth, excluded=histories)
     # A maximum is NaN where any score is, so the head of the list betrays a NaN anywhere in the row.

@@ -1,6 +1,6 @@
 """Splits: what a model may learn from, and what it is asked afterwards."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -9,6 +9,7 @@ from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions, check_histories
+from recsys_vae.metadata import check_metadata
 from recsys_vae.protocols import Int64Array
 
 PROTOCOLS = ("strong", "temporal", "last-out", "given")
@@ -23,11 +24,13 @@ class HeldOut:
         histories: shown to the model and removed from its lists, shape (n_users, n_items).
         targets: to be found; disjoint from the histories, shape (n_users, n_items). A row may be empty: such users are
             left out of every mean, and counted.
+        metadata: what else models that take it are shown, shape (n_users, n_features); None for nothing.
     """
 
     users: IdMap
     histories: csr_array
     targets: csr_array
+    metadata: csr_array | None = None
 
     def __post_init__(self) -> None:
         if self.histories.shape != self.targets.shape or self.histories.shape[0] != len(self.users):
@@ -36,6 +39,8 @@ class HeldOut:
             )
         check_histories(self.histories, self.histories.shape[1])
         check_histories(self.targets, self.targets.shape[1])
+        if self.metadata is not None:
+            check_metadata(self.metadata, len(self.users), self.metadata.shape[1])
 
     @property
     def n_without_targets(self) -> int:
@@ -44,7 +49,8 @@ class HeldOut:
 
     def take(self, rows: Int64Array) -> "HeldOut":
         """Some of the users; `rows` ascending."""
-        return HeldOut(IdMap(self.users.values.gather(rows)), self.histories[rows], self.targets[rows])
+        metadata = None if self.metadata is None else self.metadata[rows]
+        return HeldOut(IdMap(self.users.values.gather(rows)), self.histories[rows], self.targets[rows], metadata)
 
     def asked(self) -> "HeldOut":
         """Only the users who have something to find."""
@@ -108,4 +114,4 @@ def drop_unlearnable(held_out: HeldOut, training_counts: Int64Array) -> tuple[He
     """
     learnable = training_counts[held_out.targets.indices] > 0
     targets = entries.pick(held_out.targets, learnable)
-    return HeldOut(held_out.users, held_out.histories, targets), int(np.count_nonzero(~learnable))
+    return replace(held_out, targets=targets), int(np.count_nonzero(~learnable))

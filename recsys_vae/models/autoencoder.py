@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from recsys_vae.interactions import check_histories
+from recsys_vae.metadata import check_metadata
 from recsys_vae.models.layers import SparseRows, linear
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.products import inner_products
@@ -34,9 +35,9 @@ class Autoencoder(Trainable):
         return self.output.out_features
 
     @torch.inference_mode()
-    def encode(self, histories: csr_array, metadata: None = None) -> Float32Array:
+    def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Queries of histories, shape (n, width + 1); the last column is 1."""
-        return self._with_ones(self._hidden(histories))
+        return self._with_ones(self._hidden(histories, metadata))
 
     @torch.inference_mode()
     def item_vectors(self) -> Float32Array:
@@ -45,15 +46,24 @@ class Autoencoder(Trainable):
         return vectors.float().cpu().numpy()
 
     @torch.inference_mode()
-    def score(self, histories: csr_array) -> Float32Array:
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items): unnormalised log-probabilities."""
-        scores = inner_products(self._hidden(histories), self.output.weight, self.output.bias)
+        scores = inner_products(self._hidden(histories, metadata), self.output.weight, self.output.bias)
         array: Float32Array = scores.cpu().numpy()
         return array
 
-    def _hidden(self, histories: csr_array) -> Tensor:
+    @property
+    def n_features(self) -> int:
+        """Width of the metadata that it takes; 0 for a model that takes none."""
+        return sum(getattr(self.config, "metadata", ()))
+
+    def _hidden(self, histories: csr_array, metadata: csr_array | None) -> Tensor:
         check_histories(histories, self.n_items)
-        return self.hidden(SparseRows.from_csr(histories, self.device).binarised())
+        if not self.n_features:
+            metadata = None
+        if metadata is not None:
+            check_metadata(metadata, histories.shape[0], self.n_features)
+        return self.hidden(SparseRows.from_csr(histories, self.device, metadata).binarised())
 
     @staticmethod
     def _with_ones(hidden: Tensor) -> Float32Array:

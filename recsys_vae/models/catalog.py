@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models.blend import Blend, BlendConfig, Part
+from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.edlae import EDLAE, EDLAEConfig
 from recsys_vae.models.elsa import ELSA, ELSAConfig
@@ -48,6 +49,9 @@ CATALOG: dict[str, Entry] = {
     "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "rec-vae": Entry(RecVAEConfig, RecVAE, "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"),
     "h-vamp": Entry(HVampConfig, HVamp, "two levels of codes, learned prior, gated layers (Kim & Suh 2019)"),
+    "conditional-vae": Entry(
+        ConditionalVAEConfig, ConditionalVAE, "prior learned from metadata, combined with the history"
+    ),
     "blend": Entry(BlendConfig, Blend, "an autoencoder and a linear model, their scores added up"),
 }
 

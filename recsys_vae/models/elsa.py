@@ -79,7 +79,7 @@ class ELSA(Trainable):
         return Loss(error, error.detach(), torch.zeros_like(error))
 
     @torch.inference_mode()
-    def encode(self, histories: csr_array, metadata: None = None) -> Float32Array:
+    def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Sums x A of the factors of each history, shape (n, factors)."""
         check_histories(histories, self.n_items)
         rows = SparseRows.from_csr(histories, self.device).binarised()

@@ -19,20 +19,31 @@ class SparseRows:
         indices: item rows of all histories, one after the other, shape (nnz,) int64.
         offsets: where each history starts, and the end of the last, shape (n + 1,) int64.
         values: weights, shape (nnz,) float32.
+        metadata: what else is known of the same users, in columns of a `metadata.Schema`; None where nothing is.
     """
 
     indices: Tensor
     offsets: Tensor
     values: Tensor
+    metadata: "SparseRows | None" = None
 
     @classmethod
-    def from_csr(cls, matrix: csr_array, device: torch.device | str = "cpu") -> "SparseRows":
-        """Copy a `csr_array`, shape (n, n_items), to a device."""
+    def from_csr(
+        cls, matrix: csr_array, device: torch.device | str = "cpu", metadata: csr_array | None = None
+    ) -> "SparseRows":
+        """Copy a `csr_array`, shape (n, n_items), to a device; metadata with as many rows go with it."""
         return cls(
             torch.from_numpy(matrix.indices.astype(np.int64)).to(device),
             torch.from_numpy(matrix.indptr.astype(np.int64)).to(device),
             torch.from_numpy(np.array(matrix.data, dtype=np.float32)).to(device),
+            None if metadata is None else cls.from_csr(metadata, device),
         )
+
+    @classmethod
+    def empty(cls, n: int, device: torch.device | str = "cpu") -> "SparseRows":
+        """n rows without entries."""
+        nothing = torch.zeros(0, dtype=torch.int64, device=device)
+        return cls(nothing, torch.zeros(n + 1, dtype=torch.int64, device=device), nothing.float())
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -42,6 +53,15 @@ class SparseRows:
         if len(self) == 1:
             return torch.zeros_like(self.indices)
         return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
+
+    def lengths(self) -> Tensor:
+        """Number of entries of each row, shape (n,) int64."""
+        return self.offsets.diff()
+
+    def only(self, chosen: Tensor) -> "SparseRows":
+        """Only some of the entries; `chosen` is one flag an entry."""
+        before = functional.pad(chosen.to(torch.int64).cumsum(0), (1, 0))
+        return replace(self, indices=self.indices[chosen], offsets=before[self.offsets], values=self.values[chosen])
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Sum one value an entry over each row, shape (n,)."""
@@ -68,9 +88,12 @@ class SparseRows:
         """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""
         if not rate:
             return self
-        kept = torch.empty_like(self.values).bernoulli_(1.0 - rate, generator=generator).bool()
-        before = functional.pad(kept.cumsum(0), (1, 0))
-        return SparseRows(self.indices[kept], before[self.offsets], self.values[kept] / (1.0 - rate))
+        kept = self.only(self.survivors(rate, generator))
+        return replace(kept, values=kept.values / (1.0 - rate))
+
+    def survivors(self, rate: float, generator: torch.Generator | None) -> Tensor:
+        """One flag an entry, shape (nnz,): False with probability `rate`."""
+        return torch.empty_like(self.values).bernoulli_(1.0 - rate, generator=generator).bool()
 
 
 class SparseLinear(nn.Module):

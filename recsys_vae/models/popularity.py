@@ -32,7 +32,7 @@ class Popularity:
         check_histories(interactions, self.n_items)
         self._counts = np.bincount(interactions.indices, minlength=self.n_items).astype(np.float32)
 
-    def encode(self, histories: csr_array, metadata: None = None) -> Float32Array:
+    def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """The number 1 for everybody, shape (n, 1)."""
         check_histories(histories, self.n_items)
         return np.ones((histories.shape[0], 1), dtype=np.float32)

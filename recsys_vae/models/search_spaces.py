@@ -121,6 +121,14 @@ SPACES: Mapping[str, SearchSpace] = {
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
     },
+    "conditional-vae": {
+        **BY_GRADIENT,
+        "hidden": Whole(100, 1000, step=100),
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+        "short": Real(0.0, 1.0),
+    },
     "blend": {},  # its parts are tuned alone
 }
 """What `recsys tune` searches, by the model's name in the catalogue."""

@@ -38,6 +38,7 @@ class Batches:
         seed: of the order.
         device: where the batches go.
         group: processes among which each batch is dealt out.
+        metadata: what else is known of the users, shape (n_users, n_features); goes with their rows.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Batches:
         seed: int,
         device: torch.device,
         group: Group = ALONE,
+        metadata: csr_array | None = None,
     ) -> None:
         self._interactions = interactions
         self._users: Int64Array = np.flatnonzero(np.diff(interactions.indptr))
@@ -55,6 +57,7 @@ class Batches:
         self._seed = seed
         self._device = device
         self._group = group
+        self._metadata = metadata
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -72,5 +75,6 @@ class Batches:
             users = np.sort(order[first : first + self._batch_size])
             own = users[self._group.rank :: self._group.size]
             looked_at = own if own.size else users[:1]
-            rows = SparseRows.from_csr(self._interactions[looked_at], self._device).binarised()
+            known = None if self._metadata is None else self._metadata[looked_at]
+            rows = SparseRows.from_csr(self._interactions[looked_at], self._device, known).binarised()
             yield Batch(rows, own.size / users.size, users.size)

@@ -50,5 +50,6 @@ def learn_by_rows(model: Trainable) -> None:
 
 
 def first_layers(model: Trainable) -> list[SparseLinear]:
-    """The layers that take sparse rows."""
-    return [layer for layer in model.modules() if isinstance(layer, SparseLinear)]
+    """The layers that take histories: sparse rows over all items."""
+    layers = [layer for layer in model.modules() if isinstance(layer, SparseLinear)]
+    return [layer for layer in layers if len(layer.weight) == model.n_items]

@@ -64,6 +64,7 @@ def train(
     stop_after: int | None = None,
     progress: bool = False,
     group: Group = ALONE,
+    metadata: csr_array | None = None,
 ) -> TrainingResult:
     """Train a model in place.
 
@@ -82,6 +83,7 @@ def train(
             on more data for a chosen number of epochs follows the same path.
         progress: show a progress bar on standard error.
         group: processes that train together (see `parallel`).
+        metadata: what else is known of the users, shape (n_users, n_features), for models that take it.
 
     Raises:
         ConfigError: the device does not exist.
@@ -94,10 +96,10 @@ def train(
     device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
-    batches = Batches(interactions, config.batch_size, config.seed, device, group)
+    batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata)
     if not batches.n_users:
         raise DataError("No user has a history: there is nothing to train on.")
-    state = RunState(_identity(model, interactions, config, stop_after), tracker.run_id)
+    state = RunState(_identity(model, interactions, config, stop_after, metadata), tracker.run_id)
     run = _prepare(model.to(device), config, state, group)
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
@@ -256,12 +258,21 @@ def out_of_patience(state: RunState, patience: int) -> bool:
     return bool(patience and state.best_epoch and state.epoch - state.best_epoch >= patience)
 
 
-def _identity(model: Trainable, interactions: csr_array, config: TrainingConfig, stop_after: int | None) -> str:
+def _identity(
+    model: Trainable,
+    interactions: csr_array,
+    config: TrainingConfig,
+    stop_after: int | None,
+    metadata: csr_array | None,
+) -> str:
     """Fingerprint of all that decides the outcome; how often checkpoints are taken does not."""
     decisive = replace(config, checkpoint_seconds=0.0)
     digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())
-    digest.update(np.ascontiguousarray(interactions.indptr, dtype="<i8").data)
-    digest.update(np.ascontiguousarray(interactions.indices, dtype="<i4").data)
+    for matrix in (interactions,) if metadata is None else (interactions, metadata):
+        digest.update(np.ascontiguousarray(matrix.indptr, dtype="<i8").data)
+        digest.update(np.ascontiguousarray(matrix.indices, dtype="<i4").data)
+    if metadata is not None:
+        digest.update(np.ascontiguousarray(metadata.data, dtype="<f4").data)
     return digest.hexdigest()
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.dataset_dir import DatasetDir
+from pipelines.metadata import Fields
 from pipelines.split import make_split
 from pipelines.split_recipe import recipe
+from recsys_vae.metadata import Field
 from tests.pipelines import logs_of_tastes
 
 
@@ -17,4 +19,13 @@ def dataset_of_tastes(path: Path, n_users: int = 60) -> DatasetDir:
     titles = interactions.select("item_id").unique().with_columns(title="Title of " + pl.col("item_id"))
     titles.write_parquet(dataset.items_path)
     make_split(dataset, recipe("strong", heldout=10, min_items=4, fold_in=0.5))
+    return dataset
+
+
+def with_user_metadata(dataset: DatasetDir) -> DatasetDir:
+    """The same with a table of users, which names everybody's taste but the last one's."""
+    users = dataset.interactions().select(pl.col("user_id").unique().sort()).collect()
+    side = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("left")).otherwise(pl.lit("right"))
+    users.with_columns(side=side, age=20 + pl.int_range(pl.len())).head(-1).write_parquet(dataset.users_path)
+    Fields((Field("side", "category"), Field("age", "number"))).write(dataset.fields_path)
     return dataset

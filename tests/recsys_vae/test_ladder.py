@@ -3,10 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys_vae.bundle import Bundle, write_bundle
+from recsys_vae.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.ladder import HISTORY, POPULAR, Ladder
+from recsys_vae.ladder import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.manifest import Provenance
+from recsys_vae.metadata import Field, Schema
+from recsys_vae.protocols import ConditionalRecommender
+from recsys_vae.rungs import Rung, Rungs
+from recsys_vae.segments import SegmentPopularity
 from tests.worlds import csr, two_tastes, untrained
 
 WORLD = two_tastes()
@@ -84,6 +88,104 @@ def test_users_encoded_once_are_searched_for_and_scored_by_each_their_tier(ladde
 
 
 def test_the_model_may_be_asked_about_an_empty_history(ladder: Ladder) -> None:
-    users = ladder.encode(csr([[]], 12), as_known=True)
+    users = ladder.encode(csr([[]], 12), tier=HISTORY)
     assert users.tiers == (HISTORY,)
     assert ladder.scores(users) == pytest.approx(ladder.bundle.model.score(csr([[]], 12)), rel=1e-5, abs=1e-6)
+
+
+RECORDS = [{"taste": "left" if user % 2 == 0 else "right", "shade": "red"} for user in range(WORLD.n_users)]
+SCHEMA = Schema.learn(
+    [Field("shade", "category"), Field("taste", "category")],
+    [*RECORDS, {"shade": "blue"}, {"taste": "middle"}],
+)
+METADATA = SCHEMA.encode(RECORDS)
+SEGMENTS = SegmentPopularity.learn(WORLD.matrix, METADATA, np.ones(5, dtype=np.bool_), shrinkage=1.0)
+RUNGS = Rungs(
+    described=(Rung(0, PRIOR), Rung(1, POSTERIOR), Rung(3, HISTORY)),
+    bare=(Rung(0, POPULAR), Rung(1, HISTORY)),
+    content=True,
+)
+LEFT = SCHEMA.encode([{"taste": "left"}])
+
+
+def conditional(path: Path, tiers: Tiers) -> Ladder:
+    """Over the world, and one item, the last, that nobody has touched."""
+    popularity = WORLD.item_counts()
+    popularity[11] = 0
+    write_bundle(
+        path, untrained("conditional-vae", 12), WORLD.items, popularity=popularity, provenance=Provenance(), tiers=tiers
+    )
+    return Ladder(Bundle.load(path))
+
+
+@pytest.fixture(scope="module")
+def tall(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+    return conditional(tmp_path_factory.mktemp("tall") / "bundle", Tiers(RUNGS, SCHEMA, SEGMENTS))
+
+
+def test_each_user_is_answered_by_the_tier_that_what_is_known_reaches(tall: Ladder) -> None:
+    histories = csr([[], [0], [0, 1, 2], [], [0], [11], [0, 11]], 12)
+    known = SCHEMA.encode([{"taste": "left"}] * 3 + [{}, {"taste": "unheard of"}, {}, {}])
+    answers = tall.recommend(histories, 3, metadata=known)
+    assert answers.tiers == (PRIOR, POSTERIOR, HISTORY, POPULAR, HISTORY, CONTENT, HISTORY)
+    assert tall.tiers == (POSTERIOR, HISTORY, PRIOR, CONTENT, SEGMENT, POPULAR)
+
+
+def test_a_tier_goes_by_what_it_is_named_for(tall: Ladder) -> None:
+    model = tall.bundle.model
+    assert isinstance(model, ConditionalRecommender)
+    one, none = csr([[4, 5]], 12), csr([[]], 12)
+    expected = {
+        POSTERIOR: model.score(one, LEFT),
+        HISTORY: model.score(one),
+        PRIOR: model.score(none, LEFT),
+        SEGMENT: SEGMENTS.score(LEFT),
+        POPULAR: SEGMENTS.log_shares[None, :],
+    }
+    for tier, scores in expected.items():
+        users = tall.encode(one, LEFT, tier=tier)
+        assert users.tiers == (tier,)
+        assert tall.scores(users) == pytest.approx(scores, rel=1e-4, abs=1e-5)
+        found = tall.search(users, 12)
+        assert found.scores == pytest.approx(scores[:, found.rows[0]], rel=1e-4, abs=1e-5)
+
+
+def test_users_of_all_tiers_are_answered_together_as_alone(tall: Ladder) -> None:
+    histories = csr([[], [0], [0, 1, 2], []], 12)
+    known = SCHEMA.encode([{"taste": "left"}, {"taste": "right"}, {"taste": "left"}, {}])
+    together = tall.recommend(histories, 5, metadata=known)
+    for user in range(4):
+        alone = tall.recommend(histories[[user]], 5, metadata=known[[user]])
+        assert together.rows[user].tolist() == alone.rows[0].tolist()
+
+
+def test_nothing_known_of_anybody_is_no_trouble(tall: Ladder) -> None:
+    assert tall.recommend(csr([[], [3]], 12), 2).tiers == (POPULAR, HISTORY)
+    assert (
+        tall.recommend(csr([[]], 12), 2, tier=SEGMENT).rows[0].tolist()
+        == tall.recommend(csr([[]], 12), 2).rows[0].tolist()
+    )
+
+
+def test_metadata_are_passed_over_where_no_schema_reads_them(ladder: Ladder) -> None:
+    assert ladder.recommend(csr([[]], 12), 2, metadata=LEFT).tiers == (POPULAR,)
+
+
+def test_tiers_that_a_bundle_does_not_have_are_refused(ladder: Ladder, tall: Ladder, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no tier 'prior'; there are: history, popular"):
+        ladder.encode(csr([[]], 12), tier=PRIOR)
+    with pytest.raises(DataError, match="names the tier 'segment'"):
+        conditional(tmp_path / "bundle", Tiers(Rungs(bare=(Rung(0, SEGMENT),)), SCHEMA))
+    with pytest.raises(DataError, match="expected"):
+        tall.recommend(csr([[]], 12), 2, metadata=csr([[0]], 4))
+
+
+def test_items_that_nobody_had_touched_are_known_as_new(tall: Ladder, ladder: Ladder) -> None:
+    assert np.flatnonzero(tall.is_new).tolist() == [11]
+    assert not ladder.is_new.any()
+
+
+def test_a_schema_of_another_model_is_refused(tmp_path: Path) -> None:
+    other = Schema.learn([Field("taste", "category")], RECORDS)
+    with pytest.raises(DataError, match="5 columns, the schema has 2"):
+        conditional(tmp_path / "bundle", Tiers(Rungs(), other))

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
@@ -90,3 +92,12 @@ def test_a_unit_is_active_where_its_mean_varies_between_users() -> None:
     means = torch.tensor([[0.0, 5.0, 0.05], [0.3, 5.0, -0.05]])  # variances 0.0225, 0, 0.0025
     assert active_units(means) == 1
     assert active_units(means, threshold=0.001) == 2
+
+
+def test_a_product_of_gaussians_adds_precisions_and_averages_means_by_them() -> None:
+    # Precisions 1 and 3, means 0 and 4: precision 4, mean 3. With weight 0 nothing changes.
+    one = DiagonalGaussian(torch.zeros(2, 1), torch.zeros(2, 1))
+    other = DiagonalGaussian(torch.full((2, 1), 4.0), torch.full((2, 1), -math.log(3.0)))
+    product = one.times(other, torch.tensor([[1.0], [0.0]]))
+    assert product.mean.squeeze(1).tolist() == pytest.approx([3.0, 0.0])
+    assert product.log_variance.squeeze(1).tolist() == pytest.approx([-math.log(4.0), 0.0])

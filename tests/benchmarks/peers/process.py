@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-PYTHONS = {name: ROOT / f".venv-peers-{name}" / "bin" / "python" for name in ("recbole", "implicit")}
+PYTHONS = {name: ROOT / f".venv-peers-{name}" / "bin" / "python" for name in ("recbole", "implicit", "lightfm")}
 PYTHONS["project"] = Path(sys.executable)
 
 

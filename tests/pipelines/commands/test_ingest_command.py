@@ -6,7 +6,9 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines.commands.datasets import mount
+from pipelines.metadata import Fields
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
+from recsys_vae.metadata import Field
 
 APP = typer.Typer()
 mount(APP)
@@ -79,3 +81,12 @@ def test_a_dataset_that_cannot_be_fetched_is_a_clear_error(monkeypatch):
     monkeypatch.setattr("pipelines.download.urlopen", offline)
     with pytest.raises(UnavailableError, match="MovieLens 20M cannot be fetched"):
         recsys("data", "fetch", "movielens-20m")
+
+
+def test_fields_of_the_metadata_are_declared_and_kept(home, tmp_path):
+    (tmp_path / "people.csv").write_text("userId,age\n1,30\n2,40\n")
+    people = ("--users", str(tmp_path / "people.csv"), "--user-field", "age:number")
+    recsys("ingest", str(tmp_path / "day*.csv"), "--to", "shop", *MAPPING, *people)
+    assert Fields.read(home / "datasets" / "shop" / "fields.json").users == (Field("age", "number"),)
+    with pytest.raises(ConfigError, match="--user-field shoe:number names no column"):
+        recsys("ingest", str(tmp_path / "day*.csv"), "--to", "x", *MAPPING, *people[:2], "--user-field", "shoe:number")

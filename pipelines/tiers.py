@@ -1,0 +1,202 @@
+"""Tiers: what answers users of whom little is known, learned from the training part, chosen on the validation part."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+
+from pipelines.dataset_dir import DatasetDir
+from pipelines.encode import encode
+from pipelines.user_metadata import UserMetadata
+from recsys_vae.bundle import Bundle, Tiers
+from recsys_vae.columns import TIMESTAMP, WEIGHT
+from recsys_vae.errors import ConfigError
+from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
+from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.interactions import Interactions, binarise
+from recsys_vae.ladder import Ladder
+from recsys_vae.metadata import NUMBER, Schema
+from recsys_vae.protocols import BoolArray, Float32Array, Recommender
+from recsys_vae.rungs import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung, Rungs
+from recsys_vae.segments import SegmentPopularity
+
+SHRINKAGES = (100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
+"""In interactions; the best on validation is taken."""
+CLEARLY = 1e-3
+"""A tier takes over from the one before it where its validation value is higher by so much."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnTier:
+    """A ladder for `evaluate` to measure, of which one tier answers everybody; with None, whichever its rungs name."""
+
+    ladder: Ladder
+    tier: str | None
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        return len(self.ladder.bundle.items)
+
+    @property
+    def n_features(self) -> int:
+        """Width of the metadata."""
+        schema = self.ladder.bundle.tiers.schema
+        return 0 if schema is None else schema.width
+
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        """Scores of all items, shape (n, n_items)."""
+        return self.ladder.scores(self.ladder.encode(histories, metadata, tier=self.tier))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen on validation.
+
+    Attributes:
+        tiers: as the bundle keeps them.
+        values: the metric by history length and tier.
+    """
+
+    tiers: Tiers
+    values: dict[int, dict[str, float]]
+
+
+def choose_tiers(
+    model: Recommender,
+    learned_from: Interactions,
+    known: UserMetadata,
+    newcomers: Newcomers,
+    metric: str,
+    *,
+    half_life: float = math.inf,
+) -> Chosen:
+    """Learn segment popularity, and choose its shrinkage and which tier answers at which length of history.
+
+    Args:
+        model: trained.
+        learned_from: the training part.
+        known: metadata of its users.
+        newcomers: users of the validation part.
+        half_life: days in which the weight of an interaction halves, for popularity.
+
+    Raises:
+        ConfigError: there is a half-life, and no interaction has a time.
+    """
+    if not known.schema.width and half_life == math.inf:
+        tiers = Tiers()
+    else:
+        candidates = [learn_segments(learned_from, known, shrinkage, half_life) for shrinkage in SHRINKAGES]
+        asked = newcomers.asked(0)
+        found = [evaluate(_Segments(candidate), asked, [metric]).means[metric] for candidate in candidates]
+        tiers = Tiers(Rungs(), known.schema, candidates[int(np.argmax(found))])
+    ladder = Ladder(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
+    values = measure_tiers(ladder, newcomers, metric)
+    described = {length: _eligible(length, found, bare=False) for length, found in values.items()}
+    bare = measure_tiers(ladder, replace(newcomers, metadata=None), metric, (HISTORY, POPULAR))
+    rungs = Rungs(choose(described), choose({length: _eligible(length, bare[length], bare=True) for length in bare}))
+    if not known.schema.width:
+        rungs = replace(rungs, described=rungs.bare)
+    return Chosen(replace(tiers, rungs=rungs), values)
+
+
+def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata) -> Tiers:
+    """The same choices, learned from more data."""
+    if chosen.segments is None:
+        return replace(chosen, schema=known.schema if chosen.schema else None)
+    segments = learn_segments(learned_from, known, chosen.segments.shrinkage, chosen.segments.half_life)
+    return Tiers(chosen.rungs, known.schema, segments)
+
+
+def learn_segments(
+    learned_from: Interactions, known: UserMetadata, shrinkage: float, half_life: float = math.inf
+) -> SegmentPopularity:
+    """Segment popularity of the training users."""
+    weights = binarise(learned_from.matrix)
+    if half_life != math.inf:
+        weights = decayed(known.dataset, learned_from, half_life)
+    metadata = known.rows(learned_from.users.values)
+    return SegmentPopularity.learn(
+        weights, metadata, segment_columns(known.schema), shrinkage=shrinkage, half_life=half_life
+    )
+
+
+def decayed(dataset: DatasetDir, learned_from: Interactions, half_life: float) -> csr_array:
+    """The training interactions; the weight of each halves with every `half_life` days before the latest.
+
+    Interactions of unknown time count as the oldest.
+
+    Raises:
+        ConfigError: the half-life is not above 0, or none has a time.
+    """
+    if not half_life > 0:
+        raise ConfigError(f"A half-life is a number of days above 0; got {half_life}.")
+    time = pl.col(TIMESTAMP)
+    oldest, latest = dataset.interactions().select(time.min().alias("min"), time.max().alias("max")).collect().row(0)
+    if latest is None:
+        raise ConfigError("A half-life needs times, and no interaction of this dataset has one. Leave --half-life out.")
+    days = (pl.lit(latest) - time.fill_null(oldest)).dt.total_seconds() / 86_400
+    weight = (0.5 ** (days / half_life)).clip(lower_bound=1e-6).cast(pl.Float32)
+    frame = dataset.interactions().with_columns(weight.alias(WEIGHT))
+    return encode(frame, learned_from.users, learned_from.items).matrix
+
+
+def segment_columns(schema: Schema) -> BoolArray:
+    """Which columns of the metadata are segments: values of categories and sets, shape (width,)."""
+    flags = [np.full(block.width, block.kind != NUMBER) for block in schema.blocks]
+    return np.concatenate([*flags, np.zeros(0, dtype=np.bool_)]).astype(np.bool_)
+
+
+def measure_tiers(
+    ladder: Ladder, newcomers: Newcomers, metric: str, tiers: Sequence[str] | None = None
+) -> dict[int, dict[str, float]]:
+    """The metric of each tier by history length."""
+    asked = {length: newcomers.asked(length) for length in LENGTHS}
+    return {
+        length: {tier: evaluate(OnTier(ladder, tier), part, [metric]).means[metric] for tier in tiers or ladder.tiers}
+        for length, part in asked.items()
+    }
+
+
+def choose(values: dict[int, dict[str, float]]) -> tuple[Rung, ...]:
+    """The best tier of each length; the one of the length before it unless another is clearly better."""
+    tier, rungs = "", list[Rung]()
+    for length in sorted(values):
+        found = values[length]
+        best = max(found, key=lambda name: found[name])
+        if found[best] > found.get(tier, -math.inf) + CLEARLY:
+            tier = best
+        rungs.append(Rung(length, tier))
+    return (rungs[0], *(later for earlier, later in pairwise(rungs) if later.tier != earlier.tier))
+
+
+@dataclass(frozen=True, eq=False)
+class _Segments:
+    """Segment popularity as something that can be evaluated."""
+
+    segments: SegmentPopularity
+
+    @property
+    def n_items(self) -> int:
+        return len(self.segments.log_shares)
+
+    @property
+    def n_features(self) -> int:
+        return self.segments.n_features
+
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        nothing = csr_array((histories.shape[0], self.n_features), dtype=np.float32)
+        return self.segments.score(nothing if metadata is None else metadata)
+
+
+def _eligible(length: int, found: dict[str, float], *, bare: bool) -> dict[str, float]:
+    """Tiers that may answer at this length: without a history none that goes by it."""
+    if bare:
+        allowed = {POPULAR, HISTORY} if length else {POPULAR}
+    else:
+        allowed = {POSTERIOR, HISTORY, PRIOR, SEGMENT, POPULAR} if length else {PRIOR, SEGMENT, POPULAR}
+    return {tier: value for tier, value in found.items() if tier in allowed}

@@ -1,0 +1,157 @@
+"""Conditional VAE: a variational autoencoder whose prior is learned from metadata, and met by the history.
+
+    z_u ~ p(z | m_u),  x_u ~ Multinomial(N_u, softmax(f(z_u)))
+    q(z | x, m) = p(z | m) g(z | x) / Z    for a history x that is not empty, else p(z | m)
+    maximise  E_q[log p(x | z)] - beta KL(q(z | x, m) || p(z | m)),  beta annealed from 0
+
+Prior and evidence g are diagonal Gaussians, so their product is one too: precisions add up. What nothing is known of is
+answered from the prior's mean; the first items move it as far as the encoder trusts them; and with many items the
+metadata fade. All scores go through one decoder, so every stage shares one index.
+
+Training must show what serving will. A share of the users is shown a short history, of 0 to `longest_short` items drawn
+log-uniformly, before it is normalised; the rest lose entries after that, as in Mult-VAE. Every field of the metadata,
+and all of them together, goes missing at the same rate.
+
+Source: conditional prior: Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative
+Models, NeurIPS 2015; product of experts: Wu & Goodman, Multimodal Generative Models for Scalable Weakly-Supervised
+Learning, NeurIPS 2018; likelihood, encoder and decoder: Liang et al., WWW 2018.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.latent import DiagonalGaussian, free_bits
+from recsys_vae.models.layers import SparseLinear, SparseRows, linear
+from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.models.variational import Variational
+
+LOG_VARIANCES = (-8.0, 4.0)
+"""Bounds of every log-variance: no precision overflows, and none drowns all others."""
+
+
+@dataclass(frozen=True)
+class ConditionalVAEConfig:
+    """Widths, dropout and metadata; widths and dropout of histories are Mult-VAE's.
+
+    Attributes:
+        hidden: width of the hidden layers of encoder and decoder.
+        latent: dimensions of the code.
+        dropout: share of the input entries that is dropped in training.
+        prior_hidden: width of the prior's hidden layer.
+        metadata: columns of each field of the metadata, as the dataset's schema has them; filled in by training.
+        metadata_dropout: how often a field, and all fields together, go missing in training.
+        short: share of the users that are shown a short history in training.
+        longest_short: items in the longest of these.
+    """
+
+    hidden: int = 600
+    latent: int = 200
+    dropout: float = 0.5
+    prior_hidden: int = 100
+    metadata: tuple[int, ...] = ()
+    metadata_dropout: float = 0.1
+    short: float = 0.8
+    longest_short: int = 20
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.hidden, self.latent, self.prior_hidden, self.longest_short) < 1
+            or min(self.metadata, default=0) < 0
+        ):
+            raise ConfigError(
+                f"Widths and longest_short are at least 1, got hidden={self.hidden}, latent={self.latent}, "
+                f"prior_hidden={self.prior_hidden}, longest_short={self.longest_short}, metadata={self.metadata}."
+            )
+        if not 0 <= self.short <= 1:
+            raise ConfigError(f"short is a share of the users, 0 to 1; got {self.short}.")
+        check_dropout(self.dropout)
+        check_dropout(self.metadata_dropout)
+
+
+class ConditionalVAE(Variational):
+    """Mult-VAE with a prior that knows the user's metadata."""
+
+    config: ConditionalVAEConfig
+
+    def __init__(self, n_items: int, config: ConditionalVAEConfig) -> None:
+        super().__init__(n_items, config.hidden)
+        self.config = config
+        self.encoder_in = SparseLinear(n_items, config.hidden)
+        self.encoder_out = linear(config.hidden, 2 * config.latent)
+        self.prior_in = SparseLinear(sum(config.metadata), config.prior_hidden)
+        self.prior_out = linear(config.prior_hidden, 2 * config.latent)
+        self.decoder_in = linear(config.latent, config.hidden)
+
+    def prior(self, rows: SparseRows) -> DiagonalGaussian:
+        """p(z | m), d = latent; rows without metadata get the prior of a user of whom nothing is known."""
+        known = rows.metadata or SparseRows.empty(len(rows), self.device)
+        return _gaussian(self.prior_out(torch.tanh(self.prior_in(known))))
+
+    def evidence(self, rows: SparseRows) -> DiagonalGaussian:
+        """g(z | x) of normalised rows: what the history alone says."""
+        return _gaussian(self.encoder_out(torch.tanh(self.encoder_in(rows))))
+
+    def posterior(self, rows: SparseRows) -> DiagonalGaussian:
+        """q(z | x, m) of normalised rows; the prior where a row is empty."""
+        return self._combined(rows, self.prior(rows))
+
+    def idle(self, rows: SparseRows) -> DiagonalGaussian:
+        """The prior: a latent that does not move from it ignores the history."""
+        return self.prior(rows)
+
+    def hidden(self, rows: SparseRows) -> Tensor:
+        """Decoder's hidden layer at the posterior mean, shape (n, hidden)."""
+        return torch.tanh(self.decoder_in(self.posterior(rows.l2_normalised()).mean))
+
+    def loss(self, rows: SparseRows, objective: Objective) -> Loss:
+        """Negative evidence lower bound of the whole history, one draw of z a user."""
+        shown = self._as_if_newer(rows, objective.generator)
+        prior = self.prior(shown)
+        posterior = self._combined(shown, prior)
+        hidden = torch.tanh(self.decoder_in(posterior.sample(objective.generator)))
+        nll = objective.likelihood(hidden, self.output, rows).mean()
+        kl = posterior.kl_to(prior)
+        penalty = free_bits(kl, objective.free_bits)
+        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+
+    def _combined(self, rows: SparseRows, prior: DiagonalGaussian) -> DiagonalGaussian:
+        has_history = (rows.lengths() > 0).float().unsqueeze(1)
+        return prior.times(self.evidence(rows), has_history)
+
+    def _as_if_newer(self, rows: SparseRows, generator: torch.Generator | None) -> SparseRows:
+        """Short histories for some of the users, dropped entries for the others, metadata gone missing for both."""
+        is_short = _uniform(len(rows), rows, generator) < self.config.short
+        longest = torch.exp(_uniform(len(rows), rows, generator) * math.log(self.config.longest_short + 1)) - 0.5
+        kept = torch.where(is_short, longest / rows.lengths().clamp(min=1), torch.ones_like(longest))
+        entries = _uniform(len(rows.indices), rows, generator) < kept[rows.row_numbers()]
+        normalised = rows.only(entries).l2_normalised()
+        whole = is_short[normalised.row_numbers()]
+        scale = torch.where(whole, 1.0, 1.0 / (1.0 - self.config.dropout))
+        scaled = replace(normalised, values=normalised.values * scale)
+        shown = scaled.only(whole | normalised.survivors(self.config.dropout, generator))
+        return replace(shown, metadata=self._some_metadata(rows.metadata, generator))
+
+    def _some_metadata(self, known: SparseRows | None, generator: torch.Generator | None) -> SparseRows | None:
+        """Metadata without the fields that go missing, each by itself and all of them together at the same rate."""
+        if known is None or not self.config.metadata:
+            return None
+        widths = torch.tensor(self.config.metadata, device=self.device)
+        field_of = torch.repeat_interleave(torch.arange(len(widths), device=self.device), widths)
+        stays = _uniform((len(known), len(widths) + 1), known, generator) >= self.config.metadata_dropout
+        users = known.row_numbers()
+        return known.only(stays[users, field_of[known.indices]] & stays[users, -1])
+
+
+def _uniform(shape: int | tuple[int, ...], like: SparseRows, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(shape, generator=generator, device=like.values.device)
+
+
+def _gaussian(parameters: Tensor) -> DiagonalGaussian:
+    mean, log_variance = parameters.float().chunk(2, dim=1)
+    return DiagonalGaussian(mean, functional.hardtanh(log_variance, *LOG_VARIANCES))

@@ -1,0 +1,154 @@
+"""What requests say about users, through the whole service, over a bundle that reads it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from recsys_vae.bundle import Bundle, Tiers, write_bundle
+from recsys_vae.ids import IdMap
+from recsys_vae.ladder import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
+from recsys_vae.manifest import Provenance
+from recsys_vae.metadata import Field, Schema
+from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
+from recsys_vae.rungs import Rung, Rungs
+from recsys_vae.segments import SegmentPopularity
+from service.app import create_app
+from service.bundles import warmed_up
+from service.settings import Settings
+from tests.service.tiny import ITEMS, MATRIX, METADATA, POPULARITY, fill
+from tests.worlds import csr
+
+POST = "/v1/recommendations"
+RECORDS = [{"country": "NZ" if user < 3 else "FR", "age": 20 + user} for user in range(6)]
+SCHEMA = Schema.learn([Field("country", "category"), Field("age", "number")], RECORDS)
+SEGMENTS = SegmentPopularity.learn(
+    csr([np.flatnonzero(row).tolist() for row in MATRIX], 8),
+    SCHEMA.encode(RECORDS),
+    np.array([True, True, False, False]),
+    shrinkage=1.0,
+)
+RUNGS = Rungs(
+    described=(Rung(0, PRIOR), Rung(1, POSTERIOR), Rung(4, HISTORY)),
+    bare=(Rung(0, POPULAR), Rung(1, HISTORY)),
+    content=True,
+)
+
+
+def write_described_bundle(directory: Path, rungs: Rungs = RUNGS) -> Path:
+    """A conditional VAE with fresh weights over the tiny world; nobody has touched h."""
+    torch.manual_seed(0)
+    model = ConditionalVAE(8, ConditionalVAEConfig(hidden=8, latent=4, prior_hidden=4, metadata=SCHEMA.widths))
+    popularity = POPULARITY.copy()
+    popularity[7] = 0
+    write_bundle(
+        directory, model, IdMap.from_values(ITEMS), popularity=popularity, provenance=Provenance(dataset="tiny"),
+        item_table=METADATA, tiers=Tiers(rungs, SCHEMA, SEGMENTS),
+    )  # fmt: skip
+    return directory
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_described_bundle(tmp_path_factory.mktemp("described") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def client(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    store = f"sqlite:///{tmp_path_factory.mktemp('store')}/events.db"
+    fill(store)
+    with TestClient(create_app(Settings(bundle=bundle, store=store))) as opened:
+        yield opened
+
+
+def ask(client: TestClient, **asked: Any) -> dict[str, Any]:
+    answer = client.post(POST, json={"k": 8, **asked})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_user_of_whom_only_metadata_are_known_gets_what_the_offline_ladder_gives(
+    client: TestClient, bundle: Path
+) -> None:
+    body = ask(client, user_id="never seen", metadata={"country": "NZ", "age": 21})
+    assert body["tier"] == PRIOR
+    ladder = Ladder(Bundle.load(bundle))
+    offline = ladder.recommend(csr([[]], 8), 8, metadata=SCHEMA.encode([{"country": "NZ", "age": 21}]))
+    assert [item["item_id"] for item in body["items"]] == ladder.bundle.items.ids(offline.rows[0])
+    assert [item["score"] for item in body["items"]] == pytest.approx(offline.scores[0].tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "tier"),
+    [
+        ({"history": ["a"], "metadata": {"country": "NZ"}}, POSTERIOR),
+        ({"history": ["a", "b", "c", "d"], "metadata": {"country": "NZ"}}, HISTORY),
+        ({"history": ["a"]}, HISTORY),
+        ({"history": ["h"], "metadata": {"country": "NZ"}}, CONTENT),
+        ({"history": ["no such"], "metadata": {"country": "NZ"}}, PRIOR),
+        ({"history": ["no such"]}, POPULAR),
+        ({"user_id": "u0", "metadata": {"age": 30}}, POSTERIOR),
+        ({}, POPULAR),
+    ],
+)
+def test_the_answer_names_its_tier(client: TestClient, asked: dict[str, Any], tier: str) -> None:
+    body = ask(client, **asked)
+    assert body["tier"] == tier
+    assert {item["source"] for item in body["items"] if item["item_id"] != "h"} == {tier}
+    new = [item["source"] for item in body["items"] if item["item_id"] == "h"]
+    assert new in ([], [POPULAR if tier == POPULAR else CONTENT])
+    assert f'recsys_answers_total{{tier="{tier}"}}' in client.get("/metrics").text
+
+
+def test_metadata_that_say_nothing_are_named_and_count_as_missing(client: TestClient) -> None:
+    odd = {"country": "Atlantis", "age": "old", "shoe": 43}
+    body = ask(client, metadata=odd)
+    assert body["tier"] == POPULAR
+    messages = [warning["message"] for warning in body["warnings"] if warning["code"] == "unknown_metadata"]
+    assert messages == [
+        "1 entries of metadata are no fields of the model in service, and count as missing: shoe.",
+        "2 entries of metadata hold values that it has not learned, and count as missing: country, age.",
+    ]
+
+
+def test_nothing_left_after_filters_is_an_empty_list(client: TestClient) -> None:
+    nothing = {"op": "eq", "column": "genre", "value": "opera"}
+    body = ask(client, metadata={"country": "NZ"}, filter=nothing)
+    assert body["items"] == []
+    assert "fewer_items_than_k" in [warning["code"] for warning in body["warnings"]]
+
+
+def test_lists_by_metadata_take_boosts_diversity_explanations_and_pages(client: TestClient) -> None:
+    described = {"metadata": {"country": "FR"}}
+    boosted = ask(client, **described, boost=[{"by": "add", "value": 1e4, "items": ["d"]}])
+    assert boosted["items"][0]["item_id"] == "d"
+    assert len(ask(client, **described, diversity=0.5)["items"]) == 8
+    assert all(item["because"] == [] for item in ask(client, **described, explain=True)["items"])
+    explained = ask(client, **described, history=["a", "b"], explain=True)["items"]
+    assert {cause["item_id"] for item in explained for cause in item["because"]} <= {"a", "b"}
+    first = ask(client, **described, k=3)
+    rest = ask(client, **described, k=5, cursor=first["next_cursor"])
+    whole = [item["item_id"] for item in ask(client, **described)["items"]]
+    assert [item["item_id"] for item in first["items"] + rest["items"]] == whole
+
+
+def test_segment_popularity_answers_where_the_rungs_say_so(tmp_path: Path) -> None:
+    rungs = Rungs(described=(Rung(0, SEGMENT), Rung(1, HISTORY)), bare=(Rung(0, POPULAR), Rung(2, HISTORY)))
+    path = write_described_bundle(tmp_path / "bundle", rungs)
+    with TestClient(create_app(Settings(bundle=path, store=f"sqlite:///{tmp_path}/events.db"))) as opened:
+        body = ask(opened, metadata={"country": "FR"})
+        short = ask(opened, history=["a"])
+    assert (body["tier"], body["scorer"]) == (SEGMENT, "segment-popularity")
+    assert (short["tier"], short["warnings"][0]["code"]) == (POPULAR, "history_not_used")
+    assert "a" not in [item["item_id"] for item in short["items"]]
+    expected = SEGMENTS.score(SCHEMA.encode([{"country": "FR"}]))[0]
+    assert [item["item_id"] for item in body["items"]] == [ITEMS[row] for row in np.argsort(-expected, kind="stable")]
+
+
+def test_a_bundle_is_warmed_up_on_every_tier(bundle: Path) -> None:
+    assert warmed_up(Bundle.load(bundle)).tiers == (POSTERIOR, HISTORY, PRIOR, CONTENT, SEGMENT, POPULAR)
