@@ -6,7 +6,6 @@ from scipy.sparse import csr_array
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Objective
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from tests.worlds import csr, two_tastes
@@ -90,20 +89,6 @@ def test_without_short_histories_entries_are_dropped_as_in_mult_vae() -> None:
     given = rows(metadata=None)
     shown = model._as_if_newer(given, None)
     assert torch.equal(shown.values, given.l2_normalised().values)
-
-
-def test_doubling_a_batch_by_repetition_leaves_the_loss_as_it_is() -> None:
-    model = fresh(
-        ConditionalVAEConfig(hidden=16, latent=4, metadata=(3,), metadata_dropout=0.0, short=0.0, dropout=0.0)
-    )
-    with torch.no_grad():
-        model.prior_out.bias[4:] = -8.0  # a sharp prior, so that the draws hardly differ
-    twice = SparseRows.from_csr(csr([[0, 1], [5], [0, 1], [5]], 12), metadata=csr([[0], [1], [0], [1]], 3))
-    once = SparseRows.from_csr(csr([[0, 1], [5]], 12), metadata=csr([[0], [1]], 3))
-    objective = Objective(0.5, torch.Generator().manual_seed(0))
-    assert model.loss(twice, objective).total.item() == pytest.approx(
-        model.loss(once, objective).total.item(), rel=1e-2
-    )
 
 
 def test_the_prior_learns_what_metadata_say() -> None:
