@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from recsys_vae.errors import CheckpointError, DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models.layers import SparseLinear, SparseRows
 from recsys_vae.models.losses import Likelihood, Objective
 from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.trainable import Trainable
@@ -21,7 +24,7 @@ from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import Float32Array
 from recsys_vae.schedules import cyclical, falling, linear
 from recsys_vae.training.activity import measure_activity, sample_histories
-from recsys_vae.training.batches import Batch, Batches
+from recsys_vae.training.batches import Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
@@ -189,8 +192,8 @@ def _train_epoch(
             progress, start=config.learning_rate, over=config.learning_rate_decay
         )
         objective = Objective(kl_weight, run.generator, config.free_bits, likelihood)
-        _prepare_rows(run, batch)
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+        with autocast, _reading_current_rows(run):
             loss = model.loss(batch.rows, objective)
         run.optimizer.zero_grad()
         (batch.share * loss.total).backward()  # type: ignore[no-untyped-call]
@@ -206,13 +209,20 @@ def _train_epoch(
     return state.close_epoch() | {"kl_weight": last}
 
 
-def _prepare_rows(run: Run, batch: Batch) -> None:
-    """Bring the item rows that a step reads up to date, where they are updated lazily; in every process the same."""
-    lazy = [layer.weight for layer in first_layers(run.model) if layer.sparse_gradient]
-    if lazy:
-        rows = run.group.join_rows(batch.rows.indices)
-        for weight in lazy:
-            run.optimizer.catch_up_rows(weight, rows)
+@contextmanager
+def _reading_current_rows(run: Run) -> Iterator[None]:
+    """Bring item rows that are updated lazily up to date before a layer reads them; in every process the same ones."""
+
+    def catch_up(layer: SparseLinear, arguments: tuple[SparseRows]) -> None:
+        run.optimizer.catch_up_rows(layer.weight, run.group.join_rows(arguments[0].indices))
+
+    lazy = [layer for layer in first_layers(run.model) if layer.sparse_gradient and layer.weight.requires_grad]
+    hooks = [layer.register_forward_pre_hook(catch_up) for layer in lazy]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _progress_bar(state: RunState, steps_per_epoch: int, last_epoch: int, *, shown: bool) -> tqdm:

@@ -94,12 +94,11 @@ class Group:
         return torch.stack(gathered)
 
     def join_rows(self, rows: Tensor) -> Tensor:
-        """Row numbers of all processes, shape (m,) of at least one, one after the other; some are repeated."""
+        """Row numbers of all processes, shape (m,), one after the other; some are repeated, and 0 may come on top."""
         if self.size == 1:
             return rows
         longest = int(self.gather(torch.tensor(len(rows))).max())
-        padded = torch.cat([rows, rows[:1].expand(longest - len(rows))])
-        return self.gather(padded).flatten()
+        return self.gather(torch.cat([rows, rows.new_zeros(longest - len(rows))])).flatten() if longest else rows
 
     def share_weights(self, model: nn.Module) -> None:
         """Give every process the first one's weights."""
