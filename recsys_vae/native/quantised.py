@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.native.library import library, loaded, threads
-from recsys_vae.native.top_k import LARGEST_K, address
+from recsys_vae.native.top_k import LARGEST_K, Choice, address, nothing_yet
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 
 SMALLEST = 2**18
@@ -64,10 +64,7 @@ def counted_search(
 ) -> tuple[TopK, int]:
     """The same, and for how many queries the bounds told too little apart, so that all was scanned in float32."""
     (n, d), queries = queries.shape, np.ascontiguousarray(queries)
-    wanted = None if allowed is None else np.flatnonzero(allowed).astype(np.int64)
-    starts = None if excluded is None else excluded.indptr.astype(np.int64)
-    left_out = None if excluded is None else excluded.indices.astype(np.int32)
-    rows, scores = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+    choice, found = Choice(allowed, excluded), nothing_yet(n, k)
     scanned = np.zeros(1, dtype=np.int64)
     loaded().recsys_quantised_top_k(
         address(queries),
@@ -77,15 +74,12 @@ def counted_search(
         address(items.facts),
         ctypes.c_int64(len(items.vectors)),
         ctypes.c_int64(d),
-        address(wanted),
-        ctypes.c_int64(0 if wanted is None else wanted.size),
-        address(starts),
-        address(left_out),
+        *choice.arguments(),
         ctypes.c_int64(k),
         ctypes.c_int64(max(MOST_CANDIDATES, 32 * k)),
-        address(rows),
-        address(scores),
+        address(found.rows),
+        address(found.scores),
         address(scanned),
         ctypes.c_int(threads()),
     )
-    return TopK(rows, scores), int(scanned[0])
+    return found, int(scanned[0])

@@ -38,26 +38,39 @@ def search(
     """
     n, d = queries.shape
     queries, vectors = np.ascontiguousarray(queries), np.ascontiguousarray(vectors)
-    wanted = None if allowed is None else np.flatnonzero(allowed).astype(np.int64)
-    starts = None if excluded is None else excluded.indptr.astype(np.int64)
-    left_out = None if excluded is None else excluded.indices.astype(np.int32)
-    rows, scores = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+    choice, found = Choice(allowed, excluded), nothing_yet(n, k)
     loaded().recsys_top_k(
         address(queries),
         ctypes.c_int64(n),
         address(vectors),
         ctypes.c_int64(len(vectors)),
         ctypes.c_int64(d),
-        address(wanted),
-        ctypes.c_int64(0 if wanted is None else wanted.size),
-        address(starts),
-        address(left_out),
+        *choice.arguments(),
         ctypes.c_int64(k),
-        address(rows),
-        address(scores),
+        address(found.rows),
+        address(found.scores),
         ctypes.c_int(threads()),
     )
-    return TopK(rows, scores)
+    return found
+
+
+class Choice:
+    """Items that may come back, as compiled code takes them: shapes as in `search`."""
+
+    def __init__(self, allowed: BoolArray | None, excluded: csr_array | None) -> None:
+        self._wanted = None if allowed is None else np.flatnonzero(allowed).astype(np.int64)
+        self._starts = None if excluded is None else excluded.indptr.astype(np.int64)
+        self._left_out = None if excluded is None else excluded.indices.astype(np.int32)
+
+    def arguments(self) -> tuple[ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]:
+        """Wanted rows and their number, where each query's excluded rows start, and these; valid as long as this is."""
+        count = 0 if self._wanted is None else self._wanted.size
+        return address(self._wanted), ctypes.c_int64(count), address(self._starts), address(self._left_out)
+
+
+def nothing_yet(n: int, k: int) -> TopK:
+    """Room for the k best of n queries."""
+    return TopK(np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32))
 
 
 def address(array: NDArray[np.generic] | None) -> ctypes.c_void_p:
