@@ -23,7 +23,8 @@ BACKLOG = 2048
 """Connections that may wait to be accepted."""
 SWITCH_SECONDS = 0.0005
 """How long the event loop holds the interpreter while a compute thread waits for it. A batch gives it back some thirty
-times, once an operation of torch: with Python's 5 ms it would take 150 ms under full load."""
+times, once an operation of torch. At half load the median answer comes a quarter sooner than with Python's 5 ms; much
+shorter, and the two take turns instead of working."""
 
 
 class Server(uvicorn.Server):
