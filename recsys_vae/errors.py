@@ -14,6 +14,7 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     │   └── BundleVersionError   written in a format that this version does not read
     ├── TrainingError            a run cannot go on: the loss is no longer a number
     ├── CheckpointError          a checkpoint is unreadable or belongs to another run
+    ├── ModelError               a model is asked for something that it cannot do, or not yet
     ├── RetrievalError           an index cannot be built, or misses its target
     └── UnavailableError         something outside does not answer: the network, a store, a tracking server
 """
@@ -70,6 +71,10 @@ class TrainingError(RecsysError):
 
 class CheckpointError(RecsysError):
     """A checkpoint is unreadable or belongs to another run."""
+
+
+class ModelError(RecsysError):
+    """A model is asked for something that it cannot do, or not yet: to sample before its prior is fitted."""
 
 
 class RetrievalError(RecsysError):

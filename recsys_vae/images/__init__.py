@@ -1,0 +1,1 @@
+"""The image autoencoders that the recommender descends from, one file a model."""
