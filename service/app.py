@@ -18,6 +18,7 @@ from service.deps import Services, State
 from service.engine import Engine
 from service.events import EventStore
 from service.exposure_log import ExposureLog
+from service.express import Express
 from service.histories import Histories
 from service.lineup import Lineup
 from service.logs import request_log
@@ -93,6 +94,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         redoc_url=None,
     )
     # The last one added is the first that a request meets.
+    app.add_middleware(Express, lines=recommendations.EXPRESS)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(doors.Guard, keys=keys, limits=limits, metrics=counts)
     app.add_middleware(HeadLimit, max_headers=settings.max_headers, hosts=settings.hosts)

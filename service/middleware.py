@@ -4,10 +4,13 @@ browsers from doing more than they should, and the last net below unexpected err
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from functools import partial
 from time import perf_counter
+from types import coroutine
+from typing import Any
 
-from starlette.exceptions import HTTPException
+from fastapi import HTTPException  # starlette's own, raised while a body is read, FastAPI takes for a broken body
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import problem, unexpected
@@ -126,17 +129,27 @@ class BodyLimit:
             if is_complete:  # what comes now is that the client has gone, and it may take its time
                 return await receive()
             self._check(announced)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise _too_slow(self._seconds) from None
+            message = await self._in_time(receive(), deadline)
             received += len(message.get("body", b""))
             is_complete = not message.get("more_body", False)
             self._check(received)
             return message
 
         await self._app(scope, receive_some, send)
+
+    async def _in_time(self, reading: Awaitable[Message], deadline: float) -> Message:
+        """What is received; a clock is set for it only if it is not there yet, as it nearly always is."""
+        assert isinstance(reading, Coroutine)
+        try:
+            pending = reading.send(None)
+        except StopIteration as done:
+            message: Message = done.value
+            return message
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await _rest(reading, pending)
+        except TimeoutError:
+            raise _too_slow(self._seconds) from None
 
     def _check(self, length: int) -> None:
         if length > self._max_bytes:
@@ -146,6 +159,23 @@ class BodyLimit:
 def route_of(scope: Scope) -> str:
     """The template of the address, never the address: ids in a label would make a time series a user."""
     return getattr(scope.get("route"), "path_format", "unmatched")
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, Message], pending: Any) -> Generator[Any, Any, Message]:
+    """What is left of a coroutine that has come to wait for something."""
+    while True:
+        try:
+            came = yield pending
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, came)
+        try:
+            pending = step()
+        except StopIteration as done:
+            message: Message = done.value
+            return message
 
 
 def _too_slow(seconds: float) -> HTTPException:
