@@ -1,4 +1,4 @@
-"""Express: requests that only bring a body of JSON go from its bytes to their answer, past FastAPI's routing.
+"""Express: requests that only bring a body of JSON go from its bytes to their answer, past FastAPI.
 
 FastAPI looks for the route, opens stacks for its resources, makes Python objects of the body, looks up every parameter
 and checks the objects against the schema. For the requests that a service is asked most, that costs as much as what is
@@ -15,7 +15,6 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from recsys_vae.errors import RecsysError
 from service.auth import Scope
 from service.deps import Services
 from service.doors import ForbiddenError, forbidden, opens
@@ -75,7 +74,7 @@ class Express:
         state = scope["state"]
         try:
             content = written(await line.answer(asked, state["services"], state["request_id"]))
-        except RecsysError as error:
+        except Exception as error:  # whatever it is, there is a problem that tells it
             await respond(problem_of(error, state["request_id"]))(scope, receive, send)
             return
         headers = [(b"content-type", JSON), (b"content-length", str(len(content)).encode())]

@@ -34,7 +34,7 @@ Log = Callable[[Scope, RequestRecord, int, float], None]
 
 
 class Observed:
-    """Names every request, times it, writes its line, and answers for what nobody caught."""
+    """Names every request, times it and writes its line."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: Log) -> None:
         self._app = app
@@ -64,17 +64,38 @@ class Observed:
         self._metrics.count_under_way(1)
         try:
             await self._app(scope, receive, send_named)
-        except Exception as error:
-            response = unexpected(record.request_id, error)
-            if status:
-                raise
-            await response(scope, receive, send_named)
         finally:
             CURRENT.reset(token)
             seconds = perf_counter() - began
             self._metrics.count_under_way(-1)
             self._metrics.count_request(scope["method"], route_of(scope), status, seconds, record.tier)
             self._log(scope, record, status, seconds)
+
+
+class Net:
+    """Answers for what nobody caught: the log has it in full, the caller one sentence."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        is_begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            response = unexpected(scope["state"]["request_id"], error)
+            if is_begun:
+                raise
+            await response(scope, receive, send)
 
 
 class HeadLimit:

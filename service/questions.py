@@ -15,6 +15,7 @@ from service.errors import FieldError
 METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
 
 Chosen = BoolArray | Int64Array
+NOTHING: Int64Array = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,8 @@ def stack(rows: Sequence[Int64Array], values: Sequence[Float32Array] | None, wid
 
 
 def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[Notice]) -> Int64Array:
+    if not ids:
+        return NOTHING
     rows = catalogue.rows(ids)
     notices += unknown(place, ids, rows)
     return rows
@@ -126,7 +129,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _shown(catalogue: Catalogue, query: Query) -> Int64Array:
-    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
+    if query.after is None:
+        return NOTHING
+    shown = np.array(query.after.shown, dtype=np.int64)
     if len(shown) and shown.max() >= len(catalogue):
         raise FieldError("body.cursor", "this cursor was not made here")
     return shown

@@ -197,33 +197,62 @@ __attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const 
     });
 }
 
+// The largest facts of a tile's items, so that one look tells for most that they cannot be among the best.
+struct Largest {
+    __m512 kept, lost, highest, lowest, rounding;
+
+    Largest(const float* const* facts, int count) {
+        float most[FACTS], least = facts[0][3];
+        std::copy_n(facts[0], FACTS, most);
+        for (int r = 1; r < count; ++r) {
+            for (int i = 0; i < FACTS; ++i) most[i] = std::max(most[i], facts[r][i]);
+            least = std::min(least, facts[r][3]);
+        }
+        kept = _mm512_set1_ps(most[1]), lost = _mm512_set1_ps(most[2]), highest = _mm512_set1_ps(most[3]);
+        lowest = _mm512_set1_ps(least), rounding = _mm512_set1_ps(most[4]);
+    }
+    // The most by which a score can exceed its integer product.
+    __m512 excess(const Block& block, int64_t at) const {
+        const __m512 last = _mm512_load_ps(block.last + at);
+        const __m512 bias = _mm512_max_ps(_mm512_mul_ps(last, highest), _mm512_mul_ps(last, lowest));
+        const __m512 rounded = _mm512_fmadd_ps(_mm512_load_ps(block.norms + at), rounding, bias);
+        const __m512 coded = _mm512_fmadd_ps(_mm512_load_ps(block.heads + at), lost, rounded);
+        return _mm512_fmadd_ps(_mm512_load_ps(block.lost + at), kept, coded);
+    }
+};
+
+// Takes the items of some lanes whose upper bounds reach their queries' borders.
+__attribute__((noinline)) void keep(__m512 product, uint32_t mask, int64_t at, const float* fact, int64_t row, Block& block) {
+    const __m512 score = _mm512_fmadd_ps(_mm512_load_ps(block.last + at), _mm512_set1_ps(fact[3]), product);
+    const __m512 rounded = _mm512_mul_ps(_mm512_load_ps(block.norms + at), _mm512_set1_ps(fact[4]));
+    const __m512 coded = _mm512_fmadd_ps(_mm512_load_ps(block.heads + at), _mm512_set1_ps(fact[2]), rounded);
+    const __m512 error = _mm512_fmadd_ps(_mm512_load_ps(block.lost + at), _mm512_set1_ps(fact[1]), coded);
+    const __m512 border = _mm512_load_ps(block.border + at);
+    mask &= _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
+    if (!mask) return;
+    alignas(64) float scores[LANES], errors[LANES];
+    _mm512_store_ps(scores, score);
+    _mm512_store_ps(errors, error);
+    for (; mask; mask &= mask - 1) {
+        const int lane = __builtin_ctz(mask);
+        block.add(at + lane, scores[lane], errors[lane], row);
+    }
+}
+
 // Scores `count` items for the block, and keeps whoever may be among the best.
 inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
     __m512 products[ROWS][VECTORS];
     const int vectors = static_cast<int>(block.vectors);
     with_tile(count, vectors, [&]<int R, int V>() { multiply_tile<R, V>(codes, block, products); });
+    const Largest largest(facts, count);
     for (int v = 0; v < vectors; ++v) {
         const int64_t at = v * LANES;
-        const __m512 scale = _mm512_load_ps(block.scales + at), lost = _mm512_load_ps(block.lost + at);
-        const __m512 heads = _mm512_load_ps(block.heads + at), norms = _mm512_load_ps(block.norms + at);
-        const __m512 last = _mm512_load_ps(block.last + at);
+        const __m512 scale = _mm512_load_ps(block.scales + at);
+        const __m512 needed = _mm512_sub_ps(_mm512_load_ps(block.border + at), largest.excess(block, at));
         for (int r = 0; r < count; ++r) {
-            const float* fact = facts[r];
-            const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(fact[0])));
-            const __m512 score = _mm512_fmadd_ps(last, _mm512_set1_ps(fact[3]), product);
-            const __m512 rounded = _mm512_mul_ps(norms, _mm512_set1_ps(fact[4]));
-            const __m512 error = _mm512_fmadd_ps(
-                lost, _mm512_set1_ps(fact[1]), _mm512_fmadd_ps(heads, _mm512_set1_ps(fact[2]), rounded));
-            const __m512 border = _mm512_load_ps(block.border + at);
-            uint32_t mask = _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
-            if (!mask) continue;
-            alignas(64) float scores[LANES], errors[LANES];
-            _mm512_store_ps(scores, score);
-            _mm512_store_ps(errors, error);
-            for (; mask; mask &= mask - 1) {
-                const int lane = __builtin_ctz(mask);
-                block.add(at + lane, scores[lane], errors[lane], rows[r]);
-            }
+            const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(facts[r][0])));
+            const __mmask16 mask = _mm512_cmp_ps_mask(product, needed, _CMP_GE_OQ);
+            if (__builtin_expect(mask, 0)) keep(product, mask, at, facts[r], rows[r], block);
         }
     }
 }
