@@ -82,8 +82,8 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
         found[f"ladder-seed{seed}"] = lambda seed=seed: measure_ladder(seed)
         found[f"mult-vae-seed{seed}"] = lambda seed=seed: measure_mult_vae(seed)
         found[f"new-items-seed{seed}"] = lambda seed=seed: measure_new_items(seed)
+        found[f"lightfm-seed{seed}"] = lambda seed=seed: measure_peer(seed)
     found["served"] = measure_served
-    found["lightfm-seed0"] = lambda: measure_peer(0)
     return found
 
 
