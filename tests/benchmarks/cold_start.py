@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.fit import fit
-from pipelines.tiers import OnTier, choose_tiers
+from pipelines.rungs import OnTier
+from pipelines.tiers import choose_tiers
 from recsys_vae.bundle import Bundle, Tiers
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_vae.evaluation.cold_start import LENGTHS

@@ -19,7 +19,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pipelines.new_items import content_of, place
-from pipelines.tiers import OnTier, learn_segments
+from pipelines.rungs import OnTier
+from pipelines.tiers import learn_segments
 from recsys_vae.bundle import Bundle, Tiers
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.cold_start import Newcomers
