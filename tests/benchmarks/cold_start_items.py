@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from pipelines.new_items import content_of, place
+from pipelines.item_metadata import content_of
+from pipelines.new_items import place
 from pipelines.rungs import OnTier
 from pipelines.tiers import learn_segments
 from recsys_vae.bundle import Bundle, Tiers
