@@ -1,4 +1,4 @@
-"""Hybrid encoders in the cold-start benchmark: Mult-VAE and RecVAE with metadata, beside the same without, seed by seed.
+"""Hybrid encoders in the cold-start benchmark: Mult-VAE and RecVAE with metadata, beside the same without.
 
 Settings are those of `make bench-models`, and each epoch is chosen as there, on the validation users with their whole
 histories; nothing was tuned for metadata. Users bring gender, age group and occupation, items genres and the words of
