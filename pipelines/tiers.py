@@ -19,12 +19,14 @@ from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.interactions import Interactions, binarise
 from recsys_vae.ladder import Ladder
 from recsys_vae.metadata import NUMBER, Schema
-from recsys_vae.protocols import BoolArray, Float32Array, Recommender
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
 from recsys_vae.rungs import HISTORY, POPULAR, Rungs
 from recsys_vae.segments import SegmentPopularity
 
 SHRINKAGES = (100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
 """In interactions; the best on validation is taken."""
+MOST_ASKED = 2_000
+"""Users who are asked about every tier at every length."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,17 @@ def choose_tiers(
         found = [evaluate(_Segments(candidate), asked, [metric]).means[metric] for candidate in candidates]
         tiers = Tiers(Rungs(), known.schema, candidates[int(np.argmax(found))])
     ladder = Ladder(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
-    described = measure_answerers(ladder, newcomers, metric)
-    bare = measure_answerers(ladder, replace(newcomers, metadata=None), metric, (HISTORY, POPULAR))
+    some = newcomers.take(sample(len(newcomers.users), MOST_ASKED))
+    bare = measure_answerers(ladder, replace(some, metadata=None), metric, (HISTORY, POPULAR))
+    described = measure_answerers(ladder, some, metric) if known.schema.width else bare
     rungs = Rungs(choose(described), choose(bare))
-    if not known.schema.width:
-        rungs = replace(rungs, described=rungs.bare)
     alone = {length: {tier: found[tier, 0.0] for tier, w in found if not w} for length, found in described.items()}
     return Chosen(replace(tiers, rungs=rungs), alone)
+
+
+def sample(n: int, most: int) -> Int64Array:
+    """Rows of at most so many of n users, ascending; the same each time."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata) -> Tiers:
