@@ -13,7 +13,7 @@ printed, not measured again (--fresh does).
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,16 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
     return found
 
 
-def measured(system: str) -> list[dict[str, Any]]:
-    """Runs of a system that were measured, in order of the seeds."""
-    found = [existing(BENCHMARK, f"{RUNS.get(system, LADDER)}-seed{seed}") for seed in SEEDS]
-    return [run for run in found if run is not None]
+def measured(system: str) -> dict[int, dict[str, Any]]:
+    """Runs of a system that were measured, by seed."""
+    found = {seed: existing(BENCHMARK, f"{RUNS.get(system, LADDER)}-seed{seed}") for seed in SEEDS}
+    return {seed: run for seed, run in found.items() if run is not None}
 
 
-def per_user(system: str, length: int, metric: str) -> NDArray[np.float64]:
-    """Values of one system at one length, averaged over the seeds that were measured; shape (n_users,)."""
-    lines = [run["figures"]["h"][str(length)][system][metric] for run in measured(system)]
+def per_user(system: str, length: int, metric: str, seeds: Collection[int] = SEEDS) -> NDArray[np.float64]:
+    """Values of one system at one length, averaged over those of the seeds that were measured; shape (n_users,)."""
+    runs_by_seed = measured(system)
+    lines = [runs_by_seed[s]["figures"]["h"][str(length)][system][metric] for s in seeds if s in runs_by_seed]
     averaged: NDArray[np.float64] = np.mean([np.array(line.split(), dtype=np.float64) for line in lines], axis=0)
     return averaged
 
@@ -106,8 +107,9 @@ def mean_and_error(values: NDArray[np.float64]) -> list[float]:
 
 
 def against(system: str, other: str, length: int, metric: str) -> Interval:
-    """One system minus another, paired over users."""
-    return paired_bootstrap(per_user(system, length, metric), per_user(other, length, metric))
+    """One system minus another, paired over users, on the seeds that were measured for both."""
+    seeds = measured(system).keys() & measured(other).keys()
+    return paired_bootstrap(per_user(system, length, metric, seeds), per_user(other, length, metric, seeds))
 
 
 def summary() -> dict[str, Any]:
@@ -201,9 +203,11 @@ def draw(folder: Path) -> None:
     names = (LADDER, *TIERS[1:], MULT_VAE)
     curves = {name: [figure(name, length, "ndcg@100") for length in LENGTHS] for name in names}
     plot_lengths(folder / "cold-start-lengths.svg", curves, LENGTHS)
+    pairs = [(LADDER, POPULAR), (LADDER, MULT_VAE), (f"{MULT_VAE} hybrid", MULT_VAE)]
     gaps = {
-        f"ladder - {other}": [against(LADDER, other, length, "ndcg@100") for length in LENGTHS]
-        for other in (POPULAR, MULT_VAE)
+        f"{ours} - {theirs}": [against(ours, theirs, length, "ndcg@100") for length in LENGTHS]
+        for ours, theirs in pairs
+        if measured(ours)
     }
     plot_gaps(folder / "cold-start-gaps.svg", gaps, LENGTHS)
 
