@@ -200,7 +200,7 @@ def show() -> None:
 
 def draw(folder: Path) -> None:
     """Write the plots of the page."""
-    names = (LADDER, *TIERS[1:], MULT_VAE)
+    names = (LADDER, POSTERIOR, PRIOR, SEGMENT, POPULAR, MULT_VAE)
     curves = {name: [figure(name, length, "ndcg@100") for length in LENGTHS] for name in names}
     plot_lengths(folder / "cold-start-lengths.svg", curves, LENGTHS)
     pairs = [(LADDER, POPULAR), (LADDER, MULT_VAE), (f"{MULT_VAE} hybrid", MULT_VAE)]
