@@ -238,6 +238,11 @@ class Ladder:
         """What computes the scores of users with a history."""
         return self._index.name if self._index is not None else self.bundle.manifest.model
 
+    def scorers(self, users: Users) -> tuple[str, ...]:
+        """The same of each user on a tier of the model: no index is searched where something is added to its scores."""
+        model = self.bundle.manifest.model
+        return tuple(model if is_whole else self.scorer for is_whole in self._adjusted(users).tolist())
+
     def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
         """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
         if not self._has_new:

@@ -79,8 +79,11 @@ def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
     histories = stack([q.history for q in questions], [q.weights for q in questions], len(catalogue))
     users = catalogue.ladder.encode(histories, _metadata(catalogue, questions))
     lists = _search(catalogue, questions, users)
-    tiers = users.tiers
-    return [_answer(catalogue, question, lists[place], tiers[place]) for place, question in enumerate(questions)]
+    tiers, scorers = users.tiers, catalogue.ladder.scorers(users)
+    return [
+        _answer(catalogue, question, lists[place], tiers[place], SCORERS.get(tiers[place], scorers[place]))
+        for place, question in enumerate(questions)
+    ]
 
 
 def _metadata(catalogue: Catalogue, questions: Sequence[Question]) -> csr_array | None:
@@ -135,7 +138,7 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
     return rows[rows >= 0], scores[rows >= 0]
 
 
-def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -> Answer:
+def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str, scorer: str) -> Answer:
     query, notices = question.query, list(question.notices)
     if tier not in BY_HISTORY and len(question.history):
         notices.append(HISTORY_NOT_USED)
@@ -149,7 +152,7 @@ def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str) -
     return Answer(
         catalogue.version,
         tier,
-        SCORERS.get(tier, catalogue.ladder.scorer),
+        scorer,
         items,
         (*notices, *shortfall(len(items), query.k)),
         tuple(catalogue.ladder.sources([tier] * len(rows), rows)),

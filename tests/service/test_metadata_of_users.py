@@ -185,6 +185,7 @@ def test_popularity_beside_the_model_is_served_as_it_is_evaluated(
             offline = ladder.recommend(known, 8, metadata=SCHEMA.encode([metadata]))
             rows = offline.rows[0][offline.rows[0] >= 0]
             assert body["tier"] == offline.tiers[0]
+            assert body["scorer"] == ("popularity" if body["tier"] == POPULAR else ladder.bundle.manifest.model)
             assert [item["item_id"] for item in body["items"]] == ladder.bundle.items.ids(rows)
             lists.append([item["score"] for item in body["items"]])
     assert lists[1] != lists[2]  # metadata change the answer

@@ -52,6 +52,10 @@ def test_a_part_without_settings_is_described_by_its_name() -> None:
     config = replace(SMALL["blend"], linear=Part("popularity", PopularityConfig()))  # type: ignore[type-var]
     assert catalog.described(config) == {
         "autoencoder": "mult-vae",
+        "autoencoder.item_metadata": False,
+        "autoencoder.metadata": (),
+        "autoencoder.metadata_dropout": 0.1,
+        "autoencoder.user_metadata": False,
         "autoencoder.hidden": 16,
         "autoencoder.latent": 4,
         "autoencoder.dropout": 0.5,
