@@ -1,8 +1,8 @@
 """Gated PixelCNN: a grid of values as the product of each one's distribution given those before it in raster order.
 
-log p(x | h) = sum over pixels i of log p(x_i | x_1 ... x_(i-1), h). Two stacks of convolutions look at what came before:
-the vertical one at all rows above, the horizontal one at the pixels to the left and, through the vertical one, above.
-Each layer computes y = tanh(W_f * x + V_f h) sigmoid(W_g * x + V_g h); the two together leave no blind spot.
+log p(x | h) = sum over pixels i of log p(x_i | x_1 ... x_(i-1), h). Two stacks of convolutions look at what came
+before: the vertical one at all rows above, the horizontal one at the pixels to the left and, through the vertical one,
+above. Each layer computes y = tanh(W_f * x + V_f h) sigmoid(W_g * x + V_g h); the two together leave no blind spot.
 
 Causality comes by shift and padding, not by masks on the weights: the input of the vertical stack is moved down by one
 row, that of the horizontal stack right by one column (the paper's mask A); from there every kernel ends at its own
