@@ -4,11 +4,12 @@ Images are float32 in [0, 1], shape (n, channels, height, width); labels are int
 image: summed over pixels and latents, averaged over the batch, so that repeating a batch leaves them unchanged.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,33 @@ class ImageModel(Protocol):
         Raises:
             ModelError: the model has no distribution to draw codes from.
         """
+
+
+class ImageModule(ImageModel, Protocol):
+    """An `ImageModel` as the `nn.Module` that it is: what loops and files need to know of it.
+
+    Attributes:
+        shape: channels, height and width of its images.
+        config: its frozen configuration.
+    """
+
+    shape: tuple[int, int, int]
+    config: Any
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is learned."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over weights and buffers by name."""
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout, noise and the like on."""
+
+    def eval(self) -> Self:
+        """Switch them off."""

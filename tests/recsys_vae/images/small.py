@@ -1,0 +1,36 @@
+"""A small configuration of every image model, and small images, for the tests."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recsys_vae.images import catalog
+from recsys_vae.images.autoencoder import AutoencoderConfig
+from recsys_vae.images.protocol import ImageModule
+
+SHAPE = (1, 8, 8)
+
+SMALL: dict[str, Any] = {
+    "ae": AutoencoderConfig(hidden="16", latent=4),
+}
+
+WITHOUT_SAMPLES = {"ae"}
+"""Models that have no distribution over their codes, or none before something more is fitted."""
+
+
+def untrained(name: str, seed: int = 0) -> ImageModule:
+    """A small model with fresh weights."""
+    torch.manual_seed(seed)
+    return catalog.create(name, SHAPE, SMALL[name])
+
+
+def images(n: int = 4, seed: int = 0) -> Tensor:
+    """Binary images, shape (n, 1, 8, 8)."""
+    return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(seed)).round()
+
+
+def labels(model: ImageModule, n: int = 4) -> Tensor | None:
+    """Labels for a model that asks for them."""
+    classes = getattr(model.config, "classes", 0)
+    return torch.arange(n) % classes if classes else None
