@@ -7,12 +7,24 @@ from torch import Tensor
 
 from recsys_vae.images import catalog
 from recsys_vae.images.autoencoder import AutoencoderConfig
+from recsys_vae.images.beta_vae import BetaVAEConfig
+from recsys_vae.images.categorical_vae import CategoricalVAEConfig
+from recsys_vae.images.conditional_vae import ConditionalVAEConfig
+from recsys_vae.images.conv_vae import ConvVAEConfig
+from recsys_vae.images.pixelcnn_vae import PixelCNNVAEConfig
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.vae import VAEConfig
 
 SHAPE = (1, 8, 8)
 
 SMALL: dict[str, Any] = {
     "ae": AutoencoderConfig(hidden="16", latent=4),
+    "vae": VAEConfig(hidden="16", latent=4),
+    "conv-vae": ConvVAEConfig(channels=2, latent=4),
+    "beta-vae": BetaVAEConfig(hidden="16", latent=4),
+    "conditional-vae": ConditionalVAEConfig(hidden="16", latent=4, classes=3),
+    "categorical-vae": CategoricalVAEConfig(hidden="16", latent=3, categories=4),
+    "pixelcnn-vae": PixelCNNVAEConfig(hidden=16, latent=4, width=4, decoder_layers=2),
 }
 
 WITHOUT_SAMPLES = {"ae"}
