@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recsys_vae.errors import DataError
+from recsys_vae.images.quantizer import codebook_use, perplexity
 from recsys_vae.plot_style import OURS, STYLE, colour
 
 LABELLED = 20
@@ -54,27 +56,22 @@ def latent_map(
     return _chart(draw, caption, size=(6.4, 5.2), legend_beside=labels is not None)
 
 
-def codebook_use(counts: NDArray[np.int64], *, caption: str = "") -> Figure:
+def codebook(usage: Tensor, *, caption: str = "") -> Figure:
     """How often each code of a codebook was chosen, the most frequent first; its use and perplexity in the legend.
 
-    Use is the share of codes that were chosen at all; perplexity exp(-sum p log p) is the number of codes that would be
-    as hard to guess if all were equally frequent.
-
     Args:
-        counts: shape (codes,).
+        usage: counts by code, shape (codes,).
 
     Raises:
         DataError: nothing was counted.
     """
-    if not counts.sum():
+    if not usage.sum():
         raise DataError("No code was chosen: count the codes of some images first.")
-    shares = np.sort(counts / counts.sum())[::-1]
-    seen = shares[shares > 0]
-    perplexity = np.exp(-(seen * np.log(seen)).sum())
+    shares = (usage.double() / usage.sum()).sort(descending=True).values.tolist()
+    label = f"use {codebook_use(usage):.0%} of {len(usage)} codes, perplexity {perplexity(usage):.1f}"
 
     def draw(axes: Axes) -> None:
-        label = f"{len(seen)} of {len(shares)} codes used, perplexity {perplexity:.1f}"
-        axes.bar(np.arange(1, len(shares) + 1), shares, width=1.0, color=OURS, label=label)
+        axes.bar(range(1, len(shares) + 1), shares, width=1.0, color=OURS, label=label)
         axes.axhline(1 / len(shares), color=colour(1), linewidth=1, label="all equally often")
         axes.set_xlabel("codes, by frequency")
         axes.set_ylabel("share of choices")

@@ -11,13 +11,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from recsys_vae.errors import DataError
-from recsys_vae.images.protocol import ImageModel
-
-BATCH = 500
+from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.reconstruction import BATCH, batches
 
 
 @torch.no_grad()
-def embed(model: ImageModel, x: Tensor, y: Tensor | None = None, *, batch: int = BATCH) -> NDArray[np.float32]:
+def embed(model: ImageModule, x: Tensor, y: Tensor | None = None, *, batch: int = BATCH) -> NDArray[np.float32]:
     """The code of each image as one row, shape (n, d): the mean where it is a distribution; deterministic.
 
     Args:
@@ -26,8 +25,7 @@ def embed(model: ImageModel, x: Tensor, y: Tensor | None = None, *, batch: int =
         y: labels, where the model is conditional.
         batch: images encoded at once.
     """
-    labels = [None] * len(x) if y is None else torch.split(y, batch)
-    codes = [model.encode(part, label).flatten(1) for part, label in zip(torch.split(x, batch), labels, strict=False)]
+    codes = [model.encode(part, labels).flatten(1) for part, labels in batches(x, y, batch)]
     found: NDArray[np.float32] = torch.cat(codes).float().cpu().numpy()
     return found
 

@@ -50,7 +50,7 @@ def traversals(code: Tensor, dimensions: list[int], values: Tensor) -> Tensor:
     Args:
         code: shape (d,).
         dimensions: coordinates to move, k of them.
-        values: what each takes in turn, shape (steps,); -3 to 3 covers a standard normal.
+        values: what they take in turn, shape (k, steps), or (steps,) the same for all; -3 to 3 spans a standard normal.
 
     Returns:
         shape (k, steps, d).
@@ -60,9 +60,10 @@ def traversals(code: Tensor, dimensions: list[int], values: Tensor) -> Tensor:
     """
     if outside := [place for place in dimensions if not 0 <= place < len(code)]:
         raise ConfigError(f"The code has dimensions 0 to {len(code) - 1}, not {outside[0]}.")
-    codes = code.repeat(len(dimensions), len(values), 1)
+    walks = values.expand(len(dimensions), -1)
+    codes = code.repeat(len(dimensions), walks.shape[1], 1)
     for row, place in enumerate(dimensions):
-        codes[row, :, place] = values
+        codes[row, :, place] = walks[row]
     return codes
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from recsys_vae.errors import DataError
-from recsys_vae.images.charts import codebook_use, latent_map, training_curves
+from recsys_vae.images.charts import codebook, latent_map, training_curves
 
 
 def legend(figure) -> list[str]:
@@ -26,12 +27,12 @@ def test_a_map_is_flat_and_not_too_colourful() -> None:
         latent_map(np.zeros((30, 2), dtype=np.float32), np.arange(30))
 
 
-def test_codebook_use_counts_codes_and_perplexity() -> None:
-    figure = codebook_use(np.array([0, 5, 5, 0]))
-    assert "2 of 4 codes used, perplexity 2.0" in legend(figure)
+def test_a_codebook_shows_its_use_and_perplexity() -> None:
+    figure = codebook(torch.tensor([0, 5, 5, 0]))
+    assert "use 50% of 4 codes, perplexity 2.0" in legend(figure)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [0.5, 0.5, 0, 0]
     with pytest.raises(DataError, match="No code"):
-        codebook_use(np.zeros(3, dtype=np.int64))
+        codebook(torch.zeros(3, dtype=torch.int64))
 
 
 def test_curves_show_what_was_measured() -> None:

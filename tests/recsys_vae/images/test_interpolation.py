@@ -34,6 +34,8 @@ def test_codes_on_one_line_span_no_circle(factor: float) -> None:
 def test_a_traversal_moves_one_coordinate_a_row() -> None:
     codes = traversals(torch.tensor([5.0, 6.0, 7.0]), [2, 0], torch.tensor([-1.0, 1.0]))
     assert codes.tolist() == [[[5, 6, -1], [5, 6, 1]], [[-1, 6, 7], [1, 6, 7]]]
+    own = traversals(torch.tensor([5.0, 6.0]), [0, 1], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert own.tolist() == [[[1, 6], [2, 6]], [[5, 3], [5, 4]]]
 
 
 def test_what_makes_no_path_is_an_error() -> None:
