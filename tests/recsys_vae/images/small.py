@@ -7,15 +7,21 @@ from torch import Tensor
 
 from recsys_vae.images import catalog
 from recsys_vae.images.autoencoder import AutoencoderConfig
+from recsys_vae.images.conv_ae import ConvAutoencoderConfig
+from recsys_vae.images.denoising_ae import DenoisingAutoencoderConfig
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.sparse_ae import SparseAutoencoderConfig
 
 SHAPE = (1, 8, 8)
 
 SMALL: dict[str, Any] = {
     "ae": AutoencoderConfig(hidden="16", latent=4),
+    "conv-ae": ConvAutoencoderConfig(channels=4, residual_blocks=1, latent=4),
+    "denoising-ae": DenoisingAutoencoderConfig(channels=4, latent=4),
+    "sparse-ae": SparseAutoencoderConfig(latent=6),
 }
 
-WITHOUT_SAMPLES = {"ae"}
+WITHOUT_SAMPLES = {"ae", "conv-ae", "denoising-ae", "sparse-ae"}
 """Models that have no distribution over their codes, or none before something more is fitted."""
 
 
