@@ -10,9 +10,12 @@ from recsys_vae.images.beta_vae import BetaVAE, BetaVAEConfig
 from recsys_vae.images.categorical_vae import CategoricalVAE, CategoricalVAEConfig
 from recsys_vae.images.checks import Shape
 from recsys_vae.images.conditional_vae import ConditionalVAE, ConditionalVAEConfig
+from recsys_vae.images.conv_ae import ConvAutoencoder, ConvAutoencoderConfig
 from recsys_vae.images.conv_vae import ConvVAE, ConvVAEConfig
+from recsys_vae.images.denoising_ae import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from recsys_vae.images.pixelcnn_vae import PixelCNNVAE, PixelCNNVAEConfig
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.sparse_ae import SparseAutoencoder, SparseAutoencoderConfig
 from recsys_vae.images.vae import VAE, VAEConfig
 from recsys_vae.settings import with_plain_settings
 
@@ -42,6 +45,11 @@ CATALOG: dict[str, Entry] = {
         CategoricalVAEConfig, CategoricalVAE, "discrete codes by Gumbel-softmax (Jang et al. 2017)"
     ),
     "pixelcnn-vae": Entry(PixelCNNVAEConfig, PixelCNNVAE, "a VAE with an autoregressive decoder; collapses easily"),
+    "conv-ae": Entry(ConvAutoencoderConfig, ConvAutoencoder, "autoencoder of convolutions (Masci et al. 2011)"),
+    "denoising-ae": Entry(
+        DenoisingAutoencoderConfig, DenoisingAutoencoder, "clean images from corrupted ones (Vincent et al. 2008)"
+    ),
+    "sparse-ae": Entry(SparseAutoencoderConfig, SparseAutoencoder, "wide code, few units in use (Ng 2011)"),
 }
 
 

@@ -10,9 +10,12 @@ from recsys_vae.images.autoencoder import AutoencoderConfig
 from recsys_vae.images.beta_vae import BetaVAEConfig
 from recsys_vae.images.categorical_vae import CategoricalVAEConfig
 from recsys_vae.images.conditional_vae import ConditionalVAEConfig
+from recsys_vae.images.conv_ae import ConvAutoencoderConfig
 from recsys_vae.images.conv_vae import ConvVAEConfig
+from recsys_vae.images.denoising_ae import DenoisingAutoencoderConfig
 from recsys_vae.images.pixelcnn_vae import PixelCNNVAEConfig
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.sparse_ae import SparseAutoencoderConfig
 from recsys_vae.images.vae import VAEConfig
 
 SHAPE = (1, 8, 8)
@@ -25,9 +28,12 @@ SMALL: dict[str, Any] = {
     "conditional-vae": ConditionalVAEConfig(hidden="16", latent=4, classes=3),
     "categorical-vae": CategoricalVAEConfig(hidden="16", latent=3, categories=4),
     "pixelcnn-vae": PixelCNNVAEConfig(hidden=16, latent=4, width=4, decoder_layers=2),
+    "conv-ae": ConvAutoencoderConfig(channels=4, residual_blocks=1, latent=4),
+    "denoising-ae": DenoisingAutoencoderConfig(channels=4, latent=4),
+    "sparse-ae": SparseAutoencoderConfig(latent=6),
 }
 
-WITHOUT_SAMPLES = {"ae"}
+WITHOUT_SAMPLES = {"ae", "conv-ae", "denoising-ae", "sparse-ae"}
 """Models that have no distribution over their codes, or none before something more is fitted."""
 
 
