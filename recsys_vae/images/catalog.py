@@ -8,6 +8,8 @@ from recsys_vae.errors import UnknownNameError
 from recsys_vae.images.autoencoder import Autoencoder, AutoencoderConfig
 from recsys_vae.images.checks import Shape
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.vq_vae import VQVAE, VQVAEConfig
+from recsys_vae.images.vq_vae2 import VQVAE2, VQVAE2Config
 from recsys_vae.settings import with_plain_settings
 
 
@@ -28,6 +30,8 @@ class Entry:
 
 CATALOG: dict[str, Entry] = {
     "ae": Entry(AutoencoderConfig, Autoencoder, "autoencoder of linear layers (Hinton & Salakhutdinov 2006)"),
+    "vq-vae": Entry(VQVAEConfig, VQVAE, "grid of codes from a learned codebook (van den Oord et al. 2017)"),
+    "vq-vae-2": Entry(VQVAE2Config, VQVAE2, "two grids of codes, coarse and fine (Razavi et al. 2019)"),
 }
 
 
