@@ -17,6 +17,8 @@ from recsys_vae.images.pixelcnn_vae import PixelCNNVAE, PixelCNNVAEConfig
 from recsys_vae.images.protocol import ImageModule
 from recsys_vae.images.sparse_ae import SparseAutoencoder, SparseAutoencoderConfig
 from recsys_vae.images.vae import VAE, VAEConfig
+from recsys_vae.images.vq_vae import VQVAE, VQVAEConfig
+from recsys_vae.images.vq_vae2 import VQVAE2, VQVAE2Config
 from recsys_vae.settings import with_plain_settings
 
 
@@ -50,6 +52,8 @@ CATALOG: dict[str, Entry] = {
         DenoisingAutoencoderConfig, DenoisingAutoencoder, "clean images from corrupted ones (Vincent et al. 2008)"
     ),
     "sparse-ae": Entry(SparseAutoencoderConfig, SparseAutoencoder, "wide code, few units in use (Ng 2011)"),
+    "vq-vae": Entry(VQVAEConfig, VQVAE, "grid of codes from a learned codebook (van den Oord et al. 2017)"),
+    "vq-vae-2": Entry(VQVAE2Config, VQVAE2, "two grids of codes, coarse and fine (Razavi et al. 2019)"),
 }
 
 

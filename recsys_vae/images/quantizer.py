@@ -39,14 +39,14 @@ class Quantized:
 
 
 class Quantizer(nn.Module):
-    """A codebook of `size` vectors of `width` numbers, moved by exponential averages in training mode.
+    """A codebook of `size` vectors of `width` numbers, moved by exponential averages.
 
     Args:
         size: number of codes, K.
         width: dimensions of a code vector, d.
         decay: share of the past in the moving averages, 0 to 1.
         revive_below: a code is dead when its average count falls below this share of an equal share; 0 revives none.
-        iterations: of k-means on the first batch in training mode.
+        iterations: of k-means on the first batch to learn from.
 
     Attributes:
         codebook: code vectors, shape (size, width).
@@ -80,21 +80,22 @@ class Quantizer(nn.Module):
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("usage", torch.zeros(size, dtype=torch.int64), persistent=False)
 
-    def forward(self, z: Tensor) -> Quantized:
-        """Quantize a batch; in training mode the codebook then moves.
+    def forward(self, z: Tensor, *, learn: bool = False) -> Quantized:
+        """Quantize a batch.
 
         Args:
             z: shape (n, width, h, w).
+            learn: the codebook then moves towards the batch; before the first time it starts from it.
         """
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             vectors = z.detach().movedim(1, -1).flatten(0, 2)
-            if self.training and not self.started:
+            if learn and not self.started:
                 self.start(vectors)
             codes = self.nearest(vectors)
             grid = codes.view(len(z), *z.shape[2:])
             chosen = self.vectors(grid)
-            if self.training:
+            if learn:
                 self.follow(vectors, codes)
             commitment = (z - chosen).square().sum() / len(z)
             return Quantized(z + (chosen - z).detach(), grid, commitment)

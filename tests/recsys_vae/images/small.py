@@ -17,6 +17,8 @@ from recsys_vae.images.pixelcnn_vae import PixelCNNVAEConfig
 from recsys_vae.images.protocol import ImageModule
 from recsys_vae.images.sparse_ae import SparseAutoencoderConfig
 from recsys_vae.images.vae import VAEConfig
+from recsys_vae.images.vq_vae import VQVAEConfig
+from recsys_vae.images.vq_vae2 import VQVAE2Config
 
 SHAPE = (1, 8, 8)
 
@@ -34,6 +36,11 @@ SMALL: dict[str, Any] = {
 }
 
 WITHOUT_SAMPLES = {"ae", "conv-ae", "denoising-ae", "sparse-ae"}
+    "vq-vae": VQVAEConfig(codes=8, width=4, channels=4, blocks=1),
+    "vq-vae-2": VQVAE2Config(top_codes=4, bottom_codes=8, width=4, channels=4, blocks=1),
+}
+
+WITHOUT_SAMPLES = {"ae", "vq-vae", "vq-vae-2"}
 """Models that have no distribution over their codes, or none before something more is fitted."""
 
 

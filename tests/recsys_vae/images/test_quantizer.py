@@ -32,7 +32,7 @@ def test_equals_vector_quantize_pytorch_step_for_step(threshold: float) -> None:
     revived = 0
     for step, z in enumerate(batches(12)):
         torch.manual_seed(step)
-        found = ours(z)
+        found = ours(z, learn=True)
         torch.manual_seed(step)
         values, codes, commitment = theirs(z)
         assert torch.equal(found.codes, codes)
@@ -44,8 +44,8 @@ def test_equals_vector_quantize_pytorch_step_for_step(threshold: float) -> None:
     assert (revived > 0) == (threshold > 0)
 
 
-def test_equals_vector_quantize_pytorch_in_evaluation() -> None:
-    ours, theirs = Quantizer(SIZE, WIDTH).eval(), VectorQuantize(WIDTH, SIZE, accept_image_fmap=True).eval()
+def test_equals_vector_quantize_pytorch_where_it_does_not_learn() -> None:
+    ours, theirs = Quantizer(SIZE, WIDTH), VectorQuantize(WIDTH, SIZE, accept_image_fmap=True).eval()
     theirs.codebook = ours.codebook
     z = batches(1)[0]
     values, codes, _ = theirs(z)
@@ -58,13 +58,13 @@ def test_equals_vector_quantize_pytorch_in_evaluation() -> None:
 def test_the_gradient_passes_straight_through() -> None:
     z = batches(1)[0].requires_grad_()
     upstream = torch.randn_like(z)
-    (Quantizer(SIZE, WIDTH)(z).values * upstream).sum().backward()
+    (Quantizer(SIZE, WIDTH)(z, learn=True).values * upstream).sum().backward()
     assert torch.equal(z.grad, upstream)
 
 
 def test_commitment_pulls_a_vector_to_its_code() -> None:
     z = batches(1)[0].requires_grad_()
-    found = Quantizer(SIZE, WIDTH).eval()(z)
+    found = Quantizer(SIZE, WIDTH)(z)
     found.commitment.backward()
     torch.testing.assert_close(z.grad, 2 * (z - found.values).detach() / len(z))
 
@@ -76,7 +76,7 @@ def test_a_code_that_nothing_chooses_is_moved_onto_a_vector_of_the_batch() -> No
     quantizer.sums.copy_(quantizer.codebook * quantizer.counts[:, None])
     quantizer.started.fill_(True)
     z = torch.tensor([-1.0, -0.5, 0.5, 1.0]).view(1, 1, 2, 2)
-    assert quantizer(z).codes.unique().tolist() == [0]
+    assert quantizer(z, learn=True).codes.unique().tolist() == [0]
     assert quantizer.codebook[1] in z
     assert quantizer(z).codes.unique().tolist() == [0, 1]
 
@@ -88,7 +88,7 @@ def test_use_and_perplexity_of_an_epoch() -> None:
     quantizer.started.fill_(True)
     quantizer.begin_epoch()
     for _ in range(2):
-        quantizer(torch.tensor([0.0, 0.0, 1.0, 3.0]).view(1, 1, 2, 2))
+        quantizer(torch.tensor([0.0, 0.0, 1.0, 3.0]).view(1, 1, 2, 2), learn=True)
     assert quantizer.usage.tolist() == [4, 2, 0, 2]
     assert codebook_use(quantizer.usage) == 0.75
     assert perplexity(quantizer.usage) == pytest.approx(math.exp(1.5 * math.log(2.0)))
