@@ -13,6 +13,7 @@ eq. 4; Burgess et al., Understanding disentangling in beta-VAE (2018), eq. 8.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from recsys_vae.errors import ConfigError
@@ -51,14 +52,15 @@ class BetaVAE(VAE):
     """A dense VAE with a price on its code."""
 
     config: BetaVAEConfig
+    allowed: Tensor
 
     def __init__(self, shape: Shape, config: BetaVAEConfig) -> None:
         super().__init__(shape, config)
-        self.allowed = 0.0
+        self.register_buffer("allowed", torch.tensor(0.0))
 
     def begin_epoch(self, epoch: int) -> None:
         """Raise the capacity: epochs count from 0, and in epoch `capacity_epochs` it is reached."""
-        self.allowed = self.config.capacity * min(1.0, epoch / self.config.capacity_epochs)
+        self.allowed.fill_(self.config.capacity * min(1.0, epoch / self.config.capacity_epochs))
 
     def penalty(self, kl: Tensor) -> Tensor:
         """The KL, or its distance from the capacity, at the price of beta."""

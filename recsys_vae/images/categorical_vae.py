@@ -35,7 +35,7 @@ class CategoricalCode:
     """
 
     log_probabilities: Tensor
-    temperature: float = 1.0
+    temperature: Tensor | float = 1.0
     hard: bool = True
 
     @property
@@ -103,18 +103,19 @@ class CategoricalVAE(Variational):
     """Dense encoder and decoder around categorical variables; codes have shape (n, latent, categories)."""
 
     config: CategoricalVAEConfig
+    temperature: Tensor
 
     def __init__(self, shape: Shape, config: CategoricalVAEConfig) -> None:
         super().__init__(shape, config)
         hidden, code = widths(config.hidden), config.latent * config.categories
         self.encoder = mlp([math.prod(shape), *hidden, code])
         self.decoder = mlp([code, *hidden[::-1], math.prod(shape)])
-        self.temperature = config.temperature
+        self.register_buffer("temperature", torch.tensor(config.temperature))
 
     def begin_epoch(self, epoch: int) -> None:
         """Let the temperature fall; epochs count from 0."""
         fallen = self.config.temperature * math.exp(-self.config.temperature_decay * epoch)
-        self.temperature = max(fallen, self.config.lowest_temperature)
+        self.temperature.fill_(max(fallen, self.config.lowest_temperature))
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> CategoricalCode:
         """q(z | x); relaxed in training unless the configuration says hard."""

@@ -54,7 +54,7 @@ def test_temperature_falls_to_its_floor_and_evaluation_draws_one_hot() -> None:
     fallen = []
     for epoch in (0, 1, 5):
         model.begin_epoch(epoch)
-        fallen.append(model.temperature)
+        fallen.append(model.temperature.item())
     assert fallen == pytest.approx([1.0, math.exp(-0.5), 0.5])
     x = torch.zeros(1, *SHAPE)
     assert not model.posterior(x).hard
