@@ -33,14 +33,11 @@ SMALL: dict[str, Any] = {
     "conv-ae": ConvAutoencoderConfig(channels=4, residual_blocks=1, latent=4),
     "denoising-ae": DenoisingAutoencoderConfig(channels=4, latent=4),
     "sparse-ae": SparseAutoencoderConfig(latent=6),
-}
-
-WITHOUT_SAMPLES = {"ae", "conv-ae", "denoising-ae", "sparse-ae"}
     "vq-vae": VQVAEConfig(codes=8, width=4, channels=4, blocks=1),
     "vq-vae-2": VQVAE2Config(top_codes=4, bottom_codes=8, width=4, channels=4, blocks=1),
 }
 
-WITHOUT_SAMPLES = {"ae", "vq-vae", "vq-vae-2"}
+WITHOUT_SAMPLES = {"ae", "conv-ae", "denoising-ae", "sparse-ae", "vq-vae", "vq-vae-2"}
 """Models that have no distribution over their codes, or none before something more is fitted."""
 
 
