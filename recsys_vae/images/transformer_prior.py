@@ -44,7 +44,7 @@ class CausalBlock(nn.Module):
         queries, keys, values = projected.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        found = functional.scaled_dot_product_attention(queries, keys, values, is_causal=past is None)
+        found = attention(queries, keys, values, causal=past is None)
         x = x + self.mixed(found.transpose(1, 2).flatten(2))
         return x + self.layer(self.before_layer(x)), (keys, values)
 
@@ -107,3 +107,13 @@ class TransformerPrior(CodeDistribution):
         chosen = y if y is not None else torch.zeros(n, dtype=torch.int64, device=self.fitted.device)
         first: Tensor = self.start(chosen)[:, None]
         return first
+
+
+def attention(queries: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v in float32, shape (n, heads, positions, d).
+
+    Float32 also under autocast: on a CPU the gradient of torch's bf16 attention takes ten times as long.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        parts = (part.float() if part.dtype == torch.bfloat16 else part for part in (queries, keys, values))
+        return functional.scaled_dot_product_attention(*parts, is_causal=causal)
