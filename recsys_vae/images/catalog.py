@@ -7,7 +7,10 @@ from typing import Any
 from recsys_vae.errors import UnknownNameError
 from recsys_vae.images.autoencoder import Autoencoder, AutoencoderConfig
 from recsys_vae.images.checks import Shape
+from recsys_vae.images.conv_ae import ConvAutoencoder, ConvAutoencoderConfig
+from recsys_vae.images.denoising_ae import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.sparse_ae import SparseAutoencoder, SparseAutoencoderConfig
 from recsys_vae.images.vq_vae import VQVAE, VQVAEConfig
 from recsys_vae.images.vq_vae2 import VQVAE2, VQVAE2Config
 from recsys_vae.settings import with_plain_settings
@@ -30,6 +33,11 @@ class Entry:
 
 CATALOG: dict[str, Entry] = {
     "ae": Entry(AutoencoderConfig, Autoencoder, "autoencoder of linear layers (Hinton & Salakhutdinov 2006)"),
+    "conv-ae": Entry(ConvAutoencoderConfig, ConvAutoencoder, "autoencoder of convolutions (Masci et al. 2011)"),
+    "denoising-ae": Entry(
+        DenoisingAutoencoderConfig, DenoisingAutoencoder, "clean images from corrupted ones (Vincent et al. 2008)"
+    ),
+    "sparse-ae": Entry(SparseAutoencoderConfig, SparseAutoencoder, "wide code, few units in use (Ng 2011)"),
     "vq-vae": Entry(VQVAEConfig, VQVAE, "grid of codes from a learned codebook (van den Oord et al. 2017)"),
     "vq-vae-2": Entry(VQVAE2Config, VQVAE2, "two grids of codes, coarse and fine (Razavi et al. 2019)"),
 }

@@ -2,12 +2,29 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from recsys_vae.errors import DataError, EmptyDataError
 from recsys_vae.images.checks import Shape
+
+
+class Examples(Protocol):
+    """What a model can learn from: images, or codes of images for a prior over codes."""
+
+    @property
+    def y(self) -> Tensor | None:
+        """Labels, int64, shape (n,)."""
+
+    def __len__(self) -> int: ...
+
+    def inputs(self, rows: Tensor) -> Tensor:
+        """The examples of some rows as a model takes them."""
+
+    def fingerprint(self) -> str:
+        """A hash of all of them, in hexadecimal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +72,10 @@ class ImageSet:
         """Images of some rows as float32 in [0, 1]."""
         chosen = self.x[rows]
         return chosen.float() / 255.0 if chosen.dtype == torch.uint8 else chosen
+
+    def inputs(self, rows: Tensor) -> Tensor:
+        """What a model is given of some rows: `floats`."""
+        return self.floats(rows)
 
     def only(self, rows: Tensor | slice) -> "ImageSet":
         """The images of some rows, by number, flag or slice, with their labels."""

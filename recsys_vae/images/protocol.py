@@ -57,10 +57,12 @@ class ImageModule(ImageModel, Protocol):
     Attributes:
         shape: channels, height and width of its images.
         config: its frozen configuration.
+        training: whether dropout, noise and the like are switched on.
     """
 
     shape: tuple[int, int, int]
     config: Any
+    training: bool
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """What is learned."""

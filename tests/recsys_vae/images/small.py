@@ -7,7 +7,10 @@ from torch import Tensor
 
 from recsys_vae.images import catalog
 from recsys_vae.images.autoencoder import AutoencoderConfig
+from recsys_vae.images.conv_ae import ConvAutoencoderConfig
+from recsys_vae.images.denoising_ae import DenoisingAutoencoderConfig
 from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.sparse_ae import SparseAutoencoderConfig
 from recsys_vae.images.vq_vae import VQVAEConfig
 from recsys_vae.images.vq_vae2 import VQVAE2Config
 
@@ -15,11 +18,14 @@ SHAPE = (1, 8, 8)
 
 SMALL: dict[str, Any] = {
     "ae": AutoencoderConfig(hidden="16", latent=4),
+    "conv-ae": ConvAutoencoderConfig(channels=4, residual_blocks=1, latent=4),
+    "denoising-ae": DenoisingAutoencoderConfig(channels=4, latent=4),
+    "sparse-ae": SparseAutoencoderConfig(latent=6),
     "vq-vae": VQVAEConfig(codes=8, width=4, channels=4, blocks=1),
     "vq-vae-2": VQVAE2Config(top_codes=4, bottom_codes=8, width=4, channels=4, blocks=1),
 }
 
-WITHOUT_SAMPLES = {"ae", "vq-vae", "vq-vae-2"}
+WITHOUT_SAMPLES = {"ae", "conv-ae", "denoising-ae", "sparse-ae", "vq-vae", "vq-vae-2"}
 """Models that have no distribution over their codes, or none before something more is fitted."""
 
 
