@@ -17,6 +17,7 @@ from torch.nn import functional
 from recsys_vae.errors import ConfigError
 from recsys_vae.images.code_distribution import CodeDistribution, drawn
 from recsys_vae.images.code_layout import CodeLayout
+from recsys_vae.images.prior_config import PriorConfig
 
 Past = tuple[Tensor, Tensor]
 """Keys and values of the positions before, each of shape (n, heads, positions, width / heads)."""
@@ -54,26 +55,21 @@ class TransformerPrior(CodeDistribution):
 
     Args:
         layout: how the codes lie.
-        width: of a position's vector; a multiple of `heads`.
-        layers: blocks.
-        heads: of attention.
-        classes: that it is conditional on; 0 for none.
+        config: width, a multiple of the heads; layers, heads, classes.
 
     Raises:
         ConfigError: a width that the heads do not divide.
     """
 
-    def __init__(self, layout: CodeLayout, *, width: int, layers: int, heads: int = 4, classes: int = 0) -> None:
-        super().__init__(layout, classes)
-        if heads < 1 or layers < 1 or width % heads:
-            raise ConfigError(
-                "A Transformer has at least one layer, and a width that its heads divide; got "
-                f"{layers} layers, width {width}, {heads} heads."
-            )
-        self.start = nn.Embedding(max(classes, 1), width)
+    def __init__(self, layout: CodeLayout, config: PriorConfig) -> None:
+        super().__init__(layout, config)
+        width, heads = config.prior_width, config.prior_heads
+        if width % heads:
+            raise ConfigError(f"prior_width is a multiple of prior_heads, got {width} and {heads}.")
+        self.start = nn.Embedding(max(config.classes, 1), width)
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in layout.sizes)
         self.positions = nn.Parameter(torch.empty(layout.length, width))
-        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(config.prior_layers))
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in layout.sizes)
         nn.init.normal_(self.positions, std=0.02)
@@ -115,5 +111,5 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, *, causal: bool) ->
     Float32 also under autocast: on a CPU the gradient of torch's bf16 attention takes ten times as long.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        parts = (part.float() if part.dtype == torch.bfloat16 else part for part in (queries, keys, values))
-        return functional.scaled_dot_product_attention(*parts, is_causal=causal)
+        queries, keys, values = (p.float() if p.dtype == torch.bfloat16 else p for p in (queries, keys, values))
+        return functional.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
