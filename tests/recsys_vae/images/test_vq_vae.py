@@ -5,7 +5,7 @@ import torch
 
 from recsys_vae.errors import ConfigError, ModelError
 from recsys_vae.images import catalog
-from recsys_vae.images.vector_quantized import PriorTraining, VectorQuantized
+from recsys_vae.images.vector_quantized import VectorQuantized
 from tests.recsys_vae.images.small import SHAPE, SMALL, images, untrained
 
 NAMES = ("vq-vae", "vq-vae-2")
@@ -86,22 +86,7 @@ def test_weights_carry_the_prior_over(model: VectorQuantized, kind: str) -> None
     assert 0 <= float(drawn.min()) <= float(drawn.max()) <= 1
 
 
-def test_training_the_prior_leaves_the_autoencoder_alone(model: VectorQuantized) -> None:
-    model.add_prior("pixelcnn", prior_width=8, prior_layers=1)
-    training = PriorTraining(model).train()
-    before = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("prior.")}
-    loss = training.loss(images())
-    loss.total.backward()
-    torch.testing.assert_close(loss.total, -model.prior.log_prob(model.codes(images())).mean())
-    after = model.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in before.items())
-    graded = {name for name, weight in model.named_parameters() if weight.grad is not None}
-    assert graded == {name for name, _ in model.named_parameters() if name.startswith("prior.")}
-
-
-def test_a_model_without_a_prior_has_none_to_train(model: VectorQuantized) -> None:
-    with pytest.raises(ModelError, match="no prior"):
-        PriorTraining(model)
+def test_a_prior_to_add_has_a_kind(model: VectorQuantized) -> None:
     with pytest.raises(ConfigError, match="got none"):
         model.add_prior("none")
 
