@@ -48,7 +48,7 @@ def read_folder(folder: Path, form: Format) -> ImageParts:
     y = torch.tensor([names.index(_class(folder, path)) for path in found]) if names else None
     x = torch.from_numpy(np.stack(list(found.values()))).permute(0, 3, 1, 2).contiguous()
     order = np.array(sorted(range(len(found)), key=lambda row: _hash(folder, list(found)[row])))
-    parts = cut_in_order(str(folder), ImageSet(x, y), order, tuple(names), SPLIT)
+    parts = cut_in_order(str(folder.resolve()), ImageSet(x, y), order, tuple(names), SPLIT)
     return replace(parts, passed_over=(*passed_over, *unreadable))
 
 
