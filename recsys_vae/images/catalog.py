@@ -6,11 +6,19 @@ from typing import Any
 
 from recsys_vae.errors import UnknownNameError
 from recsys_vae.images.autoencoder import Autoencoder, AutoencoderConfig
+from recsys_vae.images.beta_vae import BetaVAE, BetaVAEConfig
+from recsys_vae.images.categorical_vae import CategoricalVAE, CategoricalVAEConfig
 from recsys_vae.images.checks import Shape
+from recsys_vae.images.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.images.conv_ae import ConvAutoencoder, ConvAutoencoderConfig
+from recsys_vae.images.conv_vae import ConvVAE, ConvVAEConfig
 from recsys_vae.images.denoising_ae import DenoisingAutoencoder, DenoisingAutoencoderConfig
+from recsys_vae.images.pixelcnn_vae import PixelCNNVAE, PixelCNNVAEConfig
 from recsys_vae.images.protocol import ImageModule
 from recsys_vae.images.sparse_ae import SparseAutoencoder, SparseAutoencoderConfig
+from recsys_vae.images.vae import VAE, VAEConfig
+from recsys_vae.images.vq_vae import VQVAE, VQVAEConfig
+from recsys_vae.images.vq_vae2 import VQVAE2, VQVAE2Config
 from recsys_vae.settings import with_plain_settings
 
 
@@ -31,11 +39,21 @@ class Entry:
 
 CATALOG: dict[str, Entry] = {
     "ae": Entry(AutoencoderConfig, Autoencoder, "autoencoder of linear layers (Hinton & Salakhutdinov 2006)"),
+    "vae": Entry(VAEConfig, VAE, "variational autoencoder of linear layers (Kingma & Welling 2014)"),
+    "conv-vae": Entry(ConvVAEConfig, ConvVAE, "variational autoencoder of strided convolutions"),
+    "beta-vae": Entry(BetaVAEConfig, BetaVAE, "a VAE with a price on its code, or a capacity (Higgins et al. 2017)"),
+    "conditional-vae": Entry(ConditionalVAEConfig, ConditionalVAE, "a VAE told the label (Kingma et al. 2014, M2)"),
+    "categorical-vae": Entry(
+        CategoricalVAEConfig, CategoricalVAE, "discrete codes by Gumbel-softmax (Jang et al. 2017)"
+    ),
+    "pixelcnn-vae": Entry(PixelCNNVAEConfig, PixelCNNVAE, "a VAE with an autoregressive decoder; collapses easily"),
     "conv-ae": Entry(ConvAutoencoderConfig, ConvAutoencoder, "autoencoder of convolutions (Masci et al. 2011)"),
     "denoising-ae": Entry(
         DenoisingAutoencoderConfig, DenoisingAutoencoder, "clean images from corrupted ones (Vincent et al. 2008)"
     ),
     "sparse-ae": Entry(SparseAutoencoderConfig, SparseAutoencoder, "wide code, few units in use (Ng 2011)"),
+    "vq-vae": Entry(VQVAEConfig, VQVAE, "grid of codes from a learned codebook (van den Oord et al. 2017)"),
+    "vq-vae-2": Entry(VQVAE2Config, VQVAE2, "two grids of codes, coarse and fine (Razavi et al. 2019)"),
 }
 
 

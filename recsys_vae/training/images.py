@@ -17,7 +17,7 @@ from tqdm import tqdm
 from recsys_vae.images.image_set import Examples, ImageSet
 from recsys_vae.images.likelihood import GrayscaleWarning
 from recsys_vae.images.pixels import GRAYSCALE, prepared, seen
-from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.protocol import Learner
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
 from recsys_vae.training.device import choose_device, choose_precision, keep_freed_memory
 from recsys_vae.training.image_config import ImageTrainingConfig
@@ -26,7 +26,7 @@ from recsys_vae.training.progress import progress_bar
 from recsys_vae.training.saver import CheckpointSaver
 from recsys_vae.training.tracking import NoTracker, Tracker
 
-_Run: TypeAlias = Run[ImageModule, torch.optim.AdamW]
+_Run: TypeAlias = Run[Learner, torch.optim.AdamW]
 WATCHED = 2_000
 """Images on which a model's own figures are measured after each epoch."""
 VALIDATION_BATCH = 500
@@ -67,7 +67,7 @@ class ImageTrainingResult:
 
 
 def train_images(
-    model: ImageModule,
+    model: Learner,
     images: Examples,
     config: ImageTrainingConfig,
     *,
@@ -130,7 +130,7 @@ def train_images(
 
 @torch.no_grad()
 def mean_loss(
-    model: ImageModule, images: Examples, *, pixels: str = GRAYSCALE, beta: float = 1.0, seed: int = 0
+    model: Learner, images: Examples, *, pixels: str = GRAYSCALE, beta: float = 1.0, seed: int = 0
 ) -> dict[str, float]:
     """Loss, reconstruction and regularizer in nats an image over a set, nothing dropped; equal seeds, equal noise.
 
@@ -151,7 +151,7 @@ def mean_loss(
     return dict(zip(("loss", "reconstruction", "regularizer"), (sums / len(images)).tolist(), strict=True))
 
 
-def _prepare(model: ImageModule, images: Examples, config: ImageTrainingConfig, tracker: Tracker) -> _Run:
+def _prepare(model: Learner, images: Examples, config: ImageTrainingConfig, tracker: Tracker) -> _Run:
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
     state = ImageRunState(_identity(model, images, config), tracker.run_id)
@@ -205,7 +205,7 @@ def _batch(images: Examples, rows: Tensor, device: torch.device) -> tuple[Tensor
 
 
 @torch.no_grad()
-def _watched(model: ImageModule, images: Examples, pixels: str) -> dict[str, float]:
+def _watched(model: Learner, images: Examples, pixels: str) -> dict[str, float]:
     """What a model says of itself, if it says anything."""
     watch = getattr(model, "watch", None)
     if watch is None:
@@ -245,7 +245,7 @@ def _default_generator(device: torch.device) -> torch.Generator:
     return torch.default_generator
 
 
-def _device(model: ImageModule) -> torch.device:
+def _device(model: Learner) -> torch.device:
     return next(model.parameters()).device
 
 
@@ -269,7 +269,7 @@ def _outcome(state: RunState, config: ImageTrainingConfig) -> str:
     return f"{best}, the last: more epochs may help" if state.best_epoch == config.epochs else best
 
 
-def _identity(model: ImageModule, images: Examples, config: ImageTrainingConfig) -> str:
+def _identity(model: Learner, images: Examples, config: ImageTrainingConfig) -> str:
     """Fingerprint of all that decides the outcome but the first weights; how often checkpoints are taken does not."""
     decisive = asdict(replace(config, checkpoint_seconds=0.0))
     told = (type(model).__name__, model.config, tuple(model.shape), decisive, images.fingerprint())
