@@ -112,22 +112,22 @@ def measure_sparse(seed: int) -> dict[str, Any]:
 
 def dense_training(seed: int) -> ImageTrainingConfig:
     """Of the dense autoencoder."""
-    return _training(seed, epochs=50, learning_rate=3e-3, learning_rate_decay=0.9)
+    return _training(seed, epochs=30, learning_rate=3e-3, learning_rate_decay=0.8)
 
 
 def conv_training(seed: int) -> ImageTrainingConfig:
     """Of the convolutional one."""
-    return _training(seed, epochs=20, learning_rate=2e-3, learning_rate_decay=0.8)
+    return _training(seed, epochs=10, learning_rate=2e-3, learning_rate_decay=0.8)
 
 
 def denoising_training(seed: int) -> ImageTrainingConfig:
     """Of the denoising ones."""
-    return _training(seed, epochs=12, learning_rate=2e-3, learning_rate_decay=0.8)
+    return _training(seed, epochs=6, learning_rate=2e-3, learning_rate_decay=0.8)
 
 
 def sparse_training(seed: int) -> ImageTrainingConfig:
     """Of the sparse ones."""
-    return _training(seed, epochs=15, learning_rate=2e-3, learning_rate_decay=0.8)
+    return _training(seed, epochs=8, learning_rate=2e-3, learning_rate_decay=0.8)
 
 
 def trained(
