@@ -1,10 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from recsys_vae.errors import ConfigError, ModelError
 from recsys_vae.images import catalog
+from recsys_vae.images.saved import Origin, load_image_model, save_image_model
 from recsys_vae.images.vector_quantized import VectorQuantized
 from tests.recsys_vae.images.small import SHAPE, SMALL, images, untrained
 
@@ -74,14 +76,13 @@ def test_sampling_without_a_fitted_prior_says_what_to_fit(model: VectorQuantized
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "transformer"])
-def test_weights_carry_the_prior_over(model: VectorQuantized, kind: str) -> None:
+def test_a_saved_model_carries_its_prior(model: VectorQuantized, kind: str, tmp_path: Path) -> None:
     model.add_prior(kind, prior_width=8, prior_layers=1, prior_heads=2, classes=3).fitted.fill_(True)
-    name = catalog.name_of(model)
-    other = catalog.create(name, SHAPE, catalog.configure(name, catalog.settings_of(model)))
-    other.load_state_dict(model.state_dict())
+    save_image_model(tmp_path / "model", model.eval(), Origin())
+    loaded = load_image_model(tmp_path / "model").model
     y = torch.tensor([0, 1, 2, 2])
-    drawn = model.eval().sample(4, y, torch.Generator().manual_seed(0))
-    assert torch.equal(other.eval().sample(4, y, torch.Generator().manual_seed(0)), drawn)
+    drawn = model.sample(4, y, torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.sample(4, y, torch.Generator().manual_seed(0)), drawn)
     assert drawn.shape == (4, *SHAPE)
     assert 0 <= float(drawn.min()) <= float(drawn.max()) <= 1
 

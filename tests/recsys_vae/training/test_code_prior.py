@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from recsys_vae.errors import ModelError
 from recsys_vae.images.code_set import CodeSet
 from recsys_vae.images.image_set import ImageSet
+from recsys_vae.images.quantizer import codebook_use, perplexity
 from recsys_vae.images.vector_quantized import VectorQuantized
 from recsys_vae.images.vq_vae import VQVAE, VQVAEConfig
 from recsys_vae.training.code_prior import fit_prior
@@ -57,3 +59,12 @@ def test_samples_of_a_class_look_like_it(model: VectorQuantized, images: ImageSe
 def test_a_model_without_a_prior_has_none_to_fit(model: VectorQuantized, images: ImageSet) -> None:
     with pytest.raises(ModelError, match="add one first"):
         fit_prior(model, images, CONFIG)
+
+
+def test_the_record_of_an_epoch_tells_use_and_perplexity_over_it(images: ImageSet) -> None:
+    torch.manual_seed(0)
+    model = VQVAE((1, 8, 8), VQVAEConfig(codes=4, width=2, channels=4, blocks=0))
+    record = train_images(model, images, replace(CONFIG, epochs=1)).history[0]
+    usage = model.quantizers[0].usage
+    assert usage.sum() == len(images) * model.layout.length
+    assert (record["codebook_use"], record["perplexity"]) == (codebook_use(usage), perplexity(usage))
