@@ -31,9 +31,9 @@ from tests.benchmarks.records import record
 
 STATIC_VAE = {"latent": 32, "hidden": "256-256"}
 STATIC_TRAINING = ImageTrainingConfig(
-    epochs=150, batch_size=128, learning_rate=2e-3, learning_rate_decay=1.0, precision="bf16"
+    epochs=100, batch_size=128, learning_rate=2e-3, learning_rate_decay=1.0, precision="bf16"
 )
-IWAE_EPOCHS = 60
+IWAE_EPOCHS = 45
 """Of the importance-weighted run: as many as take no more processor time than the other's."""
 GRAY_TRAINING = ImageTrainingConfig(epochs=7, batch_size=128, learning_rate=1e-3, pixels=GRAYSCALE, keep_best=False)
 CONDITIONAL_TRAINING = ImageTrainingConfig(
