@@ -120,6 +120,7 @@ def train_images(
             record |= _watched(model, images if validation is None else validation, pixels)
             run.state.history.append(record)
             tracker.log_metrics(record, run.state.epoch)
+        bar.set_postfix_str(_outcome(run.state, config))
     saver.save(run)
     if run.best and config.keep_best:
         model.load_state_dict(run.best)
@@ -256,6 +257,16 @@ def _figures(state: RunState) -> dict[str, str]:
     if state.best_epoch:
         figures["best"] = f"{-state.best_value:.1f} @{state.best_epoch}"
     return figures | {"images/s": f"{means['images_per_second']:.0f}"}
+
+
+def _outcome(state: RunState, config: ImageTrainingConfig) -> str:
+    """Why it ended, and whether more epochs might have helped."""
+    if not state.best_epoch:
+        return f"{state.epoch} epochs"
+    best = f"lowest validation loss {-state.best_value:.2f} after epoch {state.best_epoch}"
+    if state.epoch < config.epochs:
+        return f"stopped after {state.epoch} of {config.epochs} epochs without progress, {best}"
+    return f"{best}, the last: more epochs may help" if state.best_epoch == config.epochs else best
 
 
 def _identity(model: ImageModule, images: Examples, config: ImageTrainingConfig) -> str:
