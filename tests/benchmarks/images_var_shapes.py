@@ -92,10 +92,8 @@ def information(model: Variational, part: Part) -> dict[str, list[float]]:
 @torch.no_grad()
 def picture(model: Variational, beta: float, part: Part) -> Any:
     """Traversals of the latents that hold the most, from the code of one image."""
-    posterior = model.posterior(part.images.floats())
-    kl = posterior.kl_to(model.prior()).mean(dim=0)
-    dimensions = kl.argsort(descending=True)[:6].tolist()
-    codes = posterior.mean[:1].repeat(len(dimensions) * len(VALUES), 1).view(len(dimensions), len(VALUES), -1)
+    dimensions = model.latent_kl(part.images.floats()).argsort(descending=True)[:6].tolist()
+    codes = part.codes(model)[:1].repeat(len(dimensions) * len(VALUES), 1).view(len(dimensions), len(VALUES), -1)
     for row, dimension in enumerate(dimensions):
         codes[row, :, dimension] = torch.tensor(VALUES)
     images = pixel_means(model.config.likelihood, model.decode(codes.flatten(0, 1)))
