@@ -153,12 +153,20 @@ class Variational(nn.Module, ABC):
         return pixel_means(self.config.likelihood, self.decode(self.prior(n).sample(generator), y))
 
     @torch.no_grad()
+    def latent_kl(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """KL(q(z_d | x) || p(z_d)) of each latent variable in nats, averaged over images, shape (d,)."""
+        return self.posterior(check_images(x, self.shape), y).kl_to(self.prior()).mean(dim=0)
+
+    @torch.no_grad()
     def watch(self, x: Tensor, y: Tensor | None = None) -> dict[str, float]:
-        """Active units and KL (nats an image; its largest share in one latent) of a batch: 0 where q has collapsed."""
-        posterior = self.posterior(x, y)
-        kl = posterior.kl_to(self.prior()).mean(dim=0)
-        units = active_units(posterior.mean.flatten(1))
-        return {"active_units": float(units), "kl": float(kl.sum()), "largest_kl": float(kl.max())}
+        """How much of its code the model uses: active units, and nats by latent variable; 0 where q has collapsed."""
+        kl = self.latent_kl(x, y)
+        return {
+            "active_units": float(active_units(self.encode(x, y).flatten(1))),
+            "latent_kl_mean": kl.mean().item(),
+            "latent_kl_median": kl.median().item(),
+            "latent_kl_max": kl.max().item(),
+        }
 
 
 def gaussian(outputs: Tensor) -> DiagonalGaussian:

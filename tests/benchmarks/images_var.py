@@ -1,4 +1,4 @@
-"""The variational image models on MNIST; `make bench-images` runs these among others.
+"""The variational image models on MNIST and on generated shapes; `make bench-images` runs these among others.
 
     python -m tests.benchmarks.images_var [NAME ...] [--seed N] [--fresh]
 
@@ -27,13 +27,14 @@ from recsys_vae.training.images import mean_loss
 from tests.benchmarks.images_var_collapse import measure_collapse
 from tests.benchmarks.images_var_data import fit, mean_and_error, mnist, save, timed
 from tests.benchmarks.images_var_gradients import measure_gradients
+from tests.benchmarks.images_var_shapes import measure_beta_vae
 from tests.benchmarks.records import record
 
 STATIC_VAE = {"latent": 32, "hidden": "256-256"}
 STATIC_TRAINING = ImageTrainingConfig(
-    epochs=150, batch_size=128, learning_rate=2e-3, learning_rate_decay=1.0, precision="bf16"
+    epochs=100, batch_size=128, learning_rate=2e-3, learning_rate_decay=1.0, precision="bf16"
 )
-IWAE_EPOCHS = 60
+IWAE_EPOCHS = 45
 """Of the importance-weighted run: as many as take no more processor time than the other's."""
 GRAY_TRAINING = ImageTrainingConfig(epochs=7, batch_size=128, learning_rate=1e-3, pixels=GRAYSCALE, keep_best=False)
 CONDITIONAL_TRAINING = ImageTrainingConfig(
@@ -135,6 +136,7 @@ RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
     "vae": timed(measure_vae),
     "iwae": timed(measure_iwae),
     "gray-vae": timed(measure_gray_vae),
+    "beta-vae": timed(measure_beta_vae),
     "conditional-vae": timed(measure_conditional_vae),
     "collapse": timed(measure_collapse),
     "gradients": timed(measure_gradients),

@@ -52,21 +52,19 @@ def measure_collapse(seed: int) -> dict[str, Any]:
     return {"remedies": found, "kl_by_dimension": {name: kl.tolist() for name, kl in kls.items()}}
 
 
+@torch.no_grad()
 def figures(model: Variational, x: torch.Tensor, seed: int) -> tuple[dict[str, float], torch.Tensor]:
     """Bounds, KL and active units; and the KL of each latent, the largest first."""
     generator = torch.Generator().manual_seed(seed)
     reconstruction, kl = negative_elbo(model, x, generator=generator)
     nll = importance_weighted_nll(model, x[:2_000], samples=50, chunk=1_000, generator=generator)
-    with torch.no_grad():
-        posterior = model.posterior(x)
-        by_dimension = posterior.kl_to(model.prior()).mean(dim=0)
     return {
         **mean_and_error(reconstruction + kl, "negative_elbo"),
         **mean_and_error(nll, "nll"),
         "reconstruction": reconstruction.mean().item(),
         "kl": kl.mean().item(),
-        "active_units": active_units(posterior.mean),
-    }, by_dimension.sort(descending=True).values
+        "active_units": active_units(model.encode(x)),
+    }, model.latent_kl(x).sort(descending=True).values
 
 
 def plot(kls: dict[str, torch.Tensor], found: dict[str, dict[str, float]]) -> Figure:

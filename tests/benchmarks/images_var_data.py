@@ -1,17 +1,15 @@
 """MNIST for the benchmarks of the variational image models, in its three parts, and what they have in common."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch.nn import functional
 
+from pipelines.image_datasets import load_images
 from recsys_vae.images import catalog
 from recsys_vae.images.image_set import ImageSet
 from recsys_vae.images.pixels import static
@@ -20,17 +18,12 @@ from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images" / "pictures"
-VALIDATION = 10_000
 
 
-@cache
 def mnist() -> tuple[ImageSet, ImageSet, ImageSet]:
     """Train (50,000), validation (the last 10,000 of the published train part) and test (10,000), as grey bytes."""
-    with np.load(Path(os.environ["RECSYS_DATA_DIR"]) / "mnist" / "mnist.npz") as arrays:
-        found = [torch.from_numpy(arrays[name]) for name in ("x_train", "y_train", "x_test", "y_test")]
-    whole = ImageSet(found[0].unsqueeze(1), found[1].long())
-    test = ImageSet(found[2].unsqueeze(1), found[3].long())
-    return whole.only(slice(None, -VALIDATION)), whole.only(slice(-VALIDATION, None)), test
+    parts = load_images("mnist")
+    return parts.train, parts.validation, parts.test
 
 
 def halved(images: ImageSet) -> ImageSet:

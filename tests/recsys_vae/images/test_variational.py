@@ -158,9 +158,13 @@ def test_watch_tells_a_collapsed_posterior() -> None:
     model, x = VAE(SHAPE, VAEConfig(latent=3, hidden="8")), images()
     torch.nn.init.zeros_(model.encoder[-1].weight)
     torch.nn.init.zeros_(model.encoder[-1].bias)
-    assert model.watch(x) == {"active_units": 0.0, "kl": 0.0, "largest_kl": 0.0}
-    model.encoder[-1].weight.data[1] = 1.0
-    assert model.watch(x)["active_units"] == 1.0
+    assert set(model.watch(x).values()) == {0.0}
+    model.encoder[-1].weight.data[1] = 1.0  # of the second mean
+    watched = model.watch(x)
+    assert watched["active_units"] == 1.0
+    assert watched["latent_kl_median"] == 0.0
+    expected = model.encode(x)[:, 1].square().mean().item() / 2
+    assert [watched["latent_kl_max"], watched["latent_kl_mean"]] == pytest.approx([expected, expected / 3])
 
 
 def test_posteriors_have_a_mean_a_row() -> None:
