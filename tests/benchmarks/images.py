@@ -132,8 +132,8 @@ def summary() -> dict[str, float | None]:
     """The last line."""
     found = {name: figure(*where) for name, where in SUMMARY.items()}
     found |= {"denoise_psnr_gain_db": _gain(), "prior_bits_per_image": _prior_bits()}
-    areas = images_see.mean_auroc(SEED)
-    found["anomaly_auroc"] = None if areas is None else areas[_chosen()][0]
+    area = images_see.mean_auroc(SEED).get(_chosen())
+    found["anomaly_auroc"] = None if area is None else area[0]
     return {name: None if found[name] is None else round(found[name], 5) for name in ORDER}  # type: ignore[arg-type]
 
 
@@ -164,7 +164,7 @@ def _minutes(run: str) -> str:
 
 def _anomalies() -> Table:
     table = Table("one-class MNIST, ten digits, test", "mean area under the curve")
-    for name, (area, error) in (images_see.mean_auroc(SEED) or {}).items():
+    for name, (area, error) in images_see.mean_auroc(SEED).items():
         table.add_row(name, f"{area:.4f} ± {error:.4f}" + " (chosen on validation)" * (name == _chosen()))
     return table
 
