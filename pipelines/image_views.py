@@ -7,6 +7,7 @@ from torch import Tensor
 from pipelines.image_subjects import Opened, Subject
 from recsys_vae.errors import ConfigError, ModelError
 from recsys_vae.images import charts, figures
+from recsys_vae.images.code_set import CodeSet
 from recsys_vae.images.embeddings import embed
 from recsys_vae.images.fidelity import psnr, squared_error
 from recsys_vae.images.interpolation import PATHS, traversals
@@ -71,7 +72,6 @@ def paths(subject: Subject, *, kind: str, steps: int) -> Figure:
 
     Raises:
         ConfigError: another kind, or fewer than two images.
-        ModelError: the codes are choices from a codebook.
     """
     kinds = list(PATHS) if kind == "both" else [kind]
     if not set(kinds) <= set(PATHS) or len(subject.images) < 2:
@@ -129,20 +129,6 @@ def latent_map(subject: Subject, *, method: str, seed: int) -> Figure:
     )
 
 
-def _codes(subject: Subject) -> Tensor:
-    with torch.no_grad():
-        codes = subject.model.encode(subject.x, subject.y)
-    if not codes.is_floating_point():
-        raise ModelError(f"The code of {subject.name} is a choice from a codebook: there is nothing between two codes.")
-    return codes
-
-
-def _decoded(subject: Subject, codes: Tensor, image: int) -> Tensor:
-    labels = None if subject.y is None else subject.y[image].repeat(len(codes))
-    with torch.no_grad():
-        return means(subject.model, subject.model.decode(codes, labels))
-
-
 def training_curves(opened: Opened) -> Figure:
     """Loss and its parts after each epoch, on validation where there was one.
 
@@ -161,9 +147,21 @@ def codebook_use(subject: Subject) -> Figure:
     """
     if not isinstance(subject.model, VectorQuantized):
         raise ModelError(f"{subject.name} has no codebook: take a vq-vae or vq-vae-2.")
-    finest = subject.model.layout.split(subject.model.codes(subject.x))[-1]
+    codes = CodeSet.of(subject.model, subject.images).codes
+    finest = subject.model.layout.split(codes)[-1]
     usage = torch.bincount(finest.flatten(), minlength=subject.model.layout.sizes[-1])
     return charts.codebook(usage, caption=subject.caption("codebook"))
+
+
+def _codes(subject: Subject) -> Tensor:
+    with torch.no_grad():
+        return subject.model.encode(subject.x, subject.y)
+
+
+def _decoded(subject: Subject, codes: Tensor, image: int) -> Tensor:
+    labels = None if subject.y is None else subject.y[image].repeat(len(codes))
+    with torch.no_grad():
+        return means(subject.model, subject.model.decode(codes, labels))
 
 
 def _check_conditional(opened: Opened) -> None:

@@ -6,7 +6,8 @@ A decoder that models log p(x) by itself makes the KL all cost: the bound is bes
 collapses to the prior. What it cannot see it must be told: with a small receptive field (few layers, a small kernel)
 the pixels nearby come from the decoder and the whole picture from the code.
 
-The code reaches each pixel through a map of its own (a location-dependent bias), as the shape of the image.
+The code reaches each pixel through a map of its own, a location-dependent bias. The map starts at 0: the decoder begins
+as a PixelCNN without a code, and the code comes in only if it earns its KL.
 
 Source: Gulrajani et al., PixelVAE: A Latent Variable Model for Natural Images (ICLR 2017), section 3; Chen et al.,
 Variational Lossy Autoencoder (ICLR 2017), sections 2 and 3; layers: van den Oord et al., Conditional Image Generation
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.images.blocks import mlp
@@ -63,6 +64,8 @@ class PixelCNNVAE(Variational):
         channels, *sides = shape
         self.encoder = mlp([math.prod(shape), config.hidden, 2 * config.latent])
         self.to_map = mlp([config.latent, config.hidden, config.map_channels * math.prod(sides)])
+        for parameter in self.to_map[-1].parameters():
+            nn.init.zeros_(parameter)
         self.pixelcnn = GatedPixelCNN(
             channels,
             channels,

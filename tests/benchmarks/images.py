@@ -79,7 +79,7 @@ TABLES: dict[str, tuple[Line, ...]] = {
         Line("the classifier on real test images", "conditional-vae", "classifier_test_accuracy"),
     ),
     "Vector quantization, MNIST test, grayscale": (
-        Line("vq-vae, 7 x 7 codes of 128: mean squared error", "vq-vae", "mse", "0.0042 published at 30 epochs"),
+        Line("vq-vae, 7 x 7 codes of 128: mean squared error", "vq-vae", "mse", "0.0042 published, 30 epochs"),
         Line("vq-vae: share of the codebook in use", "vq-vae", "codebook_use_test", "at least 0.9"),
         Line("vq-vae: perplexity", "vq-vae", "codebook_perplexity_test"),
         Line("vq-vae: bits an image, all codes alike", "vq-vae", "bits_per_image"),
@@ -132,8 +132,8 @@ def summary() -> dict[str, float | None]:
     """The last line."""
     found = {name: figure(*where) for name, where in SUMMARY.items()}
     found |= {"denoise_psnr_gain_db": _gain(), "prior_bits_per_image": _prior_bits()}
-    areas = images_see.mean_auroc(SEED)
-    found["anomaly_auroc"] = None if areas is None else areas[_chosen()][0]
+    area = images_see.mean_auroc(SEED).get(_chosen())
+    found["anomaly_auroc"] = None if area is None else area[0]
     return {name: None if found[name] is None else round(found[name], 5) for name in ORDER}  # type: ignore[arg-type]
 
 
@@ -141,7 +141,8 @@ def show() -> None:
     """Print the tables."""
     console = Console(width=120)
     for title, lines in TABLES.items():
-        table = Table("", "measured", "beside", "CPU minutes of the run", title=title, title_justify="left")
+        console.print(f"\n{title}")
+        table = Table("", "measured", "beside", "CPU minutes")
         for line in lines:
             table.add_row(line.label, _measured(line), line.beside, _minutes(line.run))
         console.print(table)
@@ -162,14 +163,14 @@ def _minutes(run: str) -> str:
 
 
 def _anomalies() -> Table:
-    table = Table("model and score", "mean area under the curve", title="One-class MNIST, ten digits, test")
-    for name, (area, error) in (images_see.mean_auroc(SEED) or {}).items():
+    table = Table("one-class MNIST, ten digits, test", "mean area under the curve")
+    for name, (area, error) in images_see.mean_auroc(SEED).items():
         table.add_row(name, f"{area:.4f} ± {error:.4f}" + " (chosen on validation)" * (name == _chosen()))
     return table
 
 
 def _probes() -> Table:
-    table = Table("features", "accuracy", title="Linear probe, MNIST test")
+    table = Table("linear probe, MNIST test", "accuracy")
     for name, probe in (figures("probe") or {}).items():
         if isinstance(probe, dict):
             table.add_row(name, f"{probe['accuracy']:.4f} ± {probe['standard_error']:.4f}")

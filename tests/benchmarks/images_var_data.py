@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 from pipelines.image_datasets import load_images
+from recsys_vae.home import home
 from recsys_vae.images import catalog
 from recsys_vae.images.image_set import ImageSet
 from recsys_vae.images.pixels import static
@@ -17,7 +19,10 @@ from recsys_vae.images.variational import Variational
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
 
+CHECKPOINTS = home() / "image-benchmarks"
 PICTURES = Path(__file__).parents[2] / "docs" / "images" / "pictures"
+_used: dict[Path, bool] = {}
+"""Checkpoints of the running measurement, and whether they were there before it."""
 
 
 def mnist() -> tuple[ImageSet, ImageSet, ImageSet]:
@@ -26,10 +31,9 @@ def mnist() -> tuple[ImageSet, ImageSet, ImageSet]:
     return parts.train, parts.validation, parts.test
 
 
-def halved(images: ImageSet) -> ImageSet:
-    """Half the height and width, each pixel the mean of four; then drawn once as Bernoulli."""
-    small = functional.avg_pool2d(images.floats(), 2)
-    return static(ImageSet(small, images.y))
+def pooled(images: ImageSet, side: int) -> ImageSet:
+    """Each pixel the mean of `side` by `side` of them; then drawn once as Bernoulli."""
+    return static(ImageSet(functional.avg_pool2d(images.floats(), side), images.y))
 
 
 def fit(
@@ -39,10 +43,14 @@ def fit(
     images: ImageSet,
     validation: ImageSet | None = None,
 ) -> tuple[Variational, ImageTrainingResult]:
-    """A trained model of the catalogue; its first weights come from the training's seed."""
+    """A trained model of the catalogue; its first weights come from the training's seed. An interrupted one goes on."""
     torch.manual_seed(training.seed)
     model = catalog.create(name, images.shape, catalog.configure(name, model_settings))
-    result = train_images(model, images, training, validation=validation)
+    told = repr((name, sorted(model_settings.items()), training, images.shape))
+    checkpoint = CHECKPOINTS / f"{sha256(told.encode()).hexdigest()[:16]}.safetensors"
+    _used.setdefault(checkpoint, checkpoint.exists())
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    result = train_images(model, images, training, validation=validation, checkpoint=checkpoint, resume=True)
     assert isinstance(model, Variational)
     return model, result
 
@@ -52,11 +60,20 @@ def timed(measure: Callable[[int], dict[str, Any]]) -> Callable[[int], dict[str,
 
     def measured(seed: int) -> dict[str, Any]:
         torch.set_num_threads(1)
+        _used.clear()
         started = time.process_time()
         figures = measure(seed)
-        return figures | {"cpu_minutes": round((time.process_time() - started) / 60, 2)}
+        figures["cpu_minutes"] = minutes_since(started)
+        for checkpoint in _used:
+            checkpoint.unlink(missing_ok=True)
+        return figures
 
     return measured
+
+
+def minutes_since(started: float) -> float | None:
+    """Minutes of processor time since `time.process_time()` was that; None where an earlier process did a part."""
+    return None if any(_used.values()) else round((time.process_time() - started) / 60, 2)
 
 
 def mean_and_error(values: torch.Tensor, name: str) -> dict[str, float]:

@@ -7,7 +7,9 @@ SHAPE = (1, 5, 5)
 
 def model(**settings: int | str) -> PixelCNNVAE:
     torch.manual_seed(0)
-    return PixelCNNVAE(SHAPE, PixelCNNVAEConfig(latent=2, hidden=8, width=4, **settings))  # type: ignore[arg-type]
+    found = PixelCNNVAE(SHAPE, PixelCNNVAEConfig(latent=2, hidden=8, width=4, **settings))  # type: ignore[arg-type]
+    torch.nn.init.normal_(found.to_map[-1].weight)
+    return found
 
 
 def seen_by(found: PixelCNNVAE, row: int, column: int) -> set[tuple[int, int]]:
@@ -23,6 +25,11 @@ def test_a_limited_decoder_sees_the_neighbours_alone() -> None:
     wide = seen_by(model(decoder_layers=4), 2, 2)
     assert limited < wide
     assert max(wide) < (2, 2)
+
+
+def test_an_untrained_decoder_passes_over_the_code() -> None:
+    found, x = PixelCNNVAE(SHAPE, PixelCNNVAEConfig(latent=2, hidden=8, width=4)), torch.ones(1, *SHAPE)
+    assert torch.equal(found.outputs(x, torch.zeros(1, 2)), found.outputs(x, torch.ones(1, 2)))
 
 
 def test_the_code_reaches_every_pixel() -> None:
