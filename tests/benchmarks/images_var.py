@@ -24,7 +24,7 @@ from recsys_vae.images.pixels import GRAYSCALE, static
 from recsys_vae.latent import active_units
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import mean_loss
-from tests.benchmarks.images_var_collapse import measure_collapse
+from tests.benchmarks.images_var_collapse import measure_collapse, measure_limited_decoder
 from tests.benchmarks.images_var_data import fit, mean_and_error, minutes_since, mnist, save, timed
 from tests.benchmarks.images_var_gradients import measure_gradients
 from tests.benchmarks.images_var_shapes import measure_beta_vae
@@ -80,10 +80,19 @@ def _on_static_mnist(settings: dict[str, Any], training: ImageTrainingConfig, se
 
 def measure_gray_vae(seed: int) -> dict[str, Any]:
     """The loss of PyTorch's example: all 60,000 images, 784-400-20-400-784, 7 epochs, batches of 128, Adam at 1e-3."""
+    return _on_gray_mnist(replace(GRAY_TRAINING, seed=seed))
+
+
+def measure_gray_vae_decayed(seed: int) -> dict[str, Any]:
+    """The same, but the learning rate starts at 2e-3 and falls linearly to 0."""
+    return _on_gray_mnist(replace(GRAY_TRAINING, learning_rate=2e-3, learning_rate_decay=1.0, seed=seed))
+
+
+def _on_gray_mnist(training: ImageTrainingConfig) -> dict[str, Any]:
     train, validation, test = mnist()
     whole = ImageSet(torch.cat([train.x, validation.x]))
-    model, result = fit("vae", {"latent": 20, "hidden": "400"}, replace(GRAY_TRAINING, seed=seed), whole)
-    measured = mean_loss(model, test, pixels=result.pixels, seed=seed)
+    model, result = fit("vae", {"latent": 20, "hidden": "400"}, training, whole)
+    measured = mean_loss(model, test, pixels=result.pixels, seed=training.seed)
     return {f"test_{name}": value for name, value in measured.items()} | {"pixels": result.pixels}
 
 
@@ -136,9 +145,11 @@ RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
     "vae": timed(measure_vae),
     "iwae": timed(measure_iwae),
     "gray-vae": timed(measure_gray_vae),
+    "gray-vae-decayed": timed(measure_gray_vae_decayed),
     "beta-vae": timed(measure_beta_vae),
     "conditional-vae": timed(measure_conditional_vae),
     "collapse": timed(measure_collapse),
+    "limited-decoder": timed(measure_limited_decoder),
     "gradients": timed(measure_gradients),
 }
 
