@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
 
 from pipelines.image_parts import ImageParts, PassedOver, cut_in_order
 from recsys_vae.errors import ConfigError, DataError
@@ -44,10 +45,11 @@ def read_folder(folder: Path, form: Format) -> ImageParts:
     found, unreadable = _read_all(folder, paths, form)
     if not found:
         raise DataError(f"{folder} holds no picture that can be read ({len(paths)} files were tried).")
+    hashes = [_hash(folder, path) for path in found]
     names = _class_names(folder, list(found))
     y = torch.tensor([names.index(_class(folder, path)) for path in found]) if names else None
     x = torch.from_numpy(np.stack(list(found.values()))).permute(0, 3, 1, 2).contiguous()
-    order = np.array(sorted(range(len(found)), key=lambda row: _hash(folder, list(found)[row])))
+    order = np.array(sorted(range(len(found)), key=hashes.__getitem__))
     parts = cut_in_order(str(folder.resolve()), ImageSet(x, y), order, tuple(names), SPLIT)
     return replace(parts, passed_over=(*passed_over, *unreadable))
 
@@ -83,7 +85,7 @@ def _pictures(folder: Path) -> tuple[list[Path], list[PassedOver]]:
 
 def _read_all(folder: Path, paths: list[Path], form: Format) -> tuple[dict[Path, np.ndarray], list[PassedOver]]:
     found, unreadable = {}, []
-    for path in paths:
+    for path in tqdm(paths, desc="reading pictures", unit="file", leave=False, disable=None):
         try:
             found[path] = read_picture(path, form)
         except DataError as error:

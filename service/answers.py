@@ -123,8 +123,7 @@ def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: 
     """Items in this order, the first of this rank; rows of -1 are left out."""
     if len(rows) and rows[-1] < 0:
         rows, scores = rows[rows >= 0], scores[rows >= 0]
-    pairs = zip(catalogue.ids(rows), scores.tolist(), strict=True)
-    return tuple([RankedItem(rank, item_id, score) for rank, (item_id, score) in enumerate(pairs, start=first)])
+    return tuple(map(RankedItem, range(first, first + len(rows)), catalogue.ids(rows), scores.tolist()))
 
 
 def shortest(scores: Float32Array) -> Float64Array:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from anyio import create_task_group, to_thread
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
 from service import doors, errors
@@ -18,11 +19,12 @@ from service.deps import Services, State
 from service.engine import Engine
 from service.events import EventStore
 from service.exposure_log import ExposureLog
+from service.express import Express
 from service.histories import Histories
 from service.lineup import Lineup
 from service.logs import request_log
 from service.metrics import EngineMetrics, Metrics
-from service.middleware import BodyLimit, HeadLimit, Observed
+from service.middleware import BodyLimit, HeadLimit, Net, Observed
 from service.rate_limits import RateLimits
 from service.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.routes.pages import show_docs
@@ -48,6 +50,24 @@ CORS: Final[dict[str, Any]] = {
     "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
 }
 """What pages of the origins in the settings may send and see; cookies never."""
+
+
+class Application(FastAPI):
+    """FastAPI, behind what every request meets first; what is answered there costs nothing of FastAPI's.
+
+    Attributes:
+        front: what a request meets; it ends with `behind`.
+    """
+
+    front: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan."""
+        await self.front(scope, receive, send)
+
+    async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What FastAPI does."""
+        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
@@ -83,7 +103,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         store.close()
 
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
-    app = FastAPI(
+    app = Application(
         title="recsys_vae",
         version=__version__,
         lifespan=lifespan,
@@ -92,16 +112,16 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
-    app.add_middleware(doors.Guard, keys=keys, limits=limits, metrics=counts)
-    app.add_middleware(HeadLimit, max_headers=settings.max_headers, hosts=settings.hosts)
+    app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
+    front: ASGIApp = Express(app.behind, recommendations.EXPRESS)
+    front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
+    front = doors.Guard(front, keys, limits, counts)
+    front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
-    app.add_middleware(Observed, metrics=counts, log=request_log(settings))
+        front = CORSMiddleware(front, allow_origins=settings.cors_origins, **CORS)
+    front = Observed(front, counts, request_log(settings))
     tracer = open_tracer(settings)
-    if tracer is not None:
-        app.add_middleware(Traced, tracer=tracer)
+    app.front = front if tracer is None else Traced(front, tracer)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -6,12 +6,13 @@ from functools import cached_property
 import numpy as np
 
 from recsys_vae.ladder import Ladder
+from recsys_vae.native.lookup import Lookup, lookup
 from recsys_vae.protocols import Int64Array
 from service.filters import Filters
 
 LARGEST_HASHED = 2_000_000
-"""Items up to which ids are kept as Python strings too: at some 150 bytes each, thirty are found in 16 rather than 500
-microseconds."""
+"""Items up to which ids are kept as Python strings and in a table too, compiled or a dict: thirty are found in 3 or 16
+rather than 500 microseconds."""
 
 
 class Catalogue:
@@ -43,6 +44,8 @@ class Catalogue:
     def rows(self, ids: Iterable[str]) -> Int64Array:
         """Item rows of ids; -1 where the catalogue does not hold one."""
         wanted = list(ids)
+        if self._lookup is not None:
+            return self._lookup.rows(wanted)
         if self._rows is None:
             return self.ladder.bundle.items.rows(wanted)
         found = self._rows
@@ -58,6 +61,10 @@ class Catalogue:
     @cached_property
     def _ids(self) -> list[str] | None:
         return self.ladder.bundle.items.values.to_list() if len(self) <= LARGEST_HASHED else None
+
+    @cached_property
+    def _lookup(self) -> Lookup | None:
+        return None if self._ids is None else lookup(self.ladder.bundle.items.values)
 
     @cached_property
     def _rows(self) -> dict[str, int] | None:

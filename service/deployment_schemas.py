@@ -3,13 +3,11 @@
 from typing import Annotated
 
 from fastapi import Header
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from service.schemas import VARIANT_HEADER, WITHOUT_NUL, Schema, without_nul
+from service.schemas import VARIANT_HEADER, WITHOUT_NUL, Schema
 
-VariantName = Annotated[
-    str, Field(min_length=1, max_length=64, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)
-]
+VariantName = Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)]
 ChosenVariant = Annotated[
     VariantName | None,
     Header(
@@ -23,10 +21,7 @@ ChosenVariant = Annotated[
 class ReloadRequest(Schema):
     """What to load. Nothing at all: what the settings name, once more."""
 
-    source: (
-        Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)]
-        | None
-    ) = Field(
+    source: Annotated[str, Field(min_length=1, max_length=1024, pattern=WITHOUT_NUL)] | None = Field(
         default=None,
         description="A directory below the bundle root, or a model: models:/NAME@ALIAS or models:/NAME/VERSION.",
         examples=["2026-11-24"],

@@ -52,9 +52,14 @@ class NeedsScope(SecurityBase):
         Raises:
             ForbiddenError: the caller's key lacks the scope, or nobody has looked at it.
         """
-        caller: Caller | None = getattr(request.state, "caller", None)
-        if caller is None or self.scope not in caller.scopes:
+        if not opens(request.scope, self.scope):
             raise ForbiddenError(self.scope)
+
+
+def opens(request: AsgiScope, scope: Scope) -> bool:
+    """Whether the key of a request opens doors with this scope; no key that nobody has looked at does."""
+    caller: Caller | None = request["state"].get("caller")
+    return caller is not None and scope in caller.scopes
 
 
 def needs(scope: Scope) -> Any:
@@ -154,11 +159,17 @@ def scopes_of(app: FastAPI) -> list[tuple[str, str | None]]:
 
 async def _on_forbidden(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ForbiddenError)
-    request.state.record.refusal = "scope"
-    request.state.services.metrics.count_refusal("scope")
+    return forbidden(error, request.scope)
+
+
+def forbidden(error: ForbiddenError, scope: AsgiScope) -> JSONResponse:
+    """The answer to a request with a key that does not open its door; it is counted."""
+    state = scope["state"]
+    state["record"].refusal = "scope"
+    state["services"].metrics.count_refusal("scope")
     challenge = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
     headers = {"WWW-Authenticate": challenge}
-    return problem(403, "wrong-scope", str(error), request.state.request_id, headers=headers)
+    return problem(403, "wrong-scope", str(error), state["request_id"], headers=headers)
 
 
 def _with_refusals(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
@@ -18,7 +17,7 @@ from pydantic import (
 )
 
 from service.filters import And, Condition, Eq, In, Not, Or, Range
-from service.schemas import WITHOUT_NUL, Schema, without_nul
+from service.schemas import WITHOUT_NUL, Schema
 
 MAX_DEPTH = 8
 """Conditions inside each other."""
@@ -29,7 +28,7 @@ MAX_VALUES = 1000
 LARGEST = 2**63 - 1
 LONGEST_TEXT = 512
 
-Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)]
+Text = Annotated[StrictStr, Field(max_length=LONGEST_TEXT, pattern=WITHOUT_NUL)]
 Whole = Annotated[StrictInt, Field(ge=-LARGEST, le=LARGEST)]
 Number = Annotated[StrictFloat, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
@@ -61,9 +60,8 @@ ColumnName = Annotated[
     str,
     Field(
         min_length=1, max_length=256, description="A column of the items' metadata.", examples=["genre"],
-        json_schema_extra=WITHOUT_NUL,
+        pattern=WITHOUT_NUL,
     ),
-    AfterValidator(without_nul),
 ]  # fmt: skip
 
 

@@ -4,10 +4,12 @@ A line names a route and never an address, a body or a header: no key and, unles
 id of a user or an item.
 """
 
+import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import structlog
@@ -67,31 +69,62 @@ def _as_json(event: EventDict, **_: object) -> str:
 
 def request_log(settings: Settings) -> Log:
     """What writes the line of a request; it writes none where the settings want none, or logging is not configured."""
-
-    def write_nothing(scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
-        pass
-
     if not settings.access_log or not structlog.is_configured():
-        return write_nothing
-    logger = structlog.get_logger().bind(logger=REQUESTS)
+        return lambda scope, record, status, seconds: None
+    lowest, paths = LEVELS[settings.log_level], settings.log_paths
+    tell = _teller(structlog.get_config()["processors"])
 
     def write(scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
-        fields = _fields(scope, record, status, seconds)
-        if settings.log_paths:
-            fields["path"] = scope["path"]
-        _tell(logger, scope, status)("request", **fields)
+        level = _level(scope, status)
+        if LEVELS[level] >= lowest:
+            tell(level, _fields(scope, record, status, seconds) | ({"path": scope["path"]} if paths else {}))
 
     return write
 
 
-def _tell(logger: Any, scope: Scope, status: int) -> Callable[..., None]:
-    """The method of the logger for the level of this line."""
-    tell: Callable[..., None] = logger.info
-    if status >= 500 and status != 503:
-        tell = logger.error
-    elif status == 200 and scope["path"].startswith("/health/"):  # whoever watches asks every few seconds
-        tell = logger.debug
+def _teller(processors: Sequence[Processor]) -> Callable[[str, dict[str, Any]], None]:
+    """What writes fields as a line of some level.
+
+    JSON is put together here, and what ends in one turn of the event loop is written at once: by way of structlog's
+    processors, one after the other, a line costs a tenth of what an answer costs.
+    """
+    if not isinstance(processors[-1], structlog.processors.JSONRenderer):
+        logger = structlog.get_logger().bind(logger=REQUESTS)
+        return lambda level, fields: getattr(logger, level)("request", **fields)
+    lines = Lines(structlog.get_config()["logger_factory"]())
+
+    def tell(level: str, fields: dict[str, Any]) -> None:
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        named = {"event": "request", "level": level, "timestamp": f"{now}Z", "process": os.getpid()}
+        lines.add(_as_json({"logger": REQUESTS, **fields, **named}))
+
     return tell
+
+
+class Lines:
+    """Lines that are written together, before the event loop waits for anything again."""
+
+    def __init__(self, writer: structlog.WriteLogger) -> None:
+        self._writer = writer
+        self._waiting: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Have a line written."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._waiting.append(line)
+
+    def _write(self) -> None:
+        lines, self._waiting = self._waiting, []
+        self._writer.msg("\n".join(lines))
+
+
+def _level(scope: Scope, status: int) -> str:
+    if status >= 500 and status != 503:
+        return "error"
+    if status == 200 and scope["path"].startswith("/health/"):  # whoever watches asks every few seconds
+        return "debug"
+    return "info"
 
 
 def _fields(scope: Scope, record: RequestRecord, status: int, seconds: float) -> dict[str, Any]:
@@ -102,8 +135,9 @@ def _fields(scope: Scope, record: RequestRecord, status: int, seconds: float) ->
         "status": status,
         "milliseconds": round(1000 * seconds, 3),
     }
-    more = {"key": record.caller, "tier": record.tier, "refusal": record.refusal, "trace_id": record.trace_id}
-    return found | {name: value for name, value in more.items() if value}
+    more = (("key", record.caller), ("tier", record.tier), ("refusal", record.refusal), ("trace_id", record.trace_id))
+    found.update(pair for pair in more if pair[1])
+    return found
 
 
 def _add_request(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -7,6 +7,7 @@ counted, and its gauges go.
 
 import os
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -18,6 +19,7 @@ from service.records import CURRENT
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WAITS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+Metric = TypeVar("Metric", Counter, Histogram)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -43,6 +45,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._deployed: dict[Gauge, set[tuple[str, ...]]] = {}
+        self._children: dict[tuple[object, ...], Any] = {}
         self._make_request_metrics()
         self._make_engine_metrics()
         self._make_bundle_metrics()
@@ -87,7 +90,7 @@ class Metrics:
 
     def count_request(self, method: str, route: str, status: int, seconds: float, tier: str = "") -> None:
         """Tell that a request was answered."""
-        self._seconds.labels(method, route, str(status), tier).observe(seconds)
+        self._child(self._seconds, method, route, str(status), tier).observe(seconds)
 
     def count_under_way(self, change: int) -> None:
         """Tell that a request came (1) or went (-1)."""
@@ -95,9 +98,9 @@ class Metrics:
 
     def count_answer(self, tier: str, notices: tuple[Notice, ...]) -> None:
         """Tell that a list was answered, and with which warnings."""
-        self._answers.labels(tier).inc()
+        self._child(self._answers, tier).inc()
         for notice in notices:
-            self._warnings.labels(notice.code).inc()
+            self._child(self._warnings, notice.code).inc()
         if record := CURRENT.get():
             record.note_tier(tier)
 
@@ -119,7 +122,7 @@ class Metrics:
 
     def count_queue_refusal(self, reason: str) -> None:
         """Tell that the engine turned a request away: `overloaded` or `deadline`."""
-        self._overfull.labels(reason).inc()
+        self._child(self._overfull, reason).inc()
 
     def count_batch(self, waited_seconds: Sequence[float], computed_seconds: float) -> None:
         """Tell that requests were computed together: how long each of them waited, and how long it took."""
@@ -159,7 +162,7 @@ class Metrics:
 
     def count_variant(self, variant: str, version: str) -> None:
         """Tell which variant answered with a list."""
-        self._variant_answers.labels(variant, version).inc()
+        self._child(self._variant_answers, variant, version).inc()
 
     def count_exposures(self, result: str, number: int) -> None:
         """Tell what became of the records of lists: `written`, `erased` (the user was, meanwhile) or `dropped`."""
@@ -184,6 +187,13 @@ class Metrics:
         for labels, value in values.items():
             gauge.labels(*labels).set(value)
         self._deployed[gauge] = set(values)
+
+    def _child(self, metric: Metric, *labels: str) -> Metric:
+        """What `metric.labels` gives, which checks them and takes a lock; for what is counted with every request."""
+        found: Metric | None = self._children.get((metric, *labels))
+        if found is None:
+            found = self._children[metric, *labels] = metric.labels(*labels)
+        return found
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"recsys_{name}", text, labels, registry=self.registry)

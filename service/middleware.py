@@ -4,10 +4,13 @@ browsers from doing more than they should, and the last net below unexpected err
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from functools import partial
 from time import perf_counter
+from types import coroutine
+from typing import Any
 
-from starlette.exceptions import HTTPException
+from fastapi import HTTPException  # starlette's own, raised while a body is read, FastAPI takes for a broken body
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import problem, unexpected
@@ -31,7 +34,7 @@ Log = Callable[[Scope, RequestRecord, int, float], None]
 
 
 class Observed:
-    """Names every request, times it, writes its line, and answers for what nobody caught."""
+    """Names every request, times it and writes its line."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: Log) -> None:
         self._app = app
@@ -61,17 +64,38 @@ class Observed:
         self._metrics.count_under_way(1)
         try:
             await self._app(scope, receive, send_named)
-        except Exception as error:
-            response = unexpected(record.request_id, error)
-            if status:
-                raise
-            await response(scope, receive, send_named)
         finally:
             CURRENT.reset(token)
             seconds = perf_counter() - began
             self._metrics.count_under_way(-1)
             self._metrics.count_request(scope["method"], route_of(scope), status, seconds, record.tier)
             self._log(scope, record, status, seconds)
+
+
+class Net:
+    """Answers for what nobody caught: the log has it in full, the caller one sentence."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        is_begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            response = unexpected(scope["state"]["request_id"], error)
+            if is_begun:
+                raise
+            await response(scope, receive, send)
 
 
 class HeadLimit:
@@ -126,17 +150,27 @@ class BodyLimit:
             if is_complete:  # what comes now is that the client has gone, and it may take its time
                 return await receive()
             self._check(announced)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise _too_slow(self._seconds) from None
+            message = await self._in_time(receive(), deadline)
             received += len(message.get("body", b""))
             is_complete = not message.get("more_body", False)
             self._check(received)
             return message
 
         await self._app(scope, receive_some, send)
+
+    async def _in_time(self, reading: Awaitable[Message], deadline: float) -> Message:
+        """What is received; a clock is set for it only if it is not there yet, as it nearly always is."""
+        assert isinstance(reading, Coroutine)
+        try:
+            pending = reading.send(None)
+        except StopIteration as done:
+            message: Message = done.value
+            return message
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await _rest(reading, pending)
+        except TimeoutError:
+            raise _too_slow(self._seconds) from None
 
     def _check(self, length: int) -> None:
         if length > self._max_bytes:
@@ -146,6 +180,23 @@ class BodyLimit:
 def route_of(scope: Scope) -> str:
     """The template of the address, never the address: ids in a label would make a time series a user."""
     return getattr(scope.get("route"), "path_format", "unmatched")
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, Message], pending: Any) -> Generator[Any, Any, Message]:
+    """What is left of a coroutine that has come to wait for something."""
+    while True:
+        try:
+            came = yield pending
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, came)
+        try:
+            pending = step()
+        except StopIteration as done:
+            message: Message = done.value
+            return message
 
 
 def _too_slow(seconds: float) -> HTTPException:

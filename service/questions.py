@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -15,6 +16,7 @@ from service.errors import FieldError
 METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
 
 Chosen = BoolArray | Int64Array
+NOTHING: Int64Array = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +58,33 @@ class Question:
             boosts.apply(scores, by, value, chosen)
 
 
-def resolve(catalogue: Catalogue, query: Query) -> Question:
+def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Question | Exception]:
+    """Every query resolved, or what is wrong with it; the ids of all histories are looked up together."""
+    rows = catalogue.rows(chain.from_iterable(query.history for query in queries))
+    ends = list(accumulate(len(query.history) for query in queries))
+    spans = zip(queries, [0, *ends], ends, strict=False)
+    return [_attempt(catalogue, query, rows[start:end]) for query, start, end in spans]
+
+
+def _attempt(catalogue: Catalogue, query: Query, rows: Int64Array) -> Question | Exception:
+    try:
+        return resolve(catalogue, query, rows)
+    except Exception as error:
+        return error
+
+
+def resolve(catalogue: Catalogue, query: Query, rows: Int64Array) -> Question:
     """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
+
+    Args:
+        catalogue: where.
+        query: what is asked.
+        rows: of the items of its history.
 
     Raises:
         FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
     """
-    notices: list[Notice] = []
-    rows = _known(catalogue, "history", list(query.history), notices)
+    notices = unknown("history", tuple(query.history), rows)
     weights = np.fromiter(query.history.values(), dtype=np.float32, count=len(query.history))
     if notices:
         rows, weights = rows[rows >= 0], weights[rows >= 0]
@@ -93,6 +114,8 @@ def stack(rows: Sequence[Int64Array], values: Sequence[Float32Array] | None, wid
 
 
 def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[Notice]) -> Int64Array:
+    if not ids:
+        return NOTHING
     rows = catalogue.rows(ids)
     notices += unknown(place, ids, rows)
     return rows
@@ -126,7 +149,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _shown(catalogue: Catalogue, query: Query) -> Int64Array:
-    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
+    if query.after is None:
+        return NOTHING
+    shown = np.array(query.after.shown, dtype=np.int64)
     if len(shown) and shown.max() >= len(catalogue):
         raise FieldError("body.cursor", "this cursor was not made here")
     return shown

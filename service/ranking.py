@@ -29,7 +29,7 @@ from service.answers import (
 )
 from service.catalogue import Catalogue
 from service.diversity import diversify
-from service.questions import Question, resolve, stack
+from service.questions import Question, resolve_all, stack
 
 USUAL = 256
 """Items that a search looks at for one query, k and what is hidden; the few queries that need more are searched for
@@ -51,16 +51,9 @@ Ranked = tuple[Int64Array, Float64Array]
 
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer | Exception]:
     """An answer or an error for each query: one that cannot be answered does not sink the others."""
-    found: list[Answer | Exception | None] = [None] * len(queries)
-    questions: dict[int, Question] = {}
-    for place, query in enumerate(queries):
-        try:
-            questions[place] = resolve(catalogue, query)
-        except Exception as error:
-            found[place] = error
-    for place, outcome in zip(questions, _attempt(catalogue, list(questions.values())), strict=True):
-        found[place] = outcome
-    return [outcome for outcome in found if outcome is not None]
+    resolved = resolve_all(catalogue, queries)
+    answered = iter(_attempt(catalogue, [one for one in resolved if isinstance(one, Question)]))
+    return [next(answered) if isinstance(one, Question) else one for one in resolved]
 
 
 def answer(catalogue: Catalogue, query: Query) -> Answer:

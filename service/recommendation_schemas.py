@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from service.cursors import LONGEST
 from service.filter_schemas import Filter, MetadataValue
-from service.schemas import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, without_nul
+from service.schemas import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema
 
 MAX_BOOSTS = 16
 MAX_METADATA = 64
@@ -32,10 +32,7 @@ class HistoryItem(Schema):
         default=1.0, gt=0, le=1e6, allow_inf_nan=False, examples=[1.0],
         description="How much this item says about the user; models that learn from yes or no alone ignore it.",
     )  # fmt: skip
-    event_type: (
-        Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)]
-        | None
-    ) = Field(
+    event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
         default=None,
         description="What the user did with it. Today's models do not tell kinds apart.",
         examples=["purchase"],
@@ -96,17 +93,17 @@ class RecommendationRequest(Schema):
         default=None, description="A user whose history is in the event store; it joins `history`.", examples=["42"]
     )
     history: list[HistoryEntry] = Field(
-        default=[], max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
+        default_factory=list, max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
         description="What the user has done, in this session or elsewhere: item ids, or objects that say more.",
     )  # fmt: skip
     metadata: dict[Annotated[str, Field(min_length=1, max_length=256)], MetadataValue] = Field(
-        default={}, max_length=MAX_METADATA, examples=[{"country": "NZ", "age": 31}],
+        default_factory=dict, max_length=MAX_METADATA, examples=[{"country": "NZ", "age": 31}],
         description="What else is known of the user, by field of the bundle's schema; a set is written with | between "
         "its values. Where there is no history the list goes by it. A warning names what says nothing to the model.",
     )  # fmt: skip
     k: K = 20
     exclude: list[Id] = Field(
-        default=[], max_length=MAX_ITEMS, description="Items not to return, besides those in the history.",
+        default_factory=list, max_length=MAX_ITEMS, description="Items not to return, besides those in the history.",
         examples=[["296"]],
     )  # fmt: skip
     candidates: list[Id] | None = Field(
@@ -118,7 +115,7 @@ class RecommendationRequest(Schema):
         examples=[{"op": "range", "column": "year", "min": 1990}],
     )  # fmt: skip
     boost: list[BoostRequest] = Field(
-        default=[], max_length=MAX_BOOSTS, description="Pushes for chosen items, one after the other.",
+        default_factory=list, max_length=MAX_BOOSTS, description="Pushes for chosen items, one after the other.",
         examples=[[{"by": "add", "value": 0.5, "items": ["527"]}]],
     )  # fmt: skip
     diversity: float = Field(

@@ -48,9 +48,10 @@ def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
 
 
 def _item(item: RankedItem, source: str) -> dict[str, Any]:
-    found = {"rank": item.rank, "item_id": item.item_id, "score": item.score, "source": source}
-    if item.because is not None:
-        found["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
+    rank, item_id, score, because = item
+    found = {"rank": rank, "item_id": item_id, "score": score, "source": source}
+    if because is not None:
+        found["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in because]
     return found
 
 

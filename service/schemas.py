@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 MAX_K = 1000
 MAX_ITEMS = 10_000
@@ -12,18 +12,9 @@ VARIANT_HEADER = "X-Recsys-Variant"
 """Names the variant that is to answer, instead of the one that the user is dealt."""
 
 
-def without_nul(value: str) -> str:
-    """The text, unless it holds a NUL character, which databases refuse."""
-    if "\x00" in value:
-        raise ValueError("ids hold no NUL character")
-    return value
-
-
-WITHOUT_NUL: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
-"""The same for the OpenAPI document."""
-Id = Annotated[
-    str, Field(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra=WITHOUT_NUL), AfterValidator(without_nul)
-]
+WITHOUT_NUL = r"^[^\x00]*$"
+"""Pattern of a text without NUL characters, which databases refuse."""
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=WITHOUT_NUL)]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items wanted.", examples=[20])]
 
 

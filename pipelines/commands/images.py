@@ -4,7 +4,7 @@ from importlib import import_module
 
 import typer
 
-GROUPS = ("image_training",)
+GROUPS = ("image_training", "image_prior", "image_views", "image_uses")
 
 
 def mount(app: typer.Typer) -> None:

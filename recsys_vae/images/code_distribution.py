@@ -13,6 +13,7 @@ from torch.nn import functional
 from recsys_vae.errors import ModelError
 from recsys_vae.images.checks import check_labels
 from recsys_vae.images.code_layout import CodeLayout
+from recsys_vae.images.prior_config import PriorConfig
 from recsys_vae.images.protocol import Loss
 
 
@@ -21,16 +22,22 @@ class CodeDistribution(nn.Module, ABC):
 
     Attributes:
         layout: how the codes lie.
+        config: its settings.
         classes: number of classes that it is conditional on; 0 for none.
         fitted: whether it has been trained; saved with the weights.
     """
 
     fitted: Tensor
 
-    def __init__(self, layout: CodeLayout, classes: int) -> None:
+    def __init__(self, layout: CodeLayout, config: PriorConfig) -> None:
         super().__init__()
-        self.layout, self.classes = layout, classes
+        self.layout, self.config, self.classes = layout, config, config.classes
         self.register_buffer("fitted", torch.tensor(False))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the codes of an image."""
+        return (self.layout.length,)
 
     @abstractmethod
     def logits(self, codes: Tensor, y: Tensor | None) -> list[Tensor]:
@@ -58,9 +65,9 @@ class CodeDistribution(nn.Module, ABC):
         ]
         return -torch.stack(nats).sum(dim=0)
 
-    def loss(self, codes: Tensor, y: Tensor | None = None) -> Loss:
-        """-log p(c | y) averaged over the batch, in nats an image; there is no regularizer."""
-        nats = -self.log_prob(codes, y).mean()
+    def loss(self, x: Tensor, y: Tensor | None = None, *, beta: float = 1.0) -> Loss:
+        """-log p(x | y) of rows of codes averaged over the batch, in nats an image; there is nothing for `beta`."""
+        nats = -self.log_prob(x, y).mean()
         return Loss(total=nats, reconstruction=nats, regularizer=torch.zeros_like(nats))
 
     @torch.no_grad()

@@ -1,49 +1,15 @@
-"""Priors over the codes of a vector-quantized model: their settings, and the one place that makes them."""
+"""Priors over the codes of a vector-quantized model: the one place that makes them."""
 
-from dataclasses import dataclass
-
-from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.images.code_distribution import CodeDistribution
 from recsys_vae.images.code_layout import CodeLayout
 from recsys_vae.images.pixelcnn_prior import PixelCNNPrior
+from recsys_vae.images.prior_config import PIXELCNN, TRANSFORMER, PriorConfig
 from recsys_vae.images.transformer_prior import TransformerPrior
 
-NONE, PIXELCNN, TRANSFORMER = "none", "pixelcnn", "transformer"
-PRIORS = (NONE, PIXELCNN, TRANSFORMER)
-
-
-@dataclass(frozen=True)
-class PriorConfig:
-    """The part of a vector-quantized model's configuration that its prior is made from.
-
-    Attributes:
-        prior: none, pixelcnn or transformer; set when a prior is fitted.
-        prior_width: channels of the PixelCNN's stacks; width of the Transformer.
-        prior_layers: gated layers, or blocks.
-        prior_kernel: odd side of the PixelCNN's convolutions.
-        prior_heads: of the Transformer's attention.
-        classes: labels that the prior is conditional on; 0 for none. Encoder and decoder never see them.
-
-    Raises:
-        UnknownNameError: there is no such prior.
-        ConfigError: a number out of its range.
-    """
-
-    prior: str = NONE
-    prior_width: int = 64
-    prior_layers: int = 4
-    prior_kernel: int = 3
-    prior_heads: int = 4
-    classes: int = 0
-
-    def __post_init__(self) -> None:
-        if self.prior not in PRIORS:
-            raise UnknownNameError("prior over codes", self.prior, PRIORS)
-        if min(self.prior_width, self.prior_layers, self.prior_kernel, self.prior_heads) < 1 or self.classes < 0:
-            raise ConfigError(
-                "prior_width, prior_layers, prior_kernel and prior_heads are at least 1 and classes at least 0; got "
-                f"{self.prior_width}, {self.prior_layers}, {self.prior_kernel}, {self.prior_heads} and {self.classes}."
-            )
+MADE_BY: dict[str, type[PixelCNNPrior] | type[TransformerPrior]] = {
+    PIXELCNN: PixelCNNPrior,
+    TRANSFORMER: TransformerPrior,
+}
 
 
 def create_prior(config: PriorConfig, layout: CodeLayout) -> CodeDistribution | None:
@@ -52,20 +18,5 @@ def create_prior(config: PriorConfig, layout: CodeLayout) -> CodeDistribution | 
     Raises:
         ConfigError: an even kernel, or a width that the heads do not divide.
     """
-    if config.prior == PIXELCNN:
-        return PixelCNNPrior(
-            layout,
-            width=config.prior_width,
-            layers=config.prior_layers,
-            kernel=config.prior_kernel,
-            classes=config.classes,
-        )
-    if config.prior == TRANSFORMER:
-        return TransformerPrior(
-            layout,
-            width=config.prior_width,
-            layers=config.prior_layers,
-            heads=config.prior_heads,
-            classes=config.classes,
-        )
-    return None
+    made_by = MADE_BY.get(config.prior)
+    return made_by(layout, config) if made_by else None

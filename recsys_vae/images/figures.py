@@ -23,13 +23,37 @@ CELL = 0.62
 """Inches that an image takes."""
 
 
+def rows(images: Sequence[Tensor], labels: Sequence[str], caption: str = "") -> Figure:
+    """Rows of images with their labels: what all pictures here are made of.
+
+    Args:
+        images: shape (n, c, h, w) each, one n for all.
+        labels: one a row; empty where there is nothing to say.
+
+    Raises:
+        DataError: there are no images, or the rows differ in shape.
+    """
+    paper = mosaic(images)
+    with mpl.rc_context(STYLE | {"axes.grid": False, "font.size": 8, "axes.titlesize": 8}):
+        size = (CELL * len(images[0]) + 0.8 * any(labels), CELL * len(images) + 0.3 * bool(caption))
+        figure = Figure(figsize=(max(2.4, size[0]), size[1]), layout="constrained", facecolor="white")
+        axes = figure.add_subplot()
+        axes.imshow(paper.squeeze(-1) if paper.shape[-1] == 1 else paper, cmap="gray", vmin=0, vmax=1)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        axes.set_xticks([])
+        axes.set_yticks(_middles(len(labels), images[0].shape[-2], gap_of(images[0])), labels)
+        axes.set_title(caption, loc="left")
+    return figure
+
+
 def reconstructions(originals: Tensor, reconstructed: Tensor, *, caption: str = "") -> Figure:
     """Originals above, what the model makes of them below.
 
     Args:
         originals, reconstructed: shape (n, c, h, w), n at most about 16.
     """
-    return _rows([originals, reconstructed], ["original", "reconstruction"], caption)
+    return rows([originals, reconstructed], ["original", "reconstruction"], caption)
 
 
 def denoising(clean: Tensor, noisy: Tensor, denoised: Tensor, *, caption: str = "") -> Figure:
@@ -39,7 +63,7 @@ def denoising(clean: Tensor, noisy: Tensor, denoised: Tensor, *, caption: str = 
         clean, noisy, denoised: shape (n, c, h, w).
     """
     labels = ["clean", f"noisy\n{psnr(noisy, clean).mean():.1f} dB", f"denoised\n{psnr(denoised, clean).mean():.1f} dB"]
-    return _rows([clean, noisy, denoised], labels, caption)
+    return rows([clean, noisy, denoised], labels, caption)
 
 
 def samples(images: Tensor, *, columns: int = 8, caption: str = "") -> Figure:
@@ -51,8 +75,8 @@ def samples(images: Tensor, *, columns: int = 8, caption: str = "") -> Figure:
     """
     missing = -len(images) % columns
     paper = images.new_ones(missing, *images.shape[1:])
-    rows = torch.split(torch.cat([images, paper]), columns)
-    return _rows(rows, [""] * len(rows), caption)
+    parts = torch.split(torch.cat([images, paper]), columns)
+    return rows(parts, [""] * len(parts), caption)
 
 
 def class_samples(images: Tensor, names: Sequence[str], *, caption: str = "") -> Figure:
@@ -62,7 +86,7 @@ def class_samples(images: Tensor, names: Sequence[str], *, caption: str = "") ->
         images: shape (classes, n, c, h, w).
         names: of the classes.
     """
-    return _rows(list(images), names, caption)
+    return rows(list(images), names, caption)
 
 
 def interpolations(images: Tensor, *, names: Sequence[str] = (), caption: str = "") -> Figure:
@@ -72,7 +96,7 @@ def interpolations(images: Tensor, *, names: Sequence[str] = (), caption: str = 
         images: shape (paths, steps, c, h, w).
         names: of the paths.
     """
-    return _rows(list(images), names or [""] * len(images), caption)
+    return rows(list(images), names or [""] * len(images), caption)
 
 
 def traversals(images: Tensor, dimensions: Sequence[int], values: Sequence[float], *, caption: str = "") -> Figure:
@@ -83,7 +107,7 @@ def traversals(images: Tensor, dimensions: Sequence[int], values: Sequence[float
         dimensions: numbers of the rows.
         values: of the columns.
     """
-    figure = _rows(list(images), [f"z{number}" for number in dimensions], caption)
+    figure = rows(list(images), [f"z{number}" for number in dimensions], caption)
     axes = figure.axes[0]
     axes.set_xticks(_middles(len(values), images.shape[-1], gap_of(images)), [f"{value:+.1f}" for value in values])
     return figure
@@ -119,18 +143,3 @@ def gap_of(images: Tensor) -> int:
 
 def _middles(n: int, length: int, gap: int) -> list[float]:
     return [place * (length + gap) + length / 2 - 0.5 for place in range(n)]
-
-
-def _rows(rows: Sequence[Tensor], labels: Sequence[str], caption: str) -> Figure:
-    paper = mosaic(rows)
-    with mpl.rc_context(STYLE | {"axes.grid": False, "font.size": 8, "axes.titlesize": 8}):
-        size = (CELL * len(rows[0]) + 0.8 * any(labels), CELL * len(rows) + 0.3 * bool(caption))
-        figure = Figure(figsize=(max(2.4, size[0]), size[1]), layout="constrained", facecolor="white")
-        axes = figure.add_subplot()
-        axes.imshow(paper.squeeze(-1) if paper.shape[-1] == 1 else paper, cmap="gray", vmin=0, vmax=1)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-        axes.set_xticks([])
-        axes.set_yticks(_middles(len(labels), rows[0].shape[-2], gap_of(rows[0])), labels)
-        axes.set_title(caption, loc="left")
-    return figure

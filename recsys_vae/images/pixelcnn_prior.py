@@ -18,6 +18,7 @@ from torch.nn import functional
 from recsys_vae.images.code_distribution import CodeDistribution, drawn
 from recsys_vae.images.code_layout import CodeLayout
 from recsys_vae.images.pixelcnn import GatedPixelCNN
+from recsys_vae.images.prior_config import PriorConfig
 
 
 class PixelCNNPrior(CodeDistribution):
@@ -25,14 +26,15 @@ class PixelCNNPrior(CodeDistribution):
 
     Args:
         layout: how the codes lie.
-        width: channels of the stacks and of the codes' embeddings.
-        layers: gated layers of each network.
-        kernel: odd side of its convolutions.
-        classes: that it is conditional on; 0 for none.
+        config: width of stacks and embeddings, layers, kernel, classes.
+
+    Raises:
+        ConfigError: an even kernel.
     """
 
-    def __init__(self, layout: CodeLayout, *, width: int, layers: int, kernel: int = 3, classes: int = 0) -> None:
-        super().__init__(layout, classes)
+    def __init__(self, layout: CodeLayout, config: PriorConfig) -> None:
+        super().__init__(layout, config)
+        width, classes = config.prior_width, config.classes
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in layout.sizes)
         self.labels = nn.Embedding(classes, width) if classes else None
         self.networks = nn.ModuleList(
@@ -40,8 +42,8 @@ class PixelCNNPrior(CodeDistribution):
                 width,
                 size,
                 width=width,
-                layers=layers,
-                kernel=kernel,
+                layers=config.prior_layers,
+                kernel=config.prior_kernel,
                 condition=width if classes or level else 0,
             )
             for level, size in enumerate(layout.sizes)

@@ -51,18 +51,23 @@ class ImageModel(Protocol):
         """
 
 
-class ImageModule(ImageModel, Protocol):
-    """An `ImageModel` as the `nn.Module` that it is: what loops and files need to know of it.
+class Learner(Protocol):
+    """An `nn.Module` that the training loop takes: an image model, or a prior over codes of images.
 
     Attributes:
-        shape: channels, height and width of its images.
         config: its frozen configuration.
         training: whether dropout, noise and the like are switched on.
     """
 
-    shape: tuple[int, int, int]
     config: Any
     training: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+
+    def loss(self, x: Tensor, y: Tensor | None = None, *, beta: float = 1.0) -> Loss:
+        """Loss of a batch; `beta` weighs the regularizer."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """What is learned."""
@@ -81,3 +86,11 @@ class ImageModule(ImageModel, Protocol):
 
     def eval(self) -> Self:
         """Switch them off."""
+
+
+class ImageModule(ImageModel, Learner, Protocol):
+    """An `ImageModel` as the `nn.Module` that it is: what files and pipelines need to know of it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of its images."""

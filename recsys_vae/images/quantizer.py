@@ -78,7 +78,7 @@ class Quantizer(nn.Module):
         self.register_buffer("counts", torch.ones(size))
         self.register_buffer("sums", self.codebook.clone())
         self.register_buffer("started", torch.tensor(False))
-        self.register_buffer("usage", torch.zeros(size, dtype=torch.int64), persistent=False)
+        self.register_buffer("usage", torch.zeros(size, dtype=torch.int64))
 
     def forward(self, z: Tensor, *, learn: bool = False) -> Quantized:
         """Quantize a batch.

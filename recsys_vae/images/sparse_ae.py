@@ -6,8 +6,8 @@
     kl     z = sigmoid(f(x)),  R = sum_j KL(Bernoulli(t) || Bernoulli(m_j)), m_j the mean of z_j over the batch
     top-k  z = relu(f(x)) with all but its k largest entries set to 0, R = 0
 
-The KL holds each unit to the target t on average over images, so its gradient depends on the batch; top-k holds each
-image to k units, exactly, and needs no weight.
+The KL holds each unit to the target t on average over images, so its gradient depends on the batch; top-k leaves each
+image k units at most, and needs no weight.
 
 Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), for kl; Makhzani & Frey, k-Sparse Autoencoders (ICLR 2014),
 for top-k.

@@ -17,6 +17,7 @@ from torch.nn import functional
 from recsys_vae.errors import ConfigError
 from recsys_vae.images.code_distribution import CodeDistribution, drawn
 from recsys_vae.images.code_layout import CodeLayout
+from recsys_vae.images.prior_config import PriorConfig
 
 Past = tuple[Tensor, Tensor]
 """Keys and values of the positions before, each of shape (n, heads, positions, width / heads)."""
@@ -44,7 +45,7 @@ class CausalBlock(nn.Module):
         queries, keys, values = projected.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        found = functional.scaled_dot_product_attention(queries, keys, values, is_causal=past is None)
+        found = attention(queries, keys, values, causal=past is None)
         x = x + self.mixed(found.transpose(1, 2).flatten(2))
         return x + self.layer(self.before_layer(x)), (keys, values)
 
@@ -54,26 +55,21 @@ class TransformerPrior(CodeDistribution):
 
     Args:
         layout: how the codes lie.
-        width: of a position's vector; a multiple of `heads`.
-        layers: blocks.
-        heads: of attention.
-        classes: that it is conditional on; 0 for none.
+        config: width, a multiple of the heads; layers, heads, classes.
 
     Raises:
         ConfigError: a width that the heads do not divide.
     """
 
-    def __init__(self, layout: CodeLayout, *, width: int, layers: int, heads: int = 4, classes: int = 0) -> None:
-        super().__init__(layout, classes)
-        if heads < 1 or layers < 1 or width % heads:
-            raise ConfigError(
-                "A Transformer has at least one layer, and a width that its heads divide; got "
-                f"{layers} layers, width {width}, {heads} heads."
-            )
-        self.start = nn.Embedding(max(classes, 1), width)
+    def __init__(self, layout: CodeLayout, config: PriorConfig) -> None:
+        super().__init__(layout, config)
+        width, heads = config.prior_width, config.prior_heads
+        if width % heads:
+            raise ConfigError(f"prior_width is a multiple of prior_heads, got {width} and {heads}.")
+        self.start = nn.Embedding(max(config.classes, 1), width)
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in layout.sizes)
         self.positions = nn.Parameter(torch.empty(layout.length, width))
-        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(config.prior_layers))
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in layout.sizes)
         nn.init.normal_(self.positions, std=0.02)
@@ -107,3 +103,13 @@ class TransformerPrior(CodeDistribution):
         chosen = y if y is not None else torch.zeros(n, dtype=torch.int64, device=self.fitted.device)
         first: Tensor = self.start(chosen)[:, None]
         return first
+
+
+def attention(queries: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v in float32, shape (n, heads, positions, d).
+
+    Float32 also under autocast: on a CPU torch's bf16 attention with its gradient takes six times as long.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, keys, values = (p.float() if p.dtype == torch.bfloat16 else p for p in (queries, keys, values))
+        return functional.scaled_dot_product_attention(queries, keys, values, is_causal=causal)

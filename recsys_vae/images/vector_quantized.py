@@ -15,8 +15,9 @@ from recsys_vae.errors import ConfigError, ModelError
 from recsys_vae.images.checks import Shape, check_images, check_shape
 from recsys_vae.images.code_distribution import CodeDistribution
 from recsys_vae.images.code_layout import CodeLayout
-from recsys_vae.images.code_prior import PriorConfig, create_prior
+from recsys_vae.images.code_prior import create_prior
 from recsys_vae.images.likelihood import check_likelihood, negative_log_likelihood, pixel_means
+from recsys_vae.images.prior_config import PriorConfig
 from recsys_vae.images.protocol import Loss
 from recsys_vae.images.quantizer import Quantized, Quantizer, codebook_use, perplexity
 
@@ -79,6 +80,11 @@ class VectorQuantized(nn.Module, ABC):
         )
         self.prior: CodeDistribution | None = create_prior(config, layout)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self._quantizers()[0].codebook.device
+
     @abstractmethod
     def quantized(self, x: Tensor, *, learn: bool) -> list[Quantized]:
         """Images after quantization, by grid; `learn` moves the codebooks."""
@@ -137,7 +143,7 @@ class VectorQuantized(nn.Module, ABC):
         made = create_prior(config, self.layout)
         if made is None:
             raise ConfigError("A prior to add is pixelcnn or transformer, got none.")
-        self.config, self.prior = config, made.to(self._quantizers()[0].codebook.device)
+        self.config, self.prior = config, made.to(self.device)
         return self.prior
 
     @torch.no_grad()
@@ -150,8 +156,8 @@ class VectorQuantized(nn.Module, ABC):
         if self.prior is None or not self.prior.fitted:
             raise ModelError(
                 "This model has no fitted prior over its codes, so it cannot sample; reconstruction works. Fit one to "
-                "the codes of the training images: `recsys images fit-prior`, or "
-                "recsys_vae.training.code_prior.fit_prior(model, images, 'pixelcnn')."
+                "the codes of the training images: `recsys images fit-prior`, or model.add_prior('pixelcnn') and "
+                "recsys_vae.training.code_prior.fit_prior."
             )
         outputs = self.decode_codes(self.prior.sample(n, y, generator))
         return pixel_means(self.config.likelihood, outputs)
@@ -173,31 +179,3 @@ class VectorQuantized(nn.Module, ABC):
 
     def _quantizers(self) -> list[Quantizer]:
         return [quantizer for quantizer in self.quantizers if isinstance(quantizer, Quantizer)]
-
-
-class PriorTraining(nn.Module):
-    """A model's prior as something the training loop trains: a batch of images costs the nats of its codes.
-
-    The autoencoder stays in evaluation mode and gets no gradient.
-
-    Raises:
-        ModelError: the model has no prior to train.
-    """
-
-    def __init__(self, model: VectorQuantized) -> None:
-        super().__init__()
-        if model.prior is None:
-            raise ModelError("The model has no prior to train: add one by add_prior.")
-        self.model, self.prior = model, model.prior
-
-    def train(self, mode: bool = True) -> "PriorTraining":
-        """Switch the prior's mode only."""
-        self.training = mode
-        self.model.eval()
-        self.prior.train(mode)
-        return self
-
-    def loss(self, x: Tensor, y: Tensor | None = None, *, beta: float = 1.0) -> Loss:
-        """-log p(codes of x | y) in nats an image."""
-        loss: Loss = self.prior.loss(self.model.codes(x), y)
-        return loss

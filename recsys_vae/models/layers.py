@@ -10,6 +10,8 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys_vae.products import inner_products
+
 
 @dataclass(frozen=True)
 class SparseRows:
@@ -158,8 +160,18 @@ def glorot(weight: Tensor, bias: Tensor) -> None:
     nn.init.trunc_normal_(bias, std=0.001, a=-0.002, b=0.002)
 
 
+class Dense(nn.Linear):
+    """A dense layer that is as fast as a processor allows where several rows are predicted together."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Shape (n, width_out)."""
+        if torch.is_grad_enabled() or len(rows) < 2 or rows.dtype != torch.float32:
+            return super().forward(rows)
+        return inner_products(rows, self.weight, self.bias)
+
+
 def linear(width_in: int, width_out: int) -> nn.Linear:
     """A dense layer with the same initialisation."""
-    layer = nn.Linear(width_in, width_out)
+    layer = Dense(width_in, width_out)
     glorot(layer.weight.data, layer.bias.data)
     return layer

@@ -11,6 +11,7 @@
 #include <limits>
 #include <vector>
 
+#include "best.h"
 #include "tiles.h"
 
 extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vectors, int64_t n_items, int64_t d,
@@ -53,32 +54,56 @@ inline float norm(const float* x, int64_t d) {
 #if defined(__AVX512VNNI__) && defined(__AVX512F__)
 
 struct Candidate {
-    float upper, lower;
-    int64_t row;
+    float upper;
+    int32_t row;
 };
 
 // What may still be among the best of one query.
 struct Candidates {
     std::vector<Candidate> kept;
-    std::vector<float> lowers;
+    std::vector<float> best;  // the k largest lower bounds, the smallest on top of the heap
     const int32_t* excluded = nullptr;  // ascending rows that are left out: those not passed yet
     const int32_t* excluded_end = nullptr;
     int64_t room = 0;
     bool are_too_many = false;
 
+    void reset(int64_t k) {
+        kept.clear();
+        best.clear();
+        best.reserve(k);
+        excluded = excluded_end = nullptr;
+        room = 4 * k + 128;
+        are_too_many = false;
+    }
     bool is_excluded(int64_t row) {
         while (excluded != excluded_end && *excluded < row) ++excluded;
         return excluded != excluded_end && *excluded == row;
     }
-    // Drop who cannot be among the k best any more, and return the k-th largest lower bound.
-    float cut(int64_t k) {
-        if (static_cast<int64_t>(kept.size()) < k) return -std::numeric_limits<float>::infinity();
-        lowers.clear();
-        for (const Candidate& one : kept) lowers.push_back(one.lower);
-        std::nth_element(lowers.begin(), lowers.begin() + (k - 1), lowers.end(), std::greater<>());
-        const float border = lowers[k - 1];
+    // Count a lower bound; returns the k-th largest so far, -inf while there are fewer.
+    float note(float lower, int64_t k) {
+        if (static_cast<int64_t>(best.size()) < k) {
+            best.push_back(lower);
+            std::push_heap(best.begin(), best.end(), std::greater<>());
+        } else if (lower > best.front()) {
+            replace_top(lower);
+        }
+        return static_cast<int64_t>(best.size()) < k ? -std::numeric_limits<float>::infinity() : best.front();
+    }
+    // Drop who cannot be among the k best any more.
+    void cut(float border) {
         std::erase_if(kept, [&](const Candidate& one) { return one.upper < border; });
-        return border;
+    }
+
+  private:
+    void replace_top(float lower) {
+        const size_t n = best.size();
+        size_t at = 0;
+        for (size_t child; (child = 2 * at + 1) < n; at = child) {
+            if (child + 1 < n && best[child + 1] < best[child]) ++child;
+            if (best[child] >= lower) break;
+            best[at] = best[child];
+        }
+        best[at] = lower;
     }
 };
 
@@ -100,8 +125,7 @@ struct Block {
         vectors = rounded_up(here, LANES) / LANES;
         std::fill_n(packed.get(), groups * 4 * BLOCK, int8_t{0});
         for (int64_t j = 0; j < BLOCK; ++j) {
-            found[j] = {};
-            found[j].room = 4 * k + 128;
+            found[j].reset(k);
             offsets[j] = 0;
             scales[j] = lost[j] = heads[j] = norms[j] = last[j] = 0.0f;
             border[j] = std::numeric_limits<float>::infinity();
@@ -126,9 +150,10 @@ struct Block {
     void add(int64_t j, float score, float error, int64_t row) {
         Candidates& mine = found[j];
         if (!(score + error >= border[j]) || mine.is_excluded(row)) return;
-        mine.kept.push_back({score + error, score - error, row});
+        mine.kept.push_back({score + error, static_cast<int32_t>(row)});
+        border[j] = mine.note(score - error, k);
         if (static_cast<int64_t>(mine.kept.size()) < mine.room) return;
-        border[j] = mine.cut(k);
+        mine.cut(border[j]);
         if (static_cast<int64_t>(mine.kept.size()) <= mine.room / 2) return;
         mine.room *= 2;
         if (mine.room <= most) return;
@@ -172,34 +197,94 @@ __attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const 
     });
 }
 
+// The largest facts of a tile's items, so that one look tells for most that they cannot be among the best.
+struct Largest {
+    __m512 kept, lost, highest, lowest, rounding;
+
+    Largest(const float* const* facts, int count) {
+        float most[FACTS], least = facts[0][3];
+        std::copy_n(facts[0], FACTS, most);
+        for (int r = 1; r < count; ++r) {
+            for (int i = 0; i < FACTS; ++i) most[i] = std::max(most[i], facts[r][i]);
+            least = std::min(least, facts[r][3]);
+        }
+        kept = _mm512_set1_ps(most[1]), lost = _mm512_set1_ps(most[2]), highest = _mm512_set1_ps(most[3]);
+        lowest = _mm512_set1_ps(least), rounding = _mm512_set1_ps(most[4]);
+    }
+    // The most by which a score can exceed its integer product.
+    __m512 excess(const Block& block, int64_t at) const {
+        const __m512 last = _mm512_load_ps(block.last + at);
+        const __m512 bias = _mm512_max_ps(_mm512_mul_ps(last, highest), _mm512_mul_ps(last, lowest));
+        const __m512 rounded = _mm512_fmadd_ps(_mm512_load_ps(block.norms + at), rounding, bias);
+        const __m512 coded = _mm512_fmadd_ps(_mm512_load_ps(block.heads + at), lost, rounded);
+        return _mm512_fmadd_ps(_mm512_load_ps(block.lost + at), kept, coded);
+    }
+};
+
+// Takes the items of some lanes whose upper bounds reach their queries' borders.
+__attribute__((noinline)) void keep(__m512 product, uint32_t mask, int64_t at, const float* fact, int64_t row, Block& block) {
+    const __m512 score = _mm512_fmadd_ps(_mm512_load_ps(block.last + at), _mm512_set1_ps(fact[3]), product);
+    const __m512 rounded = _mm512_mul_ps(_mm512_load_ps(block.norms + at), _mm512_set1_ps(fact[4]));
+    const __m512 coded = _mm512_fmadd_ps(_mm512_load_ps(block.heads + at), _mm512_set1_ps(fact[2]), rounded);
+    const __m512 error = _mm512_fmadd_ps(_mm512_load_ps(block.lost + at), _mm512_set1_ps(fact[1]), coded);
+    const __m512 border = _mm512_load_ps(block.border + at);
+    mask &= _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
+    if (!mask) return;
+    alignas(64) float scores[LANES], errors[LANES];
+    _mm512_store_ps(scores, score);
+    _mm512_store_ps(errors, error);
+    for (; mask; mask &= mask - 1) {
+        const int lane = __builtin_ctz(mask);
+        block.add(at + lane, scores[lane], errors[lane], row);
+    }
+}
+
 // Scores `count` items for the block, and keeps whoever may be among the best.
 inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
     __m512 products[ROWS][VECTORS];
     const int vectors = static_cast<int>(block.vectors);
     with_tile(count, vectors, [&]<int R, int V>() { multiply_tile<R, V>(codes, block, products); });
+    const Largest largest(facts, count);
     for (int v = 0; v < vectors; ++v) {
         const int64_t at = v * LANES;
-        const __m512 scale = _mm512_load_ps(block.scales + at), lost = _mm512_load_ps(block.lost + at);
-        const __m512 heads = _mm512_load_ps(block.heads + at), norms = _mm512_load_ps(block.norms + at);
-        const __m512 last = _mm512_load_ps(block.last + at);
+        const __m512 scale = _mm512_load_ps(block.scales + at);
+        const __m512 needed = _mm512_sub_ps(_mm512_load_ps(block.border + at), largest.excess(block, at));
         for (int r = 0; r < count; ++r) {
-            const float* fact = facts[r];
-            const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(fact[0])));
-            const __m512 score = _mm512_fmadd_ps(last, _mm512_set1_ps(fact[3]), product);
-            const __m512 rounded = _mm512_mul_ps(norms, _mm512_set1_ps(fact[4]));
-            const __m512 error = _mm512_fmadd_ps(
-                lost, _mm512_set1_ps(fact[1]), _mm512_fmadd_ps(heads, _mm512_set1_ps(fact[2]), rounded));
-            const __m512 border = _mm512_load_ps(block.border + at);
-            uint32_t mask = _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
-            if (!mask) continue;
-            alignas(64) float scores[LANES], errors[LANES];
-            _mm512_store_ps(scores, score);
-            _mm512_store_ps(errors, error);
-            for (; mask; mask &= mask - 1) {
-                const int lane = __builtin_ctz(mask);
-                block.add(at + lane, scores[lane], errors[lane], rows[r]);
-            }
+            const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(facts[r][0])));
+            const __mmask16 mask = _mm512_cmp_ps_mask(product, needed, _CMP_GE_OQ);
+            if (__builtin_expect(mask, 0)) keep(product, mask, at, facts[r], rows[r], block);
         }
+    }
+}
+
+constexpr int TOGETHER = 8;  // candidates scored side by side: sums wait for each other, so several are under way
+
+// Float32 scores of candidates, dimension after dimension as recsys_top_k sums them.
+inline void score_candidates(const float* query, const float* vectors, int64_t d, const std::vector<int64_t>& rows,
+                             std::vector<Key>& keys) {
+    const auto vector_of = [&](size_t i) { return vectors + rows[std::min(i, rows.size() - 1)] * d; };
+    keys.clear();
+    for (size_t at = 0; at < rows.size(); at += TOGETHER) {
+        const float *some[TOGETHER], *next[TOGETHER];
+        float sums[TOGETHER] = {};
+        each<TOGETHER>([&](auto i) { some[i] = vector_of(at + i), next[i] = vector_of(at + TOGETHER + i); });
+        for (int64_t p = 0; p < d; ++p) {
+            if (p % LANES == 0) each<TOGETHER>([&](auto i) { __builtin_prefetch(next[i] + p); });
+            each<TOGETHER>([&](auto i) { sums[i] = __builtin_fmaf(some[i][p], query[p], sums[i]); });
+        }
+        for (size_t i = 0; i < std::min<size_t>(TOGETHER, rows.size() - at); ++i)
+            if (sums[i] > -std::numeric_limits<float>::infinity())
+                keys.emplace_back(sums[i], static_cast<uint32_t>(rows[at + i]));
+    }
+}
+
+// The k best keys, written out and filled up.
+inline void write_best(std::vector<Key>& keys, int64_t k, int64_t* rows, float* scores) {
+    const int64_t found = std::min<int64_t>(k, keys.size());
+    std::partial_sort(keys.begin(), keys.begin() + found, keys.end(), std::greater<>());
+    for (int64_t i = 0; i < k; ++i) {
+        rows[i] = i < found ? keys[i].row() : -1;
+        scores[i] = i < found ? keys[i].score() : -std::numeric_limits<float>::infinity();
     }
 }
 
@@ -246,6 +331,8 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
 #pragma omp parallel num_threads(threads)
     {
         Block block(d, k, most);
+        std::vector<int64_t> rows;
+        std::vector<Key> keys;
 #pragma omp for schedule(dynamic, 1)
         for (int64_t task = 0; task < blocks * parts; ++task) {
             const int64_t first = task / parts * BLOCK, part = task % parts, here = std::min(BLOCK, n - first);
@@ -265,14 +352,14 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
             }
             for (int64_t j = 0; j < here; ++j) {
                 const int64_t place = (first + j) * parts + part;
-                block.found[j].cut(k);
+                block.found[j].cut(block.border[j]);
                 are_too_many[place] = block.found[j].are_too_many;
                 for (const Candidate& one : block.found[j].kept) found[place].push_back(one.row);
             }
         }
 #pragma omp for schedule(dynamic, 1)
         for (int64_t query = 0; query < n; ++query) {
-            std::vector<int64_t> rows;
+            rows.clear();
             bool all = false;
             for (int64_t part = 0; part < parts; ++part) {
                 all |= are_too_many[query * parts + part];
@@ -286,9 +373,8 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
                 recsys_top_k(one, 1, vectors, n_items, d, wanted, n_wanted, starts ? starts + query : nullptr, excluded, k,
                              out_rows + query * k, out_scores + query * k, 1);
             } else {
-                const int64_t none = 0;  // what is left out is not among the candidates; null would allow all
-                recsys_top_k(one, 1, vectors, n_items, d, rows.empty() ? &none : rows.data(), rows.size(), nullptr, nullptr, k,
-                             out_rows + query * k, out_scores + query * k, 1);
+                score_candidates(one, vectors, d, rows, keys);
+                write_best(keys, k, out_rows + query * k, out_scores + query * k);
             }
         }
     }

@@ -8,28 +8,13 @@
 #include <limits>
 #include <utility>
 
+#include "best.h"
 #include "tiles.h"
 
 namespace {
 
 constexpr float NONE = -std::numeric_limits<float>::infinity();
 constexpr float ALL = std::numeric_limits<float>::infinity();
-
-// A score and its row as one number: higher is better, among equal scores the smaller row.
-struct Key {
-    uint64_t bits;
-    Key() = default;
-    Key(float score, uint32_t row) {
-        const uint32_t sign = 1u << 31, raw = std::bit_cast<uint32_t>(score + 0.0f);  // -0 and 0 are equal
-        bits = static_cast<uint64_t>(raw & sign ? ~raw : raw | sign) << 32 | static_cast<uint32_t>(~row);
-    }
-    float score() const {
-        const uint32_t sign = 1u << 31, raw = static_cast<uint32_t>(bits >> 32);
-        return std::bit_cast<float>(raw & sign ? raw & ~sign : ~raw);
-    }
-    int64_t row() const { return static_cast<uint32_t>(~bits); }
-    bool operator>(const Key& other) const { return bits > other.bits; }
-};
 
 // The best of one query so far.
 struct Best {

@@ -1,9 +1,6 @@
 """The training loop of the image models: one visible function from images to trained weights."""
 
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,25 +8,22 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from recsys_vae.images.image_set import Examples, ImageSet
-from recsys_vae.images.likelihood import GrayscaleWarning
-from recsys_vae.images.pixels import GRAYSCALE, prepared, seen
-from recsys_vae.images.protocol import ImageModule
+from recsys_vae.images.pixels import prepared, seen
+from recsys_vae.images.protocol import Learner
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
 from recsys_vae.training.device import choose_device, choose_precision, keep_freed_memory
 from recsys_vae.training.image_config import ImageTrainingConfig
+from recsys_vae.training.image_loss import batch_of, device_of, grey_is_meant, mean_loss, watched
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.progress import progress_bar
 from recsys_vae.training.saver import CheckpointSaver
 from recsys_vae.training.tracking import NoTracker, Tracker
 
-_Run: TypeAlias = Run[ImageModule, torch.optim.AdamW]
-WATCHED = 2_000
-"""Images on which a model's own figures are measured after each epoch."""
-VALIDATION_BATCH = 500
+_Run: TypeAlias = Run[Learner, torch.optim.AdamW]
 
 
 class ImageRunState(RunState):
@@ -67,7 +61,7 @@ class ImageTrainingResult:
 
 
 def train_images(
-    model: ImageModule,
+    model: Learner,
     images: Examples,
     config: ImageTrainingConfig,
     *,
@@ -107,17 +101,18 @@ def train_images(
     run = _prepare(model, images, config, tracker)
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
-    images, validation = _prepared(images, pixels), validation and _prepared(validation, pixels)
+    images = _prepared(images, pixels)
+    validation = None if validation is None else _prepared(validation, pixels)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     n_batches = -(-len(images) // config.batch_size)
-    with interrupt, _grey_is_meant(pixels), progress_bar(run.state, n_batches, config.epochs, shown=progress) as bar:
+    with interrupt, grey_is_meant(pixels), progress_bar(run.state, n_batches, config.epochs, shown=progress) as bar:
         while run.state.epoch < config.epochs and not run.state.is_out_of_patience(config.patience):
             record = _train_epoch(run, images, config, pixels, saver=saver, bar=bar)
             if validation is not None:
                 measured = mean_loss(model, validation, pixels=pixels, beta=config.kl_weight)
                 record |= {f"validation_{name}": value for name, value in measured.items()}
                 run.keep_best(-measured["loss"])
-            record |= _watched(model, images if validation is None else validation, pixels)
+            record |= watched(model, images if validation is None else validation, pixels)
             run.state.history.append(record)
             tracker.log_metrics(record, run.state.epoch)
         bar.set_postfix_str(_outcome(run.state, config))
@@ -128,30 +123,7 @@ def train_images(
     return _result(run, config, pixels)
 
 
-@torch.no_grad()
-def mean_loss(
-    model: ImageModule, images: Examples, *, pixels: str = GRAYSCALE, beta: float = 1.0, seed: int = 0
-) -> dict[str, float]:
-    """Loss, reconstruction and regularizer in nats an image over a set, nothing dropped; equal seeds, equal noise.
-
-    Args:
-        pixels: what the model is to see; static images have been drawn already (`pixels.prepared`).
-        beta: weight of the regularizer.
-    """
-    device, was_training = _device(model), model.training
-    sums = torch.zeros(3, dtype=torch.float64)
-    with _own_noise(device, seed), _grey_is_meant(pixels):
-        model.eval()
-        for start in range(0, len(images), VALIDATION_BATCH):
-            x, y = _batch(images, torch.arange(start, min(start + VALIDATION_BATCH, len(images))), device)
-            loss = model.loss(seen(x, pixels), y, beta=beta)
-            parts = torch.stack([loss.total, loss.reconstruction, loss.regularizer])
-            sums += len(x) * parts.double().cpu()
-        model.train(was_training)
-    return dict(zip(("loss", "reconstruction", "regularizer"), (sums / len(images)).tolist(), strict=True))
-
-
-def _prepare(model: ImageModule, images: Examples, config: ImageTrainingConfig, tracker: Tracker) -> _Run:
+def _prepare(model: Learner, images: Examples, config: ImageTrainingConfig, tracker: Tracker) -> _Run:
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
     state = ImageRunState(_identity(model, images, config), tracker.run_id)
@@ -167,7 +139,7 @@ def _train_epoch(
     run: _Run, images: Examples, config: ImageTrainingConfig, pixels: str, *, saver: CheckpointSaver, bar: tqdm
 ) -> dict[str, float]:
     """Take the steps of one epoch that are not done yet; returns its record."""
-    state, model, device = run.state, run.model, _device(run.model)
+    state, model, device = run.state, run.model, device_of(run.model)
     order = np.random.default_rng([config.seed, state.epoch]).permutation(len(images))
     batches = torch.from_numpy(order).split(config.batch_size)  # type: ignore[no-untyped-call]
     kl_weight = config.kl_weight_at((state.epoch + 1 - 1 / len(batches)) / config.epochs)
@@ -179,7 +151,7 @@ def _train_epoch(
         started = time.perf_counter()
         progress = (state.epoch * len(batches) + state.step) / (config.epochs * len(batches))
         run.optimizer.param_groups[0]["lr"] = config.learning_rate_at(progress)
-        x, y = _batch(images, rows, device)
+        x, y = batch_of(images, rows, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
             loss = model.loss(seen(x, pixels), y, beta=config.kl_weight_at(progress))
         run.optimizer.zero_grad()
@@ -199,54 +171,15 @@ def _prepared(images: Examples, pixels: str) -> Examples:
     return prepared(images, pixels) if isinstance(images, ImageSet) else images
 
 
-def _batch(images: Examples, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    y = None if images.y is None else images.y[rows].to(device)
-    return images.inputs(rows).to(device), y
-
-
-@torch.no_grad()
-def _watched(model: ImageModule, images: Examples, pixels: str) -> dict[str, float]:
-    """What a model says of itself, if it says anything."""
-    watch = getattr(model, "watch", None)
-    if watch is None:
-        return {}
-    device = _device(model)
-    with _own_noise(device, 0):
-        model.eval()
-        x, y = _batch(images, torch.arange(min(WATCHED, len(images))), device)
-        figures: dict[str, float] = watch(seen(x, pixels), y)
-    return figures
-
-
-@contextmanager
-def _own_noise(device: torch.device, seed: int) -> Iterator[None]:
-    """Noise of a seed, after which the default generators stand where they stood."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _grey_is_meant(pixels: str) -> Iterator[None]:
-    """Nobody who said grayscale is warned of it."""
-    with warnings.catch_warnings():
-        if pixels == GRAYSCALE:
-            warnings.simplefilter("ignore", GrayscaleWarning)
-        yield
-
-
 def _default_generator(device: torch.device) -> torch.Generator:
     """The generator that noise on a device is drawn from where none is named."""
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
-        return torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+        index = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[index]
     if device.type == "mps":
         return torch.mps._get_default_mps_generator()
     return torch.default_generator
-
-
-def _device(model: ImageModule) -> torch.device:
-    return next(model.parameters()).device
 
 
 def _figures(state: RunState) -> dict[str, str]:
@@ -269,7 +202,7 @@ def _outcome(state: RunState, config: ImageTrainingConfig) -> str:
     return f"{best}, the last: more epochs may help" if state.best_epoch == config.epochs else best
 
 
-def _identity(model: ImageModule, images: Examples, config: ImageTrainingConfig) -> str:
+def _identity(model: Learner, images: Examples, config: ImageTrainingConfig) -> str:
     """Fingerprint of all that decides the outcome but the first weights; how often checkpoints are taken does not."""
     decisive = asdict(replace(config, checkpoint_seconds=0.0))
     told = (type(model).__name__, model.config, tuple(model.shape), decisive, images.fingerprint())

@@ -5,21 +5,20 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from service import moments
-from service.bodies import BodyRoute
 from service.deployment_schemas import ChosenVariant
 from service.deps import RequestId, Services, ServicesDep
 from service.doors import needs
 from service.engine import Page, Request
 from service.errors import RESPONSES, problem_of, problem_of_faults
+from service.express import Line, written
 from service.lineup import Assignment, Lineup
 from service.recommendation_schemas import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 from service.requests import to_request, to_wire
 from service.store.exposures import Exposure
 
-router = APIRouter(prefix="/v1", tags=["recommendations"], route_class=BodyRoute)
+router = APIRouter(prefix="/v1", tags=["recommendations"])
 
 
 @router.post(
@@ -35,7 +34,7 @@ async def recommend(
 
     Items of the history are not returned.
     """
-    return as_json(await respond(to_request(asked), services, request_id, variant))
+    return as_json(await answer_one(asked, services, request_id, variant))
 
 
 @router.post(
@@ -48,16 +47,36 @@ async def recommend_to_many(
     asked: BatchRequest, services: ServicesDep, request_id: RequestId, variant: ChosenVariant = None
 ) -> Response:
     """Many such requests in one, each with an answer or a problem of its own, from the variant of its own user."""
+    return as_json(await answer_many(asked, services, request_id, variant))
+
+
+async def answer_one(
+    asked: RecommendationRequest, services: Services, request_id: str, variant: str | None = None
+) -> dict[str, Any]:
+    """The fields of `Recommendations`."""
+    return await respond(to_request(asked), services, request_id, variant)
+
+
+async def answer_many(
+    asked: BatchRequest, services: Services, request_id: str, variant: str | None = None
+) -> dict[str, Any]:
+    """The fields of `BatchAnswer`."""
     lineup = services.deployments.lineup  # nothing in service is a problem of all of them
     if variant is not None:
         lineup.named(variant)  # and so is a variant that is not there
     one_by_one = (_result(one, services, request_id, variant, place) for place, one in enumerate(asked.requests))
-    return as_json({"request_id": request_id, "results": list(await asyncio.gather(*one_by_one))})
+    return {"request_id": request_id, "results": list(await asyncio.gather(*one_by_one))}
+
+
+EXPRESS = (
+    Line("/v1/recommendations", RecommendationRequest, answer_one, "recommend"),
+    Line("/v1/recommendations:batch", BatchRequest, answer_many, "recommend"),
+)
 
 
 def as_json(content: dict[str, Any]) -> Response:
-    """A response with the fields of `Recommendations` or `BatchAnswer`; what is no number in JSON is null."""
-    return Response(to_json(content, inf_nan_mode="null"), media_type="application/json")
+    """A response with the fields of `Recommendations` or `BatchAnswer`."""
+    return Response(written(content), media_type="application/json")
 
 
 async def respond(

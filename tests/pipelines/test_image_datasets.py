@@ -86,12 +86,19 @@ def test_digits_span_the_range_of_bytes() -> None:
     assert (int(load_images("digits").train.x.min()), int(load_images("digits").train.x.max())) == (0, 255)
 
 
-def test_a_model_gets_folders_and_shapes_in_its_own_size(tmp_path: Path) -> None:
+def test_a_model_gets_folders_and_shapes_in_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         Image.new("L", (20, 20), 60 * number).save(tmp_path / f"{number}.png")
     assert load_images(str(tmp_path), size=6, colour=True).shape == (3, 6, 6)
     assert load_images_for(str(tmp_path), (3, 5, 7)).shape == (3, 5, 7)
-    assert load_images_for("shapes", (1, 40, 40)).shape == (1, 40, 40)
+    asked: list[int] = []
+    shapes = image_datasets.generated_shapes()
+    monkeypatch.setattr(image_datasets, "generated_shapes", lambda size: asked.append(size) or shapes)
+    load_images("shapes")
+    assert load_images_for("shapes", (1, 32, 32)).shape == (1, 32, 32)
+    with pytest.raises(DataError, match=r"\(1, 40, 40\)"):
+        load_images_for("shapes", (1, 40, 40))
+    assert asked == [32, 32, 40]
     with pytest.raises(DataError, match=r"\(1, 8, 8\)"):
         load_images_for("digits", (1, 28, 28))
 

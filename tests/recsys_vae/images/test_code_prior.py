@@ -6,7 +6,8 @@ import torch
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
 from recsys_vae.images.code_distribution import CodeDistribution
 from recsys_vae.images.code_layout import CodeLayout
-from recsys_vae.images.code_prior import PriorConfig, create_prior
+from recsys_vae.images.code_prior import create_prior
+from recsys_vae.images.prior_config import PriorConfig
 
 ONE_GRID = CodeLayout(((2, 2),), (3,))
 TWO_GRIDS = CodeLayout(((1, 2), (2, 2)), (2, 3))
@@ -108,5 +109,5 @@ def test_settings_out_of_range_are_refused() -> None:
         PriorConfig(prior="pixelcn")
     with pytest.raises(ConfigError, match="at least 1"):
         PriorConfig(prior_layers=0)
-    with pytest.raises(ConfigError, match="heads divide"):
+    with pytest.raises(ConfigError, match="multiple of prior_heads"):
         create_prior(PriorConfig(prior="transformer", prior_width=10, prior_heads=4), ONE_GRID)

@@ -1,11 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from recsys_vae.errors import ConfigError, ModelError
 from recsys_vae.images import catalog
-from recsys_vae.images.vector_quantized import PriorTraining, VectorQuantized
+from recsys_vae.images.saved import Origin, load_image_model, save_image_model
+from recsys_vae.images.vector_quantized import VectorQuantized
 from tests.recsys_vae.images.small import SHAPE, SMALL, images, untrained
 
 NAMES = ("vq-vae", "vq-vae-2")
@@ -74,34 +76,18 @@ def test_sampling_without_a_fitted_prior_says_what_to_fit(model: VectorQuantized
 
 
 @pytest.mark.parametrize("kind", ["pixelcnn", "transformer"])
-def test_weights_carry_the_prior_over(model: VectorQuantized, kind: str) -> None:
+def test_a_saved_model_carries_its_prior(model: VectorQuantized, kind: str, tmp_path: Path) -> None:
     model.add_prior(kind, prior_width=8, prior_layers=1, prior_heads=2, classes=3).fitted.fill_(True)
-    name = catalog.name_of(model)
-    other = catalog.create(name, SHAPE, catalog.configure(name, catalog.settings_of(model)))
-    other.load_state_dict(model.state_dict())
+    save_image_model(tmp_path / "model", model.eval(), Origin())
+    loaded = load_image_model(tmp_path / "model").model
     y = torch.tensor([0, 1, 2, 2])
-    drawn = model.eval().sample(4, y, torch.Generator().manual_seed(0))
-    assert torch.equal(other.eval().sample(4, y, torch.Generator().manual_seed(0)), drawn)
+    drawn = model.sample(4, y, torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.sample(4, y, torch.Generator().manual_seed(0)), drawn)
     assert drawn.shape == (4, *SHAPE)
     assert 0 <= float(drawn.min()) <= float(drawn.max()) <= 1
 
 
-def test_training_the_prior_leaves_the_autoencoder_alone(model: VectorQuantized) -> None:
-    model.add_prior("pixelcnn", prior_width=8, prior_layers=1)
-    training = PriorTraining(model).train()
-    before = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("prior.")}
-    loss = training.loss(images())
-    loss.total.backward()
-    torch.testing.assert_close(loss.total, -model.prior.log_prob(model.codes(images())).mean())
-    after = model.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in before.items())
-    graded = {name for name, weight in model.named_parameters() if weight.grad is not None}
-    assert graded == {name for name, _ in model.named_parameters() if name.startswith("prior.")}
-
-
-def test_a_model_without_a_prior_has_none_to_train(model: VectorQuantized) -> None:
-    with pytest.raises(ModelError, match="no prior"):
-        PriorTraining(model)
+def test_a_prior_to_add_has_a_kind(model: VectorQuantized) -> None:
     with pytest.raises(ConfigError, match="got none"):
         model.add_prior("none")
 
