@@ -23,6 +23,9 @@ from recsys_vae.images.blocks import mlp, widths
 from recsys_vae.images.checks import Shape
 from recsys_vae.images.variational import Variational, VariationalConfig
 
+ACTIVE = 0.01
+"""Variance over images above which a variable is active, as of a Gaussian latent (Burda et al. 2016)."""
+
 
 @dataclass(frozen=True)
 class CategoricalCode:
@@ -132,3 +135,9 @@ class CategoricalVAE(Variational):
         """Logits or means of the pixels; codes may be relaxed, shape (n, latent, categories)."""
         outputs: Tensor = self.decoder(z.flatten(1)).view(-1, *self.shape)
         return outputs
+
+    @torch.no_grad()
+    def watch(self, x: Tensor, y: Tensor | None = None) -> dict[str, float]:
+        """As of every variational model; active are variables whose probabilities vary, together by more than 0.01."""
+        variance = self.encode(x, y).var(dim=0, correction=0).sum(dim=1)
+        return super().watch(x, y) | {"active_units": float((variance > ACTIVE).sum())}

@@ -62,6 +62,16 @@ def test_temperature_falls_to_its_floor_and_evaluation_draws_one_hot() -> None:
     assert model.posterior(x).hard
 
 
+def test_a_variable_is_active_when_its_probabilities_vary() -> None:
+    model = CategoricalVAE(SHAPE, CategoricalVAEConfig(latent=2, categories=5, hidden=""))
+    x = torch.cat([torch.zeros(1, *SHAPE), torch.ones(1, *SHAPE)])
+    for parameter in model.encoder.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert model.watch(x)["active_units"] == 0.0
+    model.encoder[0].weight.data[7] = 0.06  # raises the logit of one category of the second variable by almost 1
+    assert model.watch(x)["active_units"] == 1.0
+
+
 @pytest.mark.parametrize(
     "settings", [{"categories": 1}, {"temperature": 0.4}, {"temperature_decay": -1.0}, {"importance_samples": 2}]
 )
