@@ -30,7 +30,7 @@ serve: setup ## Serve what the demo published (BUNDLE=... for another bundle) at
 	RECSYS_HOME=$${RECSYS_HOME:-$(CURDIR)/.recsys} $(BIN)/recsys serve $(or $(BUNDLE),$(CURDIR)/.recsys/bundles/shipped)
 
 test: setup ## Run the tests (under 10 minutes on two cores)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: setup ## Run the tests that take minutes each
 	$(BIN)/pytest -m slow

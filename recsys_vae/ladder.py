@@ -104,6 +104,8 @@ class Ladder:
 
     def __init__(self, bundle: Bundle, index: Index | None = None) -> None:
         self.bundle = bundle
+        # Asked for once: looking at what a protocol asks of a class takes as long as a small search.
+        self._factorized = bundle.model if isinstance(bundle.model, FactorizedRecommender) else None
         self._index = index if index is not None else bundle.index
         self._popularity = bundle.popularity if bundle.tiers.segments is None else bundle.tiers.segments.log_shares
         self.is_new = bundle.popularity == 0 if bundle.tiers.rungs.content else np.zeros(len(bundle.items), np.bool_)
@@ -196,7 +198,7 @@ class Ladder:
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""
         model, wanted = self.bundle.model, slice(None) if rows is None else rows
-        if users.queries is not None and isinstance(model, FactorizedRecommender):
+        if users.queries is not None:
             scores = np.asarray(users.queries @ self.item_vectors[wanted].T)
         elif users.encoded.any():
             scores = model.score(users.histories)[:, wanted]
@@ -211,8 +213,8 @@ class Ladder:
     @cached_property
     def item_vectors(self) -> Float32Array:
         """Of a factorised model, shape (n_items, d); made once."""
-        assert isinstance(self.bundle.model, FactorizedRecommender)
-        return self.bundle.index.vectors if self.bundle.index is not None else self.bundle.model.item_vectors()
+        assert self._factorized is not None
+        return self.bundle.index.vectors if self.bundle.index is not None else self._factorized.item_vectors()
 
     @property
     def scorer(self) -> str:
@@ -243,7 +245,7 @@ class Ladder:
     @cached_property
     def has_directions(self) -> bool:
         """Whether items have vectors, besides a bias, whose directions can be compared."""
-        return isinstance(self.bundle.model, FactorizedRecommender) and self.item_vectors.shape[1] > 1
+        return self._factorized is not None and self.item_vectors.shape[1] > 1
 
     def directions(self, rows: Int64Array) -> Float32Array:
         """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""
@@ -280,8 +282,8 @@ class Ladder:
 
     def _queries(self, histories: csr_array, metadata: csr_array | None, names: StrArray) -> Float32Array | None:
         """What the model makes of what each tier goes by."""
-        model = self.bundle.model
-        if not isinstance(model, FactorizedRecommender) or not np.isin(names, ENCODED).any():
+        model = self._factorized
+        if model is None or not np.isin(names, ENCODED).any():
             return None
         if not takes_metadata(model):
             return model.encode(histories)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import re
-from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,7 +21,6 @@ from service.middleware import REQUEST_ID, SECURITY_HEADERS
 REQUEST = re.compile(rb"POST (/v1/recommendations(?::batch)?) HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 IDENTITY = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
-HEAD = b"HTTP/1.1 200 "
 SECONDS_A_LINE = 1.0
 """The log tells of a flood once a second, not once a request."""
 
@@ -73,43 +71,8 @@ class Gate:
         self._untold = 0
 
 
-class WholeAnswers:
-    """A transport that sends the head of an answer together with what follows it: one system call, one packet.
-
-    Every answer ends with a write, of nothing if need be, so no head is kept for long. A head of another status than
-    200 goes at once: the client may wait for it before it sends more.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send this after the head that was kept, or keep it, if it is one."""
-        if not self._head and data.startswith(HEAD):
-            self._head = data
-        elif self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head + data)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Send what is left, and close."""
-        self.write(b"")
-        self._transport.close()
-
-
 class GatedProtocol(H11Protocol):
     """uvicorn's protocol over h11, with the gate in front."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with a connection."""
-        super().connection_made(cast(asyncio.Transport, transport))
-        self.transport = cast(asyncio.Transport, WholeAnswers(self.transport))
 
     def data_received(self, data: bytes) -> None:
         """Turn a request away, or let it in."""

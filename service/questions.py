@@ -42,6 +42,11 @@ class Question:
     notices: tuple[Notice, ...]
 
     @property
+    def hides_history_only(self) -> bool:
+        """Whether nothing but the history must not come back."""
+        return len(self.hidden) == len(self.history)
+
+    @property
     def depth(self) -> int:
         """Best items that are looked at to choose k."""
         return diversity.pool_size(self.query.k) if self.query.diversity else self.query.k

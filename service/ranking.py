@@ -103,14 +103,22 @@ def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> di
             groups[key, question.depth + len(question.hidden) > USUAL].append(place)
     for places in groups.values():
         members = [questions[place] for place in places]
-        hidden = stack([question.hidden for question in members], None, len(catalogue))
+        theirs = users[np.array(places)]
+        hidden = _hidden(members, theirs.histories)
         depth = min(max(question.depth for question in members), len(catalogue))
         found = catalogue.ladder.search(
-            users[np.array(places)], depth, allowed=members[0].allowed, hidden=hidden if hidden.nnz else None
+            theirs, depth, allowed=members[0].allowed, hidden=hidden if hidden.nnz else None
         )
         for place, question, rows, scores in zip(places, members, found.rows, shortest(found.scores), strict=True):
             lists[place] = _found(rows[: question.depth], scores[: question.depth])
     return lists
+
+
+def _hidden(questions: list[Question], histories: csr_array) -> csr_array:
+    """What each may not get, one row a question; often that is what its history holds."""
+    if all(question.hides_history_only for question in questions):
+        return histories
+    return stack([question.hidden for question in questions], None, histories.shape[1])
 
 
 def _boosted(catalogue: Catalogue, question: Question, user: Users) -> Ranked:

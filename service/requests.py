@@ -41,7 +41,7 @@ def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
         "model_version": answer.model_version,
         "tier": answer.tier,
         "scorer": answer.scorer,
-        "items": [_item(*pair) for pair in zip(answer.items, answer.sources, strict=True)],
+        "items": list(map(_item, answer.items, answer.sources)),
         "next_cursor": page.next_cursor,
         "warnings": [{"code": notice.code, "message": notice.message} for notice in answer.notices],
     }
