@@ -29,7 +29,7 @@ from recsys_vae.images.protocol import ImageModule
 from recsys_vae.images.reconstruction import reconstruct
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
-from tests.benchmarks.images_var_data import mean_and_error, mnist, timed
+from tests.benchmarks.images_data import mean_and_error, mnist, timed
 from tests.benchmarks.records import record
 
 WIDTH = 32

@@ -30,7 +30,7 @@ from recsys_vae.images.pixels import prepared
 from recsys_vae.images.protocol import ImageModule
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import train_images
-from tests.benchmarks.images_var_data import mnist, timed
+from tests.benchmarks.images_data import mnist, timed
 from tests.benchmarks.records import existing, record
 
 DIGITS = range(10)

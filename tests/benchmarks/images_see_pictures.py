@@ -26,8 +26,8 @@ from recsys_vae.images.protocol import ImageModule
 from recsys_vae.images.reconstruction import means, reconstruct
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import train_images
+from tests.benchmarks.images_data import mnist, save
 from tests.benchmarks.images_see import of_digit
-from tests.benchmarks.images_var_data import mnist, save
 
 WIDTH = 32
 SHOWN = 12

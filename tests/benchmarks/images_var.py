@@ -24,8 +24,8 @@ from recsys_vae.images.pixels import GRAYSCALE, static
 from recsys_vae.latent import active_units
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import mean_loss
+from tests.benchmarks.images_data import fit, mean_and_error, minutes_since, mnist, save, timed
 from tests.benchmarks.images_var_collapse import measure_collapse, measure_limited_decoder
-from tests.benchmarks.images_var_data import fit, mean_and_error, minutes_since, mnist, save, timed
 from tests.benchmarks.images_var_gradients import measure_gradients
 from tests.benchmarks.images_var_shapes import measure_beta_vae
 from tests.benchmarks.records import record

@@ -22,7 +22,7 @@ from recsys_vae.images.variational import Variational
 from recsys_vae.latent import active_units
 from recsys_vae.plot_style import MARKERS, OURS, STYLE, colour
 from recsys_vae.training.image_config import ImageTrainingConfig
-from tests.benchmarks.images_var_data import fit, mean_and_error, mnist, pooled, save
+from tests.benchmarks.images_data import fit, mean_and_error, mnist, pooled, save
 
 MODEL: dict[str, Any] = {"latent": 10, "hidden": 200, "width": 16, "decoder_layers": 2, "kernel": 5}
 TRAINING = ImageTrainingConfig(

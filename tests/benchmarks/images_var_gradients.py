@@ -18,7 +18,7 @@ from recsys_vae.images.pixels import static
 from recsys_vae.images.vae import VAE
 from recsys_vae.plot_style import MARKERS, STYLE, colour
 from recsys_vae.training.image_config import ImageTrainingConfig
-from tests.benchmarks.images_var_data import fit, mnist, save
+from tests.benchmarks.images_data import fit, mnist, save
 
 LATENTS, AT = (2, 5, 10, 20, 50), 20
 EPOCHS = (0, 1, 2, 4)

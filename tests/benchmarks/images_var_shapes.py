@@ -18,7 +18,7 @@ from recsys_vae.images.image_set import ImageSet
 from recsys_vae.images.likelihood import pixel_means
 from recsys_vae.images.variational import Variational
 from recsys_vae.training.image_config import ImageTrainingConfig
-from tests.benchmarks.images_var_data import fit, save
+from tests.benchmarks.images_data import fit, save
 
 BETAS = (1.0, 2.0, 4.0, 8.0, 16.0)
 MODEL = {"latent": 10, "hidden": "256-256"}

@@ -34,7 +34,7 @@ from recsys_vae.images.vector_quantized import VectorQuantized
 from recsys_vae.training.code_prior import fit_prior
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
-from tests.benchmarks.images_var_data import mean_and_error, mnist, save, timed
+from tests.benchmarks.images_data import mean_and_error, mnist, save, timed
 from tests.benchmarks.records import record
 
 ONE_LEVEL = {"codes": 128, "width": 16}

@@ -1,4 +1,4 @@
-"""MNIST for the benchmarks of the variational image models, in its three parts, and what they have in common."""
+"""MNIST for the benchmarks of the image models, in its three parts, and what they have in common."""
 
 import time
 from collections.abc import Callable, Mapping
