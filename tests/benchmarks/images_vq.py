@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from recsys_vae.home import home
@@ -34,7 +36,7 @@ from recsys_vae.images.vector_quantized import VectorQuantized
 from recsys_vae.training.code_prior import fit_prior
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
-from tests.benchmarks.images_var_data import mean_and_error, mnist, save, timed
+from tests.benchmarks.images_var_data import PICTURES, mean_and_error, mnist, save, timed
 from tests.benchmarks.records import record
 
 ONE_LEVEL = {"codes": 128, "width": 16}
@@ -55,7 +57,7 @@ def measure_vq_vae(seed: int) -> dict[str, Any]:
     model, result = trained("vq-vae", ONE_LEVEL, seed)
     figures = _measured(model, result, seed)
     if seed == 0:
-        save(codebook(_usage(model, mnist()[2])[0], caption="VQ-VAE, MNIST test, grayscale"), "vq-vae-codebook")
+        _save(codebook(_usage(model, mnist()[2])[0], caption="VQ-VAE, MNIST test, grayscale"), "vq-vae-codebook")
     return figures
 
 
@@ -93,7 +95,7 @@ def measure_prior(kind: str, seed: int) -> dict[str, Any]:
     if seed == 0:
         caption = f"VQ-VAE, MNIST, grayscale: samples by a class-conditional {kind} prior"
         figure = class_samples(drawn.unflatten(0, (CLASSES, OF_EACH)), list("0123456789"), caption=caption)
-        save(figure, f"vq-vae-samples-{kind}")
+        _save(figure, f"vq-vae-samples-{kind}")
     return {
         **mean_and_error(-marginal / length, "nats_per_code"),
         **mean_and_error(-marginal / math.log(2), "bits_per_image"),
@@ -136,7 +138,7 @@ def _measured(model: VectorQuantized, result: ImageTrainingResult, seed: int) ->
         name = catalog.name_of(model)
         caption = f"{name}, MNIST test, grayscale: {model.layout.bits:.0f} bits an image"
         figure = reconstructions(test.floats(slice(SHOWN)), outputs[:SHOWN].clamp(0, 1), caption=caption)
-        save(figure, f"{name}-reconstructions")
+        _save(figure, f"{name}-reconstructions")
     usages = [_usage(model, part) for part in (train, test)]
     return {
         **mean_and_error(errors, "mse"),
@@ -154,6 +156,15 @@ def _measured(model: VectorQuantized, result: ImageTrainingResult, seed: int) ->
         "validation_loss": result.validation_loss,
         "pixels": result.pixels,
     }
+
+
+def _save(figure: Figure, name: str) -> None:
+    """Keep a picture of the docs in a palette of 48 colours, which takes less than half the space."""
+    save(figure, name)
+    path = PICTURES / f"{name}.png"
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(48)
+    small.save(path, optimize=True)
 
 
 def _usage(model: VectorQuantized, images: ImageSet) -> list[Tensor]:
