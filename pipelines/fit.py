@@ -15,6 +15,7 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.metadata import Schema
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend, BlendConfig
+from recsys_vae.models.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
@@ -49,15 +50,34 @@ class ModelSpec:
         return issubclass(self._learner, Variational)
 
     def with_schema(self, schema: Schema) -> "ModelSpec":
-        """The same with metadata of these columns, where the model takes any."""
+        """The same with metadata of these columns, where the model takes any.
+
+        Raises:
+            ConfigError: the model is asked to take them, and there are no columns.
+        """
         if not self.may_take_metadata:
             return self
+        if self.is_hybrid and not schema.width:
+            raise ConfigError(
+                "user_metadata asks for metadata of users, and the dataset declares none. Ingest it with --users TABLE "
+                "--user-field NAME:KIND, or leave user_metadata out."
+            )
         return replace(self, config=replace(self.config, metadata=schema.widths))
 
     @property
     def may_take_metadata(self) -> bool:
-        """Whether the model has a place for metadata of users."""
-        return hasattr(self.config, "metadata")
+        """Whether the model has a place for metadata of users: a prior that is learned from them, or an encoder."""
+        return self.config.user_metadata if self.is_hybrid else hasattr(self.config, "metadata")
+
+    @property
+    def may_take_item_metadata(self) -> bool:
+        """Whether the model's encoder is to take metadata of the items in a history."""
+        return self.is_hybrid and bool(self.config.item_metadata)
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether metadata are an option of the model's encoder."""
+        return isinstance(self.config, HybridOptions)
 
     @property
     def _learner(self) -> type:
@@ -110,6 +130,7 @@ def fit(
     epochs: int | None = None,
     group: Group = ALONE,
     metadata: csr_array | None = None,
+    item_metadata: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights to interactions, shape (n_users, n_items).
 
@@ -118,9 +139,10 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
-        validation, tracker, checkpoint, resume, group, metadata: see `training.loop.train`.
+        validation, tracker, checkpoint, resume, group, metadata, item_metadata: see `training.loop.train`.
 
     Raises:
+        ConfigError: the model is asked to take metadata that are not given.
         ConfigError: the weight of a blend is open, and there is nobody to choose it on.
     """
     torch.manual_seed(spec.training.seed)
@@ -130,6 +152,7 @@ def fit(
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
+    _check_metadata(learner, metadata, item_metadata)
     blend = model if isinstance(model, Blend) and group.is_first else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
@@ -145,6 +168,7 @@ def fit(
         progress=True,
         group=group,
         metadata=metadata,
+        item_metadata=item_metadata,
     )
     seconds = result.seconds
     if blend:
@@ -152,6 +176,18 @@ def fit(
     if blend and validation is not None and not blend.config.weight:
         _weigh(blend, validation, spec.training.validation_metric, tracker, result.best_epoch)
     return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl)
+
+
+def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadata: csr_array | None) -> None:
+    config = learner.config
+    if not isinstance(config, HybridOptions):
+        return
+    for name, asked, given in (
+        ("user_metadata", config.user_metadata, metadata),
+        ("item_metadata", config.item_metadata, item_metadata),
+    ):
+        if asked and given is None:
+            raise ConfigError(f"{name} asks for metadata that are not given; a blend hands none on. Leave it out.")
 
 
 def _solve(model: ClosedFormRecommender, interactions: csr_array) -> float:

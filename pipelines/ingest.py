@@ -22,7 +22,7 @@ from pipelines.counts import Counts
 from pipelines.dataset_dir import DatasetDir
 from pipelines.logs import ColumnMap, scan_log, unreadable
 from pipelines.losses import Losses
-from pipelines.metadata import Fields, check_fields, write_metadata
+from pipelines.metadata import ITEM_OPTION, USER_OPTION, Fields, check_fields, write_metadata
 from pipelines.parts import user_bounds, write_parts
 from pipelines.schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.summary import Count, IngestSummary, Kept
@@ -206,8 +206,8 @@ class _Run:
         return _describe(self.dataset, users, items.total().height)
 
     def _write_fields(self, fields: Fields) -> None:
-        check_fields(fields.users, self.dataset.users_path, "--user-field")
-        check_fields(fields.items, self.dataset.items_path, "--item-field")
+        check_fields(fields.users, self.dataset.users_path, USER_OPTION)
+        check_fields(fields.items, self.dataset.items_path, ITEM_OPTION)
         if fields != Fields():
             fields.write(self.dataset.fields_path)
 

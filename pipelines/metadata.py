@@ -11,7 +11,10 @@ from pipelines import readers
 from pipelines.logs import ColumnMap, scan_file, unreadable
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
-from recsys_vae.metadata import Field
+from recsys_vae.metadata import SENTENCE, Field
+
+USER_OPTION, ITEM_OPTION = "--user-field", "--item-field"
+"""Options that declare fields."""
 
 
 def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Path) -> int:
@@ -65,9 +68,11 @@ class Fields:
 
 
 def check_fields(fields: Sequence[Field], table: Path, option: str) -> None:
-    """Raise ConfigError where a field is declared that the table does not have."""
+    """Raise ConfigError where a field is declared that the table does not have, or one of sentences for users."""
     present = pl.scan_parquet(table).collect_schema().names() if table.is_file() else []
     for field in fields:
+        if field.kind == SENTENCE and option == USER_OPTION:
+            raise ConfigError(f"{option} {field.name}:{field.kind}: sentences describe items only. Declare it as text.")
         if field.name not in present:
             raise ConfigError(
                 f"{option} {field.name}:{field.kind} names no column of the metadata. There are: "

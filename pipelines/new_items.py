@@ -6,12 +6,12 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import ModelSpec
+from pipelines.item_metadata import content_of
 from pipelines.metadata import Fields
 from recsys_vae.columns import ITEM
 from recsys_vae.errors import ConfigError
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
-from recsys_vae.metadata import Schema
 from recsys_vae.models import catalog
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import lift_new_items, place_new_items
@@ -42,16 +42,6 @@ def with_new_items(dataset: DatasetDir) -> IdMap:
     return IdMap.from_values(pl.concat([touched, dataset.table(dataset.items_path).select(ITEM)]).collect()[ITEM])
 
 
-def content_of(dataset: DatasetDir, items: IdMap) -> csr_array:
-    """The declared content of items, shape (n_items, n_features); empty rows where the table does not name one."""
-    fields = Fields.read(dataset.fields_path).items
-    names = [field.name for field in fields]
-    table = dataset.table(dataset.items_path).select(ITEM, *names)
-    found = pl.LazyFrame({ITEM: items.values}).join(table, on=ITEM, how="left", maintain_order="left")
-    records = found.drop(ITEM).collect().to_dicts()
-    return Schema.learn(fields, records).encode(records)
-
-
 def place(
     model: Recommender,
     dataset: DatasetDir,
@@ -59,8 +49,10 @@ def place(
     l2: float = L2,
     *,
     seen_by: csr_array | None = None,
-) -> None:
+) -> float:
     """Place the items without users in a model that was trained over a catalogue with them, and let them be seen.
+
+    Returns what was added to their bias for that, in nats.
 
     Args:
         seen_by: histories of those in whose lists new items are to fill their share; of the training users when None.
@@ -68,8 +60,8 @@ def place(
     assert isinstance(model, Autoencoder)
     counts = learned_from.item_counts()
     if counts.all():
-        return
+        return 0.0
     place_new_items(model, content_of(dataset, learned_from.items), counts, l2=l2)
     everybody = learned_from.binarised().matrix if seen_by is None else seen_by
     some = np.sort(np.random.default_rng(0).permutation(everybody.shape[0])[:LOOKED_AT])
-    lift_new_items(model, everybody[some], counts, share=min(LARGEST_SHARE, float((counts == 0).mean())))
+    return lift_new_items(model, everybody[some], counts, share=min(LARGEST_SHARE, float((counts == 0).mean())))

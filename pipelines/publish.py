@@ -13,6 +13,7 @@ from pipelines.dataset_dir import DatasetDir
 from pipelines.encode import encode
 from pipelines.evaluate import check_eligible
 from pipelines.fit import ModelSpec, check_processes, fit
+from pipelines.item_metadata import item_metadata_for
 from pipelines.latents import log_latents
 from pipelines.new_items import check_content, place, with_new_items
 from pipelines.split import load_split, read_manifest
@@ -89,6 +90,7 @@ def publish_bundle(
             epochs=provenance.epochs or None,
             group=group,
             metadata=metadata_for(spec, everything, known),
+            item_metadata=item_metadata_for(spec, dataset, everything.items),
         )
         log_latents(tracker, fitted)
         described = replace(
@@ -99,8 +101,8 @@ def publish_bundle(
         )
         tiers = learn_again(bundle.tiers, everything, known)
         if new_items:
-            place(fitted.model, dataset, everything)
-            tiers = replace(tiers, rungs=replace(tiers.rungs, content=True))
+            lift = place(fitted.model, dataset, everything)
+            tiers = replace(tiers, rungs=replace(tiers.rungs, content=True, lift=lift))
         return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
 
 
@@ -123,6 +125,7 @@ def take_part(
         epochs=bundle.manifest.provenance.epochs or None,
         group=group,
         metadata=metadata_for(spec, everything, known),
+        item_metadata=item_metadata_for(spec, dataset, everything.items),
     )
 
 

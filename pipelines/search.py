@@ -11,7 +11,7 @@ from pipelines.settings import OF_THE_MACHINE, settings_of, specify
 from pipelines.split import read_manifest
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.metrics import parse_metric
-from recsys_vae.models.search_spaces import SPACES, SearchSpace, Value
+from recsys_vae.models.search_spaces import OF_METADATA, SPACES, SearchSpace, Value
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Search:
         name = parse_metric(metric or base.training.validation_metric).name
         seed = base.training.seed if seed is None else seed
         base = replace(base, training=replace(base.training, validation_metric=name, seed=seed))
-        space = {setting: bounds for setting, bounds in SPACES.get(model, {}).items() if setting not in fixed}
+        unused = () if base.may_take_metadata else OF_METADATA
+        skipped = {*fixed, *unused}
+        space = {setting: bounds for setting, bounds in SPACES.get(model, {}).items() if setting not in skipped}
         if not space:
             raise ConfigError(f"There is nothing to tune: {model} has no other setting with a search space.")
         return cls(base, space, tuple(fixed), split, name, seed)

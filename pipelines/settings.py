@@ -31,6 +31,8 @@ from recsys_vae.training.config import TrainingConfig
 
 OF_THE_MACHINE = frozenset({"device", "precision", "checkpoint_seconds"})
 """Training settings that say where and how carefully a run takes place, not what is learned."""
+OF_THE_DATA = frozenset({"metadata"})
+"""Settings of a model that the fields of a dataset decide, and nobody else."""
 OF_THE_KL = frozenset({"kl_weight", "kl_anneal", "kl_cycles", "free_bits"})
 """Training settings that mean something for variational models only."""
 
@@ -53,8 +55,10 @@ def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None
 
     Raises:
         UnknownNameError: no such model, metric or setting.
-        ConfigError: a value out of its range, or a setting that has no effect on this model.
+        ConfigError: a value out of its range, or a setting that has no effect on this model or is not for the user.
     """
+    for name in OF_THE_DATA & settings.keys():
+        raise ConfigError(f"{name} follows from the fields that a dataset declares: leave it out.")
     own = {field.name for field in fields(catalog.entry(model).config)}
     config = catalog.configure(model, {name: value for name, value in settings.items() if "." in name or name in own})
     spec = ModelSpec(model, config, base or TrainingConfig())
@@ -69,7 +73,8 @@ def settings_of(spec: ModelSpec) -> Settings:
     """All settings that decide what is learned, by name."""
     learned = _training_names(spec) - OF_THE_MACHINE
     training = {name: value for name, value in asdict(spec.training).items() if name in learned}
-    return Settings(model=spec.name, settings=catalog.described(spec.config) | training)
+    own = {name: value for name, value in catalog.described(spec.config).items() if _ending(name) not in OF_THE_DATA}
+    return Settings(model=spec.name, settings=own | training)
 
 
 def read_settings(path: Path) -> Settings:
@@ -117,6 +122,11 @@ def _check_names(spec: ModelSpec, names: Mapping[str, Any]) -> None:
         if name in {field.name for field in fields(TrainingConfig)}:
             raise ConfigError(f"{spec.name} {why}: {name} has no effect on it. Leave it out.")
         raise UnknownNameError(f"setting of {spec.name}", name, known)
+
+
+def _ending(name: str) -> str:
+    """Of `PART.SETTING`, the setting."""
+    return name.rpartition(".")[2]
 
 
 def _toml(value: bool | float | str) -> str:

@@ -1,9 +1,7 @@
 """Tiers: what answers users of whom little is known, learned from the training part, chosen on the validation part."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -11,46 +9,24 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.encode import encode
+from pipelines.rungs import choose, measure_answerers
 from pipelines.user_metadata import UserMetadata
 from recsys_vae.bundle import Bundle, Tiers
 from recsys_vae.columns import TIMESTAMP, WEIGHT
 from recsys_vae.errors import ConfigError
-from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
+from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.interactions import Interactions, binarise
 from recsys_vae.ladder import Ladder
 from recsys_vae.metadata import NUMBER, Schema
-from recsys_vae.protocols import BoolArray, Float32Array, Recommender
-from recsys_vae.rungs import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung, Rungs
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
+from recsys_vae.rungs import HISTORY, POPULAR, Rungs
 from recsys_vae.segments import SegmentPopularity
 
 SHRINKAGES = (100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
 """In interactions; the best on validation is taken."""
-CLEARLY = 1e-3
-"""A tier takes over from the one before it where its validation value is higher by so much."""
-
-
-@dataclass(frozen=True, eq=False)
-class OnTier:
-    """A ladder for `evaluate` to measure, of which one tier answers everybody; with None, whichever its rungs name."""
-
-    ladder: Ladder
-    tier: str | None
-
-    @property
-    def n_items(self) -> int:
-        """Width of the catalogue."""
-        return len(self.ladder.bundle.items)
-
-    @property
-    def n_features(self) -> int:
-        """Width of the metadata."""
-        schema = self.ladder.bundle.tiers.schema
-        return 0 if schema is None else schema.width
-
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
-        """Scores of all items, shape (n, n_items)."""
-        return self.ladder.scores(self.ladder.encode(histories, metadata, tier=self.tier))
+MOST_ASKED = 2_000
+"""Users who are asked about every tier at every length."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +35,7 @@ class Chosen:
 
     Attributes:
         tiers: as the bundle keeps them.
-        values: the metric by history length and tier.
+        values: the metric by history length and tier, each tier alone.
     """
 
     tiers: Tiers
@@ -75,7 +51,7 @@ def choose_tiers(
     *,
     half_life: float = math.inf,
 ) -> Chosen:
-    """Learn segment popularity, and choose its shrinkage and which tier answers at which length of history.
+    """Learn segment popularity, and choose its shrinkage and what answers at which length of history.
 
     Args:
         model: trained.
@@ -95,13 +71,17 @@ def choose_tiers(
         found = [evaluate(_Segments(candidate), asked, [metric]).means[metric] for candidate in candidates]
         tiers = Tiers(Rungs(), known.schema, candidates[int(np.argmax(found))])
     ladder = Ladder(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
-    values = measure_tiers(ladder, newcomers, metric)
-    described = {length: _eligible(length, found, bare=False) for length, found in values.items()}
-    bare = measure_tiers(ladder, replace(newcomers, metadata=None), metric, (HISTORY, POPULAR))
-    rungs = Rungs(choose(described), choose({length: _eligible(length, bare[length], bare=True) for length in bare}))
-    if not known.schema.width:
-        rungs = replace(rungs, described=rungs.bare)
-    return Chosen(replace(tiers, rungs=rungs), values)
+    some = newcomers.take(sample(len(newcomers.users), MOST_ASKED))
+    bare = measure_answerers(ladder, replace(some, metadata=None), metric, (HISTORY, POPULAR))
+    described = measure_answerers(ladder, some, metric) if known.schema.width else bare
+    rungs = Rungs(choose(described), choose(bare))
+    alone = {length: {tier: found[tier, 0.0] for tier, w in found if not w} for length, found in described.items()}
+    return Chosen(replace(tiers, rungs=rungs), alone)
+
+
+def sample(n: int, most: int) -> Int64Array:
+    """Rows of at most so many of n users, ascending; the same each time."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata) -> Tiers:
@@ -151,29 +131,6 @@ def segment_columns(schema: Schema) -> BoolArray:
     return np.concatenate([*flags, np.zeros(0, dtype=np.bool_)]).astype(np.bool_)
 
 
-def measure_tiers(
-    ladder: Ladder, newcomers: Newcomers, metric: str, tiers: Sequence[str] | None = None
-) -> dict[int, dict[str, float]]:
-    """The metric of each tier by history length."""
-    asked = {length: newcomers.asked(length) for length in LENGTHS}
-    return {
-        length: {tier: evaluate(OnTier(ladder, tier), part, [metric]).means[metric] for tier in tiers or ladder.tiers}
-        for length, part in asked.items()
-    }
-
-
-def choose(values: dict[int, dict[str, float]]) -> tuple[Rung, ...]:
-    """The best tier of each length; the one of the length before it unless another is clearly better."""
-    tier, rungs = "", list[Rung]()
-    for length in sorted(values):
-        found = values[length]
-        best = max(found, key=lambda name: found[name])
-        if found[best] > found.get(tier, -math.inf) + CLEARLY:
-            tier = best
-        rungs.append(Rung(length, tier))
-    return (rungs[0], *(later for earlier, later in pairwise(rungs) if later.tier != earlier.tier))
-
-
 @dataclass(frozen=True, eq=False)
 class _Segments:
     """Segment popularity as something that can be evaluated."""
@@ -191,12 +148,3 @@ class _Segments:
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         nothing = csr_array((histories.shape[0], self.n_features), dtype=np.float32)
         return self.segments.score(nothing if metadata is None else metadata)
-
-
-def _eligible(length: int, found: dict[str, float], *, bare: bool) -> dict[str, float]:
-    """Tiers that may answer at this length: without a history none that goes by it."""
-    if bare:
-        allowed = {POPULAR, HISTORY} if length else {POPULAR}
-    else:
-        allowed = {POSTERIOR, HISTORY, PRIOR, SEGMENT, POPULAR} if length else {PRIOR, SEGMENT, POPULAR}
-    return {tier: value for tier, value in found.items() if tier in allowed}

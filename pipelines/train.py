@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import Fitted, ModelSpec, check_processes, fit
+from pipelines.item_metadata import item_metadata_for
 from pipelines.latents import log_latents
 from pipelines.newcomers import newcomers_of
 from pipelines.registry import register_bundle
@@ -116,6 +117,7 @@ def train_bundle(
     split = load_split(dataset, split_name)
     known = UserMetadata.learn(dataset, split.train.users)
     spec = spec.with_schema(known.schema)
+    item_metadata = item_metadata_for(spec, dataset, split.train.items)
     first, second = output.checkpoints
     check_workspace(output, resume)
     with tracked_run(dataset.name, spec.name, run_id=saved_run_id(first) if resume else None) as tracker:
@@ -129,6 +131,7 @@ def train_bundle(
             resume=resume,
             group=group,
             metadata=metadata_for(spec, split.train, known),
+            item_metadata=item_metadata,
         )
         log_latents(tracker, fitted)
         evaluation = evaluate(fitted.model, known.of(split.validation), METRICS)
@@ -151,6 +154,7 @@ def train_bundle(
                 epochs=epochs,
                 group=group,
                 metadata=metadata_for(spec, learned_from, known),
+                item_metadata=item_metadata,
             )
             tiers = learn_again(tiers, learned_from, known)
         provenance = replace(
@@ -162,9 +166,11 @@ def train_bundle(
 
 
 def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> HeldOut:
-    """Whom the best epoch is chosen on: where metadata count, the validation users as newcomers of several lengths."""
+    """Whom the best epoch is chosen on; for a prior from metadata, validation users at several lengths of history."""
     if not (spec.may_take_metadata and known.schema.width):
         return split.validation
+    if spec.is_hybrid:
+        return known.of(split.validation)
     return newcomers_of(split.validation, split.train.items, known).asked_at_all()
 
 
@@ -184,14 +190,28 @@ def take_part(
     spec = spec.with_schema(known.schema)
     first, second = output.checkpoints
     check_workspace(output, resume)
-    metadata, validation = metadata_for(spec, split.train, known), asked_while_training(split, known, spec)
+    item_metadata = item_metadata_for(spec, dataset, split.train.items)
     fitted = fit(
-        spec, split.train.matrix, validation=validation, checkpoint=first, resume=resume, group=group, metadata=metadata
+        spec,
+        split.train.matrix,
+        validation=asked_while_training(split, known, spec),
+        checkpoint=first,
+        resume=resume,
+        group=group,
+        metadata=metadata_for(spec, split.train, known),
+        item_metadata=item_metadata,
     )
     if split.refit is not None:
-        metadata = metadata_for(spec, split.refit, known)
-        epochs = fitted.epochs or None
-        fit(spec, split.refit.matrix, checkpoint=second, resume=resume, epochs=epochs, group=group, metadata=metadata)
+        fit(
+            spec,
+            split.refit.matrix,
+            checkpoint=second,
+            resume=resume,
+            epochs=fitted.epochs or None,
+            group=group,
+            metadata=metadata_for(spec, split.refit, known),
+            item_metadata=item_metadata,
+        )
 
 
 def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:

@@ -9,20 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import Fitted, ModelSpec, fit
+from pipelines.item_metadata import item_metadata_for
 from pipelines.search import Search, train_command
 from pipelines.settings import settings_of, write_settings
 from pipelines.split import load_split
 from pipelines.study import BEST, CHECKPOINT, Plan, Study, open_study
-from pipelines.train import METRICS, parameters, with_errors
+from pipelines.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
 from pipelines.trial import Outcome, PrunedError, PruningTracker, Trial
+from pipelines.user_metadata import UserMetadata
 from recsys_vae.errors import ConfigError, DataError, TrainingError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
-from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.interactions import Interactions
+from recsys_vae.metadata import Schema
 from recsys_vae.models.search_spaces import Value
 from recsys_vae.training.tracking import MlflowTracker, answering, tracked_run
 
@@ -72,7 +76,7 @@ def tune(
     if trials < 1:
         raise ConfigError(f"--trials is at least 1, got {trials}.")
     split = load_split(dataset, search.split)
-    task = _Task(dataset, search, split.train, split.validation)
+    task = _task(dataset, search, split)
     epochs = search.base.training.epochs
     plan = Plan.of(search.space, search.first(), seed=search.seed, trials=trials, epochs=epochs)
     folder = dataset.study_path(study or f"{search.base.name}-{search.split}")
@@ -94,6 +98,23 @@ class _Task:
     search: Search
     train: Interactions
     validation: HeldOut
+    schema: Schema
+    metadata: csr_array | None
+    item_metadata: csr_array | None
+
+
+def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
+    known = UserMetadata.learn(dataset, split.train.users)
+    spec = search.base.with_schema(known.schema)
+    return _Task(
+        dataset,
+        search,
+        split.train,
+        asked_while_training(split, known, spec),
+        known.schema,
+        metadata_for(spec, split.train, known),
+        item_metadata_for(spec, dataset, split.train.items),
+    )
 
 
 def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, is_over: Callable[[], bool]) -> None:
@@ -111,7 +132,7 @@ def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, i
 
 def _run_trial(task: _Task, study: Study, trial: Trial, parent: MlflowTracker) -> None:
     """Fit and measure one choice of settings, in a run of its own; what diverges counts as cut short."""
-    spec = task.search.spec(trial.settings)
+    spec = task.search.spec(trial.settings).with_schema(task.schema)
     checkpoint = study.folder / CHECKPOINT
     if not trial.is_resumed:
         checkpoint.unlink(missing_ok=True)
@@ -135,6 +156,8 @@ def _fit_and_tell(task: _Task, spec: ModelSpec, trial: Trial, tracker: MlflowTra
             tracker=PruningTracker(tracker, trial, task.search.metric),
             checkpoint=checkpoint,
             resume=trial.is_resumed,
+            metadata=task.metadata,
+            item_metadata=task.item_metadata,
         )
         measured = evaluate(fitted.model, task.validation, (task.search.metric, *METRICS))
     except PrunedError:

@@ -212,6 +212,8 @@ def _check_tiers(tiers: Tiers, model: Recommender) -> None:
     for tier in sorted(tiers.rungs.named):
         if not present.get(tier, True):
             raise DataError(f"The ladder names the tier {tier!r}, and there is nothing that could answer on it.")
+    if tiers.rungs.are_weighted and tiers.segments is None:
+        raise DataError("The ladder lets segment popularity count beside a tier, and there is none.")
 
 
 def _item_rows(items: IdMap, popularity: np.ndarray, table: pl.DataFrame | None) -> pl.DataFrame:

@@ -1,7 +1,9 @@
 """The ladder: which tier answers a user, and with what. The one scorer of batch jobs and service.
 
 The tiers, and what decides between them, are in `rungs`. All tiers of the model are one pass of the encoder, which is
-shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors.
+shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors. Users for
+whom segment popularity counts besides, and those on the content tier, are not searched for in the index: what is added
+to their scores is no inner product with item vectors, so theirs are computed whole.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,6 +52,9 @@ class Answers:
     scorer: str
 
 
+BY_METADATA = (POSTERIOR, CONTENT, PRIOR)
+"""Tiers on which the model is shown metadata."""
+
 Tier = Callable[["Users", int, BoolArray | None, csr_array | None], TopK]
 
 
@@ -62,12 +67,14 @@ class Users:
         tier_names: which tier answers, shape (n,).
         queries: what item vectors are multiplied with, shape (n, d); None where the model is not factorised.
         metadata: shape (n, n_features); None where nobody has any.
+        weights: how much segment popularity counts beside the tier, shape (n,); None where it does with nobody.
     """
 
     histories: csr_array
     tier_names: StrArray
     queries: Float32Array | None
     metadata: csr_array | None = None
+    weights: Float32Array | None = None
 
     def __len__(self) -> int:
         return len(self.tier_names)
@@ -77,7 +84,8 @@ class Users:
             return self
         queries = None if self.queries is None else self.queries[chosen]
         metadata = None if self.metadata is None else self.metadata[chosen]
-        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata)
+        weights = None if self.weights is None else self.weights[chosen]
+        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata, weights)
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -88,6 +96,11 @@ class Users:
     def encoded(self) -> BoolArray:
         """Whose scores are the model's, shape (n,)."""
         return np.isin(self.tier_names, ENCODED)
+
+    @property
+    def weighted(self) -> Int64Array:
+        """Rows of those with whom segment popularity counts beside the tier."""
+        return np.zeros(0, np.int64) if self.weights is None else np.flatnonzero(self.weights)
 
 
 class Ladder:
@@ -148,7 +161,7 @@ class Ladder:
         Args:
             histories: what is known of each user.
             metadata: shape (n, n_features); passed over where the bundle has no schema for them.
-            tier: which tier answers all of them, instead of the one that the rungs name for each.
+            tier: which tier answers all of them, alone, instead of what the rungs name for each.
 
         Raises:
             ConfigError: this bundle does not have the tier.
@@ -159,8 +172,11 @@ class Ladder:
         metadata = None if schema is None else metadata
         if schema is not None and metadata is not None:
             check_metadata(metadata, histories.shape[0], schema.width)
-        names = self._tier_names(histories, metadata) if tier is None else self._everybody(tier, histories.shape[0])
-        return Users(histories, names, self._queries(histories, metadata, names), metadata)
+        if tier is not None:
+            names, weights = self._everybody(tier, histories.shape[0]), None
+        else:
+            names, weights = self._reached(histories, metadata)
+        return Users(histories, names, self._queries(histories, metadata, names), metadata, weights)
 
     @cached_property
     def tiers(self) -> tuple[str, ...]:
@@ -204,6 +220,7 @@ class Ladder:
             scores = model.score(users.histories)[:, wanted]
         else:
             scores = np.empty((len(users), len(self._popularity[wanted])), dtype=np.float32)
+        self._adjust(scores, users, wanted)
         scores[users.tier_names == POPULAR] = self._popularity[wanted]
         segmented = np.flatnonzero(users.tier_names == SEGMENT)
         if segmented.size:
@@ -260,20 +277,39 @@ class Ladder:
         return np.asarray(products / self._lengths, dtype=np.float32)[None, :]
 
     def _tiers(self, users: Users) -> list[tuple[Tier, Int64Array]]:
+        adjusted = self._adjusted(users)
         return [
-            (self._by_model, np.flatnonzero(users.encoded)),
+            (self._by_model, np.flatnonzero(users.encoded & ~adjusted)),
+            (self._by_scores, np.flatnonzero(adjusted)),
             (self._by_segment, np.flatnonzero(users.tier_names == SEGMENT)),
             (self._by_popularity, np.flatnonzero(users.tier_names == POPULAR)),
         ]
 
-    def _tier_names(self, histories: csr_array, metadata: csr_array | None) -> StrArray:
-        lengths = np.diff(histories.indptr)
+    def _adjusted(self, users: Users) -> BoolArray:
+        """Whose scores are the model's with something added, shape (n,)."""
+        adjusted: BoolArray = (users.tier_names == CONTENT) & bool(self.bundle.tiers.rungs.lift)
+        adjusted[users.weighted] = True
+        return adjusted
+
+    def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
+        """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""
+        if users.weights is not None and (weighted := users.weighted).size:
+            segments = self._segment_scores(users[weighted])[:, wanted]
+            segments[:, self.is_new[wanted]] = self._usual_popularity
+            scores[weighted] += users.weights[weighted, None] * segments
+        content = np.flatnonzero(users.tier_names == CONTENT)
+        if content.size and (lift := self.bundle.tiers.rungs.lift):
+            scores[content] -= np.float32(lift) * self.is_new[wanted]
+
+    def _reached(self, histories: csr_array, metadata: csr_array | None) -> tuple[StrArray, Float32Array | None]:
+        """Tier of each user, and the weight of segment popularity beside it, shapes (n,)."""
+        rungs, lengths = self.bundle.tiers.rungs, np.diff(histories.indptr)
         described = np.zeros(len(lengths), np.bool_) if metadata is None else np.diff(metadata.indptr) > 0
-        names = self.bundle.tiers.rungs.tiers(lengths, described)
-        if self.bundle.tiers.rungs.content:
+        names = rungs.tiers(lengths, described)
+        if rungs.content:
             familiar = np.bincount(_rows_of(histories), weights=~self.is_new[histories.indices], minlength=len(lengths))
             names = np.where((lengths > 0) & (familiar == 0), CONTENT, names)
-        return names
+        return names, rungs.weights(lengths, described) if rungs.are_weighted else None
 
     def _everybody(self, tier: str, n: int) -> StrArray:
         if tier not in self.tiers:
@@ -287,12 +323,15 @@ class Ladder:
             return None
         if not takes_metadata(model):
             return model.encode(histories)
-        shown = None if metadata is None else _only(metadata, np.isin(names, (POSTERIOR, PRIOR)))
+        shown = None if metadata is None else _only(metadata, np.isin(names, BY_METADATA))
         return model.encode(_only(histories, names != PRIOR), shown)
 
     def _by_model(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         if self._index is not None and users.queries is not None:
             return self._index.search(users.queries, k, allowed, hidden)
+        return self._by_scores(users, k, allowed, hidden)
+
+    def _by_scores(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         return top_k(self.scores(users), k, allowed=allowed, excluded=hidden)
 
     def _by_segment(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
@@ -303,6 +342,13 @@ class Ladder:
         assert segments is not None
         nothing = csr_array((len(users), segments.n_features), dtype=np.float32)
         return segments.score(nothing if users.metadata is None else users.metadata)
+
+    @cached_property
+    def _usual_popularity(self) -> np.float32:
+        """Of the item of an average interaction: what a new item counts as beside the model, as nobody knows better."""
+        segments = self.bundle.tiers.segments
+        assert segments is not None
+        return np.float32(np.exp(segments.log_shares) @ segments.log_shares)
 
     def _by_popularity(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         n = len(users)

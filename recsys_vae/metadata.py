@@ -6,6 +6,7 @@ category   one column a value; 1 where a row has it
 set        the same for several values in one row, which share a weight of 1
 text       one column a word; words that few rows have weigh more (TF-IDF), a row has length 1
 number     two columns: the number, standardised and held within 5 deviations, and a 1 that says it is known
+sentence   of items only: a vector from a pretrained encoder, which a schema has no part in (see pipelines/sentences.py)
 
 What is missing, unseen or unreadable leaves the block of its field empty. Weights of the columns are embeddings: a row
 times a matrix adds up the embeddings of all that is known.
@@ -25,7 +26,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, DataError
 
-CATEGORY, SET, TEXT, NUMBER = KINDS = ("category", "set", "text", "number")
+CATEGORY, SET, TEXT, NUMBER, SENTENCE = KINDS = ("category", "set", "text", "number", "sentence")
 SEPARATOR = "|"
 """Between the values of a set that is written as one text."""
 MOST_VALUES = 1000
@@ -43,7 +44,7 @@ class Field:
 
     Attributes:
         name: of the column in the table.
-        kind: `category`, `set`, `text` or `number`.
+        kind: `category`, `set`, `text`, `number` or `sentence`.
     """
 
     name: str
@@ -134,9 +135,13 @@ class Schema:
         """Learn from the records of those that a model may learn from.
 
         Raises:
-            ConfigError: a field is named twice.
+            ConfigError: a field is named twice, or is one of sentences.
         """
         names = [field.name for field in fields]
+        if sentences := [field.name for field in fields if field.kind == SENTENCE]:
+            raise ConfigError(
+                f"Fields of kind sentence are for items; of users, declare {', '.join(sentences)} as text instead."
+            )
         if len(set(names)) < len(names):
             raise ConfigError(f"A field can be declared once; got {', '.join(names)}.")
         return cls(tuple(Block.learn(field, (record.get(field.name) for record in records)) for field in fields))

@@ -67,7 +67,9 @@ def ingest_logs(
         list[str] | None,
         typer.Option(help="NAME:KIND of a column of --users that models may use; kind category, set or number."),
     ] = None,
-    item_field: Annotated[list[str] | None, typer.Option(help="The same for a column of --items.")] = None,
+    item_field: Annotated[
+        list[str] | None, typer.Option(help="The same for a column of --items; also kind text or sentence.")
+    ] = None,
     given_test: Annotated[list[str] | None, typer.Option(help="Log of a published test part; repeatable.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the dataset together with its splits and studies.")

@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.latent import DiagonalGaussian, free_bits
+from recsys_vae.models.hybrid import with_gaps
 from recsys_vae.models.layers import SparseLinear, SparseRows, linear
 from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_vae import check_dropout
@@ -135,17 +136,7 @@ class ConditionalVAE(Variational):
         scale = torch.where(whole, 1.0, 1.0 / (1.0 - self.config.dropout))
         scaled = replace(normalised, values=normalised.values * scale)
         shown = scaled.only(whole | normalised.survivors(self.config.dropout, generator))
-        return replace(shown, metadata=self._some_metadata(rows.metadata, generator))
-
-    def _some_metadata(self, known: SparseRows | None, generator: torch.Generator | None) -> SparseRows | None:
-        """Metadata without the fields that go missing, each by itself and all of them together at the same rate."""
-        if known is None or not self.config.metadata:
-            return None
-        widths = torch.tensor(self.config.metadata, device=self.device)
-        field_of = torch.repeat_interleave(torch.arange(len(widths), device=self.device), widths)
-        stays = _uniform((len(known), len(widths) + 1), known, generator) >= self.config.metadata_dropout
-        users = known.row_numbers()
-        return known.only(stays[users, field_of[known.indices]] & stays[users, -1])
+        return with_gaps(shown, self.config.metadata, self.config.metadata_dropout, generator)
 
 
 def _uniform(shape: int | tuple[int, ...], like: SparseRows, generator: torch.Generator | None) -> Tensor:

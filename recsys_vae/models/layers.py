@@ -86,6 +86,15 @@ class SparseRows:
         offsets = functional.pad(counts.cumsum(0), (1, 0))
         return items, SparseRows(self.row_numbers()[order], offsets, self.values[order])
 
+    def through(self, table: "SparseRows") -> "SparseRows":
+        """These rows times a table that has a row for each of their columns: entries of one column are not added up."""
+        starts, lengths = table.offsets[self.indices], table.lengths()[self.indices]
+        ends = functional.pad(lengths.cumsum(0), (1, 0))
+        places = torch.repeat_interleave(starts - ends[:-1], lengths)
+        places += torch.arange(len(places), device=places.device)
+        values = table.values[places] * torch.repeat_interleave(self.values, lengths)
+        return SparseRows(table.indices[places], ends[self.offsets], values)
+
     def dropped(self, rate: float, generator: torch.Generator | None) -> "SparseRows":
         """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""
         if not rate:
@@ -122,7 +131,7 @@ class SparseLinear(nn.Module):
     def forward(self, rows: SparseRows) -> Tensor:
         """Shape (n, width)."""
         if not self.sparse_gradient:
-            return _weighted_sums(self.weight, rows) + self.bias
+            return weighted_sums(self.weight, rows) + self.bias
         summed: Tensor = _WeightedSums.apply(self.weight, rows)  # type: ignore[no-untyped-call]
         return summed + self.bias
 
@@ -133,16 +142,17 @@ class _WeightedSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, rows: SparseRows) -> Tensor:
         ctx.rows, ctx.shape = rows, weight.shape
-        return _weighted_sums(weight, rows)
+        return weighted_sums(weight, rows)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         items, transposed = ctx.rows.transposed()
-        gradient = _weighted_sums(upstream.contiguous(), transposed)
+        gradient = weighted_sums(upstream.contiguous(), transposed)
         return torch.sparse_coo_tensor(items.unsqueeze(0), gradient, ctx.shape, check_invariants=False), None
 
 
-def _weighted_sums(weight: Tensor, rows: SparseRows) -> Tensor:
+def weighted_sums(weight: Tensor, rows: SparseRows) -> Tensor:
+    """Rows of a matrix, shape (n_columns, width), added up as sparse rows weigh them, shape (n, width)."""
     return functional.embedding_bag(
         rows.indices,
         weight,

@@ -4,7 +4,8 @@
     maximise  E_q(z|x)[log p(x|z)] - beta KL(q(z|x) || N(0, I)),  beta annealed from 0
 
 The encoder sees the L2-normalised history with half of its entries dropped; prediction uses the mean of q. As in the
-paper's published configuration, both networks have one tanh layer of 600 and the code has 200 dimensions.
+paper's published configuration, both networks have one tanh layer of 600 and the code has 200 dimensions. The encoder
+may take metadata of the user, and of the items in the history, as further inputs (see `hybrid`).
 
 Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collaborative Filtering, WWW 2018.
 """
@@ -16,14 +17,15 @@ from torch import Tensor
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.latent import DiagonalGaussian, free_bits
-from recsys_vae.models.layers import SparseLinear, SparseRows, linear
+from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
+from recsys_vae.models.layers import SparseRows, linear
 from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.variational import Variational
 
 
 @dataclass(frozen=True)
-class MultVAEConfig:
-    """Widths and dropout; the defaults are the paper's.
+class MultVAEConfig(HybridOptions):
+    """Widths and dropout; the defaults are the paper's. Metadata, if any, as in `hybrid`.
 
     Attributes:
         hidden: width of the hidden layers of encoder and decoder.
@@ -36,6 +38,7 @@ class MultVAEConfig:
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.hidden, self.latent) < 1:
             raise ConfigError(f"Widths are at least 1, got hidden={self.hidden}, latent={self.latent}.")
         check_dropout(self.dropout)
@@ -53,7 +56,7 @@ class MultVAE(Variational):
     def __init__(self, n_items: int, config: MultVAEConfig) -> None:
         super().__init__(n_items, config.hidden)
         self.config = config
-        self.encoder_in = SparseLinear(n_items, config.hidden)
+        self.encoder_in = HybridLinear(n_items, config.hidden, sum(config.metadata))
         self.encoder_out = linear(config.hidden, 2 * config.latent)
         self.decoder_in = linear(config.latent, config.hidden)
 
@@ -69,7 +72,9 @@ class MultVAE(Variational):
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user (the paper's eq. 8)."""
-        posterior = self.posterior(rows.l2_normalised().dropped(self.config.dropout, objective.generator))
+        shown = rows.l2_normalised().dropped(self.config.dropout, objective.generator)
+        shown = with_gaps(shown, self.config.metadata, self.config.metadata_dropout, objective.generator)
+        posterior = self.posterior(shown)
         hidden = torch.tanh(self.decoder_in(posterior.sample(objective.generator)))
         nll = objective.likelihood(hidden, self.output, rows).mean()
         kl = posterior.kl_to_standard_normal()

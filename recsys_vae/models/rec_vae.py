@@ -13,7 +13,8 @@ The paper's gamma is kl_weight / reference_length, .005 by default: the KL weigh
 annealing and cycles, acts as for every other model, on a user with `reference_length` items. The KL is a Monte Carlo
 estimate from the one draw that the decoder sees. Free bits bound it from below by latent dimension, averaged over users
 in proportion to their histories; as a posterior that equals q_old is at most log 4/3 = .29 nats from the prior, a floor
-above that switches the prior off.
+above that switches the prior off. The encoder may take metadata of the user, and of the items in the history, as
+further inputs (see `hybrid`); q_old is told them too.
 
 Source: Shenbin, Alekseev, Tutubalina, Malykh & Nikolenko, RecVAE: A New Variational Autoencoder for Top-N
 Recommendations with Implicit Feedback, WSDM 2020; the layers, and the
@@ -29,7 +30,8 @@ from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.latent import DiagonalGaussian, free_bits
-from recsys_vae.models.layers import SparseLinear, SparseRows, linear
+from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
+from recsys_vae.models.layers import SparseRows, linear
 from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.variational import Variational
@@ -44,8 +46,8 @@ OLD = "old_encoder."
 
 
 @dataclass(frozen=True)
-class RecVAEConfig:
-    """Widths, dropout and the rhythm of training; the defaults are the paper's.
+class RecVAEConfig(HybridOptions):
+    """Widths, dropout and the rhythm of training; the defaults are the paper's. Metadata, if any, as in `hybrid`.
 
     Attributes:
         hidden: width of the encoder's five layers.
@@ -62,6 +64,7 @@ class RecVAEConfig:
     encoder_passes: int = 3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.hidden, self.latent, self.encoder_passes) < 1:
             raise ConfigError(
                 "Widths and encoder_passes are at least 1, got "
@@ -80,8 +83,8 @@ class RecVAE(Variational):
     def __init__(self, n_items: int, config: RecVAEConfig) -> None:
         super().__init__(n_items, config.latent)
         self.config = config
-        self.encoder = DenselyConnectedEncoder(n_items, config.hidden, config.latent)
-        self.old_encoder = DenselyConnectedEncoder(n_items, config.hidden, config.latent)
+        sizes = n_items, config.hidden, config.latent, sum(config.metadata)
+        self.encoder, self.old_encoder = DenselyConnectedEncoder(*sizes), DenselyConnectedEncoder(*sizes)
         self.old_encoder.requires_grad_(False)
         self._copy_encoder()
 
@@ -106,8 +109,11 @@ class RecVAE(Variational):
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user; input is dropped while the encoder learns only."""
         normalised = rows.l2_normalised()
-        dropout = self.config.dropout if self.encoder.mean.weight.requires_grad else 0.0
-        posterior = self.posterior(normalised.dropped(dropout, objective.generator))
+        encoder_learns = self.encoder.mean.weight.requires_grad
+        dropout, gaps = (self.config.dropout, self.config.metadata_dropout) if encoder_learns else (0.0, 0.0)
+        shown = normalised.dropped(dropout, objective.generator)
+        shown = with_gaps(shown, self.config.metadata, gaps, objective.generator)
+        posterior = self.posterior(shown)
         z = posterior.sample(objective.generator)
         nll = objective.likelihood(z, self.output, rows).mean()
         kl = posterior.log_prob(z) - self._log_prior(z, normalised)
@@ -160,9 +166,9 @@ class DenselyConnectedEncoder(nn.Module):
     h_1 = norm(swish(A_1 x)),  h_l = norm(swish(A_l h_{l-1} + h_1 + ... + h_{l-1}))
     """
 
-    def __init__(self, n_items: int, width: int, latent: int) -> None:
+    def __init__(self, n_items: int, width: int, latent: int, n_features: int = 0) -> None:
         super().__init__()
-        self.first = SparseLinear(n_items, width)
+        self.first = HybridLinear(n_items, width, n_features)
         self.layers = nn.ModuleList(linear(width, width) for _ in range(DENSE_LAYERS))
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=0.1) for _ in range(DENSE_LAYERS + 1))
         self.mean = linear(width, latent)

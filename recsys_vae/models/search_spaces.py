@@ -80,6 +80,9 @@ BY_GRADIENT: SearchSpace = {
 }
 """What every model that is trained by gradient shares."""
 
+OF_METADATA = frozenset({"metadata_dropout"})
+"""Settings that have an effect only where a model is asked to take metadata of users."""
+
 SPACES: Mapping[str, SearchSpace] = {
     "popularity": {},
     "ease": {"l2": Real(10.0, 10_000.0, log=True)},
@@ -106,6 +109,7 @@ SPACES: Mapping[str, SearchSpace] = {
         "latent": Whole(50, 400, step=50),
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
+        "metadata_dropout": Real(0.0, 0.5),
     },
     "rec-vae": {
         **BY_GRADIENT,
@@ -113,6 +117,7 @@ SPACES: Mapping[str, SearchSpace] = {
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
         "weight_decay": Real(0.0, 1.0),
+        "metadata_dropout": Real(0.0, 0.5),
     },
     "h-vamp": {
         **BY_GRADIENT,

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from recsys_vae.errors import CheckpointError, DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models.hybrid import fold_content, take_content
 from recsys_vae.models.layers import SparseLinear, SparseRows
 from recsys_vae.models.losses import Likelihood, Objective
 from recsys_vae.models.sampled_softmax import SampledSoftmax
@@ -72,6 +73,7 @@ def train(
     progress: bool = False,
     group: Group = ALONE,
     metadata: csr_array | None = None,
+    item_metadata: csr_array | None = None,
 ) -> TrainingResult:
     """Train a model in place.
 
@@ -91,11 +93,12 @@ def train(
         progress: show a progress bar on standard error.
         group: processes that train together (see `parallel`).
         metadata: what else is known of the users, shape (n_users, n_features), for models that take it.
+        item_metadata: what else is known of the items, shape (n_items, n_features), for hybrid encoders.
 
     Raises:
         ConfigError: the device does not exist.
         TrainingError: the loss became infinite or NaN, or another process of the group has ended.
-        DataError: nobody has a history.
+        DataError: nobody has a history, or metadata are of another catalogue.
         CheckpointError: the checkpoint belongs to another run.
         KeyboardInterrupt: Ctrl-C; the run was saved after the step that was under way.
     """
@@ -106,7 +109,9 @@ def train(
     batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata)
     if not batches.n_users:
         raise DataError("No user has a history: there is nothing to train on.")
-    state = RunState(_identity(model, interactions, config, stop_after, metadata), tracker.run_id)
+    state = RunState(_identity(model, interactions, config, stop_after, (metadata, item_metadata)), tracker.run_id)
+    if item_metadata is not None:
+        take_content(model, item_metadata, interactions.shape[1], device)
     run = _prepare(model.to(device), config, state, group)
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
@@ -135,6 +140,7 @@ def train(
     if run.best:
         model.load_state_dict(run.best)
     model.to("cpu")
+    fold_content(model)
     return _result(run)
 
 
@@ -246,16 +252,17 @@ def _identity(
     interactions: csr_array,
     config: TrainingConfig,
     stop_after: int | None,
-    metadata: csr_array | None,
+    metadata: tuple[csr_array | None, csr_array | None],
 ) -> str:
     """Fingerprint of all that decides the outcome; how often checkpoints are taken does not."""
     decisive = replace(config, checkpoint_seconds=0.0)
     digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())
-    for matrix in (interactions,) if metadata is None else (interactions, metadata):
+    given = [matrix for matrix in metadata if matrix is not None]
+    for matrix in (interactions, *given):
         digest.update(np.ascontiguousarray(matrix.indptr, dtype="<i8").data)
         digest.update(np.ascontiguousarray(matrix.indices, dtype="<i4").data)
-    if metadata is not None:
-        digest.update(np.ascontiguousarray(metadata.data, dtype="<f4").data)
+    for matrix in given:
+        digest.update(np.ascontiguousarray(matrix.data, dtype="<f4").data)
     return digest.hexdigest()
 
 

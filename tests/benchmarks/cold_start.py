@@ -13,7 +13,7 @@ printed, not measured again (--fresh does).
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +22,30 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.fit import fit
-from pipelines.tiers import OnTier, choose_tiers
-from recsys_vae.bundle import Bundle, Tiers
+from pipelines.rungs import OnTier
+from pipelines.tiers import choose_tiers
+from recsys_vae.bundle import Bundle
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.protocols import Scorer
+from tests.benchmarks.cold_start_decay import measure_decay
+from tests.benchmarks.cold_start_hybrid import measure_model
 from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items
 from tests.benchmarks.cold_start_peer import PEER_LENGTHS, measure_peer
 from tests.benchmarks.cold_start_plots import plot_gaps, plot_lengths
 from tests.benchmarks.cold_start_served import measure_served
 from tests.benchmarks.cold_start_world import METRICS, asked, fitted, known, newcomers, split
-from tests.benchmarks.models import specified
 from tests.benchmarks.quickstart import SEEDS
 from tests.benchmarks.records import existing, record
 
 BENCHMARK = "cold-start"
 TIERS = (POSTERIOR, HISTORY, PRIOR, SEGMENT, POPULAR)
-LADDER, MULT_VAE, LIGHTFM = "ladder", "mult-vae", "lightfm"
+LADDER, MULT_VAE, REC_VAE, LIGHTFM = "ladder", "mult-vae", "rec-vae", "lightfm"
+RUNS = {MULT_VAE: MULT_VAE, REC_VAE: REC_VAE, LIGHTFM: LIGHTFM} | {
+    f"{name} hybrid": f"hybrid-{name}" for name in (MULT_VAE, REC_VAE)
+}
+"""Names of the runs of those systems that are not tiers of the ladder."""
 
 
 def measure_ladder(seed: int) -> dict[str, Any]:
@@ -62,36 +67,31 @@ def measure_ladder(seed: int) -> dict[str, Any]:
     }
 
 
-def measure_mult_vae(seed: int) -> dict[str, Any]:
-    """Plain Mult-VAE, asked the same."""
-    train = split().train
-    found = fit(specified("ml-1m", MULT_VAE, seed=seed), train.matrix, validation=split().validation)
-    ladder = Ladder(Bundle.unwritten(found.model, train.items, train.item_counts(), Tiers()))
-    systems: dict[str, Scorer] = {MULT_VAE: OnTier(ladder, HISTORY)}
-    return {
-        "epochs": found.epochs,
-        "training_seconds": found.seconds,
-        "h": {str(length): asked(systems, newcomers("test").asked(length)) for length in LENGTHS},
-    }
-
-
 def runs() -> dict[str, Callable[[], dict[str, Any]]]:
     """Every run by name, seed by seed."""
     found: dict[str, Callable[[], dict[str, Any]]] = {}
     for seed in SEEDS:
         found[f"ladder-seed{seed}"] = lambda seed=seed: measure_ladder(seed)
-        found[f"mult-vae-seed{seed}"] = lambda seed=seed: measure_mult_vae(seed)
+        for name in (MULT_VAE, REC_VAE):
+            found[f"{name}-seed{seed}"] = lambda name=name, seed=seed: measure_model(name, seed)
+            found[f"hybrid-{name}-seed{seed}"] = lambda name=name, seed=seed: measure_model(name, seed, hybrid=True)
         found[f"new-items-seed{seed}"] = lambda seed=seed: measure_new_items(seed)
+        found[f"lightfm-seed{seed}"] = lambda seed=seed: measure_peer(seed)
+    found["decay"] = measure_decay
     found["served"] = measure_served
-    found["lightfm-seed0"] = lambda: measure_peer(0)
     return found
 
 
-def per_user(system: str, length: int, metric: str) -> NDArray[np.float64]:
-    """Values of one system at one length, averaged over the seeds that were measured; shape (n_users,)."""
-    kind = system if system in (MULT_VAE, LIGHTFM) else "ladder"
-    found = [existing(BENCHMARK, f"{kind}-seed{seed}") for seed in SEEDS]
-    lines = [run["figures"]["h"][str(length)][system][metric] for run in found if run is not None]
+def measured(system: str) -> dict[int, dict[str, Any]]:
+    """Runs of a system that were measured, by seed."""
+    found = {seed: existing(BENCHMARK, f"{RUNS.get(system, LADDER)}-seed{seed}") for seed in SEEDS}
+    return {seed: run for seed, run in found.items() if run is not None}
+
+
+def per_user(system: str, length: int, metric: str, seeds: Collection[int] = SEEDS) -> NDArray[np.float64]:
+    """Values of one system at one length, averaged over those of the seeds that were measured; shape (n_users,)."""
+    runs_by_seed = measured(system)
+    lines = [runs_by_seed[s]["figures"]["h"][str(length)][system][metric] for s in seeds if s in runs_by_seed]
     averaged: NDArray[np.float64] = np.mean([np.array(line.split(), dtype=np.float64) for line in lines], axis=0)
     return averaged
 
@@ -107,8 +107,9 @@ def mean_and_error(values: NDArray[np.float64]) -> list[float]:
 
 
 def against(system: str, other: str, length: int, metric: str) -> Interval:
-    """One system minus another, paired over users."""
-    return paired_bootstrap(per_user(system, length, metric), per_user(other, length, metric))
+    """One system minus another, paired over users, on the seeds that were measured for both."""
+    seeds = measured(system).keys() & measured(other).keys()
+    return paired_bootstrap(per_user(system, length, metric, seeds), per_user(other, length, metric, seeds))
 
 
 def summary() -> dict[str, Any]:
@@ -117,14 +118,29 @@ def summary() -> dict[str, Any]:
     gap = against(PRIOR, POPULAR, 0, "recall@20")
     return {
         "h": {str(length): {name: figure(name, length, "recall@20") for name in systems} for length in LENGTHS},
-        "prior_minus_popularity_h0": [round(gap.low, 4), round(gap.high, 4)],
+        "prior_minus_popularity_h0": interval(gap),
         "ladder_minus_best_tier_min": round(
             min(against(LADDER, tier, length, "recall@20").low for length in LENGTHS for tier in single_tiers(length)),
             4,
         ),
+        "hybrid_minus_plain": hybrid_summary(),
         "new_items": new_item_summary(),
         "served": served["figures"] if (served := existing(BENCHMARK, "served")) else None,
     }
+
+
+def hybrid_summary() -> dict[str, Any]:
+    """Interval of each hybrid minus the same model without metadata, in recall@20 by length of history."""
+    return {
+        name: {str(length): interval(against(f"{name} hybrid", name, length, "recall@20")) for length in LENGTHS}
+        for name in (MULT_VAE, REC_VAE)
+        if measured(name) and measured(f"{name} hybrid")
+    }
+
+
+def interval(gap: Interval) -> list[float]:
+    """Its ends."""
+    return [round(gap.low, 4), round(gap.high, 4)]
 
 
 def new_items(question: str, name: str) -> NDArray[np.float64]:
@@ -143,7 +159,7 @@ def new_item_summary() -> dict[str, Any]:
         found[question] = {name: mean_and_error(value) for name, value in values.items()}
         for other in names[1:]:
             gap = paired_bootstrap(values[names[0]], values[other])
-            found[question][f"{names[0]} - {other}"] = [round(gap.low, 4), round(gap.high, 4)]
+            found[question][f"{names[0]} - {other}"] = interval(gap)
     return found
 
 
@@ -163,7 +179,15 @@ def show() -> None:
             table.add_row(f"ladder - {other}", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
         gaps = [against(POSTERIOR, MULT_VAE, length, metric) for length in LENGTHS]
         table.add_row("posterior - mult-vae", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
-        if existing(BENCHMARK, "lightfm-seed0"):
+        for name in (MULT_VAE, REC_VAE):
+            hybrid = f"{name} hybrid"
+            if measured(name) and measured(hybrid):
+                table.add_row(
+                    hybrid, *("{:.4f} ± {:.4f}".format(*figure(hybrid, length, metric)) for length in LENGTHS)
+                )
+                gaps = [against(hybrid, name, length, metric) for length in LENGTHS]
+                table.add_row(f"{hybrid} - plain", *(f"{gap.low:+.4f} .. {gap.high:+.4f}" for gap in gaps))
+        if measured(LIGHTFM):
             peer = {length: against(LADDER, LIGHTFM, length, metric) for length in PEER_LENGTHS}
             values = {length: "{:.4f} ± {:.4f}".format(*figure(LIGHTFM, length, metric)) for length in PEER_LENGTHS}
             table.add_row(LIGHTFM, *(values.get(length, "") for length in LENGTHS))
@@ -176,12 +200,14 @@ def show() -> None:
 
 def draw(folder: Path) -> None:
     """Write the plots of the page."""
-    names = (LADDER, *TIERS[1:], MULT_VAE)
+    names = (LADDER, POSTERIOR, PRIOR, SEGMENT, POPULAR, MULT_VAE)
     curves = {name: [figure(name, length, "ndcg@100") for length in LENGTHS] for name in names}
     plot_lengths(folder / "cold-start-lengths.svg", curves, LENGTHS)
+    pairs = [(LADDER, POPULAR), (LADDER, MULT_VAE), (f"{MULT_VAE} hybrid", MULT_VAE)]
     gaps = {
-        f"ladder - {other}": [against(LADDER, other, length, "ndcg@100") for length in LENGTHS]
-        for other in (POPULAR, MULT_VAE)
+        f"{ours} - {theirs}": [against(ours, theirs, length, "ndcg@100") for length in LENGTHS]
+        for ours, theirs in pairs
+        if measured(ours)
     }
     plot_gaps(folder / "cold-start-gaps.svg", gaps, LENGTHS)
 

@@ -6,7 +6,8 @@ The asked users' input is what is left of their first 20 items, targets are what
   number of users of the other items of a genre, averaged over the genres of an item)
 - new among all: the same targets, lists of the whole catalogue, a tenth of whose first 20 places new items fill
 - warm: targets among the other items, with withheld items in the lists and without them: what mixing them in costs
-- content: users shown only the withheld items among their first 20, asked for warm items after these
+- content: users shown only the withheld items among their first 20, asked for warm items after these; the lift that
+  lets new items be seen is taken off for them
 
 The strength of the ridge regression is chosen on the validation users, by new among new.
 """
@@ -18,8 +19,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from pipelines.new_items import content_of, place
-from pipelines.tiers import OnTier, learn_segments
+from pipelines.item_metadata import content_of
+from pipelines.new_items import place
+from pipelines.rungs import OnTier
+from pipelines.tiers import learn_segments
 from recsys_vae.bundle import Bundle, Tiers
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.cold_start import Newcomers
@@ -121,13 +124,12 @@ def measure_new_items(seed: int) -> dict[str, Any]:
         values[l2] = mean(Allowed(tall(found.model, warm, POSTERIOR), new), asked_about(validation, ~new, new))
     found.model.load_tensors(learned)
     best = max(values, key=lambda l2: values[l2])
-    place(found.model, dataset(), warm, l2=best, seen_by=validation.asked(20).histories)
-    return {"epochs": found.epochs, "l2": best, "validation": values, "items": int(new.sum())} | answered(
-        found.model, warm, content
-    )
+    lift = place(found.model, dataset(), warm, l2=best, seen_by=validation.asked(20).histories)
+    chosen = {"epochs": found.epochs, "l2": best, "lift": lift, "validation": values, "items": int(new.sum())}
+    return chosen | answered(found.model, warm, content, lift)
 
 
-def answered(model: Autoencoder, warm: Interactions, content: csr_array) -> dict[str, Any]:
+def answered(model: Autoencoder, warm: Interactions, content: csr_array, lift: float) -> dict[str, Any]:
     """The test users' values."""
     new, people = withheld(), newcomers("test")
     posterior = tall(model, warm, POSTERIOR)
@@ -150,13 +152,13 @@ def answered(model: Autoencoder, warm: Interactions, content: csr_array) -> dict
             "mixed": values_of(posterior, for_warm),
             "without new items": values_of(Allowed(posterior, ~new), for_warm),
         },
-        "content": {name: values_of(tall(model, warm, name), only_new) for name in (CONTENT, PRIOR, POPULAR)},
+        "content": {name: values_of(tall(model, warm, name, lift), only_new) for name in (CONTENT, PRIOR, POPULAR)},
     }
 
 
-def tall(model: Autoencoder, warm: Interactions, tier: str) -> OnTier:
+def tall(model: Autoencoder, warm: Interactions, tier: str, lift: float = 0.0) -> OnTier:
     """One tier of the ladder over a model with new items in their places."""
-    tiers = Tiers(Rungs(content=True), known().schema, learn_segments(warm, known(), 10_000.0))
+    tiers = Tiers(Rungs(content=True, lift=lift), known().schema, learn_segments(warm, known(), 10_000.0))
     return OnTier(Ladder(Bundle.unwritten(model, warm.items, warm.item_counts(), tiers)), tier)
 
 

@@ -63,8 +63,12 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Commit of the working tree, with a mark where it was changed since."""
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or "unknown"
+    """Commit of the working tree, with a mark where anything but records was changed since."""
+    name = _git("describe", "--always", "--abbrev=12") or "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){RESULTS}")
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*arguments: str) -> str:
+    answer = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=RESULTS.parents[2])
+    return answer.stdout.strip()

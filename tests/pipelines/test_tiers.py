@@ -14,7 +14,7 @@ from pipelines.fit import ModelSpec
 from pipelines.metadata import Fields
 from pipelines.publish import publish_bundle
 from pipelines.recommend import recommend_all
-from pipelines.tiers import choose, choose_tiers, decayed, learn_again, learn_segments, segment_columns
+from pipelines.tiers import choose_tiers, decayed, learn_again, learn_segments, segment_columns
 from pipelines.train import Output, train_bundle
 from pipelines.user_metadata import UserMetadata
 from recsys_vae.bundle import Bundle
@@ -24,7 +24,7 @@ from recsys_vae.ids import IdMap
 from recsys_vae.ladder import CONTENT, Ladder
 from recsys_vae.metadata import Field, Schema
 from recsys_vae.models.conditional_vae import ConditionalVAEConfig
-from recsys_vae.rungs import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung
+from recsys_vae.rungs import HISTORY, POPULAR, PRIOR, SEGMENT, Rung
 from recsys_vae.training.config import TrainingConfig
 from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes, with_user_metadata
@@ -40,17 +40,6 @@ CONDITIONAL = ModelSpec(
 @pytest.fixture
 def dataset(mlflow_home: Path) -> DatasetDir:
     return with_user_metadata(dataset_of_tastes(mlflow_home / "datasets" / "tastes"))
-
-
-def test_a_tier_takes_over_where_it_is_clearly_better() -> None:
-    values = {
-        0: {PRIOR: 0.30, POPULAR: 0.20},
-        1: {POSTERIOR: 0.3005, PRIOR: 0.30, HISTORY: 0.1},  # not clearly
-        2: {POSTERIOR: 0.35, PRIOR: 0.30, HISTORY: 0.34},
-        5: {POSTERIOR: 0.40, PRIOR: 0.30, HISTORY: 0.4005},
-        20: {POSTERIOR: 0.40, PRIOR: 0.30, HISTORY: 0.50},
-    }
-    assert choose(values) == (Rung(0, PRIOR), Rung(2, POSTERIOR), Rung(20, HISTORY))
 
 
 def test_numbers_are_no_segments() -> None:

@@ -159,6 +159,51 @@ def test_users_of_all_tiers_are_answered_together_as_alone(tall: Ladder) -> None
         assert together.rows[user].tolist() == alone.rows[0].tolist()
 
 
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+    """A ladder that lets segment popularity count beside the model, with a bias that new items were lifted by."""
+    described, bare = (Rung(0, PRIOR, 2.0), Rung(1, POSTERIOR, 0.5)), (Rung(0, POPULAR), Rung(1, HISTORY, 0.25))
+    tiers = Tiers(Rungs(described, bare, content=True, lift=3.0), SCHEMA, SEGMENTS)
+    return conditional(tmp_path_factory.mktemp("weighted") / "bundle", tiers)
+
+
+def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_rung(weighted: Ladder) -> None:
+    model = weighted.bundle.model
+    assert isinstance(model, ConditionalRecommender)
+    histories, known = csr([[], [4], [4]], 12), SCHEMA.encode([{"taste": "left"}] * 2 + [{}])
+    users = weighted.encode(histories, known)
+    segments, old = SEGMENTS.score(known), slice(0, 11)
+    expected = model.score(histories, known)[:, old] + np.array([[2.0], [0.5], [0.25]]) * segments[:, old]
+    assert weighted.scores(users)[:, old] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert weighted.scores(users, np.array([3, 0])) == pytest.approx(expected[:, [3, 0]], rel=1e-4, abs=1e-5)
+    found = weighted.search(users, 12)
+    assert found.scores == pytest.approx(np.take_along_axis(weighted.scores(users), found.rows, 1), rel=1e-4)
+    for user in range(3):
+        alone = weighted.recommend(histories[[user]], 12, metadata=known[[user]], keep_seen=True)
+        assert alone.rows[0].tolist() == found.rows[user].tolist()
+
+
+def test_a_new_item_counts_as_popular_as_that_of_an_average_interaction(weighted: Ladder) -> None:
+    users = weighted.encode(csr([[]], 12), LEFT)
+    alone = weighted.encode(csr([[]], 12), LEFT, tier=PRIOR)
+    usual = float((np.exp(SEGMENTS.log_shares) * SEGMENTS.log_shares).sum())
+    assert float((weighted.scores(users) - weighted.scores(alone))[0, 11]) == pytest.approx(2.0 * usual, rel=1e-4)
+
+
+def test_a_history_of_new_items_is_answered_without_their_lift_and_with_metadata(weighted: Ladder) -> None:
+    model, new = weighted.bundle.model, csr([[11]], 12)
+    assert isinstance(model, ConditionalRecommender)
+    users = weighted.encode(new, LEFT, tier=CONTENT)
+    unlifted = model.score(new, LEFT) - 3.0 * weighted.is_new
+    assert weighted.scores(users) == pytest.approx(unlifted, rel=1e-4, abs=1e-5)
+    assert weighted.search(users, 12).scores[0] == pytest.approx(np.sort(unlifted[0])[::-1], rel=1e-4, abs=1e-5)
+
+
+def test_a_weight_without_segments_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="count beside a tier, and there is none"):
+        conditional(tmp_path / "bundle", Tiers(Rungs((Rung(0, PRIOR, 1.0),), (Rung(0, POPULAR),)), SCHEMA))
+
+
 def test_nothing_known_of_anybody_is_no_trouble(tall: Ladder) -> None:
     assert tall.recommend(csr([[], [3]], 12), 2).tiers == (POPULAR, HISTORY)
     assert (

@@ -4,7 +4,9 @@ import pytest
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.rungs import HISTORY, POPULAR, POSTERIOR, PRIOR, Rung, Rungs
 
-RUNGS = Rungs((Rung(0, PRIOR), Rung(1, POSTERIOR), Rung(20, HISTORY)), (Rung(0, POPULAR), Rung(3, HISTORY)))
+RUNGS = Rungs(
+    (Rung(0, PRIOR, 1.0), Rung(1, POSTERIOR, 0.5), Rung(20, HISTORY)), (Rung(0, POPULAR), Rung(3, HISTORY)), lift=2.0
+)
 
 
 def test_the_longest_history_that_is_reached_decides() -> None:
@@ -12,6 +14,19 @@ def test_the_longest_history_that_is_reached_decides() -> None:
     described = RUNGS.tiers(lengths, np.ones(5, dtype=np.bool_))
     assert described.tolist() == [PRIOR, POSTERIOR, POSTERIOR, POSTERIOR, HISTORY]
     assert RUNGS.tiers(lengths, np.zeros(5, dtype=np.bool_)).tolist() == [POPULAR, POPULAR, HISTORY, HISTORY, HISTORY]
+
+
+def test_the_weight_of_popularity_goes_with_the_rung() -> None:
+    lengths, described = np.array([0, 19, 20, 3]), np.array([True, True, True, False])
+    assert RUNGS.weights(lengths, described).tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert RUNGS.are_weighted
+    assert not Rungs().are_weighted
+
+
+@pytest.mark.parametrize(("tier", "weight"), [(PRIOR, -1.0), (PRIOR, float("inf")), (POPULAR, 0.5)])
+def test_weights_that_say_nothing_are_refused(tier: str, weight: float) -> None:
+    with pytest.raises(ConfigError, match="at least 0"):
+        Rung(0, tier, weight)
 
 
 def test_rungs_survive_a_manifest() -> None:

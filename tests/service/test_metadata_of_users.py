@@ -1,6 +1,6 @@
 """What requests say about users, through the whole service, over a bundle that reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from recsys_vae.ids import IdMap
 from recsys_vae.ladder import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.manifest import Provenance
 from recsys_vae.metadata import Field, Schema
+from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.rungs import Rung, Rungs
 from recsys_vae.segments import SegmentPopularity
 from service.app import create_app
@@ -39,15 +41,28 @@ RUNGS = Rungs(
 )
 
 
-def write_described_bundle(directory: Path, rungs: Rungs = RUNGS) -> Path:
-    """A conditional VAE with fresh weights over the tiny world; nobody has touched h."""
+def conditional() -> ConditionalVAE:
+    """With fresh weights."""
     torch.manual_seed(0)
-    model = ConditionalVAE(8, ConditionalVAEConfig(hidden=8, latent=4, prior_hidden=4, metadata=SCHEMA.widths))
+    return ConditionalVAE(8, ConditionalVAEConfig(hidden=8, latent=4, prior_hidden=4, metadata=SCHEMA.widths))
+
+
+def hybrid() -> MultVAE:
+    """With fresh weights, those of metadata among them."""
+    torch.manual_seed(0)
+    model = MultVAE(8, MultVAEConfig(hidden=8, latent=4, user_metadata=True, metadata=SCHEMA.widths))
+    assert model.encoder_in.of_user is not None
+    torch.nn.init.normal_(model.encoder_in.of_user.weight)
+    return model
+
+
+def write_described_bundle(directory: Path, rungs: Rungs = RUNGS, model: Autoencoder | None = None) -> Path:
+    """A bundle over the tiny world, of a conditional VAE where no model is given; nobody has touched h."""
     popularity = POPULARITY.copy()
     popularity[7] = 0
     write_bundle(
-        directory, model, IdMap.from_values(ITEMS), popularity=popularity, provenance=Provenance(dataset="tiny"),
-        item_table=METADATA, tiers=Tiers(rungs, SCHEMA, SEGMENTS),
+        directory, model or conditional(), IdMap.from_values(ITEMS), popularity=popularity,
+        provenance=Provenance(dataset="tiny"), item_table=METADATA, tiers=Tiers(rungs, SCHEMA, SEGMENTS),
     )  # fmt: skip
     return directory
 
@@ -148,6 +163,32 @@ def test_segment_popularity_answers_where_the_rungs_say_so(tmp_path: Path) -> No
     assert "a" not in [item["item_id"] for item in short["items"]]
     expected = SEGMENTS.score(SCHEMA.encode([{"country": "FR"}]))[0]
     assert [item["item_id"] for item in body["items"]] == [ITEMS[row] for row in np.argsort(-expected, kind="stable")]
+
+
+@pytest.mark.parametrize("model", [conditional, hybrid])
+def test_popularity_beside_the_model_is_served_as_it_is_evaluated(
+    model: Callable[[], Autoencoder], tmp_path: Path
+) -> None:
+    described = (Rung(0, PRIOR, 1.0), Rung(1, POSTERIOR, 0.5))
+    rungs = Rungs(described, (Rung(0, POPULAR), Rung(1, HISTORY, 0.25)), content=True, lift=1.0)
+    path = write_described_bundle(tmp_path / "bundle", rungs, model())
+    ladder, told = Ladder(Bundle.load(path)), {"country": "NZ", "age": 21}
+    questions: list[tuple[list[str], dict[str, Any]]] = [
+        ([], told), (["a"], told), (["a"], {"country": "FR", "age": 21}), (["a"], {}), (["h"], told),
+        (["a"], {"country": "Atlantis"}), (["no such"], {}),
+    ]  # fmt: skip
+    lists = []
+    with TestClient(create_app(Settings(bundle=path, store=f"sqlite:///{tmp_path}/events.db"))) as opened:
+        for history, metadata in questions:
+            body = ask(opened, history=history, metadata=metadata)
+            known = csr([[ITEMS.index(item) for item in history if item in ITEMS]], 8)
+            offline = ladder.recommend(known, 8, metadata=SCHEMA.encode([metadata]))
+            rows = offline.rows[0][offline.rows[0] >= 0]
+            assert body["tier"] == offline.tiers[0]
+            assert [item["item_id"] for item in body["items"]] == ladder.bundle.items.ids(rows)
+            lists.append([item["score"] for item in body["items"]])
+    assert lists[1] != lists[2]  # metadata change the answer
+    assert lists[3] == lists[5]  # an unseen category is none
 
 
 def test_a_bundle_is_warmed_up_on_every_tier(bundle: Path) -> None:

@@ -60,20 +60,6 @@ def test_metadata_of_another_schema_are_refused() -> None:
         fresh().score(HISTORIES, csr([[0]], 3))
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.99])
-def test_fields_go_missing_in_training_as_wholes(rate: float) -> None:
-    model = fresh(ConditionalVAEConfig(hidden=16, latent=4, metadata=(2, 1), metadata_dropout=rate))
-    both = csr([[0, 1, 2]] * 200, 3)
-    left = model._some_metadata(SparseRows.from_csr(both), torch.Generator().manual_seed(0))
-    assert left is not None
-    if rate == 0.0:
-        assert len(left.indices) == 600
-    else:
-        assert len(left.indices) < 30
-    # the two columns of the first field stay or go together
-    assert {int(n) for n in np.bincount(left.row_numbers(), weights=left.indices < 2)} <= {0, 2}
-
-
 def test_short_histories_are_normalised_after_they_were_cut() -> None:
     model = fresh(ConditionalVAEConfig(hidden=16, latent=4, short=1.0, longest_short=3))
     shown = model._as_if_newer(rows(csr([list(range(12))] * 300, 12), None), torch.Generator().manual_seed(0))
