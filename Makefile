@@ -9,7 +9,7 @@ FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean bench-quickstart \
-	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start
+	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start bench-images
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench-train: setup $(PEERS) ## Speed of training, bulk lists and evaluation besi
 
 bench-cold-start: setup .venv-peers-lightfm/.installed ## What each tier of the ladder gives newcomers of MovieLens 1M, by length of history; prints kept results
 	$(BIN)/python -m tests.benchmarks.cold_start
+
+bench-images: setup ## Every image model on MNIST and generated shapes; prints kept results, measures missing ones (two hours)
+	$(BIN)/python -m tests.benchmarks.images
 
 bench-service: setup ## Speed and steadiness of the service on two cores (wrk, if installed); prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.service

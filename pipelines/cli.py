@@ -16,7 +16,7 @@ import typer
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
 
-GROUPS = ("datasets", "evaluation", "models", "tune", "registry", "recommend", "doctor")
+GROUPS = ("datasets", "evaluation", "models", "tune", "registry", "recommend", "images", "doctor")
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
 INTERRUPTED = 130

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from io import StringIO
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,38 +12,8 @@ from matplotlib.ticker import PercentFormatter
 
 from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.breakdown import Group, Point
+from recsys_vae.plot_style import INK, MARKERS, OURS, STYLE, colour
 from recsys_vae.protocols import Float32Array
-
-OURS, OTHERS = "#0b6e4f", ("#c8553d", "#3d5a98", "#8a6d1d", "#6b4c8a", "#555555")
-"""The bundle's model, then the baselines: apart also in grey and for colour-blind eyes, by marker."""
-MARKERS = ("o", "s", "D", "^", "v", "P")
-INK, FAINT = "#1d2327", "#d5d9dd"
-
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
-    "font.size": 10,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#8b949c",
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "xtick.color": "#5b656e",
-    "ytick.color": "#5b656e",
-    "legend.frameon": False,
-}
-
-
-def colour(place: int) -> str:
-    """Of the model at a place: 0 is the bundle's."""
-    return OURS if place == 0 else OTHERS[(place - 1) % len(OTHERS)]
 
 
 def plot_recall_by_k(curves: Sequence[tuple[str, Sequence[Point]]]) -> str:

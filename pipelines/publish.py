@@ -23,13 +23,13 @@ from pipelines.train import (
     Output,
     Trained,
     check_index_use,
-    check_workspace,
     finish,
     metadata_for,
     origin,
     parameters,
 )
 from pipelines.user_metadata import UserMetadata
+from pipelines.workspace import check_workspace
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
 from recsys_vae.errors import BundleError

@@ -12,6 +12,7 @@ from pipelines.evaluate import Difference, EvaluationRun, ModelResult
 from recsys_vae.atomic import write_atomically
 from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
 from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
+from recsys_vae.plot_style import colour
 
 KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 POPULARITY_K = 20
@@ -74,7 +75,7 @@ def render(run: EvaluationRun) -> str:
     return environment.get_template("report.html").render(
         run=run,
         headline=headline(run),
-        colours=[plots.colour(place) for place in range(len(run.results))],
+        colours=[colour(place) for place in range(len(run.results))],
         rows=_rows(run),
         baselines=[result.label for result in run.results[1:]],
         gaps=_gaps(run),

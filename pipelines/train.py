@@ -6,7 +6,6 @@ honestly. What goes to production is made from it by `publish`, which retrains o
 
 import math
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pipelines.registry import register_bundle
 from pipelines.split import load_split
 from pipelines.tiers import choose_tiers, learn_again
 from pipelines.user_metadata import UserMetadata
+from pipelines.workspace import check_workspace, workspace_of
 from recsys_vae.bundle import Tiers, write_bundle
 from recsys_vae.errors import ConfigError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
@@ -62,7 +62,7 @@ class Output:
     @property
     def workspace(self) -> Path:
         """Folder of the checkpoints."""
-        return self.path.parent / f".{self.path.name}.training"
+        return workspace_of(self.path)
 
     @property
     def checkpoints(self) -> tuple[Path, Path]:
@@ -300,21 +300,3 @@ def check_index_use(spec: ModelSpec, output: Output) -> None:
     """Raise ConfigError where an approximate index is asked for a model that has no item vectors."""
     if output.index != "flat" and not hasattr(catalog.entry(spec.name).model, "item_vectors"):
         raise ConfigError(f"{spec.name} has no item vectors: --index {output.index} has no effect on it. Leave it out.")
-
-
-def check_workspace(output: Output, resume: bool) -> None:
-    """Refuse to start over what could be continued, and to replace what was finished.
-
-    Raises:
-        ConfigError: a bundle is there, or an interrupted run that is not to be resumed.
-    """
-    if output.path.exists() and not output.overwrite:
-        raise ConfigError(
-            f"{output.path} exists: that run is complete. Name another --to, or replace it with --overwrite."
-        )
-    leftovers: Sequence[Path] = sorted(output.workspace.glob("*.safetensors"))
-    if leftovers and not resume:
-        raise ConfigError(
-            f"An interrupted run for {output.path} is there. Continue it with --resume, or remove {output.workspace} "
-            "to start over."
-        )

@@ -1,4 +1,4 @@
-"""Manifest: what a bundle says about itself, and the checksums that hold it to that."""
+"""Manifest: what a bundle, or another saved directory, says about itself, and the checksums that hold it to that."""
 
 import json
 from collections.abc import Mapping
@@ -7,13 +7,43 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_vae.errors import BundleCorruptError, BundleVersionError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 LIBRARIES = ("recsys-vae", "torch", "numpy", "scipy", "polars", "faiss-cpu", "faiss-gpu", "safetensors")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of directory that a manifest describes, in the words of its errors.
+
+    Attributes:
+        name: with its article in `article`.
+        remedy: what to do about one that is damaged, a sentence.
+        renewal: what to do about one in another format, as a sentence begins.
+    """
+
+    name: str
+    article: str
+    remedy: str
+    renewal: str
+
+
+BUNDLE = Kind("bundle", "a", "Fetch or publish the bundle again.", "Publish the model again")
+
+
+class Listing(Protocol):
+    """A manifest, as far as it lists files."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """SHA-256 of every other file, by name."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +121,7 @@ def describe(
     ladder: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of the files that lie in `directory`."""
-    files = {path.name: file_hash(path) for path in sorted(directory.iterdir()) if path.name != MANIFEST}
+    files = file_hashes(directory)
     told = [files, ladder] if ladder else files
     identity = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return Manifest(
@@ -109,42 +139,60 @@ def describe(
     )
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
+def write_manifest(directory: Path, manifest: "DataclassInstance") -> None:
     """Write `manifest.json`, with a checksum of its own."""
     content = asdict(manifest)
     (directory / MANIFEST).write_text(json.dumps(content | {"checksum": _checksum(content)}, indent=2))
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read `manifest.json`.
+    """Read the `manifest.json` of a bundle.
 
     Raises:
         BundleCorruptError: there is none, or it was altered.
         BundleVersionError: it describes a layout that this version does not read.
     """
-    path = directory / MANIFEST
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise BundleCorruptError(f"{directory} is not a bundle: it has no {MANIFEST}.") from error
-    except ValueError as error:
-        raise BundleCorruptError(f"{path} is not JSON: {error}. Fetch or publish the bundle again.") from error
-    if not isinstance(content, dict) or "format_version" not in content:
-        raise BundleCorruptError(f"{path} is not the manifest of a bundle.")
-    if content["format_version"] != FORMAT_VERSION:
-        raise BundleVersionError(
-            f"{directory} has bundle format {content['format_version']}, this version reads {FORMAT_VERSION}. Publish "
-            "the model again with this version, or use the version that wrote it."
-        )
-    if content.pop("checksum", None) != _checksum(content):
-        raise BundleCorruptError(f"{path} was altered: its checksum does not fit. Fetch or publish the bundle again.")
+    content = read_content(directory, BUNDLE, FORMAT_VERSION)
     known = {item.name for item in fields(Manifest)}
     return Manifest(
         **{k: v for k, v in content.items() if k in known} | {"provenance": Provenance(**content["provenance"])}
     )
 
 
-def verify_files(directory: Path, manifest: Manifest) -> None:
+def read_content(directory: Path, kind: Kind, format_version: int) -> dict[str, Any]:
+    """What a `manifest.json` says, as plain values, once it is found in order.
+
+    Args:
+        directory: that the manifest describes.
+        kind: what the directory is expected to be.
+        format_version: the one that is read.
+
+    Raises:
+        BundleCorruptError: there is no manifest, it was altered, or it is that of something else.
+        BundleVersionError: it describes a layout that this version does not read.
+    """
+    path = directory / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleCorruptError(f"{directory} is not {kind.article} {kind.name}: it has no {MANIFEST}.") from error
+    except ValueError as error:
+        raise BundleCorruptError(f"{path} is not JSON: {error}. {kind.remedy}") from error
+    if not isinstance(content, dict) or "format_version" not in content:
+        raise BundleCorruptError(f"{path} is not the manifest of {kind.article} {kind.name}.")
+    if (found := content.get("kind", BUNDLE.name)) != kind.name:
+        raise BundleCorruptError(f"{directory} is not {kind.article} {kind.name}: its manifest says {found!r}.")
+    if content["format_version"] != format_version:
+        raise BundleVersionError(
+            f"{directory} has {kind.name} format {content['format_version']}, this version reads {format_version}. "
+            f"{kind.renewal} with this version, or use the version that wrote it."
+        )
+    if content.pop("checksum", None) != _checksum(content):
+        raise BundleCorruptError(f"{path} was altered: its checksum does not fit. {kind.remedy}")
+    return content
+
+
+def verify_files(directory: Path, manifest: Listing, kind: Kind | None = None) -> None:
     """Compare every file with its checksum.
 
     Raises:
@@ -153,9 +201,14 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
     for name, expected in manifest.files.items():
         path = directory / name
         if not path.is_file():
-            raise BundleCorruptError(f"{directory} lacks {name}. Fetch or publish the bundle again.")
+            raise BundleCorruptError(f"{directory} lacks {name}. {(kind or BUNDLE).remedy}")
         if file_hash(path) != expected:
             raise BundleCorruptError(f"{path} was altered or cut short: its checksum does not fit its manifest.")
+
+
+def file_hashes(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file of a directory but its manifest, by name."""
+    return {path.name: file_hash(path) for path in sorted(directory.iterdir()) if path.name != MANIFEST}
 
 
 def file_hash(path: Path) -> str:

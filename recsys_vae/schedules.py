@@ -33,6 +33,13 @@ def cyclical(progress: float, *, target: float, cycles: int = 4, over: float = 0
     return linear(progress * cycles % 1.0, target=target, over=over)
 
 
+def rising(progress: float, *, target: float, over: float, cycles: int = 1) -> float:
+    """`linear` where there is one cycle, else `cyclical`: the schedule that settings of a training choose."""
+    if cycles > 1:
+        return cyclical(progress, target=target, cycles=cycles, over=over)
+    return linear(progress, target=target, over=over)
+
+
 def falling(progress: float, *, start: float, over: float) -> float:
     """Stay at `start`, then fall linearly to 0 over the last part of the training.
 

@@ -4,11 +4,12 @@ Images are float32 in [0, 1], shape (n, channels, height, width); labels are int
 image: summed over pixels and latents, averaged over the batch, so that repeating a batch leaves them unchanged.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,48 @@ class ImageModel(Protocol):
         Raises:
             ModelError: the model has no distribution to draw codes from.
         """
+
+
+class Learner(Protocol):
+    """An `nn.Module` that the training loop takes: an image model, or a prior over codes of images.
+
+    Attributes:
+        config: its frozen configuration.
+        training: whether dropout, noise and the like are switched on.
+    """
+
+    config: Any
+    training: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+
+    def loss(self, x: Tensor, y: Tensor | None = None, *, beta: float = 1.0) -> Loss:
+        """Loss of a batch; `beta` weighs the regularizer."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is learned."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over weights and buffers by name."""
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout, noise and the like on."""
+
+    def eval(self) -> Self:
+        """Switch them off."""
+
+
+class ImageModule(ImageModel, Learner, Protocol):
+    """An `ImageModel` as the `nn.Module` that it is: what files and pipelines need to know of it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of its images."""

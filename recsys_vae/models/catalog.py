@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.errors import UnknownNameError
 from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.ease import EASE, EASEConfig
@@ -17,11 +17,7 @@ from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig
 from recsys_vae.protocols import Recommender
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Config = TypeVar("Config", bound="DataclassInstance")
+from recsys_vae.settings import Config, converted
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Co
     present = {field.name: getattr(config, field.name) for field in fields(config)}
     if unknown := plain.keys() - present.keys():
         raise UnknownNameError(f"setting of {of}", min(unknown), described(config))
-    changed = {key: _converted(present[key], value, f"{key} of {of}") for key, value in plain.items()}
+    changed = {key: _part_or_value(present[key], value, f"{key} of {of}") for key, value in plain.items()}
     for name, inner in _by_part(settings).items():
         part = changed.get(name, present.get(name))
         if not isinstance(part, Part):
@@ -125,16 +121,11 @@ def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _converted(present: Any, value: Any, what: str) -> Any:
-    """A value of the type of the present one."""
+def _part_or_value(present: Any, value: Any, what: str) -> Any:
+    """A value of the type of the present one; of a part, the name of its model."""
     if isinstance(present, Part):
         return present if value == present.model else Part(value, entry(value).config())
-    try:
-        if isinstance(present, bool) and isinstance(value, str):
-            return {"true": True, "false": False}[value.lower()]
-        return type(present)(value)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"Setting {what} is a {type(present).__name__}, got {value!r}.") from error
+    return converted(present, value, what)
 
 
 def create(name: str, n_items: int, config: Any = None) -> Recommender:

@@ -7,8 +7,10 @@ Nothing is pickled. A run restored from it continues bit for bit on a CPU.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,11 +19,23 @@ from torch import Tensor
 
 from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.errors import CheckpointError, TrainingError
-from recsys_vae.models.trainable import Trainable
-from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.parallel import ALONE, Group
 
 FORMAT = 2
+
+
+class Stateful(Protocol):
+    """A model, as a checkpoint sees it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over weights by name."""
+
+
+Model = TypeVar("Model", bound=Stateful)
+Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 
 
 @dataclass
@@ -78,9 +92,13 @@ class RunState:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0] * 5
         return means
 
+    def is_out_of_patience(self, patience: int) -> bool:
+        """Whether the last `patience` epochs brought nothing better; never where patience is 0 or nothing validated."""
+        return bool(patience and self.best_epoch and self.epoch - self.best_epoch >= patience)
+
 
 @dataclass
-class Run:
+class Run(Generic[Model, Optimizer]):
     """A training run in memory: everything that changes while it goes on.
 
     Attributes:
@@ -92,16 +110,22 @@ class Run:
         latent_kl: nats by latent dimension after each epoch, shape (d,) each; of variational models only.
     """
 
-    model: Trainable
-    optimizer: LazyAdam
+    model: Model
+    optimizer: Optimizer
     generator: torch.Generator
     state: RunState
     group: Group = ALONE
     best: dict[str, Tensor] = field(default_factory=dict)
     latent_kl: list[Tensor] = field(default_factory=list)
 
+    def keep_best(self, value: float) -> None:
+        """Keep the weights of the epoch that is complete where its validation value is the best so far."""
+        if value > self.state.best_value:
+            self.state.best_epoch, self.state.best_value = self.state.epoch, value
+            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
-def save_checkpoint(path: Path, run: Run) -> None:
+
+def save_checkpoint(path: Path, run: Run[Any, Any]) -> None:
     """Write the run to `path`, atomically. Every process of the run calls this and waits; the first one writes."""
     noise = run.group.gather(run.generator.get_state())
     if run.group.is_first:
@@ -109,7 +133,7 @@ def save_checkpoint(path: Path, run: Run) -> None:
     run.group.wait()
 
 
-def _write(path: Path, run: Run, noise: Tensor) -> None:
+def _write(path: Path, run: Run[Any, Any], noise: Tensor) -> None:
     tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in run.best.items()}
     for index, moments in run.optimizer.state_dict()["state"].items():
@@ -122,7 +146,7 @@ def _write(path: Path, run: Run, noise: Tensor) -> None:
         save_file(copies, temporary, {"format": str(FORMAT), "state": json.dumps(asdict(run.state))})
 
 
-def restore_checkpoint(path: Path, run: Run) -> None:
+def restore_checkpoint(path: Path, run: Run[Any, Any]) -> None:
     """Put a freshly prepared run where the saved one stood.
 
     Raises:
@@ -132,7 +156,7 @@ def restore_checkpoint(path: Path, run: Run) -> None:
     metadata, tensors = _read(path)
     if metadata.get("format") != str(FORMAT):
         raise CheckpointError(f"Checkpoint {path} has format {metadata.get('format')}, this version reads {FORMAT}.")
-    state = RunState(**json.loads(metadata["state"]))
+    state = type(run.state)(**json.loads(metadata["state"]))
     if state.identity != run.state.identity:
         raise CheckpointError(
             f"Checkpoint {path} belongs to a run with other settings, model or data. Resume with the settings it was "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from recsys_vae.errors import ConfigError
+from recsys_vae.schedules import rising
 
 LIKELIHOODS = ("auto", "exact", "chunked", "sampled")
 
@@ -75,6 +76,10 @@ class TrainingConfig:
             raise ConfigError(f"likelihood is one of {', '.join(LIKELIHOODS)}; got {self.likelihood!r}.")
         if self.precision not in ("auto", "float32", "bf16"):
             raise ConfigError(f"precision is auto, float32 or bf16, got {self.precision!r}.")
+
+    def kl_weight_at(self, progress: float) -> float:
+        """Beta after a fraction of the planned steps."""
+        return rising(progress, target=self.kl_weight, over=self.kl_anneal, cycles=self.kl_cycles)
 
     def as_published(self) -> "TrainingConfig":
         """The reference mode of Liang et al. 2018: beta rises over all planned steps, every epoch is run.

@@ -1,12 +1,12 @@
 """The training loop: one visible function from interactions to trained weights."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -23,17 +23,21 @@ from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import Float32Array
-from recsys_vae.schedules import cyclical, falling, linear
+from recsys_vae.schedules import falling
 from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches
-from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint, save_checkpoint
+from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.likelihood import choose_likelihood, first_layers, learn_by_rows, suits_rows
 from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.progress import progress_bar
+from recsys_vae.training.saver import CheckpointSaver
 from recsys_vae.training.tracking import NoTracker, Tracker
+
+_Run: TypeAlias = Run[Trainable, LazyAdam]
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,13 @@ def train(
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     last_epoch = min(config.epochs, stop_after or config.epochs)
     watched = sample_histories(interactions, config.seed)
-    with interrupt, _progress_bar(run.state, len(batches), last_epoch, shown=progress and group.is_first) as bar:
-        while run.state.epoch < last_epoch and not out_of_patience(run.state, config.patience):
+    with interrupt, progress_bar(run.state, len(batches), last_epoch, shown=progress and group.is_first) as bar:
+        while run.state.epoch < last_epoch and not run.state.is_out_of_patience(config.patience):
             record = _train_epoch(run, batches, config, likelihood, precision, saver=saver, bar=bar)
             if validation is not None:
                 value = _validate(model, validation, config.validation_metric, group)
                 record[config.validation_metric] = value
-                _keep_best(run, value)
+                run.keep_best(value)
             if isinstance(model, Variational):
                 activity = measure_activity(model, watched)
                 record |= activity.summary()
@@ -140,20 +144,13 @@ def train(
     return _result(run)
 
 
-def kl_weight_at(progress: float, config: TrainingConfig) -> float:
-    """Beta after a fraction of the planned steps."""
-    if config.kl_cycles > 1:
-        return cyclical(progress, target=config.kl_weight, cycles=config.kl_cycles, over=config.kl_anneal)
-    return linear(progress, target=config.kl_weight, over=config.kl_anneal)
-
-
-def _prepare(model: Trainable, config: TrainingConfig, state: RunState, group: Group) -> Run:
+def _prepare(model: Trainable, config: TrainingConfig, state: RunState, group: Group) -> _Run:
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     generator = torch.Generator(model.device).manual_seed(group.seed(config.seed))
     return Run(model, optimizer, generator, state, group)
 
 
-def _begin_together(run: Run) -> None:
+def _begin_together(run: _Run) -> None:
     """Let every process stand where the first one stands.
 
     Raises:
@@ -174,13 +171,13 @@ def _validate(model: Trainable, validation: HeldOut, metric: str, group: Group) 
 
 
 def _train_epoch(
-    run: Run,
+    run: _Run,
     batches: Batches,
     config: TrainingConfig,
     likelihood: Likelihood,
     precision: torch.dtype,
     *,
-    saver: "CheckpointSaver",
+    saver: CheckpointSaver,
     bar: tqdm,
 ) -> dict[str, float]:
     """Take the steps of one epoch that are not done yet; returns its record."""
@@ -193,7 +190,7 @@ def _train_epoch(
     for batch in batches.epoch(state.epoch, start=state.step):
         started = time.perf_counter()
         progress = progress_at(state.step)
-        kl_weight = kl_weight_at(progress, config)
+        kl_weight = config.kl_weight_at(progress)
         run.optimizer.param_groups[0]["lr"] = falling(
             progress, start=config.learning_rate, over=config.learning_rate_decay
         )
@@ -211,12 +208,12 @@ def _train_epoch(
         bar.update()
         saver.save_if_due(run)
     run.optimizer.catch_up()
-    last = kl_weight_at(progress_at(len(batches) - 1), config)
+    last = config.kl_weight_at(progress_at(len(batches) - 1))
     return state.close_epoch() | {"kl_weight": last}
 
 
 @contextmanager
-def _reading_current_rows(run: Run) -> Iterator[None]:
+def _reading_current_rows(run: _Run) -> Iterator[None]:
     """Bring item rows that are updated lazily up to date before a layer reads them; in every process the same ones."""
 
     def catch_up(layer: SparseLinear, arguments: tuple[SparseRows]) -> None:
@@ -231,20 +228,7 @@ def _reading_current_rows(run: Run) -> Iterator[None]:
             hook.remove()
 
 
-def _progress_bar(state: RunState, steps_per_epoch: int, last_epoch: int, *, shown: bool) -> tqdm:
-    """A bar over all steps; a log file gets a line a minute instead of ten a second."""
-    return tqdm(
-        total=last_epoch * steps_per_epoch,
-        initial=state.epoch * steps_per_epoch + state.step,
-        desc=f"training {last_epoch} epochs",
-        unit="step",
-        disable=not shown,
-        dynamic_ncols=True,
-        mininterval=0.2 if sys.stderr.isatty() else 60.0,
-    )
-
-
-def _figures(run: Run, kl_weight: float, metric: str) -> dict[str, str]:
+def _figures(run: _Run, kl_weight: float, metric: str) -> dict[str, str]:
     state, means = run.state, run.state.means()
     figures = {"epoch": str(state.epoch + 1), "loss": f"{means['loss']:.1f}"}
     if isinstance(run.model, Variational):
@@ -261,17 +245,6 @@ def _outcome(state: RunState, last_epoch: int, metric: str) -> str:
     if state.epoch < last_epoch:
         return f"stopped after {state.epoch} of {last_epoch} epochs without progress, {best}"
     return f"{best}, the last: more epochs may help" if state.best_epoch == last_epoch else best
-
-
-def _keep_best(run: Run, value: float) -> None:
-    if value > run.state.best_value:
-        run.state.best_epoch, run.state.best_value = run.state.epoch, value
-        run.best = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
-
-
-def out_of_patience(state: RunState, patience: int) -> bool:
-    """Whether the last `patience` epochs brought nothing better; never where patience is 0 or nothing was validated."""
-    return bool(patience and state.best_epoch and state.epoch - state.best_epoch >= patience)
 
 
 def _identity(
@@ -293,39 +266,8 @@ def _identity(
     return digest.hexdigest()
 
 
-def _result(run: Run) -> TrainingResult:
+def _result(run: _Run) -> TrainingResult:
     state = run.state
     best = (state.best_epoch, state.best_value) if state.best_epoch else (state.epoch, float("nan"))
     latent_kl = torch.stack(run.latent_kl) if run.latent_kl else torch.empty(0, 0)
     return TrainingResult(*best, state.history, state.seconds, latent_kl.numpy())
-
-
-class CheckpointSaver:
-    """Saves a run from time to time, spending at most a tenth of the time on it; without a path, never.
-
-    An interrupt that was asked for, in any process, is carried out here, between two steps, once the run is saved.
-    """
-
-    def __init__(self, path: Path | None, every_seconds: float, interrupt: Interrupt) -> None:
-        self._path = path
-        self._every = every_seconds
-        self._interrupt = interrupt
-        self._due = time.monotonic() + every_seconds
-
-    def save_if_due(self, run: Run) -> None:
-        """Save when it is time."""
-        is_due = run.group.is_first and time.monotonic() >= self._due
-        interrupted, is_due = run.group.any([self._interrupt.is_asked_for, is_due])
-        if interrupted or is_due:
-            self.save(run)
-        if interrupted:
-            raise KeyboardInterrupt
-
-    def save(self, run: Run) -> None:
-        """Save now."""
-        if self._path is None:
-            return
-        started = time.monotonic()
-        save_checkpoint(self._path, run)
-        now = time.monotonic()
-        self._due = now + max(self._every, 10 * (now - started))

@@ -7,8 +7,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.plots import INK, MARKERS, STYLE, colour
 from recsys_vae.evaluation.bootstrap import Interval
+from recsys_vae.plot_style import INK, MARKERS, STYLE, colour
 
 
 def plot_lengths(path: Path, curves: Mapping[str, Sequence[Sequence[float]]], lengths: Sequence[int]) -> None:

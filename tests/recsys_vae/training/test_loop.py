@@ -26,7 +26,8 @@ from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.likelihood import suits_rows
-from recsys_vae.training.loop import CheckpointSaver, train
+from recsys_vae.training.loop import train
+from recsys_vae.training.saver import CheckpointSaver
 from tests.recsys_vae.training.held_out import held_out
 from tests.worlds import SMALL, csr, two_tastes
 
@@ -171,9 +172,9 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
         textwrap.dedent(f"""
         import time
         from pathlib import Path
-        from recsys_vae.training import loop
+        from recsys_vae.training import loop, saver as saving
         from tests.recsys_vae.training.test_loop import CONFIG, WORLD, fresh, replace
-        save, save_if_due = loop.save_checkpoint, loop.CheckpointSaver.save_if_due
+        save, save_if_due = saving.save_checkpoint, saving.CheckpointSaver.save_if_due
         def counting(path, run):
             save(path, run)
             with Path({str(ready)!r}).open("a") as file:
@@ -181,7 +182,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
         def slowly(saver, run):
             save_if_due(saver, run)
             time.sleep(0.01)  # leaves time to be killed in
-        loop.save_checkpoint, loop.CheckpointSaver.save_if_due = counting, slowly
+        saving.save_checkpoint, saving.CheckpointSaver.save_if_due = counting, slowly
         config = replace(CONFIG, epochs=2000)
         loop.train(fresh(), WORLD.matrix, config, checkpoint=Path({str(checkpoint)!r}), stop_after=100)
         """)
@@ -270,7 +271,7 @@ def test_a_model_without_a_divergence_trains_too() -> None:
 def test_the_progress_bar_shows_kl_where_there_is_one(
     name: str, shown: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsys_vae.training.loop.tqdm", lambda **options: tqdm(**options | {"mininterval": 0.0}))
+    monkeypatch.setattr("recsys_vae.training.progress.tqdm", lambda **options: tqdm(**options | {"mininterval": 0.0}))
     model = catalog.create(name, 12, SMALL[name])
     assert isinstance(model, Trainable)
     train(model, WORLD.matrix, CONFIG, progress=True)

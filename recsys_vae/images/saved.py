@@ -1,0 +1,178 @@
+"""A saved image model: one directory, written whole and verified whole.
+
+    DIRECTORY/
+        manifest.json           what it is, where it comes from, and a SHA-256 of every other file
+        weights.safetensors     weights and buffers, a fitted prior's among them
+        history.json            what was measured after each epoch of the training
+
+Nothing in it is pickled, and nothing is unpickled when it is loaded.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from recsys_vae.atomic import atomic_directory, remove_partials
+from recsys_vae.errors import BundleCorruptError, RecsysError
+from recsys_vae.images import catalog
+from recsys_vae.images.protocol import ImageModule
+from recsys_vae.manifest import Kind, file_hashes, library_versions, read_content, verify_files, write_manifest
+
+FORMAT_VERSION = 1
+WEIGHTS, HISTORY = "weights.safetensors", "history.json"
+KIND = Kind("image model", "an", "Train the model again, or fetch another copy.", "Train the model again")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an image model comes from.
+
+    Attributes:
+        dataset: its name, or the folder of images.
+        dataset_fingerprint: of the images that the model has learned from.
+        n_images: that it has learned from.
+        labels: names of the classes, in the order of the numbers that stand for them; empty where there are none.
+        pixels: static, dynamic or grayscale: what the model has seen.
+        training: settings of the training loop.
+        epochs: passes over the images that the weights have seen.
+        seconds: that the training took.
+        metrics: what was measured, by name.
+        metrics_on: the part of the data that they were measured on.
+        run_id: identity at the tracking server.
+        git_commit: of the working tree that trained it, where it is one.
+    """
+
+    dataset: str = ""
+    dataset_fingerprint: str = ""
+    n_images: int = 0
+    labels: Sequence[str] = ()
+    pixels: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics_on: str = ""
+    run_id: str | None = None
+    git_commit: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageManifest:
+    """The first thing that is read of a saved image model.
+
+    Attributes:
+        kind: always `image model`.
+        format_version: of the directory's layout.
+        version: identity: model name and the start of a hash over the files.
+        model: name in the catalogue.
+        settings: the model's configuration.
+        shape: channels, height and width of its images.
+        origin: where it comes from.
+        created_at: ISO 8601, UTC.
+        libraries: versions at the time of writing.
+        files: SHA-256 of every other file, by name.
+    """
+
+    kind: str
+    format_version: int
+    version: str
+    model: str
+    settings: Mapping[str, Any]
+    shape: tuple[int, int, int]
+    origin: Origin
+    created_at: str
+    libraries: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedImageModel:
+    """A loaded image model.
+
+    Attributes:
+        manifest: what it says about itself.
+        model: with its weights, on the CPU, in evaluation mode.
+        history: what was measured after each epoch.
+    """
+
+    manifest: ImageManifest
+    model: ImageModule
+    history: list[dict[str, float]]
+
+
+def save_image_model(
+    directory: Path, model: ImageModule, origin: Origin, history: Sequence[Mapping[str, float]] = ()
+) -> ImageManifest:
+    """Write a model of the catalogue to `directory`, whole or not at all; what stood there before is replaced.
+
+    Raises:
+        UnknownNameError: the model's class is not in the catalogue.
+    """
+    remove_partials(directory)
+    name = catalog.name_of(model)
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with atomic_directory(directory) as temporary:
+        save_file(weights, temporary / WEIGHTS)
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
+        (temporary / HISTORY).write_text(json.dumps([dict(record) for record in history], indent=1))
+        files = file_hashes(temporary)
+        identity = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+        manifest = ImageManifest(
+            kind=KIND.name,
+            format_version=FORMAT_VERSION,
+            version=f"{name}-{identity}",
+            model=name,
+            settings=catalog.settings_of(model),
+            shape=model.shape,
+            origin=origin,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            libraries=library_versions(),
+            files=files,
+        )
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+def load_image_model(directory: Path) -> SavedImageModel:
+    """Read and verify a saved model; nothing of it is used before all of it is found in order.
+
+    Raises:
+        BundleCorruptError: a file is missing, truncated or altered, contradicts the manifest, or belongs to no image
+            model.
+        BundleVersionError: written in a format that this version does not read.
+    """
+    manifest = read_image_manifest(directory)
+    verify_files(directory, manifest, KIND)
+    try:
+        model = catalog.create(manifest.model, manifest.shape, catalog.configure(manifest.model, manifest.settings))
+        model.load_state_dict(load_file(directory / WEIGHTS))
+        history = json.loads((directory / HISTORY).read_text())
+    except (SafetensorError, RuntimeError, ValueError, OSError, RecsysError) as error:
+        raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
+    return SavedImageModel(manifest, model.eval(), history)
+
+
+def read_image_manifest(directory: Path) -> ImageManifest:
+    """Read `manifest.json` alone.
+
+    Raises:
+        BundleCorruptError: there is none, it was altered, or it is that of something else.
+        BundleVersionError: it describes a layout that this version does not read.
+    """
+    content = read_content(directory, KIND, FORMAT_VERSION)
+    try:
+        channels, height, width = content["shape"]
+        origin = Origin(**content["origin"])
+        named = {item.name: content[item.name] for item in fields(ImageManifest)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleCorruptError(
+            f"{directory} has a manifest with something missing: {error}. {KIND.remedy}"
+        ) from error
+    return ImageManifest(**named | {"shape": (channels, height, width), "origin": origin})
