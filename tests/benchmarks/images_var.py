@@ -155,6 +155,7 @@ def _classes(classifier: nn.Module, x: torch.Tensor) -> torch.Tensor:
 RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
     "vae": timed(measure_vae),
     "iwae": timed(measure_iwae),
+    "conv-vae": timed(measure_conv_vae),
     "gray-vae": timed(measure_gray_vae),
     "gray-vae-decayed": timed(measure_gray_vae_decayed),
     "beta-vae": timed(measure_beta_vae),
