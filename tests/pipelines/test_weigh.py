@@ -115,4 +115,6 @@ def test_the_weight_is_kept_when_a_blend_is_trained_again_on_validation_too(
     assert trained.manifest.provenance.trained_on == "split:last-out/refit"
     assert trained.manifest.settings["weight"] > 0
     publish_bundle(output.path, dataset, replace(output, path=tmp_path / "shipped"), resume=False)
-    assert Bundle.load(tmp_path / "shipped").manifest.settings == trained.manifest.settings
+    shipped = Bundle.load(tmp_path / "shipped").manifest.settings
+    assert shipped == Bundle.load(tmp_path / "bundle").manifest.settings
+    assert shipped["weight"] == trained.manifest.settings["weight"]
