@@ -76,6 +76,7 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
             found[f"{name}-seed{seed}"] = lambda name=name, seed=seed: measure_model(name, seed)
             found[f"hybrid-{name}-seed{seed}"] = lambda name=name, seed=seed: measure_model(name, seed, hybrid=True)
         found[f"new-items-seed{seed}"] = lambda seed=seed: measure_new_items(seed)
+        found[f"new-items-sentences-seed{seed}"] = lambda seed=seed: measure_new_items(seed, sentences=True)
         found[f"lightfm-seed{seed}"] = lambda seed=seed: measure_peer(seed)
     found["decay"] = measure_decay
     found["served"] = measure_served
@@ -143,10 +144,10 @@ def interval(gap: Interval) -> list[float]:
     return [round(gap.low, 4), round(gap.high, 4)]
 
 
-def new_items(question: str, name: str) -> NDArray[np.float64]:
+def new_items(question: str, name: str, run: str = "new-items") -> NDArray[np.float64]:
     """Values of each user about new items, averaged over the seeds that were measured; shape (n_users,)."""
-    found = [existing(BENCHMARK, f"new-items-seed{seed}") for seed in SEEDS]
-    lines = [run["figures"][question][name] for run in found if run is not None]
+    found = [existing(BENCHMARK, f"{run}-seed{seed}") for seed in SEEDS]
+    lines = [one["figures"][question][name] for one in found if one is not None]
     averaged: NDArray[np.float64] = np.mean([np.array(line.split(), dtype=np.float64) for line in lines], axis=0)
     return averaged
 

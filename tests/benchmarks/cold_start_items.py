@@ -12,6 +12,7 @@ The asked users' input is what is left of their first 20 items, targets are what
 The strength of the ridge regression is chosen on the validation users, by new among new.
 """
 
+import shutil
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from pipelines.dataset_dir import DatasetDir
 from pipelines.item_metadata import content_of
 from pipelines.new_items import place
 from pipelines.rungs import OnTier
@@ -109,14 +111,23 @@ def asked_about(people: Newcomers, shown: BoolArray, targets: BoolArray) -> Newc
     return replace(people, places=without(people.places, ~shown), targets=without(people.targets, ~targets))
 
 
-def measure_new_items(seed: int) -> dict[str, Any]:
-    """One seed of everything above."""
-    new, train = withheld(), split().train
+def with_sentences() -> DatasetDir:
+    """The same dataset, its titles as vectors of a pretrained encoder (the extra `text`)."""
+    path = dataset().path.with_name(f"{dataset().path.name}-sentences")
+    shutil.copytree(dataset().path, path, dirs_exist_ok=True)
+    fields = path / "fields.json"
+    fields.write_text(fields.read_text().replace('"text"', '"sentence"'))
+    return DatasetDir.open(str(path))
+
+
+def measure_new_items(seed: int, *, sentences: bool = False) -> dict[str, Any]:
+    """One seed of everything above, items by their genres and the words of the title, or the title as a sentence."""
+    new, train, described = withheld(), split().train, with_sentences() if sentences else dataset()
     warm = Interactions(without(train.matrix, new), train.users, train.items)
     validation = asked_about(newcomers("validation"), ~new, np.ones_like(new))
     found = fitted(seed, warm.matrix, asked_about(validation, ~new, ~new))
     assert isinstance(found.model, Autoencoder)
-    learned, content = found.model.tensors(), content_of(dataset(), train.items)
+    learned, content = found.model.tensors(), content_of(described, train.items)
     values = {}
     for l2 in RIDGES:
         found.model.load_tensors(learned)
@@ -124,7 +135,7 @@ def measure_new_items(seed: int) -> dict[str, Any]:
         values[l2] = mean(Allowed(tall(found.model, warm, POSTERIOR), new), asked_about(validation, ~new, new))
     found.model.load_tensors(learned)
     best = max(values, key=lambda l2: values[l2])
-    lift = place(found.model, dataset(), warm, l2=best, seen_by=validation.asked(20).histories)
+    lift = place(found.model, described, warm, l2=best, seen_by=validation.asked(20).histories)
     chosen = {"epochs": found.epochs, "l2": best, "lift": lift, "validation": values, "items": int(new.sum())}
     return chosen | answered(found.model, warm, content, lift)
 

@@ -81,6 +81,16 @@ def about_new_items() -> list[list[str]]:
     return rows
 
 
+def by_sentences() -> list[list[str]]:
+    """The model's answers where titles are sentences, and minus those where they are words."""
+    rows = [["targets", "titles as sentences", "as words", "the first minus the second, 95 %"]]
+    for question, (name, *_) in NEW_ITEM_FIGURES.items():
+        sentences, words = new_items(question, name, "new-items-sentences"), new_items(question, name)
+        figures = [_figure(name, mean_and_error(values)) for values in (sentences, words)]
+        rows.append([LISTS[question], *figures, _interval(paired_bootstrap(sentences, words))])
+    return rows
+
+
 def decay() -> list[list[str]]:
     """Popularity with and without half-lives, on validation."""
     record = existing("cold-start", "decay")
@@ -99,6 +109,7 @@ TABLES = {
     "hybrids": hybrids,
     "lightfm": lightfm,
     "new items": about_new_items,
+    "sentences": by_sentences,
     "decay": decay,
 }
 
