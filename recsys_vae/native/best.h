@@ -1,10 +1,10 @@
-// The order of what is found: higher scores first, among equal ones the smaller row.
+// What both searches share: the order of what is found, and the rows that a query must not find.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 
-// A score and its row as one number: higher is better.
+// A score and its row as one number: higher is better, among equal scores the smaller row.
 struct Key {
     uint64_t bits;
     Key() = default;
@@ -18,4 +18,15 @@ struct Key {
     }
     int64_t row() const { return static_cast<uint32_t>(~bits); }
     bool operator>(const Key& other) const { return bits > other.bits; }
+};
+
+// Ascending rows that a query must not find. Rows are asked about in ascending order: those passed are forgotten.
+struct Excluded {
+    const int32_t* next = nullptr;
+    const int32_t* end = nullptr;
+
+    bool holds(int64_t row) {
+        while (next != end && *next < row) ++next;
+        return next != end && *next == row;
+    }
 };

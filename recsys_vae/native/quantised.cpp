@@ -62,8 +62,7 @@ struct Candidate {
 struct Candidates {
     std::vector<Candidate> kept;
     std::vector<float> best;  // the k largest lower bounds, the smallest on top of the heap
-    const int32_t* excluded = nullptr;  // ascending rows that are left out: those not passed yet
-    const int32_t* excluded_end = nullptr;
+    Excluded excluded;
     int64_t room = 0;
     bool are_too_many = false;
 
@@ -71,13 +70,9 @@ struct Candidates {
         kept.clear();
         best.clear();
         best.reserve(k);
-        excluded = excluded_end = nullptr;
+        excluded = {};
         room = 4 * k + 128;
         are_too_many = false;
-    }
-    bool is_excluded(int64_t row) {
-        while (excluded != excluded_end && *excluded < row) ++excluded;
-        return excluded != excluded_end && *excluded == row;
     }
     // Count a lower bound; returns the k-th largest so far, -inf while there are fewer.
     float note(float lower, int64_t k) {
@@ -141,15 +136,12 @@ struct Block {
             last[j] = query[d - 1];
             if (norms[j] < LARGEST_NORM) border[j] = -std::numeric_limits<float>::infinity();
             else found[j].are_too_many = true;
-            if (excluded) {
-                found[j].excluded = excluded + starts[j];
-                found[j].excluded_end = excluded + starts[j + 1];
-            }
+            if (excluded) found[j].excluded = {excluded + starts[j], excluded + starts[j + 1]};
         }
     }
     void add(int64_t j, float score, float error, int64_t row) {
         Candidates& mine = found[j];
-        if (!(score + error >= border[j]) || mine.is_excluded(row)) return;
+        if (!(score + error >= border[j]) || mine.excluded.holds(row)) return;
         mine.kept.push_back({score + error, static_cast<int32_t>(row)});
         border[j] = mine.note(score - error, k);
         if (static_cast<int64_t>(mine.kept.size()) < mine.room) return;

@@ -20,13 +20,8 @@ constexpr float ALL = std::numeric_limits<float>::infinity();
 struct Best {
     Key* kept;
     int64_t size = 0;
-    const int32_t* excluded = nullptr;  // ascending rows that are left out: those not passed yet
-    const int32_t* excluded_end = nullptr;
+    Excluded excluded{};
 
-    bool is_excluded(int64_t row) {
-        while (excluded != excluded_end && *excluded < row) ++excluded;
-        return excluded != excluded_end && *excluded == row;
-    }
     void cut(int64_t k) {
         if (size <= k) return;
         std::nth_element(kept, kept + k - 1, kept + size, std::greater<>());
@@ -59,14 +54,13 @@ struct Queries {
         for (int64_t j = 0; j < BLOCK; ++j) {
             best[j] = {keys.get() + j * room};
             border[j] = j < here ? NONE : ALL;
-            if (!excluded || j >= here) continue;
-            best[j].excluded = excluded + starts[first + j];
-            best[j].excluded_end = excluded + starts[first + j + 1];
+            if (excluded && j < here)
+                best[j].excluded = {excluded + starts[first + j], excluded + starts[first + j + 1]};
         }
     }
     void add(int64_t j, float score, int64_t row) {
         Best& mine = best[j];
-        if (!(score > border[j]) || mine.is_excluded(row)) return;
+        if (!(score > border[j]) || mine.excluded.holds(row)) return;
         mine.kept[mine.size++] = Key(score, static_cast<uint32_t>(row));
         if (mine.size < room) return;
         mine.cut(k);
