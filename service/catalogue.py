@@ -64,7 +64,7 @@ class Catalogue:
 
     @cached_property
     def _lookup(self) -> Lookup | None:
-        return None if self._ids is None else lookup(self.ladder.bundle.items.values)
+        return None if self._ids is None else lookup(self._ids)
 
     @cached_property
     def _rows(self) -> dict[str, int] | None:

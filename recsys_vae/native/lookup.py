@@ -7,7 +7,6 @@ import ctypes
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from recsys_vae.native.library import library, loaded
@@ -26,8 +25,8 @@ class Lookup:
         ids: different from each other, at most 2^31 - 1 of them.
     """
 
-    def __init__(self, ids: pl.Series) -> None:
-        self._bytes, self._offsets = _packed(ids.to_list())
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._bytes, self._offsets = _packed(ids)
         n_slots = 1 << max(1, (SPARSENESS * len(ids)).bit_length())
         self._slots = np.full((n_slots, 2), NO_ID, dtype=np.int32)
         loaded().recsys_lookup_build(*self._ids(), ctypes.c_int64(len(ids)), *self._table())
@@ -48,7 +47,7 @@ class Lookup:
         return address(self._slots), ctypes.c_int64(len(self._slots))
 
 
-def lookup(ids: pl.Series) -> Lookup | None:
+def lookup(ids: Sequence[str]) -> Lookup | None:
     """A table of these ids; None where nothing can be compiled."""
     return None if library() is None else Lookup(ids)
 

@@ -1,4 +1,3 @@
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,19 +12,19 @@ ids = st.lists(st.text(max_size=20).filter(lambda text: text.isprintable()), uni
 def test_equals_a_dict(held: list[str], others: list[str]) -> None:
     rows = {item: row for row, item in enumerate(held)}
     wanted = [*held, *others, *held[::2]]
-    found = Lookup(pl.Series(held, dtype=pl.String)).rows(wanted)
+    found = Lookup(held).rows(wanted)
     assert found.tolist() == [rows.get(item, -1) for item in wanted]
 
 
 @pytest.mark.parametrize("prefix", ["", "item-", "ü"])
 def test_many_ids_that_look_alike_are_told_apart(prefix: str) -> None:
     held = [f"{prefix}{number}" for number in range(20_000)]
-    table = Lookup(pl.Series(held))
+    table = Lookup(held)
     assert table.rows(held[::-7]).tolist() == list(range(19_999, -1, -7))
     assert table.rows([f"{prefix}{number}" for number in range(20_000, 20_100)]).max() == -1
 
 
 def test_no_ids_are_in_an_empty_table() -> None:
-    table = Lookup(pl.Series([], dtype=pl.String))
+    table = Lookup([])
     assert table.rows(["a", ""]).tolist() == [-1, -1]
     assert table.rows([]).shape == (0,)
