@@ -7,8 +7,6 @@ last 10,000. The test part is read once a reported model. One thread a run. Erro
 standard errors; an image's error is the mean of its squared errors over pixels in [0, 1].
 """
 
-import argparse
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -29,8 +27,7 @@ from recsys_vae.images.protocol import ImageModule
 from recsys_vae.images.reconstruction import reconstruct
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
-from tests.benchmarks.images_data import mean_and_error, mnist, timed
-from tests.benchmarks.records import record
+from tests.benchmarks.images_data import mean_and_error, measure_named, mnist, timed
 
 WIDTH = 32
 """Of every code: of the models and of PCA."""
@@ -174,18 +171,5 @@ RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    """Measure what is missing of some runs or all, and print what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(RUNS)}; all when none is given")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fresh", action="store_true", help="measure again what has a record")
-    options = parser.parse_args()
-    for name in options.names or RUNS:
-        measure = partial(RUNS[name], options.seed)
-        content = record("images", f"{name}-seed{options.seed}", measure, fresh=options.fresh)
-        print(json.dumps({name: content["figures"]}))
-
-
 if __name__ == "__main__":
-    main()
+    measure_named(RUNS, __doc__)

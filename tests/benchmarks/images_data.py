@@ -1,7 +1,10 @@
 """MNIST for the benchmarks of the image models, in its three parts, and what they have in common."""
 
+import argparse
+import json
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +23,7 @@ from recsys_vae.images.pixels import static
 from recsys_vae.images.variational import Variational
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
+from tests.benchmarks.records import record
 
 CHECKPOINTS = home() / "image-benchmarks"
 PICTURES = Path(__file__).parents[2] / "docs" / "images" / "pictures"
@@ -89,3 +93,21 @@ def save(figure: Figure, name: str) -> None:
     drawn = BytesIO()
     figure.savefig(drawn, dpi=110, format="png")
     Image.open(drawn).convert("RGB").quantize(32).save(PICTURES / f"{name}.png", optimize=True)
+
+
+def measure_named(runs: Mapping[str, Callable[[int], Mapping[str, Any]]], description: str | None) -> int:
+    """Measure the runs that the command line names, or all; what has been measured is printed again.
+
+    Returns:
+        The seed that the command line names.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(runs), help=f"of {', '.join(runs)}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        measure = partial(runs[name], arguments.seed)
+        content = record("images", f"{name}-seed{arguments.seed}", measure, fresh=arguments.fresh)
+        print(name, json.dumps(content["figures"], indent=1), flush=True)
+    return int(arguments.seed)

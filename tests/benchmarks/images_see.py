@@ -10,7 +10,6 @@ learn from all train images of their digit, for as many epochs, and read the tes
 Probes: a logistic regression on codes of 20,000 train images, asked about the test images.
 """
 
-import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -30,7 +29,7 @@ from recsys_vae.images.pixels import prepared
 from recsys_vae.images.protocol import ImageModule
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import train_images
-from tests.benchmarks.images_data import mnist, timed
+from tests.benchmarks.images_data import measure_named, mnist, timed
 from tests.benchmarks.records import existing, record
 
 DIGITS = range(10)
@@ -169,19 +168,5 @@ RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    """Measure what was named, or everything; what has been measured is printed again."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(RUNS), help=f"of {', '.join(RUNS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        measure = partial(RUNS[name], arguments.seed)
-        content = record(BENCHMARK, f"{name}-seed{arguments.seed}", measure, fresh=arguments.fresh)
-        print(name, json.dumps(content["figures"], indent=1))
-    print(json.dumps(mean_auroc(arguments.seed)))
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(mean_auroc(measure_named(RUNS, __doc__))))

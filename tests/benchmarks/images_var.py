@@ -6,12 +6,9 @@ Settings are chosen on the last 10,000 images of the train part; the test part i
 in nats an image, summed over pixels, with their standard error over test images. One thread a run.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,11 +21,10 @@ from recsys_vae.images.pixels import GRAYSCALE, static
 from recsys_vae.latent import active_units
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import mean_loss
-from tests.benchmarks.images_data import fit, mean_and_error, minutes_since, mnist, save, timed
+from tests.benchmarks.images_data import fit, mean_and_error, measure_named, minutes_since, mnist, save, timed
 from tests.benchmarks.images_var_collapse import measure_collapse, measure_limited_decoder
 from tests.benchmarks.images_var_gradients import measure_gradients
 from tests.benchmarks.images_var_shapes import measure_beta_vae
-from tests.benchmarks.records import record
 
 STATIC_VAE = {"latent": 32, "hidden": "256-256"}
 STATIC_TRAINING = ImageTrainingConfig(
@@ -166,18 +162,5 @@ RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    """Measure what was named, or everything; what has been measured is printed again."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", default=list(RUNS), help=f"of {', '.join(RUNS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        measure = partial(RUNS[name], arguments.seed)
-        content = record("images", f"{name}-seed{arguments.seed}", measure, fresh=arguments.fresh)
-        print(name, json.dumps(content["figures"], indent=1))
-
-
 if __name__ == "__main__":
-    main()
+    measure_named(RUNS, __doc__)

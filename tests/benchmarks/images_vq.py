@@ -8,8 +8,6 @@ RECSYS_HOME/benchmarks/images: an interrupted run goes on from there (its cpu_mi
 process), and the priors start from the model that the run before them trained.
 """
 
-import argparse
-import json
 import math
 import time
 from collections.abc import Callable
@@ -34,8 +32,7 @@ from recsys_vae.images.vector_quantized import VectorQuantized
 from recsys_vae.training.code_prior import fit_prior
 from recsys_vae.training.image_config import ImageTrainingConfig
 from recsys_vae.training.images import ImageTrainingResult, train_images
-from tests.benchmarks.images_data import mean_and_error, mnist, save, timed
-from tests.benchmarks.records import record
+from tests.benchmarks.images_data import mean_and_error, measure_named, mnist, save, timed
 
 ONE_LEVEL = {"codes": 128, "width": 16}
 TWO_LEVELS = {"top_codes": 64, "bottom_codes": 32, "width": 16}
@@ -191,18 +188,5 @@ RUNS: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    """Measure what was named, or everything; what has been measured is printed again."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", default=list(RUNS), help=f"of {', '.join(RUNS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        measure = partial(RUNS[name], arguments.seed)
-        content = record("images", f"{name}-seed{arguments.seed}", measure, fresh=arguments.fresh)
-        print(name, json.dumps(content["figures"], indent=1), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    measure_named(RUNS, __doc__)
