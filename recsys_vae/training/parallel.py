@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -153,6 +154,8 @@ ALONE = Group()
 def join() -> Iterator[Group]:
     """The processes that torchrun has started together with this one; this one alone without torchrun.
 
+    The connections are closed when the block ends without an error.
+
     Raises:
         TrainingError: the others cannot be reached.
     """
@@ -160,6 +163,9 @@ def join() -> Iterator[Group]:
     if size == 1:
         yield ALONE
         return
+    # torch's optimizers import this module, whose functions keep the group of that moment as a default argument.
+    # Imported once the group is there, it would keep gloo's threads until the interpreter goes down: SIGABRT at times.
+    import_module("torch.distributed.nn.functional")
     with _exchange():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     yield Group(distributed.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))

@@ -2,13 +2,14 @@
 
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, distributed
 
 from recsys_vae.errors import CheckpointError, RecsysError
 from recsys_vae.models import catalog
@@ -181,7 +182,10 @@ SCENARIOS: dict[str, Callable[[Group, Path], dict[str, Tensor]]] = {"success": s
 if __name__ == "__main__":
     try:
         with join() as members:
+            connections = weakref.ref(distributed.group.WORLD)
             done = SCENARIOS[sys.argv[1]](members, Path(sys.argv[2]))
             save_file(done, Path(sys.argv[2]) / f"{members.rank}.safetensors")
+        if connections() is not None:
+            sys.exit("error: the connections are still open")
     except RecsysError as stopped:
         sys.exit(f"error: {stopped}")
