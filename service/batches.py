@@ -145,7 +145,7 @@ class Batcher(Generic[Job, Result]):
         if self.queue_depth >= min(self._limits.max_queue, self._most_within(deadline - loop.time())):
             self._observer.request_refused("overloaded")
             raise OverloadedError
-        waiting = Waiting[Job, Result](job, loop.create_future(), perf_counter(), deadline)
+        waiting: Waiting[Job, Result] = Waiting(job, loop.create_future(), perf_counter(), deadline)
         self._queue.append(waiting)
         self._watch(deadline)
         self._schedule()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from anyio import CapacityLimiter, to_thread
 
@@ -49,24 +49,21 @@ class Request:
     notices: tuple[Notice, ...] = ()
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """An answer, and the cursor that goes on after it; None at the end of the list."""
 
     answer: Answer
     next_cursor: str | None
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What a batch is made of. It ends with the catalogue that it began with."""
 
     catalogue: Catalogue
     query: Query
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """A stored history as it was read; `sequence` is None where there was none to read."""
 
     history: UserHistory
@@ -108,7 +105,7 @@ class Engine:
         deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
         if after is not None:
             _check_cursor(after, request.digest, catalogue.version)
-        stored = await self._stored(request.user_id, after, deadline)
+        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
         query = request.query
         if after is not None or stored.history.item_ids:
             query = replace(query, history=_union(stored.history, query), after=after)
@@ -128,9 +125,7 @@ class Engine:
             raise UnknownItemError(item_id)
         return found
 
-    async def _stored(self, user_id: str | None, after: Cursor | None, deadline: float) -> Read:
-        if user_id is None:
-            return Read(UserHistory(), None)
+    async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
         try:
             async with asyncio.timeout_at(deadline):
                 return await to_thread.run_sync(partial(self._read, user_id, after), abandon_on_cancel=True)
@@ -154,6 +149,7 @@ class Engine:
         return Read(stored, stored.sequence, () if stored.item_ids else (_UNKNOWN_USER,))
 
 
+_NOBODY = Read(UserHistory(), None)
 _UNAVAILABLE = Notice(
     "store_unavailable",
     "The event store does not answer: this user's stored history could not be taken into account.",

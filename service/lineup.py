@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from typing import NamedTuple
 
 from service.catalogue import Catalogue
 from service.errors import CursorExpiredError, FieldError
@@ -38,8 +39,7 @@ class Variant:
         return self.catalogue.version
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The variant that answers a request, and whether it was dealt, as opposed to chosen by the caller."""
 
     variant: Variant

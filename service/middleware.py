@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import coroutine
 from typing import Any
 
@@ -28,6 +28,7 @@ SECURITY_HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", NOTHING_ALLOWED.encode()),
 )
+SECURED = frozenset(name for name, _ in SECURITY_HEADERS)
 
 Log = Callable[[Scope, RequestRecord, int, float], None]
 """Writes the line of a request: its scope, its record, the status (0: no answer was begun), the seconds it took."""
@@ -140,9 +141,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = _announced(scope)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._seconds
+        announced, deadline = _announced(scope), monotonic() + self._seconds
         received, is_complete = 0, False
 
         async def receive_some() -> Message:
@@ -167,7 +166,7 @@ class BodyLimit:
             message: Message = done.value
             return message
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(deadline - monotonic()):
                 return await _rest(reading, pending)
         except TimeoutError:
             raise _too_slow(self._seconds) from None
@@ -211,8 +210,10 @@ def _announced(scope: Scope) -> int:
 
 
 def _protected(headers: list[tuple[bytes, bytes]], named: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    present = {name.lower() for name, _ in headers}
-    return [*headers, named, *(header for header in SECURITY_HEADERS if header[0] not in present)]
+    if any(name.lower() in SECURED for name, _ in headers):
+        present = {name.lower() for name, _ in headers}
+        return [*headers, named, *(header for header in SECURITY_HEADERS if header[0] not in present)]
+    return [*headers, named, *SECURITY_HEADERS]
 
 
 def _host(scope: Scope) -> str:

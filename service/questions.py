@@ -1,8 +1,9 @@
 """Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -26,7 +27,8 @@ class Question:
     Attributes:
         query: as it was asked.
         history: rows of the known items of the history, least recent first.
-        weights: of these.
+        seen: the same rows, ascending.
+        weights: of `seen`.
         hidden: rows of items that must not come back, ascending: history, excluded, shown before.
         allowed: flags of the items to choose among, not to be written to; None for all.
         boosted: how, by how much, and which items (flags or rows), in order.
@@ -35,6 +37,7 @@ class Question:
 
     query: Query
     history: Int64Array
+    seen: Int64Array
     weights: Float32Array
     hidden: Int64Array
     allowed: BoolArray | None
@@ -63,43 +66,73 @@ class Question:
             boosts.apply(scores, by, value, chosen)
 
 
+class LookedUp(NamedTuple):
+    """The items of a history.
+
+    Attributes:
+        rows: of each, -1 where the catalogue does not hold it.
+        seen: the same, ascending.
+        weights: of `seen`.
+    """
+
+    rows: Int64Array
+    seen: Int64Array
+    weights: Float32Array
+
+
 def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Question | Exception]:
-    """Every query resolved, or what is wrong with it; the ids of all histories are looked up together."""
-    rows = catalogue.rows(chain.from_iterable(query.history for query in queries))
-    ends = list(accumulate(len(query.history) for query in queries))
-    spans = zip(queries, [0, *ends], ends, strict=False)
-    return [_attempt(catalogue, query, rows[start:end]) for query, start, end in spans]
+    """Every query resolved, or what is wrong with it; the items of all histories are looked up and sorted together."""
+    return [
+        _attempt(catalogue, query, history)
+        for query, history in zip(queries, _look_up(catalogue, [query.history for query in queries]), strict=True)
+    ]
 
 
-def _attempt(catalogue: Catalogue, query: Query, rows: Int64Array) -> Question | Exception:
+def _look_up(catalogue: Catalogue, histories: Sequence[Mapping[str, float]]) -> list[LookedUp]:
+    lengths = [len(history) for history in histories]
+    ends = list(accumulate(lengths))
+    rows = catalogue.rows(chain.from_iterable(histories))
+    weights = np.fromiter(chain.from_iterable(history.values() for history in histories), np.float32, len(rows))
+    owners = np.repeat(np.arange(len(histories)), lengths)
+    order = np.argsort(owners * (len(catalogue) + 1) + rows + 1)
+    seen, weights = rows[order], weights[order]
+    return [
+        LookedUp(rows[start:end], seen[start:end], weights[start:end])
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+
+
+def _attempt(catalogue: Catalogue, query: Query, history: LookedUp) -> Question | Exception:
     try:
-        return resolve(catalogue, query, rows)
+        return resolve(catalogue, query, history)
     except Exception as error:
         return error
 
 
-def resolve(catalogue: Catalogue, query: Query, rows: Int64Array) -> Question:
+def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> Question:
     """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
 
     Args:
         catalogue: where.
         query: what is asked.
-        rows: of the items of its history.
+        history: the items of its history.
 
     Raises:
         FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
     """
-    notices = unknown("history", tuple(query.history), rows)
-    weights = np.fromiter(query.history.values(), dtype=np.float32, count=len(query.history))
-    if notices:
-        rows, weights = rows[rows >= 0], weights[rows >= 0]
+    rows, seen, weights = history
+    notices: list[Notice] = []
+    if len(seen) and seen[0] < 0:
+        notices += unknown("history", tuple(query.history), rows)
+        rows, seen, weights = rows[rows >= 0], seen[seen >= 0], weights[seen >= 0]
     excluded = _known(catalogue, "exclude", query.exclude, notices)
     notices += _misfits(catalogue, query)
     return Question(
         query,
         rows,
+        seen,
         weights,
-        _hidden(rows, excluded[excluded >= 0], _shown(catalogue, query)),
+        _hidden(seen, excluded, _shown(catalogue, query)),
         _allowed(catalogue, query, notices),
         _boosted(catalogue, query, notices),
         tuple(notices),
@@ -107,14 +140,9 @@ def resolve(catalogue: Catalogue, query: Query, rows: Int64Array) -> Question:
 
 
 def stack(rows: Sequence[Int64Array], values: Sequence[Float32Array] | None, width: int) -> csr_array:
-    """Sparse rows, shape (len(rows), width), each sorted; every value 1 when None."""
-    starts = np.cumsum([0, *map(len, rows)])
-    orders = [np.argsort(row) for row in rows]
-    indices = np.concatenate([row[order] for row, order in zip(rows, orders, strict=True)])
-    if values is None:
-        data = np.ones(len(indices), dtype=np.float32)
-    else:
-        data = np.concatenate([value[order] for value, order in zip(values, orders, strict=True)])
+    """Sparse rows, shape (len(rows), width), from the ascending columns of each; every value 1 when None."""
+    starts, indices = np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
+    data = np.ones(len(indices), dtype=np.float32) if values is None else np.concatenate(values)
     return csr_array((data, indices, starts), shape=(len(rows), width))
 
 
@@ -126,11 +154,11 @@ def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[N
     return rows
 
 
-def _hidden(history: Int64Array, *more: Int64Array) -> Int64Array:
+def _hidden(seen: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:
     """Ascending rows, each once; those of a history are different already."""
-    if not any(map(len, more)):
-        return np.sort(history)
-    return np.unique(np.concatenate([history, *more]))
+    if not len(excluded) and not len(shown):
+        return seen
+    return np.unique(np.concatenate([seen, excluded[excluded >= 0], shown]))
 
 
 def _misfits(catalogue: Catalogue, query: Query) -> list[Notice]:

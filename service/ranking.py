@@ -76,7 +76,7 @@ def _attempt(catalogue: Catalogue, questions: list[Question]) -> Sequence[Answer
 
 
 def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
-    histories = stack([q.history for q in questions], [q.weights for q in questions], len(catalogue))
+    histories = stack([q.seen for q in questions], [q.weights for q in questions], len(catalogue))
     users = catalogue.ladder.encode(histories, _metadata(catalogue, questions))
     lists = _search(catalogue, questions, users)
     tiers, scorers = users.tiers, catalogue.ladder.scorers(users)
@@ -182,7 +182,7 @@ def _explained(
     if len(left_out) < len(question.history):
         message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
         notices.append(Notice("explained_in_part", message))
-    history, names = stack([question.history], [question.weights], len(catalogue)), catalogue.ids(left_out)
+    history, names = stack([question.seen], [question.weights], len(catalogue)), catalogue.ids(left_out)
     metadata = _metadata(catalogue, [question])
     effects = explanations.effects(catalogue.ladder, history, left_out, rows, tier=tier, metadata=metadata)
     causes = (

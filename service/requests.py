@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from service.answers import Query, RankedItem
+from service.answers import Answer, Query
 from service.boosts import Boost
 from service.cursors import Cursor
 from service.engine import Page, Request
@@ -41,22 +41,39 @@ def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
         "model_version": answer.model_version,
         "tier": answer.tier,
         "scorer": answer.scorer,
-        "items": list(map(_item, answer.items, answer.sources)),
+        "items": _items(answer),
         "next_cursor": page.next_cursor,
         "warnings": [{"code": notice.code, "message": notice.message} for notice in answer.notices],
     }
 
 
-def _item(item: RankedItem, source: str) -> dict[str, Any]:
-    rank, item_id, score, because = item
-    found = {"rank": rank, "item_id": item_id, "score": score, "source": source}
-    if because is not None:
-        found["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in because]
+def _items(answer: Answer) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"rank": rank, "item_id": item_id, "score": score, "source": source}
+        for (rank, item_id, score, _), source in zip(answer.items, answer.sources, strict=True)
+    ]
+    for fields, item in zip(found, answer.items, strict=True):
+        if item.because is None:
+            break  # nobody asked why
+        fields["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
     return found
 
 
 def _digest(asked: RecommendationRequest) -> bytes:
-    return blake2b(asked.model_dump_json(exclude=ONE_LIST).encode(), digest_size=16).digest()
+    text = _plainly(asked) or asked.model_dump_json(exclude=ONE_LIST)
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _plainly(asked: RecommendationRequest) -> str:
+    """What makes the list, where that is a user and the ids of a history only: no id holds a NUL. Else nothing."""
+    if asked.exclude or asked.metadata or asked.boost or asked.diversity:
+        return ""
+    if asked.candidates is not None or asked.filter is not None:
+        return ""
+    try:
+        return "\0".join((asked.user_id or "", *asked.history))  # type: ignore[arg-type]
+    except TypeError:  # an item of the history is an object
+        return ""
 
 
 def _weights(asked: RecommendationRequest) -> dict[str, float]:
