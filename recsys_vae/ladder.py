@@ -246,7 +246,7 @@ class Ladder:
     def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
         """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
         if not self._has_new:
-            return [str(tier) for tier in tiers]
+            return list(map(str, tiers))
         from_content = self.is_new[rows] & np.isin(np.asarray(tiers), ENCODED)
         return [CONTENT if new else str(tier) for new, tier in zip(from_content, tiers, strict=True)]
 

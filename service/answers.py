@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +77,10 @@ class RankedItem(NamedTuple):
     because: tuple[Cause, ...] | None = None
 
 
+_RANKED = partial(tuple.__new__, RankedItem)
+"""From the fields of an item, without a call of a Python function for each."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What is answered.
@@ -123,7 +129,8 @@ def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: 
     """Items in this order, the first of this rank; rows of -1 are left out."""
     if len(rows) and rows[-1] < 0:
         rows, scores = rows[rows >= 0], scores[rows >= 0]
-    return tuple(map(RankedItem, range(first, first + len(rows)), catalogue.ids(rows), scores.tolist()))
+    fields = zip(range(first, first + len(rows)), catalogue.ids(rows), scores.tolist(), repeat(None))
+    return tuple(map(_RANKED, fields))
 
 
 def shortest(scores: Float32Array) -> Float64Array:
