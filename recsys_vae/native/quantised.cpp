@@ -23,24 +23,28 @@ namespace {
 
 // Of each item: scale s, |s a|, |r|, the last dimension, and what float32 rounds for a query of norm 1.
 constexpr int FACTS = 5;
+constexpr int LARGEST_QUERY_CODE = 127;
+constexpr int LARGEST_CODE = SUMS_HAVE_16_BITS ? 90 : 127;  // of an item: in 16 bits, finer items leave coarser queries
+constexpr int OFFSET = SUMS_HAVE_16_BITS ? LARGEST_CODE : 128;
 constexpr float LARGEST_NORM = 1e15f;  // above it bounds could overflow
 // Bytes of a vector's codes: its dimensions but the last, in whole groups.
 inline int64_t code_bytes(int64_t d) { return rounded_up(d - 1, GROUP); }
 
-// The least scale at which all numbers are integers in -127..127.
-inline float least_scale(const float* x, int64_t d) {
+// The least scale at which all numbers are integers in -most..most.
+inline float least_scale(const float* x, int64_t d, int most) {
     float largest = 0.0f;
     for (int64_t p = 0; p < d; ++p) largest = std::max(largest, std::abs(x[p]));
-    return largest / 127.0f;
+    return largest / most;
 }
 
 // What is lost of |x| by writing it as scale times integers; `code` gets the integers, and says what it takes.
 template <class Code>
-inline void quantise(const float* x, int64_t d, float scale, Code&& code, float& kept, float& lost) {
+inline void quantise(const float* x, int64_t d, float scale, int most, Code&& code, float& kept, float& lost) {
+    const float largest = most;
     const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
     double kept_squares = 0.0, lost_squares = 0.0;
     for (int64_t p = 0; p < d; ++p) {
-        const float rounded = std::min(127.0f, std::max(-127.0f, std::nearbyint(x[p] * inverse)));
+        const float rounded = std::min(largest, std::max(-largest, std::nearbyint(x[p] * inverse)));
         const double there = double(scale) * code(p, static_cast<int>(rounded)), rest = x[p] - there;
         kept_squares += there * there;
         lost_squares += rest * rest;
@@ -112,7 +116,7 @@ constexpr int WIDE = 4, PANEL_QUERIES = WIDE * LANES;  // vectors a panel
 // Rows a tile of `vectors`: with 16 registers no more than twelve sums stay in them.
 inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS / 2; }
 
-constexpr int MOST_IN_SUM = 128;
+constexpr int MOST_IN_SUM = 32767 / (OFFSET + LARGEST_CODE);  // of a query's codes of one sign
 
 // The least scale at which, but for rounding, no sum of a group exceeds 16 bits; 0 where sums have 32.
 inline float least_fitting_scale(const float* x, int64_t d) {
@@ -148,7 +152,7 @@ struct Room {
 struct Block {
     int64_t d, k, most, bytes, vectors = 0;
     Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
-    alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus 128 times the sum of a query's integers
+    alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus OFFSET times the sum of a query's integers
     alignas(64) float scales[BLOCK], lost[BLOCK], heads[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
     Candidates found[BLOCK];
 
@@ -171,12 +175,12 @@ struct Block {
             const int64_t column = j / PANEL_QUERIES * PANEL_QUERIES;
             const int64_t lanes = std::min<int64_t>(PANEL_QUERIES, vectors * LANES - column);
             int8_t* mine = packed.get() + column * bytes + (j - column) * 4;
-            scales[j] = std::max(least_scale(query, d - 1), least_fitting_scale(query, d - 1));
+            scales[j] = std::max(least_scale(query, d - 1, LARGEST_QUERY_CODE), least_fitting_scale(query, d - 1));
             Room room;
-            quantise(query, d - 1, scales[j], [&](int64_t p, int wanted) {
+            quantise(query, d - 1, scales[j], LARGEST_QUERY_CODE, [&](int64_t p, int wanted) {
                 const int code = room.take(p, wanted);
                 mine[p / 4 * lanes * 4 + p % 4] = static_cast<int8_t>(code);
-                offsets[j] -= 128 * code;
+                offsets[j] -= OFFSET * code;
                 return code;
             }, kept, lost[j]);
             heads[j] = norm(query, d - 1);
@@ -252,8 +256,7 @@ struct Largest {
 };
 
 // Takes the items of some lanes whose upper bounds reach their queries' borders.
-__attribute__((noinline)) void keep(const vec& product, uint32_t mask, int64_t at, const float* fact, int64_t row,
-                                    Block& block) {
+__attribute__((noinline)) void keep(vec product, uint32_t mask, int64_t at, const float* fact, int64_t row, Block& block) {
     const vec score = load(block.last + at) * everywhere(fact[3]) + product;
     const vec rounded = load(block.norms + at) * everywhere(fact[4]);
     const vec coded = load(block.heads + at) * everywhere(fact[2]) + rounded;
@@ -333,7 +336,7 @@ extern "C" int recsys_quantised_suits() {
 
 extern "C" int64_t recsys_code_bytes(int64_t d) { return code_bytes(d); }
 
-// vectors (n, d) -> codes (n, code_bytes(d)) from 0 to 255 and facts (n, FACTS), as above.
+// vectors (n, d) -> codes (n, code_bytes(d)) from 0 on and facts (n, FACTS), as above.
 extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint8_t* codes, float* facts) {
     const int64_t bytes = code_bytes(d);
     const float rounding = (d + 16) * 0x1p-23f;  // of a sum of d products in float32, twice over
@@ -341,10 +344,10 @@ extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint
         const float* x = vectors + i * d;
         uint8_t* code = codes + i * bytes;
         float* fact = facts + i * FACTS;
-        std::fill_n(code, bytes, uint8_t{128});
-        const auto write = [&](int64_t p, int value) { return code[p] = static_cast<uint8_t>(value + 128), value; };
-        fact[0] = least_scale(x, d - 1);
-        quantise(x, d - 1, fact[0], write, fact[1], fact[2]);
+        std::fill_n(code, bytes, uint8_t{OFFSET});
+        const auto write = [&](int64_t p, int value) { return code[p] = static_cast<uint8_t>(value + OFFSET), value; };
+        fact[0] = least_scale(x, d - 1, LARGEST_CODE);
+        quantise(x, d - 1, fact[0], LARGEST_CODE, write, fact[1], fact[2]);
         fact[3] = x[d - 1];
         fact[4] = rounding * norm(x, d);
     }
