@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "best.h"
+#include "bytes.h"
+#include "codes.h"
 #include "tiles.h"
 
 extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vectors, int64_t n_items, int64_t d,
@@ -23,27 +25,8 @@ namespace {
 // Of each item: scale s, |s a|, |r|, the last dimension, and what float32 rounds for a query of norm 1.
 constexpr int FACTS = 5;
 constexpr float LARGEST_NORM = 1e15f;  // above it bounds could overflow
-// Bytes of a vector's codes: its dimensions but the last, in groups of four.
-inline int64_t code_bytes(int64_t d) { return rounded_up(d - 1, 4); }
-
-// What is lost of |x| by writing it as scale times integers; `code` gets the integers.
-template <class Code>
-inline void quantise(const float* x, int64_t d, Code&& code, float& scale, float& kept, float& lost) {
-    float largest = 0.0f;
-    for (int64_t p = 0; p < d; ++p) largest = std::max(largest, std::abs(x[p]));
-    scale = largest / 127.0f;
-    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-    double kept_squares = 0.0, lost_squares = 0.0;
-    for (int64_t p = 0; p < d; ++p) {
-        const float rounded = std::min(127.0f, std::max(-127.0f, std::nearbyint(x[p] * inverse)));
-        const double there = double(scale) * rounded, rest = x[p] - there;
-        code(p, static_cast<int>(rounded));
-        kept_squares += there * there;
-        lost_squares += rest * rest;
-    }
-    kept = static_cast<float>(std::sqrt(kept_squares) * (1 + 1e-6));
-    lost = static_cast<float>(std::sqrt(lost_squares) * (1 + 1e-6));
-}
+// Bytes of a vector's codes: its dimensions but the last, in whole groups.
+inline int64_t code_bytes(int64_t d) { return rounded_up(d - 1, GROUP); }
 
 inline float norm(const float* x, int64_t d) {
     double squares = 0.0;
@@ -51,7 +34,7 @@ inline float norm(const float* x, int64_t d) {
     return static_cast<float>(std::sqrt(squares) * (1 + 1e-6));
 }
 
-#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+#ifdef MULTIPLIES_BYTES
 
 struct Candidate {
     float upper;
@@ -102,23 +85,28 @@ struct Candidates {
     }
 };
 
-constexpr int64_t BLOCK = 64;
-static_assert(BLOCK == PANEL, "one panel holds a block");
+constexpr int64_t BLOCK = 64;  // queries that are scored while an item's codes are at hand: one panel or several
+constexpr int WIDE = 4, PANEL_QUERIES = WIDE * LANES;  // vectors a panel
+
+// Rows a tile of `vectors`: with 16 registers no more than twelve sums stay in them.
+inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS / 2; }
 
 // A block of queries in 8 bits, with what each has found.
 struct Block {
-    int64_t d, k, most, groups, vectors = 0;
-    Buffer<int8_t> packed;  // group after group of four dimensions, in each the queries
-    alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus 128 times the sum of a query's integers
+    int64_t d, k, most, bytes, vectors = 0;
+    Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
+    alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus OFFSET times the sum of a query's integers
     alignas(64) float scales[BLOCK], lost[BLOCK], heads[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
     Candidates found[BLOCK];
 
     Block(int64_t d, int64_t k, int64_t most)
-        : d(d), k(k), most(most), groups(code_bytes(d) / 4), packed(buffer<int8_t>(code_bytes(d) * BLOCK)) {}
+        : d(d), k(k), most(most), bytes(code_bytes(d)), packed(buffer<int8_t>(bytes * BLOCK)) {}
+
+    const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
 
     void take(const float* queries, int64_t here, const int64_t* starts, const int32_t* excluded) {
         vectors = rounded_up(here, LANES) / LANES;
-        std::fill_n(packed.get(), groups * 4 * BLOCK, int8_t{0});
+        std::fill_n(packed.get(), bytes * BLOCK, int8_t{0});
         for (int64_t j = 0; j < BLOCK; ++j) {
             found[j].reset(k);
             offsets[j] = 0;
@@ -127,10 +115,17 @@ struct Block {
             if (j >= here) continue;
             const float* query = queries + j * d;
             float kept;
-            quantise(query, d - 1, [&](int64_t p, int code) {
-                packed[(p / 4 * vectors * LANES + j) * 4 + p % 4] = static_cast<int8_t>(code);
-                offsets[j] -= 128 * code;
-            }, scales[j], kept, lost[j]);
+            const int64_t column = j / PANEL_QUERIES * PANEL_QUERIES;
+            const int64_t lanes = std::min<int64_t>(PANEL_QUERIES, vectors * LANES - column);
+            int8_t* mine = packed.get() + column * bytes + (j - column) * 4;
+            scales[j] = std::max(least_scale(query, d - 1, LARGEST_QUERY_CODE), least_fitting_scale(query, d - 1));
+            Room room;
+            quantise(query, d - 1, scales[j], LARGEST_QUERY_CODE, [&](int64_t p, int wanted) {
+                const int code = room.take(p, wanted);
+                mine[p / 4 * lanes * 4 + p % 4] = static_cast<int8_t>(code);
+                offsets[j] -= OFFSET * code;
+                return code;
+            }, kept, lost[j]);
             heads[j] = norm(query, d - 1);
             norms[j] = norm(query, d);
             last[j] = query[d - 1];
@@ -155,43 +150,35 @@ struct Block {
     }
 };
 
-// Calls f with each number below N, known to the compiler, so that what f indexes can stay in registers.
-template <int N, class F>
-inline void each(F&& f) {
-    [&]<int... I>(std::integer_sequence<int, I...>) {
-        (f(std::integral_constant<int, I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
-}
-
-// Integer scores of R items and the V vectors of queries, as float32.
+// Integer scores of R items and the V vectors of queries from vector `first` on, as float32.
 template <int R, int V>
-__attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const Block& block,
-                                             __m512 (&products)[ROWS][VECTORS]) {
-    __m512i c[R * V], b[V];
+__attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const Block& block, int64_t first,
+                                             vec (*products)[BLOCK / LANES]) {
+    ints c[R * V] = {}, b[V * DEPTH];
     const uint8_t* lines[R];
     each<R>([&](auto r) { lines[r] = codes[r]; });
-    each<R * V>([&](auto i) { c[i] = _mm512_setzero_si512(); });
-    const int8_t* panel = block.packed.get();
-    const int64_t bytes = block.groups * 4;
+    const int8_t* panel = block.panel(first);
+    const int64_t bytes = block.bytes;
     for (int64_t start = 0; start < bytes; start += 64) {
-        each<R>([&](auto r) { __builtin_prefetch(lines[r] + R * bytes + start); });  // of the next items
-        for (int64_t at = start; at < std::min(start + 64, bytes); at += 4, panel += V * LANES * 4) {
-            each<V>([&](auto v) { b[v] = _mm512_load_si512(panel + v * LANES * 4); });
+        each<R>([&](auto r) { __builtin_prefetch(lines[r] + ROWS * bytes + start); });  // of the next items
+        for (int64_t at = start; at < std::min(start + 64, bytes); at += GROUP, panel += V * LANES * GROUP) {
+            each<V * DEPTH>([&](auto i) { b[i] = *reinterpret_cast<const ints*>(panel + i * LANES * 4); });
             each<R>([&](auto r) {
-                const __m512i a = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(lines[r] + at));
-                each<V>([&](auto v) { c[r * V + v] = _mm512_dpbusd_epi32(c[r * V + v], a, b[v]); });
+                ints a[DEPTH];
+                each<DEPTH>([&](auto g) { a[g] = everywhere(*reinterpret_cast<const int32_t*>(lines[r] + at + g * 4)); });
+                each<V>([&](auto v) { c[r * V + v] = add_products(c[r * V + v], a, b + v, V); });
             });
         }
     }
     each<R * V>([&](auto i) {
-        const __m512i offset = _mm512_load_si512(block.offsets + i % V * LANES);
-        products[i / V][i % V] = _mm512_cvtepi32_ps(_mm512_add_epi32(c[i], offset));
+        const ints offset = *reinterpret_cast<const ints*>(block.offsets + (first + i % V) * LANES);
+        products[i / V][first + i % V] = __builtin_convertvector(c[i] + offset, vec);
     });
 }
 
 // The largest facts of a tile's items, so that one look tells for most that they cannot be among the best.
 struct Largest {
-    __m512 kept, lost, highest, lowest, rounding;
+    vec kept, lost, highest, lowest, rounding;
 
     Largest(const float* const* facts, int count) {
         float most[FACTS], least = facts[0][3];
@@ -200,50 +187,47 @@ struct Largest {
             for (int i = 0; i < FACTS; ++i) most[i] = std::max(most[i], facts[r][i]);
             least = std::min(least, facts[r][3]);
         }
-        kept = _mm512_set1_ps(most[1]), lost = _mm512_set1_ps(most[2]), highest = _mm512_set1_ps(most[3]);
-        lowest = _mm512_set1_ps(least), rounding = _mm512_set1_ps(most[4]);
+        kept = everywhere(most[1]), lost = everywhere(most[2]), highest = everywhere(most[3]);
+        lowest = everywhere(least), rounding = everywhere(most[4]);
     }
     // The most by which a score can exceed its integer product.
-    __m512 excess(const Block& block, int64_t at) const {
-        const __m512 last = _mm512_load_ps(block.last + at);
-        const __m512 bias = _mm512_max_ps(_mm512_mul_ps(last, highest), _mm512_mul_ps(last, lowest));
-        const __m512 rounded = _mm512_fmadd_ps(_mm512_load_ps(block.norms + at), rounding, bias);
-        const __m512 coded = _mm512_fmadd_ps(_mm512_load_ps(block.heads + at), lost, rounded);
-        return _mm512_fmadd_ps(_mm512_load_ps(block.lost + at), kept, coded);
+    vec excess(const Block& block, int64_t at) const {
+        const vec last = load(block.last + at), bias = larger(last * highest, last * lowest);
+        const vec rounded = load(block.norms + at) * rounding + bias, coded = load(block.heads + at) * lost + rounded;
+        return load(block.lost + at) * kept + coded;
     }
 };
 
 // Takes the items of some lanes whose upper bounds reach their queries' borders.
-__attribute__((noinline)) void keep(__m512 product, uint32_t mask, int64_t at, const float* fact, int64_t row, Block& block) {
-    const __m512 score = _mm512_fmadd_ps(_mm512_load_ps(block.last + at), _mm512_set1_ps(fact[3]), product);
-    const __m512 rounded = _mm512_mul_ps(_mm512_load_ps(block.norms + at), _mm512_set1_ps(fact[4]));
-    const __m512 coded = _mm512_fmadd_ps(_mm512_load_ps(block.heads + at), _mm512_set1_ps(fact[2]), rounded);
-    const __m512 error = _mm512_fmadd_ps(_mm512_load_ps(block.lost + at), _mm512_set1_ps(fact[1]), coded);
-    const __m512 border = _mm512_load_ps(block.border + at);
-    mask &= _mm512_cmp_ps_mask(_mm512_add_ps(score, error), border, _CMP_GE_OQ);
-    if (!mask) return;
-    alignas(64) float scores[LANES], errors[LANES];
-    _mm512_store_ps(scores, score);
-    _mm512_store_ps(errors, error);
+__attribute__((noinline)) void keep(vec product, uint32_t mask, int64_t at, const float* fact, int64_t row, Block& block) {
+    const vec score = load(block.last + at) * everywhere(fact[3]) + product;
+    const vec rounded = load(block.norms + at) * everywhere(fact[4]);
+    const vec coded = load(block.heads + at) * everywhere(fact[2]) + rounded;
+    const vec error = load(block.lost + at) * everywhere(fact[1]) + coded;
+    mask &= at_least(score + error, load(block.border + at));
     for (; mask; mask &= mask - 1) {
         const int lane = __builtin_ctz(mask);
-        block.add(at + lane, scores[lane], errors[lane], row);
+        block.add(at + lane, score[lane], error[lane], row);
     }
 }
 
 // Scores `count` items for the block, and keeps whoever may be among the best.
 inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
-    __m512 products[ROWS][VECTORS];
+    vec products[ROWS][BLOCK / LANES];
     const int vectors = static_cast<int>(block.vectors);
-    with_tile(count, vectors, [&]<int R, int V>() { multiply_tile<R, V>(codes, block, products); });
+    for (int v = 0; v < vectors; v += WIDE) {
+        const int wide = std::min(vectors - v, WIDE), step = tall(wide);
+        for (int r = 0; r < count; r += step)
+            with_tile<WIDE>(std::min(count - r, step), wide,
+                            [&]<int R, int V>() { multiply_tile<R, V>(codes + r, block, v, products + r); });
+    }
     const Largest largest(facts, count);
     for (int v = 0; v < vectors; ++v) {
         const int64_t at = v * LANES;
-        const __m512 scale = _mm512_load_ps(block.scales + at);
-        const __m512 needed = _mm512_sub_ps(_mm512_load_ps(block.border + at), largest.excess(block, at));
+        const vec scale = load(block.scales + at), needed = load(block.border + at) - largest.excess(block, at);
         for (int r = 0; r < count; ++r) {
-            const __m512 product = _mm512_mul_ps(products[r][v], _mm512_mul_ps(scale, _mm512_set1_ps(facts[r][0])));
-            const __mmask16 mask = _mm512_cmp_ps_mask(product, needed, _CMP_GE_OQ);
+            const vec product = products[r][v] * (scale * everywhere(facts[r][0]));
+            const uint32_t mask = at_least(product, needed);
             if (__builtin_expect(mask, 0)) keep(product, mask, at, facts[r], rows[r], block);
         }
     }
@@ -286,14 +270,16 @@ inline void write_best(std::vector<Key>& keys, int64_t k, int64_t* rows, float* 
 
 // Whether this processor has the instructions.
 extern "C" int recsys_quantised_suits() {
-#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+#ifdef MULTIPLIES_BYTES
     return 1;
 #else
     return 0;
 #endif
 }
 
-// vectors (n, d) -> codes (n, code_bytes(d)) from 0 to 255 and facts (n, FACTS), as above.
+extern "C" int64_t recsys_code_bytes(int64_t d) { return code_bytes(d); }
+
+// vectors (n, d) -> codes (n, code_bytes(d)) from 0 on and facts (n, FACTS), as above.
 extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint8_t* codes, float* facts) {
     const int64_t bytes = code_bytes(d);
     const float rounding = (d + 16) * 0x1p-23f;  // of a sum of d products in float32, twice over
@@ -301,9 +287,10 @@ extern "C" void recsys_quantise(const float* vectors, int64_t n, int64_t d, uint
         const float* x = vectors + i * d;
         uint8_t* code = codes + i * bytes;
         float* fact = facts + i * FACTS;
-        std::fill_n(code, bytes, uint8_t{128});
-        const auto write = [&](int64_t p, int value) { code[p] = static_cast<uint8_t>(value + 128); };
-        quantise(x, d - 1, write, fact[0], fact[1], fact[2]);
+        std::fill_n(code, bytes, uint8_t{OFFSET});
+        const auto write = [&](int64_t p, int value) { return code[p] = static_cast<uint8_t>(value + OFFSET), value; };
+        fact[0] = least_scale(x, d - 1, LARGEST_CODE);
+        quantise(x, d - 1, fact[0], LARGEST_CODE, write, fact[1], fact[2]);
         fact[3] = x[d - 1];
         fact[4] = rounding * norm(x, d);
     }
@@ -315,7 +302,7 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
                                        const float* facts, int64_t n_items, int64_t d, const int64_t* wanted,
                                        int64_t n_wanted, const int64_t* starts, const int32_t* excluded, int64_t k,
                                        int64_t most, int64_t* out_rows, float* out_scores, int64_t* scanned, int threads) {
-#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+#ifdef MULTIPLIES_BYTES
     const int64_t count = wanted ? n_wanted : n_items, blocks = (n + BLOCK - 1) / BLOCK, bytes = code_bytes(d);
     const int64_t parts = std::max<int64_t>(1, threads / std::max<int64_t>(1, blocks));  // of the items, for few queries
     std::vector<std::vector<int64_t>> found(n * parts);

@@ -41,7 +41,7 @@ def quantise(vectors: Float32Array) -> Quantised | None:
     if vectors.size < SMALLEST or d < NARROWEST or library() is None or not loaded().recsys_quantised_suits():
         return None
     vectors = np.ascontiguousarray(vectors)
-    codes = np.empty((n, -(-(d - 1) // 4) * 4), dtype=np.uint8)
+    codes = np.empty((n, loaded().recsys_code_bytes(ctypes.c_int64(d))), dtype=np.uint8)
     facts = np.empty((n, FACTS), dtype=np.float32)
     loaded().recsys_quantise(address(vectors), ctypes.c_int64(n), ctypes.c_int64(d), address(codes), address(facts))
     return Quantised(vectors, codes, facts) if bool((np.abs(facts) < LARGEST_NORM).all()) else None

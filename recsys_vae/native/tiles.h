@@ -42,6 +42,17 @@ inline vec everywhere(float a) {
 #endif
 }
 
+// sum + a * b, rounded once whatever a compiler thinks is faster.
+inline vec add_product(vec sum, vec a, vec b) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#elif defined(__FMA__) && defined(__AVX2__)
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#else
+    return sum + a * b;
+#endif
+}
+
 inline int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 template <class T>
@@ -65,24 +76,32 @@ inline int vectors_in(int64_t column, int64_t width) {
 // Range of `count` things that thread `t` of `n` takes.
 inline std::pair<int64_t, int64_t> share(int64_t count, int t, int n) { return {count * t / n, count * (t + 1) / n}; }
 
-// Calls f<R, V>() with numbers known at run time only.
-template <int R, class F>
+// Calls f with each number below N, known to the compiler, so that what f indexes can stay in registers.
+template <int N, class F>
+inline void each(F&& f) {
+    [&]<int... I>(std::integer_sequence<int, I...>) {
+        (f(std::integral_constant<int, I>{}), ...);
+    }(std::make_integer_sequence<int, N>{});
+}
+
+// Calls f<R, V>() with numbers known at run time only, V up to MOST.
+template <int R, int MOST, class F>
 inline void with_vectors(int v, F&& f) {
     switch (v) {
         case 1: f.template operator()<R, 1>(); break;
-        case 2: f.template operator()<R, 2>(); break;
-        case 3: f.template operator()<R, std::min(3, VECTORS)>(); break;
-        case 4: f.template operator()<R, std::min(4, VECTORS)>(); break;
+        case 2: f.template operator()<R, std::min(2, MOST)>(); break;
+        case 3: f.template operator()<R, std::min(3, MOST)>(); break;
+        case 4: f.template operator()<R, std::min(4, MOST)>(); break;
     }
 }
-template <class F>
+template <int MOST = VECTORS, class F>
 inline void with_tile(int r, int v, F&& f) {
     switch (r) {
-        case 1: with_vectors<1>(v, f); break;
-        case 2: with_vectors<2>(v, f); break;
-        case 3: with_vectors<3>(v, f); break;
-        case 4: with_vectors<4>(v, f); break;
-        case 5: with_vectors<5>(v, f); break;
-        case 6: with_vectors<6>(v, f); break;
+        case 1: with_vectors<1, MOST>(v, f); break;
+        case 2: with_vectors<2, MOST>(v, f); break;
+        case 3: with_vectors<3, MOST>(v, f); break;
+        case 4: with_vectors<4, MOST>(v, f); break;
+        case 5: with_vectors<5, MOST>(v, f); break;
+        case 6: with_vectors<6, MOST>(v, f); break;
     }
 }

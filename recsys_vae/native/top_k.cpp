@@ -95,7 +95,9 @@ inline void score_tile(const float* const* items, const Queries& queries, int64_
 #pragma GCC unroll 6
             for (int r = 0; r < R; ++r) {
                 const vec a = everywhere(items[r][p]);
-                for (int v = 0; v < V; ++v) c[r][v] += a * b[v];
+                if constexpr (R * V == 1) c[r][0] = add_product(c[r][0], a, b[0]);  // GCC would round twice on AMD
+                else
+                    for (int v = 0; v < V; ++v) c[r][v] += a * b[v];
             }
         }
     }

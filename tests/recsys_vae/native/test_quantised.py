@@ -46,12 +46,27 @@ def alike(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
     return (1 + 1e-4 * normal(draw, n, d)).astype(np.float32)
 
 
-@settings(max_examples=80, deadline=None)
+def extreme(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """Numbers all of the largest size: of one sign, or of signs that alternate one by one, in pairs or in fours."""
+    signs = np.array([(np.arange(d) // run % 2) * -2 + 1 for run in (d, 1, 2, 4)])
+    rows = signs[draw.integers(0, 4, n)] * draw.choice([-1, 1], (n, 1))
+    rows[draw.random((n, d)) < 0.02] *= -1  # so that scores differ
+    return rows.astype(np.float32)
+
+
+def spiked(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """A few large numbers side by side."""
+    rows = normal(draw, n, d)
+    rows[:, 4:12] = draw.choice([-50, 50], (n, 1)) + rows[:, 4:12]
+    return rows
+
+
+@settings(max_examples=120, deadline=None)
 @given(
-    make=st.sampled_from([normal, whole, uneven, alike]),
-    n=st.sampled_from([0, 1, 16, 17, 64, 130]),
+    make=st.sampled_from([normal, whole, uneven, alike, extreme, spiked]),
+    n=st.sampled_from([0, 1, 8, 9, 17, 40, 64, 130]),
     n_items=st.sampled_from([1, 6, 7, 601, 3000]),
-    d=st.sampled_from([16, 17, 33, 201]),
+    d=st.sampled_from([16, 17, 21, 33, 201]),
     k=st.sampled_from([1, 20, 700]),
     allowed=st.sampled_from([None, 0.0, 0.03, 0.8]),
     seen=st.sampled_from([None, 0.0, 0.1]),
@@ -69,6 +84,23 @@ def test_lists_are_those_of_a_scan_in_float32_bit_for_bit(
         excluded.sort_indices()
     expected = top_k.search(queries, vectors, k, flags, excluded)
     found = quantised.search(queries, coded(vectors), k, flags, excluded)
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("run", [1, 2, 4, 200])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_sums_of_the_largest_codes_do_not_overflow(run: int, sign: int) -> None:
+    """One item is the query itself, one its opposite: saturated sums would put others first."""
+    query = np.ones((1, 201), dtype=np.float32)
+    query[0, :200] = (np.arange(200) // run % 2) * -2 + 1
+    vectors = np.ones((2000, 201), dtype=np.float32) * query * sign
+    vectors[:, :200] *= np.where(np.random.default_rng(0).random((2000, 200)) < 0.1, -1, 1)
+    vectors[700], vectors[900] = query[0], -query[0]
+    expected = top_k.search(query, vectors, 3, None, None)
+    found, scanned = counted_search(query, coded(vectors), 3, None, None)
+    assert scanned == 0
+    assert found.rows[0, 0] == expected.rows[0, 0] == 700
     np.testing.assert_array_equal(found.rows, expected.rows)
     np.testing.assert_array_equal(found.scores, expected.scores)
 
