@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from recsys_vae.manifest import library_versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -52,14 +54,14 @@ def existing(benchmark: str, name: str) -> dict[str, Any] | None:
 
 
 def machine() -> str:
-    """Processor, number of cores and memory."""
+    """Processor with its vector instructions, number of cores and memory."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()}), {os.cpu_count()} cores, {memory:.0f} GiB"
 
 
 def commit() -> str:
