@@ -113,26 +113,12 @@ def train_bundle(
         ConfigError: an interrupted run is there, and neither resumed nor removed; or the index has no use.
     """
     check_index_use(spec, output)
-    check_processes(spec, group)
-    split = load_split(dataset, split_name)
-    known = UserMetadata.learn(dataset, split.train.users)
-    spec = spec.with_schema(known.schema)
-    item_metadata = item_metadata_for(spec, dataset, split.train.items)
-    first, second = output.checkpoints
-    check_workspace(output, resume)
-    with tracked_run(dataset.name, spec.name, run_id=saved_run_id(first) if resume else None) as tracker:
+    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
+    spec, split, known = course.spec, course.split, course.known
+    run_id = saved_run_id(output.checkpoints[0]) if resume else None
+    with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
-        fitted = fit(
-            spec,
-            split.train.matrix,
-            validation=asked_while_training(split, known, spec),
-            tracker=tracker,
-            checkpoint=first,
-            resume=resume,
-            group=group,
-            metadata=metadata_for(spec, split.train, known),
-            item_metadata=item_metadata,
-        )
+        fitted = course.choose_epoch(tracker)
         log_latents(tracker, fitted)
         evaluation = evaluate(fitted.model, known.of(split.validation), METRICS)
         newcomers = newcomers_of(split.validation, split.train.items, known)
@@ -145,17 +131,8 @@ def train_bundle(
             print(
                 "The best epoch is chosen; training again on the training and the validation part together.", flush=True
             )
-            epochs, spec = fitted.epochs or None, replace(spec, config=fitted.config)
-            fitted = fit(
-                spec,
-                learned_from.matrix,
-                checkpoint=second,
-                resume=resume,
-                epochs=epochs,
-                group=group,
-                metadata=metadata_for(spec, learned_from, known),
-                item_metadata=item_metadata,
-            )
+            spec = replace(spec, config=fitted.config)
+            fitted = course.use_all(spec, learned_from, fitted.epochs)
             tiers = learn_again(tiers, learned_from, known)
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
@@ -184,33 +161,62 @@ def take_part(
     dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
 ) -> None:
     """What the other processes do while the first one is in `train_bundle`: their share of the training."""
-    check_processes(spec, group)
-    split = load_split(dataset, split_name)
-    known = UserMetadata.learn(dataset, split.train.users)
-    spec = spec.with_schema(known.schema)
-    first, second = output.checkpoints
-    check_workspace(output, resume)
-    item_metadata = item_metadata_for(spec, dataset, split.train.items)
-    fitted = fit(
-        spec,
-        split.train.matrix,
-        validation=asked_while_training(split, known, spec),
-        checkpoint=first,
-        resume=resume,
-        group=group,
-        metadata=metadata_for(spec, split.train, known),
-        item_metadata=item_metadata,
-    )
-    if split.refit is not None:
-        fit(
+    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
+    fitted = course.choose_epoch()
+    if course.split.refit is not None:
+        course.use_all(course.spec, course.split.refit, fitted.epochs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """The fits of a training, the same in every process of a group."""
+
+    spec: ModelSpec
+    split: Split
+    known: UserMetadata
+    item_metadata: csr_array | None
+    output: Output
+    resume: bool
+    group: Group
+
+    @classmethod
+    def of(
+        cls, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
+    ) -> "_Course":
+        """Raises what keeps the training from beginning."""
+        check_processes(spec, group)
+        split = load_split(dataset, split_name)
+        known = UserMetadata.learn(dataset, split.train.users)
+        spec = spec.with_schema(known.schema)
+        item_metadata = item_metadata_for(spec, dataset, split.train.items)
+        check_workspace(output, resume)
+        return cls(spec, split, known, item_metadata, output, resume, group)
+
+    def choose_epoch(self, tracker: MlflowTracker | None = None) -> Fitted:
+        """Fit to the training part, the epoch chosen on the validation part."""
+        return fit(
+            self.spec,
+            self.split.train.matrix,
+            validation=asked_while_training(self.split, self.known, self.spec),
+            tracker=tracker,
+            checkpoint=self.output.checkpoints[0],
+            resume=self.resume,
+            group=self.group,
+            metadata=metadata_for(self.spec, self.split.train, self.known),
+            item_metadata=self.item_metadata,
+        )
+
+    def use_all(self, spec: ModelSpec, learned_from: Interactions, epochs: int) -> Fitted:
+        """Fit to training and validation part, for as many epochs as were chosen."""
+        return fit(
             spec,
-            split.refit.matrix,
-            checkpoint=second,
-            resume=resume,
-            epochs=fitted.epochs or None,
-            group=group,
-            metadata=metadata_for(spec, split.refit, known),
-            item_metadata=item_metadata,
+            learned_from.matrix,
+            checkpoint=self.output.checkpoints[1],
+            resume=self.resume,
+            epochs=epochs or None,
+            group=self.group,
+            metadata=metadata_for(spec, learned_from, self.known),
+            item_metadata=self.item_metadata,
         )
 
 
