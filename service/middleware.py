@@ -210,10 +210,9 @@ def _announced(scope: Scope) -> int:
 
 
 def _protected(headers: list[tuple[bytes, bytes]], named: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    if any(name.lower() in SECURED for name, _ in headers):
-        present = {name.lower() for name, _ in headers}
-        return [*headers, named, *(header for header in SECURITY_HEADERS if header[0] not in present)]
-    return [*headers, named, *SECURITY_HEADERS]
+    taken = SECURED.intersection(name.lower() for name, _ in headers)
+    secured = [header for header in SECURITY_HEADERS if header[0] not in taken] if taken else SECURITY_HEADERS
+    return [*headers, named, *secured]
 
 
 def _host(scope: Scope) -> str:

@@ -53,9 +53,8 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
         for (rank, item_id, score, _), source in zip(answer.items, answer.sources, strict=True)
     ]
     for fields, item in zip(found, answer.items, strict=True):
-        if item.because is None:
-            break  # nobody asked why
-        fields["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
+        if item.because is not None:
+            fields["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
     return found
 
 
