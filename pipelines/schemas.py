@@ -26,6 +26,8 @@ class Column:
         dtype: on disk.
         read: raw column, whatever its type, to `dtype`; null where a value cannot be read.
         kind: what `read` expects, in words that end the sentence "NAME is not ...".
+        why: of a raw text that cannot be read, a reason that says more than `kind`, in words that end the sentence
+            "NAME is ..."; null where there is none.
         required: a null or a missing column breaks the contract.
         holds: what must be true of a value that was read.
         broken: what is wrong where `holds` is not true, in words that end the sentence "NAME is ...".
@@ -35,6 +37,7 @@ class Column:
     dtype: pl.DataType
     read: Callable[[pl.Expr, pl.DataType], pl.Expr]
     kind: str
+    why: Callable[[pl.Expr], pl.Expr] | None = None
     required: bool = False
     holds: Callable[[pl.Expr], pl.Expr] | None = None
     broken: str = ""
@@ -42,12 +45,14 @@ class Column:
     def reason(self) -> pl.Expr:
         """Why this column breaks the contract in a row, else null; reads the columns that `Table.assess` makes."""
         raw, value = pl.col(_raw(self.name)), pl.col(self.name)
-        broken = [(raw.is_not_null() & value.is_null(), f"not {self.kind}")]
+        kind = pl.lit(f"not {self.kind}")
+        words = kind if self.why is None else pl.coalesce(self.why(raw), kind)
+        broken = [(raw.is_not_null() & value.is_null(), words)]
         if self.required:
-            broken.append((raw.is_null(), "missing"))
+            broken.append((raw.is_null(), pl.lit("missing")))
         if self.holds is not None:
-            broken.append((~self.holds(value), self.broken))
-        return pl.coalesce([pl.when(test).then(pl.lit(f"{self.name} is {words}")) for test, words in broken])
+            broken.append((~self.holds(value), pl.lit(self.broken)))
+        return pl.coalesce([pl.when(test).then(pl.format(f"{self.name} is {{}}", words)) for test, words in broken])
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,13 @@ INTERACTIONS = Table(
             holds=_positive,
             broken="not a finite number above 0",
         ),
-        Column(c.TIMESTAMP, pl.Datetime("us", "UTC"), readers.read_time, "a time (ISO 8601 or epoch)"),
+        Column(
+            c.TIMESTAMP,
+            pl.Datetime("us", "UTC"),
+            readers.read_time,
+            "a time (ISO 8601 or epoch)",
+            readers.why_no_time,
+        ),
         Column(c.POSITION, pl.UInt32(), readers.read_count, "a whole number from 0"),
     ),
 )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, SkipValidation, WithJsonSchema
 
+from service.moments import WRITTEN
 from service.schemas import WITHOUT_NUL, Id, Schema
 
 MAX_EVENTS = 1000
@@ -25,7 +26,7 @@ class NewEvent(Schema):
         default=1.0, ge=1e-6, le=1e6, allow_inf_nan=False, description="How much it says about the user.",
         examples=[1.0],
     )  # fmt: skip
-    timestamp: AwareDatetime | None = Field(
+    timestamp: Annotated[AwareDatetime, WRITTEN] | None = Field(
         default=None, description="When, in ISO 8601 with its offset; the time of the request when not given.",
         examples=["2026-11-22T19:12:58Z"],
     )  # fmt: skip

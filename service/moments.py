@@ -1,6 +1,11 @@
 """Moments: times as people and JSON have them, and as the store keeps them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BeforeValidator
+
+from recsys_vae.dates import NO_EPOCHS, read_date
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -20,3 +25,26 @@ def from_microseconds(microseconds: int) -> datetime:
 def now() -> int:
     """Microseconds since 1970, UTC."""
     return to_microseconds(datetime.now(UTC))
+
+
+def without_false_epochs(value: Any) -> Any:
+    """A date that is written as one number, as a time without a zone; all else as it was.
+
+    Raises:
+        ValueError: a number that is neither a date nor an epoch.
+    """
+    try:
+        number = int(value) if isinstance(value, str | int | float) else None
+    except (ValueError, OverflowError):
+        return value
+    if number is None:
+        return value
+    if (date := read_date(number)) is not None:
+        return date
+    if len(str(abs(number))) in NO_EPOCHS:
+        raise ValueError("a number of this many digits is a calendar date, such as 20240131, and this is none")
+    return value
+
+
+WRITTEN = BeforeValidator(without_false_epochs)
+"""Annotates a time of a request: pydantic takes every number for an epoch."""

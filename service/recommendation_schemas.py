@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from service.cursors import LONGEST
 from service.filter_schemas import Filter, MetadataValue
+from service.moments import WRITTEN
 from service.schemas import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema
 
 MAX_BOOSTS = 16
@@ -37,7 +38,7 @@ class HistoryItem(Schema):
         description="What the user did with it. Today's models do not tell kinds apart.",
         examples=["purchase"],
     )
-    time: datetime | None = Field(
+    time: Annotated[datetime, WRITTEN] | None = Field(
         default=None, description="When. Where every item has one, they are put in this order.",
         examples=["2026-11-24T15:30:00Z"],
     )  # fmt: skip

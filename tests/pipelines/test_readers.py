@@ -57,6 +57,44 @@ def test_iso_texts_are_read_in_utc():
     assert read(readers.read_time, texts) == [NOON, NOON, NOON, half, midnight, None, None]
 
 
+JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (20240131, JANUARY),
+        (202401311205, JANUARY.replace(hour=12, minute=5)),
+        (20240131120507, JANUARY.replace(hour=12, minute=5, second=7)),
+        (20240131120507123, JANUARY.replace(hour=12, minute=5, second=7, microsecond=123_000)),
+        (19900101, datetime(1990, 1, 1, tzinfo=UTC)),
+        (21001231235959, datetime(2100, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (20240231, None),
+        (20240131240000, None),
+        (19891231, None),
+        (21010101, None),
+        (99999999, None),
+        (-20240131, None),
+        (20240131125907999 + 10**15, None),
+        (600_000_000_000, datetime(1989, 1, 5, 10, 40, tzinfo=UTC)),
+        (9_999_999, datetime(1970, 4, 26, 17, 46, 39, tzinfo=UTC)),
+    ],
+)
+def test_whole_numbers_with_the_digits_of_dates_are_dates_and_no_epochs(number, expected):
+    assert read(readers.read_time, [number]) == [expected]
+    assert read(readers.read_time, [f" {number} "]) == [expected]
+    assert read(readers.read_time, [str(number)], pl.Categorical) == [expected]
+    if abs(number) < 2**53:  # what a float holds
+        assert read(readers.read_time, [float(number)]) == [expected]
+        assert read(readers.read_time, [f"{number}.0"]) == [expected]
+
+
+def test_one_column_may_hold_dates_epochs_and_iso():
+    texts = ["20240131", "1706659200", "2024-01-31", "2024-01-31T00:00:00Z", "20240131.5", "202"]
+    seconds = datetime(1970, 1, 1, 0, 3, 22, tzinfo=UTC)
+    assert read(readers.read_time, texts) == [JANUARY, JANUARY, JANUARY, JANUARY, None, seconds]
+
+
 def test_columns_of_dates_and_times_are_taken_as_utc():
     assert read(readers.read_time, [date(2020, 9, 13)]) == [datetime(2020, 9, 13, tzinfo=UTC)]
     assert read(readers.read_time, [NOON.replace(tzinfo=None)]) == [NOON]

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import polars as pl
 import pytest
 
@@ -39,6 +41,15 @@ def test_unreadable_times_and_positions_break_the_contract():
     assert bad["reason"].to_list() == [
         "timestamp is not a time (ISO 8601 or epoch)",
         "position is not a whole number from 0",
+    ]
+
+
+@pytest.mark.parametrize("values", [["20240131", "20240231"], [20240131, 20240231], [20240131.0, 20240231.0]])
+def test_a_number_that_is_neither_date_nor_epoch_breaks_the_contract_and_says_why(values):
+    good, bad = filter_rows(user_id=["1", "2"], item_id=["a", "a"], timestamp=values)
+    assert good["timestamp"].to_list() == [datetime(2024, 1, 31, tzinfo=UTC)]
+    assert bad["reason"].to_list() == [
+        "timestamp is a number of 8, 14 or 17 digits, but no calendar date from 1990 to 2100"
     ]
 
 

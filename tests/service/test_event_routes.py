@@ -70,6 +70,16 @@ def test_a_malformed_row_does_not_sink_the_others(client: TestClient) -> None:
     assert client.get("/v1/users/ann").json()["events"] == 1
 
 
+def test_a_date_is_not_read_as_an_epoch(client: TestClient) -> None:
+    receipt = send(client, *(click(timestamp=at) for at in ("20240131", 20240131120000, "20240231", 1706659200)))
+    assert statuses(receipt) == ["rejected"] * 3 + ["accepted"]
+    reasons = [result["reason"] for result in receipt["results"]]
+    assert "timezone" in reasons[0]
+    assert "timezone" in reasons[1]
+    assert "calendar date" in reasons[2]
+    assert client.get("/v1/users/ann").json()["first"] == "2024-01-31T00:00:00Z"
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -1,5 +1,6 @@
 """What a recommendation request can say: filter, boost, diversity, explain, cursor, metadata, and many in one."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.events import Event, EventStore
+from service.recommendation_schemas import RecommendationRequest
 from service.settings import Settings
 from tests.service.test_routes import check_problem, codes, item_ids
 from tests.service.tiny import write_tiny_bundle
@@ -116,6 +118,19 @@ def test_history_items_may_say_how_and_when(client: TestClient) -> None:
     ]
     plain = client.post(POST, json={"history": ["a", "b"], "k": 3}).json()
     assert client.post(POST, json={"history": said, "k": 3}).json()["items"] == plain["items"]
+
+
+def test_the_time_of_a_history_item_may_be_a_date_in_one_number(client: TestClient) -> None:
+    asked = {
+        "k": 1,
+        "history": [{"item_id": "a", "time": "20240131"}, {"item_id": "b", "time": "2024-01-30T23:00:00Z"}],
+    }
+    assert client.post(POST, json=asked).status_code == 200
+    assert [entry.time for entry in RecommendationRequest.model_validate(asked).history] == [
+        datetime(2024, 1, 31), datetime(2024, 1, 30, 23, tzinfo=UTC),
+    ]  # fmt: skip
+    asked["history"][0]["time"] = 20240231
+    check_problem(client.post(POST, json=asked), 422, "invalid-request")
 
 
 def test_pages_of_a_stored_user_go_on_with_the_history_that_they_began_with(
