@@ -86,7 +86,7 @@ def test_unknown_settings_are_refused(settings: dict[str, object], message: str)
         ({"autoencoder": "ease"}, "by gradient; ease is not"),
         ({"autoencoder": "blend"}, "by gradient; blend is not"),
         ({"weight": 1}, "below 1"),
-        ({"linear.l2": "much"}, "l2 of ease is a float"),
+        ({"linear.l2": "much"}, "l2 of ease is a finite number"),
     ],
 )
 def test_settings_that_make_no_blend_are_refused(settings: dict[str, object], message: str) -> None:
