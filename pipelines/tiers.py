@@ -18,13 +18,15 @@ from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.interactions import Interactions, binarise
 from recsys_vae.ladder import Ladder
-from recsys_vae.metadata import NUMBER, Schema
+from recsys_vae.metadata import CATEGORY, SET, Schema
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
 from recsys_vae.rungs import HISTORY, POPULAR, Rungs
 from recsys_vae.segments import SegmentPopularity
 
 SHRINKAGES = (100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
 """In interactions; the best on validation is taken."""
+SEGMENT_KINDS = (CATEGORY, SET)
+"""Of fields whose values are segments."""
 MOST_ASKED = 2_000
 """Users who are asked about every tier at every length."""
 
@@ -127,7 +129,7 @@ def decayed(dataset: DatasetDir, learned_from: Interactions, half_life: float) -
 
 def segment_columns(schema: Schema) -> BoolArray:
     """Which columns of the metadata are segments: values of categories and sets, shape (width,)."""
-    flags = [np.full(block.width, block.kind != NUMBER) for block in schema.blocks]
+    flags = [np.full(block.width, block.kind in SEGMENT_KINDS) for block in schema.blocks]
     return np.concatenate([*flags, np.zeros(0, dtype=np.bool_)]).astype(np.bool_)
 
 

@@ -22,7 +22,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.ids import IdMap
 from recsys_vae.ladder import CONTENT, Ladder
-from recsys_vae.metadata import Field, Schema
+from recsys_vae.metadata import CATEGORY, NUMBER, SET, TEXT, Field, Schema
 from recsys_vae.models.conditional_vae import ConditionalVAEConfig
 from recsys_vae.rungs import HISTORY, POPULAR, PRIOR, SEGMENT, Rung
 from recsys_vae.training.config import TrainingConfig
@@ -42,10 +42,30 @@ def dataset(mlflow_home: Path) -> DatasetDir:
     return with_user_metadata(dataset_of_tastes(mlflow_home / "datasets" / "tastes"))
 
 
-def test_numbers_are_no_segments() -> None:
-    schema = Schema.learn([Field("age", "number"), Field("side", "category")], [{"side": "l"}, {"side": "r"}])
-    assert segment_columns(schema).tolist() == [False, False, True, True]
+def test_values_of_categories_and_sets_are_segments_and_nothing_else() -> None:
+    fields = [Field(name, kind) for name, kind in (("age", NUMBER), ("side", CATEGORY), ("bio", TEXT), ("tags", SET))]
+    records = [{"side": "l", "bio": "warm tea", "tags": "a|b"}, {"side": "r", "age": 3}]
+    assert segment_columns(Schema.learn(fields, records)).tolist() == [
+        *[False] * 2,
+        *[True] * 2,
+        *[False] * 2,
+        *[True] * 2,
+    ]
     assert segment_columns(Schema(())).tolist() == []
+
+
+def test_users_who_share_only_words_get_what_is_popular(tmp_path: Path) -> None:
+    pairs = pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["tea", "tea", "jam"]})
+    world = logs_of_tastes.dataset(tmp_path / "d", pairs)
+    pl.DataFrame({"user_id": ["a", "b", "c"], "bio": ["warm", "warm", "sweet"]}).write_parquet(world.users_path)
+    Fields(users=(Field("bio", TEXT),)).write(world.fields_path)
+    everything = encode(world.interactions())
+    known = UserMetadata.learn(world, everything.users)
+    sweet = known.rows(pl.Series(["c"]))
+    assert sweet.nnz == 1
+    segments = learn_segments(everything, known, 1.0)
+    assert segments.lifts.nnz == 0
+    assert segments.score(sweet)[0] == pytest.approx(np.log([1.5 / 4, 2.5 / 4]), rel=1e-5)  # jam, tea
 
 
 def test_weights_halve_with_age_and_unknown_times_are_the_oldest(tmp_path: Path) -> None:
