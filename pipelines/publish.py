@@ -32,7 +32,7 @@ from pipelines.user_metadata import UserMetadata
 from pipelines.workspace import check_workspace
 from recsys_vae.bundle import Bundle
 from recsys_vae.columns import TIMESTAMP
-from recsys_vae.errors import BundleError
+from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.interactions import Interactions
 from recsys_vae.models import catalog
@@ -138,10 +138,20 @@ def whole(dataset: DatasetDir, spec: ModelSpec, *, new_items: bool) -> Interacti
 
 
 def spec_of(bundle: Bundle) -> ModelSpec:
-    """Model and training of a bundle, to be repeated."""
+    """Model and training of a bundle, to be repeated.
+
+    Raises:
+        BundleVersionError: it was trained with a setting that this version does not know, or takes otherwise.
+    """
     name, told = bundle.manifest.model, bundle.manifest.provenance.training
     config = catalog.configure(name, bundle.manifest.settings)
-    return ModelSpec(name, config, TrainingConfig(**told) if told else TrainingConfig())
+    try:
+        return ModelSpec(name, config, catalog.with_settings(TrainingConfig(), told, of="training"))
+    except ConfigError as error:
+        raise BundleVersionError(
+            f"The training of {bundle.version} cannot be repeated: {error} Train it again with this version, or "
+            "publish it with the version that trained it."
+        ) from error
 
 
 def split_of(bundle: Bundle) -> str:

@@ -21,13 +21,15 @@ from safetensors.numpy import load_file, save_file
 
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.columns import ITEM, POPULARITY
-from recsys_vae.errors import BundleCorruptError, DataError, RecsysError
+from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
 from recsys_vae.ids import IdMap
 from recsys_vae.manifest import (
+    BUNDLE,
     FORMAT_VERSION,
     Manifest,
     Provenance,
     describe,
+    newer,
     read_manifest,
     verify_files,
     write_manifest,
@@ -38,6 +40,7 @@ from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommende
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
 from recsys_vae.rungs import POSTERIOR, PRIOR, SEGMENT, Rungs
 from recsys_vae.segments import SegmentPopularity
+from recsys_vae.settings import from_plain
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
@@ -100,12 +103,15 @@ class Bundle:
 
         Raises:
             BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
-            BundleVersionError: written in a format that this version does not read.
+            BundleVersionError: written in a format that this version does not read, or with settings, tiers or kinds of
+                metadata that it does not know.
         """
         manifest = read_manifest(directory)
         verify_files(directory, manifest)
         try:
             return cls._read(directory, manifest)
+        except UnknownNameError as error:
+            raise newer(directory, BUNDLE, error) from error
         except (SafetensorError, pl.exceptions.PolarsError, KeyError, TypeError, RecsysError) as error:
             raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
 
@@ -120,7 +126,8 @@ class Bundle:
         model.load_tensors(load_file(directory / WEIGHTS))
         index = None
         if manifest.index and isinstance(model, FactorizedRecommender):
-            index = load_index(directory / INDEX, model.item_vectors(), IndexReport(**manifest.index))
+            report = from_plain(IndexReport, manifest.index, "an index")
+            index = load_index(directory / INDEX, model.item_vectors(), report)
         popularity = table[POPULARITY].to_numpy().astype(np.float32)
         return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
 

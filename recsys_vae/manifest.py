@@ -1,15 +1,21 @@
-"""Manifest: what a bundle, or another saved directory, says about itself, and the checksums that hold it to that."""
+"""Manifest: what a bundle, or another saved directory, says about itself, and the checksums that hold it to that.
+
+A manifest of the format that is read may still come from a newer version. Whatever decides what is answered (the
+manifest's own entries, settings, index, ladder) must be known: a name that is not is a BundleVersionError. Where a
+model comes from (`provenance`) only informs: names that are not known there are passed over.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recsys_vae.errors import BundleCorruptError, BundleVersionError
+from recsys_vae.errors import BundleCorruptError, BundleVersionError, DataError, UnknownNameError
+from recsys_vae.settings import from_plain
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -149,13 +155,25 @@ def read_manifest(directory: Path) -> Manifest:
     """Read the `manifest.json` of a bundle.
 
     Raises:
-        BundleCorruptError: there is none, or it was altered.
-        BundleVersionError: it describes a layout that this version does not read.
+        BundleCorruptError: there is none, it was altered, or something is missing.
+        BundleVersionError: it describes a layout that this version does not read, or says what it does not know.
     """
     content = read_content(directory, BUNDLE, FORMAT_VERSION)
-    known = {item.name for item in fields(Manifest)}
-    return Manifest(
-        **{k: v for k, v in content.items() if k in known} | {"provenance": Provenance(**content["provenance"])}
+    content.pop("kind", None)
+    try:
+        provenance = from_plain(Provenance, content.get("provenance"), "a provenance", passing_over=True)
+        return from_plain(Manifest, content | {"provenance": provenance}, "a bundle's manifest")
+    except UnknownNameError as error:
+        raise newer(directory, BUNDLE, error) from error
+    except DataError as error:
+        raise BundleCorruptError(f"{directory / MANIFEST} is incomplete: {error} {BUNDLE.remedy}") from error
+
+
+def newer(directory: Path, kind: Kind, error: UnknownNameError) -> BundleVersionError:
+    """What to raise where a directory in the format that is read names something that this version does not know."""
+    return BundleVersionError(
+        f"{directory} was written by another version: {error} {kind.renewal} with this version, or use the version "
+        "that wrote it."
     )
 
 

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.settings import from_plain
 
 CATEGORY, SET, TEXT, NUMBER, SENTENCE = KINDS = ("category", "set", "text", "number", "sentence")
 SEPARATOR = "|"
@@ -84,6 +85,10 @@ class Block:
     weights: tuple[float, ...] = ()
     mean: float = 0.0
     deviation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownNameError("kind of field", self.kind, KINDS)
 
     @classmethod
     def learn(cls, field: Field, cells: Iterable[Any]) -> "Block":
@@ -188,14 +193,20 @@ class Schema:
         """Read what `to_json` wrote.
 
         Raises:
+            UnknownNameError: it says more of a field than is known, or names a kind of fields that there is not.
             DataError: it is something else.
         """
         try:
+            content = json.loads(text)
+            if unknown := content.keys() - {"blocks"}:
+                raise UnknownNameError("part of a schema", min(unknown), ["blocks"])
             blocks = [
-                Block(**block | {"values": tuple(block["values"]), "weights": tuple(block["weights"])})
-                for block in json.loads(text)["blocks"]
+                from_plain(
+                    Block, block | {"values": tuple(block["values"]), "weights": tuple(block["weights"])}, "a field"
+                )
+                for block in content["blocks"]
             ]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"This is not the schema of metadata: {error}.") from error
         return cls(tuple(blocks))
 

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.settings import converted, with_plain_settings
 
 POSTERIOR: Final = "posterior"
 HISTORY: Final = "history"
@@ -131,13 +132,15 @@ class Rungs:
         """Read what `as_settings` made; what is not there is the default, as in bundles that never chose.
 
         Raises:
+            UnknownNameError: a name that `as_settings` does not write.
             ConfigError: something else stands there.
         """
         try:
-            rungs = {name: _read(settings[name]) for name in ("described", "bare") if name in settings}
-            return cls(**rungs, content=bool(settings.get("content", False)), lift=float(settings.get("lift", 0.0)))
-        except (TypeError, ValueError) as error:
+            rungs: dict[str, Any] = {name: _read(settings[name]) for name in ("described", "bare") if name in settings}
+            rest = {name: value for name, value in settings.items() if name not in rungs}
+        except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"These are no rungs of a ladder: {settings}.") from error
+        return with_plain_settings(cls(**rungs), rest, of="a ladder")
 
 
 def _reached(rungs: tuple[Rung, ...], n_items: NDArray[np.integer], values: NDArray[Any]) -> NDArray[Any]:
@@ -160,4 +163,9 @@ def _written(rung: Rung) -> list[Any]:
 
 
 def _read(steps: Sequence[Sequence[Any]]) -> tuple[Rung, ...]:
-    return tuple(Rung(int(start), tier, *map(float, weight)) for start, tier, *weight in steps)
+    return tuple(_read_rung(*step) for step in steps)
+
+
+def _read_rung(from_items: Any, tier: Any, weight: Any = 0.0) -> Rung:
+    start = converted(0, from_items, "from_items of a rung")
+    return Rung(start, converted("", tier, "tier of a rung"), converted(0.0, weight, "weight of a rung"))

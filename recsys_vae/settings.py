@@ -1,11 +1,11 @@
-"""Settings by name: frozen configurations, changed as a command line or a manifest names their fields."""
+"""Settings by name: frozen dataclasses, made or changed as a command line or a file names their fields."""
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,6 +29,29 @@ def with_plain_settings(config: Config, settings: Mapping[str, Any], *, of: str)
     return replace(
         config, **{name: converted(present[name], value, f"{name} of {of}") for name, value in settings.items()}
     )
+
+
+def from_plain(kind: type[Config], content: Any, what: str, *, passing_over: bool = False) -> Config:
+    """A dataclass from plain values by name, as a file of JSON keeps them.
+
+    Args:
+        what: the file tells of, for messages.
+        passing_over: leave out names that the dataclass does not have: for what only informs. Where it decides what
+            is answered, a name that is not known may not be left out.
+
+    Raises:
+        UnknownNameError: a name that it does not have, as a newer version may write it.
+        DataError: these are no values by name, or some are missing.
+    """
+    if not isinstance(content, Mapping):
+        raise DataError(f"Expected {what} as values by name, got {content!r}.")
+    known = {field.name: field for field in fields(kind)}
+    if not passing_over and (unknown := content.keys() - known.keys()):
+        raise UnknownNameError(f"part of {what}", min(unknown), known)
+    needed = {name for name, field in known.items() if field.default is field.default_factory is MISSING}
+    if missing := needed - content.keys():
+        raise DataError(f"There is no {min(missing)!r} in {what}.")
+    return kind(**{name: value for name, value in content.items() if name in known})
 
 
 def converted(present: Any, value: Any, what: str) -> Any:

@@ -10,7 +10,7 @@ Nothing in it is pickled, and nothing is unpickled when it is loaded.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from recsys_vae.atomic import atomic_directory, remove_partials
-from recsys_vae.errors import BundleCorruptError, RecsysError
+from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
 from recsys_vae.images import catalog
 from recsys_vae.images.protocol import ImageModule
-from recsys_vae.manifest import Kind, file_hashes, library_versions, read_content, verify_files, write_manifest
+from recsys_vae.manifest import Kind, file_hashes, library_versions, newer, read_content, verify_files, write_manifest
+from recsys_vae.settings import from_plain
 
 FORMAT_VERSION = 1
 WEIGHTS, HISTORY = "weights.safetensors", "history.json"
@@ -146,7 +147,8 @@ def load_image_model(directory: Path) -> SavedImageModel:
     Raises:
         BundleCorruptError: a file is missing, truncated or altered, contradicts the manifest, or belongs to no image
             model.
-        BundleVersionError: written in a format that this version does not read.
+        BundleVersionError: written in a format that this version does not read, or with a model or settings that it
+            does not know.
     """
     manifest = read_image_manifest(directory)
     verify_files(directory, manifest, KIND)
@@ -154,6 +156,8 @@ def load_image_model(directory: Path) -> SavedImageModel:
         model = catalog.create(manifest.model, manifest.shape, catalog.configure(manifest.model, manifest.settings))
         model.load_state_dict(load_file(directory / WEIGHTS))
         history = json.loads((directory / HISTORY).read_text())
+    except UnknownNameError as error:
+        raise newer(directory, KIND, error) from error
     except (SafetensorError, RuntimeError, ValueError, OSError, RecsysError) as error:
         raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
     return SavedImageModel(manifest, model.eval(), history)
@@ -163,16 +167,18 @@ def read_image_manifest(directory: Path) -> ImageManifest:
     """Read `manifest.json` alone.
 
     Raises:
-        BundleCorruptError: there is none, it was altered, or it is that of something else.
-        BundleVersionError: it describes a layout that this version does not read.
+        BundleCorruptError: there is none, it was altered, something is missing, or it is that of something else.
+        BundleVersionError: it describes a layout that this version does not read, or says what it does not know.
     """
     content = read_content(directory, KIND, FORMAT_VERSION)
     try:
         channels, height, width = content["shape"]
-        origin = Origin(**content["origin"])
-        named = {item.name: content[item.name] for item in fields(ImageManifest)}
-    except (KeyError, TypeError, ValueError) as error:
+        origin = from_plain(Origin, content["origin"], "an origin", passing_over=True)
+        shaped = content | {"shape": (channels, height, width), "origin": origin}
+        return from_plain(ImageManifest, shaped, "an image model's manifest")
+    except UnknownNameError as error:
+        raise newer(directory, KIND, error) from error
+    except (KeyError, TypeError, ValueError, DataError) as error:
         raise BundleCorruptError(
             f"{directory} has a manifest with something missing: {error}. {KIND.remedy}"
         ) from error
-    return ImageManifest(**named | {"shape": (channels, height, width), "origin": origin})

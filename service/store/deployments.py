@@ -67,6 +67,7 @@ class Deployment:
 
 
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+"""What a newer version adds to a plan is passed over: while replicas are upgraded, both versions read it."""
 
 
 class DeploymentTable:

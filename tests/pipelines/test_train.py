@@ -12,16 +12,17 @@ import pytest
 from pipelines import publish as publish_module
 from pipelines.dataset_dir import DatasetDir
 from pipelines.fit import ModelSpec
-from pipelines.publish import publish_bundle, split_of
+from pipelines.publish import publish_bundle, spec_of, split_of
 from pipelines.split import make_split
 from pipelines.split_recipe import recipe
 from pipelines.train import Output, train_bundle
-from recsys_vae.bundle import Bundle
-from recsys_vae.errors import BundleError, ConfigError, RetrievalError, UnknownNameError
+from recsys_vae.bundle import Bundle, Tiers
+from recsys_vae.errors import BundleError, BundleVersionError, ConfigError, RetrievalError, UnknownNameError
+from recsys_vae.manifest import Provenance
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
-from tests.worlds import SMALL
+from tests.worlds import SMALL, two_tastes, untrained
 
 TRAINING = TrainingConfig(epochs=5, batch_size=16, learning_rate=0.01, device="cpu")
 VAE = ModelSpec("mult-vae", SMALL["mult-vae"], TRAINING)
@@ -71,6 +72,20 @@ def test_publish_measures_on_test_then_learns_from_everybody(dataset: DatasetDir
         split_of(bundle)
     with pytest.raises(BundleError, match="learned from all data"):
         publish_bundle(shipped.path, dataset, output, resume=False)
+
+
+def test_a_training_that_this_version_does_not_know_is_not_repeated() -> None:
+    world = two_tastes()
+    bundle = Bundle.unwritten(untrained("mult-vae", 12), world.items, world.item_counts(), Tiers())
+
+    def trained(**settings: object) -> Bundle:
+        manifest = replace(bundle.manifest, provenance=Provenance(training=settings))
+        return replace(bundle, manifest=manifest)
+
+    assert spec_of(trained(epochs=3)).training == TrainingConfig(epochs=3)
+    for settings in ({"momentum": 0.9}, {"epochs": 2.5}):
+        with pytest.raises(BundleVersionError, match=r"momentum|epochs"):
+            spec_of(trained(**settings))
 
 
 def test_publish_reads_the_test_part_once(dataset: DatasetDir, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,45 @@ def test_another_format_is_refused_with_advice(path: Path) -> None:
     content = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(content | {"format_version": 99}))
     with pytest.raises(BundleVersionError, match="99"):
+        Bundle.load(path)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Change entries of the manifest, with a checksum that fits; None takes an entry away."""
+    content = json.loads((path / "manifest.json").read_text()) | changes
+    content = {name: value for name, value in content.items() if value is not None and name != "checksum"}
+    checksum = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(content | {"checksum": checksum}))
+
+
+def test_what_a_newer_version_tells_of_a_bundles_origin_is_passed_over(path: Path) -> None:
+    rewrite(path, provenance={"dataset": "two-tastes", "weather": "fine"}, kind="bundle", ladder=None)
+    assert Bundle.load(path).manifest.provenance == Provenance(dataset="two-tastes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"temperature": 0.7}, "temperature"),
+        ({"ladder": {"temperature": 0.7}}, "temperature"),
+        ({"ladder": {"bare": [[0, "nearest"]]}}, "nearest"),
+        ({"index": {"kind": "flat", "recall": 1.0, "min_selectivity": 0.0, "bits": 8}}, "bits"),
+        ({"settings": {"depth": 3}}, "depth"),
+        ({"model": "mamba"}, "mamba"),
+    ],
+)
+def test_what_decides_an_answer_and_is_not_known_is_of_another_version(
+    path: Path, changes: dict[str, object], named: str
+) -> None:
+    rewrite(path, **changes)
+    with pytest.raises(BundleVersionError, match=f"another version: .*'{named}'"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("changes", [{"provenance": None}, {"provenance": [1]}, {"n_items": None}])
+def test_a_manifest_that_lacks_something_is_refused(path: Path, changes: dict[str, object]) -> None:
+    rewrite(path, **changes)
+    with pytest.raises(BundleCorruptError, match="incomplete"):
         Bundle.load(path)
 
 

@@ -1,9 +1,10 @@
+import json
 import math
 
 import numpy as np
 import pytest
 
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.metadata import Field, Schema, check_metadata
 
 FIELDS = (Field("country", "category"), Field("likes", "set"), Field("age", "number"))
@@ -63,6 +64,11 @@ def test_a_schema_survives_its_file() -> None:
     assert Schema.from_json(SCHEMA.to_json()) == SCHEMA
     with pytest.raises(DataError, match="not the schema"):
         Schema.from_json("[]")
+    written = json.loads(SCHEMA.to_json())
+    blocks = [written["blocks"][0] | {"kind": "colour"}, written["blocks"][0] | {"shade": 3}]
+    for content in ({"blocks": blocks[:1]}, {"blocks": blocks[1:]}, written | {"shade": 3}):
+        with pytest.raises(UnknownNameError, match=r"'(colour|shade)'"):
+            Schema.from_json(json.dumps(content))
 
 
 def test_only_the_most_frequent_values_get_columns(monkeypatch: pytest.MonkeyPatch) -> None:

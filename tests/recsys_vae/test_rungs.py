@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,8 @@ def test_tiers_that_do_not_exist_are_refused() -> None:
         Rung(0, "priory")
     with pytest.raises(ConfigError, match="no rungs"):
         Rungs.from_settings({"bare": [0, "popular"]})
+    with pytest.raises(UnknownNameError, match="temperature"):
+        Rungs.from_settings({"temperature": 0.7})
+    for settings in ({"content": "perhaps"}, {"bare": [[0.5, "popular"]]}, {"bare": [[0, "history", math.nan]]}):
+        with pytest.raises(ConfigError):
+            Rungs.from_settings(settings)

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from recsys_vae.errors import ConfigError, UnknownNameError
-from recsys_vae.settings import with_plain_settings
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.settings import from_plain, with_plain_settings
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.eggs < 1:
             raise ConfigError("eggs")
+
+
+@dataclass(frozen=True)
+class Plain:
+    eggs: int
+    salt: bool = False
 
 
 def test_texts_become_values_of_the_type_that_was_there() -> None:
@@ -69,6 +75,16 @@ def test_a_value_may_come_in_another_type_that_says_the_same(name: str, value: o
 def test_values_that_say_something_else_are_refused_by_name_and_type(name: str, value: object, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"Setting {name} of recipe is {kind}"):
         with_plain_settings(Recipe(), {name: value}, of="recipe")
+
+
+def test_a_dataclass_is_made_of_plain_values_that_it_knows() -> None:
+    assert from_plain(Plain, {"eggs": 2}, "a plain thing") == Plain(2)
+    with pytest.raises(UnknownNameError, match="part of a plain thing named 'butter'"):
+        from_plain(Plain, {"eggs": 2, "butter": 1}, "a plain thing")
+    assert from_plain(Plain, {"eggs": 2, "butter": 1}, "a plain thing", passing_over=True) == Plain(2)
+    for content in ({"salt": True}, [2]):
+        with pytest.raises(DataError):
+            from_plain(Plain, content, "a plain thing")
 
 
 def test_the_range_is_the_configurations_own_affair() -> None:

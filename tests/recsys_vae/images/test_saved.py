@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,22 @@ def test_a_manifest_that_lacks_something_is_refused(saved: Path) -> None:
     rewritten(saved, shape=(1, 8))
     with pytest.raises(BundleCorruptError, match="missing"):
         load_image_model(saved)
+
+
+def test_what_a_newer_version_says_is_passed_over_in_the_origin_and_refused_elsewhere(saved: Path) -> None:
+    content = json.loads((saved / MANIFEST).read_text())
+    del content["checksum"]
+
+    def rewrite(**changes: object) -> None:
+        checksum = sha256(json.dumps(content | changes, sort_keys=True).encode()).hexdigest()
+        (saved / MANIFEST).write_text(json.dumps(content | changes | {"checksum": checksum}))
+
+    rewrite(origin={"dataset": "digits", "weather": "fine"})
+    assert load_image_model(saved).manifest.origin.dataset == "digits"
+    for changes in ({"temperature": 0.7}, {"settings": {"temperature": 0.7}}):
+        rewrite(**changes)
+        with pytest.raises(BundleVersionError, match=r"another version: .*'temperature'"):
+            load_image_model(saved)
 
 
 def test_a_bundle_is_no_image_model_and_the_other_way_round(saved: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import math
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy.sparse import csr_array
 from tqdm import tqdm
@@ -252,6 +254,12 @@ def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -
             train(fresh(), WORLD.matrix, config, checkpoint=checkpoint, resume=True)
     with pytest.raises(CheckpointError, match="other settings"):
         train(fresh(), two_tastes(seed=1).matrix, CONFIG, checkpoint=checkpoint, resume=True)
+    with safe_open(checkpoint, "pt") as file:
+        state = json.loads(file.metadata()["state"])
+    for words in ({"state": json.dumps(state | {"momentum": 0.9})}, {"state": "{}"}, {}):
+        save_file(load_file(checkpoint), checkpoint, {"format": "2"} | words)
+        with pytest.raises(CheckpointError, match="words of this version"):
+            train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="cannot be read"):
         train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
