@@ -2,11 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
 
 from anyio import create_task_group, to_thread
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
@@ -24,11 +22,10 @@ from service.histories import Histories
 from service.lineup import Lineup
 from service.logs import request_log
 from service.metrics import EngineMetrics, Metrics
-from service.middleware import BodyLimit, HeadLimit, Net, Observed
+from service.middleware import BodyLimit, HeadLimit, Net, Observed, with_cors
 from service.rate_limits import RateLimits
 from service.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.routes.pages import show_docs
-from service.schemas import VARIANT_HEADER
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.exposures import ExposureTable
@@ -44,12 +41,6 @@ ROUTERS = (
     health.router,
     metrics.router,
 )
-CORS: Final[dict[str, Any]] = {
-    "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", VARIANT_HEADER],
-    "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
-}
-"""What pages of the origins in the settings may send and see; cookies never."""
 
 
 class Application(FastAPI):
@@ -118,7 +109,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
     front = doors.Guard(front, keys, limits, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
-        front = CORSMiddleware(front, allow_origins=settings.cors_origins, **CORS)
+        front = with_cors(front, settings.cors_origins)
     front = Observed(front, counts, request_log(settings))
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)

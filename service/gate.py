@@ -12,19 +12,20 @@ import os
 import re
 
 import h11
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.deps import Services
 from service.errors import MEDIA_TYPE, RETRY_AFTER, OverloadedError, problem_of
-from service.middleware import REQUEST_ID, SECURITY_HEADERS
+from service.middleware import REQUEST_ID, SECURITY_HEADERS, Headers, cors_headers, with_cors
 
 REQUEST = re.compile(rb"POST (/v1/recommendations(?::batch)?) HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 IDENTITY = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
+ORIGIN = re.compile(rb"\r\norigin:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 SECONDS_A_LINE = 1.0
 """The log tells of a flood once a second, not once a request."""
 
-Headers = list[tuple[bytes, bytes]]
 logger = logging.getLogger("recsys.service")
 
 
@@ -34,6 +35,8 @@ class Gate:
     def __init__(self, services: Services) -> None:
         self._batcher = services.engine.batcher
         self._metrics = services.metrics
+        origins = services.settings.cors_origins
+        self._cors = with_cors(_nobody, origins) if origins else None
         self._untold = 0
 
     def is_closed(self, under_way: int) -> bool:
@@ -43,7 +46,8 @@ class Gate:
     def refuse(self, request: bytes, headers: Headers) -> bytes:
         """The answer to a whole request, with the server's own headers."""
         self._count(request)
-        named = IDENTITY.search(request)
+        end = request.index(b"\r\n\r\n") + 2
+        named = IDENTITY.search(request, 0, end)
         identity = named[1] if named else os.urandom(16).hex().encode()
         body = problem_of(OverloadedError(), identity.decode()).model_dump_json(exclude_none=True).encode()
         head = [
@@ -53,9 +57,17 @@ class Gate:
             *((name.lower().encode(), value.encode()) for name, value in RETRY_AFTER.items()),
             (REQUEST_ID, identity),
             *SECURITY_HEADERS,
+            *self._cross_origin(request[:end]),
         ]
         lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in head), b"", body]
         return b"\r\n".join(lines)
+
+    def _cross_origin(self, head: bytes) -> Headers:
+        """What lets a page read the answer; without it a browser shows the page a network error."""
+        if self._cors is None:
+            return []
+        found = ORIGIN.search(head)
+        return cors_headers(self._cors, found[1].decode("latin-1") if found else None)
 
     def _count(self, request: bytes) -> None:
         found = REQUEST.match(request)
@@ -96,6 +108,10 @@ class GatedProtocol(H11Protocol):
     def _is_between_requests(self) -> bool:
         is_idle = self.conn.our_state is h11.IDLE and self.conn.their_state is h11.IDLE
         return is_idle and not self.conn.trailing_data[0]
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application behind a middleware that is only asked for its headers."""
 
 
 def is_whole_request(data: bytes) -> bool:

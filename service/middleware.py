@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from functools import partial
 from time import monotonic, perf_counter
 from types import coroutine
-from typing import Any
+from typing import Any, Final
 
 from fastapi import HTTPException  # starlette's own, raised while a body is read, FastAPI takes for a broken body
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import problem, unexpected
 from service.metrics import Metrics
 from service.records import CURRENT, RequestRecord
+from service.schemas import VARIANT_HEADER
 
 REQUEST_ID = b"x-request-id"
 ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -29,7 +32,14 @@ SECURITY_HEADERS = (
     (b"content-security-policy", NOTHING_ALLOWED.encode()),
 )
 SECURED = frozenset(name for name, _ in SECURITY_HEADERS)
+CORS: Final[dict[str, Any]] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", VARIANT_HEADER],
+    "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
+}
+"""What pages of the origins in the settings may send and see; cookies never."""
 
+Headers = list[tuple[bytes, bytes]]
 Log = Callable[[Scope, RequestRecord, int, float], None]
 """Writes the line of a request: its scope, its record, the status (0: no answer was begun), the seconds it took."""
 
@@ -71,6 +81,23 @@ class Observed:
             self._metrics.count_under_way(-1)
             self._metrics.count_request(scope["method"], route_of(scope), status, seconds, record.tier)
             self._log(scope, record, status, seconds)
+
+
+def with_cors(app: ASGIApp, origins: tuple[str, ...]) -> CORSMiddleware:
+    """Let pages of these origins call, and read what is answered."""
+    return CORSMiddleware(app, allow_origins=origins, **CORS)
+
+
+def cors_headers(cors: CORSMiddleware, origin: str | None) -> Headers:
+    """What `cors` adds to an answer, for one that is made outside of it; `origin` is the request's, if it has one."""
+    added = MutableHeaders()
+    if origin is not None:
+        added.update(cors.simple_headers)
+    if origin is not None and not cors.allow_all_origins and cors.is_allowed_origin(origin):
+        cors.allow_explicit_origin(added, origin)
+    else:
+        added["Vary"] = "Origin"
+    return added.raw
 
 
 class Net:

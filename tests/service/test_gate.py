@@ -73,6 +73,60 @@ def play(settings: Settings, ladder: Ladder, scenario: Callable[[str, int, uvico
     asyncio.run(run())
 
 
+SHOP = "https://shop.example"
+
+
+@pytest.mark.parametrize("allowed", [(SHOP,), ("*",), ()])
+@pytest.mark.parametrize("origin", [SHOP, "https://evil.example", None])
+def test_a_page_may_read_a_refusal_as_it_may_read_an_answer(
+    settings: Settings, ladder: Ladder, allowed: tuple[str, ...], origin: str | None
+) -> None:
+    request = WHOLE if origin is None else WHOLE.replace(b"Host", b"ORIGIN:  " + origin.encode() + b" \r\nHost")
+
+    async def scenario(host: str, port: int, running: uvicorn.Server) -> None:
+        connection = await asyncio.open_connection(host, port)
+        status, answered, _ = await ask(connection, request)
+        assert status == 200
+        under_way = asyncio.create_task(asyncio.sleep(10))
+        running.server_state.tasks.add(under_way)
+        status, refused, _ = await ask(connection, request)
+        assert (status, refused["retry-after"]) == (503, "1")
+        assert cross_origin(refused) == cross_origin(answered)
+        if origin == SHOP and allowed:
+            assert refused["access-control-allow-origin"] == allowed[0]
+            assert "Retry-After" in refused["access-control-expose-headers"]
+        else:
+            assert ("access-control-allow-origin" in refused) == (allowed == ("*",) and origin is not None)
+        running.server_state.tasks.discard(under_way)
+        under_way.cancel()
+        connection[1].close()
+
+    play(settings.model_copy(update={"max_queue": 1, "cors_origins": allowed}), ladder, scenario)
+
+
+def test_what_stands_in_a_body_is_no_header(settings: Settings, ladder: Ladder) -> None:
+    body = f"{{\r\norigin: {SHOP}\r\nx-request-id: mine\r\n}}".encode()
+    request = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    async def scenario(host: str, port: int, running: uvicorn.Server) -> None:
+        connection = await asyncio.open_connection(host, port)
+        assert (await ask(connection, WHOLE))[0] == 200
+        under_way = asyncio.create_task(asyncio.sleep(10))
+        running.server_state.tasks.add(under_way)
+        status, headers, _ = await ask(connection, request)
+        assert (status, headers["x-request-id"] == "mine") == (503, False)
+        assert "access-control-allow-origin" not in headers
+        running.server_state.tasks.discard(under_way)
+        under_way.cancel()
+        connection[1].close()
+
+    play(settings.model_copy(update={"max_queue": 1, "cors_origins": (SHOP,)}), ladder, scenario)
+
+
+def cross_origin(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.startswith("access-control-") or name == "vary"}
+
+
 def test_one_too_many_is_told_so_and_its_connection_stays(
     settings: Settings, ladder: Ladder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,19 @@ def test_no_other_site_may_call_unless_it_is_named(settings: Settings, ladder: L
         assert "access-control-allow-credentials" not in refused.headers
 
 
+def test_pages_may_read_what_the_limits_refuse(settings: Settings, ladder: Ladder) -> None:
+    limits = {"max_headers": 20, "max_body_bytes": 1024, "hosts": ("testserver",)}
+    with client_of(settings, ladder, cors_origins=(ORIGIN,), **limits) as client:
+        answers = [
+            client.post(POST, json={"history": ["a"] * 1000}, headers={"Origin": ORIGIN}),
+            client.post(POST, content=b"{", headers={"Origin": ORIGIN, "Content-Type": "application/json"}),
+            client.post(POST, json={}, headers={"Origin": ORIGIN, "Host": "evil.example"}),
+            client.post(POST, json={}, headers={"Origin": ORIGIN} | {f"x-{i}": "1" for i in range(20)}),
+        ]
+    assert [answer.status_code for answer in answers] == [413, 400, 421, 431]
+    assert [answer.headers["access-control-allow-origin"] for answer in answers] == [ORIGIN] * 4
+
+
 KEYS = f"shop sha256:{'0' * 64} recommend"
 
 
