@@ -155,7 +155,11 @@ class RecommendedItem(Schema):
 class Recommendations(Schema):
     """A ranked list for one user."""
 
-    request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
+    request_id: str = Field(
+        description="What events that follow name: identity of the request, also in the header X-Request-ID. Where a "
+        "request of a batch names no user, a dot and its place come behind.",
+        examples=["7f3a"],
+    )
     variant: str = Field(description="The variant in service that answered.", examples=["main"])
     model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
     tier: str = Field(

@@ -135,7 +135,8 @@ def _estimate(value: float, variance: float, least: float, most: float) -> Estim
 def count(database: Database, choice: Choice) -> tuple[dict[str, Tally], int]:
     """What the store holds of every variant, and how many users were shown lists of several.
 
-    Lists of a variant that the caller chose do not count. Events may come at any time after their list.
+    Lists of a variant that the caller chose do not count, nor do clicks that fit lists of several variants. Events may
+    come at any time after their list.
 
     Raises:
         UnavailableError: the store does not answer.
@@ -145,16 +146,28 @@ def count(database: Database, choice: Choice) -> tuple[dict[str, Tally], int]:
     with database.reading() as connection:
         for variant, user_id, request_id, number in connection.execute(_shown(choice)):
             shown.setdefault(variant, {})[user_id, request_id] = number
-        for variant, user_id, request_id, items, item_id in connection.execute(_followed(choice)):
-            if item_id in json.loads(items):
-                unit = (user_id, None if user_id is not None else request_id)
-                clicked.setdefault((variant, unit), set()).add(request_id)
+        for variants, unit, request_id in _clicks(connection.execute(_followed(choice))):
+            if len(variants) == 1:
+                clicked.setdefault((variants.pop(), unit), set()).add(request_id)
     tallies = {
         variant: Tally(_vector(by_unit.values()), _vector(len(clicked.get((variant, unit), ())) for unit in by_unit))
         for variant, by_unit in shown.items()
     }
     variants_by_unit = Counter(unit for by_unit in shown.values() for unit in by_unit)
     return tallies, sum(number > 1 for number in variants_by_unit.values())
+
+
+def _clicks(followed: Iterable[Any]) -> Iterable[tuple[set[str], Unit, str]]:
+    """Clicks on items of lists: the variants whose lists under that request hold the item, the unit, the request.
+
+    More than one variant is found where one request id was given to several lists: no saying which was clicked.
+    """
+    found: dict[tuple[str | None, str, str], set[str]] = {}
+    for variant, user_id, request_id, items, item_id in followed:
+        if item_id in json.loads(items):
+            found.setdefault((user_id, request_id, item_id), set()).add(variant)
+    for (user_id, request_id, _), variants in found.items():
+        yield variants, (user_id, None if user_id is not None else request_id), request_id
 
 
 def _shown(choice: Choice) -> Select[Any]:

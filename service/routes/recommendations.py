@@ -1,6 +1,7 @@
 """POST /v1/recommendations: for a known user, a history, or both; one at a time, or many."""
 
 import asyncio
+from hashlib import blake2b
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -17,6 +18,9 @@ from service.lineup import Assignment, Lineup
 from service.recommendation_schemas import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 from service.requests import to_request, to_wire
 from service.store.exposures import Exposure
+
+LONGEST_ID = 128
+"""Of requests, and so of what events name."""
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
@@ -79,12 +83,10 @@ def as_json(content: dict[str, Any]) -> Response:
     return Response(written(content), media_type="application/json")
 
 
-async def respond(
-    request: Request, services: Services, request_id: str, chosen: str | None, place: int = 0
-) -> dict[str, Any]:
-    """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`; `place`: in a batch."""
+async def respond(request: Request, services: Services, request_id: str, chosen: str | None) -> dict[str, Any]:
+    """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`."""
     lineup = services.deployments.lineup
-    key = f"request {request_id} {place}" if request.user_id is None else f"user {request.user_id}"
+    key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
     version = None if request.cursor is None else request.cursor.model_version
     assignment = lineup.assign(key, chosen, version)
     page = await services.engine.recommend(assignment.variant.catalogue, request)
@@ -106,10 +108,20 @@ def _exposure(assignment: Assignment, page: Page, user_id: str | None, request_i
     return Exposure(request_id, user_id, variant.name, variant.version, assignment.is_dealt, items, moments.now())
 
 
+def _list_id(request_id: str, place: int) -> str:
+    """Identity of a list of a batch that names no user, the same when the batch is sent again.
+
+    Its neighbours may come from other variants, and an event that follows it has nothing else to tell it by.
+    """
+    named = f"{request_id}.{place}"
+    return named if len(named) <= LONGEST_ID else f"{blake2b(request_id.encode(), digest_size=16).hexdigest()}.{place}"
+
+
 async def _result(one: Any, services: Services, request_id: str, chosen: str | None, place: int) -> dict[str, Any]:
     try:
         request = to_request(RecommendationRequest.model_validate(one))
-        return {"status": 200, "answer": await respond(request, services, request_id, chosen, place)}
+        own_id = _list_id(request_id, place) if request.user_id is None else request_id
+        return {"status": 200, "answer": await respond(request, services, own_id, chosen)}
     except ValidationError as error:
         found = problem_of_faults(error.errors(include_url=False), request_id, inside="body")
     except Exception as error:  # whatever it is, it must not sink the others

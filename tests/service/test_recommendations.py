@@ -190,7 +190,9 @@ def test_many_requests_in_one_have_each_its_answer_or_problem(client: TestClient
     assert results[1]["problem"]["errors"][0]["field"] == "body.k"
     assert "no column 'no'" in results[3]["problem"]["detail"]
     assert "problem" not in results[0]
-    assert {result["answer"]["request_id"] for result in results if "answer" in result} == {body["request_id"]}
+    ids = [result["answer"]["request_id"] for result in results if "answer" in result]
+    assert ids == [f"{body['request_id']}.0", body["request_id"], f"{body['request_id']}.7"]
+    assert {result["problem"]["request_id"] for result in results if "problem" in result} == {body["request_id"]}
 
 
 @pytest.mark.parametrize("requests", [[], [{}] * 257, {}])

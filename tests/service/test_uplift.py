@@ -104,6 +104,22 @@ def test_a_list_is_clicked_once_by_its_user_on_one_of_its_items(store: EventStor
     }
 
 
+def test_a_click_that_fits_lists_of_several_variants_counts_for_none(store: EventStore) -> None:
+    table = ExposureTable(store.database)
+    table.add(
+        [*lists("a", None, "r1", "r2"), *lists("b", None, "r1"), *lists("a", "ann", "r3"), *lists("b", "ann", "r3")]
+    )
+    table.add([Exposure("r1", None, "b", "v", True, ("z",), 0)])
+    for user_id, request_id, item_id in [("eve", "r1", "x"), ("eve", "r2", "x"), ("ann", "r3", "y")]:
+        follow(store, user_id, request_id, item_id)
+    found, in_several = count(store.database, Choice())
+    assert in_several == 2
+    assert (found["a"].clicked.sum(), found["b"].clicked.sum()) == (1, 0)
+    follow(store, "eve", "r1", "z")  # of one list only
+    found, _ = count(store.database, Choice())
+    assert (found["a"].clicked.sum(), found["b"].clicked.sum()) == (1, 1)
+
+
 def test_moments_and_types_narrow_what_counts(store: EventStore) -> None:
     ExposureTable(store.database).add([*lists("a", "ann", "r1", at=10), *lists("b", "ann", "r2", at=20)])
     follow(store, "ann", "r1", event_type="view")

@@ -11,8 +11,10 @@ from fastapi.testclient import TestClient
 from recsys_vae.manifest import read_manifest
 from service.app import create_app
 from service.client import Client
+from service.events import EventStore
 from service.recommendation_schemas import RecommendationRequest
 from service.settings import Settings
+from service.uplift import Choice, count
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, item_ids
 from tests.service.tiny import fill, write_tiny_bundle
@@ -88,6 +90,29 @@ def test_each_of_many_requests_is_dealt_by_its_own_user(client: TestClient) -> N
     found = [result["answer"]["variant"] for result in body["results"]]
     assert found[:60] == [ask(client, user)["variant"] for user in USERS]
     assert set(found[60:]) == {"a", "b"}  # nobody in particular: each by itself
+
+
+@pytest.mark.parametrize("name", ["mine", "x" * 128])
+def test_a_click_on_a_list_of_an_anonymous_batch_is_credited_to_its_variant_alone(
+    client: TestClient, settings: Settings, name: str
+) -> None:
+    asked = {"requests": [{"k": 8}] * 40}
+    body = client.post(f"{POST}:batch", json=asked, headers={"X-Request-ID": name}).json()
+    again = client.post(f"{POST}:batch", json=asked, headers={"X-Request-ID": name}).json()
+    assert body["request_id"] == name
+    answers = [result["answer"] for result in body["results"]]
+    ids = [answer["request_id"] for answer in answers]
+    assert len(set(ids)) == 40
+    assert ids == [result["answer"]["request_id"] for result in again["results"]]
+    clicked = next(answer for answer in answers if answer["variant"] == "b")
+    click = {"user_id": "eve", "item_id": item_ids(clicked)[0], "request_id": clicked["request_id"]}
+    assert client.post("/v1/events", json={"events": [click]}).json()["accepted"] == 1
+    held(client, "eve")  # what was shown is written by then
+    with closing(EventStore(settings.store_url)) as store:
+        tallies, in_several = count(store.database, Choice())
+    assert in_several == 0
+    assert {variant: tally.clicked.sum() for variant, tally in tallies.items()} == {"a": 0, "b": 1}
+    assert sum(tally.shown.sum() for tally in tallies.values()) == 40
 
 
 def test_a_cursor_goes_on_with_the_variant_that_began(client: TestClient) -> None:
