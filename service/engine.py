@@ -184,7 +184,8 @@ def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | N
 
 
 def _union(stored: UserHistory, query: Query) -> dict[str, float]:
+    """Both histories, what is sent being more recent than what is stored."""
     joined = dict(zip(stored.item_ids, stored.weights, strict=True))
     for item_id, weight in query.history.items():
-        joined[item_id] = joined.get(item_id, 0.0) + weight
+        joined[item_id] = joined.pop(item_id, 0.0) + weight
     return joined

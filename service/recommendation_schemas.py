@@ -95,7 +95,8 @@ class RecommendationRequest(Schema):
     )
     history: list[HistoryEntry] = Field(
         default_factory=list, max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
-        description="What the user has done, in this session or elsewhere: item ids, or objects that say more.",
+        description="What the user has done, in this session or elsewhere, least recent first: item ids, or objects "
+        "that say more. Of an item that is repeated, weights add up and the last place counts.",
     )  # fmt: skip
     metadata: dict[Annotated[str, Field(min_length=1, max_length=256)], MetadataValue] = Field(
         default_factory=dict, max_length=MAX_METADATA, examples=[{"country": "NZ", "age": 31}],

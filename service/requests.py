@@ -76,6 +76,7 @@ def _plainly(asked: RecommendationRequest) -> str:
 
 
 def _weights(asked: RecommendationRequest) -> dict[str, float]:
+    """Item -> sum of its weights, least recent first by the last place of each."""
     plain = [entry for entry in asked.history if isinstance(entry, str)]
     weights = dict.fromkeys(plain, 1.0)
     if len(weights) == len(asked.history):
@@ -83,7 +84,7 @@ def _weights(asked: RecommendationRequest) -> dict[str, float]:
     weights = {}
     for entry in _in_order(asked.history):
         item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
-        weights[item_id] = weights.get(item_id, 0.0) + weight
+        weights[item_id] = weights.pop(item_id, 0.0) + weight  # at the end: its last place counts
     return weights
 
 

@@ -9,9 +9,10 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.events import Event, EventStore
 from service.recommendation_schemas import RecommendationRequest
+from service.requests import to_request
 from service.settings import Settings
 from tests.service.test_routes import check_problem, codes, item_ids
-from tests.service.tiny import write_tiny_bundle
+from tests.service.tiny import HISTORIES, write_tiny_bundle
 
 POST = "/v1/recommendations"
 DRAMA = {"op": "eq", "column": "genre", "value": "drama"}
@@ -131,6 +132,39 @@ def test_the_time_of_a_history_item_may_be_a_date_in_one_number(client: TestClie
     ]  # fmt: skip
     asked["history"][0]["time"] = 20240231
     check_problem(client.post(POST, json=asked), 422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (["a", "b", "a"], {"b": 1.0, "a": 2.0}),
+        (["a", {"item_id": "b", "weight": 3}, "c", "a", "b"], {"c": 1.0, "a": 2.0, "b": 4.0}),
+        (
+            [{"item_id": item, "time": f"2026-11-{day}T00:00:00Z"} for item, day in (("a", 24), ("b", 22), ("a", 20))],
+            {"b": 1.0, "a": 2.0},
+        ),
+        ([{"item_id": "a", "time": "2026-11-20T00:00:00Z"}, "b", "a"], {"b": 1.0, "a": 2.0}),
+    ],
+)
+def test_the_last_place_of_a_repeated_item_counts(history: list, expected: dict[str, float]) -> None:
+    found = to_request(RecommendationRequest.model_validate({"history": history})).query.history
+    assert list(found.items()) == list(expected.items())
+
+
+def test_what_is_sent_is_more_recent_than_what_is_stored(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An explanation leaves out the end of the history."""
+    monkeypatch.setattr("service.explanations.LONGEST", 1)
+    send_to = {"k": 8, "explain": True}
+    assert causes(client, {"history": ["a", "b", "c"], **send_to}) == {"c"}
+    assert causes(client, {"history": ["a", "b", "c", "a"], **send_to}) == {"a"}
+    stored = HISTORIES["u0"]
+    assert causes(client, {"user_id": "u0", **send_to}) == {stored[-1]}
+    assert causes(client, {"user_id": "u0", "history": [stored[0]], **send_to}) == {stored[0]}
+
+
+def causes(client: TestClient, asked: dict) -> set[str]:
+    items = client.post(POST, json=asked).json()["items"]
+    return {cause["item_id"] for item in items for cause in item["because"]}
 
 
 def test_pages_of_a_stored_user_go_on_with_the_history_that_they_began_with(
