@@ -56,6 +56,7 @@ def test_train_saves_a_model_and_tells_the_tracker(tmp_path: Path, mlflow_home: 
     assert [path.name for path in tmp_path.iterdir() if "model" in path.name] == ["model"]  # the checkpoint is gone
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_is_resumed_to_the_same_model(
     tmp_path: Path, mlflow_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

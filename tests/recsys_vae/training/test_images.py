@@ -116,6 +116,7 @@ def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
     assert (result.epoch, result.validation_loss) == (expected.epoch, expected.validation_loss)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_saves_after_the_step_and_resuming_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, steps, step = tmp_path / "run.safetensors", [], CheckpointSaver.save_if_due
 

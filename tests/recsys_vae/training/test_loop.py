@@ -210,6 +210,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.partial"))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     whole, resumed = fresh(), fresh(seed=4)
     expected = train(whole, WORLD.matrix, CONFIG)
@@ -237,6 +238,16 @@ def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_stays_ignored_in_the_background() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Interrupt() as interrupt:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert not interrupt.is_asked_for
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_complete_run_gives_its_result_again(tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ SCENARIOS: dict[str, Callable[[Group, Path], dict[str, Tensor]]] = {"success": s
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be inherited as ignored
     try:
         with join() as members:
             connections = weakref.ref(distributed.group.WORLD)
