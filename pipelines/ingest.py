@@ -19,7 +19,7 @@ import polars as pl
 from pipelines import clean
 from pipelines.clean import LOST_TO, CleaningRules
 from pipelines.counts import Counts
-from pipelines.dataset_dir import DatasetDir
+from pipelines.dataset_dir import WRITTEN, DatasetDir
 from pipelines.logs import ColumnMap, scan_log, unreadable
 from pipelines.losses import Losses
 from pipelines.metadata import ITEM_OPTION, USER_OPTION, Fields, check_fields, write_metadata
@@ -29,6 +29,7 @@ from pipelines.summary import Count, IngestSummary, Kept
 from recsys_vae import columns as c
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.errors import ConfigError, EmptyDataError
+from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 250_000
 Step = Callable[[str], None]
@@ -76,17 +77,19 @@ def ingest(
         step: told what begins, in a few words.
 
     Raises:
-        ConfigError: the dataset exists and `overwrite` is false, or a rule needs a column that the logs lack.
+        ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
+            that the logs lack.
         SchemaError: a required column is missing.
         EmptyDataError: the logs are empty, or nothing is left; the message says which rule took the rows.
     """
+    target = DatasetDir(check_output(target.path, WRITTEN))
     if target.path.exists() and not overwrite:
         raise ConfigError(
             f"Dataset {target.name!r} exists already at {target.path}. Choose another name, or pass --overwrite "
             "to replace it together with its splits and studies."
         )
     remove_partials(target.path)
-    with atomic_directory(target.path) as folder:
+    with atomic_directory(target.path, WRITTEN) as folder:
         run = _Run(source, rules or CleaningRules(), DatasetDir(folder), folder / "scratch", rows_per_part, step)
         summary = run.summary(target.name)
         rmtree(run.scratch)

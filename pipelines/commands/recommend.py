@@ -41,9 +41,11 @@ def recommend(
     from rich.console import Console
 
     from pipelines.dataset_dir import DatasetDir
-    from pipelines.recommend import recommend_all
+    from pipelines.recommend import LISTS, recommend_all
     from recsys_vae.bundle import Bundle
+    from recsys_vae.outputs import check_output
 
+    check_output(to, LISTS)
     if to.suffix not in ("", ".parquet", ".pq"):
         raise ConfigError(f"Lists are written as Parquet, so {to.name} would mislead: end it in .parquet.")
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
@@ -74,9 +76,14 @@ def embed(
     from rich.console import Console
 
     from pipelines.dataset_dir import DatasetDir
-    from pipelines.recommend import embed_items, embed_users
+    from pipelines.recommend import ITEMS, USERS, embed_items, embed_users
     from recsys_vae.bundle import Bundle
+    from recsys_vae.outputs import check_output
 
+    if to == Path():
+        raise ConfigError("--to names no folder (is a variable unset?). Give it a name, or ./NAME.")
+    for name, product in (("users.parquet", USERS), ("items.parquet", ITEMS)):
+        check_output(to / name, product)  # both, before either is written
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
     n_items = embed_items(loaded, to / "items.parquet")
     n_users = embed_users(loaded, opened, to / "users.parquet", only=_read_users(users))
