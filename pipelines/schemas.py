@@ -160,7 +160,14 @@ INTERACTIONS = Table(
             holds=_positive,
             broken="not a finite number above 0",
         ),
-        Column(c.TIMESTAMP, pl.Datetime("us", "UTC"), readers.read_time, "a time (ISO 8601 or epoch)"),
+        Column(
+            c.TIMESTAMP,
+            pl.Datetime("us", "UTC"),
+            readers.read_time,
+            "a time (ISO 8601 or epoch)",
+            holds=lambda value: value.is_between(c.EARLIEST, c.LATEST),
+            broken="not a time of the years 1 to 9999",
+        ),
         Column(c.POSITION, pl.UInt32(), readers.read_count, "a whole number from 0"),
     ),
 )

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import polars as pl
 import pytest
 
@@ -40,6 +42,16 @@ def test_unreadable_times_and_positions_break_the_contract():
         "timestamp is not a time (ISO 8601 or epoch)",
         "position is not a whole number from 0",
     ]
+
+
+def test_times_that_no_calendar_holds_break_the_contract():
+    times = ["9999-12-31T23:59:59-14:00", "1e30", "-99999999999", "9999-12-29"]
+    good, bad = filter_rows(user_id=["1"] * 4, item_id=["a"] * 4, timestamp=times)
+    assert good["timestamp"].to_list() == [datetime(9999, 12, 29, tzinfo=UTC)]
+    assert set(bad["reason"]) <= {
+        "timestamp is not a time (ISO 8601 or epoch)",
+        "timestamp is not a time of the years 1 to 9999",
+    }
 
 
 def test_the_place_of_a_row_in_its_log_is_kept():
