@@ -20,7 +20,7 @@ from pipelines import clean
 from pipelines.clean import LOST_TO, CleaningRules
 from pipelines.counts import Counts
 from pipelines.dataset_dir import WRITTEN, DatasetDir
-from pipelines.logs import ColumnMap, scan_log, unreadable
+from pipelines.logs import ColumnMap, check_all_read, scan_log, unreadable
 from pipelines.losses import Losses
 from pipelines.metadata import ITEM_OPTION, USER_OPTION, Fields, check_fields, write_metadata
 from pipelines.parts import user_bounds, write_parts
@@ -80,6 +80,7 @@ def ingest(
         ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
             that the logs lack.
         SchemaError: a required column is missing.
+        DataError: a file holds other than the rows that were read of it.
         EmptyDataError: the logs are empty, or nothing is left; the message says which rule took the rows.
     """
     target = DatasetDir(check_output(target.path, WRITTEN))
@@ -155,9 +156,18 @@ class _Run:
             bad.sink_parquet(self.dataset.quarantine_path)
         except pl.exceptions.PolarsError as error:
             raise unreadable(", ".join(path.name for path in self.source.files), error) from error
+        self._check_all_read(names)
         reasons = pl.scan_parquet(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
         quarantined = tuple(Count(*row) for row in reasons.iter_rows())
         return _height(self._rows_path) + sum(count.rows for count in quarantined), quarantined
+
+    def _check_all_read(self, names: dict[int, str]) -> None:
+        """Every file's rows are good or quarantined: none was lost where the file was read."""
+        bad = pl.scan_parquet(self.dataset.quarantine_path).group_by("file").len().collect(engine="streaming")
+        good = pl.scan_parquet(self._rows_path).group_by("file").len().collect(engine="streaming")
+        bad_rows, good_rows = dict(bad.iter_rows()), dict(good.iter_rows())
+        for number, path in enumerate(self.source.files):
+            check_all_read(path, good_rows.get(number, 0) + bad_rows.get(names[number], 0))
 
     def _cut(self, height: int) -> list[Path]:
         """One file a range of users."""

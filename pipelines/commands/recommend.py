@@ -93,6 +93,7 @@ def embed(
 def _read_users(path: Path | None) -> "IdMap | None":
     import polars as pl
 
+    from pipelines.logs import check_all_read, scan_file
     from recsys_vae.columns import USER
     from recsys_vae.ids import IdMap
 
@@ -102,7 +103,8 @@ def _read_users(path: Path | None) -> "IdMap | None":
         raise DataError(f"There is no file {path} with a list of users.")
     if path.suffix not in (".parquet", ".csv"):
         return IdMap.from_values(line.strip() for line in path.read_text().splitlines() if line.strip())
-    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+    frame = scan_file(path).collect()
+    check_all_read(path, frame.height)
     if USER not in frame.columns:
         raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
     return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())
