@@ -14,15 +14,49 @@ DATASET/
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.home import home
+from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MATRIX = ("indptr.npy", "indices.npy", "data.npy")
+SPLIT_FILES = (
+    "split.json",
+    "items.arrow",
+    *(f"{part}/{file}" for part in ("train", "refit") for file in ("users.arrow", *_MATRIX)),
+    *(f"{part}/users.arrow" for part in ("validation", "test")),
+    *(
+        f"{part}/{kind}/{file}"
+        for part in ("validation", "test")
+        for kind in ("histories", "targets")
+        for file in _MATRIX
+    ),
+)
+STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensors.*.partial", "best.toml",
+               ".best.toml.*.partial", ".lock")  # fmt: skip
+_FILES = (
+    *(f"{table}.parquet" for table in ("interactions", "given_test", "users", "items", "quarantine", "losses")),
+    "fields.json",
+    "summary.json",
+    *(f"splits/*/{file}" for file in SPLIT_FILES),
+    *(f"splits/.*.{left}/{ANYTHING}" for left in ("partial", "replaced")),
+    *(f"studies/*/{file}" for file in STUDY_FILES),
+)
+
+
+def _contents(summary: Mapping[str, Any]) -> tuple[str, ...] | None:
+    return _FILES if {"dataset", "rows_in", "kept"} <= summary.keys() else None
+
+
+WRITTEN = DirectoryProduct("a dataset of `recsys ingest`", "summary.json", _contents)
+"""What ingesting may replace."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +71,18 @@ class DatasetDir:
         if "/" in name_or_path or name_or_path.startswith("."):
             return cls(Path(name_or_path).expanduser().resolve())
         return cls(home() / "datasets" / name_or_path)
+
+    @classmethod
+    def to_write(cls, name_or_path: str) -> "DatasetDir":
+        """The same, for a dataset that is to be written.
+
+        Raises:
+            ConfigError: the name is empty, or something else stands there that would be lost.
+        """
+        if not name_or_path.strip() or (name_or_path.startswith("~") and "/" not in name_or_path):
+            raise ConfigError(f"{name_or_path!r} names no dataset (is a variable unset?). Give --to a name or a path.")
+        is_path = "/" in name_or_path or name_or_path.startswith(".")
+        return cls(check_output(Path(name_or_path) if is_path else home() / "datasets" / name_or_path, WRITTEN))
 
     @classmethod
     def open(cls, name_or_path: str) -> "DatasetDir":

@@ -16,6 +16,7 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.errors import DataError, UnavailableError, UnknownNameError
 from recsys_vae.home import home
 from recsys_vae.metadata import Field
+from recsys_vae.outputs import DirectoryProduct, check_output, new_directory
 
 DATA_DIR_VARIABLE = "RECSYS_DATA_DIR"
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
@@ -105,12 +106,14 @@ def fetch(dataset: NamedDataset, to: Path | None = None) -> Path:
     """Download the dataset, unless it lies there already, and return its folder.
 
     Raises:
+        ConfigError: something else lies there.
         UnavailableError: no place that publishes it answers; the message says what each of them said.
         DataError: what came is not what was published.
     """
-    folder = to or _fetched(dataset)
+    folder, product = to or _fetched(dataset), _product(dataset, to)
     if dataset.is_in(folder):
         return folder
+    folder = check_output(folder, product)
     remove_partials(folder)
     complaints = []
     for release in dataset.releases:
@@ -119,7 +122,7 @@ def fetch(dataset: NamedDataset, to: Path | None = None) -> Path:
         except UnavailableError as error:
             complaints.append(str(error))
             continue
-        with atomic_directory(folder) as temporary:
+        with atomic_directory(folder, product) as temporary:
             release.read(files, temporary)
             _check_rows(dataset, temporary)
         return folder
@@ -128,6 +131,11 @@ def fetch(dataset: NamedDataset, to: Path | None = None) -> Path:
         f"Or put its tables into a folder {dataset.name!r} and name the folder above it in {DATA_DIR_VARIABLE} "
         "(data/README.md has the layout)."
     )
+
+
+def _product(dataset: NamedDataset, to: Path | None) -> DirectoryProduct:
+    """Under RECSYS_HOME tables of an earlier version are replaced; elsewhere they may be anybody's."""
+    return new_directory("an empty folder") if to else new_directory(f"the tables of {dataset.name}", dataset.tables)
 
 
 def _check_rows(dataset: NamedDataset, folder: Path) -> None:

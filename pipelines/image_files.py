@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import ConfigError, RecsysError
+from recsys_vae.outputs import FileProduct, Product, check_output, marked_product
 from recsys_vae.training.tracking import answering, connect
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -15,6 +16,24 @@ TABLES = (".parquet", ".csv")
 DPI = 144
 FOLDER = "images"
 """Of the artifacts of a run."""
+MADE_BY = "recsys images"
+"""Stands in every picture, so that it may be replaced."""
+PICTURE = marked_product(f"a picture by `{MADE_BY}`", MADE_BY.encode())
+
+
+def _is_table(path: Path) -> bool:
+    if path.suffix.lower() == ".csv":
+        with path.open("rb") as file:
+            return file.readline().startswith(b"image,label,")
+    return list(pl.read_parquet_schema(path))[:2] == ["image", "label"]
+
+
+TABLE = FileProduct(f"a table by `{MADE_BY}`", _is_table)
+
+
+def check_place(path: Path, endings: tuple[str, ...], product: Product) -> Path:
+    """The absolute path of a file to write; `check_ending` and `check_output` say what is refused."""
+    return check_output(check_ending(path, endings), product)
 
 
 def check_ending(path: Path, endings: tuple[str, ...]) -> Path:
@@ -32,26 +51,27 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a picture in the format that its name ends in.
 
     Raises:
-        ConfigError: no such format.
+        ConfigError: no such format, or something else stands there.
     """
     file, ending = io.BytesIO(), check_ending(path, PICTURES).suffix.lower()
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending)
-    figure.savefig(file, format=ending[1:], dpi=DPI, metadata=undated)
-    write_atomically(path, file.getvalue())
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
+    made_by = {"Software" if ending == ".png" else "Creator": MADE_BY}
+    figure.savefig(file, format=ending[1:], dpi=DPI, metadata=undated | made_by)
+    write_atomically(path, file.getvalue(), PICTURE)
 
 
 def save_table(table: pl.DataFrame, path: Path) -> None:
     """Write a table as Parquet or CSV, as its name ends; a CSV has a column for each number of an array.
 
     Raises:
-        ConfigError: no such format.
+        ConfigError: no such format, or something else stands there.
     """
     file = io.BytesIO()
     if check_ending(path, TABLES).suffix.lower() == ".parquet":
         table.write_parquet(file)
     else:
         _flat(table).write_csv(file)
-    write_atomically(path, file.getvalue())
+    write_atomically(path, file.getvalue(), TABLE)
 
 
 def keep_with_run(path: Path, run_id: str | None) -> str:

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from pipelines.image_files import MADE_BY, PICTURE
 from pipelines.image_folder import Format, read_picture
 from recsys_vae.atomic import atomic_file
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.images.checks import Shape
 from recsys_vae.images.image_set import ImageSet
+from recsys_vae.outputs import check_output
 
 
 def read_pictures(paths: Sequence[Path], shape: Shape) -> tuple[tuple[str, ...], ImageSet]:
@@ -43,7 +46,7 @@ def write_pictures(images: Tensor, names: Sequence[str], folder: Path) -> list[P
         names: one an image.
 
     Raises:
-        ConfigError: two of them would have one name, or one would replace the file that it comes from.
+        ConfigError: two of them would have one name, or one would replace the file that it comes from or another's.
     """
     paths = [folder / f"{Path(name).stem}.png" for name in names]
     if len(set(paths)) < len(paths):
@@ -52,9 +55,14 @@ def write_pictures(images: Tensor, names: Sequence[str], folder: Path) -> list[P
     if own := [path for path, name in zip(paths, names, strict=True) if path.resolve() == Path(name).resolve()]:
         raise ConfigError(f"{own[0]} would be replaced by what is made of it: choose another folder for --to.")
     pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).squeeze(-1).numpy()
+    if folder == Path():
+        raise ConfigError("--to names no folder (is a variable unset?). Give it a name, or ./NAME.")
+    paths = [check_output(path, PICTURE) for path in paths]  # all, before any is written
+    told = PngInfo()
+    told.add_text("Software", MADE_BY)
     for path, image in zip(paths, pixels, strict=True):
-        with atomic_file(path) as temporary:
-            Image.fromarray(image).save(temporary, format="PNG")
+        with atomic_file(path, PICTURE) as temporary:
+            Image.fromarray(image).save(temporary, format="PNG", pnginfo=told)
     return paths
 
 

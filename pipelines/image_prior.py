@@ -1,7 +1,6 @@
 """Fit a prior over the codes of a saved VQ model, so that it can draw images; the saved model then carries it."""
 
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,10 +11,10 @@ import torch
 from pipelines.image_datasets import load_images_for
 from pipelines.image_parts import ImageParts
 from pipelines.image_training import EXPERIMENT, ImageOutput
-from pipelines.workspace import check_workspace
+from pipelines.workspace import check_workspace, clear_workspace
 from recsys_vae.errors import ConfigError, ModelError, UnknownNameError
 from recsys_vae.images.prior_config import PriorConfig
-from recsys_vae.images.saved import ImageManifest, SavedImageModel, load_image_model, save_image_model
+from recsys_vae.images.saved import WRITTEN, ImageManifest, SavedImageModel, load_image_model, save_image_model
 from recsys_vae.images.vector_quantized import VectorQuantized
 from recsys_vae.settings import with_plain_settings
 from recsys_vae.training.checkpoint import saved_run_id
@@ -78,7 +77,7 @@ def fit_saved_prior(
             neither resumed nor removed.
     """
     saved, output = load_image_model(directory), ImageOutput(directory, overwrite=True)
-    check_workspace(output, resume)
+    check_workspace(output, resume, WRITTEN)
     model = _quantized(saved)
     prior, training = _divided(settings, saved.manifest.origin.pixels)
     parts = load_images_for(data or saved.manifest.origin.dataset, saved.manifest.shape)
@@ -101,7 +100,7 @@ def fit_saved_prior(
         told = {"validation_prior_nats": result.validation_loss}
         origin = replace(saved.manifest.origin, metrics=dict(saved.manifest.origin.metrics) | told)
         manifest = save_image_model(directory, model, origin, saved.history)
-    shutil.rmtree(output.workspace, ignore_errors=True)
+    clear_workspace(output.workspace)
     return FittedPrior(manifest, result.validation_loss, distribution.layout.length, result.epoch, tracker.run_id)
 
 

@@ -4,7 +4,6 @@ The model learns from the train part; its best epoch is chosen on the validation
 The test part is left alone.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import torch
 
 from pipelines.image_parts import VALIDATION, ImageParts
-from pipelines.workspace import check_workspace, workspace_of
+from pipelines.workspace import check_workspace, clear_workspace, workspace_of
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.images import catalog
-from recsys_vae.images.saved import ImageManifest, Origin, save_image_model
+from recsys_vae.images.saved import WRITTEN, ImageManifest, Origin, save_image_model
 from recsys_vae.settings import with_plain_settings
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.image_config import ImageTrainingConfig
@@ -121,7 +120,7 @@ def train_image_model(
     Raises:
         ConfigError: an interrupted run is there, and neither resumed nor removed; or the images do not suit the model.
     """
-    check_workspace(output, resume)
+    check_workspace(output, resume, WRITTEN)
     spec = spec.with_classes_of(parts)
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, parts.shape, spec.config)
@@ -140,7 +139,7 @@ def train_image_model(
         )
         manifest = save_image_model(output.path, model, origin(parts, spec, result, tracker), result.history)
         tracker.log_metrics(dict(manifest.origin.metrics) | {"training_seconds": result.seconds}, result.epoch)
-    shutil.rmtree(output.workspace, ignore_errors=True)
+    clear_workspace(output.workspace)
     return TrainedImageModel(manifest, result, tracker.run_id)
 
 

@@ -19,8 +19,8 @@ import polars as pl
 from pipelines import clean
 from pipelines.clean import LOST_TO, CleaningRules
 from pipelines.counts import Counts
-from pipelines.dataset_dir import DatasetDir
-from pipelines.logs import ColumnMap, scan_log, unreadable
+from pipelines.dataset_dir import WRITTEN, DatasetDir
+from pipelines.logs import ColumnMap, check_all_read, scan_log, unreadable
 from pipelines.losses import Losses
 from pipelines.metadata import ITEM_OPTION, USER_OPTION, Fields, check_fields, write_metadata
 from pipelines.parts import user_bounds, write_parts
@@ -29,6 +29,7 @@ from pipelines.summary import Count, IngestSummary, Kept
 from recsys_vae import columns as c
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.errors import ConfigError, EmptyDataError
+from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 250_000
 Step = Callable[[str], None]
@@ -76,17 +77,20 @@ def ingest(
         step: told what begins, in a few words.
 
     Raises:
-        ConfigError: the dataset exists and `overwrite` is false, or a rule needs a column that the logs lack.
+        ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
+            that the logs lack.
         SchemaError: a required column is missing.
+        DataError: a file holds other than the rows that were read of it.
         EmptyDataError: the logs are empty, or nothing is left; the message says which rule took the rows.
     """
+    target = DatasetDir(check_output(target.path, WRITTEN))
     if target.path.exists() and not overwrite:
         raise ConfigError(
             f"Dataset {target.name!r} exists already at {target.path}. Choose another name, or pass --overwrite "
             "to replace it together with its splits and studies."
         )
     remove_partials(target.path)
-    with atomic_directory(target.path) as folder:
+    with atomic_directory(target.path, WRITTEN) as folder:
         run = _Run(source, rules or CleaningRules(), DatasetDir(folder), folder / "scratch", rows_per_part, step)
         summary = run.summary(target.name)
         rmtree(run.scratch)
@@ -152,9 +156,18 @@ class _Run:
             bad.sink_parquet(self.dataset.quarantine_path)
         except pl.exceptions.PolarsError as error:
             raise unreadable(", ".join(path.name for path in self.source.files), error) from error
+        self._check_all_read(names)
         reasons = pl.scan_parquet(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
         quarantined = tuple(Count(*row) for row in reasons.iter_rows())
         return _height(self._rows_path) + sum(count.rows for count in quarantined), quarantined
+
+    def _check_all_read(self, names: dict[int, str]) -> None:
+        """Every file's rows are good or quarantined: none was lost where the file was read."""
+        bad = pl.scan_parquet(self.dataset.quarantine_path).group_by("file").len().collect(engine="streaming")
+        good = pl.scan_parquet(self._rows_path).group_by("file").len().collect(engine="streaming")
+        bad_rows, good_rows = dict(bad.iter_rows()), dict(good.iter_rows())
+        for number, path in enumerate(self.source.files):
+            check_all_read(path, good_rows.get(number, 0) + bad_rows.get(names[number], 0))
 
     def _cut(self, height: int) -> list[Path]:
         """One file a range of users."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines import readers
+from pipelines.records import Records, check_rows, count_csv, count_lines, count_objects
 from recsys_vae import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError, UnknownNameError
 
@@ -115,7 +116,7 @@ def scan_file(path: Path) -> pl.LazyFrame:
         EmptyDataError: the file has no header and no row.
         DataError: there is no such file, or it is not in the format that its ending names.
     """
-    ending = path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+    ending = _ending(path)
     if ending not in FORMATS:
         raise UnknownNameError("log format", ending, FORMATS)
     if not path.is_file():
@@ -132,6 +133,17 @@ def scan_file(path: Path) -> pl.LazyFrame:
     return frame
 
 
+def check_all_read(path: Path, parsed: int) -> None:
+    """Compare the rows that were read of a file with those that it holds, by another count than the parser's.
+
+    Raises:
+        DataError: they differ.
+    """
+    count = COUNTS.get(_ending(path))
+    if count is not None:
+        check_rows(path, count(path), parsed)
+
+
 def scan_log(path: Path, number: int, mapping: ColumnMap) -> pl.LazyFrame:
     """The rows of one log under our column names, with the `number` of their `file` and their `row` in it."""
     rows = mapping.apply(scan_file(path), path.name).with_row_index("row")
@@ -146,8 +158,14 @@ def unreadable(source: str, error: Exception) -> DataError:
     )
 
 
+def _ending(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+
+
 def _scan_csv(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, infer_schema=False)
+    """Polars takes any quote for one that opens or closes a field; where none opens one, all are plain characters."""
+    quote = '"' if count_csv(path).has_quoted_fields else None
+    return pl.scan_csv(path, infer_schema=False, quote_char=quote)
 
 
 def _scan_tsv(path: Path) -> pl.LazyFrame:
@@ -173,6 +191,15 @@ FORMATS: dict[str, Scan] = {
     "ndjson": _scan_ndjson,
     "jsonl": _scan_ndjson,
 }
+
+
+COUNTS: dict[str, Callable[[Path], Records]] = {
+    "csv": count_csv,
+    "tsv": count_lines,
+    "ndjson": count_objects,
+    "jsonl": count_objects,
+}
+"""Of text formats; Parquet counts its own rows."""
 
 
 def _parse_pair(option: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines import readers
-from pipelines.logs import ColumnMap, scan_file, unreadable
+from pipelines.logs import ColumnMap, check_all_read, scan_file, unreadable
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.metadata import SENTENCE, Field
@@ -24,7 +24,7 @@ def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Pat
 
     Raises:
         ConfigError: no column holds the id.
-        DataError: an id is missing or occurs twice.
+        DataError: an id is missing or occurs twice, or the source holds other than the rows that were read.
         EmptyDataError: the table has no rows.
     """
     frame = scan_file(source)
@@ -37,7 +37,9 @@ def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Pat
         table.sink_parquet(target)
     except pl.exceptions.PolarsError as error:
         raise unreadable(source.name, error) from error
-    return int(pl.scan_parquet(target).select(pl.len()).collect().item())
+    rows = int(pl.scan_parquet(target).select(pl.len()).collect().item())
+    check_all_read(source, rows)
+    return rows
 
 
 @dataclass(frozen=True)

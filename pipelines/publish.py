@@ -35,6 +35,7 @@ from recsys_vae.columns import TIMESTAMP
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.interactions import Interactions
+from recsys_vae.manifest import BUNDLE, product_of
 from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
@@ -44,6 +45,8 @@ from recsys_vae.training.tracking import tracked_run
 ALL = "all"
 """What `trained_on` says of a published bundle."""
 CHECKPOINT = "all.safetensors"
+WRITTEN = product_of(BUNDLE, "a bundle of `recsys publish`", ALL)
+"""What publishing may replace."""
 
 
 def publish_bundle(
@@ -57,7 +60,8 @@ def publish_bundle(
         new_items: let items of the dataset's table that nobody has touched take a place, by their content.
 
     Raises:
-        ConfigError: there is no content for new items, or the model cannot place them.
+        ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
+            them.
         BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
     """
     bundle = Bundle.load(source)
@@ -70,7 +74,7 @@ def publish_bundle(
     spec = spec_of(bundle)
     check_processes(spec, group)
     check_index_use(spec, output)
-    check_workspace(output, resume)
+    check_workspace(output, resume, WRITTEN)
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
     evaluation = evaluate(bundle.model, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
@@ -113,7 +117,7 @@ def take_part(
     bundle = Bundle.load(source)
     spec = spec_of(bundle)
     check_processes(spec, group)
-    check_workspace(output, resume)
+    check_workspace(output, resume, WRITTEN)
     everything = whole(dataset, spec, new_items=new_items)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)

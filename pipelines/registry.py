@@ -19,11 +19,12 @@ import polars as pl
 
 import recsys_vae
 from recsys_vae.atomic import atomic_directory
-from recsys_vae.bundle import ITEMS
+from recsys_vae.bundle import ITEMS, WRITTEN
 from recsys_vae.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.home import home
 from recsys_vae.manifest import Manifest, library_versions, read_manifest, verify_files
+from recsys_vae.outputs import check_output
 from recsys_vae.tracking_store import tracking_uri
 from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
 
@@ -100,10 +101,12 @@ def download_bundle(uri: str, to: Path | None = None) -> Path:
         to: directory of the bundle; under RECSYS_HOME/bundles, by its version, when None.
 
     Raises:
+        ConfigError: something else than a bundle stands at `to`.
         UnknownNameError: the store knows no such model, version or alias.
         BundleError: there is no bundle, or a damaged one.
         UnavailableError: the store does not answer.
     """
+    to = check_output(to, WRITTEN) if to else None
     client = connect()
     place = to.parent if to else home() / "bundles"
     place.mkdir(parents=True, exist_ok=True)
@@ -113,7 +116,7 @@ def download_bundle(uri: str, to: Path | None = None) -> Path:
         manifest = read_manifest(fetched)
         verify_files(fetched, manifest)
         target = to or place / manifest.version
-        with atomic_directory(target) as temporary:
+        with atomic_directory(target, WRITTEN) as temporary:
             for file in fetched.iterdir():
                 shutil.move(file, temporary / file.name)
     return target

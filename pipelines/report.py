@@ -12,12 +12,19 @@ from pipelines.evaluate import Difference, EvaluationRun, ModelResult
 from recsys_vae.atomic import write_atomically
 from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
 from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
+from recsys_vae.outputs import marked_product
 from recsys_vae.plot_style import colour
 
 KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 POPULARITY_K = 20
 NO_BEST = (Coverage, Novelty)
 """Families in which more is not simply better: no winner is marked."""
+WRITTEN = marked_product(
+    "a page by `recsys evaluate`",
+    b'<meta name="generator" content="recsys evaluate">',
+    b"<style>\n  :root { --ink: #1d2327;",  # pages from before they said what wrote them
+)
+"""What a report may replace."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,12 @@ class Figure:
 
 
 def write_report(run: EvaluationRun, path: Path) -> None:
-    """Write the page, whole or not at all."""
-    write_atomically(path, render(run))
+    """Write the page, whole or not at all.
+
+    Raises:
+        ConfigError: something else stands there.
+    """
+    write_atomically(path, render(run), WRITTEN)
 
 
 def render(run: EvaluationRun) -> str:

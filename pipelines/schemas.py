@@ -171,6 +171,8 @@ INTERACTIONS = Table(
             readers.read_time,
             "a time (ISO 8601 or epoch)",
             readers.why_no_time,
+            holds=lambda value: value.is_between(c.EARLIEST, c.LATEST),
+            broken="not a time of the years 1 to 9999",
         ),
         Column(c.POSITION, pl.UInt32(), readers.read_count, "a whole number from 0"),
     ),

@@ -12,6 +12,7 @@ write to its arrays, the files never change.
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,17 +23,27 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.sparse import csr_array
 
 from pipelines import encode
-from pipelines.dataset_dir import DatasetDir
+from pipelines.dataset_dir import SPLIT_FILES, DatasetDir
 from pipelines.split_recipe import Recipe
+from recsys_vae.arrays import check_sparse
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.ids import IdMap
 from recsys_vae.interactions import Interactions
+from recsys_vae.outputs import DirectoryProduct, check_output
 
 FORMAT: Literal[1] = 1
 NPY_HEADER = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _contents(manifest: Mapping[str, Any]) -> tuple[str, ...] | None:
+    return SPLIT_FILES if {"recipe", "dataset_fingerprint"} <= manifest.keys() else None
+
+
+WRITTEN = DirectoryProduct("a split of `recsys split`", "split.json", _contents, is_part=True)
+"""What making a split may replace."""
 
 
 class FileStamp(BaseModel):
@@ -70,12 +81,13 @@ def make_split(dataset: DatasetDir, recipe: Recipe, name: str | None = None) -> 
         name: of the split; its protocol when None.
 
     Raises:
-        ConfigError: the name cannot be a folder's name.
+        ConfigError: the name cannot be a folder's name, or a folder of that name is no split.
         DataError: the dataset lacks what the protocol needs.
     """
     name = recipe.protocol if name is None else name
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot name a split: letters, digits, dot, dash and underscore only.")
+    target = check_output(dataset.split_path(name), WRITTEN)
     stamps = _stamps(dataset)
     given = dataset.table(dataset.given_test_path) if recipe.needs_given_test else None
     split = recipe.cut(dataset.interactions(), given)
@@ -89,9 +101,8 @@ def make_split(dataset: DatasetDir, recipe: Recipe, name: str | None = None) -> 
         counts=split.counts,
         sizes=_sizes(split),
     )
-    target = dataset.split_path(name)
     remove_partials(target)
-    with atomic_directory(target) as folder:
+    with atomic_directory(target, WRITTEN) as folder:
         _write(split, folder)
         (folder / "split.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
     return manifest
@@ -209,8 +220,9 @@ def _write_matrix(folder: Path, matrix: csr_array) -> None:
 def _read_matrix(folder: Path, n_columns: int) -> csr_array:
     try:
         indptr, indices, data = (_map_array(folder / f"{name}.npy") for name in ("indptr", "indices", "data"))
+        check_sparse(folder.name, data, indices, indptr, (indptr.size - 1, n_columns))
         return csr_array((data, indices, indptr), shape=(indptr.size - 1, n_columns), copy=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, DataError) as error:
         raise DataError(f"The split in {folder.parent} is damaged ({error}). Make it again.") from error
 
 

@@ -17,21 +17,25 @@ import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import URL
 
+from pipelines.dataset_dir import STUDY_FILES
 from pipelines.trial import RUN_ID, Outcome, Trial
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.search_spaces import OneOf, Range, Real, SearchSpace, Value, Whole
+from recsys_vae.outputs import check_output, new_directory
 
 if TYPE_CHECKING:
     import optuna
 
 DATABASE, CHECKPOINT, BEST = "study.db", "trial.safetensors", "best.toml"
+WRITTEN = replace(new_directory("a study of `recsys tune`", STUDY_FILES), is_part=True)
+"""What tuning may write over."""
 IDENTITY = "identity"
 """Name of an attribute in Optuna's tables."""
 
@@ -148,7 +152,8 @@ def open_study(folder: Path, plan: Plan, identity: Mapping[str, Any], *, resume:
         identity: what decides the outcome of a trial, as JSON takes it.
 
     Raises:
-        ConfigError: a study is there and not to be resumed, it is about something else, or a process works on it.
+        ConfigError: a study is there and not to be resumed, it is about something else, a process works on it, or a
+            stranger's files lie in the folder.
     """
     database = folder / DATABASE
     if database.exists() and not resume:
@@ -156,6 +161,7 @@ def open_study(folder: Path, plan: Plan, identity: Mapping[str, Any], *, resume:
             f"Study {folder.name} is there. Continue it with --resume, remove {folder} to start over, or name another "
             "--study."
         )
+    check_output(folder, WRITTEN)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder / ".lock"):
         import optuna

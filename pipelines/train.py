@@ -5,7 +5,6 @@ honestly. What goes to production is made from it by `publish`, which retrains o
 """
 
 import math
-import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,13 +19,13 @@ from pipelines.registry import register_bundle
 from pipelines.split import load_split
 from pipelines.tiers import choose_tiers, learn_again
 from pipelines.user_metadata import UserMetadata
-from pipelines.workspace import check_workspace, workspace_of
+from pipelines.workspace import check_workspace, clear_workspace, workspace_of
 from recsys_vae.bundle import Tiers, write_bundle
 from recsys_vae.errors import ConfigError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.interactions import Interactions
-from recsys_vae.manifest import Manifest, Provenance
+from recsys_vae.manifest import BUNDLE, Manifest, Provenance, product_of
 from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender
 from recsys_vae.retrieval.faiss_index import check_index
@@ -36,6 +35,8 @@ from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
 
 METRICS = ("recall@20", "recall@50", "ndcg@100")
 """What a manifest reports: the three numbers of Liang et al. 2018."""
+WRITTEN = product_of(BUNDLE, "a bundle of `recsys train`", "split:")
+"""What training may replace."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def train_bundle(
         half_life: days in which the weight of an interaction halves, for popularity.
 
     Raises:
-        ConfigError: an interrupted run is there, and neither resumed nor removed; or the index has no use.
+        ConfigError: an interrupted run is there, and neither resumed nor removed; something else stands at the output;
+            or the index has no use.
     """
     check_index_use(spec, output)
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
@@ -189,7 +191,7 @@ class _Course:
         known = UserMetadata.learn(dataset, split.train.users)
         spec = spec.with_schema(known.schema)
         item_metadata = item_metadata_for(spec, dataset, split.train.items)
-        check_workspace(output, resume)
+        check_workspace(output, resume, WRITTEN)
         return cls(spec, split, known, item_metadata, output, resume, group)
 
     def choose_epoch(self, tracker: MlflowTracker | None = None) -> Fitted:
@@ -260,7 +262,7 @@ def finish(
     tracker.log_parameters({"dataset_fingerprint": provenance.dataset_fingerprint})
     tracker.log_metrics(figures | {"training_seconds": fitted.seconds}, fitted.epochs)
     version = register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
-    shutil.rmtree(output.workspace, ignore_errors=True)
+    clear_workspace(output.workspace)
     return Trained(manifest, evaluation, version, tracker.run_id)
 
 

@@ -19,6 +19,7 @@ import polars as pl
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from recsys_vae.arrays import check_finite
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
@@ -30,12 +31,14 @@ from recsys_vae.manifest import (
     Provenance,
     describe,
     newer,
+    product_of,
     read_manifest,
     verify_files,
     write_manifest,
 )
 from recsys_vae.metadata import Schema
 from recsys_vae.models import catalog
+from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
 from recsys_vae.rungs import POSTERIOR, PRIOR, SEGMENT, Rungs
@@ -44,6 +47,8 @@ from recsys_vae.settings import from_plain
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
+WRITTEN = product_of(BUNDLE)
+"""What writing a bundle may replace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +117,15 @@ class Bundle:
             return cls._read(directory, manifest)
         except UnknownNameError as error:
             raise newer(directory, BUNDLE, error) from error
-        except (SafetensorError, pl.exceptions.PolarsError, KeyError, TypeError, RecsysError) as error:
+        except (
+            SafetensorError, pl.exceptions.PolarsError, KeyError, TypeError, ValueError, RuntimeError, RecsysError
+        ) as error:  # fmt: skip
             raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
 
     @classmethod
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
         table = pl.read_parquet(directory / ITEMS)
+        popularity = _popularity(table)
         items = IdMap(table[ITEM])
         if len(items) != manifest.n_items:
             raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
@@ -128,8 +136,14 @@ class Bundle:
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
             index = load_index(directory / INDEX, model.item_vectors(), report)
-        popularity = table[POPULARITY].to_numpy().astype(np.float32)
         return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
+
+
+def _popularity(table: pl.DataFrame) -> Float32Array:
+    counts = table[POPULARITY]
+    if not counts.dtype.is_integer() or counts.null_count() or (len(counts) and counts.cast(pl.Float64).min() < 0):  # type: ignore[operator]
+        raise DataError(f"{ITEMS} has a column {POPULARITY} that does not hold a count from 0 for every item.")
+    return counts.to_numpy().astype(np.float32)
 
 
 def write_bundle(
@@ -148,7 +162,7 @@ def write_bundle(
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
     Args:
-        directory: its final place.
+        directory: its final place; nothing but a bundle is replaced there.
         model: of the catalogue.
         items: ids of the model's item rows.
         popularity: users of each item, shape (n_items,).
@@ -160,18 +174,23 @@ def write_bundle(
         tiers: what answers users of whom little is known; by default history, then popularity.
 
     Raises:
-        DataError: a tier lacks what it needs, or model, items and popularity are of different catalogues.
+        ConfigError: something else than a bundle stands there.
+        DataError: weights are not finite, a tier lacks what it needs, or model, items and popularity are of different
+            catalogues.
         RetrievalError: the index misses `min_recall`.
     """
     if not model.n_items == len(items) == len(popularity):
         raise DataError(
             f"The model has {model.n_items} items, {len(items)} ids and {len(popularity)} counts were given."
         )
+    for name, tensor in model.tensors().items():
+        check_finite(f"The model's tensor {name}", tensor)
     tiers = tiers or Tiers()
     _check_tiers(tiers, model)
+    directory = check_output(directory, WRITTEN)
     remove_partials(directory)
     report: dict[str, object] = {}
-    with atomic_directory(directory) as temporary:
+    with atomic_directory(directory, WRITTEN) as temporary:
         save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, temporary / WEIGHTS)
         (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
         _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS)

@@ -1,5 +1,6 @@
 """Names of the columns that tables have in common, written once."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 USER: Final = "user_id"
@@ -20,3 +21,6 @@ SOURCE: Final = "source"
 REASON: Final = "reason"
 POPULARITY: Final = "popularity"
 """Number of users who have interacted with an item."""
+
+EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""The times that a timestamp may hold: those that can be written with any offset from UTC, and so be given back."""

@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from glob import escape
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_vae.errors import BundleCorruptError, BundleVersionError, DataError, UnknownNameError
+from recsys_vae.outputs import DirectoryProduct
 from recsys_vae.settings import from_plain
 
 if TYPE_CHECKING:
@@ -143,6 +145,25 @@ def describe(
         files=files,
         ladder=ladder or {},
     )
+
+
+def product_of(kind: Kind, name: str = "", trained_on: str = "") -> DirectoryProduct:
+    """What a command may replace: a directory of a kind, in whatever format, damaged or not.
+
+    Args:
+        name: of those that one command writes, with its article; any of the kind when empty.
+        trained_on: how the `trained_on` of their provenance begins.
+    """
+
+    def contents(told: Mapping[str, Any]) -> list[str] | None:
+        provenance, files = told.get("provenance"), told.get("files")
+        origin = provenance.get("trained_on", "") if isinstance(provenance, dict) else ""
+        is_ours = "format_version" in told and told.get("kind", BUNDLE.name) == kind.name
+        if not (is_ours and isinstance(files, dict) and str(origin).startswith(trained_on)):
+            return None
+        return [MANIFEST, *map(escape, files)]
+
+    return DirectoryProduct(name or f"{kind.article} {kind.name}", MANIFEST, contents)
 
 
 def write_manifest(directory: Path, manifest: "DataclassInstance") -> None:

@@ -105,6 +105,18 @@ class Block:
         rare = (1 + math.log((1 + len(found)) / (1 + counts[value])) for value in values)
         return cls(field.name, field.kind, values, tuple(rare))
 
+    def check(self) -> None:
+        """Raise ValueError unless it is such as `learn` makes."""
+        if not isinstance(self.name, str) or self.kind not in KINDS or self.kind == SENTENCE:
+            raise ValueError(f"field {self.name!r} is of kind {self.kind!r}")
+        if not all(isinstance(value, str) for value in self.values) or list(self.values) != sorted(set(self.values)):
+            raise ValueError(f"the values of {self.name!r} are not texts that ascend")
+        if len(self.weights) != (len(self.values) if self.kind == TEXT else 0):
+            raise ValueError(f"{self.name!r} has {len(self.weights)} weights for {len(self.values)} values")
+        numbers = (*self.weights, self.mean, self.deviation)
+        if not all(map(math.isfinite, numbers)) or not min((*self.weights, self.deviation)) > 0:
+            raise ValueError(f"{self.name!r} has numbers that are not finite, or not above 0")
+
     @property
     def width(self) -> int:
         """Number of columns."""
@@ -206,6 +218,8 @@ class Schema:
                 )
                 for block in content["blocks"]
             ]
+            for block in blocks:
+                block.check()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"This is not the schema of metadata: {error}.") from error
         return cls(tuple(blocks))

@@ -81,7 +81,7 @@ class Rungs:
             whole history are such items, do not need it, and get it taken off.
 
     Raises:
-        ConfigError: they do not begin at 0 or do not ascend.
+        ConfigError: they do not begin at 0 or do not ascend, or the lift is not finite.
     """
 
     described: tuple[Rung, ...] = (Rung(0, POPULAR), Rung(1, HISTORY))
@@ -94,6 +94,9 @@ class Rungs:
             starts = [rung.from_items for rung in rungs]
             if starts[:1] != [0] or sorted(set(starts)) != starts:
                 raise ConfigError(f"Rungs begin at 0 items and ascend; got {starts}.")
+
+        if not math.isfinite(self.lift):
+            raise ConfigError(f"The lift of new items is a finite number of nats, got {self.lift}.")
 
     def tiers(self, n_items: NDArray[np.integer], has_metadata: NDArray[np.bool_]) -> NDArray[np.str_]:
         """The tier of each user, shape (n,).

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.arrays import floats_of, sparse_of
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.metadata import check_metadata
 from recsys_vae.protocols import BoolArray, Float32Array, Tensors
@@ -108,17 +109,16 @@ class SegmentPopularity:
         """Read what `tensors` returned.
 
         Raises:
-            DataError: something is missing, or of another catalogue or schema.
+            DataError: something is missing, of another catalogue or schema, out of range or not finite.
         """
-        try:
-            log_shares, floors, settings = tensors["log_shares"], tensors["floors"], tensors["settings"]
-            lifts = tensors["lifts.data"], tensors["lifts.indices"], tensors["lifts.indptr"]
-        except KeyError as error:
-            raise DataError(f"Segment popularity lacks the tensor {error}.") from error
-        if log_shares.shape != (n_items,) or floors.shape != (n_features,):
+        settings = np.asarray(tensors.get("settings", ()))
+        if settings.shape != (2,) or not (0 < settings[0] < math.inf and settings[1] > 0):
             raise DataError(
-                f"Segment popularity is of {len(log_shares)} items and {len(floors)} segments, expected {n_items} and "
-                f"{n_features}."
+                f"Segment popularity has the settings {settings}, expected a strength and a half-life, > 0."
             )
-        matrix = csr_array(lifts, shape=(n_features, n_items), dtype=np.float32)
-        return cls(log_shares.astype(np.float32), floors.astype(np.float32), matrix, *map(float, settings))
+        return cls(
+            floats_of(tensors, "log_shares", (n_items,)),
+            floats_of(tensors, "floors", (n_features,)),
+            sparse_of(tensors, "lifts", (n_features, n_items)),
+            *map(float, settings),
+        )

@@ -11,7 +11,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_vae.columns import EVENT_TYPE, INTERACTION_COLUMNS, ITEM, POSITION, TIMESTAMP, USER, WEIGHT
+from recsys_vae.columns import (
+    EARLIEST,
+    EVENT_TYPE,
+    INTERACTION_COLUMNS,
+    ITEM,
+    LATEST,
+    POSITION,
+    TIMESTAMP,
+    USER,
+    WEIGHT,
+)
 from recsys_vae.errors import DataError, SchemaError, UnknownNameError
 from recsys_vae.home import home
 from service.events import Event
@@ -58,10 +68,29 @@ class DatasetEvents:
         return cls(folder.name, folder / TABLE, table.metadata.num_rows)
 
     def batches(self) -> Iterator[list[Event]]:
-        """All events in the table's order; memory holds one batch at a time."""
+        """All events in the table's order; memory holds one batch at a time.
+
+        Raises:
+            DataError: a time could not be given back, or a weight is no finite number above 0.
+        """
         table = pq.ParquetFile(self.path, pre_buffer=False)
         for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
-            yield to_events(pl.DataFrame(pa.table(piece)))
+            yield to_events(_checked(pl.DataFrame(pa.table(piece)), self.path))
+
+
+def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    weight, time = pl.col(WEIGHT), pl.col(TIMESTAMP)
+    wrong = {
+        TIMESTAMP: ~time.is_between(EARLIEST, LATEST),
+        WEIGHT: weight.is_null() | ~weight.is_finite() | (weight <= 0),
+    }
+    for name, test in wrong.items():
+        if rows := frame.filter(test).height:
+            raise DataError(
+                f"{rows} rows of {path} have a {name} that cannot be kept. Expected times from {EARLIEST:%Y-%m-%d} to "
+                f"{LATEST:%Y-%m-%d} and weights above 0: ingest the log again with this version."
+            )
+    return frame
 
 
 def to_events(frame: pl.DataFrame) -> list[Event]:

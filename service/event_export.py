@@ -11,6 +11,7 @@ from sqlalchemy import Select, case, func, select
 from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.columns import EVENT_TYPE, ITEM, POSITION, SOURCE, TIMESTAMP, USER, WEIGHT
 from recsys_vae.errors import EmptyDataError
+from recsys_vae.outputs import check_output, table_product
 from service.events import EventStore
 from service.moments import to_microseconds
 from service.store.tables import EVENTS
@@ -28,6 +29,8 @@ SCHEMA = pa.schema(
         pa.field("request_id", pa.string()),
     ]
 )
+WRITTEN = table_product("a log by `recsys export-events`", SCHEMA.names)
+"""What exporting may replace."""
 
 
 def export_events(store: EventStore, path: Path, *, since: datetime | None = None, source: str | None = None) -> int:
@@ -40,12 +43,14 @@ def export_events(store: EventStore, path: Path, *, since: datetime | None = Non
         source: leave out events of any other.
 
     Raises:
+        ConfigError: something else stands there.
         UnavailableError: the store does not answer.
         EmptyDataError: there is nothing to write.
     """
+    path = check_output(path, WRITTEN)
     remove_partials(path)
     n_rows = 0
-    with atomic_file(path) as temporary:
+    with atomic_file(path, WRITTEN) as temporary:
         with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
             for rows in store.stream(_query(since, source), BATCH_ROWS):
                 pairs = zip(zip(*rows, strict=True), SCHEMA.types, strict=True)

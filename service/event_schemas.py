@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, SkipValidation, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, Field, SkipValidation, WithJsonSchema
 
-from service.moments import WRITTEN
-from service.schemas import WITHOUT_NUL, Id, Schema
+from service import moments
+from service.schemas import WITHOUT_NUL, Id, Schema, Weight
 
 MAX_EVENTS = 1000
 """Events of one request."""
@@ -22,11 +22,8 @@ class NewEvent(Schema):
     event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
         default=None, description="How; null where there is one kind only.", examples=["click"]
     )
-    weight: float = Field(
-        default=1.0, ge=1e-6, le=1e6, allow_inf_nan=False, description="How much it says about the user.",
-        examples=[1.0],
-    )  # fmt: skip
-    timestamp: Annotated[AwareDatetime, WRITTEN] | None = Field(
+    weight: Weight = Field(default=1.0, description="How much it says about the user.", examples=[1.0])
+    timestamp: Annotated[AwareDatetime, moments.WRITTEN, AfterValidator(moments.checked)] | None = Field(
         default=None, description="When, in ISO 8601 with its offset; the time of the request when not given.",
         examples=["2026-11-22T19:12:58Z"],
     )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BeforeValidator
 
+from recsys_vae.columns import EARLIEST, LATEST
 from recsys_vae.dates import NO_EPOCHS, read_date
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,9 +18,19 @@ def to_microseconds(moment: datetime) -> int:
     return (known - EPOCH) // MICROSECOND
 
 
+FIRST, LAST = to_microseconds(EARLIEST), to_microseconds(LATEST)
+
+
+def checked(moment: datetime) -> datetime:
+    """The moment; ValueError where it is one that could not be given back. Without a zone it is taken as UTC."""
+    if not FIRST <= to_microseconds(moment) <= LAST:
+        raise ValueError(f"Input should lie between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d} in UTC")
+    return moment
+
+
 def from_microseconds(microseconds: int) -> datetime:
-    """The same moment in UTC."""
-    return EPOCH + timedelta(microseconds=microseconds)
+    """The same moment in UTC; the first or last that there is, for one beyond, as early versions stored them."""
+    return EPOCH + timedelta(microseconds=min(max(microseconds, FIRST), LAST))
 
 
 def now() -> int:

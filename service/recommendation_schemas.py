@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
+from service import moments
 from service.cursors import LONGEST
 from service.filter_schemas import Filter, MetadataValue
-from service.moments import WRITTEN
-from service.schemas import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema
+from service.schemas import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
 
 MAX_BOOSTS = 16
 MAX_METADATA = 64
@@ -29,8 +29,8 @@ class HistoryItem(Schema):
     """An item of a history, with what is known about it."""
 
     item_id: Id = Field(description="Id of the item.", examples=["318"])
-    weight: float = Field(
-        default=1.0, gt=0, le=1e6, allow_inf_nan=False, examples=[1.0],
+    weight: Weight = Field(
+        default=1.0, examples=[1.0],
         description="How much this item says about the user; models that learn from yes or no alone ignore it.",
     )  # fmt: skip
     event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
@@ -38,7 +38,7 @@ class HistoryItem(Schema):
         description="What the user did with it. Today's models do not tell kinds apart.",
         examples=["purchase"],
     )
-    time: Annotated[datetime, WRITTEN] | None = Field(
+    time: Annotated[datetime, moments.WRITTEN, AfterValidator(moments.checked)] | None = Field(
         default=None, description="When. Where every item has one, they are put in this order.",
         examples=["2026-11-24T15:30:00Z"],
     )  # fmt: skip

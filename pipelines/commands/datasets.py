@@ -76,6 +76,7 @@ def ingest_logs(
     ] = False,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
+    target = DatasetDir.to_write(to)
     rules = CleaningRules(
         min_rating=min_rating,
         event_weights=_event_weights(event_weight or []),
@@ -90,9 +91,9 @@ def ingest_logs(
     source = replace(source, fields=fields)
     console = Console(stderr=True)
     with console.status("starting") as status:
-        summary = ingest(source, DatasetDir.at(to), rules, overwrite=overwrite, step=status.update)
+        summary = ingest(source, target, rules, overwrite=overwrite, step=status.update)
     Console().print(summary.table())
-    print(DatasetDir.at(to).path)
+    print(target.path)
 
 
 def explain_data(

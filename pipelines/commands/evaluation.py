@@ -87,6 +87,11 @@ def evaluate(
     from pipelines import evaluate as pipeline
     from pipelines.dataset_dir import DatasetDir
 
+    if report is not None:
+        from pipelines.report import WRITTEN, write_report
+        from recsys_vae.outputs import check_output
+
+        check_output(report, WRITTEN)  # before the work, not after
     run = pipeline.evaluate_bundle(
         bundle,
         DatasetDir.open(dataset),
@@ -98,8 +103,6 @@ def evaluate(
         progress=sys.stderr.isatty(),
     )
     if report is not None:
-        from pipelines.report import write_report
-
         write_report(run, report)
     if as_json:
         print(json.dumps(pipeline.as_json(run)))

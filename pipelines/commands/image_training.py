@@ -63,6 +63,8 @@ def train(
     """Train an image model; its best epoch is chosen on validation. Tracked by MLflow."""
     from pipelines.image_datasets import load_images
     from pipelines.image_training import ImageOutput, specify_image_model, train_image_model
+    from recsys_vae.images.saved import WRITTEN
+    from recsys_vae.outputs import check_output
 
     settings = chosen(
         sets,
@@ -75,10 +77,10 @@ def train(
         precision=precision,
         checkpoint_seconds=checkpoint_seconds,
     )
+    output = ImageOutput(check_output(to, WRITTEN), overwrite)
     spec = specify_image_model(model, settings)
     parts = load_images(data, size=size, colour=colour)
     _tell_passed_over(parts)
-    output = ImageOutput(to.expanduser().resolve(), overwrite)
     _tell(train_image_model(parts, spec, output, resume=resume), parts, output)
 
 

@@ -35,11 +35,11 @@ def score(
     ordinary: Annotated[str | None, typer.Option(help="Label that is ordinary; all others are anomalies.")] = None,
 ) -> None:
     """Score how strange each image is: higher is stranger; with --ordinary, say how well that separates."""
-    from pipelines.image_files import TABLES, check_ending, keep_with_run, save_table
+    from pipelines.image_files import TABLE, TABLES, check_place, keep_with_run, save_table
     from pipelines.image_subjects import open_model
     from pipelines.image_uses import scored, separation
 
-    check_ending(to, TABLES)
+    check_place(to, TABLES, TABLE)
     opened = open_model(model)
     subject = _before(opened, files, data, part)
     table = scored(subject, by)
@@ -53,11 +53,11 @@ def embed(
     model: Model, files: Files = None, *, to: Table, data: Data = None, part: Part = "test", probe: Probe = False
 ) -> None:
     """Write the code of each image, as features for something else."""
-    from pipelines.image_files import TABLES, check_ending, save_table
+    from pipelines.image_files import TABLE, TABLES, check_place, save_table
     from pipelines.image_subjects import open_model
     from pipelines.image_uses import embedded, probed
 
-    check_ending(to, TABLES)
+    check_place(to, TABLES, TABLE)
     opened = open_model(model)
     subject = _before(opened, files, data, part)
     if probe:
@@ -78,7 +78,7 @@ def denoise(
     seed: Seed = 0,
 ) -> None:
     """Clean pictures; without files, show images with noise added and what is left of it."""
-    from pipelines.image_files import PICTURES, check_ending, keep_with_run, save_figure
+    from pipelines.image_files import PICTURE, PICTURES, check_place, keep_with_run, save_figure
     from pipelines.image_subjects import open_model
     from pipelines.image_uses import clean_files, denoised
 
@@ -86,7 +86,7 @@ def denoise(
         written = clean_files(open_model(model).before_files(files), to)
         print(f"{to}: {len(written):,} pictures")
         return
-    check_ending(to, PICTURES)
+    check_place(to, PICTURES, PICTURE)
     opened = open_model(model)
     save_figure(denoised(opened.before(data, part).first(n), seed), to)
     print(f"{to} ({keep_with_run(to, opened.run_id)})")

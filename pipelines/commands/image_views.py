@@ -129,10 +129,10 @@ def codebook(model: Model, to: Picture, *, data: Data = None, part: Part = "test
 
 
 def _opened(model: Path, to: Path) -> "Opened":
-    from pipelines.image_files import PICTURES, check_ending
+    from pipelines.image_files import PICTURE, PICTURES, check_place
     from pipelines.image_subjects import open_model
 
-    check_ending(to, PICTURES)  # before the work, not after
+    check_place(to, PICTURES, PICTURE)  # before the work, not after
     return open_model(model)
 
 

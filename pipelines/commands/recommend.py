@@ -41,9 +41,11 @@ def recommend(
     from rich.console import Console
 
     from pipelines.dataset_dir import DatasetDir
-    from pipelines.recommend import recommend_all
+    from pipelines.recommend import LISTS, recommend_all
     from recsys_vae.bundle import Bundle
+    from recsys_vae.outputs import check_output
 
+    check_output(to, LISTS)
     if to.suffix not in ("", ".parquet", ".pq"):
         raise ConfigError(f"Lists are written as Parquet, so {to.name} would mislead: end it in .parquet.")
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
@@ -74,9 +76,14 @@ def embed(
     from rich.console import Console
 
     from pipelines.dataset_dir import DatasetDir
-    from pipelines.recommend import embed_items, embed_users
+    from pipelines.recommend import ITEMS, USERS, embed_items, embed_users
     from recsys_vae.bundle import Bundle
+    from recsys_vae.outputs import check_output
 
+    if to == Path():
+        raise ConfigError("--to names no folder (is a variable unset?). Give it a name, or ./NAME.")
+    for name, product in (("users.parquet", USERS), ("items.parquet", ITEMS)):
+        check_output(to / name, product)  # both, before either is written
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
     n_items = embed_items(loaded, to / "items.parquet")
     n_users = embed_users(loaded, opened, to / "users.parquet", only=_read_users(users))
@@ -86,6 +93,7 @@ def embed(
 def _read_users(path: Path | None) -> "IdMap | None":
     import polars as pl
 
+    from pipelines.logs import check_all_read, scan_file
     from recsys_vae.columns import USER
     from recsys_vae.ids import IdMap
 
@@ -95,7 +103,8 @@ def _read_users(path: Path | None) -> "IdMap | None":
         raise DataError(f"There is no file {path} with a list of users.")
     if path.suffix not in (".parquet", ".csv"):
         return IdMap.from_values(line.strip() for line in path.read_text().splitlines() if line.strip())
-    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+    frame = scan_file(path).collect()
+    check_all_read(path, frame.height)
     if USER not in frame.columns:
         raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
     return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())

@@ -40,7 +40,7 @@ def bundle(tmp_path: Path) -> Path:
         untrained("mult-vae", 12),
         world.items,
         popularity=world.item_counts(),
-        provenance=Provenance(dataset="tastes"),
+        provenance=Provenance(dataset="tastes", trained_on="split:strong/train"),
     )
     return tmp_path / "bundle"
 

@@ -8,6 +8,7 @@ import pytest
 from pipelines.clean import CleaningRules
 from pipelines.dataset_dir import DatasetDir
 from pipelines.ingest import Source, ingest
+from pipelines.logs import FORMATS
 from pipelines.losses import Losses
 from pipelines.schemas import GIVEN_TEST, INTERACTIONS, LOSSES
 from pipelines.summary import Count, IngestSummary
@@ -192,3 +193,36 @@ def test_losses_add_up_over_calls(tmp_path):
     assert pl.read_parquet(tmp_path / "losses.parquet").rows() == [
         ("item", "1", "duplicate", 2), ("user", "a", "duplicate", 1), ("user", "c", "duplicate", 1),
     ]  # fmt: skip
+
+
+INCHES = 'user_id,item_id,name\n1,a,Cable\n2,b,TV 19"\n3,c,Lamp\n4,d,Mug\n5,e,TV 21"\n6,f,Cup\n'
+
+
+def test_quote_marks_within_a_column_that_is_not_mapped_lose_no_row(tmp_path, target):
+    (tmp_path / "log.csv").write_text(INCHES)
+    (tmp_path / "items.csv").write_text(INCHES.replace("user_id,", "shelf,"))
+    summary = ingest(Source((tmp_path / "log.csv",), items=tmp_path / "items.csv"), target)
+    assert (summary.rows_in, summary.kept.interactions, summary.item_rows) == (6, 6, 6)
+    assert pl.read_parquet(target.items_path)["name"].to_list()[1] == 'TV 19"'
+
+
+@pytest.mark.parametrize("role", ["log", "items"])
+def test_rows_that_the_parser_loses_are_missed(tmp_path, target, monkeypatch, role):
+    for name in ("log.csv", "items.csv"):
+        (tmp_path / name).write_text("user_id,item_id\n1,a\n2,b\n3,c\n")
+
+    def lossy(path):
+        frame = pl.scan_csv(path, infer_schema=False)
+        return frame.head(2) if path.name.startswith(role) else frame
+
+    monkeypatch.setitem(FORMATS, "csv", lossy)
+    with pytest.raises(DataError, match=rf"{role}\.csv holds 3 rows, and 2 were read"):
+        ingest(Source((tmp_path / "log.csv",), items=tmp_path / "items.csv"), target)
+    assert not target.path.exists()
+
+
+def test_quotes_of_both_kinds_are_read_whole_or_refused(tmp_path, target):
+    (tmp_path / "log.csv").write_text(INCHES.replace("Lamp", '"Lamp, red"'))
+    with pytest.raises(DataError, match="log"):
+        ingest(Source((tmp_path / "log.csv",)), target)
+    assert not target.path.exists()

@@ -53,6 +53,16 @@ def test_a_number_that_is_neither_date_nor_epoch_breaks_the_contract_and_says_wh
     ]
 
 
+def test_times_that_no_calendar_holds_break_the_contract():
+    times = ["9999-12-31T23:59:59-14:00", "1e30", "-99999999999", "9999-12-29"]
+    good, bad = filter_rows(user_id=["1"] * 4, item_id=["a"] * 4, timestamp=times)
+    assert good["timestamp"].to_list() == [datetime(9999, 12, 29, tzinfo=UTC)]
+    assert set(bad["reason"]) <= {
+        "timestamp is not a time (ISO 8601 or epoch)",
+        "timestamp is not a time of the years 1 to 9999",
+    }
+
+
 def test_the_place_of_a_row_in_its_log_is_kept():
     good, bad = filter_rows(user_id=["1", None], item_id=["a", "b"], file=[0, 0], row=[0, 1])
     assert good.select("file", "row").row(0) == (0, 0)

@@ -20,6 +20,7 @@ from recsys_vae.errors import UnavailableError
 from recsys_vae.ids import IdMap
 from recsys_vae.manifest import Provenance, describe, read_manifest, write_manifest
 from recsys_vae.models import catalog
+from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.retrieval.faiss_index import build_index
 from service import assembly, bundles
 from service.app import create_app
@@ -179,8 +180,8 @@ def describe_again(bundle: Path, index: dict) -> None:
 
 
 def answer_without_numbers(bundle: Path) -> None:
-    model = catalog.create("popularity", len(ITEMS))
-    model.load_tensors({"counts": np.full(len(ITEMS), np.nan, dtype=np.float32)})
+    model = catalog.create("mult-dae", len(ITEMS), MultDAEConfig(hidden=8))
+    model.load_tensors({name: np.full_like(weights, 1e38) for name, weights in model.tensors().items()})
     write_bundle(bundle, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=Provenance(dataset="x"))
 
 

@@ -1,16 +1,13 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recsys_vae.bundle import Bundle, write_bundle
+from recsys_vae.bundle import Bundle
 from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
-from recsys_vae.ids import IdMap
-from recsys_vae.manifest import Provenance
-from recsys_vae.models import catalog
 from service.bundles import fetched, find_bundle, is_alias, is_model, open_catalogue, resolved, warmed_up
-from tests.service.tiny import ITEMS, POPULARITY
 
 
 @pytest.fixture
@@ -40,13 +37,10 @@ def test_a_damaged_bundle_is_refused(bundle_path: Path, tmp_path: Path, file: st
         open_catalogue(str(copy))
 
 
-def test_a_bundle_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
-    model = catalog.create("popularity", len(ITEMS))
-    model.load_tensors({"counts": np.full(len(ITEMS), np.nan, dtype=np.float32)})
-    origin = Provenance(dataset="tiny")
-    write_bundle(tmp_path / "bundle", model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin)
-    with pytest.raises(BundleError, match="no finite answer on its tier 'history'"):
-        warmed_up(Bundle.load(tmp_path / "bundle"))
+def test_a_bundle_without_a_finite_answer_is_refused(bundle_path: Path) -> None:
+    bundle = Bundle.load(bundle_path)
+    with pytest.raises(BundleError, match="no finite answer on its tier 'popular'"):
+        warmed_up(replace(bundle, popularity=np.full(len(bundle.items), np.nan, dtype=np.float32)))
 
 
 def test_the_one_bundle_below_a_folder_is_found(bundle_path: Path, tmp_path: Path) -> None:

@@ -87,3 +87,15 @@ def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="not readable"):
         DatasetEvents.open(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("timestamp", 2**60), ("timestamp", -(2**60)), ("weight", None), ("weight", 0.0), ("weight", float("nan"))],
+)
+def test_times_and_weights_that_cannot_be_kept_are_refused(tmp_path: Path, column: str, value: float | None) -> None:
+    frame = table(user_id=["u"], item_id=["i"], weight=[1.0])
+    wrong = frame.with_columns(pl.Series(column, [value]).cast(frame.schema[column]))
+    dataset = DatasetEvents.open(str(write(tmp_path / "d", wrong)))
+    with pytest.raises(DataError, match=f"1 rows of .* have a {column}"):
+        list(dataset.batches())

@@ -245,3 +245,17 @@ def test_overload_and_lateness_are_problems_that_say_when_to_come_back(bundle_pa
         response = client.post(POST, json={"k": 3})
         check_problem(response, 503, "deadline")
         assert response.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({"item_id": "a", "weight": 1e-50}, "weight"),
+        ({"item_id": "a", "weight": 1e7}, "weight"),
+        ({"item_id": "a", "time": "9999-12-31T23:59:59-14:00"}, "time"),
+        ({"item_id": "a", "time": "0001-01-01T00:00:00"}, "time"),
+    ],
+)
+def test_weights_and_times_of_a_history_that_mean_nothing_are_named(client: TestClient, item: dict, field: str) -> None:
+    found = check_problem(client.post(POST, json={"history": [item]}), 422, "invalid-request")
+    assert found["errors"][0]["field"].endswith(f".{field}")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recsys_vae.bundle import Bundle, write_bundle
-from recsys_vae.errors import BundleCorruptError, BundleVersionError
+from recsys_vae.errors import BundleCorruptError, BundleVersionError, ConfigError
 from recsys_vae.images import catalog
 from recsys_vae.images.saved import HISTORY, WEIGHTS, Origin, load_image_model, read_image_manifest, save_image_model
 from recsys_vae.manifest import MANIFEST, Provenance, file_hash, write_manifest
@@ -46,10 +46,16 @@ def test_the_manifest_says_where_the_model_comes_from(saved: Path) -> None:
 
 
 def test_saving_again_replaces_the_whole(saved: Path) -> None:
-    (saved / "stray").write_text("")
     save_image_model(saved, untrained("conv-ae"), ORIGIN)
     assert sorted(path.name for path in saved.iterdir()) == sorted([HISTORY, MANIFEST, WEIGHTS])
     assert load_image_model(saved).manifest.model == "conv-ae"
+
+
+def test_saving_again_beside_a_strangers_file_is_refused(saved: Path) -> None:
+    (saved / "stray").write_text("")
+    with pytest.raises(ConfigError, match="stray in it is no part of an image model"):
+        save_image_model(saved, untrained("conv-ae"), ORIGIN)
+    assert load_image_model(saved).manifest.model != "conv-ae"
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, HISTORY, MANIFEST])
