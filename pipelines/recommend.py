@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.histories import Chunk, read_histories
-from pipelines.user_metadata import UserMetadata
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.histories import Chunk, read_histories
+from pipelines.dataset.user_features import UserMetadata
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
-from recsys_vae.bundle import Bundle
-from recsys_vae.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, UnknownNameError
-from recsys_vae.ids import IdMap
-from recsys_vae.ladder import Ladder
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.recommender import Ladder
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
 from recsys_vae.training.device import choose_device, keep_freed_memory

@@ -8,28 +8,29 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
-from service import doors, errors
-from service.alias_watch import AliasWatch
-from service.auth import WatchedKeys, has_keys
-from service.batches import Limits
-from service.deployments import Deployments
-from service.deps import Services, State
-from service.engine import Engine
-from service.events import EventStore
-from service.exposure_log import ExposureLog
-from service.express import Express
-from service.histories import Histories
-from service.lineup import Lineup
-from service.logs import request_log
-from service.metrics import EngineMetrics, Metrics
-from service.middleware import BodyLimit, HeadLimit, Net, Observed, with_cors
-from service.rate_limits import RateLimits
-from service.routes import admin, bundle, events, health, items, metrics, recommendations, users
-from service.routes.pages import show_docs
+from service import errors
+from service.deployment.alias_watcher import AliasWatch
+from service.deployment.controller import Deployments
+from service.deployment.variants import Lineup
+from service.http.dependencies import Services, State
+from service.http.fast_path import Express
+from service.http.limits import BodyLimit, HeadLimit, Net, Observed, with_cors
+from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
+from service.http.routes.pages import show_docs
+from service.observability.logs import request_log
+from service.observability.metrics import EngineMetrics, Metrics
+from service.observability.tracing import Traced, open_tracer
+from service.ranking.engine import Engine
+from service.ranking.micro_batcher import Limits
+from service.security import authorization
+from service.security.api_keys import WatchedKeys, has_keys
+from service.security.rate_limits import RateLimits
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
-from service.store.exposures import ExposureTable
-from service.tracing import Traced, open_tracer
+from service.store.events import EventStore
+from service.store.history_cache import Histories
+from service.store.impression_writer import ExposureLog
+from service.store.impressions import ExposureTable
 
 ROUTERS = (
     recommendations.router,
@@ -106,7 +107,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = Express(app.behind, recommendations.EXPRESS)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = doors.Guard(front, keys, limits, counts)
+    front = authorization.Guard(front, keys, limits, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
         front = with_cors(front, settings.cors_origins)
@@ -118,7 +119,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         app.include_router(router)
     if shows_docs:
         show_docs(app)
-    doors.install(app)
+    authorization.install(app)
     return app
 
 

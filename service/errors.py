@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from recsys_vae.errors import BundleError, ConfigError, RecsysError, UnavailableError
-from service.schemas import Fault, Problem
+from service.schemas.common import Fault, Problem
 
 logger = logging.getLogger("recsys.service")
 

@@ -29,8 +29,8 @@ from pipelines.commands.settings import (
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.fit import ModelSpec
-    from pipelines.train import Output, Trained
+    from pipelines.training.fit import ModelSpec
+    from pipelines.training.train import Output, Trained
     from recsys_vae.outputs import Product
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
@@ -102,9 +102,9 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.settings import Settings, read_settings, specify
-    from pipelines.train import WRITTEN, take_part, train_bundle
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.model_settings import Settings, read_settings, specify
+    from pipelines.training.train import WRITTEN, take_part, train_bundle
     from recsys_vae.training.config import TrainingConfig
     from recsys_vae.training.parallel import join
 
@@ -157,8 +157,8 @@ def publish(
     resume: Resume = False,
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.publish import WRITTEN, publish_bundle, take_part
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.publish import WRITTEN, publish_bundle, take_part
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
@@ -174,7 +174,7 @@ def publish(
 
 
 def _output(to: Path, product: "Product", index: str, min_recall: float, name: str, overwrite: bool) -> "Output":
-    from pipelines.train import Output
+    from pipelines.training.train import Output
     from recsys_vae.outputs import check_output
 
     return Output(check_output(to, product), index, min_recall, name, overwrite)

@@ -9,7 +9,7 @@ import typer
 from recsys_vae.errors import ConfigError, DataError, SchemaError
 
 if TYPE_CHECKING:
-    from recsys_vae.ids import IdMap
+    from recsys_vae.data.ids import IdMap
 
 BundlePath = Annotated[Path, typer.Argument(help="Directory of a bundle.")]
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
@@ -40,9 +40,9 @@ def recommend(
     """Write the k best items of every user to a Parquet file."""
     from rich.console import Console
 
-    from pipelines.dataset_dir import DatasetDir
+    from pipelines.dataset.directory import DatasetDir
     from pipelines.recommend import LISTS, recommend_all
-    from recsys_vae.bundle import Bundle
+    from recsys_vae.bundles.bundle import Bundle
     from recsys_vae.outputs import check_output
 
     check_output(to, LISTS)
@@ -75,9 +75,9 @@ def embed(
     """Write user and item vectors: score = user vector times item vector."""
     from rich.console import Console
 
-    from pipelines.dataset_dir import DatasetDir
+    from pipelines.dataset.directory import DatasetDir
     from pipelines.recommend import ITEMS, USERS, embed_items, embed_users
-    from recsys_vae.bundle import Bundle
+    from recsys_vae.bundles.bundle import Bundle
     from recsys_vae.outputs import check_output
 
     if to == Path():
@@ -93,9 +93,9 @@ def embed(
 def _read_users(path: Path | None) -> "IdMap | None":
     import polars as pl
 
-    from pipelines.logs import check_all_read, scan_file
-    from recsys_vae.columns import USER
-    from recsys_vae.ids import IdMap
+    from pipelines.ingest.log_files import check_all_read, scan_file
+    from recsys_vae.data.columns import USER
+    from recsys_vae.data.ids import IdMap
 
     if path is None:
         return None

@@ -21,10 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from recsys_vae.arrays import check_finite
 from recsys_vae.atomic import atomic_directory, remove_partials
-from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
-from recsys_vae.images import catalog
-from recsys_vae.images.protocol import ImageModule
-from recsys_vae.manifest import (
+from recsys_vae.bundles.manifest import (
     Kind,
     file_hashes,
     library_versions,
@@ -34,6 +31,9 @@ from recsys_vae.manifest import (
     verify_files,
     write_manifest,
 )
+from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
+from recsys_vae.images.models import catalog
+from recsys_vae.images.protocol import ImageModule
 from recsys_vae.outputs import check_output
 from recsys_vae.settings import from_plain
 

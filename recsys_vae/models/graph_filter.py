@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of, sparse_of
+from recsys_vae.data.interactions import binarise, check_histories
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.interactions import binarise, check_histories
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
 from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.protocols import Float32Array, Tensors

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from recsys_vae.arrays import check_finite
 from recsys_vae.errors import DataError
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array, Tensors
 
 

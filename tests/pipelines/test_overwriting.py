@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 
 from pipelines import cli
-from pipelines.dataset_dir import DatasetDir
-from pipelines.ingest import Source, ingest
-from pipelines.split import make_split
-from pipelines.split_recipe import recipe
-from recsys_vae.bundle import write_bundle
-from recsys_vae.manifest import Provenance
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.split_recipes import recipe
+from pipelines.dataset.splits import make_split
+from pipelines.ingest.ingest import Source, ingest
+from recsys_vae.bundles.bundle import write_bundle
+from recsys_vae.bundles.manifest import Provenance
 from tests.pipelines.commands.saved_images import saved
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.worlds import two_tastes, untrained

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from recsys_vae.bundle import INDEX, ITEMS, SCHEMA, SEGMENTS, WEIGHTS, Bundle, Tiers, write_bundle
+from recsys_vae.bundles.bundle import INDEX, ITEMS, SCHEMA, SEGMENTS, WEIGHTS, Bundle, Tiers, write_bundle
+from recsys_vae.bundles.manifest import MANIFEST, Provenance, file_hashes, read_manifest, write_manifest
+from recsys_vae.bundles.segment_popularity import SegmentPopularity
+from recsys_vae.data.features import Field, Schema
 from recsys_vae.errors import BundleCorruptError, DataError
-from recsys_vae.manifest import MANIFEST, Provenance, file_hashes, read_manifest, write_manifest
-from recsys_vae.metadata import Field, Schema
 from recsys_vae.models import catalog
-from recsys_vae.segments import SegmentPopularity
 from tests.worlds import two_tastes, untrained
 
 WORLD = two_tastes(n_items=200)

@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.event_schemas import MAX_EVENTS
-from service.events import Event, EventStore
+from service.schemas.events import MAX_EVENTS
 from service.settings import Settings
+from service.store.events import Event, EventStore
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, codes, item_ids
 from tests.service.tiny import HISTORIES

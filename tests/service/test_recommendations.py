@@ -7,10 +7,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.events import Event, EventStore
-from service.recommendation_schemas import RecommendationRequest
-from service.requests import to_request
+from service.http.conversion import to_request
+from service.schemas.recommendations import RecommendationRequest
 from service.settings import Settings
+from service.store.events import Event, EventStore
 from tests.service.test_routes import check_problem, codes, item_ids
 from tests.service.tiny import HISTORIES, write_tiny_bundle
 
@@ -153,7 +153,7 @@ def test_the_last_place_of_a_repeated_item_counts(history: list, expected: dict[
 
 def test_what_is_sent_is_more_recent_than_what_is_stored(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """An explanation leaves out the end of the history."""
-    monkeypatch.setattr("service.explanations.LONGEST", 1)
+    monkeypatch.setattr("service.ranking.explanations.LONGEST", 1)
     send_to = {"k": 8, "explain": True}
     assert causes(client, {"history": ["a", "b", "c"], **send_to}) == {"c"}
     assert causes(client, {"history": ["a", "b", "c", "a"], **send_to}) == {"a"}

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys_vae.manifest import read_manifest
+from recsys_vae.bundles.manifest import read_manifest
 from service.app import create_app
-from service.client import Client
-from service.events import EventStore
-from service.recommendation_schemas import RecommendationRequest
+from service.client.client import Client
+from service.jobs.ab_test import Choice, count
+from service.schemas.recommendations import RecommendationRequest
 from service.settings import Settings
-from service.uplift import Choice, count
+from service.store.events import EventStore
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, item_ids
 from tests.service.tiny import fill, write_tiny_bundle
@@ -160,7 +160,7 @@ def test_what_was_shown_is_held_shown_and_erased(client: TestClient, settings: S
 def test_a_list_that_another_replica_has_still_to_write_does_not_bring_an_erased_user_back(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.exposure_log.INTERVAL_SECONDS", 60)
+    monkeypatch.setattr("service.store.impression_writer.INTERVAL_SECONDS", 60)
     with TestClient(create_app(settings)) as one:
         with TestClient(create_app(settings)) as other:
             ask(other, "ann")
@@ -170,11 +170,11 @@ def test_a_list_that_another_replica_has_still_to_write_does_not_bring_an_erased
 
 
 def test_what_waits_is_written_when_the_service_stops(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.exposure_log.INTERVAL_SECONDS", 60)
+    monkeypatch.setattr("service.store.impression_writer.INTERVAL_SECONDS", 60)
     with TestClient(create_app(settings)) as client:
         ask(client, "ann")
     with closing(Place(settings.store_url).open()) as store:
-        from service.store.exposures import ExposureTable
+        from service.store.impressions import ExposureTable
 
         assert ExposureTable(store.database).count("ann") == 1
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsys_vae.bundle import Bundle, write_bundle
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import MANIFEST, Provenance, file_hash, write_manifest
 from recsys_vae.errors import BundleCorruptError, BundleVersionError, ConfigError
-from recsys_vae.images import catalog
+from recsys_vae.images.models import catalog
 from recsys_vae.images.saved import HISTORY, WEIGHTS, Origin, load_image_model, read_image_manifest, save_image_model
-from recsys_vae.manifest import MANIFEST, Provenance, file_hash, write_manifest
 from tests.recsys_vae.images.small import SHAPE, SMALL, images, labels, untrained
 from tests.worlds import two_tastes
 from tests.worlds import untrained as recommender
