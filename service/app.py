@@ -8,17 +8,18 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
-from service import errors
+from service import problems
 from service.deployment.alias_watcher import AliasWatch
 from service.deployment.controller import Deployments
 from service.deployment.variants import Lineup
 from service.http.dependencies import Services, State
 from service.http.fast_path import Express
-from service.http.limits import BodyLimit, HeadLimit, Net, Observed, with_cors
+from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
 from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.http.routes.pages import show_docs
 from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
+from service.observability.request_middleware import Observed
 from service.observability.tracing import Traced, open_tracer
 from service.ranking.engine import Engine
 from service.ranking.micro_batcher import Limits
@@ -114,7 +115,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
     front = Observed(front, counts, request_log(settings))
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)
-    errors.install(app)
+    problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
     if shows_docs:

@@ -4,29 +4,11 @@ import polars as pl
 from scipy.sparse import csr_array, hstack
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
 from pipelines.dataset.sentence_features import Embed, load_encoder, sentence_columns
-from pipelines.ingest.metadata_tables import Fields
-from pipelines.training.fit import ModelSpec
 from recsys_vae.data.columns import ITEM
 from recsys_vae.data.features import SENTENCE, Schema
 from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import ConfigError
-
-
-def item_metadata_for(spec: ModelSpec, dataset: DatasetDir, items: IdMap) -> csr_array | None:
-    """Metadata of the items that a model learns from, where its encoder takes any.
-
-    Raises:
-        ConfigError: it is to take them, and the dataset declares none.
-    """
-    if not spec.may_take_item_metadata:
-        return None
-    if not Fields.read(dataset.fields_path).items:
-        raise ConfigError(
-            f"item_metadata asks for metadata of items, and dataset {dataset.name!r} declares none. Ingest it with "
-            "--items TABLE --item-field NAME:KIND, or leave item_metadata out."
-        )
-    return content_of(dataset, items)
 
 
 def content_of(dataset: DatasetDir, items: IdMap, embed: Embed | None = None) -> csr_array:

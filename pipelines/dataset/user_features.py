@@ -7,7 +7,7 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest.metadata_tables import Fields
+from pipelines.dataset.fields import Fields
 from recsys_vae.data.columns import USER
 from recsys_vae.data.features import Record, Schema
 from recsys_vae.data.ids import IdMap

@@ -17,12 +17,13 @@ from shutil import rmtree
 import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
+from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import LOST_TO, CleaningRules
 from pipelines.ingest.dropped_rows import Losses
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
-from pipelines.ingest.metadata_tables import ITEM_OPTION, USER_OPTION, Fields, check_fields, write_metadata
+from pipelines.ingest.metadata_tables import write_metadata
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.user_partitions import user_bounds, write_parts

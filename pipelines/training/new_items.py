@@ -5,8 +5,8 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
 from pipelines.dataset.item_features import content_of
-from pipelines.ingest.metadata_tables import Fields
 from pipelines.training.fit import ModelSpec
 from recsys_vae.data.columns import ITEM
 from recsys_vae.data.ids import IdMap

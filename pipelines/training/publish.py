@@ -11,13 +11,13 @@ import polars as pl
 
 from pipelines.artifacts.workspace import check_workspace
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.item_features import item_metadata_for
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import check_eligible
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit
+from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.latent_report import log_latents
 from pipelines.training.new_items import check_content, place, with_new_items
 from pipelines.training.train import (

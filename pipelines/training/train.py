@@ -13,12 +13,12 @@ from scipy.sparse import csr_array
 from pipelines.artifacts.mlflow_registry import register_bundle
 from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.item_features import item_metadata_for
 from pipelines.dataset.newcomers import newcomers_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
+from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.latent_report import log_latents
 from recsys_vae.bundles.bundle import Tiers, write_bundle
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of

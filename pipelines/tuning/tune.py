@@ -13,10 +13,10 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.item_features import item_metadata_for
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.fit import Fitted, ModelSpec, fit
+from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.model_settings import settings_of, write_settings
 from pipelines.training.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
 from pipelines.tuning.search import Search, train_command

@@ -8,7 +8,9 @@ from typing import Any
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
+from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.ranking.results import Answer, Query
+from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
 from service.schemas.recommendations import BoostRequest, HistoryItem, RecommendationRequest
 
 ONE_LIST = {"k", "explain", "cursor"}
@@ -22,7 +24,7 @@ def to_request(asked: RecommendationRequest) -> Request:
         _weights(asked),
         asked.exclude,
         asked.candidates,
-        None if asked.filter is None else asked.filter.condition(),
+        None if asked.filter is None else to_condition(asked.filter),
         tuple(map(_boost, asked.boost)),
         asked.diversity,
         asked.explain,
@@ -30,6 +32,22 @@ def to_request(asked: RecommendationRequest) -> Request:
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
     return Request(query, asked.user_id, _digest(asked), cursor)
+
+
+def to_condition(asked: AnyFilter) -> Condition:
+    """What a filter asks of the items' metadata."""
+    match asked:
+        case EqFilter():
+            return Eq(asked.column, asked.value)
+        case InFilter():
+            return In(asked.column, tuple(asked.values))
+        case RangeFilter():
+            return Range(asked.column, asked.min, asked.max)
+        case AndFilter():
+            return And(tuple(map(to_condition, asked.of)))
+        case OrFilter():
+            return Or(tuple(map(to_condition, asked.of)))
+    return Not(to_condition(asked.of))
 
 
 def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
@@ -102,5 +120,5 @@ def _time(entry: HistoryItem) -> datetime:
 
 
 def _boost(asked: BoostRequest) -> Boost:
-    where = None if asked.where is None else asked.where.condition()
+    where = None if asked.where is None else to_condition(asked.where)
     return Boost(asked.by, asked.value, where, tuple(asked.items or ()))

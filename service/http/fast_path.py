@@ -15,8 +15,8 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from service.errors import problem_of, respond
 from service.http.dependencies import Services
+from service.problems import problem_of, respond
 from service.schemas.common import VARIANT_HEADER
 from service.security.api_keys import Scope
 from service.security.authorization import ForbiddenError, forbidden, opens

@@ -15,9 +15,11 @@ import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.errors import MEDIA_TYPE, RETRY_AFTER, OverloadedError, problem_of
+from service.errors import OverloadedError
 from service.http.dependencies import Services
-from service.http.limits import REQUEST_ID, SECURITY_HEADERS, Headers, cors_headers, with_cors
+from service.http.limits import Headers, cors_headers, with_cors
+from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS
+from service.problems import MEDIA_TYPE, RETRY_AFTER, problem_of
 
 REQUEST = re.compile(rb"POST (/v1/recommendations(?::batch)?) HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)

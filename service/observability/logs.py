@@ -18,8 +18,8 @@ from starlette.types import Scope
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.http.limits import Log, route_of
 from service.observability.request_context import CURRENT, RequestRecord
+from service.observability.request_middleware import Log, route_of
 from service.settings import Settings
 
 REQUESTS: Final = "recsys.requests"

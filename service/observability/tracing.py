@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError
-from service.http.limits import route_of
+from service.observability.request_middleware import route_of
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -24,8 +24,6 @@ from service.errors import FieldError
 FORMAT = 1
 LARGEST_DEPTH = 10_000
 """Items that a list goes down to, page by page."""
-LONGEST = 40_000
-"""Characters of a cursor, at most; three bytes hold a difference below two million."""
 HEAD = struct.Struct("<B16sqB")
 CHECKSUM_BYTES = 8
 

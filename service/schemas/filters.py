@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 
-from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.schemas.common import WITHOUT_NUL, Schema
 
 MAX_DEPTH = 8
@@ -72,10 +71,6 @@ class EqFilter(Schema):
     column: ColumnName
     value: MetadataValue = Field(description="What it holds.", examples=["Drama"])
 
-    def condition(self) -> Condition:
-        """As the inside knows it."""
-        return Eq(self.column, self.value)
-
 
 class InFilter(Schema):
     """The column holds one of these values."""
@@ -85,10 +80,6 @@ class InFilter(Schema):
     values: list[MetadataValue] = Field(
         min_length=1, max_length=MAX_VALUES, description="What it may hold.", examples=[["Drama", "Comedy"]]
     )
-
-    def condition(self) -> Condition:
-        """As the inside knows it."""
-        return In(self.column, tuple(self.values))
 
 
 class RangeFilter(Schema):
@@ -109,10 +100,6 @@ class RangeFilter(Schema):
             raise ValueError("a range has a min, a max or both")
         return self
 
-    def condition(self) -> Condition:
-        """As the inside knows it."""
-        return Range(self.column, self.min, self.max)
-
 
 class AndFilter(Schema):
     """All of these hold."""
@@ -121,10 +108,6 @@ class AndFilter(Schema):
     of: list["AnyFilter"] = Field(
         min_length=1, description="The conditions.", examples=[[{"op": "eq", "column": "genre", "value": "Drama"}]]
     )
-
-    def condition(self) -> Condition:
-        """As the inside knows it."""
-        return And(tuple(part.condition() for part in self.of))
 
 
 class OrFilter(Schema):
@@ -135,20 +118,12 @@ class OrFilter(Schema):
         min_length=1, description="The conditions.", examples=[[{"op": "eq", "column": "genre", "value": "Drama"}]]
     )
 
-    def condition(self) -> Condition:
-        """As the inside knows it."""
-        return Or(tuple(part.condition() for part in self.of))
-
 
 class NotFilter(Schema):
     """This does not hold; items without a value are among those for which it does not."""
 
     op: Literal["not"] = Field(description="`not`.", examples=["not"])
     of: "AnyFilter" = Field(description="The condition.", examples=[{"op": "eq", "column": "genre", "value": "Horror"}])
-
-    def condition(self) -> Condition:
-        """As the inside knows it."""
-        return Not(self.of.condition())
 
 
 AnyFilter = Annotated[EqFilter | InFilter | RangeFilter | AndFilter | OrFilter | NotFilter, Field(discriminator="op")]

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from service import timestamps
-from service.ranking.cursors import LONGEST
 from service.schemas.common import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
 from service.schemas.filters import Filter, MetadataValue
 
+LONGEST_CURSOR = 40_000
+"""Characters; each item of a list takes three bytes or less where it follows one near it."""
 MAX_BOOSTS = 16
 MAX_METADATA = 64
 MAX_REQUESTS = 256
@@ -17,7 +18,7 @@ REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
 
 
 CursorText = Annotated[
-    Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"^[A-Za-z0-9_-]+$")] | None,
+    Annotated[str, Field(min_length=1, max_length=LONGEST_CURSOR, pattern=r"^[A-Za-z0-9_-]+$")] | None,
     Field(
         description="`next_cursor` of the page before. All but k and explain is repeated as it was.",
         examples=["AVi1tQ"],

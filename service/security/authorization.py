@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from recsys_vae.errors import RecsysError
-from service.errors import RESPONSES, problem
 from service.observability.metrics import Metrics
 from service.observability.request_context import RequestRecord
+from service.problems import RESPONSES, problem
 from service.security.api_keys import ANYBODY, Caller, Scope, WatchedKeys
 from service.security.rate_limits import RateLimits, Verdict
 

@@ -184,7 +184,7 @@ def popularity_by_genre(warm: Interactions, content: csr_array) -> Float32Array:
 
 def content_of_genres() -> int:
     """Columns of the genres, which come first."""
-    from pipelines.ingest.metadata_tables import Fields
+    from pipelines.dataset.fields import Fields
     from recsys_vae.data.features import Schema
 
     fields = Fields.read(dataset().fields_path).items[:1]

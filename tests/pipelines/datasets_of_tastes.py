@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import make_split
-from pipelines.ingest.metadata_tables import Fields
 from recsys_vae.data.features import Field
 from tests.pipelines import logs_of_tastes
 

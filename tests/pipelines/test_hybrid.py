@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest.metadata_tables import Fields
+from pipelines.dataset.fields import Fields
 from pipelines.recommend import recommend_all
 from pipelines.training.fit import ModelSpec, fit
 from pipelines.training.model_settings import specify

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from service.deployment.variants import Lineup, Variant
-from service.errors import RESPONSES
 from service.http.dependencies import RequestId, ServicesDep
+from service.problems import RESPONSES
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest, VariantSummary
 from service.security.authorization import needs
 

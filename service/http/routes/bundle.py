@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from service.errors import RESPONSES
 from service.http.dependencies import ServicesDep
+from service.problems import RESPONSES
 from service.schemas.common import BundleSummary
 from service.schemas.deployments import ChosenVariant
 from service.security.authorization import needs

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header
 from pydantic import TypeAdapter, ValidationError
 
 from service import timestamps
-from service.errors import RESPONSES
 from service.http.dependencies import RequestId, ServicesDep
+from service.problems import RESPONSES
 from service.schemas.events import EVENT_SOURCE, EventId, EventOutcome, EventReceipt, NewEvent, NewEvents
 from service.security.authorization import needs
 from service.store.events import Event, Fate

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from service.errors import RESPONSES
 from service.http.dependencies import ServicesDep
+from service.problems import RESPONSES
 from service.schemas.common import Health
 
 router = APIRouter(prefix="/health", tags=["operation"])

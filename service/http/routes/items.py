@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from service.errors import RESPONSES
 from service.http.dependencies import RequestId, ServicesDep
+from service.problems import RESPONSES
 from service.schemas.common import AnswerWarning, Id, K, SimilarItem, SimilarItemsList
 from service.schemas.deployments import ChosenVariant
 from service.security.authorization import needs

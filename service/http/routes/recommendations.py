@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from service import timestamps
 from service.deployment.variants import Assignment, Lineup
-from service.errors import RESPONSES, problem_of, problem_of_faults
 from service.http.conversion import to_request, to_wire
 from service.http.dependencies import RequestId, Services, ServicesDep
 from service.http.fast_path import Line, written
+from service.problems import RESPONSES, problem_of, problem_of_faults
 from service.ranking.engine import Page, Request
 from service.schemas.deployments import ChosenVariant
 from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations

@@ -7,10 +7,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 
 from service import timestamps
-from service.errors import RESPONSES
 from service.http.conversion import to_request
 from service.http.dependencies import RequestId, ServicesDep
 from service.http.routes.recommendations import as_json, respond
+from service.problems import RESPONSES
 from service.schemas.common import Id, K
 from service.schemas.deployments import ChosenVariant
 from service.schemas.events import Erasure, ShownList, StoredEvent, UserSummary

@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines.commands.datasets import mount
-from pipelines.ingest.metadata_tables import Fields
+from pipelines.dataset.fields import Fields
 from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipelines.dataset.fields import USER_OPTION, Fields, check_fields
 from pipelines.dataset.item_features import content_of
 from pipelines.dataset.sentence_features import MODEL, VARIABLE, load_encoder, sentence_columns
-from pipelines.ingest.metadata_tables import USER_OPTION, Fields, check_fields
 from recsys_vae.data.features import Field, Schema
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError

@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields, check_fields
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.ingest.metadata_tables import Fields, check_fields
 from recsys_vae.data.features import Field
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError

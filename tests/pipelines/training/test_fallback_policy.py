@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.ingest.metadata_tables import Fields
 from pipelines.recommend import recommend_all
 from pipelines.training.fallback_policy import choose_tiers, decayed, learn_again, learn_segments, segment_columns
 from pipelines.training.fit import ModelSpec

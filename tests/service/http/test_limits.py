@@ -6,8 +6,9 @@ from fastapi.testclient import TestClient
 
 from recsys_vae.recommender import Ladder
 from service.app import create_app
-from service.http.limits import BodyLimit, Observed
+from service.http.limits import BodyLimit
 from service.observability.metrics import Metrics
+from service.observability.request_middleware import Observed
 from service.settings import Settings
 from tests.service.tiny import only
 

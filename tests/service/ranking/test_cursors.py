@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import FieldError
-from service.ranking.cursors import LARGEST_DEPTH, LONGEST, Cursor
+from service.ranking.cursors import LARGEST_DEPTH, Cursor
+from service.schemas.recommendations import LONGEST_CURSOR
 
 cursors = st.builds(
     Cursor,
@@ -38,4 +39,4 @@ def test_the_longest_cursor_fits_into_its_field() -> None:
     rows = tuple(range(0, 2_000_000 * LARGEST_DEPTH // 10_000, 2_000_000 // 10_000))
     assert len(rows) == LARGEST_DEPTH
     far = tuple(row * 2_000_000 for row in range(LARGEST_DEPTH // 2))
-    assert max(len(Cursor("m" * 100, 1, bytes(16), shown).write()) for shown in (rows, far)) <= LONGEST
+    assert max(len(Cursor("m" * 100, 1, bytes(16), shown).write()) for shown in (rows, far)) <= LONGEST_CURSOR
