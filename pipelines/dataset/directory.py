@@ -1,7 +1,7 @@
 """DatasetDir: where the tables of one dataset lie.
 
 DATASET/
-    interactions.parquet    clean interactions, all of them, sorted by user and order (schemas.py)
+    interactions.parquet    clean interactions, all of them, sorted by user and order (ingest/table_schemas.py)
     given_test.parquet      user_id, item_id of the published test part; only where the dataset came with one
     users.parquet           metadata a user, one row an id; optional
     items.parquet           metadata an item, one row an id; optional

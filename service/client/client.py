@@ -4,7 +4,7 @@
         answer = client.recommend(RecommendationRequest(history=["318", "50"], k=3))
         print([item.item_id for item in answer.items])
 
-Needs the extra `client`. Requests and answers are those of schemas.py; everything that goes wrong is a ServiceError.
+Needs the extra `client`. Requests and answers are those of service/schemas; what goes wrong is a ServiceError.
 """
 
 import asyncio

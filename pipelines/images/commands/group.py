@@ -4,12 +4,12 @@ from importlib import import_module
 
 import typer
 
-GROUPS = ("image_training", "image_prior", "image_views", "image_uses")
+GROUPS = ("train", "prior", "figures", "applications")
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     images = typer.Typer(help="Autoencoders of images: train them, look at what they do.", no_args_is_help=True)
     for group in GROUPS:
-        import_module(f"pipelines.commands.{group}").mount(images)
+        import_module(f"pipelines.images.commands.{group}").mount(images)
     app.add_typer(images, name="images")

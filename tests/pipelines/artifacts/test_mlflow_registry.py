@@ -72,7 +72,7 @@ def test_the_logged_model_is_code_and_bundle_and_nothing_pickled(mlflow_home: Pa
     logged = Path(model_path("movies", version).removeprefix("file://"))
     names = {path.name for path in logged.iterdir()}
     assert {"MLmodel", "pyfunc_model.py", "code", "artifacts", "input_example.json"} <= names
-    assert (logged / "code" / "recsys_vae" / "bundle.py").is_file()
+    assert (logged / "code" / "recsys_vae" / "bundles" / "bundle.py").is_file()
     assert sorted(path.name for path in (logged / "artifacts" / "bundle").iterdir()) == sorted(
         path.name for path in (tmp_path / "one").iterdir()
     )
