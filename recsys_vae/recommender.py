@@ -7,7 +7,7 @@ to their scores is no inner product with item vectors, so theirs are computed wh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -155,28 +155,49 @@ class Ladder:
         found = self.search(users, k, allowed=allowed, hidden=hidden)
         return Answers(found.rows, found.scores, users.tiers, self.scorer)
 
-    def encode(self, histories: csr_array, metadata: csr_array | None = None, *, tier: str | None = None) -> Users:
+    def encode(
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        *,
+        tier: str | None = None,
+        weight: float = 0.0,
+    ) -> Users:
         """Users by their histories, shape (n, n_items), and metadata: one pass of the encoder.
 
         Args:
             histories: what is known of each user.
             metadata: shape (n, n_features); passed over where the bundle has no schema for them.
-            tier: which tier answers all of them, alone, instead of what the rungs name for each.
+            tier: which tier answers all of them, instead of what the rungs name for each.
+            weight: of segment popularity beside that tier.
 
         Raises:
             ConfigError: this bundle does not have the tier.
             DataError: the histories or metadata are not of this bundle's catalogue and schema.
         """
+        users = self.reached(histories, metadata, tier=tier, weight=weight)
+        return replace(users, queries=self._queries(histories, users.metadata, users.tier_names))
+
+    def reached(
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        *,
+        tier: str | None = None,
+        weight: float = 0.0,
+    ) -> Users:
+        """Who is answered on which tier; arguments and errors as of `encode`, but nobody is encoded."""
         check_histories(histories, self.bundle.model.n_items)
         schema = self.bundle.tiers.schema
         metadata = None if schema is None else metadata
         if schema is not None and metadata is not None:
             check_metadata(metadata, histories.shape[0], schema.width)
         if tier is not None:
-            names, weights = self._everybody(tier, histories.shape[0]), None
+            names = self._everybody(tier, histories.shape[0])
+            weights = np.full(len(names), weight, dtype=np.float32) if weight else None
         else:
             names, weights = self._reached(histories, metadata)
-        return Users(histories, names, self._queries(histories, metadata, names), metadata, weights)
+        return Users(histories, names, None, metadata, weights)
 
     @cached_property
     def tiers(self) -> tuple[str, ...]:
@@ -226,6 +247,19 @@ class Ladder:
         if segmented.size:
             scores[segmented] = self._segment_scores(users[segmented])[:, wanted]
         return scores
+
+    def unaided_scores(self, users: Users) -> Float32Array:
+        """The same without what popularity adds to them, on the same scale, shape (n, n_items)."""
+        scores = self.scores(replace(users, weights=None))
+        scores[users.weighted] /= np.float32(self.bundle.tiers.rungs.temperature)
+        return scores
+
+    def is_bare(self, users: Users) -> bool:
+        """Whether everybody gets what the model alone makes of all that is known of them."""
+        own = users.tier_names == HISTORY
+        if users.metadata is not None and takes_metadata(self.bundle.model):
+            own &= np.diff(users.metadata.indptr) == 0
+        return bool((own | (users.tier_names == POSTERIOR)).all()) and not users.weighted.size
 
     @cached_property
     def item_vectors(self) -> Float32Array:
@@ -298,13 +332,14 @@ class Ladder:
 
     def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
         """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""
-        if users.weights is not None and (weighted := users.weighted).size:
-            segments = self._segment_scores(users[weighted])[:, wanted]
-            segments[:, self.is_new[wanted]] = self._usual_popularity
-            scores[weighted] += users.weights[weighted, None] * segments
         content = np.flatnonzero(users.tier_names == CONTENT)
         if content.size and (lift := self.bundle.tiers.rungs.lift):
             scores[content] -= np.float32(lift) * self.is_new[wanted]
+        if users.weights is not None and (weighted := users.weighted).size:
+            segments = self._segment_scores(users[weighted])[:, wanted]
+            segments[:, self.is_new[wanted]] = self._usual_popularity
+            calibrated = scores[weighted] / np.float32(self.bundle.tiers.rungs.temperature)
+            scores[weighted] = calibrated + users.weights[weighted, None] * segments
 
     def _reached(self, histories: csr_array, metadata: csr_array | None) -> tuple[StrArray, Float32Array | None]:
         """Tier of each user, and the weight of segment popularity beside it, shapes (n,)."""

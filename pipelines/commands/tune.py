@@ -99,6 +99,8 @@ def _table(tuned: "Tuned") -> "Table":
         title_justify="left",
     )
     table.add_row(escape(tuned.search.metric), *(short(outcome.value) for outcome in best))
+    # Only what was the best when it was done has been measured as served.
+    table.add_row("served", *(short(outcome.facts.get("served")) for outcome in best))
     table.add_row("s.e.", *(short(outcome.facts.get("standard_error")) for outcome in best))
     if tuned.search.base.is_trained_by_gradient:
         table.add_row("epochs", *(short(outcome.facts.get("epochs")) for outcome in best), end_section=True)

@@ -1,4 +1,8 @@
-"""Evaluate: a bundle beside baselines on the held-out users of a split, with the differences and how sure they are."""
+"""Evaluate: a bundle as it is served beside baselines, on the held-out users of a split, and how sure differences are.
+
+Served is the ladder: the tiers that the bundle's rungs name, and the metadata that the dataset has of the users. Where
+that is not the model alone, the model alone is measured too.
+"""
 
 import math
 import time
@@ -12,6 +16,7 @@ import numpy as np
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.training.tier_selection import OnTier
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
@@ -22,7 +27,8 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
+from recsys_vae.recommender import Ladder
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
 METRICS = (
@@ -61,7 +67,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Difference:
-    """The bundle's model minus a baseline, in one metric."""
+    """What is served minus a baseline, or the bare model, in one metric."""
 
     baseline: str
     metric: str
@@ -80,8 +86,9 @@ class EvaluationRun:
         held_out: the users asked.
         item_counts: training users of each item, shape (n_items,).
         activity: of the bundle's latents, on the histories of the users asked; None for models without a posterior.
-        results: the bundle's model first, then the baselines.
-        differences: baseline by baseline, metric by metric.
+        results: the bundle as served, its bare model where that differs, then the baselines.
+        differences: of what is served, from each of the other results, metric by metric.
+        bare: place of the bare model among the results; 0 where it is what is served.
     """
 
     version: str
@@ -93,10 +100,11 @@ class EvaluationRun:
     activity: Activity | None
     results: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
+    bare: int = 0
 
     @property
     def ours(self) -> ModelResult:
-        """The bundle's model."""
+        """The bundle as it is served."""
         return self.results[0]
 
     @property
@@ -137,7 +145,7 @@ def evaluate_bundle(
         held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
     test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
     name, origin = bundle.manifest.model, bundle.manifest.provenance
-    ours = test.take(bundle.model, name, _describe(name, bundle.manifest.settings, origin.n_users))
+    ours, *bare = _measure_bundle(test, bundle)
     theirs = [_measure_baseline(test, baseline, learned_from, taken=name) for baseline in chosen]
     return EvaluationRun(
         version=bundle.version,
@@ -147,9 +155,30 @@ def evaluate_bundle(
         held_out=held_out,
         item_counts=test.item_counts,
         activity=_activity(bundle.model, held_out),
-        results=(ours, *theirs),
-        differences=tuple(difference for other in theirs for difference in _compare(ours, other)),
+        results=(ours, *bare, *theirs),
+        differences=tuple(difference for other in (*bare, *theirs) for difference in _compare(ours, other)),
+        bare=len(bare),
     )
+
+
+def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, progress: bool = False) -> Evaluation:
+    """What a bundle answers, measured: by its ladder, with the metadata that `asked` has by the bundle's schema."""
+    return evaluate(OnTier(Ladder(bundle), None), asked, metrics, progress=progress)
+
+
+def _measure_bundle(test: "_Test", bundle: Bundle) -> list[ModelResult]:
+    """As served, and the bare model where anybody who is asked is answered otherwise."""
+    name, ladder = bundle.manifest.model, Ladder(bundle)
+    served, described = (
+        OnTier(ladder, None),
+        _describe(name, bundle.manifest.settings, bundle.manifest.provenance.n_users),
+    )
+    if ladder.is_bare(ladder.reached(test.held_out.histories, test.held_out.metadata)):
+        return [test.take(served, name, f"{described}; served as it is")]
+    return [
+        test.take(served, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's ladder"),
+        test.take(bundle.model, f"{name} (bare)", f"{described}; the model alone, without the ladder"),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +191,7 @@ class _Test:
     batch_size: int | None
     progress: bool
 
-    def take(self, model: Recommender, label: str, description: str) -> ModelResult:
+    def take(self, model: Scorer, label: str, description: str) -> ModelResult:
         started = time.perf_counter()
         found = evaluate(
             model,
@@ -221,6 +250,8 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
         "users": run.ours.evaluation.n_users,
         "users_left_out": run.ours.evaluation.n_left_out,
         "active_units": None if run.activity is None else run.activity.active_units,
+        "served": run.ours.label,
+        "bare": run.results[run.bare].label,
         "models": {result.label: _figures(result.evaluation) for result in run.results},
         "differences": [
             {

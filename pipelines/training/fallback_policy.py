@@ -10,7 +10,8 @@ from scipy.sparse import csr_array
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.training.tier_selection import choose, measure_answerers
+from pipelines.temperature import fit_temperature
+from pipelines.training.tier_selection import OnTier, choose, measure_answerers
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, Rungs
@@ -53,7 +54,7 @@ def choose_tiers(
     *,
     half_life: float = math.inf,
 ) -> Chosen:
-    """Learn segment popularity, and choose its shrinkage and what answers at which length of history.
+    """Learn segment popularity, and choose its shrinkage, its scale and what answers at which length of history.
 
     Args:
         model: trained.
@@ -72,13 +73,24 @@ def choose_tiers(
         asked = newcomers.asked(0)
         found = [evaluate(_Segments(candidate), asked, [metric]).means[metric] for candidate in candidates]
         tiers = Tiers(Rungs(), known.schema, candidates[int(np.argmax(found))])
-    ladder = Ladder(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
+    ladder = _ladder(model, learned_from, tiers)
     some = newcomers.take(sample(len(newcomers.users), MOST_ASKED))
+    if tiers.segments is not None:
+        whole = some.asked(int(np.diff(some.places.indptr).max(initial=0)))
+        temperature = fit_temperature(OnTier(ladder, ladder.tiers[0]), whole)
+        tiers = replace(tiers, rungs=replace(tiers.rungs, temperature=temperature))
+        ladder = _ladder(model, learned_from, tiers)
     bare = measure_answerers(ladder, replace(some, metadata=None), metric, (HISTORY, POPULAR))
     described = measure_answerers(ladder, some, metric) if known.schema.width else bare
-    rungs = Rungs(choose(described), choose(bare))
-    alone = {length: {tier: found[tier, 0.0] for tier, w in found if not w} for length, found in described.items()}
+    rungs = replace(tiers.rungs, described=choose(described.harmless), bare=choose(bare.harmless))
+    alone = {
+        length: {tier: found[tier, 0.0] for tier, w in found if not w} for length, found in described.means.items()
+    }
     return Chosen(replace(tiers, rungs=rungs), alone)
+
+
+def _ladder(model: Recommender, learned_from: Interactions, tiers: Tiers) -> Ladder:
+    return Ladder(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
 
 
 def sample(n: int, most: int) -> Int64Array:

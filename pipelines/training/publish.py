@@ -1,7 +1,7 @@
 """Publish: what goes to production. A chosen model is measured on its test part, then retrained on all data.
 
 The test part is read here and in `recsys evaluate`, never while choosing. The published bundle keeps the numbers of the
-model that was measured: its own cannot be measured any more, it has seen everything.
+bundle that was measured, as it is served: its own cannot be measured any more, it has seen everything.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.evaluate import check_eligible
+from pipelines.evaluation.evaluate import check_eligible, measure_served
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
@@ -35,7 +35,6 @@ from recsys_vae.bundles.manifest import BUNDLE, product_of
 from recsys_vae.data.columns import TIMESTAMP
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
-from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
@@ -76,7 +75,7 @@ def publish_bundle(
     check_index_use(spec, output)
     check_workspace(output, resume, WRITTEN)
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
-    evaluation = evaluate(bundle.model, asked, METRICS, progress=True)
+    evaluation = measure_served(bundle, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
     everything = whole(dataset, spec, new_items=new_items)
     known = UserMetadata.learn(dataset, everything.users)

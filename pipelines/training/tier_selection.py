@@ -2,24 +2,29 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung
+from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
-from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.evaluation.evaluate import evaluate, standard_error
+from recsys_vae.evaluation.metrics import Float64Array
+from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import Float32Array
 from recsys_vae.recommender import Ladder
 
 Answerer = tuple[str, float]
 """A tier and the weight of segment popularity beside it: what a rung names."""
-WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
+WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 """Of segment popularity beside the model's scores."""
 CLIMB = (POPULAR, SEGMENT, PRIOR, POSTERIOR, HISTORY)
 """Longer histories are answered from further on here: the more of them there is, the less all else counts."""
+OWN = (POSTERIOR, HISTORY)
+"""Tiers on which a user with a history gets what the model makes of it, from the top of the ladder."""
 CLEARLY = 2e-4
 """What a further rung has to bring, added up over the lengths."""
 LONGER = (50, 100, 200)
@@ -53,24 +58,77 @@ class OnTier:
 
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items)."""
-        users = self.ladder.encode(histories, metadata, tier=self.tier)
-        if self.weight:
-            users = replace(users, weights=np.full(len(users), self.weight, dtype=np.float32))
-        return self.ladder.scores(users)
+        return self.ladder.scores(self.ladder.encode(histories, metadata, tier=self.tier, weight=self.weight))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The metric of each tier, alone and with segment popularity beside it, where there is any.
+
+    Attributes:
+        per_user: by history length, values of the same users whatever the answerer, shape (n_users,).
+        beyond: likewise with their whole history, of the users who have more items than the greatest of the lengths;
+            empty where they are fewer than two.
+    """
+
+    per_user: dict[int, dict[Answerer, Float64Array]]
+    beyond: dict[Answerer, Float64Array]
+
+    @property
+    def means(self) -> dict[int, dict[Answerer, float]]:
+        """Over the users."""
+        return {length: {this: float(v.mean()) for this, v in found.items()} for length, found in self.per_user.items()}
+
+    @property
+    def harmless(self) -> dict[int, dict[Answerer, float]]:
+        """The means of those that take nothing from users with a history, as far as can be told: see `loses`."""
+        lasts, means = max(self.per_user), self.means
+        for length, found in self.per_user.items():
+            lost = {this for this in found if length and loses(this, found)}
+            if length == lasts:
+                lost |= {this for this in found if self.beyond and loses(this, self.beyond)}
+            means[length] = {this: value for this, value in means[length].items() if this not in lost}
+        return means
+
+
+def loses(this: Answerer, found: dict[Answerer, Float64Array]) -> bool:
+    """Whether it is below the bare model by more than the standard error of the difference, paired over users.
+
+    A weight is compared with none on the same tier, and a tier that is not the model's own with the highest that is.
+    """
+    tier, weight = this
+    own = next((top for top in OWN if (top, 0.0) in found), tier)
+    bare = found[(tier if tier in OWN else own), 0.0]
+    gap = found[this] - bare
+    return (bool(weight) or tier not in OWN) and bool(gap.mean() < -standard_error(gap))
 
 
 def measure_answerers(
     ladder: Ladder, newcomers: Newcomers, metric: str, tiers: Sequence[str] | None = None
-) -> dict[int, dict[Answerer, float]]:
-    """The metric of each tier by history length, alone and with segment popularity beside it, where there is any."""
-    weights = (0.0,) if ladder.bundle.tiers.segments is None else WEIGHTS
-    found: dict[int, dict[Answerer, float]] = {}
+) -> Measured:
+    """Ask the same users at every length, each tier with each weight."""
+    per_user: dict[int, dict[Answerer, Float64Array]] = {}
     for length in lengths_of(newcomers):
-        part, eligible = newcomers.asked(length), [tier for tier in tiers or ladder.tiers if _may_answer(tier, length)]
-        answerers = [(tier, weight) for tier in eligible for weight in (weights if tier in ENCODED else (0.0,))]
-        values = [evaluate(OnTier(ladder, *answerer), part, [metric]).means[metric] for answerer in answerers]
-        found[length] = dict(zip(answerers, values, strict=True))
-    return found
+        answerers = _answerers(ladder, tiers or ladder.tiers, length)
+        per_user[length] = _values(ladder, newcomers.asked(length), metric, answerers)
+    last, shown = max(per_user), np.diff(newcomers.places.indptr)
+    longer = np.flatnonzero((shown > last) & (entries.row_lengths(newcomers.targets) > 0))
+    beyond: dict[Answerer, Float64Array] = {}
+    if len(longer) > 1:
+        asked = newcomers.take(longer).asked(int(shown.max()))
+        beyond = _values(ladder, asked, metric, list(per_user[last]))
+    return Measured(per_user, beyond)
+
+
+def _answerers(ladder: Ladder, tiers: Sequence[str], length: int) -> list[Answerer]:
+    weights = (0.0,) if ladder.bundle.tiers.segments is None else WEIGHTS
+    eligible = [tier for tier in tiers if _may_answer(tier, length)]
+    return [(tier, weight) for tier in eligible for weight in (weights if tier in ENCODED else (0.0,))]
+
+
+def _values(ladder: Ladder, asked: HeldOut, metric: str, answerers: Sequence[Answerer]) -> dict[Answerer, Float64Array]:
+    found = {this: evaluate(OnTier(ladder, *this), asked, [metric]) for this in answerers}
+    return {this: one.per_user.get(metric, np.array([one.means[metric]])) for this, one in found.items()}
 
 
 def lengths_of(newcomers: Newcomers) -> tuple[int, ...]:

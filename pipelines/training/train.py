@@ -16,15 +16,16 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.newcomers import newcomers_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.evaluate import measure_served
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.latent_report import log_latents
-from recsys_vae.bundles.bundle import Tiers, write_bundle
+from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, RetrievalError
-from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender
@@ -122,11 +123,13 @@ def train_bundle(
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
         fitted = course.choose_epoch(tracker)
         log_latents(tracker, fitted)
-        evaluation = evaluate(fitted.model, known.of(split.validation), METRICS)
         newcomers = newcomers_of(split.validation, split.train.items, known)
         metric = spec.training.validation_metric
         chosen = choose_tiers(fitted.model, split.train, known, newcomers, metric, half_life=half_life)
         tiers = chosen.tiers
+        counts = split.train.item_counts()
+        served = Bundle.unwritten(fitted.model, split.train.items, counts, tiers)
+        evaluation = measure_served(served, known.of(split.validation), METRICS)
         learned_from, part = split.train, "train"
         if split.refit is not None:
             learned_from, part = split.refit, "refit"

@@ -10,7 +10,7 @@ from recsys_vae.training.tracking import Tracker
 if TYPE_CHECKING:
     import optuna
 
-RUN_ID, REASON = "run_id", "reason"
+RUN_ID, REASON, SERVED = "run_id", "reason", "served"
 """Names of facts."""
 
 
@@ -27,7 +27,8 @@ class Outcome:
         settings: what was tried.
         value: of the metric on validation; of a trial that was cut short, the last one; None where it has none.
         pruned: whether it was cut short.
-        facts: what else was told: epochs, seconds, standard_error, run_id, reason.
+        facts: what else was told: epochs, seconds, standard_error, run_id, reason; of those that were the best so far,
+            served: the metric of what a bundle of it would answer.
     """
 
     number: int

@@ -13,21 +13,26 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.newcomers import newcomers_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.evaluate import measure_served
+from pipelines.training.fallback_policy import choose_tiers
 from pipelines.training.fit import Fitted, ModelSpec, fit
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.model_settings import settings_of, write_settings
 from pipelines.training.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
 from pipelines.tuning.search import Search, train_command
 from pipelines.tuning.study import BEST, CHECKPOINT, Plan, Study, open_study
-from pipelines.tuning.trial import Outcome, PrunedError, PruningTracker, Trial
-from recsys_vae.data.features import Schema
+from pipelines.tuning.trial import SERVED, Outcome, PrunedError, PruningTracker, Trial
+from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, TrainingError
+from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models.search_spaces import Value
+from recsys_vae.protocols import Recommender
 from recsys_vae.training.tracking import MlflowTracker, answering, tracked_run
 
 PARENT = "mlflow.parentRunId"
@@ -98,7 +103,9 @@ class _Task:
     search: Search
     train: Interactions
     validation: HeldOut
-    schema: Schema
+    asked: HeldOut
+    newcomers: Newcomers
+    known: UserMetadata
     metadata: csr_array | None
     item_metadata: csr_array | None
 
@@ -111,7 +118,9 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         search,
         split.train,
         asked_while_training(split, known, spec),
-        known.schema,
+        known.of(split.validation),
+        newcomers_of(split.validation, split.train.items, known),
+        known,
         metadata_for(spec, split.train, known),
         item_metadata_for(spec, dataset, split.train.items),
     )
@@ -132,7 +141,7 @@ def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, i
 
 def _run_trial(task: _Task, study: Study, trial: Trial, parent: MlflowTracker) -> None:
     """Fit and measure one choice of settings, in a run of its own; what diverges counts as cut short."""
-    spec = task.search.spec(trial.settings).with_schema(task.schema)
+    spec = task.search.spec(trial.settings).with_schema(task.known.schema)
     checkpoint = study.folder / CHECKPOINT
     if not trial.is_resumed:
         checkpoint.unlink(missing_ok=True)
@@ -140,13 +149,15 @@ def _run_trial(task: _Task, study: Study, trial: Trial, parent: MlflowTracker) -
     with tracked_run(task.dataset.name, name, run_id=trial.run_id, tags=tags) as tracker:
         trial.note(run_id=tracker.run_id)
         tracker.log_parameters(parameters(task.dataset, spec) | {"split": task.search.split})
-        state = _fit_and_tell(task, spec, trial, tracker, checkpoint)
+        state = _fit_and_tell(task, spec, study, trial, tracker, checkpoint)
         with answering():
             tracker.client.set_tag(tracker.run_id, "trial", state)
     checkpoint.unlink(missing_ok=True)
 
 
-def _fit_and_tell(task: _Task, spec: ModelSpec, trial: Trial, tracker: MlflowTracker, checkpoint: Path) -> str:
+def _fit_and_tell(
+    task: _Task, spec: ModelSpec, study: Study, trial: Trial, tracker: MlflowTracker, checkpoint: Path
+) -> str:
     """Returns `complete` or `pruned`."""
     try:
         fitted = fit(
@@ -167,8 +178,19 @@ def _fit_and_tell(task: _Task, spec: ModelSpec, trial: Trial, tracker: MlflowTra
         trial.prune(str(error))
         return "pruned"
     tracker.log_metrics(with_errors(measured) | {"training_seconds": fitted.seconds}, fitted.epochs)
+    best = best_of(study.outcomes())
+    if best is None or measured.means[task.search.metric] > (best.value or 0.0):
+        trial.note(**{SERVED: _served(task, fitted.model)})
     _complete(trial, fitted, measured, task.search.metric)
     return "complete"
+
+
+def _served(task: _Task, model: Recommender) -> float:
+    """The metric of what would be served, to validation users with their whole histories: of the best so far only."""
+    metric = task.search.metric
+    tiers = choose_tiers(model, task.train, task.known, task.newcomers, metric).tiers
+    bundle = Bundle.unwritten(model, task.train.items, task.train.item_counts(), tiers)
+    return measure_served(bundle, task.asked, [metric]).means[metric]
 
 
 def _complete(trial: Trial, fitted: Fitted, measured: Evaluation, metric: str) -> None:

@@ -10,11 +10,16 @@ popular    what is popular with everybody
 
 A rung of the model may take segment popularity along, as a second opinion:
 
-    p(i) ~ p_model(i) p_segment(i)^w,   so  score = logit + w * (score of segment popularity)
+    p(i) ~ p_model(i) p_segment(i)^w,   so  score = s_i / T + w * (score of segment popularity)
+
+where s are the model's own scores and T the temperature at which softmax(s / T) says best what users go on to: scores
+of linear models are no log-probabilities, and popularity would swamp them. The logarithm of the softmax's denominator
+is left out: it is the same for all items of a user. Without a weight nothing is divided: the order is the same.
 
 Counting errs where a network does not; the less is known of a user, the more it is worth: w falls as histories grow.
 
-Source: logarithmic opinion pools: Heskes, Selecting Weighting Factors in Logarithmic Opinion Pools, NIPS 1997.
+Sources: logarithmic opinion pools: Heskes, Selecting Weighting Factors in Logarithmic Opinion Pools, NIPS 1997.
+Temperature scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
 """
 
 import math
@@ -79,15 +84,17 @@ class Rungs:
         content: whether items that nobody had touched have vectors from their content.
         lift: what was added to the bias of these items to have them seen, in nats; users on the content tier, whose
             whole history are such items, do not need it, and get it taken off.
+        temperature: T, what the model's scores are divided by before segment popularity is added; 1 for logits.
 
     Raises:
-        ConfigError: they do not begin at 0 or do not ascend, or the lift is not finite.
+        ConfigError: they do not begin at 0 or do not ascend, the lift is not finite, or the temperature not above 0.
     """
 
     described: tuple[Rung, ...] = (Rung(0, POPULAR), Rung(1, HISTORY))
     bare: tuple[Rung, ...] = (Rung(0, POPULAR), Rung(1, HISTORY))
     content: bool = False
     lift: float = 0.0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         for rungs in (self.described, self.bare):
@@ -97,6 +104,8 @@ class Rungs:
 
         if not math.isfinite(self.lift):
             raise ConfigError(f"The lift of new items is a finite number of nats, got {self.lift}.")
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(f"A temperature of scores is a finite number above 0, got {self.temperature}.")
 
     def tiers(self, n_items: NDArray[np.integer], has_metadata: NDArray[np.bool_]) -> NDArray[np.str_]:
         """The tier of each user, shape (n,).
@@ -128,7 +137,9 @@ class Rungs:
         """Plain values, as a manifest keeps them."""
         named = {"described": self.described, "bare": self.bare}
         steps = {name: [_written(rung) for rung in rungs] for name, rungs in named.items()}
-        return {**steps, "content": self.content} | ({"lift": self.lift} if self.lift else {})
+        lift = {"lift": self.lift} if self.lift else {}
+        temperature = {"temperature": self.temperature} if self.temperature != 1.0 else {}
+        return {**steps, "content": self.content} | lift | temperature
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Rungs":

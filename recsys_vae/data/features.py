@@ -189,12 +189,17 @@ class Schema:
         matrix.sort_indices()
         return matrix
 
-    def misfits(self, record: Record) -> tuple[list[str], list[str]]:
-        """Names that are no field, and fields whose value is given but says nothing: unseen, or not of their kind."""
-        known = {block.name: block for block in self.blocks}
+    def misfits(self, record: Record, encoded: csr_array) -> tuple[list[str], list[str]]:
+        """Names that are no field, and fields whose value is given but says nothing: unseen, or not of their kind.
+
+        Args:
+            encoded: the record, as `encode` gives it, shape (1, width).
+        """
+        ends = np.cumsum(self.widths)
+        heard = {self.blocks[place].name for place in np.searchsorted(ends, encoded.indices, side="right").tolist()}
+        known = {block.name for block in self.blocks}
         foreign = [name for name in record if name not in known]
-        silent = [name for name, cell in record.items() if name in known and not known[name].encode(cell)]
-        return foreign, [name for name in silent if record[name] is not None]
+        return foreign, [name for name in record if name in known - heard and record[name] is not None]
 
     def to_json(self) -> str:
         """As a file keeps it."""

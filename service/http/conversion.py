@@ -73,6 +73,8 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
     for fields, item in zip(found, answer.items, strict=True):
         if item.because is not None:
             fields["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
+    for fields, reason in zip(found, answer.reasons, strict=False):
+        fields["pushed_by"] = reason
     return found
 
 

@@ -3,13 +3,15 @@
     effect of h on i = score of i from the whole history - score of i from the history without h
 
 What the encoder does with the rest of the history counts too, so effects do not add up to the score.
+
+Where popularity counts beside the model, items that would not be in the list without it are pushed by popularity.
 """
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.protocols import Float32Array, Int64Array
-from recsys_vae.recommender import HISTORY, Ladder
+from recsys_vae.recommender import HISTORY, POPULAR, PRIOR, SEGMENT, Ladder
 
 LONGEST = 200
 """Items of a history that are left out in turn, the last of it; the others stay in every time."""
@@ -17,6 +19,8 @@ ENTRIES = 200_000
 """Entries of all these histories together: what long histories are bounded by."""
 NAMED = 3
 """Items of the history that are named with each recommended item."""
+BY_HISTORY, BY_METADATA, BY_POPULARITY = "history", "metadata", "popularity"
+"""What may push an item up."""
 SCORES_AT_ONCE = 2**24
 
 
@@ -46,6 +50,22 @@ def effects(
         for start in range(0, len(left_out), step)
     ]
     return np.concatenate([whole - part for part in parts]) if parts else np.zeros((0, len(items)), np.float32)
+
+
+def reasons(tier: str, rows: Int64Array, unaided: Int64Array | None) -> tuple[str, ...]:
+    """What pushed each item up.
+
+    Args:
+        tier: that answered.
+        rows: of the items of the list.
+        unaided: rows of the list that it would be without popularity; None where none is added.
+    """
+    if tier in (SEGMENT, POPULAR):
+        return (BY_POPULARITY,) * len(rows)
+    own = BY_METADATA if tier == PRIOR else BY_HISTORY
+    if unaided is None:
+        return (own,) * len(rows)
+    return tuple(own if kept else BY_POPULARITY for kept in np.isin(rows, unaided).tolist())
 
 
 def strongest(effect: Float32Array) -> Int64Array:

@@ -32,6 +32,7 @@ class Question:
         hidden: rows of items that must not come back, ascending: history, excluded, shown before.
         allowed: flags of the items to choose among, not to be written to; None for all.
         boosted: how, by how much, and which items (flags or rows), in order.
+        metadata: what else is known of the user, as the bundle reads it, shape (1, n_features); None for nothing.
         notices: what there is to say so far.
     """
 
@@ -42,6 +43,7 @@ class Question:
     hidden: Int64Array
     allowed: BoolArray | None
     boosted: tuple[tuple[str, float, Chosen], ...]
+    metadata: csr_array | None
     notices: tuple[Notice, ...]
 
     @property
@@ -126,7 +128,8 @@ def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> Question:
         notices += unknown("history", tuple(query.history), rows)
         rows, seen, weights = rows[rows >= 0], seen[seen >= 0], weights[seen >= 0]
     excluded = _known(catalogue, "exclude", query.exclude, notices)
-    notices += _misfits(catalogue, query)
+    metadata = _metadata(catalogue, query)
+    notices += _misfits(catalogue, query, metadata)
     return Question(
         query,
         rows,
@@ -135,6 +138,7 @@ def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> Question:
         _hidden(seen, excluded, _shown(catalogue, query)),
         _allowed(catalogue, query, notices),
         _boosted(catalogue, query, notices),
+        metadata,
         tuple(notices),
     )
 
@@ -161,14 +165,22 @@ def _hidden(seen: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64A
     return np.unique(np.concatenate([seen, excluded[excluded >= 0], shown]))
 
 
-def _misfits(catalogue: Catalogue, query: Query) -> list[Notice]:
+def _metadata(catalogue: Catalogue, query: Query) -> csr_array | None:
+    """The one place where the metadata of a request are encoded."""
+    schema = catalogue.ladder.bundle.tiers.schema
+    if not query.metadata or schema is None or not schema.width:
+        return None
+    return schema.encode([query.metadata])
+
+
+def _misfits(catalogue: Catalogue, query: Query, encoded: csr_array | None) -> list[Notice]:
     """What to say of metadata of the user that say nothing to the bundle."""
     schema = catalogue.ladder.bundle.tiers.schema
     if not query.metadata:
         return []
-    if schema is None or not schema.width:
+    if schema is None or encoded is None:
         return [METADATA_NOT_USED]
-    foreign, silent = schema.misfits(query.metadata)
+    foreign, silent = schema.misfits(query.metadata, encoded)
     told = ((foreign, "are no fields of the model in service"), (silent, "hold values that it has not learned"))
     return [
         Notice("unknown_metadata", f"{len(names)} entries of metadata {words}, and count as missing: {_some(names)}.")

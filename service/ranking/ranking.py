@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_array
 
-from recsys_vae.protocols import Int64Array
+from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
 from service.ranking import explanations
 from service.ranking.mmr import diversify
-from service.ranking.query_resolution import Question, resolve_all, stack
+from service.ranking.query_resolution import NOTHING, Question, resolve_all, stack
 from service.ranking.results import (
     POPULARITY_SCORER,
     SEGMENT_SCORER,
@@ -81,17 +81,27 @@ def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
     lists = _search(catalogue, questions, users)
     tiers, scorers = users.tiers, catalogue.ladder.scorers(users)
     return [
-        _answer(catalogue, question, lists[place], tiers[place], SCORERS.get(tiers[place], scorers[place]))
+        _answer(
+            catalogue,
+            question,
+            lists[place],
+            tiers[place],
+            SCORERS.get(tiers[place], scorers[place]),
+            users[np.array([place])] if question.query.explain else None,
+        )
         for place, question in enumerate(questions)
     ]
 
 
 def _metadata(catalogue: Catalogue, questions: Sequence[Question]) -> csr_array | None:
-    """What else is known of the users, as the bundle reads it; None where nobody says anything, or nothing is read."""
+    """What else is known of the users, one row each; None where nothing is known of anybody."""
     schema = catalogue.ladder.bundle.tiers.schema
-    if schema is None or not any(question.query.metadata for question in questions):
+    rows = [question.metadata for question in questions]
+    if schema is None or all(row is None for row in rows):
         return None
-    return schema.encode([question.query.metadata for question in questions])
+    columns = [NOTHING if row is None else row.indices for row in rows]
+    values = [NOTHING.astype(np.float32) if row is None else row.data for row in rows]
+    return stack(columns, values, schema.width)
 
 
 def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> dict[int, Ranked]:
@@ -125,7 +135,20 @@ def _hidden(questions: list[Question], histories: csr_array) -> csr_array:
 
 
 def _boosted(catalogue: Catalogue, question: Question, user: Users) -> Ranked:
-    scores = catalogue.ladder.scores(user)
+    return _best(catalogue, question, catalogue.ladder.scores(user))
+
+
+def _unaided(catalogue: Catalogue, question: Question, user: Users) -> Int64Array | None:
+    """Rows of the list that it would be if popularity did not count beside the model; None where it does not."""
+    if not user.weighted.size:
+        return None
+    best = _best(catalogue, question, catalogue.ladder.unaided_scores(user))
+    rows, _ = _diverse(catalogue, question.query, best, []) if question.query.diversity else best
+    return rows
+
+
+def _best(catalogue: Catalogue, question: Question, scores: Float32Array) -> Ranked:
+    """Of all scores of one user, shape (1, n_items), which are written to."""
     question.boost(scores[0])
     hidden = stack([question.hidden], None, len(catalogue))
     found = top_k(scores, question.depth, allowed=question.allowed, excluded=hidden)
@@ -138,7 +161,10 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
     return rows[rows >= 0], scores[rows >= 0]
 
 
-def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str, scorer: str) -> Answer:
+def _answer(
+    catalogue: Catalogue, question: Question, best: Ranked, tier: str, scorer: str, user: Users | None
+) -> Answer:
+    """The list in words; `user` where it is to be explained."""
     query, notices = question.query, list(question.notices)
     if tier not in BY_HISTORY and len(question.history):
         notices.append(HISTORY_NOT_USED)
@@ -147,8 +173,10 @@ def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str, s
     rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
-    if query.explain:
-        items = _explained(catalogue, question, rows, items, tier, notices)
+    reasons: tuple[str, ...] = ()
+    if user is not None:
+        reasons = explanations.reasons(tier, rows, _unaided(catalogue, question, user))
+        items = _explained(catalogue, question, user, rows, items, reasons, notices)
     return Answer(
         catalogue.version,
         tier,
@@ -158,6 +186,7 @@ def _answer(catalogue: Catalogue, question: Question, best: Ranked, tier: str, s
         tuple(catalogue.ladder.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
+        reasons,
     )
 
 
@@ -173,20 +202,25 @@ def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Not
 
 
 def _explained(
-    catalogue: Catalogue, question: Question, rows: Int64Array, items: tuple[RankedItem, ...], tier: str,
-    notices: list[Notice],
+    catalogue: Catalogue, question: Question, user: Users, rows: Int64Array, items: tuple[RankedItem, ...],
+    reasons: tuple[str, ...], notices: list[Notice],
 ) -> tuple[RankedItem, ...]:  # fmt: skip
+    (tier,) = user.tiers
     if tier not in BY_HISTORY or not len(rows):
         return tuple(item._replace(because=()) for item in items)
     left_out = question.history[-explanations.affordable(len(question.history)) :]
     if len(left_out) < len(question.history):
         message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
         notices.append(Notice("explained_in_part", message))
-    history, names = stack([question.seen], [question.weights], len(catalogue)), catalogue.ids(left_out)
-    metadata = _metadata(catalogue, [question])
-    effects = explanations.effects(catalogue.ladder, history, left_out, rows, tier=tier, metadata=metadata)
+    names, ladder = catalogue.ids(left_out), catalogue.ladder
+    effects = explanations.effects(ladder, user.histories, left_out, rows, tier=tier, metadata=user.metadata)
+    if user.weighted.size:
+        effects /= np.float32(ladder.bundle.tiers.rungs.temperature)
+    # No item of the history is credited with what popularity has put there.
     causes = (
         tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))
-        for effect in effects.T
+        if reason != explanations.BY_POPULARITY
+        else ()
+        for effect, reason in zip(effects.T, reasons, strict=True)
     )
     return tuple(item._replace(because=cause) for item, cause in zip(items, causes, strict=True))

@@ -92,6 +92,7 @@ class Answer:
         items: best first.
         notices: in no particular order.
         sources: what put each item into the list: the tier, or `content` for an item that nobody had touched.
+        reasons: with an explanation, what pushed each item up: history, metadata or popularity; else empty.
         shown: rows of the items of this page and those before, ascending.
         has_more: whether allowed items are left.
     """
@@ -104,6 +105,7 @@ class Answer:
     sources: tuple[str, ...] = ()
     shown: tuple[int, ...] = ()
     has_more: bool = False
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -149,9 +149,17 @@ class RecommendedItem(Schema):
         examples=["history"],
     )
     because: list[CauseSummary] | None = Field(
-        default=None, description="With `explain`: the items of the history that push this one up, strongest first.",
+        default=None,
+        description="With `explain`: the items of the history that push this one up, strongest first; none where it "
+        "is not pushed by the history.",
         examples=[[{"item_id": "318", "effect": 0.8154}]],
-    )  # fmt: skip
+    )
+    pushed_by: str | None = Field(
+        default=None,
+        description="With `explain`: what puts the item into the list. `history` (with metadata, where they count), "
+        "`metadata`, or `popularity` where without it the item would not be in the list.",
+        examples=["history"],
+    )
 
 
 class Recommendations(Schema):

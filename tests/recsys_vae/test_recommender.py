@@ -199,6 +199,35 @@ def test_a_history_of_new_items_is_answered_without_their_lift_and_with_metadata
     assert weighted.search(users, 12).scores[0] == pytest.approx(np.sort(unlifted[0])[::-1], rel=1e-4, abs=1e-5)
 
 
+def test_scores_are_brought_to_the_scale_of_popularity_where_it_counts(tmp_path: Path) -> None:
+    bare = (Rung(0, POPULAR), Rung(1, HISTORY, 0.25), Rung(3, HISTORY))
+    rungs = Rungs((Rung(0, PRIOR, 2.0),), bare, content=True, lift=3.0, temperature=0.05)
+    ladder = conditional(tmp_path / "bundle", Tiers(rungs, SCHEMA, SEGMENTS))
+    model, old = ladder.bundle.model, slice(0, 11)
+    histories = csr([[4], [4, 5, 6], [11]], 12)
+    users = ladder.encode(histories)
+    assert users.tiers == (HISTORY, HISTORY, CONTENT)
+    raw, segments = model.score(histories), SEGMENTS.score(csr([[]] * 3, 5))
+    expected = raw[:, old] + np.zeros((3, 1))
+    expected[[0, 2]] = raw[[0, 2], old] / 0.05 + 0.25 * segments[[0, 2], old]
+    assert ladder.scores(users)[:, old] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    unaided = raw / np.array([[0.05], [1.0], [0.05]])
+    unaided[2, 11] -= 3.0 / 0.05  # the lift is of the model's own scores
+    assert ladder.unaided_scores(users) == pytest.approx(unaided, rel=1e-4, abs=1e-4)
+    # The order of the model's scores alone is the same at any temperature.
+    assert ladder.recommend(histories[[1]], 5).rows.tolist() == ladder.recommend(histories, 5).rows[[1]].tolist()
+
+
+def test_everybody_is_bare_whom_the_model_alone_answers(tall: Ladder, ladder: Ladder, weighted: Ladder) -> None:
+    histories = csr([[0], [0, 1, 2]], 12)
+    both, first = SCHEMA.encode([{"taste": "left"}] * 2), SCHEMA.encode([{"taste": "left"}, {}])
+    assert tall.is_bare(tall.encode(histories, first))
+    assert not tall.is_bare(tall.encode(histories, both))  # the second is answered without the metadata
+    assert ladder.is_bare(ladder.encode(histories))
+    assert not ladder.is_bare(ladder.encode(csr([[0], []], 12)))
+    assert not weighted.is_bare(weighted.encode(histories))
+
+
 def test_a_weight_without_segments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="count beside a tier, and there is none"):
         conditional(tmp_path / "bundle", Tiers(Rungs((Rung(0, PRIOR, 1.0),), (Rung(0, POPULAR),)), SCHEMA))

@@ -194,3 +194,53 @@ def test_popularity_beside_the_model_is_served_as_it_is_evaluated(
 
 def test_a_bundle_is_warmed_up_on_every_tier(bundle: Path) -> None:
     assert warmed_up(Bundle.load(bundle)).tiers == (POSTERIOR, HISTORY, PRIOR, CONTENT, SEGMENT, POPULAR)
+
+
+@pytest.fixture(scope="module")
+def swayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service whose bundle lets popularity count, much in short histories and not in long ones."""
+    folder = tmp_path_factory.mktemp("swayed")
+    own = (Rung(0, PRIOR, 20.0), Rung(1, POSTERIOR, 20.0), Rung(3, POSTERIOR))
+    path = write_described_bundle(folder / "bundle", Rungs(own, (Rung(0, POPULAR), Rung(1, HISTORY, 20.0))))
+    with TestClient(create_app(Settings(bundle=path, store=f"sqlite:///{folder}/events.db"))) as opened:
+        yield opened
+
+
+def test_explanations_say_where_popularity_and_not_the_history_pushed_an_item_up(swayed: TestClient) -> None:
+    found = ask(swayed, history=["e"], k=2, explain=True)["items"]
+    plain = ask(swayed, history=["e"], k=2)["items"]
+    assert [item["item_id"] for item in found] == ["a", "b"]  # what most users touched
+    model = conditional()
+    scores = model.score(csr([[4]], 8))[0]
+    scores[4] = -np.inf
+    unaided = {ITEMS[row] for row in np.argsort(-scores)[:2]}
+    assert [item["pushed_by"] for item in found] == [
+        "history" if item["item_id"] in unaided else "popularity" for item in found
+    ]
+    assert "popularity" in [item["pushed_by"] for item in found]
+    assert all(item["because"] == [] for item in found if item["pushed_by"] == "popularity")
+    assert all("pushed_by" not in item for item in plain)
+
+
+def test_explanations_name_what_else_may_push_an_item_up(swayed: TestClient) -> None:
+    told = {"country": "NZ"}
+    asked = {
+        "popularity": {},
+        "history": {"history": ["a", "b", "c"], "metadata": told},
+        "metadata": {"metadata": told},  # of all items, so that none is there for its popularity
+    }
+    for reason, body in asked.items():
+        assert {item["pushed_by"] for item in ask(swayed, **body, explain=True)["items"]} == {reason}
+
+
+def test_metadata_of_a_request_are_encoded_once(swayed: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode = Schema.encode
+
+    def counted(self: Schema, records: Any) -> Any:
+        encoded.append(len(records))
+        return encode(self, records)
+
+    monkeypatch.setattr(Schema, "encode", counted)
+    ask(swayed, history=["a"], metadata={"country": "NZ", "age": "?"}, explain=True)
+    assert encoded == [1]

@@ -9,10 +9,11 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
-from pipelines.evaluation.evaluate import METRICS, as_json, evaluate_bundle
+from pipelines.evaluation.evaluate import METRICS, as_json, evaluate_bundle, measure_served
 from pipelines.evaluation.report import headline, render, write_report
-from recsys_vae.bundles.bundle import write_bundle
+from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, Rung, Rungs
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.evaluation.splits import Split
@@ -36,7 +37,9 @@ def bundle(tastes: DatasetDir, tmp_path_factory: pytest.TempPathFactory) -> Path
     )
 
 
-def ease_bundle(path: Path, learned_from: Interactions, trained_on: str, fingerprint: str | None = None) -> Path:
+def ease_bundle(
+    path: Path, learned_from: Interactions, trained_on: str, fingerprint: str | None = None, tiers: Tiers | None = None
+) -> Path:
     model = EASE(learned_from.n_items, EASEConfig(l2=1.0))
     model.fit(learned_from.matrix)
     provenance = Provenance(
@@ -46,7 +49,7 @@ def ease_bundle(path: Path, learned_from: Interactions, trained_on: str, fingerp
         n_users=learned_from.n_users,
     )
     counts = learned_from.item_counts()
-    write_bundle(path, model, learned_from.items, popularity=counts, provenance=provenance)
+    write_bundle(path, model, learned_from.items, popularity=counts, provenance=provenance, tiers=tiers)
     return path
 
 
@@ -67,6 +70,49 @@ def test_the_json_is_plain_and_has_null_where_there_is_no_number(tastes: Dataset
     assert found["models"]["ease"]["coverage@2"]["standard_error"] is None
     assert found["users"] == 20
     assert (found["part"], found["protocol"], found["differences"]) == ("validation", "strong", [])
+
+
+@pytest.fixture(scope="module")
+def popular(tastes: DatasetDir, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose model is EASE, and whose rungs say: always popularity."""
+    rungs = Rungs((Rung(0, POPULAR),), (Rung(0, POPULAR),))
+    train = load_split(tastes, "strong").train
+    path = tmp_path_factory.mktemp("bundles") / "popular"
+    return ease_bundle(path, train, "split:strong/train", tiers=Tiers(rungs))
+
+
+def test_what_is_measured_is_what_is_served(tastes: DatasetDir, popular: Path) -> None:
+    run = evaluate_bundle(popular, tastes, "strong", baselines=["popularity", "ease:l2=1.0"])
+    served, bare, popularity, ease = run.results
+    assert (served.label, bare.label) == ("ease (served)", "ease (bare)")
+    assert served.evaluation.means == pytest.approx(popularity.evaluation.means, rel=0, abs=1e-9)
+    assert served.evaluation.standard_errors == pytest.approx(popularity.evaluation.standard_errors, rel=0, abs=1e-9)
+    assert bare.evaluation.means == pytest.approx(ease.evaluation.means, rel=0, abs=1e-9)
+    assert bare.evaluation.means["mrr"] > served.evaluation.means["mrr"]
+    assert {difference.baseline for difference in run.differences} == {"ease (bare)", "popularity", "ease (baseline)"}
+    asked = load_split(tastes, "strong").test
+    published = measure_served(Bundle.load(popular), asked, ["mrr"])
+    assert published.means["mrr"] == pytest.approx(popularity.evaluation.means["mrr"], rel=0, abs=1e-9)
+
+
+def test_page_and_json_say_which_is_served_and_which_is_bare(tastes: DatasetDir, popular: Path, bundle: Path) -> None:
+    run = evaluate_bundle(popular, tastes, "strong", metrics=["mrr"])
+    found = as_json(run)
+    assert (found["served"], found["bare"]) == ("ease (served)", "ease (bare)")
+    assert list(found["models"]) == ["ease (served)", "ease (bare)"]
+    page = render(run)
+    assert "as served, by the tiers" in page
+    assert "the model alone" in page
+    same = as_json(evaluate_bundle(bundle, tastes, "strong", metrics=["mrr"]))
+    assert (same["served"], same["bare"], list(same["models"])) == ("ease", "ease", ["ease"])
+
+
+def test_only_users_who_are_asked_decide_whether_the_bare_model_differs(tastes: DatasetDir, tmp_path: Path) -> None:
+    short = (Rung(0, POPULAR), Rung(2, HISTORY))  # everybody has more
+    train = load_split(tastes, "strong").train
+    path = ease_bundle(tmp_path / "short", train, "split:strong/train", tiers=Tiers(Rungs(short, short)))
+    run = evaluate_bundle(path, tastes, "strong", metrics=["mrr"])
+    assert [result.label for result in run.results] == ["ease"]
 
 
 def test_figures_equal_those_of_the_library(tastes: DatasetDir, bundle: Path) -> None:

@@ -63,7 +63,7 @@ def test_every_tier_is_measured_alone_and_with_popularity_beside_it() -> None:
     places = csr([[user % 2 * 6] for user in range(WORLD.n_users)], 12)
     targets = csr([[user % 2 * 6 + 1, user % 2 * 6 + 2] for user in range(WORLD.n_users)], 12)
     people = Newcomers(WORLD.users, places, targets, metadata)
-    found = measure_answerers(ladder, people, "recall@5")
+    found = measure_answerers(ladder, people, "recall@5").means
     assert set(found[0]) == {(SEGMENT, 0.0), (POPULAR, 0.0)}
     assert found[1][HISTORY, 2.0] > found[1][HISTORY, 0.0]  # the sides say it all, and the model is untrained
     scores = OnTier(ladder, HISTORY, 0.5).score(places, metadata) - OnTier(ladder, HISTORY).score(places, metadata)

@@ -91,8 +91,8 @@ def test_a_training_that_this_version_does_not_know_is_not_repeated() -> None:
 def test_publish_reads_the_test_part_once(dataset: DatasetDir, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     train_bundle(dataset, "strong", EASE, output, resume=False)
     asked = []
-    evaluate = publish_module.evaluate
-    monkeypatch.setattr(publish_module, "evaluate", lambda *a, **k: (asked.append(a), evaluate(*a, **k))[1])
+    measure = publish_module.measure_served
+    monkeypatch.setattr(publish_module, "measure_served", lambda *a, **k: (asked.append(a), measure(*a, **k))[1])
     publish_bundle(output.path, dataset, replace(output, path=output.path.with_name("shipped")), resume=False)
     assert len(asked) == 1
 

@@ -61,6 +61,8 @@ def test_a_closed_form_model_is_tuned_on_validation(dataset: DatasetDir) -> None
     assert tuned.outcomes[0].settings == {"l2": 500.0}
     assert tuned.best == best_of(tuned.outcomes)
     assert tuned.best.value == max(value["recall@5"] for value in values)
+    # Everybody who is asked has a history, and its model answers them.
+    assert tuned.best.facts["served"] == pytest.approx(tuned.best.value)
 
 
 def test_the_test_part_is_not_read(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:

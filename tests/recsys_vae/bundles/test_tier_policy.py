@@ -7,7 +7,10 @@ from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, POSTERIOR, PRIOR, R
 from recsys_vae.errors import ConfigError, UnknownNameError
 
 RUNGS = Rungs(
-    (Rung(0, PRIOR, 1.0), Rung(1, POSTERIOR, 0.5), Rung(20, HISTORY)), (Rung(0, POPULAR), Rung(3, HISTORY)), lift=2.0
+    (Rung(0, PRIOR, 1.0), Rung(1, POSTERIOR, 0.5), Rung(20, HISTORY)),
+    (Rung(0, POPULAR), Rung(3, HISTORY)),
+    lift=2.0,
+    temperature=0.05,
 )
 
 
@@ -37,6 +40,8 @@ def test_rungs_survive_a_manifest() -> None:
 
 def test_a_bundle_that_never_chose_answers_by_history_or_popularity() -> None:
     assert Rungs.from_settings({}) == Rungs()
+    assert Rungs().temperature == 1.0
+    assert "temperature" not in Rungs().as_settings()
     assert Rungs().tiers(np.array([1, 0]), np.array([True, True])).tolist() == [HISTORY, POPULAR]
     assert Rungs().named == {HISTORY, POPULAR}
 
@@ -53,7 +58,13 @@ def test_tiers_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ConfigError, match="no rungs"):
         Rungs.from_settings({"bare": [0, "popular"]})
     with pytest.raises(UnknownNameError, match="temperature"):
-        Rungs.from_settings({"temperature": 0.7})
-    for settings in ({"content": "perhaps"}, {"bare": [[0.5, "popular"]]}, {"bare": [[0, "history", math.nan]]}):
+        Rungs.from_settings({"temprature": 0.7})
+    for settings in (
+        {"content": "perhaps"},
+        {"temperature": 0.0},
+        {"temperature": math.inf},
+        {"bare": [[0.5, "popular"]]},
+        {"bare": [[0, "history", math.nan]]},
+    ):
         with pytest.raises(ConfigError):
             Rungs.from_settings(settings)
