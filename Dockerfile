@@ -8,7 +8,7 @@ COPY recsys_vae recsys_vae
 COPY pipelines pipelines
 COPY service service
 # PyTorch's own index has builds without CUDA, which are a tenth of the size.
-RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt '.[cpu,postgres,redis,otel]'
+RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt '.[all,cpu,postgres,redis,otel]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/recsys /opt/recsys

@@ -15,6 +15,7 @@ import typer
 
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
+from recsys_vae.extras import explained
 
 GROUPS = (
     "commands.datasets",
@@ -71,7 +72,8 @@ def main() -> None:
     """Run the command line."""
     rank = os.environ.get("RANK", "0")
     try:
-        build()()
+        with explained():
+            build()()
     except RecsysError as error:
         print(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", file=sys.stderr)
         sys.exit(1)

@@ -16,6 +16,7 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     ├── CheckpointError          a checkpoint is unreadable or belongs to another run
     ├── ModelError               a model is asked for something that it cannot do, or not yet
     ├── RetrievalError           an index cannot be built, or misses its target
+    ├── MissingExtraError        something that is installed only on request is needed
     └── UnavailableError         something outside does not answer: the network, a store, a tracking server
 """
 
@@ -83,3 +84,13 @@ class RetrievalError(RecsysError):
 
 class UnavailableError(RecsysError):
     """Something outside does not answer: the network, a store, a tracking server."""
+
+
+class MissingExtraError(RecsysError):
+    """A module is needed that comes with an extra, and it is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(
+            f"This needs {module}, which is not installed. Install it: pip install 'recsys-vae[{extra}]', or "
+            "'recsys-vae[all,cpu]' for everything."
+        )

@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.training.tier_selection import OnTier
+from pipelines.evaluation.as_served import OnTier
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions

@@ -10,8 +10,9 @@ from scipy.sparse import csr_array
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.as_served import OnTier
 from pipelines.temperature import fit_temperature
-from pipelines.training.tier_selection import OnTier, choose, measure_answerers
+from pipelines.training.tier_selection import choose, measure_answerers
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, Rungs

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import csr_array
 
+from pipelines.evaluation.as_served import OnTier
 from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
 from recsys_vae.evaluation.evaluate import evaluate, standard_error
 from recsys_vae.evaluation.metrics import Float64Array
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import Float32Array
 from recsys_vae.recommender import Ladder
 
 Answerer = tuple[str, float]
@@ -29,36 +28,6 @@ CLEARLY = 2e-4
 """What a further rung has to bring, added up over the lengths."""
 LONGER = (50, 100, 200)
 """Lengths that are asked for too, where half of the users reach them."""
-
-
-@dataclass(frozen=True, eq=False)
-class OnTier:
-    """A ladder for `evaluate` to measure, of which one tier answers everybody; with None, whatever its rungs name.
-
-    Attributes:
-        ladder: it.
-        tier: that answers.
-        weight: of segment popularity beside it.
-    """
-
-    ladder: Ladder
-    tier: str | None
-    weight: float = 0.0
-
-    @property
-    def n_items(self) -> int:
-        """Width of the catalogue."""
-        return len(self.ladder.bundle.items)
-
-    @property
-    def n_features(self) -> int:
-        """Width of the metadata."""
-        schema = self.ladder.bundle.tiers.schema
-        return 0 if schema is None else schema.width
-
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
-        """Scores of all items, shape (n, n_items)."""
-        return self.ladder.scores(self.ladder.encode(histories, metadata, tier=self.tier, weight=self.weight))
 
 
 @dataclass(frozen=True, eq=False)

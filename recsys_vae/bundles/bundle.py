@@ -37,8 +37,8 @@ from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, Rungs
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
-from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
+from recsys_vae.data.ids import IdMap, IdType
+from recsys_vae.errors import BundleCorruptError, DataError, MissingExtraError, RecsysError, UnknownNameError
 from recsys_vae.models import catalog
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
@@ -47,6 +47,9 @@ from recsys_vae.settings import from_plain
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
+ID_TYPE, WHOLE_NUMBERS = "id_type", "integer"
+"""Metadata of items.parquet where ids are whole numbers to the caller."""
+NO_INDEX = "none"
 WRITTEN = product_of(BUNDLE)
 """What writing a bundle may replace."""
 
@@ -110,6 +113,7 @@ class Bundle:
             BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
             BundleVersionError: written in a format that this version does not read, or with settings, tiers or kinds of
                 metadata that it does not know.
+            MissingExtraError: it has an index, and FAISS is not installed.
         """
         manifest = read_manifest(directory)
         verify_files(directory, manifest)
@@ -117,6 +121,8 @@ class Bundle:
             return cls._read(directory, manifest)
         except UnknownNameError as error:
             raise newer(directory, BUNDLE, error) from error
+        except MissingExtraError:
+            raise
         except (
             SafetensorError, pl.exceptions.PolarsError, KeyError, TypeError, ValueError, RuntimeError, RecsysError
         ) as error:  # fmt: skip
@@ -126,7 +132,7 @@ class Bundle:
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
         table = pl.read_parquet(directory / ITEMS)
         popularity = _popularity(table)
-        items = IdMap(table[ITEM])
+        items = IdMap(table[ITEM], _id_type(directory / ITEMS))
         if len(items) != manifest.n_items:
             raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
         config = catalog.configure(manifest.model, manifest.settings)
@@ -144,6 +150,11 @@ def _popularity(table: pl.DataFrame) -> Float32Array:
     if not counts.dtype.is_integer() or counts.null_count() or (len(counts) and counts.cast(pl.Float64).min() < 0):  # type: ignore[operator]
         raise DataError(f"{ITEMS} has a column {POPULARITY} that does not hold a count from 0 for every item.")
     return counts.to_numpy().astype(np.float32)
+
+
+def _id_type(path: Path) -> IdType:
+    """What ids of the items are to the caller; strings in bundles that do not say."""
+    return pl.Int64 if pl.read_parquet_metadata(path).get(ID_TYPE) == WHOLE_NUMBERS else pl.String
 
 
 def write_bundle(
@@ -168,7 +179,7 @@ def write_bundle(
         popularity: users of each item, shape (n_items,).
         provenance: where the model comes from.
         item_table: metadata by `item_id`; rows of other items are left out, items without a row get nulls.
-        index_kind: flat, hnsw or ivf; for factorised models.
+        index_kind: flat, hnsw or ivf, for factorised models; or none, and the model itself is asked.
         index_queries: shape (n, d), with which an approximate index is measured.
         min_recall: what an approximate index must reach.
         tiers: what answers users of whom little is known; by default history, then popularity.
@@ -193,8 +204,9 @@ def write_bundle(
     with atomic_directory(directory, WRITTEN) as temporary:
         save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, temporary / WEIGHTS)
         (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
-        _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS)
-        if isinstance(model, FactorizedRecommender):
+        told = {ID_TYPE: WHOLE_NUMBERS} if items.dtype is pl.Int64 else None
+        _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS, metadata=told)
+        if isinstance(model, FactorizedRecommender) and index_kind != NO_INDEX:
             index = build_index(model.item_vectors(), index_kind, queries=index_queries, min_recall=min_recall)
             index.save(temporary / INDEX)
             report = asdict(index.report)

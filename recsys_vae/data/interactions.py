@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError
+from recsys_vae.frames import columns_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,35 @@ class Interactions:
         matrix.sum_duplicates()
         return cls(matrix, users, items)
 
+    @classmethod
+    def from_frame(cls, frame: Any, *, user: str, item: str, weight: str | None = None) -> "Interactions":
+        """Build from a frame, polars or pandas, of one row an interaction; duplicates add up.
+
+        Args:
+            user, item: columns of ids, strings or whole numbers.
+            weight: column of weights > 0; every row counts 1 when None.
+
+        Raises:
+            SchemaError: a column is missing.
+            DataError: an id is null or neither a string nor a whole number, or a weight is not above 0.
+        """
+        users, items, *weights = columns_of(frame, *filter(None, (user, item, weight)))
+        user_ids, item_ids = IdMap.from_labels(users), IdMap.from_labels(items)
+        values = read_weights(weights[0]) if weights else np.ones(len(users), np.float32)
+        return cls.from_rows(user_ids.find(users), item_ids.find(items), values, user_ids, item_ids)
+
+    @classmethod
+    def from_matrix(cls, matrix: Any) -> "Interactions":
+        """Build from a sparse matrix of scipy, shape (n_users, n_items), whose rows and columns are the ids 0, 1, 2 ...
+
+        Raises:
+            DataError: a weight is not above 0.
+        """
+        copied = csr_array(matrix, dtype=np.float32, copy=True)
+        copied.sum_duplicates()
+        copied.eliminate_zeros()
+        return cls(copied, IdMap.of_positions(copied.shape[0]), IdMap.of_positions(copied.shape[1]))
+
     @property
     def n_users(self) -> int:
         """Number of rows."""
@@ -81,6 +113,20 @@ class Interactions:
         digest.update(np.ascontiguousarray(self.matrix.indices, dtype="<i4").data)
         digest.update(np.ascontiguousarray(self.matrix.data, dtype="<f4").data)
         return digest.hexdigest()
+
+
+def read_weights(column: pl.Series) -> NDArray[np.float32]:
+    """A column of weights, shape (n,).
+
+    Raises:
+        DataError: one is null, or not above 0.
+    """
+    if not column.dtype.is_numeric() or column.null_count():
+        raise DataError(f"Weights are numbers above 0; column {column.name!r} holds {column.dtype} or nulls.")
+    values = column.to_numpy().astype(np.float32)
+    if len(values) and not values.min() > 0:
+        raise DataError(f"Weights are above 0; column {column.name!r} has {values.min()}. Leave these rows out.")
+    return values
 
 
 def binarise(matrix: csr_array) -> csr_array:

@@ -60,7 +60,7 @@ class Newcomers:
     def take(self, rows: Int64Array) -> "Newcomers":
         """Some of the users; `rows` ascending."""
         metadata = None if self.metadata is None else self.metadata[rows]
-        return Newcomers(IdMap(self.users.values.gather(rows)), self.places[rows], self.targets[rows], metadata)
+        return Newcomers(self.users.take(rows), self.places[rows], self.targets[rows], metadata)
 
     def asked(self, length: int) -> HeldOut:
         """Everybody, shown their first `length` items, or all where they have fewer."""

@@ -5,16 +5,19 @@ before the test part, and its items are the catalogue; `train` is everything bef
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.interactions import Interactions, read_weights
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
+from recsys_vae.frames import columns_of
 from recsys_vae.protocols import BoolArray, Int64Array
 
 
@@ -52,6 +55,29 @@ class Events:
         sizes = {len(a) for a in (self.user_rows, self.item_rows, self.weights, self.order)}
         if len(sizes) != 1:
             raise DataError(f"Events need as many users, items, weights and orders; got {sorted(sizes)}.")
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, user: str, item: str, time: str, weight: str | None = None) -> "Events":
+        """Build from a frame, polars or pandas, of one row an event.
+
+        Args:
+            user, item: columns of ids, strings or whole numbers.
+            time: column of datetimes, dates or whole numbers; larger is later.
+            weight: column of weights > 0; every row counts 1 when None.
+
+        Raises:
+            SchemaError: a column is missing.
+            DataError: an id or a time is null or of another type, or a weight is not above 0.
+        """
+        users, items, times, *weights = columns_of(frame, *filter(None, (user, item, time, weight)))
+        if not (times.dtype.is_integer() or times.dtype.is_temporal()) or times.null_count():
+            raise DataError(
+                f"Times are datetimes, dates or whole numbers; column {time!r} holds {times.dtype} or nulls."
+            )
+        user_ids, item_ids = IdMap.from_labels(users), IdMap.from_labels(items)
+        values = read_weights(weights[0]) if weights else np.ones(len(users), np.float32)
+        order = times.cast(pl.Int64).to_numpy()
+        return cls(user_ids, item_ids, user_ids.find(users), item_ids.find(items), values, order).in_order()
 
     def __len__(self) -> int:
         return len(self.order)

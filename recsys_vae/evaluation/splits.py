@@ -50,7 +50,7 @@ class HeldOut:
     def take(self, rows: Int64Array) -> "HeldOut":
         """Some of the users; `rows` ascending."""
         metadata = None if self.metadata is None else self.metadata[rows]
-        return HeldOut(IdMap(self.users.values.gather(rows)), self.histories[rows], self.targets[rows], metadata)
+        return HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata)
 
     def asked(self) -> "HeldOut":
         """Only the users who have something to find."""
@@ -97,12 +97,12 @@ class Split:
 
 def take_users(interactions: Interactions, rows: Int64Array) -> Interactions:
     """Some users over the same items; `rows` ascending."""
-    return Interactions(interactions.matrix[rows], IdMap(interactions.users.values.gather(rows)), interactions.items)
+    return Interactions(interactions.matrix[rows], interactions.users.take(rows), interactions.items)
 
 
 def over_catalogue(interactions: Interactions, columns: Int64Array) -> Interactions:
     """The same users over some of the items; `columns` ascending."""
-    items = IdMap(interactions.items.values.gather(columns))
+    items = interactions.items.take(columns)
     return Interactions(entries.keep_columns(interactions.matrix, columns), interactions.users, items)
 
 

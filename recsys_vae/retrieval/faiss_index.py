@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
+from recsys_vae.extras import Deferred
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.retrieval.exact import TorchIndex, check_queries
 from recsys_vae.retrieval.soundness import check_sound
 from recsys_vae.top_k import check_k
 
+faiss: Any = Deferred("faiss")
 KINDS = ("flat", "hnsw", "ivf")
 GPU_K_LIMIT = 2048
 """GPU indexes return at most this many neighbours."""

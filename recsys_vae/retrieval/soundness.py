@@ -2,12 +2,13 @@
 
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.errors import RetrievalError
+from recsys_vae.extras import Deferred
 
+faiss: Any = Deferred("faiss")
 CLASSES = {"flat": ("IndexFlatIP", "IndexFlat"), "hnsw": ("IndexHNSWFlat",), "ivf": ("IndexIVFFlat",)}
 
 

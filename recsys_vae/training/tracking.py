@@ -14,10 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
+from recsys_vae.extras import explained
 from recsys_vae.home import home
 from recsys_vae.tracking_store import artifact_root, default_tracking_uri, tracking_uri
 
@@ -166,16 +164,18 @@ def connect() -> "MlflowClient":
     """A client of the store that `tracking_uri` names; the default store is created where it is missing.
 
     Raises:
+        MissingExtraError: MLflow is not installed.
         UnavailableError: nothing answers there; said within seconds.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    with explained():
+        from mlflow import MlflowClient
+
     uri = tracking_uri()
     if uri == default_tracking_uri():
         _create_home()
     _check_database(uri)
-    from mlflow import MlflowClient
-
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
     with _impatience(), answering():
@@ -189,6 +189,7 @@ def answering() -> Iterator[None]:
     """Translate what MLflow raises: a refusal into ConfigError, silence into UnavailableError."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
@@ -266,6 +267,9 @@ def _check_database(uri: str) -> None:
     """MLflow tries an unreachable database for minutes, so it is asked for one connection first."""
     if uri.startswith(("http:", "https:", "file:", "databricks")) or "://" not in uri:
         return
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
     try:
         engine = create_engine(uri)
         engine.connect().close()
@@ -302,6 +306,9 @@ def _reason(error: Exception) -> str:
 
 def without_password(uri: str) -> str:
     """The address without its password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         return make_url(uri).render_as_string(hide_password=True)
     except ArgumentError:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fallback_policy import choose_tiers
-from pipelines.training.tier_selection import OnTier
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_vae.evaluation.cold_start import LENGTHS

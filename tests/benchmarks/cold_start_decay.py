@@ -7,8 +7,8 @@ MovieLens 1M tells the time of the latest fifth of its ratings only; the others 
 import math
 from typing import Any
 
+from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fallback_policy import learn_segments
-from pipelines.training.tier_selection import OnTier
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.tier_policy import Rungs
 from recsys_vae.evaluation.evaluate import evaluate

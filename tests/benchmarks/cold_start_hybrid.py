@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.dataset.item_features import content_of
+from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fit import fit
-from pipelines.training.tier_selection import OnTier
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.tier_policy import Rungs
 from recsys_vae.evaluation.cold_start import LENGTHS

@@ -22,9 +22,9 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.item_features import content_of
+from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fallback_policy import learn_segments
 from pipelines.training.new_items import place
-from pipelines.training.tier_selection import OnTier
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.tier_policy import Rungs
 from recsys_vae.data.interactions import Interactions

@@ -9,9 +9,10 @@ import pytest
 
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.as_served import OnTier
 from pipelines.ingest.metadata_tables import Fields
 from pipelines.training.fallback_policy import Chosen, choose_tiers
-from pipelines.training.tier_selection import Measured, OnTier, choose, loses
+from pipelines.training.tier_selection import Measured, choose, loses
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, SEGMENT, Rung
 from recsys_vae.data.features import CATEGORY, Field

@@ -12,7 +12,6 @@ from pipelines import cli
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import make_split
-from pipelines.training.blend_weight import choose_weight
 from pipelines.training.fit import ModelSpec, check_processes, fit
 from pipelines.training.model_settings import specify
 from pipelines.training.publish import publish_bundle
@@ -21,6 +20,7 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models.blend import Blend
+from recsys_vae.training.blend_weight import choose_weight
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import Group
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pipelines.training.tier_selection import OnTier, choose, lengths_of, measure_answerers
+from pipelines.evaluation.as_served import OnTier
+from pipelines.training.tier_selection import choose, lengths_of, measure_answerers
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung, Rungs

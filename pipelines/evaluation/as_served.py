@@ -1,0 +1,38 @@
+"""What a bundle answers with, as something that can be evaluated."""
+
+from dataclasses import dataclass
+
+from scipy.sparse import csr_array
+
+from recsys_vae.protocols import Float32Array
+from recsys_vae.recommender import Ladder
+
+
+@dataclass(frozen=True, eq=False)
+class OnTier:
+    """A ladder for `evaluate` to measure, of which one tier answers everybody; with None, whatever its rungs name.
+
+    Attributes:
+        ladder: it.
+        tier: that answers.
+        weight: of segment popularity beside it.
+    """
+
+    ladder: Ladder
+    tier: str | None
+    weight: float = 0.0
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        return len(self.ladder.bundle.items)
+
+    @property
+    def n_features(self) -> int:
+        """Width of the metadata."""
+        schema = self.ladder.bundle.tiers.schema
+        return 0 if schema is None else schema.width
+
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        """Scores of all items, shape (n, n_items)."""
+        return self.ladder.scores(self.ladder.encode(histories, metadata, tier=self.tier, weight=self.weight))

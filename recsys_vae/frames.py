@@ -1,0 +1,42 @@
+"""Columns of a frame, polars or pandas, as polars series; neither pandas nor pyarrow is imported for it."""
+
+from typing import Any
+
+import polars as pl
+
+from recsys_vae.errors import DataError, SchemaError
+
+
+def is_frame(data: object) -> bool:
+    """Whether it is a polars frame, eager or lazy, or a pandas one."""
+    return isinstance(data, pl.DataFrame | pl.LazyFrame) or _is_pandas(data)
+
+
+def columns_of(frame: Any, *names: str) -> list[pl.Series]:
+    """The named columns, in that order.
+
+    Raises:
+        DataError: it is no frame, or a column holds values of several types.
+        SchemaError: a column is missing.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    if not is_frame(frame):
+        raise DataError(f"Expected a polars or pandas frame, got {type(frame).__name__}.")
+    present = list(frame.columns)
+    if missing := [name for name in names if name not in present]:
+        raise SchemaError(f"The frame has no column {missing[0]!r}; it has: {', '.join(map(str, present))}.")
+    return [frame[name] if isinstance(frame, pl.DataFrame) else _from_pandas(frame[name], name) for name in names]
+
+
+def _from_pandas(column: Any, name: str) -> pl.Series:
+    is_plain = getattr(column.dtype, "kind", "O") in "iufbM" and not column.hasnans
+    try:
+        return pl.Series(name, column.to_numpy() if is_plain else column.where(column.notna(), None).tolist())
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"Column {name!r} holds values of several types: {error}") from error
+
+
+def _is_pandas(data: object) -> bool:
+    kind = type(data)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
