@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
+    "data.interactions": ("Interactions",),
     "estimators.estimator": ("Estimator",),
     "estimators.models": (
         "Blend",
@@ -51,7 +52,6 @@ _PLACES = {
     "estimators.splitting": ("split",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.ordered_splits": ("Events",),
-    "interactions": ("Interactions",),
 }
 """Public names by the module that has them."""
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
