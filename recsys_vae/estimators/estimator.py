@@ -51,13 +51,11 @@ class Estimator:
         super().__init_subclass__(**rest)
         if model:
             cls.name = model
-            cls.__doc__ = cls.__doc__ or _describe(model)
 
     def __init__(self, **settings: Any) -> None:
         expanded = _with_parts_expanded(settings)
         own = {name: value for name, value in expanded.items() if name not in TRAINING}
-        given = {name: value for name, value in expanded.items() if name in TRAINING and not self._has(name)}
-        own |= {name: value for name, value in expanded.items() if name in TRAINING and self._has(name)}
+        given = {name: value for name, value in expanded.items() if name in TRAINING}
         self._check_names(own)
         self.config = catalog.configure(self.name, own)
         self.training = with_plain_settings(TrainingConfig(), given, of=self.name)
@@ -183,9 +181,6 @@ class Estimator:
     def _spec(self) -> ModelSpec:
         return ModelSpec(self.name, self.config, self.training)
 
-    def _has(self, name: str) -> bool:
-        return name in {field.name for field in fields(catalog.entry(self.name).config)}
-
     def _check_names(self, own: Mapping[str, Any]) -> None:
         known = [field.name for field in fields(catalog.entry(self.name).config)]
         if ModelSpec(self.name, catalog.entry(self.name).config()).is_trained_by_gradient:
@@ -215,8 +210,3 @@ def _check_validation(validation: HeldOut | None, data: Interactions) -> None:
             f"validation is over {validation.targets.shape[1]} items, the training data over {data.n_items}: take both "
             "from one split."
         )
-
-
-def _describe(model: str) -> str:
-    summary = catalog.entry(model).summary
-    return f"{summary[0].upper()}{summary[1:]}; settings: those of `{catalog.entry(model).config.__name__}`."
