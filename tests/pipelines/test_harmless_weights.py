@@ -1,5 +1,6 @@
 """A linear model in a shop where nearly everybody has one item: what is served is no worse than the model alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import pytest
 
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.as_served import OnTier
 from pipelines.ingest.metadata_tables import Fields
 from pipelines.training.fallback_policy import Chosen, choose_tiers
-from pipelines.training.tier_selection import Measured, choose, loses
-from recsys_vae.bundles.bundle import Bundle, Tiers
+from pipelines.training.tier_selection import Measured, OnTier, choose, loses
+from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
+from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, SEGMENT, Rung
 from recsys_vae.data.features import CATEGORY, Field
 from recsys_vae.data.interactions import Interactions
@@ -60,7 +61,9 @@ class Shop:
         places = csr([items[:-1] for items in lists], N_ITEMS)
         order = {(user, item): place for user, items in enumerate(lists) for place, item in enumerate(items, 1)}
         rows = np.repeat(np.arange(200), np.diff(places.indptr))
-        places.data = np.array([order[user, item] for user, item in zip(rows, places.indices, strict=True)], np.float32)
+        places.data = np.array(
+            [order[user, item] for user, item in zip(rows.tolist(), places.indices.tolist(), strict=True)], np.float32
+        )
         return Newcomers(users, places, csr([items[-1:] for items in lists], N_ITEMS), self.known.rows(users.values))
 
     def choose(self) -> Chosen:
@@ -86,12 +89,17 @@ def test_what_is_served_to_users_with_a_history_is_not_below_the_model_alone(sho
         assert gap.mean() >= -standard_error(gap)
 
 
-def test_temperature_and_weights_stand_in_the_manifest(shop: Shop) -> None:
-    rungs = shop.choose().tiers.rungs
-    settings = rungs.as_settings()
-    assert settings["temperature"] == rungs.temperature
-    assert 0.01 < rungs.temperature < 0.5  # scores of EASE are far below log-probabilities
-    assert len(settings["bare"]) == len(rungs.bare)
+def test_temperature_and_weights_stand_in_the_manifest(shop: Shop, tmp_path: Path) -> None:
+    tiers = shop.choose().tiers
+    assert 0.01 < tiers.rungs.temperature < 0.5  # scores of EASE are far below log-probabilities
+    weighted = replace(tiers.rungs, bare=(Rung(0, POPULAR), Rung(1, HISTORY, 0.02)))
+    counts, items = shop.learned_from.item_counts(), shop.learned_from.items
+    tiers, path = replace(tiers, rungs=weighted), tmp_path / "bundle"
+    write_bundle(path, shop.model, items, popularity=counts, provenance=Provenance(), tiers=tiers)
+    ladder = json.loads((path / "manifest.json").read_text())["ladder"]
+    assert ladder["temperature"] == tiers.rungs.temperature
+    assert ladder["bare"] == [[0, "popular"], [1, "history", 0.02]]
+    assert Bundle.load(path).tiers.rungs == weighted
 
 
 def test_without_a_temperature_a_small_weight_already_swamps_linear_scores(shop: Shop) -> None:

@@ -224,7 +224,7 @@ def test_explanations_say_where_popularity_and_not_the_history_pushed_an_item_up
 
 def test_explanations_name_what_else_may_push_an_item_up(swayed: TestClient) -> None:
     told = {"country": "NZ"}
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         "popularity": {},
         "history": {"history": ["a", "b", "c"], "metadata": told},
         "metadata": {"metadata": told},  # of all items, so that none is there for its popularity
