@@ -1,17 +1,24 @@
 # The service as an image. Build: docker build -t recsys .   Run: see deploy/compose.yaml and docs/service.md
-FROM python:3.13-slim AS build
+# The image that is not slim has a compiler, for the loops of recsys_vae/native.
+FROM python:3.13 AS wheel
 WORKDIR /src
-RUN python -m venv /opt/recsys
-ENV PATH=/opt/recsys/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY recsys_vae recsys_vae
 COPY pipelines pipelines
 COPY service service
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . && ls /dist/*linux*.whl
+
+FROM python:3.13-slim AS install
+RUN python -m venv /opt/recsys
+ENV PATH=/opt/recsys/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY constraints.txt ./
+COPY --from=wheel /dist /dist
 # PyTorch's own index has builds without CUDA, which are a tenth of the size.
-RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt '.[all,cpu,postgres,redis,otel]'
+RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt \
+    "$(ls /dist/*.whl)[all,cpu,postgres,redis,otel]"
 
 FROM python:3.13-slim
-COPY --from=build /opt/recsys /opt/recsys
+COPY --from=install /opt/recsys /opt/recsys
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/recsys recsys
 ENV PATH=/opt/recsys/bin:$PATH \
     PYTHONUNBUFFERED=1 \

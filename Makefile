@@ -8,13 +8,13 @@ BIN := $(VENV)/bin
 FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
 
-.PHONY: help setup demo serve test test-slow test-gpu lint format types imports check clean bench-quickstart \
+.PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start bench-images
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard $(addprefix recsys_vae/native/,*.cpp *.h build.py))
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (FAISS build: $(FAISS)); the first time takes some minutes ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,$(FAISS),dev]'
@@ -89,7 +89,10 @@ bench-images: setup ## Every image model on MNIST and generated shapes; prints k
 bench-service: setup ## Speed and steadiness of the service on two cores (wrk, if installed); prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.service
 
-check: lint types imports test ## What continuous integration runs
+test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
+	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(or $(EXTRAS),all,$(FAISS)) .ci/wheel
+
+check: lint types imports test test-wheel ## What continuous integration runs
 
 # .recsys stays: beside what the demo left there may be datasets and runs of one's own.
 clean: ## Remove caches and built packages; keeps .venv, and .recsys with what the demo made

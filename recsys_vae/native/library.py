@@ -1,32 +1,40 @@
-"""The compiled library: built once by the machine's C++ compiler, kept in the user's cache, loaded through ctypes.
+"""The compiled library: of those that the build step has made (build.py), the best that the processor can run, by ctypes.
 
-Nothing depends on it for its results: where there is no compiler, or with RECSYS_NATIVE=0, torch does the same, slower
-and equal to rounding. The file is named by a hash of sources, compiler and processor: a change of any builds anew.
+Nothing depends on it for its results: where none was made, or with RECSYS_NATIVE=0, torch does the same, slower and
+equal to rounding. RECSYS_NATIVE=avx2 takes that level and no other.
 """
 
 import ctypes
+import json
 import os
-import platform
-import shlex
-import shutil
-import subprocess
+from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
-import torch  # its OpenMP must be there first: the library's loops then run on the same threads
-from platformdirs import user_cache_path
+import torch
 
-from recsys_vae.atomic import atomic_file
-from recsys_vae.errors import UnavailableError
+from recsys_vae.errors import RecsysError, UnavailableError, UnknownNameError
+from recsys_vae.native.build import COMPILED, RECORD, Level, levels
+from recsys_vae.native.openmp import share
 
-SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-fopenmp", "-w")
-BUILD_SECONDS = 300
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """A level that is loaded.
+
+    Attributes:
+        level: which.
+        passed_over: better levels, each with the reason why it is not used.
+        functions: the loops.
+    """
+
+    level: Level
+    passed_over: dict[str, str]
+    functions: ctypes.CDLL
 
 
 def library() -> ctypes.CDLL | None:
-    """The library, None where it cannot be had; the first call on a machine takes some seconds to build it."""
+    """The library, None where it cannot be had."""
     try:
         return loaded()
     except UnavailableError:
@@ -34,11 +42,14 @@ def library() -> ctypes.CDLL | None:
 
 
 def description() -> str:
-    """For people: what is used, or why it is not."""
+    """For people: what is used and why, or why nothing is."""
     try:
-        return f"in use: {loaded()._name}"
-    except UnavailableError as reason:
+        found = chosen()
+    except RecsysError as reason:
         return f"not used: {reason}"
+    compiled = ", ".join(level.name for level in levels() if _file(level.name).is_file())
+    why = _grouped(found.passed_over) or "the processor can run them all"
+    return f"in use: {found.level.name} (compiled: {compiled}; {why})"
 
 
 def threads() -> int:
@@ -50,54 +61,79 @@ def loaded() -> ctypes.CDLL:
     """The library.
 
     Raises:
-        UnavailableError: it is switched off, there is no compiler, or compiling fails.
+        UnavailableError: it is switched off, was not compiled, or does not load.
+        UnknownNameError: RECSYS_NATIVE names no level.
     """
-    found = _loaded(os.environ.get("RECSYS_NATIVE", "1"))
-    if isinstance(found, UnavailableError):
+    return chosen().functions
+
+
+def chosen() -> Library:
+    """The library with its level; raises as `loaded`."""
+    found = _chosen(os.environ.get("RECSYS_NATIVE", "1"))
+    if isinstance(found, RecsysError):
         raise found
     return found
 
 
-@lru_cache(maxsize=2)
-def _loaded(switch: str) -> ctypes.CDLL | UnavailableError:
-    """Built and loaded at most once a process; a failure too is remembered."""
+def obstacles() -> dict[str, str | None]:
+    """Levels, the best first, and of each why it cannot be used here; None where it can."""
+    there, left_out = _features(), _left_out()
+    return {level.name: _obstacle(level, there, left_out) for level in reversed(levels())}
+
+
+@lru_cache(maxsize=16)
+def _chosen(switch: str) -> Library | RecsysError:
+    """Loaded at most once a process; a failure too is remembered."""
     if switch == "0":
         return UnavailableError("RECSYS_NATIVE=0")
-    command = shlex.split(os.environ.get("CXX", "c++"))
-    if shutil.which(command[0]) is None:
-        return UnavailableError(f"no C++ compiler ({command[0]}); install one, such as g++, for more speed")
+    known = {level.name: level for level in levels()}
+    if switch not in ("1", *known):
+        return UnknownNameError("level of compiled loops (RECSYS_NATIVE)", switch, ("0", "1", *known))
+    passed_over: dict[str, str] = {}
     try:
-        path = user_cache_path("recsys_vae") / "native" / f"{_fingerprint(command)}.so"
-        if not path.is_file():
-            with atomic_file(path) as temporary:
-                _build(command, temporary)
-        return ctypes.CDLL(str(path))
-    except subprocess.CalledProcessError as error:
-        return UnavailableError(f"{shlex.join(error.cmd)} failed: {error.stderr.strip()[-500:]}")
-    except (OSError, subprocess.TimeoutExpired) as error:
+        for name, obstacle in obstacles().items():
+            reason = f"RECSYS_NATIVE={switch}" if switch in known and name != switch else obstacle
+            if reason is None:
+                return Library(known[name], passed_over, _load(name))
+            passed_over[name] = reason
+    except (OSError, UnavailableError) as error:
         return UnavailableError(str(error))
+    return UnavailableError(_grouped(passed_over))
 
 
-def _build(command: list[str], path: Path) -> None:
-    files = [str(file) for file in sorted(SOURCES.glob("*.cpp"))]
-    subprocess.run(
-        [*command, *FLAGS, "-o", str(path), *files], check=True, capture_output=True, text=True, timeout=BUILD_SECONDS
-    )
+def _load(name: str) -> ctypes.CDLL:
+    share()
+    return ctypes.CDLL(str(_file(name)))
 
 
-def _fingerprint(command: list[str]) -> str:
-    digest = sha256(repr((command, FLAGS, platform.machine(), _processor())).encode())
-    version = subprocess.run([*command, "--version"], check=True, capture_output=True, timeout=BUILD_SECONDS)
-    digest.update(version.stdout)
-    for file in sorted(SOURCES.glob("*.cpp")) + sorted(SOURCES.glob("*.h")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:24]
+def _features() -> frozenset[str]:
+    """Instructions that can be used here, none where nothing was compiled that could tell."""
+    lowest = levels()[0].name
+    if not _file(lowest).is_file():
+        return frozenset()
+    ask = _load(lowest).recsys_processor
+    ask.restype = ctypes.c_char_p
+    return frozenset(ask().decode().split())
 
 
-def _processor() -> str:
-    """What -march=native compiles for."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return platform.processor()
-    wanted = ("model name", "flags", "Features", "CPU part")
-    return "".join(sorted({line for line in cpuinfo.read_text().splitlines() if line.startswith(wanted)}))
+def _left_out() -> dict[str, str]:
+    """Levels that the build step has left out, and why."""
+    path = COMPILED / RECORD
+    return json.loads(path.read_text())["left_out"] if path.is_file() else {}
+
+
+def _obstacle(level: Level, there: frozenset[str], left_out: dict[str, str]) -> str | None:
+    if not _file(level.name).is_file():
+        return left_out.get(level.name, "not compiled when this was installed")
+    lacking = sorted(level.needs - there)
+    return f"the processor lacks {', '.join(lacking)}" if lacking else None
+
+
+def _file(name: str) -> Path:
+    return COMPILED / f"{name}.so"
+
+
+def _grouped(reasons: dict[str, str]) -> str:
+    """Levels with the same reason together."""
+    together = {reason: [name for name in reasons if reasons[name] == reason] for reason in reasons.values()}
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in together.items())

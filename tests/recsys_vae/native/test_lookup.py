@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from recsys_vae.native.lookup import Lookup
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 ids = st.lists(st.text(max_size=20).filter(lambda text: text.isprintable()), unique=True, max_size=150)
 
 

@@ -2,19 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsys_vae.native.library import library
-from recsys_vae.native.multinomial import Multinomial, _chunk, suits
+from recsys_vae.native.multinomial import Multinomial, suits
+
+LEVELS = ("avx512bf16",)
+pytestmark = pytest.mark.usefixtures("compiled")
 
 SHAPES = [(1, 1, 1), (4, 7, 150), (17, 33, 193), (64, 64, 384), (70, 130, 1000)]
 """Users, dimensions, items: below, at and above the borders of tiles, panels and chunks."""
-
-
-@pytest.fixture(autouse=True)
-def bfloat16_products(compiled: None) -> None:
-    found = library()
-    assert found is not None
-    if not _chunk(found):
-        pytest.skip("this processor does not multiply bfloat16 numbers (AVX-512 BF16)")
 
 
 def problem(n: int, d: int, n_items: int) -> tuple[Multinomial, Tensor, Tensor]:

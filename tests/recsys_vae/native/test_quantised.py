@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
 from recsys_vae.native import quantised, top_k
-from recsys_vae.native.library import loaded
 from recsys_vae.native.quantised import Quantised, counted_search, quantise
+
+LEVELS = ("avx2", "avxvnni", "avx512", "avx512bf16")
+"""Those that multiply 8-bit integers."""
 
 Draw = Callable[[np.random.Generator, int, int], np.ndarray]
 
 
 @pytest.fixture(autouse=True)
-def _any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not loaded().recsys_quantised_suits():
-        pytest.skip("this processor does not multiply 8-bit integers")
+def _any_size(compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantised, "SMALLEST", 0)
 
 

@@ -7,6 +7,8 @@ from scipy.sparse import csr_array, random_array
 from recsys_vae.native.top_k import search
 from tests.worlds import csr
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 def brute_force(scores: np.ndarray, k: int, hidden: set[int]) -> list[int]:
     return sorted(set(range(scores.size)) - hidden, key=lambda row: (-scores[row], row))[:k]
