@@ -77,7 +77,7 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_every_dataset_counts_each_of_its_logs_and_has_a_card(known):
     assert len(known.rows) == len(known.logs) + len(known.given_test)
     assert all(origin.place for release in known.releases for origin in release.origins)
-    card = (Path(__file__).parents[2] / "data" / "cards" / f"{known.name}.md").read_text()
+    card = (Path(__file__).parents[3] / "data" / "cards" / f"{known.name}.md").read_text()
     for heading in ("## Source", "## Licence", "## Columns", "## Citation"):
         assert heading in card
 

@@ -89,7 +89,7 @@ def lines(home: Path) -> list[dict]:
 def test_a_worker_that_dies_is_replaced_and_all_are_counted_and_stopped_together(home: Path, bundle_path: Path) -> None:
     with Service(home, bundle_path, "--log-paths") as service:
         assert "by 2 workers" in service.first
-        before = service.server.supervisor()
+        before = service.workers()
         assert len(before) == 2
         for _ in range(20):
             service.ask("/v1/recommendations", {"history": ["a"], "k": 2})
@@ -97,11 +97,11 @@ def test_a_worker_that_dies_is_replaced_and_all_are_counted_and_stopped_together
         assert service.metric("recsys_workers ") == 2
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(service.server.supervisor()) == 2 and victim not in service.server.supervisor())
+        wait_until(lambda: len(service.workers()) == 2 and victim not in service.workers())
         wait_until(lambda: service.metric("recsys_worker_starts_total") == 3)
         assert service.metric("recsys_workers ") == 2
         assert service.metric("recsys_answers_total") == 20
-        after = service.server.supervisor()
+        after = service.workers()
         service.process.send_signal(signal.SIGTERM)
         rest, _ = service.process.communicate(timeout=PATIENCE_SECONDS)
         assert (service.process.returncode, rest.splitlines()[-1]) == (0, "Stopped.")
@@ -134,7 +134,7 @@ def test_workers_flip_together_and_one_that_replaces_another_starts_with_what_is
         # The link leads back, but the store says what is in service.
         current.unlink()
         current.symlink_to("one")
-        os.kill(min(service.server.supervisor()), signal.SIGKILL)
+        os.kill(min(service.workers()), signal.SIGKILL)
         wait_until(lambda: service.metric("recsys_worker_starts_total") == 3)
         assert versions() == {"popularity"}
         assert service.metric("recsys_deployment_generation") == 2
@@ -165,7 +165,7 @@ def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path) 
 
 def test_workers_whose_supervisor_is_killed_end_too(home: Path, bundle_path: Path) -> None:
     with Service(home, bundle_path) as service:
-        left = service.server.supervisor()
+        left = service.workers()
         service.process.kill()
         service.process.wait()
         wait_until(lambda: not [pid for pid in left if Path(f"/proc/{pid}/cmdline").exists() and is_running(pid)])
