@@ -1,1 +1,1 @@
-"""Compiled parts: the loops that no library has, in C++, built for this machine when they are first needed."""
+"""Compiled parts: the loops that no library has, in C++, built with the package and chosen by the processor."""

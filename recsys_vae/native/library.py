@@ -1,4 +1,4 @@
-"""The compiled library: of those that the build step has made (build.py), the best that the processor can run, by ctypes.
+"""The compiled library: of what the build step has made (build.py), the best that the processor can run, by ctypes.
 
 Nothing depends on it for its results: where none was made, or with RECSYS_NATIVE=0, torch does the same, slower and
 equal to rounding. RECSYS_NATIVE=avx2 takes that level and no other.
