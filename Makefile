@@ -94,6 +94,8 @@ test-wheel: setup ## Build the wheel, install it into a bare environment and do 
 
 check: lint types imports test test-wheel ## What continuous integration runs
 
-clean: ## Remove caches and what the demo left; keeps .venv
-	rm -rf .recsys build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+# .recsys stays: beside what the demo left there may be datasets and runs of one's own.
+clean: ## Remove caches and built packages; keeps .venv, and .recsys with what the demo made
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -path './.venv*' -prune -o -path ./.recsys -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	@if test -e .recsys; then echo "Kept: .recsys, with datasets, bundles and runs. Remove it by hand: rm -r .recsys"; fi

@@ -16,7 +16,17 @@ import typer
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
 
-GROUPS = ("datasets", "evaluation", "models", "tune", "registry", "recommend", "images", "doctor")
+GROUPS = (
+    "commands.datasets",
+    "commands.evaluation",
+    "commands.models",
+    "commands.tune",
+    "commands.registry",
+    "commands.recommend",
+    "images.commands.group",
+    "commands.doctor",
+)
+"""Modules of `pipelines` that add verbs, in the order of `recsys --help`."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
 INTERRUPTED = 130
@@ -51,7 +61,7 @@ def _root(
 def build() -> typer.Typer:
     """The whole application: own verbs first, then those of other packages."""
     for group in GROUPS:
-        import_module(f"pipelines.commands.{group}").mount(app)
+        import_module(f"pipelines.{group}").mount(app)
     for entry_point in entry_points(group="recsys.commands"):
         entry_point.load()(app)
     return app

@@ -21,9 +21,9 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.dataset_dir import DatasetDir
-from recsys_vae.bundle import ITEMS
-from recsys_vae.columns import ITEM, USER
+from pipelines.dataset.directory import DatasetDir
+from recsys_vae.bundles.bundle import ITEMS
+from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import RecsysError, UnavailableError
 from recsys_vae.home import home
 

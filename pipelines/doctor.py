@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from recsys_vae.bundles.manifest import LIBRARIES, MANIFEST, read_manifest
 from recsys_vae.errors import RecsysError, UnavailableError
 from recsys_vae.home import home
-from recsys_vae.manifest import LIBRARIES, MANIFEST, read_manifest
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 
 LITTLE_SPACE = 2 * 10**9
@@ -185,7 +185,7 @@ def _events() -> Iterator[Finding]:
 
 
 def _contents() -> Iterator[Finding]:
-    from pipelines.datasets import DATASETS, locate
+    from pipelines.public_datasets.catalog import DATASETS, locate
 
     here = [name for name, dataset in DATASETS.items() if locate(dataset)]
     yield Finding("contents", "public datasets", ", ".join(here) or "none yet: recsys data fetch NAME")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.histories import Chunk, read_histories
-from pipelines.user_metadata import UserMetadata
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.histories import Chunk, read_histories
+from pipelines.dataset.user_features import UserMetadata
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
-from recsys_vae.bundle import Bundle
-from recsys_vae.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, UnknownNameError
-from recsys_vae.ids import IdMap
-from recsys_vae.ladder import Ladder
+from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.recommender import Ladder
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
 from recsys_vae.training.device import choose_device, keep_freed_memory
@@ -32,6 +33,9 @@ from recsys_vae.training.device import choose_device, keep_freed_memory
 VECTOR = "vector"
 TORCH = "torch"
 SCORERS = (TORCH, "index")
+LISTS = table_product("a file of lists by `recsys recommend`", (USER, RANK, ITEM, SCORE, TIER, SOURCE))
+USERS, ITEMS = (table_product("a file of vectors by `recsys embed`", (name, VECTOR)) for name in (USER, ITEM))
+"""What each job may replace."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,15 @@ class BatchReport:
     created_at: str
 
 
+def _is_report(path: Path) -> bool:
+    content = loads(path.read_bytes())
+    return isinstance(content, dict) and {"bundle", "dataset", "tiers", "scorer"} <= content.keys()
+
+
+REPORT = FileProduct("a report by `recsys recommend`", _is_report)
+"""What may be replaced beside the lists."""
+
+
 def recommend_all(
     bundle: Bundle,
     dataset: DatasetDir,
@@ -80,27 +93,28 @@ def recommend_all(
         scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
 
     Raises:
-        ConfigError: k < 1.
+        ConfigError: k < 1, or something else stands where the files go.
         UnknownNameError: no such scorer.
         DataError: there are no users, or the bundle knows none of the dataset's items.
     """
     check_k(k)
+    to = check_output(to, LISTS)
+    report_path = check_output(to.with_name(to.name + ".json"), REPORT)
     _check_catalogue(bundle, dataset)
     keep_freed_memory()
     ladder, tiers, rows = _ladder(bundle, scorer), Counter[str](), 0
     known = _metadata(bundle, dataset)
-    with _parquet(to) as write:
+    with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
             table = _lists(part, ladder, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
             tiers.update(dict(table.group_by(USER).first()[TIER].value_counts().iter_rows()))
             rows += table.height
             write(table)
-    users = sum(tiers.values())
-    if not users:
-        to.unlink(missing_ok=True)
-        raise DataError("There is nobody to recommend to: the dataset, or the list of users, is empty.")
+        users = sum(tiers.values())
+        if not users:
+            raise DataError("There is nobody to recommend to: the dataset, or the list of users, is empty.")
     report = BatchReport(bundle.version, dataset.name, k, users, rows, dict(tiers), ladder.scorer, _now())
-    write_atomically(to.with_name(to.name + ".json"), dumps(asdict(report), indent=2) + "\n")
+    write_atomically(report_path, dumps(asdict(report), indent=2) + "\n", REPORT)
     return report
 
 
@@ -108,7 +122,7 @@ def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | 
     """Write the query vector of each user: user_id, vector (list of float32); returns the number of users."""
     model, users = _factorised(bundle), 0
     known = _metadata(bundle, dataset)
-    with _parquet(to) as write:
+    with _parquet(to, USERS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
             write(_vectors(USER, part.users, model.encode(part.histories, metadata)))
@@ -118,7 +132,7 @@ def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | 
 
 def embed_items(bundle: Bundle, to: Path) -> int:
     """Write the vector of each item: item_id, vector (list of float32); returns the number of items."""
-    with _parquet(to) as write:
+    with _parquet(to, ITEMS) as write:
         write(_vectors(ITEM, bundle.items.values, _factorised(bundle).item_vectors()))
     return len(bundle.items)
 
@@ -176,10 +190,11 @@ def _factorised(bundle: Bundle) -> FactorizedRecommender:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+def _parquet(path: Path, product: Product) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Yield a function that appends a table to `path`, which appears when the block is left without an error."""
+    path = check_output(path, product)
     remove_partials(path)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, product) as temporary:
         writer: pq.ParquetWriter | None = None
 
         def write(table: pl.DataFrame) -> None:

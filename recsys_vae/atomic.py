@@ -1,26 +1,44 @@
-"""Files and directories that appear under their final name whole, or not at all."""
+"""Files and directories that appear under their final name whole, or not at all, and never in a stranger's place.
+
+What is written for people to name, as with `--to`, says which product it is (outputs.py): only that product is
+replaced, which is checked before anything is touched. A directory is moved aside within its own parent and put back
+where the new one cannot take its place. Files without a product are those that the tools keep in folders of their own.
+"""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from recsys_vae.errors import ConfigError
+from recsys_vae.outputs import Product, check_output
+
 PARTIAL, REPLACED = ".partial", ".replaced"
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, product: Product | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed, on failure removed.
 
     A process that is killed leaves at most a hidden `.NAME.*.partial` behind; `remove_partials` clears such leftovers.
+
+    Args:
+        product: what may be replaced.
+
+    Raises:
+        ConfigError: something else stands there, or nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = check_output(path, product) if product else path
+    _make_parent(path)
     temporary = _partial(path)
     try:
         yield temporary
         _flush(temporary)
+        if product:
+            check_output(path, product)  # once more: writing may have taken hours
         os.replace(temporary, path)
         _flush(path.parent)
     finally:
@@ -28,51 +46,90 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path, product: Product) -> Iterator[Path]:
     """Yield a temporary directory beside `path`; on success it takes the place of `path`, on failure it is removed.
 
     What stood under `path` before is replaced by two renames, so that it is never seen half-written. A process killed
     between the two leaves the old directory set aside; `remove_partials`, which every writer calls first, puts it back.
+
+    Args:
+        product: what may be replaced: a directory of this kind that holds nothing else.
+
+    Raises:
+        ConfigError: something else stands there, or nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = check_output(path, product)
+    _make_parent(path)
     temporary = _partial(path)
-    temporary.mkdir()
+    _make(temporary)
     try:
         yield temporary
         for file in temporary.rglob("*"):
             _flush(file)
-        if path.exists():
-            old = _partial(path).with_suffix(REPLACED)
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
+        check_output(path, product)  # once more: writing may have taken hours
+        _take_place(temporary, path, product)
         _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a small file whole."""
-    with atomic_file(path) as temporary:
+def write_atomically(path: Path, content: str | bytes, product: Product | None = None) -> None:
+    """Write a small file whole; `product` as in `atomic_file`."""
+    with atomic_file(path, product) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def remove_partials(path: Path) -> None:
     """Remove what killed processes left behind while writing `path`; put back what they had set aside."""
-    replaced = sorted(path.parent.glob(f".{path.name}.*{REPLACED}"))
-    if replaced and not path.exists():
+    path = path.absolute()
+    replaced = _leftovers(path, REPLACED)
+    if replaced and not os.path.lexists(path):
         os.replace(replaced.pop(), path)
-    for leftover in (*replaced, *path.parent.glob(f".{path.name}.*{PARTIAL}")):
+    for leftover in (*replaced, *_leftovers(path, PARTIAL)):
         if leftover.is_dir():
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink()
 
 
+def _take_place(temporary: Path, path: Path, product: Product) -> None:
+    if not os.path.lexists(path):
+        os.replace(temporary, path)
+        return
+    old = _partial(path).with_suffix(REPLACED)
+    os.replace(path, old)
+    try:
+        if doubt := product.doubt(old):  # put there while this process was checking
+            raise ConfigError(f"{path} is left as it is: {doubt}. Move it away and start again.")
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)  # the new one stands; what is left of the old one is cleared next time
+
+
+def _leftovers(path: Path, ending: str) -> list[Path]:
+    """Temporary names of `path` alone: not those of `NAME.v2`, whose begin alike, and no links."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}{re.escape(ending)}")
+    if not os.path.isdir(path.parent):
+        return []
+    return sorted(entry for entry in path.parent.iterdir() if name.fullmatch(entry.name) and not entry.is_symlink())
+
+
 def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.{uuid4().hex[:8]}{PARTIAL}"
+
+
+def _make_parent(path: Path) -> None:
+    if not os.path.isdir(path.parent):
+        _make(path.parent)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}. Name another place to write to.") from error
 
 
 def _flush(path: Path) -> None:

@@ -1,10 +1,11 @@
-"""Settings by name: frozen configurations, changed as a command line or a manifest names their fields."""
+"""Settings by name: frozen dataclasses, made or changed as a command line or a file names their fields."""
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,15 +31,85 @@ def with_plain_settings(config: Config, settings: Mapping[str, Any], *, of: str)
     )
 
 
+def from_plain(kind: type[Config], content: Any, what: str, *, passing_over: bool = False) -> Config:
+    """A dataclass from plain values by name, as a file of JSON keeps them.
+
+    Args:
+        what: the file tells of, for messages.
+        passing_over: leave out names that the dataclass does not have: for what only informs. Where it decides what
+            is answered, a name that is not known may not be left out.
+
+    Raises:
+        UnknownNameError: a name that it does not have, as a newer version may write it.
+        DataError: these are no values by name, or some are missing.
+    """
+    if not isinstance(content, Mapping):
+        raise DataError(f"Expected {what} as values by name, got {content!r}.")
+    known = {field.name: field for field in fields(kind)}
+    if not passing_over and (unknown := content.keys() - known.keys()):
+        raise UnknownNameError(f"part of {what}", min(unknown), known)
+    needed = {name for name, field in known.items() if field.default is field.default_factory is MISSING}
+    if missing := needed - content.keys():
+        raise DataError(f"There is no {min(missing)!r} in {what}.")
+    return kind(**{name: value for name, value in content.items() if name in known})
+
+
 def converted(present: Any, value: Any, what: str) -> Any:
-    """A value of the type of the present one.
+    """A value of the type of the present one, where it says the same as that type: nothing is rounded or guessed.
+
+    A whole number may be 600, 600.0 or the text "600"; a number is finite; a flag is true or false, as such or as a
+    text of any case; a text is a text; several values are a list of whole numbers.
 
     Raises:
         ConfigError: it cannot be read as one; `what` names it in the message.
     """
+    kind = type(present)
     try:
-        if isinstance(present, bool) and isinstance(value, str):
-            return {"true": True, "false": False}[value.lower()]
-        return type(present)(value)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"Setting {what} is a {type(present).__name__}, got {value!r}.") from error
+        if kind not in READERS:
+            raise TypeError
+        return READERS[kind](value)
+    except (TypeError, ValueError, OverflowError, KeyError) as error:
+        expected = EXPECTED.get(kind, "not to be set")
+        raise ConfigError(f"Setting {what} is {expected}, got {value!r}.") from error
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str):
+        return int(value)
+    if isinstance(value, bool) or int(value) != value:
+        raise ValueError
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+        raise ValueError
+    return number
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}[value.lower() if isinstance(value, str) else value]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _several(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple | list):
+        raise TypeError
+    return tuple(map(_whole, value))
+
+
+READERS: dict[type, Callable[[Any], Any]] = {int: _whole, float: _number, bool: _flag, str: _text, tuple: _several}
+EXPECTED = {
+    int: "a whole number (int)",
+    float: "a finite number (float)",
+    bool: "true or false (bool)",
+    str: "a text (str)",
+    tuple: "a list of whole numbers",
+}

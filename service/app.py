@@ -2,37 +2,36 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
 
 from anyio import create_task_group, to_thread
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
-from service import doors, errors
-from service.alias_watch import AliasWatch
-from service.auth import WatchedKeys, has_keys
-from service.batches import Limits
-from service.deployments import Deployments
-from service.deps import Services, State
-from service.engine import Engine
-from service.events import EventStore
-from service.exposure_log import ExposureLog
-from service.express import Express
-from service.histories import Histories
-from service.lineup import Lineup
-from service.logs import request_log
-from service.metrics import EngineMetrics, Metrics
-from service.middleware import BodyLimit, HeadLimit, Net, Observed
-from service.rate_limits import RateLimits
-from service.routes import admin, bundle, events, health, items, metrics, recommendations, users
-from service.routes.pages import show_docs
-from service.schemas import VARIANT_HEADER
+from service import problems
+from service.deployment.alias_watcher import AliasWatch
+from service.deployment.controller import Deployments
+from service.deployment.variants import Lineup
+from service.http.dependencies import Services, State
+from service.http.fast_path import Express
+from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
+from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
+from service.http.routes.pages import show_docs
+from service.observability.logs import request_log
+from service.observability.metrics import EngineMetrics, Metrics
+from service.observability.request_middleware import Observed
+from service.observability.tracing import Traced, open_tracer
+from service.ranking.engine import Engine
+from service.ranking.micro_batcher import Limits
+from service.security import authorization
+from service.security.api_keys import WatchedKeys, has_keys
+from service.security.rate_limits import RateLimits
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
-from service.store.exposures import ExposureTable
-from service.tracing import Traced, open_tracer
+from service.store.events import EventStore
+from service.store.history_cache import Histories
+from service.store.impression_writer import ExposureLog
+from service.store.impressions import ExposureTable
 
 ROUTERS = (
     recommendations.router,
@@ -44,12 +43,6 @@ ROUTERS = (
     health.router,
     metrics.router,
 )
-CORS: Final[dict[str, Any]] = {
-    "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", VARIANT_HEADER],
-    "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
-}
-"""What pages of the origins in the settings may send and see; cookies never."""
 
 
 class Application(FastAPI):
@@ -115,19 +108,19 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = Express(app.behind, recommendations.EXPRESS)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = doors.Guard(front, keys, limits, counts)
+    front = authorization.Guard(front, keys, limits, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
-        front = CORSMiddleware(front, allow_origins=settings.cors_origins, **CORS)
+        front = with_cors(front, settings.cors_origins)
     front = Observed(front, counts, request_log(settings))
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)
-    errors.install(app)
+    problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
     if shows_docs:
         show_docs(app)
-    doors.install(app)
+    authorization.install(app)
     return app
 
 

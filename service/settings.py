@@ -4,6 +4,7 @@ Every field `x` is also the environment variable `RECSYS_X`. Flags go before the
 defaults.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -48,7 +49,7 @@ def _read_variants(value: Any) -> Any:
 
 def _read_variant(text: str) -> NamedSource:
     found = VARIANT.fullmatch(text)
-    if found is None:
+    if found is None or not math.isfinite(float(found["weight"])):
         raise ValueError(f"{text!r} is no variant; expected NAME=WEIGHT:SOURCE, such as b=10:bundles/b")
     return NamedSource(found["name"], float(found["weight"]), found["source"])
 
@@ -90,7 +91,9 @@ class Settings(BaseSettings):
     max_batch: int = Field(64, ge=1, le=4096, description="Requests in one batch.")
     gather_ms: float = Field(2.0, ge=0, le=1000, description="Longest time that a batch gathers beside another, in ms.")
     max_queue: int = Field(1024, ge=1, description="Requests that may wait; what comes on top is refused with 503.")
-    deadline_ms: float = Field(2000.0, gt=0, description="Time within which a request is answered, or refused, in ms.")
+    deadline_ms: float = Field(
+        2000.0, gt=0, allow_inf_nan=False, description="Time within which a request is answered, or refused, in ms."
+    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Longest request body that is read.")
     shutdown_seconds: int = Field(10, ge=0, description="Time that open requests get when the service is stopped.")
     workers: int = Field(1, ge=1, le=256, description="Processes that answer, each with the bundle in its memory.")
@@ -103,7 +106,9 @@ class Settings(BaseSettings):
     )
     rate_limit_store: str | None = Field(None, description="URL of the Redis where workers count requests together.")
     max_headers: int = Field(100, ge=1, description="Most headers that a request may have.")
-    body_seconds: float = Field(10.0, gt=0, description="Time that a request's body may take to come.")
+    body_seconds: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="Time that a request's body may take to come."
+    )
     hosts: Names = Field((), description="Names in the header Host that are answered, with commas; none: all.")
     cors_origins: Names = Field((), description="Origins whose pages may call from a browser, with commas.")
     docs: bool | None = Field(

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from pipelines import cli
 from pipelines.recommend import recommend_all
-from recsys_vae.bundle import Bundle, write_bundle
-from recsys_vae.ids import IdMap
-from recsys_vae.manifest import Provenance
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.data.ids import IdMap
 from service.app import create_app
 from service.settings import Settings
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes

@@ -4,18 +4,18 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import Interactions
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.conditional_vae import ConditionalVAEConfig
-from recsys_vae.models.ease import EASEConfig
+from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.edlae import EDLAEConfig
 from recsys_vae.models.elsa import ELSAConfig
 from recsys_vae.models.graph_filter import GraphFilterConfig
 from recsys_vae.models.h_vamp import HVampConfig
 from recsys_vae.models.mult_dae import MultDAEConfig
-from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.rec_vae import RecVAEConfig
 from recsys_vae.protocols import ClosedFormRecommender, Recommender
 
@@ -30,7 +30,9 @@ SMALL = {
     "rec-vae": RecVAEConfig(hidden=16, latent=4),
     "h-vamp": HVampConfig(hidden=16, latent=4, pseudo_inputs=5),
     "conditional-vae": ConditionalVAEConfig(hidden=16, latent=4, prior_hidden=8, metadata=(2, 3)),
-    "blend": BlendConfig(Part("mult-vae", MultVAEConfig(hidden=16, latent=4)), Part("ease", EASEConfig(l2=1.0)), 0.4),
+    "blend": BlendConfig(
+        Part("mult-vae", MultVAE, MultVAEConfig(hidden=16, latent=4)), Part("ease", EASE, EASEConfig(l2=1.0)), 0.4
+    ),
 }
 """A small configuration of every model of the catalogue."""
 

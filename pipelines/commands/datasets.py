@@ -9,25 +9,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import datasets
-from pipelines.clean import CleaningRules, Keep
-from pipelines.dataset_dir import DatasetDir
-from pipelines.explain import Entity, explain
-from pipelines.ingest import Source, ingest
-from pipelines.logs import ColumnMap, find_files
-from pipelines.metadata import Fields
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
+from pipelines.ingest.cleaning import CleaningRules, Keep
+from pipelines.ingest.explain import Entity, explain
+from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.log_files import ColumnMap, find_files
+from pipelines.public_datasets import catalog
+from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError
-from recsys_vae.metadata import Field
 
 data = typer.Typer(help="Public datasets: list them, fetch them.", no_args_is_help=True)
 
 
 @data.command("list")
 def list_datasets() -> None:
-    """List the public datasets, and say which of them are here."""
+    """List the public catalog, and say which of them are here."""
     table = Table("name", "interactions", "here", "licence", title="Public datasets", title_justify="left")
-    for dataset in datasets.DATASETS.values():
-        folder = datasets.locate(dataset)
+    for dataset in catalog.DATASETS.values():
+        folder = catalog.locate(dataset)
         table.add_row(dataset.name, f"{sum(dataset.rows):,}", str(folder) if folder else "-", dataset.licence)
     Console().print(table)
 
@@ -38,7 +38,7 @@ def fetch_dataset(
     to: Annotated[Path | None, typer.Option(help="Folder for the tables; default: under RECSYS_HOME.")] = None,
 ) -> None:
     """Download a public dataset, checked against its published checksum."""
-    print(datasets.fetch(datasets.find_dataset(name), to))
+    print(catalog.fetch(catalog.find_dataset(name), to))
 
 
 def ingest_logs(
@@ -76,6 +76,7 @@ def ingest_logs(
     ] = False,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
+    target = DatasetDir.to_write(to)
     rules = CleaningRules(
         min_rating=min_rating,
         event_weights=_event_weights(event_weight or []),
@@ -90,9 +91,9 @@ def ingest_logs(
     source = replace(source, fields=fields)
     console = Console(stderr=True)
     with console.status("starting") as status:
-        summary = ingest(source, DatasetDir.at(to), rules, overwrite=overwrite, step=status.update)
+        summary = ingest(source, target, rules, overwrite=overwrite, step=status.update)
     Console().print(summary.table())
-    print(DatasetDir.at(to).path)
+    print(target.path)
 
 
 def explain_data(
@@ -112,8 +113,8 @@ def _source(
     logs: list[str], mapping: ColumnMap, given_test: list[str], users: Path | None, items: Path | None
 ) -> Source:
     """What the arguments mean: a public dataset with its own mapping and metadata, or files."""
-    named = datasets.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).is_file() else None
-    base = Source(find_files(logs)) if named is None else named.source(datasets.locate(named) or datasets.fetch(named))
+    named = catalog.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).is_file() else None
+    base = Source(find_files(logs)) if named is None else named.source(catalog.locate(named) or catalog.fetch(named))
     return Source(
         logs=base.logs,
         mapping=base.mapping.updated(mapping),

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.evaluate import EvaluationRun
+    from pipelines.evaluation.evaluate import EvaluationRun
     from recsys_vae.evaluation.evaluate import Evaluation
 
 DATASET = typer.Argument(help="Name of an ingested dataset, or its folder.")
@@ -44,9 +44,9 @@ def split(
     validation_users: int | None = typer.Option(None, help="Draw validation from so many users only [given; all]."),
 ) -> None:
     """Cut a dataset into training, validation and test parts."""
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.split import make_split
-    from pipelines.split_recipe import recipe
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.dataset.split_recipes import recipe
+    from pipelines.dataset.splits import make_split
 
     chosen = recipe(
         protocol,
@@ -84,9 +84,14 @@ def evaluate(
     report: Path | None = typer.Option(None, help="Write a page with tables and plots to this HTML file."),
 ) -> None:
     """Measure a bundle on held-out users, beside baselines."""
-    from pipelines import evaluate as pipeline
-    from pipelines.dataset_dir import DatasetDir
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.evaluation import evaluate as pipeline
 
+    if report is not None:
+        from pipelines.evaluation.report import WRITTEN, write_report
+        from recsys_vae.outputs import check_output
+
+        check_output(report, WRITTEN)  # before the work, not after
     run = pipeline.evaluate_bundle(
         bundle,
         DatasetDir.open(dataset),
@@ -98,8 +103,6 @@ def evaluate(
         progress=sys.stderr.isatty(),
     )
     if report is not None:
-        from pipelines.report import write_report
-
         write_report(run, report)
     if as_json:
         print(json.dumps(pipeline.as_json(run)))

@@ -29,8 +29,9 @@ from pipelines.commands.settings import (
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.fit import ModelSpec
-    from pipelines.train import Output, Trained
+    from pipelines.training.fit import ModelSpec
+    from pipelines.training.train import Output, Trained
+    from recsys_vae.outputs import Product
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
@@ -101,9 +102,9 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.settings import Settings, read_settings, specify
-    from pipelines.train import take_part, train_bundle
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.model_settings import Settings, read_settings, specify
+    from pipelines.training.train import WRITTEN, take_part, train_bundle
     from recsys_vae.training.config import TrainingConfig
     from recsys_vae.training.parallel import join
 
@@ -132,7 +133,7 @@ def train(
     spec = specify(file.model, file.settings | named, base)
     _check_reference(spec, reference)
     opened = DatasetDir.open(dataset)
-    output = _output(to, index, min_recall, register_as or opened.name, overwrite)
+    output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
     with join() as group:
         if group.is_first:
             days = math.inf if half_life is None else half_life
@@ -156,12 +157,12 @@ def publish(
     resume: Resume = False,
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.publish import publish_bundle, take_part
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.publish import WRITTEN, publish_bundle, take_part
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
-    output = _output(to, index, min_recall, register_as or opened.name, overwrite)
+    output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
@@ -172,10 +173,11 @@ def publish(
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
 
 
-def _output(to: Path, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":
-    from pipelines.train import Output
+def _output(to: Path, product: "Product", index: str, min_recall: float, name: str, overwrite: bool) -> "Output":
+    from pipelines.training.train import Output
+    from recsys_vae.outputs import check_output
 
-    return Output(to.expanduser().resolve(), index, min_recall, name, overwrite)
+    return Output(check_output(to, product), index, min_recall, name, overwrite)
 
 
 def _check_reference(spec: "ModelSpec", reference: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 from recsys_vae.errors import ConfigError, DataError, SchemaError
 
 if TYPE_CHECKING:
-    from recsys_vae.ids import IdMap
+    from recsys_vae.data.ids import IdMap
 
 BundlePath = Annotated[Path, typer.Argument(help="Directory of a bundle.")]
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
@@ -40,10 +40,12 @@ def recommend(
     """Write the k best items of every user to a Parquet file."""
     from rich.console import Console
 
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.recommend import recommend_all
-    from recsys_vae.bundle import Bundle
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.recommend import LISTS, recommend_all
+    from recsys_vae.bundles.bundle import Bundle
+    from recsys_vae.outputs import check_output
 
+    check_output(to, LISTS)
     if to.suffix not in ("", ".parquet", ".pq"):
         raise ConfigError(f"Lists are written as Parquet, so {to.name} would mislead: end it in .parquet.")
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
@@ -73,10 +75,15 @@ def embed(
     """Write user and item vectors: score = user vector times item vector."""
     from rich.console import Console
 
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.recommend import embed_items, embed_users
-    from recsys_vae.bundle import Bundle
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.recommend import ITEMS, USERS, embed_items, embed_users
+    from recsys_vae.bundles.bundle import Bundle
+    from recsys_vae.outputs import check_output
 
+    if to == Path():
+        raise ConfigError("--to names no folder (is a variable unset?). Give it a name, or ./NAME.")
+    for name, product in (("users.parquet", USERS), ("items.parquet", ITEMS)):
+        check_output(to / name, product)  # both, before either is written
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
     n_items = embed_items(loaded, to / "items.parquet")
     n_users = embed_users(loaded, opened, to / "users.parquet", only=_read_users(users))
@@ -86,8 +93,9 @@ def embed(
 def _read_users(path: Path | None) -> "IdMap | None":
     import polars as pl
 
-    from recsys_vae.columns import USER
-    from recsys_vae.ids import IdMap
+    from pipelines.ingest.log_files import check_all_read, scan_file
+    from recsys_vae.data.columns import USER
+    from recsys_vae.data.ids import IdMap
 
     if path is None:
         return None
@@ -95,7 +103,8 @@ def _read_users(path: Path | None) -> "IdMap | None":
         raise DataError(f"There is no file {path} with a list of users.")
     if path.suffix not in (".parquet", ".csv"):
         return IdMap.from_values(line.strip() for line in path.read_text().splitlines() if line.strip())
-    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+    frame = scan_file(path).collect()
+    check_all_read(path, frame.height)
     if USER not in frame.columns:
         raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
     return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())

@@ -18,9 +18,9 @@ def promote(
     ] = None,
 ) -> None:
     """Make a registered version the champion; `recsys serve --model models:/NAME@champion` serves it."""
-    from pipelines import registry
+    from pipelines.artifacts import mlflow_registry
 
-    done = registry.promote(name, version)
+    done = mlflow_registry.promote(name, version)
     print(f"models:/{done.name}@champion is now version {done.version} ({done.bundle}).")
     if done.previous not in (None, done.version):
         print(f"Before it was version {done.previous}. Back: recsys promote {done.name} --version {done.previous}")

@@ -22,7 +22,7 @@ from pipelines.commands.settings import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.tune import Tuned
+    from pipelines.tuning.tune import Tuned
 
 SHOWN = 5
 """Trials in the table at the end."""
@@ -54,9 +54,9 @@ def tune(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a study.")] = False,
 ) -> None:
     """Search a model's settings on the validation part of a split; what is set here is not searched."""
-    from pipelines import tune as pipeline
-    from pipelines.dataset_dir import DatasetDir
-    from pipelines.search import Search
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.tuning import tune as pipeline
+    from pipelines.tuning.search import Search
 
     fixed = chosen(
         sets,
@@ -88,7 +88,7 @@ def _table(tuned: "Tuned") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    from pipelines.tune import short
+    from pipelines.tuning.tune import short
 
     done = [outcome for outcome in tuned.outcomes if not outcome.pruned]
     best = sorted(done, key=lambda outcome: outcome.value or 0.0, reverse=True)[:SHOWN]

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array, vstack
 
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import binarise
 from recsys_vae.errors import EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import binarise
 from recsys_vae.protocols import Int64Array
 
 LENGTHS = (0, 1, 2, 3, 5, 10, 20)

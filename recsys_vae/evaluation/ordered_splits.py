@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import Interactions
 from recsys_vae.protocols import BoolArray, Int64Array
 
 

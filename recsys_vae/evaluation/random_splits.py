@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
-from recsys_vae.interactions import Interactions
 from recsys_vae.protocols import Int64Array
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.features import check_metadata
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions, check_histories
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import Interactions, check_histories
-from recsys_vae.metadata import check_metadata
 from recsys_vae.protocols import Int64Array
 
 PROTOCOLS = ("strong", "temporal", "last-out", "given")

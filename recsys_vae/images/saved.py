@@ -10,7 +10,7 @@ Nothing in it is pickled, and nothing is unpickled when it is loaded.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,15 +19,29 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from recsys_vae.arrays import check_finite
 from recsys_vae.atomic import atomic_directory, remove_partials
-from recsys_vae.errors import BundleCorruptError, RecsysError
-from recsys_vae.images import catalog
+from recsys_vae.bundles.manifest import (
+    Kind,
+    file_hashes,
+    library_versions,
+    newer,
+    product_of,
+    read_content,
+    verify_files,
+    write_manifest,
+)
+from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
+from recsys_vae.images.models import catalog
 from recsys_vae.images.protocol import ImageModule
-from recsys_vae.manifest import Kind, file_hashes, library_versions, read_content, verify_files, write_manifest
+from recsys_vae.outputs import check_output
+from recsys_vae.settings import from_plain
 
 FORMAT_VERSION = 1
 WEIGHTS, HISTORY = "weights.safetensors", "history.json"
 KIND = Kind("image model", "an", "Train the model again, or fetch another copy.", "Train the model again")
+WRITTEN = product_of(KIND)
+"""What writing an image model may replace."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +124,17 @@ class SavedImageModel:
 def save_image_model(
     directory: Path, model: ImageModule, origin: Origin, history: Sequence[Mapping[str, float]] = ()
 ) -> ImageManifest:
-    """Write a model of the catalogue to `directory`, whole or not at all; what stood there before is replaced.
+    """Write a model of the catalogue to `directory`, whole or not at all; an image model there is replaced.
 
     Raises:
+        ConfigError: something else stands there.
         UnknownNameError: the model's class is not in the catalogue.
     """
+    directory = check_output(directory, WRITTEN)
     remove_partials(directory)
     name = catalog.name_of(model)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic_directory(directory) as temporary:
+    with atomic_directory(directory, WRITTEN) as temporary:
         save_file(weights, temporary / WEIGHTS)
         (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
         (temporary / HISTORY).write_text(json.dumps([dict(record) for record in history], indent=1))
@@ -146,33 +162,45 @@ def load_image_model(directory: Path) -> SavedImageModel:
     Raises:
         BundleCorruptError: a file is missing, truncated or altered, contradicts the manifest, or belongs to no image
             model.
-        BundleVersionError: written in a format that this version does not read.
+        BundleVersionError: written in a format that this version does not read, or with a model or settings that it
+            does not know.
     """
     manifest = read_image_manifest(directory)
     verify_files(directory, manifest, KIND)
     try:
         model = catalog.create(manifest.model, manifest.shape, catalog.configure(manifest.model, manifest.settings))
-        model.load_state_dict(load_file(directory / WEIGHTS))
-        history = json.loads((directory / HISTORY).read_text())
-    except (SafetensorError, RuntimeError, ValueError, OSError, RecsysError) as error:
+        weights = load_file(directory / WEIGHTS)
+        for name, value in weights.items():
+            check_finite(name, value.numpy())
+        model.load_state_dict(weights)
+        history = _read_history(directory / HISTORY)
+    except UnknownNameError as error:
+        raise newer(directory, KIND, error) from error
+    except (SafetensorError, RuntimeError, TypeError, ValueError, OSError, RecsysError) as error:
         raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
     return SavedImageModel(manifest, model.eval(), history)
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    return [{str(name): float(value) for name, value in record.items()} for record in json.loads(path.read_text())]
 
 
 def read_image_manifest(directory: Path) -> ImageManifest:
     """Read `manifest.json` alone.
 
     Raises:
-        BundleCorruptError: there is none, it was altered, or it is that of something else.
-        BundleVersionError: it describes a layout that this version does not read.
+        BundleCorruptError: there is none, it was altered, something is missing, or it is that of something else.
+        BundleVersionError: it describes a layout that this version does not read, or says what it does not know.
     """
     content = read_content(directory, KIND, FORMAT_VERSION)
     try:
         channels, height, width = content["shape"]
-        origin = Origin(**content["origin"])
-        named = {item.name: content[item.name] for item in fields(ImageManifest)}
-    except (KeyError, TypeError, ValueError) as error:
+        origin = from_plain(Origin, content["origin"], "an origin", passing_over=True)
+        shaped = content | {"shape": (channels, height, width), "origin": origin}
+        return from_plain(ImageManifest, shaped, "an image model's manifest")
+    except UnknownNameError as error:
+        raise newer(directory, KIND, error) from error
+    except (KeyError, TypeError, ValueError, DataError) as error:
         raise BundleCorruptError(
             f"{directory} has a manifest with something missing: {error}. {KIND.remedy}"
         ) from error
-    return ImageManifest(**named | {"shape": (channels, height, width), "origin": origin})

@@ -6,11 +6,11 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from recsys_vae.interactions import check_histories
-from recsys_vae.metadata import check_metadata
-from recsys_vae.models.layers import SparseRows, linear
+from recsys_vae.data.features import check_metadata
+from recsys_vae.data.interactions import check_histories
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.products import inner_products
+from recsys_vae.nn.inner_products import inner_products
+from recsys_vae.nn.sparse_layers import SparseRows, linear
 from recsys_vae.protocols import Float32Array
 
 

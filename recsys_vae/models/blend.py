@@ -15,8 +15,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.models.ease import EASEConfig
-from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Tensors
 
@@ -27,10 +27,12 @@ class Part:
 
     Attributes:
         model: its name in the catalogue.
+        model_class: made from (n_items, config).
         config: its configuration.
     """
 
     model: str
+    model_class: type
     config: Any
 
 
@@ -44,20 +46,18 @@ class BlendConfig:
         weight: w, the linear model's share of the score, below 1; 0 leaves it open.
     """
 
-    autoencoder: Part = Part("mult-vae", MultVAEConfig())
-    linear: Part = Part("ease", EASEConfig())
+    autoencoder: Part = Part("mult-vae", MultVAE, MultVAEConfig())
+    linear: Part = Part("ease", EASE, EASEConfig())
     weight: float = 0.0
 
     def __post_init__(self) -> None:
-        from recsys_vae.models import catalog  # which lists this model too
-
         if not 0 <= self.weight < 1:
             raise ConfigError(
                 f"weight is the linear model's share, above 0 and below 1, or 0 to have it chosen; got {self.weight}."
             )
-        if not issubclass(catalog.entry(self.autoencoder.model).model, Trainable):
+        if not issubclass(self.autoencoder.model_class, Trainable):
             raise ConfigError(f"The autoencoder of a blend is trained by gradient; {self.autoencoder.model} is not.")
-        if not hasattr(catalog.entry(self.linear.model).model, "fit"):
+        if not hasattr(self.linear.model_class, "fit"):
             raise ConfigError(f"The linear part of a blend is solved in closed form; {self.linear.model} is not.")
 
 
@@ -71,12 +71,8 @@ class Blend:
     """
 
     def __init__(self, n_items: int, config: BlendConfig) -> None:
-        from recsys_vae.models import catalog
-
         self.config = config
-        autoencoder, linear = (
-            catalog.create(part.model, n_items, part.config) for part in (config.autoencoder, config.linear)
-        )
+        autoencoder, linear = (part.model_class(n_items, part.config) for part in (config.autoencoder, config.linear))
         assert isinstance(autoencoder, Trainable)
         assert isinstance(linear, ClosedFormRecommender)
         self.autoencoder: Trainable = autoencoder

@@ -124,7 +124,10 @@ def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _part_or_value(present: Any, value: Any, what: str) -> Any:
     """A value of the type of the present one; of a part, the name of its model."""
     if isinstance(present, Part):
-        return present if value == present.model else Part(value, entry(value).config())
+        if value == present.model:
+            return present
+        found = entry(value)
+        return Part(value, found.model, found.config())
     return converted(present, value, what)
 
 

@@ -18,10 +18,10 @@ from scipy.linalg import solve
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from recsys_vae.data.features import check_metadata
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.metadata import check_metadata
 from recsys_vae.models.autoencoder import Autoencoder
-from recsys_vae.models.layers import SparseLinear
+from recsys_vae.nn.sparse_layers import SparseLinear
 from recsys_vae.top_k import mask, select
 
 HALF_TRUSTED = 10

@@ -22,11 +22,11 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys_vae.data.interactions import check_histories
 from recsys_vae.errors import ConfigError
-from recsys_vae.interactions import check_histories
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
 SMALLEST = 1e-12

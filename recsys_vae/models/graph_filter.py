@@ -27,8 +27,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_vae.arrays import floats_of, sparse_of
+from recsys_vae.data.interactions import binarise, check_histories
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.interactions import binarise, check_histories
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
 from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.protocols import Float32Array, Tensors
@@ -123,17 +124,12 @@ class GraphFilter:
         """Take over what was learned.
 
         Raises:
-            DataError: something is missing, or of another catalogue.
+            DataError: something is missing, of another catalogue, out of range or not finite.
         """
-        try:
-            local = tuple(tensors[f"local.{name}"] for name in ("data", "indices", "indptr"))
-            left, right = tensors["left"], tensors["right"]
-            self._local = csr_array(local, shape=(self.n_items, self.n_items))
-        except (KeyError, ValueError) as error:
-            raise DataError(f"Expected the tensors of a graph filter over {self.n_items} items: {error}") from error
-        if left.shape != right.shape[::-1] or len(left) != self.n_items:
-            raise DataError(f"Expected thin factors over {self.n_items} items, got {left.shape} and {right.shape}.")
-        self._left, self._right = left.astype(np.float32), right.astype(np.float32)
+        left = floats_of(tensors, "left", (self.n_items, None))
+        right = floats_of(tensors, "right", left.shape[::-1])
+        self._local = sparse_of(tensors, "local", (self.n_items, self.n_items))
+        self._left, self._right = left, right
 
     def _normalised(self, binary: csr_array, degrees: NDArray[np.float64]) -> csr_array:
         lengths = np.diff(binary.indptr)

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.latent import DiagonalGaussian, free_bits, log_mixture, nearest_gaussian
-from recsys_vae.models.layers import SparseLinear, SparseRows, linear
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits, log_mixture, nearest_gaussian
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, linear
 
 LOG_VARIANCES = (-12.0, 4.0)
 """Bounds of every log-variance, as in the authors' code."""

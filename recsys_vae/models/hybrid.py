@@ -19,9 +19,9 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from recsys_vae.data.features import check_metadata
 from recsys_vae.errors import ConfigError
-from recsys_vae.metadata import check_metadata
-from recsys_vae.models.layers import SparseLinear, SparseRows, weighted_sums
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, weighted_sums
 
 
 @dataclass(frozen=True, kw_only=True)

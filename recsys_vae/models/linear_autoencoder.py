@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
+from recsys_vae.arrays import floats_of
+from recsys_vae.data.interactions import binarise, check_histories
 from recsys_vae.errors import DataError
-from recsys_vae.interactions import binarise, check_histories
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -66,12 +67,9 @@ class LinearAutoencoder(ABC):
         """Take over B.
 
         Raises:
-            DataError: it is of another catalogue.
+            DataError: it is of another catalogue, or not finite.
         """
-        weights = tensors.get("weights")
-        if weights is None or weights.shape != (self.n_items, self.n_items):
-            raise DataError(f"Expected a tensor 'weights' of shape {(self.n_items, self.n_items)}.")
-        self._weights = weights.astype(np.float32)
+        self._weights = floats_of(tensors, "weights", (self.n_items, self.n_items))
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.autoencoder import Autoencoder
-from recsys_vae.models.layers import SparseLinear, SparseRows
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.latent import DiagonalGaussian, free_bits
 from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
-from recsys_vae.models.layers import SparseRows, linear
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows, linear
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.arrays import floats_of
+from recsys_vae.data.interactions import check_histories
 from recsys_vae.errors import DataError
-from recsys_vae.interactions import check_histories
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -53,9 +54,9 @@ class Popularity:
         """Take over the counts.
 
         Raises:
-            DataError: they are of another catalogue.
+            DataError: they are of another catalogue, or no counts.
         """
-        counts = tensors.get("counts")
-        if counts is None or counts.shape != self._counts.shape:
-            raise DataError(f"Expected a tensor 'counts' of shape {self._counts.shape}.")
-        self._counts = counts.astype(np.float32)
+        counts = floats_of(tensors, "counts", self._counts.shape)
+        if counts.min(initial=0) < 0:
+            raise DataError(f"The tensor 'counts' holds {counts.min()}; expected counts from 0.")
+        self._counts = counts

@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.latent import DiagonalGaussian, free_bits
 from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
-from recsys_vae.models.layers import SparseRows, linear
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows, linear
 from recsys_vae.protocols import Tensors
 
 STANDARD_SHARE, OLD_SHARE, WIDE_SHARE = 3 / 20, 3 / 4, 1 / 10

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import functional
 
-from recsys_vae.models.layers import SparseRows
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
 STEPS = 10

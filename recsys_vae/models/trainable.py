@@ -8,9 +8,10 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from recsys_vae.arrays import check_finite
 from recsys_vae.errors import DataError
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -55,8 +56,13 @@ class Trainable(nn.Module):
         """Take over weights by name.
 
         Raises:
-            DataError: names or shapes do not fit this configuration.
+            DataError: names, shapes or types do not fit this configuration, or a weight is not finite.
         """
+        for name, kept in self.tensors().items():
+            if name in tensors and tensors[name].dtype != kept.dtype:
+                raise DataError(f"The weights {name} are {tensors[name].dtype}, expected {kept.dtype}.")
+        for name, value in tensors.items():
+            check_finite(name, value)
         try:
             self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
         except RuntimeError as error:

@@ -4,9 +4,9 @@ from abc import abstractmethod
 
 import torch
 
-from recsys_vae.latent import DiagonalGaussian
 from recsys_vae.models.autoencoder import Autoencoder
-from recsys_vae.models.layers import SparseRows
+from recsys_vae.nn.gaussians import DiagonalGaussian
+from recsys_vae.nn.sparse_layers import SparseRows
 
 
 class Variational(Autoencoder):

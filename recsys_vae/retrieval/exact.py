@@ -14,7 +14,7 @@ from recsys_vae.errors import RetrievalError
 from recsys_vae.native import quantised
 from recsys_vae.native import top_k as compiled
 from recsys_vae.native.quantised import Quantised
-from recsys_vae.products import inner_products
+from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.top_k import check_k, check_masks, top_k
 

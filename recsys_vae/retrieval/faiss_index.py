@@ -1,4 +1,5 @@
-"""FaissIndex: flat, HNSW and IVF indexes behind the Index contract. The only import of faiss is here.
+"""FaissIndex: flat, HNSW and IVF indexes behind the Index contract. Only this file and
+soundness.py import faiss.
 
 Flat is exact: it scans every vector. HNSW and IVF answer from a part of the vectors. They find nearest neighbours in
 Euclidean distance far better than largest inner products, so the vectors get one more coordinate, sqrt(M^2 - ||v||^2)
@@ -20,6 +21,7 @@ from scipy.sparse import csr_array
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.retrieval.exact import TorchIndex, check_queries
+from recsys_vae.retrieval.soundness import check_sound
 from recsys_vae.top_k import check_k
 
 KINDS = ("flat", "hnsw", "ivf")
@@ -171,8 +173,13 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
     """Read an index over `vectors`, shape (n_items, d), that `save` wrote.
 
     Raises:
-        RetrievalError: the file is not an index over that many vectors of that width.
+        UnknownNameError: the report names no kind of index.
+        RetrievalError: the file is not an index over that many vectors of that width, or cannot be searched safely.
     """
+    if report.kind not in KINDS:
+        raise UnknownNameError("index", report.kind, KINDS)
+    if not (0 <= report.recall <= 1 and 0 <= report.min_selectivity <= 1):
+        raise RetrievalError(f"Recall and selectivity of an index are shares, got {report}.")
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:
@@ -182,6 +189,7 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
         raise RetrievalError(
             f"{path} holds {index.ntotal} vectors of width {index.d}, expected {len(vectors)} of width {width}."
         )
+    check_sound(index, report.kind)
     return _flat(index, vectors) if report.kind == "flat" else FaissIndex(index, vectors, report)
 
 

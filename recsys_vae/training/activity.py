@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.latent import active_units
-from recsys_vae.models.layers import SparseRows
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.gaussians import active_units
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
 LEAST_USERS, MOST_USERS = 200, 2_000

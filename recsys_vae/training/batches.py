@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.models.layers import SparseRows
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Int64Array
 from recsys_vae.training.parallel import ALONE, Group
 

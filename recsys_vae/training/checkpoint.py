@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys_vae.atomic import atomic_file, remove_partials
-from recsys_vae.errors import CheckpointError, TrainingError
+from recsys_vae.errors import CheckpointError, DataError, TrainingError, UnknownNameError
+from recsys_vae.settings import from_plain
 from recsys_vae.training.parallel import ALONE, Group
 
 FORMAT = 2
@@ -156,7 +157,7 @@ def restore_checkpoint(path: Path, run: Run[Any, Any]) -> None:
     metadata, tensors = _read(path)
     if metadata.get("format") != str(FORMAT):
         raise CheckpointError(f"Checkpoint {path} has format {metadata.get('format')}, this version reads {FORMAT}.")
-    state = type(run.state)(**json.loads(metadata["state"]))
+    state = _state(path, metadata, type(run.state))
     if state.identity != run.state.identity:
         raise CheckpointError(
             f"Checkpoint {path} belongs to a run with other settings, model or data. Resume with the settings it was "
@@ -179,8 +180,22 @@ def saved_run_id(path: Path) -> str | None:
     """Identity at the tracking server of the run that a checkpoint belongs to; None where there is no checkpoint."""
     if not path.exists():
         return None
-    run_id: str | None = json.loads(_read(path)[0].get("state", "{}")).get("run_id")
-    return run_id
+    return _state(path, _read(path)[0], RunState, passing_over=True).run_id
+
+
+def _state(path: Path, metadata: Mapping[str, str], kind: type[RunState], *, passing_over: bool = False) -> RunState:
+    """Where the saved run stood.
+
+    Raises:
+        CheckpointError: it does not say so, or says what this version does not know.
+    """
+    try:
+        return from_plain(kind, json.loads(metadata["state"]), "the state of a run", passing_over=passing_over)
+    except (ValueError, KeyError, DataError, UnknownNameError) as error:
+        raise CheckpointError(
+            f"Checkpoint {path} does not say where its run stood, in the words of this version: {error} Resume with "
+            "the version that wrote it, or delete it to start over."
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

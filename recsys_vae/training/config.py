@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.schedules import rising
+from recsys_vae.nn.schedules import rising
 
 LIKELIHOODS = ("auto", "exact", "chunked", "sampled")
 

@@ -9,7 +9,8 @@ from typing import Self
 class Interrupt:
     """While it is entered, the first SIGINT is noted only; a second one interrupts at once.
 
-    Outside the main thread, where signals cannot be handled, it does nothing.
+    Outside the main thread, where signals cannot be handled, it does nothing. Nor where SIGINT is ignored, as in jobs
+    that a script or a scheduler starts in the background: Ctrl-C is not meant for them.
     """
 
     def __init__(self) -> None:
@@ -17,7 +18,11 @@ class Interrupt:
         self._before: signal._HANDLER = None
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        is_ours = signal.getsignal(signal.SIGINT) not in (
+            signal.SIG_IGN,
+            None,
+        )  # None: not from Python, not to be restored
+        if is_ours and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._note)
         return self
 

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.models.layers import SparseLinear
-from recsys_vae.models.losses import Likelihood
-from recsys_vae.models.sampled_softmax import SampledSoftmax
-from recsys_vae.models.softmax import chunked_nll, exact_nll
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.native import adam
+from recsys_vae.nn.objective import Likelihood
+from recsys_vae.nn.sampled_softmax import SampledSoftmax
+from recsys_vae.nn.softmax import chunked_nll, exact_nll
+from recsys_vae.nn.sparse_layers import SparseLinear
 from recsys_vae.training.config import TrainingConfig
 
 MOST_LOGITS = 1 << 28

@@ -17,13 +17,13 @@ from recsys_vae.errors import CheckpointError, DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.hybrid import fold_content, take_content
-from recsys_vae.models.layers import SparseLinear, SparseRows
-from recsys_vae.models.losses import Likelihood, Objective
-from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.objective import Likelihood, Objective
+from recsys_vae.nn.sampled_softmax import SampledSoftmax
+from recsys_vae.nn.schedules import falling
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 from recsys_vae.protocols import Float32Array
-from recsys_vae.schedules import falling
 from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from service import moments
+from service import timestamps
 from service.errors import ConflictError
 from service.store.database import Database
 from service.store.tables import DEPLOYMENTS
@@ -67,6 +67,7 @@ class Deployment:
 
 
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+"""What a newer version adds to a plan is passed over: while replicas are upgraded, both versions read it."""
 
 
 class DeploymentTable:
@@ -99,7 +100,7 @@ class DeploymentTable:
         Raises:
             ConflictError: another generation than `after` is in service.
         """
-        made = Deployment(after + 1, plan, previous, moments.now())
+        made = Deployment(after + 1, plan, previous, timestamps.now())
         row = {"generation": made.generation, "previous": previous, "plan": PLAN.dump_json(plan).decode()}
         try:
             with self._database.writing() as connection:

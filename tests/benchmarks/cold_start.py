@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.rungs import OnTier
-from pipelines.tiers import choose_tiers
-from recsys_vae.bundle import Bundle
+from pipelines.training.fallback_policy import choose_tiers
+from pipelines.training.tier_selection import OnTier
+from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_vae.evaluation.cold_start import LENGTHS
-from recsys_vae.ladder import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from recsys_vae.protocols import Scorer
+from recsys_vae.recommender import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from tests.benchmarks.cold_start_decay import measure_decay
 from tests.benchmarks.cold_start_hybrid import measure_model
 from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items

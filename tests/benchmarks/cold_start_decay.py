@@ -7,14 +7,14 @@ MovieLens 1M tells the time of the latest fifth of its ratings only; the others 
 import math
 from typing import Any
 
-from pipelines.rungs import OnTier
-from pipelines.tiers import learn_segments
-from recsys_vae.bundle import Bundle, Tiers
+from pipelines.training.fallback_policy import learn_segments
+from pipelines.training.tier_selection import OnTier
+from recsys_vae.bundles.bundle import Bundle, Tiers
+from recsys_vae.bundles.tier_policy import Rungs
 from recsys_vae.evaluation.evaluate import evaluate
-from recsys_vae.ladder import POPULAR, SEGMENT, Ladder
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.protocols import Scorer
-from recsys_vae.rungs import Rungs
+from recsys_vae.recommender import POPULAR, SEGMENT, Ladder
 from tests.benchmarks.cold_start_world import METRICS, asked, known, newcomers, split
 
 HALF_LIVES = (math.inf, 3000.0, 1000.0, 300.0, 100.0, 30.0)

@@ -8,14 +8,14 @@ the title.
 from dataclasses import replace
 from typing import Any
 
-from pipelines.fit import fit
-from pipelines.item_metadata import content_of
-from pipelines.rungs import OnTier
-from recsys_vae.bundle import Bundle, Tiers
+from pipelines.dataset.item_features import content_of
+from pipelines.training.fit import fit
+from pipelines.training.tier_selection import OnTier
+from recsys_vae.bundles.bundle import Bundle, Tiers
+from recsys_vae.bundles.tier_policy import Rungs
 from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.evaluation.evaluate import evaluate
-from recsys_vae.ladder import HISTORY, POSTERIOR, Ladder
-from recsys_vae.rungs import Rungs
+from recsys_vae.recommender import HISTORY, POSTERIOR, Ladder
 from tests.benchmarks.cold_start_world import METRICS, asked, dataset, known, newcomers, split
 from tests.benchmarks.models import specified
 

@@ -20,21 +20,21 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.item_metadata import content_of
-from pipelines.new_items import place
-from pipelines.rungs import OnTier
-from pipelines.tiers import learn_segments
-from recsys_vae.bundle import Bundle, Tiers
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.item_features import content_of
+from pipelines.training.fallback_policy import learn_segments
+from pipelines.training.new_items import place
+from pipelines.training.tier_selection import OnTier
+from recsys_vae.bundles.bundle import Bundle, Tiers
+from recsys_vae.bundles.tier_policy import Rungs
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.evaluation.evaluate import evaluate
-from recsys_vae.interactions import Interactions
-from recsys_vae.ladder import CONTENT, POPULAR, POSTERIOR, PRIOR, Ladder
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import place_new_items
 from recsys_vae.protocols import BoolArray, Float32Array, Scorer
-from recsys_vae.rungs import Rungs
+from recsys_vae.recommender import CONTENT, POPULAR, POSTERIOR, PRIOR, Ladder
 from tests.benchmarks.cold_start_world import dataset, fitted, known, newcomers, split, written
 
 SHARE = 0.1
@@ -184,8 +184,8 @@ def popularity_by_genre(warm: Interactions, content: csr_array) -> Float32Array:
 
 def content_of_genres() -> int:
     """Columns of the genres, which come first."""
-    from pipelines.metadata import Fields
-    from recsys_vae.metadata import Schema
+    from pipelines.dataset.fields import Fields
+    from recsys_vae.data.features import Schema
 
     fields = Fields.read(dataset().fields_path).items[:1]
     records = dataset().table(dataset().items_path).select(fields[0].name).collect().to_dicts()

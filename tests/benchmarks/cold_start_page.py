@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_vae.evaluation.cold_start import LENGTHS
-from recsys_vae.ladder import POPULAR, POSTERIOR, PRIOR
+from recsys_vae.recommender import POPULAR, POSTERIOR, PRIOR
 from tests.benchmarks.cold_start import (
     LADDER,
     LIGHTFM,

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.tiers import choose_tiers
-from recsys_vae.bundle import Bundle, write_bundle
-from recsys_vae.columns import USER
+from pipelines.training.fallback_policy import choose_tiers
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.data.columns import USER
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.ladder import Answers, Ladder
-from recsys_vae.manifest import Provenance
-from service.client import Client
-from service.recommendation_schemas import RecommendationRequest, Recommendations
+from recsys_vae.recommender import Answers, Ladder
+from service.client.client import Client
+from service.schemas.recommendations import RecommendationRequest, Recommendations
 from tests.benchmarks.cold_start_world import DATASET, dataset, fitted, known, newcomers, split
 from tests.benchmarks.service_processes import serving
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.fit import Fitted, fit
-from pipelines.newcomers import places
-from pipelines.settings import read_settings, specify
-from pipelines.user_metadata import UserMetadata
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.newcomers import places
+from pipelines.dataset.user_features import UserMetadata
+from pipelines.training.fit import Fitted, fit
+from pipelines.training.model_settings import read_settings, specify
 from recsys_vae.evaluation.cold_start import Newcomers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split

@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.fit import ModelSpec, fit
+from pipelines.training.fit import ModelSpec, fit
 from recsys_vae.models.catalog import configure
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import join

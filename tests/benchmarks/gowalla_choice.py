@@ -27,10 +27,10 @@ from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from recsys_vae.data.interactions import Interactions, binarise
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut, drop_unlearnable, over_catalogue, take_users
-from recsys_vae.interactions import Interactions, binarise
 from recsys_vae.models.blend import Blend
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.sharpening import rk4_weights

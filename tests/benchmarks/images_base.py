@@ -18,15 +18,15 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from recsys_vae.home import home
-from recsys_vae.images import catalog
-from recsys_vae.images.corruption import corrupt
-from recsys_vae.images.fidelity import psnr, squared_error
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.pixels import GRAYSCALE
+from recsys_vae.images.analysis.fidelity import psnr, squared_error
+from recsys_vae.images.analysis.reconstruction import reconstruct
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.data.pixels import GRAYSCALE
+from recsys_vae.images.layers.corruption import corrupt
+from recsys_vae.images.models import catalog
 from recsys_vae.images.protocol import ImageModule
-from recsys_vae.images.reconstruction import reconstruct
-from recsys_vae.training.image_config import ImageTrainingConfig
-from recsys_vae.training.images import ImageTrainingResult, train_images
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.images.training.loop import ImageTrainingResult, train_images
 from tests.benchmarks.images_data import mean_and_error, measure_named, mnist, timed
 
 WIDTH = 32

@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch.nn import functional
 
-from pipelines.image_datasets import load_images
+from pipelines.images.datasets import load_images
 from recsys_vae.home import home
-from recsys_vae.images import catalog
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.pixels import static
-from recsys_vae.images.variational import Variational
-from recsys_vae.training.image_config import ImageTrainingConfig
-from recsys_vae.training.images import ImageTrainingResult, train_images
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.data.pixels import static
+from recsys_vae.images.models import catalog
+from recsys_vae.images.models.variational import Variational
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.images.training.loop import ImageTrainingResult, train_images
 from tests.benchmarks.records import record
 
 CHECKPOINTS = home() / "image-benchmarks"

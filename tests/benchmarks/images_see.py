@@ -21,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from recsys_vae.images import catalog
-from recsys_vae.images.anomaly import SCORES, auroc, scores
-from recsys_vae.images.embeddings import embed, linear_probe
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.pixels import prepared
+from recsys_vae.images.analysis.anomaly import SCORES, auroc, scores
+from recsys_vae.images.analysis.embeddings import embed, linear_probe
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.data.pixels import prepared
+from recsys_vae.images.models import catalog
 from recsys_vae.images.protocol import ImageModule
-from recsys_vae.training.image_config import ImageTrainingConfig
-from recsys_vae.training.images import train_images
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.images.training.loop import train_images
 from tests.benchmarks.images_data import measure_named, mnist, timed
 from tests.benchmarks.records import existing, record
 

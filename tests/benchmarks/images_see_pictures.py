@@ -14,18 +14,19 @@ from scipy.ndimage import median_filter
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from recsys_vae.images import catalog, charts, figures
-from recsys_vae.images.anomaly import scores
-from recsys_vae.images.corruption import corrupt
-from recsys_vae.images.embeddings import embed
-from recsys_vae.images.fidelity import psnr
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.interpolation import linear
-from recsys_vae.images.latent_map import plane
+from recsys_vae.images.analysis import charts, figures
+from recsys_vae.images.analysis.anomaly import scores
+from recsys_vae.images.analysis.embeddings import embed
+from recsys_vae.images.analysis.fidelity import psnr
+from recsys_vae.images.analysis.interpolation import linear
+from recsys_vae.images.analysis.latent_map import plane
+from recsys_vae.images.analysis.reconstruction import means, reconstruct
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.layers.corruption import corrupt
+from recsys_vae.images.models import catalog
 from recsys_vae.images.protocol import ImageModule
-from recsys_vae.images.reconstruction import means, reconstruct
-from recsys_vae.training.image_config import ImageTrainingConfig
-from recsys_vae.training.images import train_images
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.images.training.loop import train_images
 from tests.benchmarks.images_data import mnist, save
 from tests.benchmarks.images_see import of_digit
 

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from recsys_vae.images.bounds import importance_weighted_nll, negative_elbo
-from recsys_vae.images.figures import class_samples
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.pixels import GRAYSCALE, static
-from recsys_vae.latent import active_units
-from recsys_vae.training.image_config import ImageTrainingConfig
-from recsys_vae.training.images import mean_loss
+from recsys_vae.images.analysis.bounds import importance_weighted_nll, negative_elbo
+from recsys_vae.images.analysis.figures import class_samples
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.data.pixels import GRAYSCALE, static
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.images.training.loop import mean_loss
+from recsys_vae.nn.gaussians import active_units
 from tests.benchmarks.images_data import fit, mean_and_error, measure_named, minutes_since, mnist, save, timed
 from tests.benchmarks.images_var_collapse import measure_collapse, measure_limited_decoder
 from tests.benchmarks.images_var_gradients import measure_gradients

@@ -16,12 +16,12 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
-from recsys_vae.images.bounds import importance_weighted_nll, negative_elbo
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.variational import Variational
-from recsys_vae.latent import active_units
+from recsys_vae.images.analysis.bounds import importance_weighted_nll, negative_elbo
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.models.variational import Variational
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.nn.gaussians import active_units
 from recsys_vae.plot_style import MARKERS, OURS, STYLE, colour
-from recsys_vae.training.image_config import ImageTrainingConfig
 from tests.benchmarks.images_data import fit, mean_and_error, mnist, pooled, save
 
 MODEL: dict[str, Any] = {"latent": 10, "hidden": 200, "width": 16, "decoder_layers": 2, "kernel": 5}

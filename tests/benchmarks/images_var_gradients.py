@@ -13,11 +13,11 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
-from recsys_vae.images.estimators import ESTIMATORS, gradient_draws, total_variance
-from recsys_vae.images.pixels import static
-from recsys_vae.images.vae import VAE
+from recsys_vae.images.analysis.estimators import ESTIMATORS, gradient_draws, total_variance
+from recsys_vae.images.data.pixels import static
+from recsys_vae.images.models.vae import VAE
+from recsys_vae.images.training.config import ImageTrainingConfig
 from recsys_vae.plot_style import MARKERS, STYLE, colour
-from recsys_vae.training.image_config import ImageTrainingConfig
 from tests.benchmarks.images_data import fit, mnist, save
 
 LATENTS, AT = (2, 5, 10, 20, 50), 20

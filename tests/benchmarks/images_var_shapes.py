@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.image_shapes import FACTORS, generated_shapes
-from recsys_vae.images.bounds import negative_elbo
-from recsys_vae.images.disentanglement import mutual_information, mutual_information_gap
-from recsys_vae.images.figures import traversals
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.likelihood import pixel_means
-from recsys_vae.images.variational import Variational
-from recsys_vae.training.image_config import ImageTrainingConfig
+from pipelines.images.shapes_dataset import FACTORS, generated_shapes
+from recsys_vae.images.analysis.bounds import negative_elbo
+from recsys_vae.images.analysis.disentanglement import mutual_information, mutual_information_gap
+from recsys_vae.images.analysis.figures import traversals
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.layers.likelihood import pixel_means
+from recsys_vae.images.models.variational import Variational
+from recsys_vae.images.training.config import ImageTrainingConfig
 from tests.benchmarks.images_data import fit, save
 
 BETAS = (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 from recsys_vae.home import home
-from recsys_vae.images import catalog
-from recsys_vae.images.charts import codebook
-from recsys_vae.images.code_distribution import CodeDistribution
-from recsys_vae.images.code_set import CodeSet
-from recsys_vae.images.figures import class_samples, reconstructions
-from recsys_vae.images.image_set import ImageSet
-from recsys_vae.images.pixels import GRAYSCALE
-from recsys_vae.images.quantizer import codebook_use, perplexity
-from recsys_vae.images.vector_quantized import VectorQuantized
-from recsys_vae.training.code_prior import fit_prior
-from recsys_vae.training.image_config import ImageTrainingConfig
-from recsys_vae.training.images import ImageTrainingResult, train_images
+from recsys_vae.images.analysis.charts import codebook
+from recsys_vae.images.analysis.figures import class_samples, reconstructions
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.data.pixels import GRAYSCALE
+from recsys_vae.images.layers.quantizer import codebook_use, perplexity
+from recsys_vae.images.models import catalog
+from recsys_vae.images.models.vector_quantized import VectorQuantized
+from recsys_vae.images.priors.code_distribution import CodeDistribution
+from recsys_vae.images.training.code_prior import fit_prior
+from recsys_vae.images.training.code_set import CodeSet
+from recsys_vae.images.training.config import ImageTrainingConfig
+from recsys_vae.images.training.loop import ImageTrainingResult, train_images
 from tests.benchmarks.images_data import mean_and_error, measure_named, mnist, save, timed
 
 ONE_LEVEL = {"codes": 128, "width": 16}

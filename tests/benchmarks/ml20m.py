@@ -17,7 +17,7 @@ import argparse
 import json
 from typing import Any
 
-from pipelines.fit import ModelSpec
+from pipelines.training.fit import ModelSpec
 from recsys_vae.evaluation.splits import Split
 from tests.benchmarks.models import described, resumable, specified
 from tests.benchmarks.quickstart import METRICS, POSITIVES, on, prepared

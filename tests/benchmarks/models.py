@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_array
 
-from pipelines.fit import Fitted, ModelSpec, fit
-from pipelines.settings import read_settings, specify
+from pipelines.training.fit import Fitted, ModelSpec, fit
+from pipelines.training.model_settings import read_settings, specify
 from recsys_vae.evaluation.bootstrap import paired_bootstrap
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.fit import ModelSpec, fit
-from pipelines.split import load_split
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.splits import load_split
+from pipelines.training.fit import ModelSpec, fit
 from recsys_vae.evaluation.bootstrap import paired_bootstrap
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from recsys_vae.manifest import library_versions
+from recsys_vae.bundles.manifest import library_versions
 
 RESULTS = Path(__file__).parent / "results"
 

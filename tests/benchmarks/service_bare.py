@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from service import server
+from service.server import uvicorn_server
 
 
 def create(content: Any) -> FastAPI:
@@ -28,8 +28,8 @@ def create(content: Any) -> FastAPI:
 
 def main() -> None:
     """Serve the content of a file at any free port, and say where."""
-    listener = server.listen("127.0.0.1", 0)
-    print(server.address(listener), flush=True)
+    listener = uvicorn_server.listen("127.0.0.1", 0)
+    print(uvicorn_server.address(listener), flush=True)
     app = create(json.loads(Path(sys.argv[1]).read_text()))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)).run([listener])
 

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.bundle import Bundle
+from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import UnavailableError
-from recsys_vae.ladder import Ladder
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.recommender import Ladder
 from recsys_vae.retrieval.exact import TorchIndex
-from service.client import Client
-from service.parity import Ranking, difference, rankings
-from service.recommendation_schemas import RecommendationRequest, Recommendations
+from service.client.client import Client
+from service.jobs.parity import Ranking, difference, rankings
+from service.schemas.recommendations import RecommendationRequest, Recommendations
 from tests.benchmarks.service_load import Load, Outcome, Sample
 from tests.benchmarks.service_processes import Server, generator, over_the_wire, serving, serving_bare, wrk
 from tests.benchmarks.service_worlds import GOWALLA_ITEMS, SHARES, K, World, build

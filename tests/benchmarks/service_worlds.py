@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from recsys_vae.bundle import write_bundle
+from recsys_vae.bundles.bundle import write_bundle
+from recsys_vae.bundles.manifest import MANIFEST, Provenance
+from recsys_vae.data.ids import IdMap
 from recsys_vae.home import home
-from recsys_vae.ids import IdMap
-from recsys_vae.manifest import MANIFEST, Provenance
 from recsys_vae.models import catalog
 
 GOWALLA_ITEMS = 40_981

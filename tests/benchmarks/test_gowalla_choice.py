@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import Interactions
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from tests.benchmarks.gowalla_choice import Grid, k_core, recut, some, try_filters, values
 from tests.worlds import csr

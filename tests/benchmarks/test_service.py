@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.recommendation_schemas import Recommendations, RecommendedItem
+from service.schemas.recommendations import Recommendations, RecommendedItem
 from tests.benchmarks import service_runs, service_worlds
 from tests.benchmarks.service import summary
 from tests.benchmarks.service_load import Load, Outcome, Sample

@@ -30,7 +30,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.products import inner_products
+from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_device, choose_precision, keep_freed_memory

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from pipelines.cli import build
-from recsys_vae.images.catalog import CATALOG
+from recsys_vae.images.models.catalog import CATALOG
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 COMMAND = re.compile(r"^    recsys (images .*)$", re.MULTILINE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 FOLDER = Path(__file__).parents[2] / "docs" / "monitoring"
 NAME = re.compile(r"\b(recsys_[a-z_]+)(?:\{([^}]*)\})?")

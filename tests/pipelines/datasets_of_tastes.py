@@ -4,11 +4,11 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.metadata import Fields
-from pipelines.split import make_split
-from pipelines.split_recipe import recipe
-from recsys_vae.metadata import Field
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
+from pipelines.dataset.split_recipes import recipe
+from pipelines.dataset.splits import make_split
+from recsys_vae.data.features import Field
 from tests.pipelines import logs_of_tastes
 
 

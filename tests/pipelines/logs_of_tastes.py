@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.dataset_dir import DatasetDir
+from pipelines.dataset.directory import DatasetDir
 from tests.worlds import two_tastes
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines import cli
-from recsys_vae.bundle import write_bundle
-from recsys_vae.manifest import Provenance
+from recsys_vae.bundles.bundle import write_bundle
+from recsys_vae.bundles.manifest import Provenance
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.worlds import two_tastes, untrained
 
@@ -40,7 +40,7 @@ def bundle(tmp_path: Path) -> Path:
         untrained("mult-vae", 12),
         world.items,
         popularity=world.item_counts(),
-        provenance=Provenance(dataset="tastes"),
+        provenance=Provenance(dataset="tastes", trained_on="split:strong/train"),
     )
     return tmp_path / "bundle"
 

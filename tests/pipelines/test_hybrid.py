@@ -5,22 +5,22 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.fit import ModelSpec, fit
-from pipelines.metadata import Fields
-from pipelines.publish import publish_bundle
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
 from pipelines.recommend import recommend_all
-from pipelines.search import Search
-from pipelines.settings import specify
-from pipelines.train import Output, train_bundle
-from pipelines.tune import tune
-from recsys_vae.bundle import Bundle
+from pipelines.training.fit import ModelSpec, fit
+from pipelines.training.model_settings import specify
+from pipelines.training.publish import publish_bundle
+from pipelines.training.train import Output, train_bundle
+from pipelines.tuning.search import Search
+from pipelines.tuning.tune import tune
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.features import Field
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError
-from recsys_vae.ids import IdMap
-from recsys_vae.ladder import HISTORY, POSTERIOR, PRIOR, Ladder
-from recsys_vae.metadata import Field
 from recsys_vae.models.blend import BlendConfig, Part
-from recsys_vae.models.mult_vae import MultVAEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.recommender import HISTORY, POSTERIOR, PRIOR, Ladder
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes, with_user_metadata
 from tests.worlds import csr, two_tastes
 
@@ -80,7 +80,7 @@ def test_metadata_that_a_dataset_does_not_declare_cannot_be_asked_for(mlflow_hom
     for option in BOTH:
         with pytest.raises(ConfigError, match=f"{option} asks for metadata of .*declares none"):
             train_bundle(bare, "strong", specify("mult-vae", SETTINGS | {option: True}), output, resume=False)
-    asking = BlendConfig(autoencoder=Part("mult-vae", MultVAEConfig(user_metadata=True)), weight=0.5)
+    asking = BlendConfig(autoencoder=Part("mult-vae", MultVAE, MultVAEConfig(user_metadata=True)), weight=0.5)
     with pytest.raises(ConfigError, match="a blend hands none on"):
         fit(ModelSpec("blend", asking), two_tastes().matrix)
     with pytest.raises(ConfigError, match="follows from the fields"):

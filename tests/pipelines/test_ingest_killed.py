@@ -10,9 +10,9 @@ import pytest
 SCRIPT = """
 import sys
 from pathlib import Path
-from pipelines.clean import CleaningRules
-from pipelines.dataset_dir import DatasetDir
-from pipelines.ingest import Source, ingest
+from pipelines.ingest.cleaning import CleaningRules
+from pipelines.dataset.directory import DatasetDir
+from pipelines.ingest.ingest import Source, ingest
 
 def pause(step):
     print(step, flush=True)

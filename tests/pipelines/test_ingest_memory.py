@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.summary import IngestSummary
+from pipelines.ingest.summary import IngestSummary
 
 LIMIT = 760 * 2**20
 CHUNK_ROWS = 500_000
@@ -26,9 +26,9 @@ from pathlib import Path
 
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]), int(sys.argv[1])))
 
-from pipelines.clean import CleaningRules
-from pipelines.dataset_dir import DatasetDir
-from pipelines.ingest import Source, ingest
+from pipelines.ingest.cleaning import CleaningRules
+from pipelines.dataset.directory import DatasetDir
+from pipelines.ingest.ingest import Source, ingest
 
 rules = CleaningRules(min_rating=2, min_user=5, min_item=5)
 ingest(Source((Path(sys.argv[2]),)), DatasetDir(Path(sys.argv[3])), rules)

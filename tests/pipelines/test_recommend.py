@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.dataset_dir import DatasetDir
-from pipelines.histories import read_histories
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.histories import read_histories
 from pipelines.recommend import embed_items, embed_users, recommend_all
-from recsys_vae.bundle import Bundle, write_bundle
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
-from recsys_vae.ids import IdMap
-from recsys_vae.ladder import Ladder
-from recsys_vae.manifest import Provenance
+from recsys_vae.recommender import Ladder
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.worlds import csr, two_tastes, untrained
 
@@ -40,7 +40,7 @@ def bundle_of(path: Path, model: str = "mult-vae") -> Bundle:
 def test_histories_come_in_chunks_that_add_up(
     dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, size: int
 ) -> None:
-    monkeypatch.setattr("pipelines.histories.ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("pipelines.dataset.histories.ROWS_AT_ONCE", rows_at_once)
     chunks = list(read_histories(dataset, WORLD.items, size))
     assert pl.concat([chunk.users for chunk in chunks]).to_list() == WORLD.users.values.to_list()
     assert all(len(chunk.users) <= size for chunk in chunks)

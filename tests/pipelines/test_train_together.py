@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import build
-from pipelines.dataset_dir import DatasetDir
-from pipelines.fit import ModelSpec, check_processes
-from pipelines.train import Output, train_bundle
-from recsys_vae.bundle import Bundle
+from pipelines.dataset.directory import DatasetDir
+from pipelines.training.fit import ModelSpec, check_processes
+from pipelines.training.train import Output, train_bundle
+from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.training.config import TrainingConfig

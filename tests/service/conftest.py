@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys_vae.bundle import Bundle
-from recsys_vae.ladder import Ladder
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.recommender import Ladder
 from service.app import create_app
 from service.settings import Settings
 from tests.service.places import KINDS, Place, place_of

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from service.events import EventStore
+from service.store.events import EventStore
 
 POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql+psycopg://127.0.0.1:5432/test")
 KINDS = ("sqlite", "postgresql")

@@ -15,20 +15,21 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from recsys_vae.bundle import INDEX, write_bundle
+from recsys_vae.bundles.bundle import INDEX, write_bundle
+from recsys_vae.bundles.manifest import Provenance, describe, read_manifest, write_manifest
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import UnavailableError
-from recsys_vae.ids import IdMap
-from recsys_vae.manifest import Provenance, describe, read_manifest, write_manifest
 from recsys_vae.models import catalog
+from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.retrieval.faiss_index import build_index
-from service import assembly, bundles
 from service.app import create_app
-from service.client import Client
-from service.deployments import Deployments
-from service.events import EventStore
-from service.metrics import Metrics
+from service.client.client import Client
+from service.deployment import bundle_sources, loader
+from service.deployment.controller import Deployments
+from service.observability.metrics import Metrics
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
+from service.store.events import EventStore
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, item_ids
 from tests.service.tiny import ITEMS, POPULARITY, write_tiny_bundle
@@ -42,7 +43,7 @@ SOON = 20
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder of three bundles, and the link `current` to the first."""
+    """A folder of three bundle_sources, and the link `current` to the first."""
     for name, model in (("one", "ease"), ("two", "popularity"), ("three", "mult-vae")):
         write_tiny_bundle(tmp_path / "bundles" / name, model)
     point(tmp_path / "bundles", "one")
@@ -179,8 +180,8 @@ def describe_again(bundle: Path, index: dict) -> None:
 
 
 def answer_without_numbers(bundle: Path) -> None:
-    model = catalog.create("popularity", len(ITEMS))
-    model.load_tensors({"counts": np.full(len(ITEMS), np.nan, dtype=np.float32)})
+    model = catalog.create("mult-dae", len(ITEMS), MultDAEConfig(hidden=8))
+    model.load_tensors({name: np.full_like(weights, 1e38) for name, weights in model.tensors().items()})
     write_bundle(bundle, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=Provenance(dataset="x"))
 
 
@@ -247,14 +248,14 @@ def test_a_second_load_is_not_begun_beside_the_first(
     client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, let_go = Signal(), Signal()
-    real = bundles.open_catalogue
+    real = bundle_sources.open_catalogue
 
     def slow(source: str):
         begun.set()
         assert let_go.wait(SOON)
         return real(source)
 
-    monkeypatch.setattr(bundles, "open_catalogue", slow)
+    monkeypatch.setattr(bundle_sources, "open_catalogue", slow)
     point(root, "two")
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(client.post, RELOAD)
@@ -316,9 +317,9 @@ def test_a_replica_that_cannot_load_what_is_in_service_answers_with_the_old_one_
 ) -> None:
     lent = root.parent / "lent"
     with running(settings) as one, running(settings) as other:
-        real = assembly.assemble
+        real = loader.assemble
         monkeypatch.setattr(
-            "service.deployments.assemble", lambda *made: real(*made) if lent.exists() else no_such(lent)
+            "service.deployment.controller.assemble", lambda *made: real(*made) if lent.exists() else no_such(lent)
         )
         changed(one.post(RELOAD, json={"source": "two"}))
         wait_until(lambda: other.get("/health/ready").status_code == 503)
@@ -335,7 +336,7 @@ def test_a_replica_that_cannot_load_what_is_in_service_answers_with_the_old_one_
 
 
 def no_such(bundle: Path):
-    raise bundles.BundleError(f"{bundle} is not here yet")
+    raise bundle_sources.BundleError(f"{bundle} is not here yet")
 
 
 def test_a_replica_that_starts_puts_what_it_is_given_in_service_or_follows(settings: Settings, root: Path) -> None:
@@ -407,11 +408,11 @@ def test_a_store_that_comes_back_empty_is_told_again(settings: Settings, root: P
 def test_an_alias_that_names_another_version_is_followed_and_a_rollback_stays(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alias, named, real = "models:/movies@champion", {"champion": "one"}, bundles.open_catalogue
+    alias, named, real = "models:/movies@champion", {"champion": "one"}, bundle_sources.open_catalogue
     monkeypatch.setattr(
-        bundles, "resolved", lambda source: f"models:/movies/{named['champion']}" if source == alias else source
+        bundle_sources, "resolved", lambda source: f"models:/movies/{named['champion']}" if source == alias else source
     )
-    monkeypatch.setattr(bundles, "open_catalogue", lambda source: real(str(root / source.rpartition("/")[2])))
+    monkeypatch.setattr(bundle_sources, "open_catalogue", lambda source: real(str(root / source.rpartition("/")[2])))
     polled = settings.model_copy(update={"bundle": None, "model": alias, "alias_poll_seconds": 0.05})
     with running(polled) as one, running(polled) as other:
         assert served(one) == version(root, "one")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth import SCOPES, entry_of, new_key
+from service.security.api_keys import SCOPES, entry_of, new_key
 from tests.service.test_serve import home, serving  # noqa: F401
 from tests.service.tiny import fill
 

@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.event_schemas import MAX_EVENTS
-from service.events import EventStore
+from service.schemas.events import MAX_EVENTS
 from service.settings import Settings
+from service.store.events import Event, EventStore
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, codes, item_ids
 from tests.service.tiny import HISTORIES
@@ -70,6 +70,16 @@ def test_a_malformed_row_does_not_sink_the_others(client: TestClient) -> None:
     assert client.get("/v1/users/ann").json()["events"] == 1
 
 
+def test_a_date_is_not_read_as_an_epoch(client: TestClient) -> None:
+    receipt = send(client, *(click(timestamp=at) for at in ("20240131", 20240131120000, "20240231", 1706659200)))
+    assert statuses(receipt) == ["rejected"] * 3 + ["accepted"]
+    reasons = [result["reason"] for result in receipt["results"]]
+    assert "timezone" in reasons[0]
+    assert "timezone" in reasons[1]
+    assert "calendar date" in reasons[2]
+    assert client.get("/v1/users/ann").json()["first"] == "2024-01-31T00:00:00Z"
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -83,6 +93,9 @@ def test_a_malformed_row_does_not_sink_the_others(client: TestClient) -> None:
         click(event_type="x" * 65),
         click(timestamp="yesterday"),
         click(timestamp="2026-01-01T12:00:00"),
+        click(timestamp="9999-12-31T23:59:59-14:00"),
+        click(timestamp="0001-01-01T00:00:00+14:00"),
+        click(weight=1e-50),
         click(event_id=""),
         click(event_id="x" * 129),
         click(request_id=7),
@@ -222,3 +235,20 @@ def test_the_api_describes_a_row_and_takes_anything_for_one(client: TestClient) 
     assert first == {"$ref": "#/components/schemas/NewEvent"}
     assert set(otherwise) == {"description"}
     assert schemas["NewEvent"]["required"] == ["user_id", "item_id"]
+
+
+def test_every_time_that_is_taken_is_given_back(client: TestClient) -> None:
+    times = ["0001-01-02T00:00:00Z", "9999-12-29T12:00:00-12:00", "1969-12-31T23:59:59.999999+14:00"]
+    assert statuses(send(client, *(click(timestamp=time, item_id=time) for time in times))) == ["accepted"] * 3
+    history = client.get("/v1/users/ann").json()["history"]
+    found = {event["item_id"]: datetime.fromisoformat(event["timestamp"]) for event in history}
+    assert found == {time: datetime.fromisoformat(time) for time in times}
+
+
+def test_a_user_with_a_time_that_was_once_taken_is_shown(client: TestClient, settings: Settings) -> None:
+    store = EventStore(settings.store_url)
+    store.take([Event("1", "ann", "a", None, 1.0, 2**60), Event("2", "ann", "b", None, 1.0, -(2**60))], "api")
+    store.close()
+    answer = client.get("/v1/users/ann")
+    assert answer.status_code == 200
+    assert answer.json()["last"].startswith("9999-12-30")

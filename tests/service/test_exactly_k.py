@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys_vae.bundle import Bundle, write_bundle
-from recsys_vae.ladder import Ladder
-from recsys_vae.manifest import Provenance
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.recommender import Ladder
 from service.app import create_app
 from service.settings import Settings
 from tests.worlds import csr, two_tastes, untrained

@@ -9,18 +9,18 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from recsys_vae.bundle import Bundle, Tiers, write_bundle
-from recsys_vae.ids import IdMap
-from recsys_vae.ladder import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
-from recsys_vae.manifest import Provenance
-from recsys_vae.metadata import Field, Schema
+from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.bundles.segment_popularity import SegmentPopularity
+from recsys_vae.bundles.tier_policy import Rung, Rungs
+from recsys_vae.data.features import Field, Schema
+from recsys_vae.data.ids import IdMap
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.rungs import Rung, Rungs
-from recsys_vae.segments import SegmentPopularity
+from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
 from service.app import create_app
-from service.bundles import warmed_up
+from service.deployment.bundle_sources import warmed_up
 from service.settings import Settings
 from tests.service.tiny import ITEMS, MATRIX, METADATA, POPULARITY, fill
 from tests.worlds import csr

@@ -1,15 +1,18 @@
 """What a recommendation request can say: filter, boost, diversity, explain, cursor, metadata, and many in one."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.events import Event, EventStore
+from service.http.conversion import to_request
+from service.schemas.recommendations import RecommendationRequest
 from service.settings import Settings
+from service.store.events import Event, EventStore
 from tests.service.test_routes import check_problem, codes, item_ids
-from tests.service.tiny import write_tiny_bundle
+from tests.service.tiny import HISTORIES, write_tiny_bundle
 
 POST = "/v1/recommendations"
 DRAMA = {"op": "eq", "column": "genre", "value": "drama"}
@@ -118,6 +121,52 @@ def test_history_items_may_say_how_and_when(client: TestClient) -> None:
     assert client.post(POST, json={"history": said, "k": 3}).json()["items"] == plain["items"]
 
 
+def test_the_time_of_a_history_item_may_be_a_date_in_one_number(client: TestClient) -> None:
+    asked = {
+        "k": 1,
+        "history": [{"item_id": "a", "time": "20240131"}, {"item_id": "b", "time": "2024-01-30T23:00:00Z"}],
+    }
+    assert client.post(POST, json=asked).status_code == 200
+    assert [entry.time for entry in RecommendationRequest.model_validate(asked).history] == [
+        datetime(2024, 1, 31), datetime(2024, 1, 30, 23, tzinfo=UTC),
+    ]  # fmt: skip
+    asked["history"][0]["time"] = 20240231
+    check_problem(client.post(POST, json=asked), 422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (["a", "b", "a"], {"b": 1.0, "a": 2.0}),
+        (["a", {"item_id": "b", "weight": 3}, "c", "a", "b"], {"c": 1.0, "a": 2.0, "b": 4.0}),
+        (
+            [{"item_id": item, "time": f"2026-11-{day}T00:00:00Z"} for item, day in (("a", 24), ("b", 22), ("a", 20))],
+            {"b": 1.0, "a": 2.0},
+        ),
+        ([{"item_id": "a", "time": "2026-11-20T00:00:00Z"}, "b", "a"], {"b": 1.0, "a": 2.0}),
+    ],
+)
+def test_the_last_place_of_a_repeated_item_counts(history: list, expected: dict[str, float]) -> None:
+    found = to_request(RecommendationRequest.model_validate({"history": history})).query.history
+    assert list(found.items()) == list(expected.items())
+
+
+def test_what_is_sent_is_more_recent_than_what_is_stored(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An explanation leaves out the end of the history."""
+    monkeypatch.setattr("service.ranking.explanations.LONGEST", 1)
+    send_to = {"k": 8, "explain": True}
+    assert causes(client, {"history": ["a", "b", "c"], **send_to}) == {"c"}
+    assert causes(client, {"history": ["a", "b", "c", "a"], **send_to}) == {"a"}
+    stored = HISTORIES["u0"]
+    assert causes(client, {"user_id": "u0", **send_to}) == {stored[-1]}
+    assert causes(client, {"user_id": "u0", "history": [stored[0]], **send_to}) == {stored[0]}
+
+
+def causes(client: TestClient, asked: dict) -> set[str]:
+    items = client.post(POST, json=asked).json()["items"]
+    return {cause["item_id"] for item in items for cause in item["because"]}
+
+
 def test_pages_of_a_stored_user_go_on_with_the_history_that_they_began_with(
     client: TestClient, settings: Settings
 ) -> None:
@@ -175,7 +224,9 @@ def test_many_requests_in_one_have_each_its_answer_or_problem(client: TestClient
     assert results[1]["problem"]["errors"][0]["field"] == "body.k"
     assert "no column 'no'" in results[3]["problem"]["detail"]
     assert "problem" not in results[0]
-    assert {result["answer"]["request_id"] for result in results if "answer" in result} == {body["request_id"]}
+    ids = [result["answer"]["request_id"] for result in results if "answer" in result]
+    assert ids == [f"{body['request_id']}.0", body["request_id"], f"{body['request_id']}.7"]
+    assert {result["problem"]["request_id"] for result in results if "problem" in result} == {body["request_id"]}
 
 
 @pytest.mark.parametrize("requests", [[], [{}] * 257, {}])
@@ -194,3 +245,17 @@ def test_overload_and_lateness_are_problems_that_say_when_to_come_back(bundle_pa
         response = client.post(POST, json={"k": 3})
         check_problem(response, 503, "deadline")
         assert response.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({"item_id": "a", "weight": 1e-50}, "weight"),
+        ({"item_id": "a", "weight": 1e7}, "weight"),
+        ({"item_id": "a", "time": "9999-12-31T23:59:59-14:00"}, "time"),
+        ({"item_id": "a", "time": "0001-01-01T00:00:00"}, "time"),
+    ],
+)
+def test_weights_and_times_of_a_history_that_mean_nothing_are_named(client: TestClient, item: dict, field: str) -> None:
+    found = check_problem(client.post(POST, json={"history": [item]}), 422, "invalid-request")
+    assert found["errors"][0]["field"].endswith(f".{field}")

@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys_vae.errors import DataError
-from recsys_vae.ladder import Ladder
-from service import ranking
+from recsys_vae.recommender import Ladder
 from service.app import create_app
+from service.ranking import ranking
 from service.settings import Settings
 from tests.service.tiny import HISTORIES, ITEMS
 

@@ -46,6 +46,7 @@ def test_variants_are_named_with_their_weights_and_sources(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("variants", "words"),
     [
+        (["a=" + "9" * 400 + ":x"], "no variant"),
         (["a"], "expected NAME=WEIGHT:SOURCE"),
         (["a=:x"], "expected NAME=WEIGHT:SOURCE"),
         (["a=-1:x"], "expected NAME=WEIGHT:SOURCE"),
@@ -74,3 +75,9 @@ def test_events_lie_under_recsys_home_by_default(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
     assert Settings().store_url == f"sqlite:///{tmp_path / 'events.db'}"
     assert Settings(store="postgresql://db/events").store_url == "postgresql://db/events"
+
+
+@pytest.mark.parametrize(("name", "value"), [("deadline_ms", "inf"), ("body_seconds", "nan"), ("workers", "1.5")])
+def test_numbers_are_finite_and_whole_where_they_count(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        read_settings(**{name: value})

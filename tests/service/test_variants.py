@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys_vae.manifest import read_manifest
+from recsys_vae.bundles.manifest import read_manifest
 from service.app import create_app
-from service.client import Client
-from service.recommendation_schemas import RecommendationRequest
+from service.client.client import Client
+from service.jobs.ab_test import Choice, count
+from service.schemas.recommendations import RecommendationRequest
 from service.settings import Settings
+from service.store.events import EventStore
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, item_ids
 from tests.service.tiny import fill, write_tiny_bundle
@@ -90,6 +92,29 @@ def test_each_of_many_requests_is_dealt_by_its_own_user(client: TestClient) -> N
     assert set(found[60:]) == {"a", "b"}  # nobody in particular: each by itself
 
 
+@pytest.mark.parametrize("name", ["mine", "x" * 128])
+def test_a_click_on_a_list_of_an_anonymous_batch_is_credited_to_its_variant_alone(
+    client: TestClient, settings: Settings, name: str
+) -> None:
+    asked = {"requests": [{"k": 8}] * 40}
+    body = client.post(f"{POST}:batch", json=asked, headers={"X-Request-ID": name}).json()
+    again = client.post(f"{POST}:batch", json=asked, headers={"X-Request-ID": name}).json()
+    assert body["request_id"] == name
+    answers = [result["answer"] for result in body["results"]]
+    ids = [answer["request_id"] for answer in answers]
+    assert len(set(ids)) == 40
+    assert ids == [result["answer"]["request_id"] for result in again["results"]]
+    clicked = next(answer for answer in answers if answer["variant"] == "b")
+    click = {"user_id": "eve", "item_id": item_ids(clicked)[0], "request_id": clicked["request_id"]}
+    assert client.post("/v1/events", json={"events": [click]}).json()["accepted"] == 1
+    held(client, "eve")  # what was shown is written by then
+    with closing(EventStore(settings.store_url)) as store:
+        tallies, in_several = count(store.database, Choice())
+    assert in_several == 0
+    assert {variant: tally.clicked.sum() for variant, tally in tallies.items()} == {"a": 0, "b": 1}
+    assert sum(tally.shown.sum() for tally in tallies.values()) == 40
+
+
 def test_a_cursor_goes_on_with_the_variant_that_began(client: TestClient) -> None:
     other = {"a": "b", "b": "a"}[ask(client, "u0")["variant"]]
     first = ask(client, "u0", other)
@@ -135,7 +160,7 @@ def test_what_was_shown_is_held_shown_and_erased(client: TestClient, settings: S
 def test_a_list_that_another_replica_has_still_to_write_does_not_bring_an_erased_user_back(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.exposure_log.INTERVAL_SECONDS", 60)
+    monkeypatch.setattr("service.store.impression_writer.INTERVAL_SECONDS", 60)
     with TestClient(create_app(settings)) as one:
         with TestClient(create_app(settings)) as other:
             ask(other, "ann")
@@ -145,11 +170,11 @@ def test_a_list_that_another_replica_has_still_to_write_does_not_bring_an_erased
 
 
 def test_what_waits_is_written_when_the_service_stops(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.exposure_log.INTERVAL_SECONDS", 60)
+    monkeypatch.setattr("service.store.impression_writer.INTERVAL_SECONDS", 60)
     with TestClient(create_app(settings)) as client:
         ask(client, "ann")
     with closing(Place(settings.store_url).open()) as store:
-        from service.store.exposures import ExposureTable
+        from service.store.impressions import ExposureTable
 
         assert ExposureTable(store.database).count("ann") == 1
 

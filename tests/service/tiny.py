@@ -6,17 +6,17 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
-from recsys_vae.bundle import write_bundle
-from recsys_vae.ids import IdMap
-from recsys_vae.ladder import Ladder
-from recsys_vae.manifest import Provenance
+from recsys_vae.bundles.bundle import write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.data.ids import IdMap
 from recsys_vae.models import catalog
 from recsys_vae.models.mult_vae import MultVAEConfig
 from recsys_vae.protocols import ClosedFormRecommender
-from service.catalogue import Catalogue
-from service.events import Event, EventStore
-from service.lineup import Lineup, Variant
+from recsys_vae.recommender import Ladder
+from service.deployment.variants import Lineup, Variant
+from service.ranking.served_model import Catalogue
 from service.settings import MAIN
+from service.store.events import Event, EventStore
 
 ITEMS = tuple("abcdefgh")
 USERS = ("u0", "u1", "u2", "u3", "u4", "u5")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
+from recsys_vae.data.ids import IdMap
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.ids import IdMap
 from tests.benchmarks.peers.exchange import NAMES, PeerSplit, ndcg, read_split, top_lists, write_split
 from tests.benchmarks.peers.measure import Listed
 from tests.benchmarks.peers.process import ROOT

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from recsys_vae.images import catalog
+from recsys_vae.images.models import catalog
 from recsys_vae.images.saved import Origin, save_image_model
 
 SETTINGS: dict[str, dict[str, Any]] = {

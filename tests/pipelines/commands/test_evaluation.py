@@ -5,11 +5,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import build
-from pipelines.dataset_dir import DatasetDir
-from pipelines.split import load_split
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.splits import load_split
 from recsys_vae.errors import UnknownNameError
+from tests.pipelines.evaluation.test_evaluate import ease_bundle
 from tests.pipelines.logs_of_tastes import dataset, frame
-from tests.pipelines.test_evaluate import ease_bundle
 
 
 @pytest.fixture

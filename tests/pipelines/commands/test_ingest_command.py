@@ -6,9 +6,9 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines.commands.datasets import mount
-from pipelines.metadata import Fields
+from pipelines.dataset.fields import Fields
+from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
-from recsys_vae.metadata import Field
 
 APP = typer.Typer()
 mount(APP)
@@ -78,7 +78,7 @@ def test_a_dataset_that_cannot_be_fetched_is_a_clear_error(monkeypatch):
     def offline(*_args: object, **_options: object) -> None:
         raise OSError("no network in this test")
 
-    monkeypatch.setattr("pipelines.download.urlopen", offline)
+    monkeypatch.setattr("pipelines.public_datasets.download.urlopen", offline)
     with pytest.raises(UnavailableError, match="MovieLens 20M cannot be fetched"):
         recsys("data", "fetch", "movielens-20m")
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.ids import IdMap
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.ids import IdMap
 from recsys_vae.protocols import Float32Array, Tensors
 from tests.worlds import csr
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import EmptyDataError
 from recsys_vae.evaluation.cold_start import Newcomers
-from recsys_vae.ids import IdMap
 from tests.worlds import csr
 
 # ann: item 3 first, then 0, then 2; bob: item 1, then 3.

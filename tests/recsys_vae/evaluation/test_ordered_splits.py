@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation.ordered_splits import Events, cut_points, last_out, temporal
 from recsys_vae.evaluation.splits import HeldOut, Split
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import Interactions
 
 Row = tuple[str, str, int]
 

@@ -4,12 +4,12 @@ from hypothesis import given as property_of
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.random_splits import given, strong
 from recsys_vae.evaluation.splits import HeldOut, Split
-from recsys_vae.ids import IdMap
-from recsys_vae.interactions import Interactions
 from tests.worlds import csr
 
 

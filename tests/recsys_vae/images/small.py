@@ -5,20 +5,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recsys_vae.images import catalog
-from recsys_vae.images.autoencoder import AutoencoderConfig
-from recsys_vae.images.beta_vae import BetaVAEConfig
-from recsys_vae.images.categorical_vae import CategoricalVAEConfig
-from recsys_vae.images.conditional_vae import ConditionalVAEConfig
-from recsys_vae.images.conv_ae import ConvAutoencoderConfig
-from recsys_vae.images.conv_vae import ConvVAEConfig
-from recsys_vae.images.denoising_ae import DenoisingAutoencoderConfig
-from recsys_vae.images.pixelcnn_vae import PixelCNNVAEConfig
+from recsys_vae.images.models import catalog
+from recsys_vae.images.models.autoencoder import AutoencoderConfig
+from recsys_vae.images.models.beta_vae import BetaVAEConfig
+from recsys_vae.images.models.categorical_vae import CategoricalVAEConfig
+from recsys_vae.images.models.conditional_vae import ConditionalVAEConfig
+from recsys_vae.images.models.conv_ae import ConvAutoencoderConfig
+from recsys_vae.images.models.conv_vae import ConvVAEConfig
+from recsys_vae.images.models.denoising_ae import DenoisingAutoencoderConfig
+from recsys_vae.images.models.pixelcnn_vae import PixelCNNVAEConfig
+from recsys_vae.images.models.sparse_ae import SparseAutoencoderConfig
+from recsys_vae.images.models.vae import VAEConfig
+from recsys_vae.images.models.vq_vae import VQVAEConfig
+from recsys_vae.images.models.vq_vae2 import VQVAE2Config
 from recsys_vae.images.protocol import ImageModule
-from recsys_vae.images.sparse_ae import SparseAutoencoderConfig
-from recsys_vae.images.vae import VAEConfig
-from recsys_vae.images.vq_vae import VQVAEConfig
-from recsys_vae.images.vq_vae2 import VQVAE2Config
 
 SHAPE = (1, 8, 8)
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
-from recsys_vae.images import catalog
-from recsys_vae.images.likelihood import pixel_means
+from recsys_vae.images.layers.likelihood import pixel_means
+from recsys_vae.images.models import catalog
 from recsys_vae.images.protocol import ImageModel, ImageModule
 from tests.recsys_vae.images.small import SHAPE, SMALL, WITHOUT_SAMPLES, images, labels, untrained
 

@@ -1,14 +1,15 @@
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 
-from recsys_vae.bundle import Bundle, write_bundle
-from recsys_vae.errors import BundleCorruptError, BundleVersionError
-from recsys_vae.images import catalog
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import MANIFEST, Provenance, file_hash, write_manifest
+from recsys_vae.errors import BundleCorruptError, BundleVersionError, ConfigError
+from recsys_vae.images.models import catalog
 from recsys_vae.images.saved import HISTORY, WEIGHTS, Origin, load_image_model, read_image_manifest, save_image_model
-from recsys_vae.manifest import MANIFEST, Provenance, file_hash, write_manifest
 from tests.recsys_vae.images.small import SHAPE, SMALL, images, labels, untrained
 from tests.worlds import two_tastes
 from tests.worlds import untrained as recommender
@@ -45,10 +46,16 @@ def test_the_manifest_says_where_the_model_comes_from(saved: Path) -> None:
 
 
 def test_saving_again_replaces_the_whole(saved: Path) -> None:
-    (saved / "stray").write_text("")
     save_image_model(saved, untrained("conv-ae"), ORIGIN)
     assert sorted(path.name for path in saved.iterdir()) == sorted([HISTORY, MANIFEST, WEIGHTS])
     assert load_image_model(saved).manifest.model == "conv-ae"
+
+
+def test_saving_again_beside_a_strangers_file_is_refused(saved: Path) -> None:
+    (saved / "stray").write_text("")
+    with pytest.raises(ConfigError, match="stray in it is no part of an image model"):
+        save_image_model(saved, untrained("conv-ae"), ORIGIN)
+    assert load_image_model(saved).manifest.model != "conv-ae"
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, HISTORY, MANIFEST])
@@ -90,6 +97,22 @@ def test_a_manifest_that_lacks_something_is_refused(saved: Path) -> None:
     rewritten(saved, shape=(1, 8))
     with pytest.raises(BundleCorruptError, match="missing"):
         load_image_model(saved)
+
+
+def test_what_a_newer_version_says_is_passed_over_in_the_origin_and_refused_elsewhere(saved: Path) -> None:
+    content = json.loads((saved / MANIFEST).read_text())
+    del content["checksum"]
+
+    def rewrite(**changes: object) -> None:
+        checksum = sha256(json.dumps(content | changes, sort_keys=True).encode()).hexdigest()
+        (saved / MANIFEST).write_text(json.dumps(content | changes | {"checksum": checksum}))
+
+    rewrite(origin={"dataset": "digits", "weather": "fine"})
+    assert load_image_model(saved).manifest.origin.dataset == "digits"
+    for changes in ({"temperature": 0.7}, {"settings": {"temperature": 0.7}}):
+        rewrite(**changes)
+        with pytest.raises(BundleVersionError, match=r"another version: .*'temperature'"):
+            load_image_model(saved)
 
 
 def test_a_bundle_is_no_image_model_and_the_other_way_round(saved: Path, tmp_path: Path) -> None:

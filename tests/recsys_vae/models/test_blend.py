@@ -6,10 +6,10 @@ import pytest
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend, BlendConfig, Part, standardised
-from recsys_vae.models.graph_filter import GraphFilterConfig
-from recsys_vae.models.mult_dae import MultDAEConfig
-from recsys_vae.models.mult_vae import MultVAEConfig
-from recsys_vae.models.popularity import PopularityConfig
+from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
+from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.models.popularity import Popularity, PopularityConfig
 from tests.worlds import SMALL, csr, two_tastes, untrained
 
 HISTORIES = csr([[0, 1], [7], []], 12)
@@ -42,14 +42,16 @@ def test_parts_are_named_and_set_by_dotted_names() -> None:
     settings = {"autoencoder": "mult-dae", "autoencoder.hidden": "32", "linear": "graph-filter", "linear.rank": 8}
     config = catalog.configure("blend", settings | {"weight": "0.3"})
     assert config == BlendConfig(
-        Part("mult-dae", MultDAEConfig(hidden=32)), Part("graph-filter", GraphFilterConfig(rank=8)), 0.3
+        Part("mult-dae", MultDAE, MultDAEConfig(hidden=32)),
+        Part("graph-filter", GraphFilter, GraphFilterConfig(rank=8)),
+        0.3,
     )
     assert catalog.configure("blend", catalog.described(config)) == config
     assert catalog.configure("blend", {"linear.l2": 3}).linear.config.l2 == 3.0
 
 
 def test_a_part_without_settings_is_described_by_its_name() -> None:
-    config = replace(SMALL["blend"], linear=Part("popularity", PopularityConfig()))  # type: ignore[type-var]
+    config = replace(SMALL["blend"], linear=Part("popularity", Popularity, PopularityConfig()))  # type: ignore[type-var]
     assert catalog.described(config) == {
         "autoencoder": "mult-vae",
         "autoencoder.item_metadata": False,
@@ -86,7 +88,7 @@ def test_unknown_settings_are_refused(settings: dict[str, object], message: str)
         ({"autoencoder": "ease"}, "by gradient; ease is not"),
         ({"autoencoder": "blend"}, "by gradient; blend is not"),
         ({"weight": 1}, "below 1"),
-        ({"linear.l2": "much"}, "l2 of ease is a float"),
+        ({"linear.l2": "much"}, "l2 of ease is a finite number"),
     ],
 )
 def test_settings_that_make_no_blend_are_refused(settings: dict[str, object], message: str) -> None:
@@ -96,7 +98,7 @@ def test_settings_that_make_no_blend_are_refused(settings: dict[str, object], me
 
 def test_tensors_of_other_parts_are_refused() -> None:
     tensors = untrained("blend", 12).tensors()
-    wider = replace(SMALL["blend"], autoencoder=Part("mult-vae", MultVAEConfig(hidden=17, latent=4)))  # type: ignore[type-var]
+    wider = replace(SMALL["blend"], autoencoder=Part("mult-vae", MultVAE, MultVAEConfig(hidden=17, latent=4)))  # type: ignore[type-var]
     with pytest.raises(DataError, match="another configuration"):
         Blend(12, wider).load_tensors(tensors)
     del tensors["linear.weights"]

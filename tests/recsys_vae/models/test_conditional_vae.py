@@ -5,7 +5,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
-from recsys_vae.models.layers import SparseRows
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from tests.worlds import csr, two_tastes

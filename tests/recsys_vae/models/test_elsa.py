@@ -5,8 +5,8 @@ from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.elsa import ELSA, ELSAConfig
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Objective
+from recsys_vae.nn.objective import Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from tests.worlds import csr, two_tastes

@@ -5,8 +5,8 @@ from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.h_vamp import HVamp, HVampConfig
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Loss, Objective
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from tests.worlds import csr
 
 HISTORIES = csr([[0, 1, 5], [2, 3], [4], [1, 2, 3, 4]], 8)

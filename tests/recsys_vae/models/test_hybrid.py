@@ -10,9 +10,9 @@ from scipy.sparse import csr_array
 from recsys_vae.errors import CheckpointError, ConfigError, DataError
 from recsys_vae.models import catalog
 from recsys_vae.models.hybrid import HybridLinear, fold_content, take_content, with_gaps
-from recsys_vae.models.layers import SparseLinear, SparseRows
 from recsys_vae.models.mult_vae import MultVAE
 from recsys_vae.models.rec_vae import RecVAE
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from tests.worlds import csr, two_tastes

@@ -3,10 +3,10 @@ import torch
 
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models import catalog
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Objective
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.nn.objective import Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from tests.worlds import csr
 
 HISTORIES = [[0, 1, 5], [2, 3], [4], [1, 2, 3, 4]]

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.latent import DiagonalGaussian
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig, log_composite
+from recsys_vae.nn.gaussians import DiagonalGaussian
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from tests.worlds import csr, two_tastes

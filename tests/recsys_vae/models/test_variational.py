@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recsys_vae.latent import DiagonalGaussian
 from recsys_vae.models import catalog
-from recsys_vae.models.layers import SparseRows
-from recsys_vae.models.losses import Objective
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.gaussians import DiagonalGaussian
+from recsys_vae.nn.objective import Objective
+from recsys_vae.nn.sparse_layers import SparseRows
 from tests.worlds import SMALL, csr, untrained
 
 HISTORIES = [[0, 1, 5], [2, 3], [4], [1, 2, 3, 4], []]

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.latent import DiagonalGaussian
 from recsys_vae.models import catalog
-from recsys_vae.models.layers import SparseRows
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.gaussians import DiagonalGaussian
+from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.training import loop
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 from recsys_vae.training.config import TrainingConfig

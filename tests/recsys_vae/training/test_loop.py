@@ -1,3 +1,4 @@
+import json
 import math
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy.sparse import csr_array
 from tqdm import tqdm
@@ -208,6 +210,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.partial"))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     whole, resumed = fresh(), fresh(seed=4)
     expected = train(whole, WORLD.matrix, CONFIG)
@@ -237,6 +240,16 @@ def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_stays_ignored_in_the_background() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Interrupt() as interrupt:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert not interrupt.is_asked_for
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_a_complete_run_gives_its_result_again(tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.safetensors"
     first = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
@@ -252,6 +265,12 @@ def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -
             train(fresh(), WORLD.matrix, config, checkpoint=checkpoint, resume=True)
     with pytest.raises(CheckpointError, match="other settings"):
         train(fresh(), two_tastes(seed=1).matrix, CONFIG, checkpoint=checkpoint, resume=True)
+    with safe_open(checkpoint, "pt") as file:
+        state = json.loads(file.metadata()["state"])
+    for words in ({"state": json.dumps(state | {"momentum": 0.9})}, {"state": "{}"}, {}):
+        save_file(load_file(checkpoint), checkpoint, {"format": "2"} | words)
+        with pytest.raises(CheckpointError, match="words of this version"):
+            train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="cannot be read"):
         train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)

@@ -14,11 +14,11 @@ from torch import Tensor, distributed
 from recsys_vae.errors import CheckpointError, RecsysError
 from recsys_vae.models import catalog
 from recsys_vae.models.elsa import ELSA, ELSAConfig
-from recsys_vae.models.losses import Loss, Objective
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.models.sampled_softmax import SampledSoftmax
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.training import parallel
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
@@ -180,6 +180,7 @@ SCENARIOS: dict[str, Callable[[Group, Path], dict[str, Tensor]]] = {"success": s
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be inherited as ignored
     try:
         with join() as members:
             connections = weakref.ref(distributed.group.WORLD)

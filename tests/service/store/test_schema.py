@@ -15,10 +15,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from recsys_vae.errors import ConfigError
-from service.events import Event
 from service.store import schema
 from service.store.deployments import DeploymentTable
-from service.store.exposures import ExposureTable
+from service.store.events import Event
+from service.store.impressions import ExposureTable
 from service.store.tables import METADATA
 from tests.service.places import Place
 
@@ -127,7 +127,7 @@ def test_many_that_make_a_new_store_at_once_make_one(place: Place) -> None:
 def test_processes_that_meet_an_old_store_at_once_migrate_it_once(place: Place) -> None:
     make_store_of_before_migrations(place)
     program = (
-        "import sys; from service.events import Event, EventStore; store = EventStore(sys.argv[1]);"
+        "import sys; from service.store.events import Event, EventStore; store = EventStore(sys.argv[1]);"
         "print('ready', flush=True); sys.stdin.readline();"
         "store.take([Event(sys.argv[2], 'ann', sys.argv[2], None, 1.0, None)], 'api'); store.close()"
     )

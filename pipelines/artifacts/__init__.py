@@ -1,0 +1,1 @@
+"""Where models are kept: MLflow's registry and the workspace."""

@@ -1,0 +1,288 @@
+"""Registry: versions of a model at the MLflow store, and which of them is champion.
+
+A version is a bundle in MLflow's own wrapping: `artifacts/bundle/` is the bundle as it was written, `pyfunc_model.py`
+beside it lets `mlflow models serve` answer from it, `code/` holds the source of recsys_vae. The source travels along,
+rather than a requirement on recsys-vae: a model then runs wherever its published requirements can be installed, on the
+code it was made with, and no package index has to carry this project.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+import recsys_vae
+from recsys_vae.atomic import atomic_directory
+from recsys_vae.bundles.bundle import ITEMS, WRITTEN
+from recsys_vae.bundles.manifest import Manifest, library_versions, read_manifest, verify_files
+from recsys_vae.data.columns import ITEM, POPULARITY
+from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
+from recsys_vae.home import home
+from recsys_vae.outputs import check_output
+from recsys_vae.tracking_store import tracking_uri
+from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+BUNDLE_PATH = "artifacts/bundle"
+"""Where the bundle lies inside a logged model."""
+
+REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What `promote` did.
+
+    Attributes:
+        name: registered model.
+        version: champion now.
+        previous: champion before; None where there was none.
+        bundle: version of the bundle that it holds.
+        warning: why this may not be what was meant; None where nothing speaks against it.
+    """
+
+    name: str
+    version: str
+    previous: str | None
+    bundle: str
+    warning: str | None
+
+
+def register_bundle(tracker: MlflowTracker, bundle: Path, name: str, *, manifest: Manifest) -> str:
+    """Log a bundle to the tracker's run, register it as the next version of `name`, and make that the challenger.
+
+    Returns:
+        The number of the version.
+
+    Raises:
+        ConfigError: MLflow refuses the name.
+        UnavailableError: the store does not answer.
+    """
+    if not name.strip() or "/" in name or ":" in name:
+        raise ConfigError(f"A registered model's name is not empty and holds neither / nor :, got {name!r}.")
+    with answering():
+        model_id = _log_model(tracker, bundle, manifest)
+        return _register(tracker, model_id, name, manifest)
+
+
+def promote(name: str, version: str | None = None) -> Promotion:
+    """Make a version the champion; without one, the challenger.
+
+    Raises:
+        UnknownNameError: no such model, no such version, or nothing is challenger.
+        UnavailableError: the store does not answer.
+    """
+    client = connect()
+    with answering():
+        aliases = _aliases(client, name)
+        if version is None and CHALLENGER not in aliases:
+            raise UnknownNameError(f"alias of model {name}", CHALLENGER, aliases)
+        chosen = version or aliases[CHALLENGER]
+        tags = _version_tags(client, name, chosen)
+        client.set_registered_model_alias(name, CHAMPION, chosen)
+    return Promotion(name, chosen, aliases.get(CHAMPION), tags.get("bundle", "unknown"), _doubt(name, chosen, tags))
+
+
+def download_bundle(uri: str, to: Path | None = None) -> Path:
+    """Fetch the bundle inside a logged model, verify it, and put it in place whole.
+
+    Args:
+        uri: such as `models:/NAME@champion` or `models:/NAME/3`.
+        to: directory of the bundle; under RECSYS_HOME/bundles, by its version, when None.
+
+    Raises:
+        ConfigError: something else than a bundle stands at `to`.
+        UnknownNameError: the store knows no such model, version or alias.
+        BundleError: there is no bundle, or a damaged one.
+        UnavailableError: the store does not answer.
+    """
+    to = check_output(to, WRITTEN) if to else None
+    client = connect()
+    place = to.parent if to else home() / "bundles"
+    place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=place, prefix=".download-") as folder:
+        with answering():
+            fetched = _download(client, uri, folder)
+        manifest = read_manifest(fetched)
+        verify_files(fetched, manifest)
+        target = to or place / manifest.version
+        with atomic_directory(target, WRITTEN) as temporary:
+            for file in fetched.iterdir():
+                shutil.move(file, temporary / file.name)
+    return target
+
+
+def requirements() -> list[str]:
+    """What a served model needs installed: the libraries that its answers depend on, at the versions used here.
+
+    Build labels (`+cpu`) are left off; only the index of that build knows them.
+    """
+    versions = library_versions() | {"pandas": _installed("pandas"), "mlflow": _installed("mlflow")}
+    versions.pop("recsys-vae", None)
+    return [f"{library}=={version.partition('+')[0]}" for library, version in sorted(versions.items())]
+
+
+def _log_model(tracker: MlflowTracker, bundle: Path, manifest: Manifest) -> str:
+    """Upload the bundle as a model of the tracker's run; returns the model's id."""
+    from mlflow.entities import LoggedModelOutput
+
+    client = tracker.client
+    logged = client.create_logged_model(tracker.experiment_id, manifest.version, tracker.run_id, _tags(manifest))
+    try:
+        with TemporaryDirectory(prefix="recsys-model-") as folder:
+            _save_model(Path(folder), bundle, run_id=tracker.run_id, model_id=logged.model_id)
+            client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(tracker.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return str(logged.model_id)
+
+
+def _save_model(folder: Path, bundle: Path, *, run_id: str, model_id: str) -> None:
+    """Write MLflow's wrapping of the bundle to `folder/model`."""
+    import pandas as pd
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    source = folder / "source" / "bundle"  # MLflow keeps the name of the directory, whatever the key below
+    shutil.copytree(bundle, source, copy_function=_link)
+    pyfunc.save_model(
+        folder / "model",
+        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+        artifacts={"bundle": str(source)},
+        code_paths=[str(Path(recsys_vae.__file__).parent)],
+        pip_requirements=requirements(),
+        signature=_signature(),
+        input_example=pd.DataFrame({"history": [_favourites(bundle)], "k": [5]}),
+        mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
+    )
+
+
+def _link(file: str, place: str) -> None:
+    """A hard link where the file system has them across these places, else a copy."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copy2(file, place)
+
+
+def _signature() -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
+
+    ids = Array(DataType.string)
+    inputs = Schema([ColSpec(ids, "history"), ColSpec(DataType.long, "k", required=False)])
+    outputs = Schema(
+        [
+            ColSpec(ids, "item_ids"),
+            ColSpec(Array(DataType.double), "scores"),
+            ColSpec(DataType.string, "tier"),
+            ColSpec(ids, "unknown_items"),
+        ]
+    )
+    return ModelSignature(inputs, outputs)
+
+
+def _favourites(bundle: Path) -> list[str]:
+    """Up to three of the most popular items, as an example of a history."""
+    table = pl.scan_parquet(bundle / ITEMS).select(ITEM, POPULARITY)
+    return table.top_k(3, by=POPULARITY).collect()[ITEM].to_list()
+
+
+def _register(tracker: MlflowTracker, model_id: str, name: str, manifest: Manifest) -> str:
+    from mlflow.exceptions import MlflowException
+
+    client = tracker.client
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # Not models:/ID: MLflow's own SQLite store resolves that at its global tracking address, which may be another one.
+    source = client.get_logged_model(model_id).artifact_location
+    created = client.create_model_version(name, source, tracker.run_id, tags=_tags(manifest), model_id=model_id)
+    client.set_registered_model_alias(name, CHALLENGER, created.version)
+    return str(created.version)
+
+
+def _tags(manifest: Manifest) -> dict[str, str]:
+    origin = manifest.provenance
+    told = {"bundle": manifest.version, "dataset": origin.dataset, "trained_on": origin.trained_on}
+    told |= {"metrics_on": origin.metrics_on}
+    return told | {mlflow_name(name): f"{value:.6g}" for name, value in origin.metrics.items()}
+
+
+def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        known = [model.name for model in client.search_registered_models()]
+        raise UnknownNameError("registered model", name, known) from error
+
+
+def _version_tags(client: "MlflowClient", name: str, version: str) -> dict[str, str]:
+    known = {str(found.version): found.tags for found in client.search_model_versions(f"name='{name}'")}
+    if version not in known:
+        raise UnknownNameError(f"version of model {name}", version, known)
+    return dict(known[version])
+
+
+def _doubt(name: str, version: str, tags: Mapping[str, Any]) -> str | None:
+    trained_on = tags.get("trained_on")
+    if trained_on == "all":
+        return None
+    return (
+        f"Version {version} of {name} was trained on {trained_on or 'an unknown part of the data'}, not on all of it. "
+        "`recsys publish` trains the same model on all data."
+    )
+
+
+def _locate(client: "MlflowClient", uri: str) -> str:
+    """Address of the bundle inside a model.
+
+    Registered models are looked up through this client: MLflow itself would ask its global tracking address.
+    """
+    if match := REGISTERED.fullmatch(uri):
+        name, alias, version = match.group("name", "alias", "version")
+        aliases = _aliases(client, name)
+        if alias is not None and alias not in aliases:
+            raise UnknownNameError(f"alias of model {name}", alias, aliases)
+        version = version or aliases[str(alias)]
+        _version_tags(client, name, version)
+        uri = client.get_model_version_download_uri(name, version)
+    return f"{uri.rstrip('/')}/{BUNDLE_PATH}"
+
+
+def _download(client: "MlflowClient", uri: str, folder: str) -> Path:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(_locate(client, uri), dst_path=folder, tracking_uri=tracking_uri()))
+    except (MlflowException, OSError) as error:
+        raise BundleError(
+            f"{uri} holds no bundle that can be fetched: {error} Name a model that `recsys train` registered."
+        ) from error
+
+
+def _installed(library: str) -> str:
+    from importlib.metadata import version
+
+    return version(library)

@@ -1,0 +1,73 @@
+"""The bundle as an MLflow model: the file that MLflow copies beside the bundle and runs where the model is served.
+
+MLflow's models-from-code flavour executes this file instead of unpickling an object. It stands alone on purpose: it
+imports recsys_vae, whose source travels with the model, and nothing of pipelines.
+
+In:  one row a user. `history`: list of item ids, may be empty. `k`: items wanted, 10 where the column is absent.
+Out: one row a user. `item_ids` and `scores`, best first; `tier` that answered; `unknown_items` of the history.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from scipy.sparse import csr_array
+
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.ids import IdMap
+from recsys_vae.errors import RecsysError
+from recsys_vae.recommender import Ladder
+
+DEFAULT_K = 10
+MAX_K = 1000
+
+
+class BundleModel(PythonModel):
+    """Answers frames of histories from one bundle, through the same ladder as batch jobs and service."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load and verify the bundle."""
+        self.ladder = Ladder(Bundle.load(Path(context.artifacts["bundle"])))
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Recommend; a bad request becomes the error that MLflow's server answers with status 400."""
+        try:
+            return recommend(self.ladder, model_input)
+        except RecsysError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def recommend(ladder: Ladder, frame: pd.DataFrame) -> pd.DataFrame:
+    """One answer a row, in the order of the rows."""
+    wanted = frame["k"].to_numpy(np.int64) if "k" in frame else np.full(len(frame), DEFAULT_K)
+    if len(frame) and not 1 <= wanted.min() <= wanted.max() <= MAX_K:
+        raise MlflowException.invalid_parameter_value(f"k must lie in 1..{MAX_K}, got {wanted.min()}..{wanted.max()}.")
+    items = ladder.bundle.items
+    lists = [list(history) for history in frame["history"]]
+    answers = ladder.recommend(to_matrix(lists, items), int(wanted.max(initial=1)))
+    kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
+    return pd.DataFrame(
+        {
+            "item_ids": [items.ids(rows) for rows in kept],
+            "scores": [scores[: len(rows)].tolist() for scores, rows in zip(answers.scores, kept, strict=True)],
+            "tier": list(answers.tiers),
+            "unknown_items": [[item for item in history if item not in items] for history in lists],
+        }
+    )
+
+
+def to_matrix(histories: list[list[str]], items: IdMap) -> csr_array:
+    """Histories as a matrix, shape (len(histories), len(items)); repeated items count once, unknown ones not at all."""
+    known = [np.unique(rows[rows >= 0]) for rows in map(items.rows, histories)]
+    starts = np.concatenate([[0], np.cumsum([len(rows) for rows in known])]).astype(np.int64)
+    columns = np.concatenate([*known, np.empty(0, np.int64)])
+    return csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(len(histories), len(items)))
+
+
+set_model(BundleModel())

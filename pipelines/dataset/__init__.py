@@ -1,0 +1,1 @@
+"""A dataset directory: its tables, matrices, features and splits."""

@@ -1,0 +1,144 @@
+"""Frames of clean interactions to matrices and back-references: ids to rows, tables to CSR."""
+
+from hashlib import sha256
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+
+from recsys_vae.data.columns import ITEM, POSITION, TIMESTAMP, USER, WEIGHT
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
+from recsys_vae.errors import DataError, EmptyDataError
+from recsys_vae.evaluation.ordered_splits import Events
+from recsys_vae.protocols import Int64Array
+
+
+def id_map(frame: pl.LazyFrame, column: str) -> IdMap:
+    """The distinct ids of a column, in ascending byte order."""
+    distinct = frame.select(pl.col(column).unique()).collect(engine="streaming")
+    return IdMap.from_values(distinct[column])
+
+
+def row_number(column: str, ids: IdMap) -> pl.Expr:
+    """Row of each id as UInt32, null where it is unknown; element by element, so that it streams."""
+    return pl.col(column).cast(pl.Enum(ids.values), strict=False).to_physical().cast(pl.UInt32)
+
+
+def encode(
+    frame: pl.LazyFrame, users: IdMap | None = None, items: IdMap | None = None, *, binarised: bool = False
+) -> Interactions:
+    """Users by items, rows and columns by ascending id; weights of repeated pairs add up.
+
+    Args:
+        frame: `user_id`, `item_id` and, if there are weights, `weight`; no weight, or a null one, is 1.
+        users: rows of the matrix; the users of the frame when None. Interactions of others are left out.
+        items: its columns, likewise.
+        binarised: every weight becomes 1.
+
+    Raises:
+        EmptyDataError: the frame has no rows.
+    """
+    users = id_map(frame, USER) if users is None else users
+    items = id_map(frame, ITEM) if items is None else items
+    if not len(users) or not len(items):
+        raise EmptyDataError("There are no interactions to encode. Check what ingest has left out.")
+    weight = pl.col(WEIGHT).fill_null(1.0) if WEIGHT in frame.collect_schema() else pl.lit(1.0)
+    cells = (
+        frame.select(row_number(USER, users), row_number(ITEM, items), weight.cast(pl.Float32).alias(WEIGHT))
+        .drop_nulls()
+        .collect(engine="streaming")
+    )
+    encoded = Interactions.from_rows(
+        _rows(cells[USER]), _rows(cells[ITEM]), cells[WEIGHT].to_numpy(), users=users, items=items
+    )
+    return encoded.binarised() if binarised else encoded
+
+
+def encode_pairs(frame: pl.LazyFrame, users: IdMap, items: IdMap) -> tuple[csr_array, int]:
+    """Pairs as the pattern of a matrix, every entry 1, and the number of pairs whose user or item is unknown."""
+    pairs = frame.select(row_number(USER, users), row_number(ITEM, items)).unique().collect(engine="streaming")
+    known = pairs.drop_nulls()
+    ones = np.ones(known.height, dtype=np.float32)
+    matrix = csr_array((ones, (_rows(known[USER]), _rows(known[ITEM]))), shape=(len(users), len(items)))
+    matrix.sum_duplicates()
+    return matrix, pairs.height - known.height
+
+
+def encode_events(frame: pl.LazyFrame, *, global_order: bool) -> Events:
+    """Interactions one by one with their order.
+
+    Args:
+        frame: `user_id`, `item_id`, `weight`, `timestamp`, `position`, as ingested.
+        global_order: order is the timestamp in microseconds since 1970, comparable between users. Otherwise it is any
+            number that grows within a user: by timestamp and, among equal ones, position; by position alone where
+            there are no timestamps.
+
+    Raises:
+        DataError: rows lack what the order needs; the message says how many.
+        EmptyDataError: the frame has no rows.
+    """
+    users, items = id_map(frame, USER), id_map(frame, ITEM)
+    if not len(users):
+        raise EmptyDataError("There are no interactions to encode. Check what ingest has left out.")
+    weight = pl.col(WEIGHT).fill_null(1.0).cast(pl.Float32)
+    time, position = pl.col(TIMESTAMP).dt.epoch("us"), pl.col(POSITION).cast(pl.Int64)
+    table = frame.select(row_number(USER, users), row_number(ITEM, items), weight, time, position)
+    columns = table.collect(engine="streaming")
+    order = _moments(columns) if global_order else _order_within_users(columns)
+    return Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), columns[WEIGHT].to_numpy(), order)
+
+
+def _moments(columns: pl.DataFrame) -> Int64Array:
+    missing = columns[TIMESTAMP].null_count()
+    if missing:
+        raise DataError(
+            f"A cut in time needs a timestamp in every row; {missing:,} of {columns.height:,} rows have none. Map the "
+            f"column of the log that holds it (--map {TIMESTAMP}=...), or use the protocol 'strong'."
+        )
+    return columns[TIMESTAMP].to_numpy().astype(np.int64)
+
+
+def _order_within_users(columns: pl.DataFrame) -> Int64Array:
+    untimed, unplaced = columns[TIMESTAMP].null_count(), columns[POSITION].null_count()
+    if untimed and unplaced:
+        raise DataError(
+            f"The last items of a user need an order: {untimed:,} of {columns.height:,} rows have no timestamp and "
+            f"{unplaced:,} no position. Map one of them for every row, or use the protocol 'strong'."
+        )
+    if untimed:
+        return columns[POSITION].to_numpy().astype(np.int64)
+    keys = columns.select(TIMESTAMP, pl.col(POSITION).fill_null(-1))
+    return keys.select(pl.struct(TIMESTAMP, POSITION).rank("dense")).to_series().to_numpy().astype(np.int64)
+
+
+def fingerprint(frame: pl.LazyFrame) -> str:
+    """SHA-256 over the content of a table, column by column in row order, in hexadecimal.
+
+    It depends on the values alone, not on how the file is compressed or cut in groups.
+    """
+    # Two streams a column, each with a digest of its own: then it does not matter where a batch ends.
+    streams = {(name, kind): sha256() for name in frame.collect_schema() for kind in ("shape", "values")}
+    for batch in frame.collect_batches(maintain_order=True):
+        for column in batch:
+            shape, values = _streams(column)
+            streams[column.name, "shape"].update(shape)
+            streams[column.name, "values"].update(values)
+    lines = (
+        f"{name} {kind} {digest.hexdigest()}\n"
+        for (name, kind), digest in sorted(streams.items(), key=lambda stream: stream[0])
+    )
+    return sha256("".join(lines).encode()).hexdigest()
+
+
+def _streams(column: pl.Series) -> tuple[bytes, bytes]:
+    """Where the values are, or how long, and the values."""
+    if column.dtype == pl.String:
+        lengths = column.str.len_bytes().fill_null(2**32 - 1)
+        return lengths.to_numpy().tobytes(), (column.str.join("").item() or "").encode()
+    present = column.is_not_null().to_numpy().tobytes()
+    return present, column.to_physical().fill_null(0).to_numpy().tobytes()
+
+
+def _rows(column: pl.Series) -> Int64Array:
+    return column.to_numpy().astype(np.int64)

@@ -1,0 +1,133 @@
+"""Recipes: a protocol with its parameters, checked, as `split.json` keeps them; each cuts a frame into a Split."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ClassVar, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from pipelines.dataset.matrices import encode, encode_events, encode_pairs
+from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.evaluation import ordered_splits, random_splits
+from recsys_vae.evaluation.splits import PROTOCOLS, Split
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    needs_given_test: ClassVar[bool] = False
+
+
+class Strong(_Recipe):
+    """Held-out users, most of their items folded in (Liang et al. 2018)."""
+
+    protocol: Literal["strong"] = "strong"
+    seed: int = Field(0, ge=0)
+    heldout: float = Field(0.1, gt=0)
+    fold_in: float = Field(0.8, gt=0, lt=1)
+    min_items: int = Field(5, ge=1)
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        return random_splits.strong(
+            encode(interactions),
+            heldout=self.heldout,
+            fold_in=self.fold_in,
+            seed=self.seed,
+            min_items=self.min_items,
+        )
+
+
+class Temporal(_Recipe):
+    """A global cut in time: by shares of the interactions, or at given moments."""
+
+    protocol: Literal["temporal"] = "temporal"
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+    validation_from: datetime | None = None
+    test_from: datetime | None = None
+
+    @model_validator(mode="after")
+    def _both_moments_or_none(self) -> "Temporal":
+        if (self.validation_from is None) != (self.test_from is None):
+            raise ValueError("give both moments, --validation-from and --test-from, or none of them")
+        return self
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        events = encode_events(interactions, global_order=True)
+        if self.validation_from is None or self.test_from is None:
+            moments = ordered_splits.cut_points(events.order, validation=self.validation, test=self.test)
+        else:
+            moments = _microseconds(self.validation_from), _microseconds(self.test_from)
+        return ordered_splits.temporal(events, validation_from=moments[0], test_from=moments[1])
+
+
+class LastOut(_Recipe):
+    """Each user's last item for test, the one before it for validation."""
+
+    protocol: Literal["last-out"] = "last-out"
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        return ordered_splits.last_out(encode_events(interactions, global_order=False))
+
+
+class Given(_Recipe):
+    """The published test part; validation drawn from the rest."""
+
+    protocol: Literal["given"] = "given"
+    seed: int = Field(0, ge=0)
+    validation: float = Field(0.1, gt=0, lt=1)
+    validation_users: int | None = Field(None, ge=1)
+    needs_given_test: ClassVar[bool] = True
+
+    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
+        """Cut a frame."""
+        if given_test is None:
+            raise ConfigError("The protocol 'given' needs a published test part; this dataset came without one.")
+        encoded = encode(interactions)
+        pairs, unknown = encode_pairs(given_test.select(USER, ITEM), encoded.users, encoded.items)
+        split = random_splits.given(
+            encoded, pairs, validation=self.validation, validation_users=self.validation_users, seed=self.seed
+        )
+        return replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts})
+
+
+Recipe = Annotated[Strong | Temporal | LastOut | Given, Field(discriminator="protocol")]
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+def recipe(protocol: str, **options: object) -> Recipe:
+    """The recipe of a protocol; options that are None keep their default.
+
+    Raises:
+        UnknownNameError: there is no such protocol.
+        ConfigError: an option is outside its range, or belongs to another protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise UnknownNameError("split protocol", protocol, PROTOCOLS)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    try:
+        return _ADAPTER.validate_python({"protocol": protocol, **chosen})
+    except ValidationError as error:
+        raise ConfigError(
+            f"The split cannot be made: {'; '.join(_explain(protocol, e) for e in error.errors())}"
+        ) from None
+
+
+def _microseconds(moment: datetime) -> int:
+    """Since 1970; a moment without a zone is UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _explain(protocol: str, error: object) -> str:
+    assert isinstance(error, dict)
+    if error["type"] == "value_error":
+        return f"{str(error['msg']).removeprefix('Value error, ')}."
+    option = "--" + str(error["loc"][-1]).replace("_", "-")
+    if error["type"] == "extra_forbidden":
+        return f"{option} is not an option of protocol {protocol!r}."
+    return f"{option}: {error['msg']}, got {error['input']!r}."

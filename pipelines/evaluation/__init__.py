@@ -1,0 +1,1 @@
+"""Evaluate bundles; tables, reports and plots."""

@@ -1,0 +1,306 @@
+"""Evaluate: a bundle beside baselines on the held-out users of a split, with the differences and how sure they are."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
+from pipelines.dataset.user_features import UserMetadata
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.data.interactions import Interactions
+from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
+from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
+from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.metrics import parse_metric
+from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.models import catalog
+from recsys_vae.models.variational import Variational
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender
+from recsys_vae.training.activity import Activity, measure_activity, sample_histories
+
+METRICS = (
+    "recall@20",
+    "recall@50",
+    "ndcg@100",
+    "recall@20[all]",
+    "ndcg@20",
+    "precision@20",
+    "map@20",
+    "mrr",
+    "hit-rate@20",
+    "coverage@20",
+    "novelty@20",
+)
+DEPTH = 100
+"""Lists are looked at so deep, for the curve of recall."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One model, measured.
+
+    Attributes:
+        label: what tables call it.
+        description: model, settings and what it learned from, in words.
+        evaluation: its figures.
+        seconds: that scoring, ranking and measuring took.
+    """
+
+    label: str
+    description: str
+    evaluation: Evaluation
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The bundle's model minus a baseline, in one metric."""
+
+    baseline: str
+    metric: str
+    interval: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationRun:
+    """Everything that a table or report shows.
+
+    Attributes:
+        version: of the bundle.
+        provenance: of the bundle.
+        split: what is known of the split.
+        part: `test` or `validation`.
+        held_out: the users asked.
+        item_counts: training users of each item, shape (n_items,).
+        activity: of the bundle's latents, on the histories of the users asked; None for models without a posterior.
+        results: the bundle's model first, then the baselines.
+        differences: baseline by baseline, metric by metric.
+    """
+
+    version: str
+    provenance: Provenance
+    split: SplitManifest
+    part: str
+    held_out: HeldOut
+    item_counts: Int64Array
+    activity: Activity | None
+    results: tuple[ModelResult, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def ours(self) -> ModelResult:
+        """The bundle's model."""
+        return self.results[0]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of what was measured."""
+        return list(self.ours.evaluation.means)
+
+
+def evaluate_bundle(
+    bundle_path: Path,
+    dataset: DatasetDir,
+    split_name: str,
+    *,
+    part: str = "test",
+    baselines: Sequence[str] = (),
+    metrics: Sequence[str] = METRICS,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> EvaluationRun:
+    """Measure a bundle, and baselines fitted on what it may have learned from, on one part of a split.
+
+    Args:
+        baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
+
+    Raises:
+        BundleError: the bundle has seen what it is asked, or belongs to another split.
+        UnknownNameError, ConfigError: a baseline or metric is misspelt.
+    """
+    manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
+    held_out, chosen = split.part(part), [_parse_baseline(baseline) for baseline in baselines]
+    for metric in metrics:
+        parse_metric(metric)
+    bundle = Bundle.load(bundle_path)
+    check_eligible(bundle, dataset, manifest, split, part)
+
+    learned_from = split.training_part if part == "test" else split.train
+    if bundle.tiers.schema is not None:
+        held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
+    test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
+    name, origin = bundle.manifest.model, bundle.manifest.provenance
+    ours = test.take(bundle.model, name, _describe(name, bundle.manifest.settings, origin.n_users))
+    theirs = [_measure_baseline(test, baseline, learned_from, taken=name) for baseline in chosen]
+    return EvaluationRun(
+        version=bundle.version,
+        provenance=origin,
+        split=manifest,
+        part=part,
+        held_out=held_out,
+        item_counts=test.item_counts,
+        activity=_activity(bundle.model, held_out),
+        results=(ours, *theirs),
+        differences=tuple(difference for other in theirs for difference in _compare(ours, other)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """The same questions for every model."""
+
+    held_out: HeldOut
+    metrics: tuple[str, ...]
+    item_counts: Int64Array
+    batch_size: int | None
+    progress: bool
+
+    def take(self, model: Recommender, label: str, description: str) -> ModelResult:
+        started = time.perf_counter()
+        found = evaluate(
+            model,
+            self.held_out,
+            self.metrics,
+            batch_size=self.batch_size,
+            item_counts=self.item_counts,
+            progress=self.progress,
+            depth=DEPTH,
+        )
+        return ModelResult(label, description, found, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Baseline:
+    """A model to compare with, and its configuration."""
+
+    name: str
+    config: Any
+
+
+def check_eligible(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, split: Split, part: str) -> None:
+    """Refuse a bundle whose figures on this part would not be honest.
+
+    Raises:
+        BundleError: it has learned from the held-out users, from another split, or from an earlier making of this one;
+            or it knows other items.
+    """
+    origin = bundle.manifest.provenance
+    allowed = {f"split:{manifest.name}/train": split.train}
+    if split.refit is not None and part == "test":
+        allowed[f"split:{manifest.name}/refit"] = split.refit
+    if origin.trained_on not in allowed:
+        raise BundleError(_why_not(bundle, dataset, manifest, part))
+    if bundle.items != split.train.items:
+        raise BundleError(
+            f"Bundle {bundle.version} knows {len(bundle.items)} items, split {manifest.name!r} has "
+            f"{split.train.n_items}, and they are not the same. The split was made again since: train on it again."
+        )
+    if origin.dataset_fingerprint and origin.dataset_fingerprint != allowed[origin.trained_on].fingerprint():
+        raise BundleError(
+            f"Bundle {bundle.version} was trained on an earlier making of split {manifest.name!r}, so it may have seen "
+            f"what it would be asked. Train again: recsys train ... --split {manifest.name}"
+        )
+
+
+def as_json(run: EvaluationRun) -> dict[str, Any]:
+    """The figures as plain values; what is not a number is null."""
+    return {
+        "bundle": run.version,
+        "trained_on": run.provenance.trained_on,
+        "dataset": run.split.dataset,
+        "split": run.split.name,
+        "protocol": run.split.recipe.protocol,
+        "part": run.part,
+        "users": run.ours.evaluation.n_users,
+        "users_left_out": run.ours.evaluation.n_left_out,
+        "active_units": None if run.activity is None else run.activity.active_units,
+        "models": {result.label: _figures(result.evaluation) for result in run.results},
+        "differences": [
+            {
+                "baseline": difference.baseline,
+                "metric": difference.metric,
+                "difference": difference.interval.difference,
+                "low": difference.interval.low,
+                "high": difference.interval.high,
+                "confidence": difference.interval.confidence,
+            }
+            for difference in run.differences
+        ],
+    }
+
+
+def _figures(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
+    errors = evaluation.standard_errors
+    return {
+        name: {"mean": _number(mean), "standard_error": _number(errors.get(name, math.nan))}
+        for name, mean in evaluation.means.items()
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
+    if not isinstance(model, Variational):
+        return None
+    return measure_activity(model, sample_histories(held_out.histories, share=1.0))
+
+
+def _parse_baseline(text: str) -> _Baseline:
+    """`ease:l2=200` to its model and configuration."""
+    name, _, rest = text.partition(":")
+    known = [key for key, entry in catalog.CATALOG.items() if hasattr(entry.model, "fit")]
+    if name not in known:
+        raise UnknownNameError("baseline", name, known)
+    pairs = [setting.partition("=") for setting in rest.split(",") if setting]
+    if any(not value for _, _, value in pairs):
+        raise ConfigError(f"Settings of a baseline are written NAME:KEY=VALUE, as in ease:l2=200; got {text!r}.")
+    return _Baseline(name, catalog.configure(name, {key: value for key, _, value in pairs}))
+
+
+def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, *, taken: str) -> ModelResult:
+    model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
+    assert isinstance(model, ClosedFormRecommender)
+    model.fit(learned_from.matrix)
+    label = baseline.name if baseline.name != taken else f"{baseline.name} (baseline)"
+    return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
+
+
+def _describe(model: str, settings: Mapping[str, Any], n_users: int) -> str:
+    chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return f"{model}{f' ({chosen})' if chosen else ''}, learned from {n_users:,} users"
+
+
+def _compare(ours: ModelResult, theirs: ModelResult) -> list[Difference]:
+    mine, other = ours.evaluation.per_user, theirs.evaluation.per_user
+    names = list(mine)
+    if not names:
+        return []
+    gaps = np.stack([mine[name] - other[name] for name in names], axis=1)
+    return [
+        Difference(theirs.label, name, interval) for name, interval in zip(names, bootstrap_means(gaps), strict=True)
+    ]
+
+
+def _why_not(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part: str) -> str:
+    origin = bundle.manifest.provenance
+    what = f"Bundle {bundle.version} cannot be evaluated on the {part} part of split {manifest.name!r}"
+    remedy = f"Evaluate one that was trained on it: recsys train {dataset.name} --split {manifest.name} ..."
+    if origin.trained_on == "all":
+        return (
+            f"{what}: it was retrained on all data, the held-out items included, so its figures would be inflated. The "
+            f"figures of the model it was published from stand in its manifest. {remedy}"
+        )
+    if origin.trained_on == f"split:{manifest.name}/refit":
+        return f"{what}: it was trained again with the validation part included. Evaluate it on the test part."
+    if not origin.trained_on:
+        return f"{what}: it does not say what it was trained on. {remedy}"
+    return f"{what}: it was trained on {origin.trained_on!r}, which may hold what it would be asked. {remedy}"

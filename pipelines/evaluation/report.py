@@ -1,0 +1,226 @@
+"""Report: an evaluation as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipelines.evaluation import plots
+from pipelines.evaluation.evaluate import Difference, EvaluationRun, ModelResult
+from recsys_vae.atomic import write_atomically
+from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
+from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
+from recsys_vae.outputs import marked_product
+from recsys_vae.plot_style import colour
+
+KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+POPULARITY_K = 20
+NO_BEST = (Coverage, Novelty)
+"""Families in which more is not simply better: no winner is marked."""
+WRITTEN = marked_product(
+    "a page by `recsys evaluate`",
+    b'<meta name="generator" content="recsys evaluate">',
+    b"<style>\n  :root { --ink: #1d2327;",  # pages from before they said what wrote them
+)
+"""What a report may replace."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of the table."""
+
+    mean: str
+    error: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of the table: what it is, and the figure of each model."""
+
+    metric: str
+    meaning: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One difference: in words and as a sign, `ahead`, `behind` or `open`."""
+
+    text: str
+    interval: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One plot and what it shows."""
+
+    title: str
+    caption: str
+    svg: str
+    wide: bool = False
+
+
+def write_report(run: EvaluationRun, path: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        ConfigError: something else stands there.
+    """
+    write_atomically(path, render(run), WRITTEN)
+
+
+def render(run: EvaluationRun) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("pipelines"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html").render(
+        run=run,
+        headline=headline(run),
+        colours=[colour(place) for place in range(len(run.results))],
+        rows=_rows(run),
+        baselines=[result.label for result in run.results[1:]],
+        gaps=_gaps(run),
+        figures=_figures(run),
+        left_out={reason.replace("_", " "): count for reason, count in run.split.counts.items() if count},
+        recipe=run.split.recipe.model_dump(mode="json", exclude_none=True),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def headline(run: EvaluationRun) -> str:
+    """What came out, in words: the first metric, and each baseline beside it."""
+    metric = run.metrics[0]
+    ours = run.ours.evaluation.means[metric]
+    error = run.ours.evaluation.standard_errors.get(metric, math.nan)
+    figure = f"{ours:.3f}" if math.isnan(error) else f"{ours:.3f} ± {error:.3f}"
+    beside = " and ".join(_beside(d, ours) for d in run.differences if d.metric == metric)
+    return f"{run.ours.label} reaches {metric} of {figure}" + (f": {beside}." if beside else ".")
+
+
+def _beside(difference: Difference, ours: float) -> str:
+    gap = difference.interval.difference
+    theirs = ours - gap
+    name = f"{difference.baseline} ({theirs:.3f})"
+    if not difference.interval.excludes_zero:
+        return f"within chance of {name}"
+    size = f"{abs(gap / theirs):.0%}" if theirs else f"{abs(gap):.3f}"
+    return f"{size} {'above' if gap > 0 else 'below'} {name}"
+
+
+def _rows(run: EvaluationRun) -> list[Row]:
+    rows = []
+    for name in run.metrics:
+        metric = parse_metric(name)
+        means = [result.evaluation.means[name] for result in run.results]
+        best = max(means) if len(means) > 1 and not isinstance(metric, NO_BEST) else math.nan
+        cells = tuple(_cell(result, name, result.evaluation.means[name] == best) for result in run.results)
+        rows.append(Row(name, (metric.__doc__ or "").splitlines()[0], cells))
+    return rows
+
+
+def _cell(result: ModelResult, name: str, best: bool) -> Cell:
+    error = result.evaluation.standard_errors.get(name, math.nan)
+    return Cell(f"{result.evaluation.means[name]:.4f}", "" if math.isnan(error) else f"{error:.4f}", best)
+
+
+def _gaps(run: EvaluationRun) -> list[tuple[str, list[Gap]]]:
+    return [(name, [_gap(difference) for difference in found]) for name, found in _by_metric(run)]
+
+
+def _gap(difference: Difference) -> Gap:
+    interval = difference.interval
+    verdict = "open"
+    if interval.excludes_zero and not isinstance(parse_metric(difference.metric), NO_BEST):
+        verdict = "ahead" if interval.difference > 0 else "behind"
+    return Gap(_signed(interval.difference), f"{_signed(interval.low)} to {_signed(interval.high)}", verdict)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _by_metric(run: EvaluationRun) -> list[tuple[str, list[Difference]]]:
+    measured = dict.fromkeys(difference.metric for difference in run.differences)
+    return [(name, [d for d in run.differences if d.metric == name]) for name in measured]
+
+
+def _figures(run: EvaluationRun) -> list[Figure]:
+    return [*_difference_figure(run), *_accuracy_figures(run), *_reach_figure(run), *_latents_figure(run)]
+
+
+def _difference_figure(run: EvaluationRun) -> list[Figure]:
+    comparable = [(name, d) for name, d in _by_metric(run) if not isinstance(parse_metric(name), NO_BEST)]
+    if not comparable:
+        return []
+    rows = [(name, [difference.interval for difference in found]) for name, found in comparable]
+    svg = plots.plot_differences(rows, [result.label for result in run.results[1:]])
+    caption = f"Right of the line {run.ours.label} is ahead; an interval that crosses it settles nothing."
+    return [Figure("How sure the differences are", caption, svg, wide=True)]
+
+
+def _accuracy_figures(run: EvaluationRun) -> list[Figure]:
+    results, held_out = run.results, run.held_out
+    curves = [(r.label, recall_by_k(r.evaluation, held_out, KS)) for r in results]
+    found = [(r.label, by_item_popularity(r.evaluation, held_out, run.item_counts, POPULARITY_K)) for r in results]
+    figures = [
+        Figure(
+            "Recall by length of the list",
+            "Hits over min(k, relevant); bands of one standard error.",
+            plots.plot_recall_by_k(curves),
+        )
+    ]
+    metric = next((name for name in run.metrics if name in run.ours.evaluation.per_user), None)
+    if metric is not None:
+        lengths = [(r.label, by_history_length(r.evaluation, held_out, metric)) for r in results]
+        figures.append(
+            Figure(
+                "By length of the history",
+                "Users in groups of about equal size; bars of one standard error.",
+                plots.plot_groups("by-history", lengths, across="items in the history shown", metric=metric),
+            )
+        )
+    figures.append(
+        Figure(
+            "By popularity of the item",
+            f"Share of the targets found among the first {POPULARITY_K}, targets in groups of about equal size.",
+            plots.plot_groups(
+                "by-popularity", found, across="training users of the item", metric=f"found in the first {POPULARITY_K}"
+            ),
+        )
+    )
+    return figures
+
+
+def _reach_figure(run: EvaluationRun) -> list[Figure]:
+    coverage = next((name for name in run.metrics if isinstance(parse_metric(name), Coverage)), None)
+    novelty = next((name for name in run.metrics if isinstance(parse_metric(name), Novelty)), None)
+    if coverage is None or novelty is None or len(run.results) < 2:
+        return []
+    points = [(r.label, r.evaluation.means[coverage], r.evaluation.means[novelty]) for r in run.results]
+    return [
+        Figure(
+            "Coverage and novelty",
+            "How much of the catalogue is shown at all, and how far from the bestsellers the lists are.",
+            plots.plot_reach(points, coverage=coverage, novelty=novelty),
+        )
+    ]
+
+
+def _latents_figure(run: EvaluationRun) -> list[Figure]:
+    if run.activity is None:
+        return []
+    caption = (
+        f"How far {run.ours.label}'s posterior of each latent is from saying nothing, averaged over the users asked; "
+        "active ones differ between users."
+    )
+    return [Figure("Use of the code", caption, plots.plot_latents(run.activity.kl, run.activity.active_units))]

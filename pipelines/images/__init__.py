@@ -1,0 +1,1 @@
+"""Image datasets, training and figures as files."""

@@ -1,0 +1,49 @@
+"""`recsys images fit-prior`: make a VQ model able to draw."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.settings import Device, LearningRate, Precision, Set, chosen
+from pipelines.images.commands.figures import Data, Model
+
+
+def mount(images: typer.Typer) -> None:
+    """Add the verb to `recsys images`."""
+    images.command()(fit_prior)
+
+
+def fit_prior(
+    model: Model,
+    *,
+    prior: Annotated[str, typer.Option(help="pixelcnn or transformer.")] = "pixelcnn",
+    data: Data = None,
+    by_class: Annotated[bool, typer.Option("--by-class", help="Conditional on the labels.")] = False,
+    sets: Set = None,
+    epochs: Annotated[int | None, typer.Option(help="Planned passes over the codes.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    learning_rate: LearningRate = None,
+    seed: Annotated[int | None, typer.Option(help="Of initialisation and order.")] = None,
+    device: Device = None,
+    precision: Precision = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted fit.")] = False,
+) -> None:
+    """Fit a prior over the codes of a vq-vae or vq-vae-2, so that it can sample; MODEL is written anew with it."""
+    from pipelines.images.prior import fit_saved_prior
+
+    settings = chosen(
+        sets,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
+    fitted = fit_saved_prior(model.expanduser().resolve(), prior, settings, data=data, by_class=by_class, resume=resume)
+    print(
+        f"{prior} over {fitted.codes} codes an image, epoch {fitted.epoch}; on validation {fitted.nats:.2f} nats or "
+        f"{fitted.bits:.1f} bits an image, {fitted.nats / fitted.codes:.3f} nats a code"
+    )
+    print(f"model  {model}  ({fitted.manifest.version})")
+    print(f"run    {fitted.run_id}")

@@ -1,0 +1,1 @@
+"""From raw logs to clean tables; every dropped row is counted."""

@@ -1,0 +1,229 @@
+"""Cleaning: pure steps from LazyFrame to LazyFrame, in the order in which ingest applies them.
+
+1. Row by row: `mark_losses` (minimum rating, time window), `weigh_events`.
+2. User by user: `drop_duplicates` keeps one row a (user, item); it needs all rows of a user in its frame.
+3. Over all: `k_core`, iterated on counts until every user and every item has enough; it reads part by part.
+4. User by user: `number_positions` numbers what is left and sorts it.
+
+A row that a rule takes is marked with the rule's name in `lost_to`, never dropped in silence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import polars as pl
+
+from pipelines.ingest.group_counts import ROWS, Counts
+from recsys_vae.data import columns as c
+from recsys_vae.errors import ConfigError
+
+LOST_TO = "lost_to"
+"""Name of the rule that took a row; null while the row stands."""
+
+
+class Rule(StrEnum):
+    """The rules that may take a row, in the order in which they are applied."""
+
+    MIN_RATING = "min_rating"
+    NO_TIMESTAMP = "no_timestamp"
+    SINCE = "since"
+    UNTIL = "until"
+    DUPLICATE = "duplicate"
+    MIN_USER = "min_user"
+    MIN_ITEM = "min_item"
+
+
+class Keep(StrEnum):
+    """Which row stands for a (user, item) that occurs more than once."""
+
+    LAST = "last"
+    FIRST = "first"
+    MAX = "max"
+    SUM = "sum"
+
+
+@dataclass(frozen=True)
+class CleaningRules:
+    """What is kept of a log.
+
+    Attributes:
+        min_rating: rows whose weight, as the log has it, is below are lost; a row without weight too.
+        event_weights: pairs (event type, weight); a row's weight is multiplied by its event's. An event type that is
+            not named breaks the contract. Nothing is done where there are no pairs.
+        since: rows before it are lost; a row without timestamp too.
+        until: rows at or after it are lost; a row without timestamp too.
+        keep: which row stands for a (user, item) that occurs more than once. `last` and `first` follow the order within
+            the user, rows of unknown order counting as earliest and latest; `max` takes the largest weight; `sum` the
+            last row with all weights added up.
+        min_user: least number of items a user keeps.
+        min_item: least number of users an item keeps.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    min_rating: float | None = None
+    event_weights: tuple[tuple[str, float], ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    keep: Keep = Keep.LAST
+    min_user: int = 1
+    min_item: int = 1
+
+    def __post_init__(self) -> None:
+        if self.min_user < 1 or self.min_item < 1:
+            raise ConfigError(f"--min-user and --min-item are at least 1, got {self.min_user} and {self.min_item}.")
+        for event, weight in self.event_weights:
+            if not 0 < weight < float("inf"):
+                raise ConfigError(f"The weight of event {event!r} is {weight}; expected a finite number above 0.")
+        if self.since and self.until and not self.since < self.until:
+            raise ConfigError(f"--since {self.since} is not before --until {self.until}: no row could pass.")
+
+    @property
+    def has_core(self) -> bool:
+        """Whether the k-core asks for anything."""
+        return self.min_user > 1 or self.min_item > 1
+
+
+def mark_losses(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
+    """Add `lost_to`: the first rule on single rows that takes a row, else null."""
+    tests: list[tuple[Rule, pl.Expr]] = []
+    if rules.min_rating is not None:
+        tests.append((Rule.MIN_RATING, (pl.col(c.WEIGHT) >= rules.min_rating).fill_null(False).not_()))
+    if rules.since or rules.until:
+        tests.append((Rule.NO_TIMESTAMP, pl.col(c.TIMESTAMP).is_null()))
+    if rules.since:
+        tests.append((Rule.SINCE, pl.col(c.TIMESTAMP) < _moment(rules.since)))
+    if rules.until:
+        tests.append((Rule.UNTIL, pl.col(c.TIMESTAMP) >= _moment(rules.until)))
+    marks = [pl.when(test).then(pl.lit(rule.value)) for rule, test in tests]
+    lost = pl.coalesce(marks) if marks else pl.lit(None, dtype=pl.String)
+    return frame.with_columns(lost.alias(LOST_TO))
+
+
+def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
+    """Multiply weights by their event's; a missing weight is 1. Unknown events get a `reason`."""
+    weight = pl.col(c.WEIGHT).fill_null(1.0)
+    if not rules.event_weights:
+        return frame.with_columns(weight)
+    named = pl.DataFrame(
+        rules.event_weights, schema={c.EVENT_TYPE: pl.String, "event_weight": pl.Float32}, orient="row"
+    )
+    factor = pl.col(c.EVENT_TYPE).replace_strict(
+        named[c.EVENT_TYPE], named["event_weight"], default=None, return_dtype=pl.Float32
+    )
+    unknown = pl.when(factor.is_null()).then(pl.lit("event_type has no weight"))
+    return frame.with_columns((weight * factor).alias(c.WEIGHT), pl.coalesce(c.REASON, unknown).alias(c.REASON))
+
+
+def mark_given(frame: pl.LazyFrame, first_file: int) -> pl.LazyFrame:
+    """Add `given`: whether any row of its (user, item) is of this file or a later one (the test part)."""
+    return frame.with_columns((pl.col("file") >= first_file).any().over(c.USER, c.ITEM).alias("given"))
+
+
+def drop_duplicates(frame: pl.LazyFrame, keep: Keep) -> pl.LazyFrame:
+    """Mark all but one row a (user, item) as lost to `duplicate`; all rows of a user must be in the frame."""
+    pair = pl.struct(c.USER, c.ITEM)
+    first = keep is Keep.FIRST
+    by = [c.WEIGHT] if keep is Keep.MAX else []
+    ordered = frame.with_columns(_order()).sort([*by, "order", "file", "row"], nulls_last=first)
+    if keep is Keep.SUM:
+        ordered = ordered.with_columns(pl.col(c.WEIGHT).sum().over(c.USER, c.ITEM))
+    lost = ~(pair.is_first_distinct() if first else pair.is_last_distinct())
+    return ordered.with_columns(pl.when(lost).then(pl.lit(Rule.DUPLICATE.value)).alias(LOST_TO)).drop("order")
+
+
+def number_positions(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Sort by user, order and item, and number each user's rows from 0; rows of unknown order come last, numbered null.
+
+    The order is the given position where a user has any, else the timestamp, ties as they came in. Positions are
+    numbered anew, because rules may have taken rows in between. All rows of a user must be in the frame.
+    """
+    known = pl.col("order").is_not_null()
+    unordered_item = pl.when(~known).then(c.ITEM)
+    ordered = frame.with_columns(_order()).sort(c.USER, "order", unordered_item, "file", "row", nulls_last=True)
+    number = pl.int_range(pl.len(), dtype=pl.UInt32).over(c.USER)
+    return ordered.with_columns(pl.when(known).then(number).alias(c.POSITION)).drop("order")
+
+
+@dataclass(frozen=True)
+class Core:
+    """The users and items that a k-core leaves.
+
+    Attributes:
+        users: one column `user_id`, a frame a part; some may have lost all their items.
+        items: one column `item_id`.
+        rounds: how often the parts were read.
+    """
+
+    users: tuple[pl.DataFrame, ...]
+    items: pl.DataFrame
+    rounds: int
+
+    def mark_losses(self, part: pl.LazyFrame, number: int) -> pl.LazyFrame:
+        """Add `lost_to` to a part: `min_user` where the user was taken, `min_item` where only the item was."""
+        lost_user = _absent(part, c.USER, self.users[number], Rule.MIN_USER)
+        return _absent(lost_user, c.ITEM, self.items, Rule.MIN_ITEM)
+
+
+def k_core(parts: Sequence[pl.LazyFrame], min_user: int, min_item: int) -> Core:
+    """Take users with fewer than `min_user` items and items with fewer than `min_item` users, until none is left.
+
+    Args:
+        parts: one row a (user, item), all rows of a user in one part. Each part is read once a round; in memory are one
+            part and the counts.
+    """
+    core: Core | None = None
+    while True:
+        core, took_any = _take_round(parts, core, min_user, min_item)
+        if not took_any:
+            return core
+
+
+def _take_round(parts: Sequence[pl.LazyFrame], before: Core | None, min_user: int, min_item: int) -> tuple[Core, bool]:
+    """Take users first, then items by the users that are left; and say whether any was taken."""
+    users: list[pl.DataFrame] = []
+    item_counts = Counts([c.ITEM])
+    took_any = False
+    for number, part in enumerate(parts):
+        rows = _pairs(part, before, number)
+        counts = rows.group_by(c.USER).len()
+        taken = counts.filter(pl.col("len") < min_user)
+        # A user whose items were all taken has no row here: those rows were lost to min_item, so the user is not taken.
+        users.append((before.users[number] if before else counts).select(c.USER).join(taken, on=c.USER, how="anti"))
+        took_any |= not taken.is_empty()
+        item_counts.count(rows.join(users[-1], on=c.USER, how="semi"))
+    items = item_counts.total().filter(pl.col(ROWS) >= min_item).select(c.ITEM)
+    took_any |= items.height < item_counts.total().height
+    return Core(tuple(users), items, before.rounds + 1 if before else 1), took_any
+
+
+def _pairs(part: pl.LazyFrame, core: Core | None, number: int) -> pl.DataFrame:
+    """The pairs of a part that a core leaves."""
+    pairs = part.select(c.USER, c.ITEM)
+    if core:
+        pairs = pairs.join(core.users[number].lazy(), on=c.USER, how="semi")
+        pairs = pairs.join(core.items.lazy(), on=c.ITEM, how="semi")
+    return pairs.collect()
+
+
+def _absent(rows: pl.LazyFrame, column: str, ids: pl.DataFrame, rule: Rule) -> pl.LazyFrame:
+    left = ids.lazy().with_columns(pl.lit(True).alias("left"))
+    joined = rows.join(left, on=column, how="left", maintain_order="left")
+    lost = pl.when(pl.col("left").is_null()).then(pl.lit(rule.value))
+    return joined.with_columns(pl.coalesce(LOST_TO, lost).alias(LOST_TO)).drop("left")
+
+
+def _order() -> pl.Expr:
+    """Position where the user has any, else timestamp, as one number; null where neither is known."""
+    by_position = pl.col(c.POSITION).cast(pl.Int64)
+    by_time = pl.col(c.TIMESTAMP).to_physical()
+    has_position = pl.col(c.POSITION).is_not_null().any().over(c.USER)
+    return pl.when(has_position).then(by_position).otherwise(by_time).alias("order")
+
+
+def _moment(moment: datetime) -> pl.Expr:
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return pl.lit(known.astimezone(UTC), dtype=pl.Datetime("us", "UTC"))

@@ -1,0 +1,131 @@
+"""IngestSummary: what ingest counted, as one file and one readable table."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from rich.table import Table
+
+from pipelines.ingest.cleaning import CleaningRules
+from recsys_vae.atomic import write_atomically
+from recsys_vae.errors import DataError
+
+
+@dataclass(frozen=True)
+class Count:
+    """Rows that one rule took, or that broke the contract for one reason."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is in a clean dataset.
+
+    Attributes:
+        interactions: rows, one a (user, item).
+        users: with at least one interaction.
+        items: with at least one user.
+        density: share of the (user, item) cells that are filled, 0 to 1.
+        given_test: interactions of the published test part.
+        first: earliest timestamp; None where there is none.
+        last: latest timestamp.
+        without_timestamp: interactions of unknown time.
+        without_position: interactions of unknown order.
+    """
+
+    interactions: int
+    users: int
+    items: int
+    density: float
+    given_test: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    without_timestamp: int = 0
+    without_position: int = 0
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What became of a log.
+
+    Attributes:
+        dataset: name of the dataset.
+        sources: the log files read, in order.
+        rules: what was kept.
+        rows_in: rows read.
+        quarantined: rows that broke the contract, by reason.
+        lost: rows taken, by rule, in the order of the rules.
+        kept: what is left.
+        user_rows: rows of users.parquet; None where there is none.
+        item_rows: rows of items.parquet.
+        core_rounds: passes that the k-core took.
+    """
+
+    dataset: str
+    sources: tuple[str, ...]
+    rules: CleaningRules
+    rows_in: int
+    quarantined: tuple[Count, ...]
+    lost: tuple[Count, ...]
+    kept: Kept
+    user_rows: int | None = None
+    item_rows: int | None = None
+    core_rounds: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> "IngestSummary":
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: missing, or not such a file.
+        """
+        try:
+            return _FORMAT.validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DataError(f"{path} is no summary of an ingest: {error}. Run `recsys ingest` again.") from error
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, whole or not at all."""
+        write_atomically(path, _FORMAT.dump_json(self, indent=2) + b"\n")
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table(title=f"Dataset {self.dataset}", show_header=False, title_justify="left")
+        table.add_column("what")
+        table.add_column("count", justify="right")
+        table.add_row("rows in", f"{self.rows_in:,}")
+        for count in self.quarantined:
+            table.add_row(f"  quarantined: {count.name}", f"{count.rows:,}", style="yellow")
+        for count in self.lost:
+            table.add_row(f"  lost to {count.name}", f"{count.rows:,}", style="dim")
+        table.add_section()
+        for name, value in self._facts():
+            table.add_row(name, value)
+        return table
+
+    def _facts(self) -> list[tuple[str, str]]:
+        kept = self.kept
+        facts = [
+            ("interactions", f"{kept.interactions:,}"),
+            ("users", f"{kept.users:,}"),
+            ("items", f"{kept.items:,}"),
+            ("density", f"{kept.density:.4%}"),
+            ("interactions a user", f"{kept.interactions / max(kept.users, 1):.1f}"),
+        ]
+        if kept.first and kept.last:
+            facts.append(("time", f"{kept.first:%Y-%m-%d} to {kept.last:%Y-%m-%d}"))
+        counts = {
+            "without timestamp": kept.without_timestamp,
+            "without position": kept.without_position,
+            "published test part": kept.given_test,
+            "k-core passes": self.core_rounds,
+            "metadata: users": self.user_rows or 0,
+            "metadata: items": self.item_rows or 0,
+        }
+        return facts + [(name, f"{count:,}") for name, count in counts.items() if count]
+
+
+_FORMAT = TypeAdapter(IngestSummary)

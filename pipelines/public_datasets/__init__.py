@@ -1,0 +1,1 @@
+"""Public datasets: where they lie and how they are read."""

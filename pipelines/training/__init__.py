@@ -1,0 +1,1 @@
+"""From a split to a bundle: train, choose the fallback tiers, publish."""

@@ -1,0 +1,205 @@
+"""Fitting: one call for any model of the catalogue, closed form or by gradient."""
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from pipelines.training.blend_weight import choose_weight
+from recsys_vae.data.features import Schema
+from recsys_vae.errors import ConfigError
+from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models import catalog
+from recsys_vae.models.blend import Blend, BlendConfig
+from recsys_vae.models.hybrid import HybridOptions
+from recsys_vae.models.trainable import Trainable
+from recsys_vae.models.variational import Variational
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.loop import train
+from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model, and how it is trained.
+
+    Attributes:
+        name: in the catalogue.
+        config: its configuration.
+        training: settings of the loop; closed-form models pass over them.
+    """
+
+    name: str
+    config: Any
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def is_trained_by_gradient(self) -> bool:
+        """Whether the training settings matter."""
+        return issubclass(self._learner, Trainable)
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether there is a KL to weigh."""
+        return issubclass(self._learner, Variational)
+
+    def with_schema(self, schema: Schema) -> "ModelSpec":
+        """The same with metadata of these columns, where the model takes any.
+
+        Raises:
+            ConfigError: the model is asked to take them, and there are no columns.
+        """
+        if not self.may_take_metadata:
+            return self
+        if self.is_hybrid and not schema.width:
+            raise ConfigError(
+                "user_metadata asks for metadata of users, and the dataset declares none. Ingest it with --users TABLE "
+                "--user-field NAME:KIND, or leave user_metadata out."
+            )
+        return replace(self, config=replace(self.config, metadata=schema.widths))
+
+    @property
+    def may_take_metadata(self) -> bool:
+        """Whether the model has a place for metadata of users: a prior that is learned from them, or an encoder."""
+        return self.config.user_metadata if self.is_hybrid else hasattr(self.config, "metadata")
+
+    @property
+    def may_take_item_metadata(self) -> bool:
+        """Whether the model's encoder is to take metadata of the items in a history."""
+        return self.is_hybrid and bool(self.config.item_metadata)
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether metadata are an option of the model's encoder."""
+        return isinstance(self.config, HybridOptions)
+
+    @property
+    def _learner(self) -> type:
+        """Class of the model that the training settings are about."""
+        name = self.config.autoencoder.model if isinstance(self.config, BlendConfig) else self.name
+        return catalog.entry(name).model
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that has learned.
+
+    Attributes:
+        model: it.
+        epochs: passes over the data that its weights have seen; 0 for closed-form models.
+        seconds: that it took; of a blend, the autoencoder's and the linear part's together.
+        history, latent_kl: of training by gradient, see `training.loop.TrainingResult`.
+    """
+
+    model: Recommender
+    epochs: int
+    seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    latent_kl: Float32Array = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
+
+    @property
+    def config(self) -> Any:
+        """Configuration of the model, with what was chosen on validation in it: to be fitted again on more data."""
+        return self.model.config  # type: ignore[attr-defined]
+
+
+def check_processes(spec: ModelSpec, group: Group) -> None:
+    """Refuse several processes where one does all the work.
+
+    Raises:
+        ConfigError: the model is not trained by gradient.
+    """
+    if group.size > 1 and not spec.is_trained_by_gradient:
+        raise ConfigError(f"{spec.name} is solved in closed form, by one process: start it without torchrun.")
+
+
+def fit(
+    spec: ModelSpec,
+    interactions: csr_array,
+    *,
+    validation: HeldOut | None = None,
+    tracker: Tracker | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    epochs: int | None = None,
+    group: Group = ALONE,
+    metadata: csr_array | None = None,
+    item_metadata: csr_array | None = None,
+) -> Fitted:
+    """Fit a model with fresh weights to interactions, shape (n_users, n_items).
+
+    Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part; then the weight,
+    by the metric that chose the epoch. In a group of processes all but the first leave the latter two out.
+
+    Args:
+        epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        validation, tracker, checkpoint, resume, group, metadata, item_metadata: see `training.loop.train`.
+
+    Raises:
+        ConfigError: the model is asked to take metadata that are not given.
+        ConfigError: the weight of a blend is open, and there is nobody to choose it on.
+    """
+    torch.manual_seed(spec.training.seed)
+    model = catalog.create(spec.name, interactions.shape[1], spec.config)
+    if isinstance(model, ClosedFormRecommender):
+        return Fitted(model, 0, _solve(model, interactions))
+    learner = model.autoencoder if isinstance(model, Blend) else model
+    if not isinstance(learner, Trainable):
+        raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
+    _check_metadata(learner, metadata, item_metadata)
+    blend = model if isinstance(model, Blend) and group.is_first else None
+    if blend and not blend.config.weight and validation is None:
+        raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
+    result = train(
+        learner,
+        interactions,
+        spec.training,
+        validation=validation,
+        tracker=tracker,
+        checkpoint=checkpoint,
+        resume=resume,
+        stop_after=epochs,
+        progress=True,
+        group=group,
+        metadata=metadata,
+        item_metadata=item_metadata,
+    )
+    seconds = result.seconds
+    if blend:
+        seconds += _solve(blend.linear, interactions)
+    if blend and validation is not None and not blend.config.weight:
+        _weigh(blend, validation, spec.training.validation_metric, tracker, result.best_epoch)
+    return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl)
+
+
+def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadata: csr_array | None) -> None:
+    config = learner.config
+    if not isinstance(config, HybridOptions):
+        return
+    for name, asked, given in (
+        ("user_metadata", config.user_metadata, metadata),
+        ("item_metadata", config.item_metadata, item_metadata),
+    ):
+        if asked and given is None:
+            raise ConfigError(f"{name} asks for metadata that are not given; a blend hands none on. Leave it out.")
+
+
+def _solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
+    """Fit a model in closed form; returns the seconds that it took."""
+    started = time.perf_counter()
+    model.fit(interactions)
+    return time.perf_counter() - started
+
+
+def _weigh(blend: Blend, validation: HeldOut, metric: str, tracker: Tracker | None, epoch: int) -> None:
+    values = choose_weight(blend, validation, metric)
+    weight = blend.config.weight
+    print(f"weight {weight:g} of the linear part: {metric} {values[weight]:.4f} on validation", flush=True)
+    if tracker is not None:
+        tracker.log_metrics({"linear_weight": weight}, epoch)

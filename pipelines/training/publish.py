@@ -1,0 +1,178 @@
+"""Publish: what goes to production. A chosen model is measured on its test part, then retrained on all data.
+
+The test part is read here and in `recsys evaluate`, never while choosing. The published bundle keeps the numbers of the
+model that was measured: its own cannot be measured any more, it has seen everything.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.artifacts.workspace import check_workspace
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.matrices import encode
+from pipelines.dataset.splits import load_split, read_manifest
+from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.evaluate import check_eligible
+from pipelines.training.fallback_policy import learn_again
+from pipelines.training.fit import ModelSpec, check_processes, fit
+from pipelines.training.item_inputs import item_metadata_for
+from pipelines.training.latent_report import log_latents
+from pipelines.training.new_items import check_content, place, with_new_items
+from pipelines.training.train import (
+    METRICS,
+    Output,
+    Trained,
+    check_index_use,
+    finish,
+    metadata_for,
+    origin,
+    parameters,
+)
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.manifest import BUNDLE, product_of
+from recsys_vae.data.columns import TIMESTAMP
+from recsys_vae.data.interactions import Interactions
+from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
+from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.models import catalog
+from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.tracking import tracked_run
+
+ALL = "all"
+"""What `trained_on` says of a published bundle."""
+CHECKPOINT = "all.safetensors"
+WRITTEN = product_of(BUNDLE, "a bundle of `recsys publish`", ALL)
+"""What publishing may replace."""
+
+
+def publish_bundle(
+    source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group = ALONE, new_items: bool = False
+) -> Trained:
+    """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
+
+    Of a group of processes this is for the first; the others call `take_part`.
+
+    Args:
+        new_items: let items of the dataset's table that nobody has touched take a place, by their content.
+
+    Raises:
+        ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
+            them.
+        BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
+    """
+    bundle = Bundle.load(source)
+    provenance = bundle.manifest.provenance
+    split_name = split_of(bundle)
+    if provenance.dataset != dataset.name:
+        raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
+    split = load_split(dataset, split_name)
+    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
+    spec = spec_of(bundle)
+    check_processes(spec, group)
+    check_index_use(spec, output)
+    check_workspace(output, resume, WRITTEN)
+    asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
+    evaluation = evaluate(bundle.model, asked, METRICS, progress=True)
+    checkpoint = output.workspace / CHECKPOINT
+    everything = whole(dataset, spec, new_items=new_items)
+    known = UserMetadata.learn(dataset, everything.users)
+    spec = spec.with_schema(known.schema)
+    with tracked_run(
+        dataset.name, f"{spec.name}-published", run_id=saved_run_id(checkpoint) if resume else None
+    ) as tracker:
+        tracker.log_parameters(parameters(dataset, spec) | {"source": bundle.version})
+        fitted = fit(
+            spec,
+            everything.matrix,
+            tracker=tracker,
+            checkpoint=checkpoint,
+            resume=resume,
+            epochs=provenance.epochs or None,
+            group=group,
+            metadata=metadata_for(spec, everything, known),
+            item_metadata=item_metadata_for(spec, dataset, everything.items),
+        )
+        log_latents(tracker, fitted)
+        described = replace(
+            origin(dataset, spec, fitted, everything),
+            trained_on=ALL,
+            training_cutoff=_latest(dataset),
+            metrics_on=f"split:{split_name}/test, by {bundle.version}",
+        )
+        tiers = learn_again(bundle.tiers, everything, known)
+        if new_items:
+            lift = place(fitted.model, dataset, everything)
+            tiers = replace(tiers, rungs=replace(tiers.rungs, content=True, lift=lift))
+        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
+
+
+def take_part(
+    source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group, new_items: bool = False
+) -> None:
+    """What the other processes do while the first one is in `publish_bundle`: their share of the training."""
+    bundle = Bundle.load(source)
+    spec = spec_of(bundle)
+    check_processes(spec, group)
+    check_workspace(output, resume, WRITTEN)
+    everything = whole(dataset, spec, new_items=new_items)
+    known = UserMetadata.learn(dataset, everything.users)
+    spec = spec.with_schema(known.schema)
+    fit(
+        spec,
+        everything.matrix,
+        checkpoint=output.workspace / CHECKPOINT,
+        resume=resume,
+        epochs=bundle.manifest.provenance.epochs or None,
+        group=group,
+        metadata=metadata_for(spec, everything, known),
+        item_metadata=item_metadata_for(spec, dataset, everything.items),
+    )
+
+
+def whole(dataset: DatasetDir, spec: ModelSpec, *, new_items: bool) -> Interactions:
+    """All interactions of a dataset; with new items, over a catalogue that holds them too."""
+    if not new_items:
+        return encode(dataset.interactions())
+    check_content(dataset, spec)
+    return encode(dataset.interactions(), items=with_new_items(dataset))
+
+
+def spec_of(bundle: Bundle) -> ModelSpec:
+    """Model and training of a bundle, to be repeated.
+
+    Raises:
+        BundleVersionError: it was trained with a setting that this version does not know, or takes otherwise.
+    """
+    name, told = bundle.manifest.model, bundle.manifest.provenance.training
+    config = catalog.configure(name, bundle.manifest.settings)
+    try:
+        return ModelSpec(name, config, catalog.with_settings(TrainingConfig(), told, of="training"))
+    except ConfigError as error:
+        raise BundleVersionError(
+            f"The training of {bundle.version} cannot be repeated: {error} Train it again with this version, or "
+            "publish it with the version that trained it."
+        ) from error
+
+
+def split_of(bundle: Bundle) -> str:
+    """Name of the split that a bundle was trained on.
+
+    Raises:
+        BundleError: it was trained on all data.
+    """
+    kind, _, rest = bundle.manifest.provenance.trained_on.partition(":")
+    if kind != "split":
+        raise BundleError(
+            f"{bundle.version} has learned from all data, so that no part is left to measure it on. Use the bundle "
+            "that `recsys train` wrote."
+        )
+    return rest.rpartition("/")[0]
+
+
+def _latest(dataset: DatasetDir) -> str | None:
+    latest = dataset.interactions().select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
+    return None if latest is None else str(latest.isoformat())

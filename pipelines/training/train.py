@@ -1,0 +1,310 @@
+"""Train: a split in, an evaluated bundle out, with a tracked run beside it.
+
+The bundle of `train` has learned from the training part of a split only, so that `recsys evaluate` can measure it
+honestly. What goes to production is made from it by `publish`, which retrains on all data.
+"""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from scipy.sparse import csr_array
+
+from pipelines.artifacts.mlflow_registry import register_bundle
+from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.newcomers import newcomers_of
+from pipelines.dataset.splits import load_split
+from pipelines.dataset.user_features import UserMetadata
+from pipelines.training.fallback_policy import choose_tiers, learn_again
+from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
+from pipelines.training.item_inputs import item_metadata_for
+from pipelines.training.latent_report import log_latents
+from recsys_vae.bundles.bundle import Tiers, write_bundle
+from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
+from recsys_vae.data.interactions import Interactions
+from recsys_vae.errors import ConfigError, RetrievalError
+from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.models import catalog
+from recsys_vae.protocols import FactorizedRecommender
+from recsys_vae.retrieval.faiss_index import check_index
+from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
+
+METRICS = ("recall@20", "recall@50", "ndcg@100")
+"""What a manifest reports: the three numbers of Liang et al. 2018."""
+WRITTEN = product_of(BUNDLE, "a bundle of `recsys train`", "split:")
+"""What training may replace."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a bundle goes and how it is indexed.
+
+    Attributes:
+        path: the bundle's directory; a folder beside it holds checkpoints while training goes on.
+        index: flat, hnsw or ivf.
+        min_recall: what an approximate index must reach.
+        registered_name: name of the registered model at the tracking server.
+        overwrite: whether a bundle that stands at `path` may be replaced.
+    """
+
+    path: Path
+    index: str = "flat"
+    min_recall: float = 0.99
+    registered_name: str = "recsys-vae"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_index(self.index, self.min_recall)  # before hours of training, not after
+
+    @property
+    def workspace(self) -> Path:
+        """Folder of the checkpoints."""
+        return workspace_of(self.path)
+
+    @property
+    def checkpoints(self) -> tuple[Path, Path]:
+        """Files of the run that chooses the epoch, and of the one that trains again where the split says so."""
+        return self.workspace / "choose.safetensors", self.workspace / "refit.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` and `publish` made.
+
+    Attributes:
+        manifest: of the bundle.
+        evaluation: what was measured.
+        registered_version: of the registered model.
+        run_id: at the tracking server.
+    """
+
+    manifest: Manifest
+    evaluation: Evaluation
+    registered_version: str
+    run_id: str | None
+
+
+def train_bundle(
+    dataset: DatasetDir,
+    split_name: str,
+    spec: ModelSpec,
+    output: Output,
+    *,
+    resume: bool,
+    group: Group = ALONE,
+    half_life: float = math.inf,
+) -> Trained:
+    """Train on a split, choose the epoch on its validation part, and write and register the bundle.
+
+    Where the split says so (protocol `given`), the model is trained again on training and validation part together, for
+    the number of epochs that was chosen.
+
+    Metadata of users go to models that take them; the tiers of the ladder are chosen on the validation part too.
+
+    Of a group of processes this is for the first; the others call `take_part`.
+
+    Args:
+        half_life: days in which the weight of an interaction halves, for popularity.
+
+    Raises:
+        ConfigError: an interrupted run is there, and neither resumed nor removed; something else stands at the output;
+            or the index has no use.
+    """
+    check_index_use(spec, output)
+    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
+    spec, split, known = course.spec, course.split, course.known
+    run_id = saved_run_id(output.checkpoints[0]) if resume else None
+    with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
+        tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
+        fitted = course.choose_epoch(tracker)
+        log_latents(tracker, fitted)
+        evaluation = evaluate(fitted.model, known.of(split.validation), METRICS)
+        newcomers = newcomers_of(split.validation, split.train.items, known)
+        metric = spec.training.validation_metric
+        chosen = choose_tiers(fitted.model, split.train, known, newcomers, metric, half_life=half_life)
+        tiers = chosen.tiers
+        learned_from, part = split.train, "train"
+        if split.refit is not None:
+            learned_from, part = split.refit, "refit"
+            print(
+                "The best epoch is chosen; training again on the training and the validation part together.", flush=True
+            )
+            spec = replace(spec, config=fitted.config)
+            fitted = course.use_all(spec, learned_from, fitted.epochs)
+            tiers = learn_again(tiers, learned_from, known)
+        provenance = replace(
+            origin(dataset, spec, fitted, learned_from),
+            trained_on=f"split:{split_name}/{part}",
+            metrics_on=f"split:{split_name}/validation",
+        )
+        return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker, tiers=tiers)
+
+
+def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> HeldOut:
+    """Whom the best epoch is chosen on; for a prior from metadata, validation users at several lengths of history."""
+    if not (spec.may_take_metadata and known.schema.width):
+        return split.validation
+    if spec.is_hybrid:
+        return known.of(split.validation)
+    return newcomers_of(split.validation, split.train.items, known).asked_at_all()
+
+
+def metadata_for(spec: ModelSpec, learned_from: Interactions, known: UserMetadata) -> csr_array | None:
+    """Metadata of the users that a model learns from, where it takes any."""
+    takes = spec.may_take_metadata and known.schema.width
+    return known.rows(learned_from.users.values) if takes else None
+
+
+def take_part(
+    dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
+) -> None:
+    """What the other processes do while the first one is in `train_bundle`: their share of the training."""
+    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
+    fitted = course.choose_epoch()
+    if course.split.refit is not None:
+        course.use_all(course.spec, course.split.refit, fitted.epochs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """The fits of a training, the same in every process of a group."""
+
+    spec: ModelSpec
+    split: Split
+    known: UserMetadata
+    item_metadata: csr_array | None
+    output: Output
+    resume: bool
+    group: Group
+
+    @classmethod
+    def of(
+        cls, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
+    ) -> "_Course":
+        """Raises what keeps the training from beginning."""
+        check_processes(spec, group)
+        split = load_split(dataset, split_name)
+        known = UserMetadata.learn(dataset, split.train.users)
+        spec = spec.with_schema(known.schema)
+        item_metadata = item_metadata_for(spec, dataset, split.train.items)
+        check_workspace(output, resume, WRITTEN)
+        return cls(spec, split, known, item_metadata, output, resume, group)
+
+    def choose_epoch(self, tracker: MlflowTracker | None = None) -> Fitted:
+        """Fit to the training part, the epoch chosen on the validation part."""
+        return fit(
+            self.spec,
+            self.split.train.matrix,
+            validation=asked_while_training(self.split, self.known, self.spec),
+            tracker=tracker,
+            checkpoint=self.output.checkpoints[0],
+            resume=self.resume,
+            group=self.group,
+            metadata=metadata_for(self.spec, self.split.train, self.known),
+            item_metadata=self.item_metadata,
+        )
+
+    def use_all(self, spec: ModelSpec, learned_from: Interactions, epochs: int) -> Fitted:
+        """Fit to training and validation part, for as many epochs as were chosen."""
+        return fit(
+            spec,
+            learned_from.matrix,
+            checkpoint=self.output.checkpoints[1],
+            resume=self.resume,
+            epochs=epochs or None,
+            group=self.group,
+            metadata=metadata_for(spec, learned_from, self.known),
+            item_metadata=self.item_metadata,
+        )
+
+
+def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:
+    """What a tracked run is told about the choices made."""
+    chosen: dict[str, object] = {"model": spec.name, "dataset": dataset.name, "git_commit": git_commit()}
+    chosen |= {f"model.{key}": value for key, value in catalog.described(spec.config).items()}
+    if spec.is_trained_by_gradient:
+        chosen |= {f"training.{key}": value for key, value in asdict(spec.training).items()}
+    return chosen
+
+
+def origin(dataset: DatasetDir, spec: ModelSpec, fitted: Fitted, learned_from: Interactions) -> Provenance:
+    """Provenance of a fitted model, but for what it was trained on and how well it did."""
+    return Provenance(
+        dataset=dataset.name,
+        dataset_fingerprint=learned_from.fingerprint(),
+        n_users=learned_from.n_users,
+        n_interactions=int(learned_from.matrix.nnz),
+        training=asdict(spec.training) if spec.is_trained_by_gradient else {},
+        epochs=fitted.epochs,
+        git_commit=git_commit(),
+    )
+
+
+def finish(
+    dataset: DatasetDir,
+    fitted: Fitted,
+    learned_from: Interactions,
+    output: Output,
+    evaluation: Evaluation,
+    provenance: Provenance,
+    *,
+    tracker: MlflowTracker,
+    tiers: Tiers | None = None,
+) -> Trained:
+    """Write the bundle, tell the tracker the outcome, register, and clear the checkpoints away."""
+    figures = with_errors(evaluation)
+    described = replace(provenance, metrics=figures, run_id=tracker.run_id)
+    manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers)
+    tracker.log_parameters({"dataset_fingerprint": provenance.dataset_fingerprint})
+    tracker.log_metrics(figures | {"training_seconds": fitted.seconds}, fitted.epochs)
+    version = register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
+    clear_workspace(output.workspace)
+    return Trained(manifest, evaluation, version, tracker.run_id)
+
+
+def write_fitted(
+    dataset: DatasetDir,
+    fitted: Fitted,
+    learned_from: Interactions,
+    output: Output,
+    provenance: Provenance,
+    tiers: Tiers | None = None,
+) -> Manifest:
+    """Write the bundle of a fitted model."""
+    queries = None
+    if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
+        queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
+    table = dataset.table(dataset.items_path).collect() if dataset.items_path.is_file() else None
+    try:
+        return write_bundle(
+            output.path,
+            fitted.model,
+            learned_from.items,
+            popularity=learned_from.item_counts(),
+            provenance=provenance,
+            item_table=table,
+            index_kind=output.index,
+            index_queries=queries,
+            min_recall=output.min_recall,
+            tiers=tiers,
+        )
+    except RetrievalError as error:
+        raise RetrievalError(
+            f"{error} The training is kept: --resume with another --index goes on from there."
+        ) from error
+
+
+def with_errors(evaluation: Evaluation) -> dict[str, float]:
+    """Means and standard errors by name, the latter ending in `_se`."""
+    errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items()}
+    return dict(evaluation.means) | errors
+
+
+def check_index_use(spec: ModelSpec, output: Output) -> None:
+    """Raise ConfigError where an approximate index is asked for a model that has no item vectors."""
+    if output.index != "flat" and not hasattr(catalog.entry(spec.name).model, "item_vectors"):
+        raise ConfigError(f"{spec.name} has no item vectors: --index {output.index} has no effect on it. Leave it out.")

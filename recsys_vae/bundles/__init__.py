@@ -1,0 +1,1 @@
+"""A trained model as one directory, and what answers at which length of history."""

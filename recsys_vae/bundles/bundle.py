@@ -1,0 +1,250 @@
+"""Bundle: a trained model as one directory, written whole and verified whole.
+
+    BUNDLE/
+        manifest.json           what it is, where it comes from, and a SHA-256 of every other file (manifest.py)
+        weights.safetensors     what the model has learned
+        items.parquet           item_id in row order, popularity, and the items' metadata
+        index.faiss             item vectors for search; factorised models only
+        user_schema.json        how metadata of users are read; where the dataset has some
+        segments.safetensors    what is popular among users with the same metadata; likewise
+
+Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from recsys_vae.arrays import check_finite
+from recsys_vae.atomic import atomic_directory, remove_partials
+from recsys_vae.bundles.manifest import (
+    BUNDLE,
+    FORMAT_VERSION,
+    Manifest,
+    Provenance,
+    describe,
+    newer,
+    product_of,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
+from recsys_vae.bundles.segment_popularity import SegmentPopularity
+from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, Rungs
+from recsys_vae.data.columns import ITEM, POPULARITY
+from recsys_vae.data.features import Schema
+from recsys_vae.data.ids import IdMap
+from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
+from recsys_vae.models import catalog
+from recsys_vae.outputs import check_output
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
+from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.settings import from_plain
+
+WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
+SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
+WRITTEN = product_of(BUNDLE)
+"""What writing a bundle may replace."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tiers:
+    """What answers users of whom little is known.
+
+    Attributes:
+        rungs: which tier answers whom.
+        schema: how metadata of users are read; None where there are none.
+        segments: popularity by their columns; None where there is none.
+    """
+
+    rungs: Rungs = field(default_factory=Rungs)
+    schema: Schema | None = None
+    segments: SegmentPopularity | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A loaded bundle: everything needed to answer.
+
+    Attributes:
+        manifest: what it says about itself.
+        model: with its weights, on the CPU.
+        items: item id <-> item row.
+        item_table: one row an item in row order: item_id, popularity, metadata columns.
+        popularity: users of each item in the training data, shape (n_items,).
+        index: over the item vectors; None for models that are not factorised.
+        tiers: what answers users of whom little is known.
+    """
+
+    manifest: Manifest
+    model: Recommender
+    items: IdMap
+    item_table: pl.DataFrame
+    popularity: Float32Array
+    index: FaissIndex | None
+    tiers: Tiers = field(default_factory=Tiers)
+
+    @property
+    def version(self) -> str:
+        """Identity of this bundle; every answer names it."""
+        return self.manifest.version
+
+    @classmethod
+    def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
+        """A bundle that is not on disk and has no index: to measure its tiers before there is a choice of rungs."""
+        manifest = Manifest(
+            FORMAT_VERSION, "unwritten", catalog.name_of(model), {}, len(items), {}, Provenance(), "", {}, {}
+        )
+        counts = popularity.astype(np.float32)
+        return cls(manifest, model, items, _item_rows(items, popularity, None), counts, None, tiers)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Bundle":
+        """Read and verify a bundle; nothing of it is used before all of it is found in order.
+
+        Raises:
+            BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
+            BundleVersionError: written in a format that this version does not read, or with settings, tiers or kinds of
+                metadata that it does not know.
+        """
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+        try:
+            return cls._read(directory, manifest)
+        except UnknownNameError as error:
+            raise newer(directory, BUNDLE, error) from error
+        except (
+            SafetensorError, pl.exceptions.PolarsError, KeyError, TypeError, ValueError, RuntimeError, RecsysError
+        ) as error:  # fmt: skip
+            raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
+
+    @classmethod
+    def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
+        table = pl.read_parquet(directory / ITEMS)
+        popularity = _popularity(table)
+        items = IdMap(table[ITEM])
+        if len(items) != manifest.n_items:
+            raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
+        config = catalog.configure(manifest.model, manifest.settings)
+        model = catalog.create(manifest.model, len(items), config)
+        model.load_tensors(load_file(directory / WEIGHTS))
+        index = None
+        if manifest.index and isinstance(model, FactorizedRecommender):
+            report = from_plain(IndexReport, manifest.index, "an index")
+            index = load_index(directory / INDEX, model.item_vectors(), report)
+        return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
+
+
+def _popularity(table: pl.DataFrame) -> Float32Array:
+    counts = table[POPULARITY]
+    if not counts.dtype.is_integer() or counts.null_count() or (len(counts) and counts.cast(pl.Float64).min() < 0):  # type: ignore[operator]
+        raise DataError(f"{ITEMS} has a column {POPULARITY} that does not hold a count from 0 for every item.")
+    return counts.to_numpy().astype(np.float32)
+
+
+def write_bundle(
+    directory: Path,
+    model: Recommender,
+    items: IdMap,
+    *,
+    popularity: np.ndarray,
+    provenance: Provenance,
+    item_table: pl.DataFrame | None = None,
+    index_kind: str = "flat",
+    index_queries: Float32Array | None = None,
+    min_recall: float = 0.99,
+    tiers: Tiers | None = None,
+) -> Manifest:
+    """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
+
+    Args:
+        directory: its final place; nothing but a bundle is replaced there.
+        model: of the catalogue.
+        items: ids of the model's item rows.
+        popularity: users of each item, shape (n_items,).
+        provenance: where the model comes from.
+        item_table: metadata by `item_id`; rows of other items are left out, items without a row get nulls.
+        index_kind: flat, hnsw or ivf; for factorised models.
+        index_queries: shape (n, d), with which an approximate index is measured.
+        min_recall: what an approximate index must reach.
+        tiers: what answers users of whom little is known; by default history, then popularity.
+
+    Raises:
+        ConfigError: something else than a bundle stands there.
+        DataError: weights are not finite, a tier lacks what it needs, or model, items and popularity are of different
+            catalogues.
+        RetrievalError: the index misses `min_recall`.
+    """
+    if not model.n_items == len(items) == len(popularity):
+        raise DataError(
+            f"The model has {model.n_items} items, {len(items)} ids and {len(popularity)} counts were given."
+        )
+    for name, tensor in model.tensors().items():
+        check_finite(f"The model's tensor {name}", tensor)
+    tiers = tiers or Tiers()
+    _check_tiers(tiers, model)
+    directory = check_output(directory, WRITTEN)
+    remove_partials(directory)
+    report: dict[str, object] = {}
+    with atomic_directory(directory, WRITTEN) as temporary:
+        save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, temporary / WEIGHTS)
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
+        _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS)
+        if isinstance(model, FactorizedRecommender):
+            index = build_index(model.item_vectors(), index_kind, queries=index_queries, min_recall=min_recall)
+            index.save(temporary / INDEX)
+            report = asdict(index.report)
+        _write_tiers(temporary, tiers)
+        manifest = describe(
+            temporary,
+            model=catalog.name_of(model),
+            settings=catalog.settings_of(model),
+            n_items=len(items),
+            index=report,
+            provenance=provenance,
+            ladder={} if tiers.rungs == Rungs() else tiers.rungs.as_settings(),
+        )
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+def _write_tiers(directory: Path, tiers: Tiers) -> None:
+    if tiers.schema is not None:
+        (directory / SCHEMA).write_text(tiers.schema.to_json())
+    if tiers.segments is not None:
+        save_file(tiers.segments.tensors(), directory / SEGMENTS)
+        (directory / SEGMENTS).chmod(0o644)
+
+
+def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tiers:
+    schema = Schema.from_json((directory / SCHEMA).read_bytes()) if SCHEMA in manifest.files else None
+    segments = None
+    if schema is not None and SEGMENTS in manifest.files:
+        segments = SegmentPopularity.from_tensors(load_file(directory / SEGMENTS), manifest.n_items, schema.width)
+    tiers = Tiers(Rungs.from_settings(manifest.ladder), schema, segments)
+    _check_tiers(tiers, model)
+    return tiers
+
+
+def _check_tiers(tiers: Tiers, model: Recommender) -> None:
+    conditional = tiers.schema is not None and takes_metadata(model)
+    if tiers.schema is not None and takes_metadata(model) and model.n_features != tiers.schema.width:
+        raise DataError(f"The model takes metadata of {model.n_features} columns, the schema has {tiers.schema.width}.")
+    present = {POSTERIOR: conditional, PRIOR: conditional, SEGMENT: tiers.segments is not None}
+    for tier in sorted(tiers.rungs.named):
+        if not present.get(tier, True):
+            raise DataError(f"The ladder names the tier {tier!r}, and there is nothing that could answer on it.")
+    if tiers.rungs.are_weighted and tiers.segments is None:
+        raise DataError("The ladder lets segment popularity count beside a tier, and there is none.")
+
+
+def _item_rows(items: IdMap, popularity: np.ndarray, table: pl.DataFrame | None) -> pl.DataFrame:
+    rows = pl.DataFrame({ITEM: items.values, POPULARITY: popularity.astype(np.int64)})
+    if table is None:
+        return rows
+    extra = table.drop(POPULARITY, strict=False).unique(ITEM, keep="first")
+    return rows.join(extra, on=ITEM, how="left", maintain_order="left")

@@ -1,0 +1,1 @@
+"""Interactions, ids and features as arrays."""

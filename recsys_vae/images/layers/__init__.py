@@ -1,0 +1,1 @@
+"""Layers, likelihoods and quantisers that image models share."""

@@ -1,0 +1,1 @@
+"""The image models, one file each, and their catalog."""

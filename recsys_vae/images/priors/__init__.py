@@ -1,0 +1,1 @@
+"""Learned priors over the codes of quantised models."""

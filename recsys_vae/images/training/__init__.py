@@ -1,0 +1,1 @@
+"""Training of image models and of priors over codes."""

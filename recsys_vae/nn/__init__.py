@@ -1,0 +1,1 @@
+"""Layers, objectives and schedules that models share."""

@@ -1,0 +1,187 @@
+"""Sparse rows and the layer that takes them: no dense (batch, items) input is ever built."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recsys_vae.nn.inner_products import inner_products
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A batch of histories as torch tensors, in CSR layout.
+
+    Attributes:
+        indices: item rows of all histories, one after the other, shape (nnz,) int64.
+        offsets: where each history starts, and the end of the last, shape (n + 1,) int64.
+        values: weights, shape (nnz,) float32.
+        metadata: what else is known of the same users, in columns of a `metadata.Schema`; None where nothing is.
+    """
+
+    indices: Tensor
+    offsets: Tensor
+    values: Tensor
+    metadata: "SparseRows | None" = None
+
+    @classmethod
+    def from_csr(
+        cls, matrix: csr_array, device: torch.device | str = "cpu", metadata: csr_array | None = None
+    ) -> "SparseRows":
+        """Copy a `csr_array`, shape (n, n_items), to a device; metadata with as many rows go with it."""
+        return cls(
+            torch.from_numpy(matrix.indices.astype(np.int64)).to(device),
+            torch.from_numpy(matrix.indptr.astype(np.int64)).to(device),
+            torch.from_numpy(np.array(matrix.data, dtype=np.float32)).to(device),
+            None if metadata is None else cls.from_csr(metadata, device),
+        )
+
+    @classmethod
+    def empty(cls, n: int, device: torch.device | str = "cpu") -> "SparseRows":
+        """n rows without entries."""
+        nothing = torch.zeros(0, dtype=torch.int64, device=device)
+        return cls(nothing, torch.zeros(n + 1, dtype=torch.int64, device=device), nothing.float())
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def row_numbers(self) -> Tensor:
+        """Row of each entry, shape (nnz,) int64."""
+        if len(self) == 1:
+            return torch.zeros_like(self.indices)
+        return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
+
+    def lengths(self) -> Tensor:
+        """Number of entries of each row, shape (n,) int64."""
+        return self.offsets.diff()
+
+    def only(self, chosen: Tensor) -> "SparseRows":
+        """Only some of the entries; `chosen` is one flag an entry."""
+        before = functional.pad(chosen.to(torch.int64).cumsum(0), (1, 0))
+        return replace(self, indices=self.indices[chosen], offsets=before[self.offsets], values=self.values[chosen])
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sum one value an entry over each row, shape (n,)."""
+        return values.new_zeros(len(self)).index_add_(0, self.row_numbers(), values)
+
+    def binarised(self) -> "SparseRows":
+        """Every weight 1."""
+        return replace(self, values=torch.ones_like(self.values))
+
+    def l2_normalised(self) -> "SparseRows":
+        """Each row divided by its Euclidean norm; empty rows stay empty."""
+        rows = self.row_numbers()
+        norms = self.values.new_zeros(len(self)).index_add_(0, rows, self.values.square()).sqrt()
+        return replace(self, values=self.values / norms[rows])
+
+    def transposed(self) -> tuple[Tensor, "SparseRows"]:
+        """The items that occur, ascending, shape (m,), and for each of them the rows that hold it, m rows."""
+        columns, order = self.indices.sort(stable=True)
+        items, counts = torch.unique_consecutive(columns, return_counts=True)
+        offsets = functional.pad(counts.cumsum(0), (1, 0))
+        return items, SparseRows(self.row_numbers()[order], offsets, self.values[order])
+
+    def through(self, table: "SparseRows") -> "SparseRows":
+        """These rows times a table that has a row for each of their columns: entries of one column are not added up."""
+        starts, lengths = table.offsets[self.indices], table.lengths()[self.indices]
+        ends = functional.pad(lengths.cumsum(0), (1, 0))
+        places = torch.repeat_interleave(starts - ends[:-1], lengths)
+        places += torch.arange(len(places), device=places.device)
+        values = table.values[places] * torch.repeat_interleave(self.values, lengths)
+        return SparseRows(table.indices[places], ends[self.offsets], values)
+
+    def dropped(self, rate: float, generator: torch.Generator | None) -> "SparseRows":
+        """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""
+        if not rate:
+            return self
+        kept = self.only(self.survivors(rate, generator))
+        return replace(kept, values=kept.values / (1.0 - rate))
+
+    def survivors(self, rate: float, generator: torch.Generator | None) -> Tensor:
+        """One flag an entry, shape (nnz,): False with probability `rate`."""
+        return torch.empty_like(self.values).bernoulli_(1.0 - rate, generator=generator).bool()
+
+
+class SparseLinear(nn.Module):
+    """A linear layer on sparse rows: a weighted sum of embeddings, one an item, plus a bias.
+
+    Equals `nn.Linear(n_items, width)` on the dense rows, at the cost of the non-zeros alone.
+
+    Attributes:
+        sparse_gradient: whether the gradient of the weight names only the rows that were used; for huge catalogues.
+    """
+
+    sparse_gradient = False
+
+    def __init__(self, n_items: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, width))
+        self.bias = nn.Parameter(torch.empty(width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw Glorot-uniform weights and a small normal bias, as Liang et al. do."""
+        glorot(self.weight, self.bias)
+
+    def forward(self, rows: SparseRows) -> Tensor:
+        """Shape (n, width)."""
+        if not self.sparse_gradient:
+            return weighted_sums(self.weight, rows) + self.bias
+        summed: Tensor = _WeightedSums.apply(self.weight, rows)  # type: ignore[no-untyped-call]
+        return summed + self.bias
+
+
+class _WeightedSums(torch.autograd.Function):
+    """Weighted sums of a matrix's rows, whose gradient names each row once: torch's own names it once an entry."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, rows: SparseRows) -> Tensor:
+        ctx.rows, ctx.shape = rows, weight.shape
+        return weighted_sums(weight, rows)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        items, transposed = ctx.rows.transposed()
+        gradient = weighted_sums(upstream.contiguous(), transposed)
+        return torch.sparse_coo_tensor(items.unsqueeze(0), gradient, ctx.shape, check_invariants=False), None
+
+
+def weighted_sums(weight: Tensor, rows: SparseRows) -> Tensor:
+    """Rows of a matrix, shape (n_columns, width), added up as sparse rows weigh them, shape (n, width)."""
+    return functional.embedding_bag(
+        rows.indices,
+        weight,
+        rows.offsets,
+        mode="sum",
+        per_sample_weights=rows.values,
+        include_last_offset=True,
+    )
+
+
+def glorot(weight: Tensor, bias: Tensor) -> None:
+    """Glorot-uniform weights, and biases from a normal of deviation 0.001 truncated at two deviations."""
+    bound = math.sqrt(6.0 / (weight.shape[0] + weight.shape[1]))
+    nn.init.uniform_(weight, -bound, bound)
+    nn.init.trunc_normal_(bias, std=0.001, a=-0.002, b=0.002)
+
+
+class Dense(nn.Linear):
+    """A dense layer that is as fast as a processor allows where several rows are predicted together."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Shape (n, width_out)."""
+        if torch.is_grad_enabled() or len(rows) < 2 or rows.dtype != torch.float32:
+            return super().forward(rows)
+        return inner_products(rows, self.weight, self.bias)
+
+
+def linear(width_in: int, width_out: int) -> nn.Linear:
+    """A dense layer with the same initialisation."""
+    layer = Dense(width_in, width_out)
+    glorot(layer.weight.data, layer.bias.data)
+    return layer

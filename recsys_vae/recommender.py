@@ -1,0 +1,387 @@
+"""The ladder: which tier answers a user, and with what. The one scorer of batch jobs and service.
+
+The tiers, and what decides between them, are in `rungs`. All tiers of the model are one pass of the encoder, which is
+shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors. Users for
+whom segment popularity counts besides, and those on the content tier, are not searched for in the index: what is added
+to their scores is no inner product with item vectors, so theirs are computed whole.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT
+from recsys_vae.data.features import check_metadata
+from recsys_vae.data.interactions import check_histories
+from recsys_vae.errors import ConfigError
+from recsys_vae.protocols import (
+    BoolArray,
+    FactorizedRecommender,
+    Float32Array,
+    Index,
+    Int64Array,
+    StrArray,
+    TopK,
+    takes_metadata,
+)
+from recsys_vae.top_k import check_k, check_masks, top_k
+
+__all__ = ["CONTENT", "HISTORY", "POPULAR", "POSTERIOR", "PRIOR", "SEGMENT", "Answers", "Ladder", "Users"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Ranked items of n users.
+
+    Attributes:
+        rows: item rows, shape (n, k), best first; -1 where fewer than k items were allowed.
+        scores: shape (n, k); comparable within one answer only.
+        tiers: which tier answered, one name a user.
+        scorer: which index or model computed the scores.
+    """
+
+    rows: Int64Array
+    scores: Float32Array
+    tiers: tuple[str, ...]
+    scorer: str
+
+
+BY_METADATA = (POSTERIOR, CONTENT, PRIOR)
+"""Tiers on which the model is shown metadata."""
+
+Tier = Callable[["Users", int, BoolArray | None, csr_array | None], TopK]
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """Users as the ladder sees them, encoded once however often they are then searched for.
+
+    Attributes:
+        histories: shape (n, n_items).
+        tier_names: which tier answers, shape (n,).
+        queries: what item vectors are multiplied with, shape (n, d); None where the model is not factorised.
+        metadata: shape (n, n_features); None where nobody has any.
+        weights: how much segment popularity counts beside the tier, shape (n,); None where it does with nobody.
+    """
+
+    histories: csr_array
+    tier_names: StrArray
+    queries: Float32Array | None
+    metadata: csr_array | None = None
+    weights: Float32Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.tier_names)
+
+    def __getitem__(self, chosen: Int64Array) -> "Users":
+        if len(chosen) == len(self) and (chosen == np.arange(len(self))).all():
+            return self
+        queries = None if self.queries is None else self.queries[chosen]
+        metadata = None if self.metadata is None else self.metadata[chosen]
+        weights = None if self.weights is None else self.weights[chosen]
+        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata, weights)
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Which tier answers, one name a user."""
+        return tuple(self.tier_names.tolist())
+
+    @property
+    def encoded(self) -> BoolArray:
+        """Whose scores are the model's, shape (n,)."""
+        return np.isin(self.tier_names, ENCODED)
+
+    @property
+    def weighted(self) -> Int64Array:
+        """Rows of those with whom segment popularity counts beside the tier."""
+        return np.zeros(0, np.int64) if self.weights is None else np.flatnonzero(self.weights)
+
+
+class Ladder:
+    """Answers for any user from one bundle.
+
+    Args:
+        bundle: what answers.
+        index: searched instead of the bundle's own; over the same item vectors.
+
+    Attributes:
+        bundle: what answers.
+        is_new: items that nobody had touched, whose vectors come from their content, shape (n_items,).
+    """
+
+    def __init__(self, bundle: Bundle, index: Index | None = None) -> None:
+        self.bundle = bundle
+        # Asked for once: looking at what a protocol asks of a class takes as long as a small search.
+        self._factorized = bundle.model if isinstance(bundle.model, FactorizedRecommender) else None
+        self._index = index if index is not None else bundle.index
+        self._popularity = bundle.popularity if bundle.tiers.segments is None else bundle.tiers.segments.log_shares
+        self.is_new = bundle.popularity == 0 if bundle.tiers.rungs.content else np.zeros(len(bundle.items), np.bool_)
+        self._has_new = bool(self.is_new.any())
+
+    def recommend(
+        self,
+        histories: csr_array,
+        k: int,
+        *,
+        allowed: BoolArray | None = None,
+        excluded: csr_array | None = None,
+        keep_seen: bool = False,
+        metadata: csr_array | None = None,
+        tier: str | None = None,
+    ) -> Answers:
+        """The k best items of each user.
+
+        Args:
+            histories: what is known of each user, shape (n, n_items); an empty row is a user without history.
+            k: at least 1.
+            allowed: shape (n_items,), the items that any user may get; all when None.
+            excluded: shape (n, n_items), items that this user may not get, besides those in the history.
+            keep_seen: also recommend items of the history.
+            metadata: what else is known of each user, shape (n, n_features), encoded by the bundle's schema.
+            tier: which tier answers all of them, instead of the one that the rungs name for each.
+
+        Raises:
+            ConfigError: k < 1, a mask of another shape, or a tier that this bundle does not have.
+            DataError: the histories or metadata are not of this bundle's catalogue and schema.
+        """
+        users = self.encode(histories, metadata, tier=tier)
+        hidden = _union(None if keep_seen else histories, excluded)
+        found = self.search(users, k, allowed=allowed, hidden=hidden)
+        return Answers(found.rows, found.scores, users.tiers, self.scorer)
+
+    def encode(self, histories: csr_array, metadata: csr_array | None = None, *, tier: str | None = None) -> Users:
+        """Users by their histories, shape (n, n_items), and metadata: one pass of the encoder.
+
+        Args:
+            histories: what is known of each user.
+            metadata: shape (n, n_features); passed over where the bundle has no schema for them.
+            tier: which tier answers all of them, alone, instead of what the rungs name for each.
+
+        Raises:
+            ConfigError: this bundle does not have the tier.
+            DataError: the histories or metadata are not of this bundle's catalogue and schema.
+        """
+        check_histories(histories, self.bundle.model.n_items)
+        schema = self.bundle.tiers.schema
+        metadata = None if schema is None else metadata
+        if schema is not None and metadata is not None:
+            check_metadata(metadata, histories.shape[0], schema.width)
+        if tier is not None:
+            names, weights = self._everybody(tier, histories.shape[0]), None
+        else:
+            names, weights = self._reached(histories, metadata)
+        return Users(histories, names, self._queries(histories, metadata, names), metadata, weights)
+
+    @cached_property
+    def tiers(self) -> tuple[str, ...]:
+        """Tiers that can answer, from the top of the ladder."""
+        model, tiers = self.bundle.model, self.bundle.tiers
+        conditional = (POSTERIOR, HISTORY, PRIOR) if tiers.schema and takes_metadata(model) else (HISTORY,)
+        new = (CONTENT,) if tiers.rungs.content else ()
+        return (*conditional, *new, *(() if tiers.segments is None else (SEGMENT,)), POPULAR)
+
+    def search(
+        self, users: Users, k: int, *, allowed: BoolArray | None = None, hidden: csr_array | None = None
+    ) -> TopK:
+        """The k best items of each user, shapes (n, k).
+
+        Args:
+            users: of `encode`.
+            k: at least 1.
+            allowed: shape (n_items,), the items that any user may get; all when None.
+            hidden: shape (n, n_items), items that this user may not get: nothing else is hidden, not even the history.
+
+        Raises:
+            ConfigError: k < 1, or a mask of another shape.
+        """
+        check_k(k)
+        check_masks((len(users), self.bundle.model.n_items), allowed, hidden)
+        rows = np.full((len(users), k), -1, dtype=np.int64)
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+        for tier, chosen in self._tiers(users):
+            if len(chosen):
+                theirs = hidden if hidden is None or len(chosen) == len(users) else hidden[chosen]
+                found = tier(users[chosen], k, allowed, theirs)
+                rows[chosen], scores[chosen] = found.rows, found.scores
+        return TopK(rows, scores)
+
+    def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
+        """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""
+        model, wanted = self.bundle.model, slice(None) if rows is None else rows
+        if users.queries is not None:
+            scores = np.asarray(users.queries @ self.item_vectors[wanted].T)
+        elif users.encoded.any():
+            scores = model.score(users.histories)[:, wanted]
+        else:
+            scores = np.empty((len(users), len(self._popularity[wanted])), dtype=np.float32)
+        self._adjust(scores, users, wanted)
+        scores[users.tier_names == POPULAR] = self._popularity[wanted]
+        segmented = np.flatnonzero(users.tier_names == SEGMENT)
+        if segmented.size:
+            scores[segmented] = self._segment_scores(users[segmented])[:, wanted]
+        return scores
+
+    @cached_property
+    def item_vectors(self) -> Float32Array:
+        """Of a factorised model, shape (n_items, d); made once."""
+        assert self._factorized is not None
+        return self.bundle.index.vectors if self.bundle.index is not None else self._factorized.item_vectors()
+
+    @property
+    def scorer(self) -> str:
+        """What computes the scores of users with a history."""
+        return self._index.name if self._index is not None else self.bundle.manifest.model
+
+    def scorers(self, users: Users) -> tuple[str, ...]:
+        """The same of each user on a tier of the model: no index is searched where something is added to its scores."""
+        model = self.bundle.manifest.model
+        return tuple(model if is_whole else self.scorer for is_whole in self._adjusted(users).tolist())
+
+    def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
+        """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
+        if not self._has_new:
+            return list(map(str, tiers))
+        from_content = self.is_new[rows] & np.isin(np.asarray(tiers), ENCODED)
+        return [CONTENT if new else str(tier) for new, tier in zip(from_content, tiers, strict=True)]
+
+    def similar(self, item_row: int, k: int, *, allowed: BoolArray | None = None) -> TopK:
+        """The items most similar to one item, itself left out; shapes (1, k).
+
+        Similarity is the cosine of the item vectors, without their bias; models that are not factorised, and those of
+        one dimension, score the history that holds this item alone.
+        """
+        check_k(k)
+        model = self.bundle.model
+        if not 0 <= item_row < model.n_items:
+            raise ConfigError(f"Item rows lie in 0..{model.n_items - 1}, got {item_row}.")
+        alone = csr_array((np.ones(1, np.float32), [item_row], [0, 1]), shape=(1, model.n_items))
+        scores = self._cosines(item_row) if self.has_directions else model.score(alone)
+        return top_k(scores, k, allowed=allowed, excluded=alone)
+
+    @cached_property
+    def has_directions(self) -> bool:
+        """Whether items have vectors, besides a bias, whose directions can be compared."""
+        return self._factorized is not None and self.item_vectors.shape[1] > 1
+
+    def directions(self, rows: Int64Array) -> Float32Array:
+        """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""
+        return np.asarray(self.item_vectors[rows, :-1] / self._lengths[rows, None])
+
+    @cached_property
+    def _lengths(self) -> Float32Array:
+        return np.asarray(np.maximum(np.linalg.norm(self.item_vectors[:, :-1], axis=1), 1e-12), dtype=np.float32)
+
+    def _cosines(self, row: int) -> Float32Array:
+        products = self.item_vectors[:, :-1] @ self.directions(np.array([row]))[0]
+        return np.asarray(products / self._lengths, dtype=np.float32)[None, :]
+
+    def _tiers(self, users: Users) -> list[tuple[Tier, Int64Array]]:
+        adjusted = self._adjusted(users)
+        return [
+            (self._by_model, np.flatnonzero(users.encoded & ~adjusted)),
+            (self._by_scores, np.flatnonzero(adjusted)),
+            (self._by_segment, np.flatnonzero(users.tier_names == SEGMENT)),
+            (self._by_popularity, np.flatnonzero(users.tier_names == POPULAR)),
+        ]
+
+    def _adjusted(self, users: Users) -> BoolArray:
+        """Whose scores are the model's with something added, shape (n,)."""
+        adjusted: BoolArray = (users.tier_names == CONTENT) & bool(self.bundle.tiers.rungs.lift)
+        adjusted[users.weighted] = True
+        return adjusted
+
+    def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
+        """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""
+        if users.weights is not None and (weighted := users.weighted).size:
+            segments = self._segment_scores(users[weighted])[:, wanted]
+            segments[:, self.is_new[wanted]] = self._usual_popularity
+            scores[weighted] += users.weights[weighted, None] * segments
+        content = np.flatnonzero(users.tier_names == CONTENT)
+        if content.size and (lift := self.bundle.tiers.rungs.lift):
+            scores[content] -= np.float32(lift) * self.is_new[wanted]
+
+    def _reached(self, histories: csr_array, metadata: csr_array | None) -> tuple[StrArray, Float32Array | None]:
+        """Tier of each user, and the weight of segment popularity beside it, shapes (n,)."""
+        rungs, lengths = self.bundle.tiers.rungs, np.diff(histories.indptr)
+        described = np.zeros(len(lengths), np.bool_) if metadata is None else np.diff(metadata.indptr) > 0
+        names = rungs.tiers(lengths, described)
+        if rungs.content:
+            familiar = np.bincount(_rows_of(histories), weights=~self.is_new[histories.indices], minlength=len(lengths))
+            names = np.where((lengths > 0) & (familiar == 0), CONTENT, names)
+        return names, rungs.weights(lengths, described) if rungs.are_weighted else None
+
+    def _everybody(self, tier: str, n: int) -> StrArray:
+        if tier not in self.tiers:
+            raise ConfigError(f"This bundle has no tier {tier!r}; there are: {', '.join(self.tiers)}.")
+        return np.full(n, tier)
+
+    def _queries(self, histories: csr_array, metadata: csr_array | None, names: StrArray) -> Float32Array | None:
+        """What the model makes of what each tier goes by."""
+        model = self._factorized
+        if model is None or not np.isin(names, ENCODED).any():
+            return None
+        if not takes_metadata(model):
+            return model.encode(histories)
+        shown = None if metadata is None else _only(metadata, np.isin(names, BY_METADATA))
+        return model.encode(_only(histories, names != PRIOR), shown)
+
+    def _by_model(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
+        if self._index is not None and users.queries is not None:
+            return self._index.search(users.queries, k, allowed, hidden)
+        return self._by_scores(users, k, allowed, hidden)
+
+    def _by_scores(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
+        return top_k(self.scores(users), k, allowed=allowed, excluded=hidden)
+
+    def _by_segment(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
+        return top_k(self._segment_scores(users), k, allowed=allowed, excluded=hidden)
+
+    def _segment_scores(self, users: Users) -> Float32Array:
+        segments = self.bundle.tiers.segments
+        assert segments is not None
+        nothing = csr_array((len(users), segments.n_features), dtype=np.float32)
+        return segments.score(nothing if users.metadata is None else users.metadata)
+
+    @cached_property
+    def _usual_popularity(self) -> np.float32:
+        """Of the item of an average interaction: what a new item counts as beside the model, as nobody knows better."""
+        segments = self.bundle.tiers.segments
+        assert segments is not None
+        return np.float32(np.exp(segments.log_shares) @ segments.log_shares)
+
+    def _by_popularity(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
+        n = len(users)
+        if hidden is not None and hidden.nnz:
+            return top_k(np.tile(self._popularity, (n, 1)), k, allowed=allowed, excluded=hidden)
+        same = top_k(self._popularity[None, :].copy(), k, allowed=allowed)
+        return TopK(np.repeat(same.rows, n, axis=0), np.repeat(same.scores, n, axis=0))
+
+
+def _union(first: csr_array | None, second: csr_array | None) -> csr_array | None:
+    if first is None or second is None:
+        return second if first is None else first
+    if first.shape != second.shape:
+        raise ConfigError(f"excluded has shape {second.shape}, expected {first.shape}, as the histories.")
+    union = csr_array(first + second)
+    union.sort_indices()
+    return union
+
+
+def _only(matrix: csr_array, chosen: BoolArray) -> csr_array:
+    """The matrix with the chosen rows as they are and the others empty."""
+    if chosen.all():
+        return matrix
+    lengths = np.diff(matrix.indptr)
+    stays = np.repeat(chosen, lengths)
+    starts = np.concatenate([[0], np.cumsum(np.where(chosen, lengths, 0))])
+    return csr_array((matrix.data[stays], matrix.indices[stays], starts), shape=matrix.shape)
+
+
+def _rows_of(matrix: csr_array) -> Int64Array:
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

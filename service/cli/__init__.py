@@ -1,0 +1,5 @@
+"""The service's commands, mounted into `recsys`."""
+
+from service.cli.commands import mount
+
+__all__ = ["mount"]

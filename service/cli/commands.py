@@ -1,0 +1,187 @@
+"""The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recsys_vae.errors import ConfigError
+from service.cli import keys as key_commands
+from service.cli.ab_test import uplift
+from service.cli.settings_options import takes_settings
+
+if TYPE_CHECKING:
+    from service.server.worker_messages import Opened
+    from service.settings import Settings
+    from service.store.events import EventStore
+
+Store = Annotated[
+    str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
+]
+DIFFERENCES_TOLD = 10
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("serve")(serve)
+    app.command("load-history")(load_history)
+    app.command("parity")(parity)
+    app.command("export-events")(export_events)
+    app.command("uplift")(uplift)
+    app.add_typer(key_commands.app, name="keys")
+
+
+@takes_settings
+def serve(**chosen: object) -> None:
+    """Answer recommendation requests over HTTP."""
+    from service.security import bind_checks
+    from service.settings import read_settings
+
+    settings = bind_checks.made_safe(read_settings(**chosen))
+    if not settings.sources and not settings.follow:
+        raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
+
+    from service.observability import logs
+    from service.server import supervisor, uvicorn_server
+    from service.store.events import EventStore
+
+    logs.configure(settings)
+    events = EventStore(settings.store_url).address
+    if settings.workers > 1:
+        listener = uvicorn_server.listen(settings.host, settings.port, accepts=False)
+        supervisor.supervise(
+            settings, listener, lambda opened: _tell(settings, uvicorn_server.address(listener), events, opened)
+        )
+    else:
+        app, opened = uvicorn_server.opened(settings)
+        listener = uvicorn_server.listen(settings.host, settings.port)
+        uvicorn_server.run(
+            app, settings, listener, lambda: _tell(settings, uvicorn_server.address(listener), events, opened)
+        )
+    typer.echo("Stopped.")
+
+
+def _tell(settings: "Settings", url: str, events: str, opened: "Opened") -> None:
+    from service.security.api_keys import has_keys
+
+    by = f" by {settings.workers} workers" if settings.workers > 1 else ""
+    page = "" if has_keys(settings) and not settings.docs else f"  try it   {url}/docs\n"
+    typer.echo(f"Serving {opened.title} at {url}{by}")
+    typer.echo(f"{page}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}")
+    keys = "asked for" if has_keys(settings) else "nobody is asked for one; only this machine can reach the service"
+    typer.echo(f"  keys     {keys}\nCtrl+C stops it.")
+
+
+def load_history(
+    dataset: Annotated[str, typer.Argument(help="Name of an ingested dataset, or a path to its folder.")],
+    store: Store = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Forget this dataset's earlier events first.")] = False,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Add to a store that holds another dataset: equal ids are the same users.")
+    ] = False,
+) -> None:
+    """Fill the event store with a dataset, so that the service knows its users. Loading it again adds nothing twice."""
+    from tqdm import tqdm
+
+    from service.jobs.history_import import DatasetEvents
+    from service.settings import read_settings
+    from service.store.events import Event, EventStore
+
+    events = EventStore(read_settings(store=store).store_url)
+    table = DatasetEvents.open(dataset)
+    if not mix:
+        _check_same_users(events, _source(table.name))
+    with tqdm(total=table.n_rows, desc="load-history", unit="row", unit_scale=True, disable=None) as bar:
+
+        def counted() -> Iterator[list[Event]]:
+            for batch in table.batches():
+                yield batch
+                bar.update(len(batch))
+
+        take = events.replace if replace else events.append
+        new = take(counted(), _source(table.name))
+    known = table.n_rows - new
+    typer.echo(f"{table.name}: {table.n_rows:,} events, {new:,} new, {known:,} known already. Store: {events.address}")
+    events.close()
+
+
+def parity(
+    url: Annotated[str, typer.Argument(help="Address of a running service, such as http://127.0.0.1:8000.")],
+    bundle: Annotated[Path, typer.Option(help="Directory of the bundle that it serves.")],
+    histories: Annotated[str, typer.Option(help="Whose lists: name of an ingested dataset, or a path to its folder.")],
+    users: Annotated[int, typer.Option(min=1, help="Users to compare, drawn at random.")] = 1000,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Places to compare.")] = 20,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Ask by user id, as `load-history` stored them, instead of sending them.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant that has the bundle, where the service has several.")
+    ] = None,
+) -> None:
+    """Compare a running service with the offline scorer: exit status 1 unless every list agrees.
+
+    A key that the service asks for is read from RECSYS_API_KEY.
+    """
+    import os
+
+    from tqdm import tqdm
+
+    try:
+        from service.client.client import Client
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is not installed. Install it: pip install 'recsys-vae[client]'.") from error
+    from recsys_vae.bundles.bundle import Bundle
+    from service.jobs.parity import choose_people, compare
+
+    people, opened = choose_people(histories, users, seed), Bundle.load(bundle)
+    with Client(url, api_key=os.environ.get("RECSYS_API_KEY"), variant=variant) as client:
+        verdicts = compare(client, opened, people, k, stored=stored)
+        found = list(tqdm(verdicts, total=len(people), desc="parity", unit="user", disable=None))
+    _tell_parity([f"{one.user_id}: {one.difference}" for one in found if one.difference], len(found), k, opened.version)
+
+
+def _tell_parity(differences: list[str], users: int, k: int, version: str) -> None:
+    for line in differences[:DIFFERENCES_TOLD]:
+        typer.echo(f"differs  {line}", err=True)
+    typer.echo(f"{users - len(differences):,} of {users:,} users agree in {k} places with {version}.")
+    if differences:
+        raise typer.Exit(1)
+
+
+def export_events(
+    to: Annotated[Path, typer.Option(help="Parquet file to write, such as feedback.parquet.")],
+    since: Annotated[
+        datetime | None, typer.Option(help="First moment taken (UTC); events of unknown time are left out then.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Events of this source only: api (those sent to the service), or dataset:NAME.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Write the event store's events as a log, which `recsys ingest` reads as it is."""
+    from service.jobs import event_export
+    from service.settings import read_settings
+    from service.store.events import EventStore
+
+    events = EventStore(read_settings(store=store).store_url)
+    n_events = event_export.export_events(events, to, since=since, source=source)
+    typer.echo(f"{to}: {n_events:,} events. Next: recsys ingest {to} --to NAME")
+    events.close()
+
+
+def _source(dataset: str) -> str:
+    return f"dataset:{dataset}"
+
+
+def _check_same_users(events: "EventStore", source: str) -> None:
+    """Refuse to pour two products into one store, where user 1 of one would get the history of user 1 of the other."""
+    datasets = [other for other in events.sources() if other.startswith(_source(""))]
+    others = [other.removeprefix(_source("")) for other in datasets if other != source]
+    if others:
+        raise ConfigError(
+            f"The store {events.address} holds dataset {', '.join(others)} already, and equal user ids would be taken "
+            "for the same users. Name another store (--store, here and at `recsys serve`), or pass --mix if they are."
+        )

@@ -1,0 +1,209 @@
+"""Calls: what the clients send and how they read what comes back, without sending anything.
+
+A call is sent again only where that can do no harm, and only after failures that a later attempt may not meet: no
+connection, a connection that broke, 429 and 503. A timeout is not among them: whoever asked has waited long enough.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Generic, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from service.client.errors import ServiceError
+from service.schemas.common import BundleSummary, Health, Problem, SimilarItemsList
+from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest
+from service.schemas.events import Erasure, EventReceipt, NewEvent, NewEvents, UserSummary
+from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+REQUEST_ID = "X-Request-ID"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+JSON = {"Content-Type": "application/json"}
+PASSING = (429, 503)
+"""Statuses that say: not now."""
+LOADING = httpx2.Timeout(300.0, connect=2.0)
+"""A bundle is fetched, verified and warmed up before the answer comes."""
+CHARACTERS_TOLD = 200
+"""How much of an answer that is not ours goes into a message."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """One request, the same however often it is sent.
+
+    Attributes:
+        method: of HTTP.
+        path: with its parts quoted.
+        answer: what comes back.
+        body: what is sent; fields that were not set are left out, so that an older service understands the rest.
+        params: of the query; None for what was not asked.
+        headers: besides those of every request.
+        is_repeatable: whether sending it twice does what sending it once does.
+        timeout: of an attempt; None for the client's own.
+        request_id: the same for every attempt.
+    """
+
+    method: str
+    path: str
+    answer: type[Answer]
+    body: BaseModel | None = None
+    params: Mapping[str, int | str | None] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_repeatable: bool = True
+    timeout: httpx2.Timeout | None = None
+    request_id: str = field(default_factory=lambda: uuid4().hex)
+
+    def request(self, http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
+        """The request as this client would send it."""
+        return http.build_request(
+            self.method,
+            self.path,
+            content=None if self.body is None else self.body.model_dump_json(exclude_unset=True),
+            params={name: value for name, value in self.params.items() if value is not None},
+            headers={REQUEST_ID: self.request_id} | ({} if self.body is None else JSON) | dict(self.headers),
+            timeout=self.timeout or http.timeout,
+        )
+
+    def read(self, response: httpx2.Response) -> Answer:
+        """The answer. Fields that this version does not know are left out: a newer service is understood.
+
+        Raises:
+            ServiceError: it is an error, or not an answer of this service.
+        """
+        if not response.is_success:
+            raise self._refused(response)
+        try:
+            return self.answer.model_validate_json(response.content, extra="ignore")
+        except ValidationError as error:
+            raise ServiceError(
+                f"{self._name(response.request)} was answered, but not with {self.answer.__name__}: "
+                f"{_start(response)!r}. Does the address belong to recsys_vae, and to this version's service?",
+                status=response.status_code,
+                request_id=self.request_id,
+            ) from error
+
+    def not_sent(self, error: httpx2.TransportError, request: httpx2.Request) -> ServiceError:
+        """What it means that nothing came back."""
+        never_arrived = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+        broke_off = isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError)
+        cause = str(error) or type(error).__name__
+        return ServiceError(
+            f"{self._name(request)} got no answer: {cause}. Check the address, and that the service runs.",
+            request_id=self.request_id,
+            is_passing=never_arrived or (broke_off and self.is_repeatable),
+        )
+
+    def _refused(self, response: httpx2.Response) -> ServiceError:
+        problem = _problem(response)
+        said = problem.detail if problem else _start(response)
+        request_id = problem.request_id if problem else self.request_id
+        return ServiceError(
+            f"{self._name(response.request)} was answered with {response.status_code} {response.reason_phrase}: "
+            f"{said} (request_id {request_id})",
+            status=response.status_code,
+            problem=problem,
+            request_id=request_id,
+            retry_after=_retry_after(response),
+            is_passing=self.is_repeatable and response.status_code in PASSING,
+        )
+
+    def _name(self, request: httpx2.Request) -> str:
+        return f"{self.method} {request.url.copy_with(query=None)}"
+
+
+def recommend(request: RecommendationRequest) -> Call[Recommendations]:
+    """POST /v1/recommendations."""
+    return Call("POST", "/v1/recommendations", Recommendations, request)
+
+
+def recommend_to_user(user_id: str, k: int | None) -> Call[Recommendations]:
+    """GET /v1/users/{user_id}/recommendations."""
+    return Call("GET", f"/v1/users/{_quoted(user_id)}/recommendations", Recommendations, params={"k": k})
+
+
+def recommend_to_many(requests: Sequence[RecommendationRequest]) -> Call[BatchAnswer]:
+    """POST /v1/recommendations:batch."""
+    return Call("POST", "/v1/recommendations:batch", BatchAnswer, BatchRequest(requests=list(requests)))
+
+
+def send_events(events: Sequence[NewEvent], idempotency_key: str | None) -> Call[EventReceipt]:
+    """POST /v1/events; under a key of its own where none is given, so that it may be sent again."""
+    headers = {IDEMPOTENCY_KEY: idempotency_key or uuid4().hex}
+    return Call("POST", "/v1/events", EventReceipt, NewEvents(events=list(events)), headers=headers)
+
+
+def show_user(user_id: str, limit: int | None, before: int | None) -> Call[UserSummary]:
+    """GET /v1/users/{user_id}."""
+    return Call("GET", f"/v1/users/{_quoted(user_id)}", UserSummary, params={"limit": limit, "before": before})
+
+
+def erase_user(user_id: str) -> Call[Erasure]:
+    """DELETE /v1/users/{user_id}."""
+    return Call("DELETE", f"/v1/users/{_quoted(user_id)}", Erasure)
+
+
+def similar(item_id: str, k: int | None) -> Call[SimilarItemsList]:
+    """GET /v1/items/{item_id}/similar."""
+    return Call("GET", f"/v1/items/{_quoted(item_id)}/similar", SimilarItemsList, params={"k": k})
+
+
+def show_bundle() -> Call[BundleSummary]:
+    """GET /v1/bundle."""
+    return Call("GET", "/v1/bundle", BundleSummary)
+
+
+def show_deployment() -> Call[DeploymentSummary]:
+    """GET /v1/admin/deployment."""
+    return Call("GET", "/v1/admin/deployment", DeploymentSummary)
+
+
+def reload(source: str | None, variant: str | None) -> Call[DeploymentChange]:
+    """POST /v1/admin/reload; without a body where nothing is named."""
+    chosen = {name: value for name, value in (("source", source), ("variant", variant)) if value is not None}
+    body = ReloadRequest(**chosen) if chosen else None
+    return Call("POST", "/v1/admin/reload", DeploymentChange, body, timeout=LOADING)
+
+
+def rollback() -> Call[DeploymentChange]:
+    """POST /v1/admin/rollback; sent once, as another one goes further back."""
+    return Call("POST", "/v1/admin/rollback", DeploymentChange, is_repeatable=False, timeout=LOADING)
+
+
+def ready() -> Call[Health]:
+    """GET /health/ready."""
+    return Call("GET", "/health/ready", Health)
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _problem(response: httpx2.Response) -> Problem | None:
+    try:
+        return Problem.model_validate_json(response.content, extra="ignore")
+    except ValidationError:
+        return None
+
+
+def _start(response: httpx2.Response) -> str:
+    return " ".join(response.text[: 2 * CHARACTERS_TOLD].split())[:CHARACTERS_TOLD]
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds, from seconds or a date (RFC 9110, section 10.2.3)."""
+    said = response.headers.get("retry-after", "")
+    if said.isdecimal():
+        return float(said)
+    try:
+        moment = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

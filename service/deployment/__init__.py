@@ -1,0 +1,1 @@
+"""What is in service: loading, swapping and watching bundles."""

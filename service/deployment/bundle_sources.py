@@ -1,0 +1,158 @@
+"""Bundles: fetched, verified and warmed up before anything is answered with them.
+
+The service's only import of mlflow is here, and lazy.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.manifest import MANIFEST
+from recsys_vae.data.interactions import empty_histories
+from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
+from recsys_vae.home import home
+from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, Ladder
+from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
+from service.ranking.served_model import Catalogue
+
+WARM_UP_K = 10
+ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""How addresses begin, and paths do not."""
+ALIAS: Final = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)")
+WITHOUT_HISTORY = (PRIOR, SEGMENT, POPULAR)
+"""Tiers that go by something else."""
+
+
+def resolved(source: str) -> str:
+    """Where a source leads now: the directory behind links, the version behind an alias of a registered model.
+
+    Raises:
+        UnavailableError: the model registry does not say.
+    """
+    if not is_model(source):
+        return str(Path(source).resolve())
+    found = ALIAS.fullmatch(source)
+    if found is None:
+        return source
+    with _registry(source) as mlflow:
+        version = mlflow.MlflowClient().get_model_version_by_alias(found["name"], found["alias"]).version
+    return f"models:/{found['name']}/{version}"
+
+
+def is_model(source: str) -> bool:
+    """Whether a source is an address of MLflow's, and no directory."""
+    return ADDRESS.match(source) is not None
+
+
+def is_alias(source: str) -> bool:
+    """Whether what a source leads to changes with the registry."""
+    return ALIAS.fullmatch(source) is not None
+
+
+def open_catalogue(source: str) -> Catalogue:
+    """The bundle that a source leads to, verified and ready to answer.
+
+    Raises:
+        BundleError: it is missing, damaged, of another format, or does not answer.
+        UnavailableError: the model registry does not hand it out.
+    """
+    if is_model(source):
+        with fetched(source) as directory:
+            return _opened(directory)
+    return _opened(Path(source))
+
+
+def _opened(directory: Path) -> Catalogue:
+    try:
+        return Catalogue(warmed_up(Bundle.load(directory)), is_warm=True)
+    except RecsysError:
+        raise
+    except OSError as error:
+        raise BundleCorruptError(f"{directory} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # whatever its files make of the libraries that read and use them
+        raise BundleError(f"{directory} cannot be used: {type(error).__name__}: {error}") from error
+
+
+def warmed_up(bundle: Bundle) -> Ladder:
+    """A ladder that has answered once on every tier: what is slow the first time is over.
+
+    Raises:
+        BundleError: a tier has no finite answer.
+    """
+    ladder = Ladder(bundle)
+    if not len(bundle.items):
+        raise BundleError(f"Bundle {bundle.version} holds no items: there is nothing to recommend. Train on more data.")
+    favourite = [int(np.argmax(bundle.popularity))]
+    known = csr_array((np.ones(1, np.float32), favourite, [0, 1]), shape=(1, len(bundle.items)))
+    metadata = _somebody(bundle)
+    for tier in ladder.tiers:
+        history = empty_histories(1, len(bundle.items)) if tier in WITHOUT_HISTORY else known
+        answers = ladder.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, tier=tier)
+        if not np.isfinite(answers.scores[answers.rows >= 0]).all() or not (answers.rows >= 0).any():
+            raise BundleError(f"Bundle {bundle.version} has no finite answer on its tier {answers.tiers[0]!r}.")
+    ladder.similar(favourite[0], WARM_UP_K)
+    return ladder
+
+
+def _somebody(bundle: Bundle) -> csr_array | None:
+    """Metadata of one user, in the first column of the bundle's schema."""
+    schema = bundle.tiers.schema
+    if schema is None or not schema.width:
+        return None
+    return csr_array((np.ones(1, np.float32), [0], [0, 1]), shape=(1, schema.width))
+
+
+@contextmanager
+def fetched(model_uri: str) -> Iterator[Path]:
+    """The bundle inside a registered model, in a folder that lasts as long as the context.
+
+    Raises:
+        UnavailableError: the registry does not hand the model out.
+        BundleError: the model does not hold exactly one bundle.
+    """
+    with TemporaryDirectory(prefix="recsys-bundle-") as folder:
+        with _registry(model_uri) as mlflow:
+            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)
+        yield find_bundle(Path(folder), model_uri)
+
+
+@contextmanager
+def _registry(wanted: str) -> Iterator[Any]:
+    """mlflow, whose errors are one here."""
+    if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").is_file():
+        raise UnavailableError(
+            f"There is no MLflow store at {tracking_uri()} to take {wanted} from. Train a model first, or set "
+            "MLFLOW_TRACKING_URI."
+        )
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri())
+    try:
+        yield mlflow
+    except Exception as error:
+        # mlflow lets errors of its stores and of their drivers through, which have no common class.
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnavailableError(f"MLflow does not hand out {wanted}: {cause}") from error
+
+
+def find_bundle(folder: Path, name: str) -> Path:
+    """The one directory below `folder` that holds a manifest.
+
+    Raises:
+        BundleCorruptError: there is none, or there are several.
+    """
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
+    if len(found) != 1:
+        raise BundleCorruptError(f"{name} holds {len(found)} bundles, expected one. Was it logged by `recsys train`?")
+    return found[0]

@@ -1,0 +1,143 @@
+"""Assembly: lineups, made of what the settings name or of what the store says, with bundles that are verified and warm.
+
+What is in memory already is used again, so that a rollback takes no time and equal bundles are held once.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from recsys_vae.errors import BundleError, RecsysError, UnavailableError
+from service.deployment import bundle_sources
+from service.deployment.source_policy import permitted
+from service.deployment.variants import Lineup, Variant
+from service.errors import FieldError
+from service.ranking.served_model import Catalogue
+from service.settings import NamedSource, Settings
+from service.store.deployments import Deployment, DeploymentTable, Part
+
+logger = logging.getLogger("recsys.service")
+
+Held = Mapping[str, Catalogue]
+"""Version -> what is in memory."""
+
+
+def open_first(settings: Settings, store: DeploymentTable) -> Lineup | None:
+    """What to start with: what the settings name, or with `follow` what the store says; None where there is neither.
+
+    Raises:
+        BundleError: what the settings name cannot be used.
+        UnavailableError: the model registry does not hand it out.
+    """
+    if settings.follow:
+        try:
+            active = store.active()
+            if active is not None:
+                return assemble(active, settings.sources, {})
+        except (BundleError, UnavailableError) as error:
+            if not settings.sources:
+                raise
+            logger.error("This starts with what its settings name: %s", error)
+    return open_named(settings.sources) if settings.sources else None
+
+
+def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> Lineup:
+    """What the settings name, read and verified afresh.
+
+    Raises:
+        BundleError: a bundle is missing, damaged, of another format, or does not answer.
+        UnavailableError: the model registry does not hand one out.
+    """
+    aliases = aliases_of(sources)
+    known = dict(aliases)
+    variants = [open_variant(name, weight, known.get(source, source), held) for name, weight, source in sources]
+    return Lineup(0, tuple(variants), aliases)
+
+
+def aliases_of(sources: Sequence[NamedSource]) -> tuple[tuple[str, str], ...]:
+    """What the aliases among the sources name now.
+
+    Raises:
+        UnavailableError: the model registry does not say.
+    """
+    found = sorted({source for _, _, source in sources if bundle_sources.is_alias(source)})
+    return tuple((alias, bundle_sources.resolved(alias)) for alias in found)
+
+
+def open_variant(name: str, weight: float, source: str, held: Held | None = None) -> Variant:
+    """One variant, read and verified afresh.
+
+    Raises:
+        BundleError: its bundle is missing, damaged, of another format, or does not answer.
+        UnavailableError: the model registry does not hand it out.
+    """
+    place = bundle_sources.resolved(source)
+    catalogue = bundle_sources.open_catalogue(place)
+    return Variant(name, weight, place, (held or {}).get(catalogue.version, catalogue))
+
+
+def with_source(lineup: Lineup, source: str | None, name: str | None, settings: Settings, held: Held) -> Lineup:
+    """A lineup with another bundle as one of its variants.
+
+    Args:
+        lineup: what it is made from.
+        source: of the bundle; None for the one that the settings name for this variant.
+        name: of the variant; None where there is one only.
+        settings: which say what may be loaded.
+        held: what is in memory.
+
+    Raises:
+        FieldError: the source may not be loaded, or there is no such variant.
+        BundleError: the bundle cannot be used.
+        UnavailableError: the model registry does not hand it out.
+    """
+    place = _place(lineup, name)
+    old = lineup.variants[place]
+    wanted = _own_source(old.name, settings) if source is None else permitted(source, settings)
+    new = open_variant(old.name, old.weight, wanted, held)
+    return replace(lineup, variants=(*lineup.variants[:place], new, *lineup.variants[place + 1 :]))
+
+
+def assemble(deployment: Deployment, sources: Sequence[NamedSource], held: Held) -> Lineup:
+    """What the store says: from memory, from where it was taken, or else from what the settings name.
+
+    Raises:
+        BundleError: one of the bundles is in none of these places any more.
+    """
+    found = dict(held)
+    variants = []
+    for part in deployment.plan.parts:
+        if part.version not in found:
+            found[part.version] = _found(part, sources)
+        variants.append(Variant(part.name, part.weight, part.source, found[part.version]))
+    return Lineup(deployment.generation, tuple(variants), deployment.plan.aliases)
+
+
+def _found(part: Part, sources: Sequence[NamedSource]) -> Catalogue:
+    reasons = []
+    for source in dict.fromkeys([part.source, *(named.source for named in sources)]):
+        try:
+            catalogue = bundle_sources.open_catalogue(bundle_sources.resolved(source))
+        except RecsysError as error:
+            reasons.append(str(error))
+            continue
+        if catalogue.version == part.version:
+            return catalogue
+        reasons.append(f"{source} holds {catalogue.version} by now.")
+    raise BundleError(f"The bundle {part.version} of variant {part.name!r} cannot be had: {' '.join(reasons)}")
+
+
+def _place(lineup: Lineup, name: str | None) -> int:
+    names = [variant.name for variant in lineup.variants]
+    if name is None and len(names) > 1:
+        raise FieldError("body.variant", f"several variants are in service: {', '.join(names)}; name one")
+    if name is not None and name not in names:
+        raise FieldError("body.variant", f"no variant {name!r} is in service; there are: {', '.join(names)}")
+    return 0 if name is None else names.index(name)
+
+
+def _own_source(name: str, settings: Settings) -> str:
+    for named in settings.sources:
+        if named.name == name:
+            return named.source
+    raise FieldError("body.variant", f"the settings name no source for {name!r}; name one in body.source")

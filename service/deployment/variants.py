@@ -1,0 +1,125 @@
+"""Lineup: the variants that are in service, and which of them answers whom. A value: a swap puts another in its place.
+
+Users are dealt by weighted rendezvous hashing: each variant draws a number from its name and the user's id, and the
+smallest -ln(u) / weight wins (Thaler and Ravishankar 1998; weights: Schindelhauer and Schomaker 2005). So a user stays
+with a variant on every replica and over restarts, and when a weight changes only users of that variant's share move.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import NamedTuple
+
+from service.errors import CursorExpiredError, FieldError
+from service.ranking.served_model import Catalogue
+from service.schemas.common import VARIANT_HEADER
+from service.store.deployments import Part, Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One of the bundles in service.
+
+    Attributes:
+        name: of the variant.
+        weight: its share of the users, relative to the other weights.
+        source: where its bundle was taken from.
+        catalogue: what answers.
+    """
+
+    name: str
+    weight: float
+    source: str
+    catalogue: Catalogue
+
+    @property
+    def version(self) -> str:
+        """Of its bundle."""
+        return self.catalogue.version
+
+
+class Assignment(NamedTuple):
+    """The variant that answers a request, and whether it was dealt, as opposed to chosen by the caller."""
+
+    variant: Variant
+    is_dealt: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Lineup:
+    """What is in service.
+
+    Attributes:
+        generation: of the deployment; 0 where the store has not been told.
+        variants: at least one, the first one first.
+        aliases: what the aliases in the settings named when this was put in service.
+    """
+
+    generation: int
+    variants: tuple[Variant, ...]
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The same as it is written down."""
+        parts = (Part(one.name, one.weight, one.source, one.version) for one in self.variants)
+        return Plan(tuple(parts), self.aliases)
+
+    @cached_property
+    def catalogues(self) -> dict[str, Catalogue]:
+        """Version -> catalogue."""
+        return {variant.version: variant.catalogue for variant in self.variants}
+
+    def assign(self, key: str, chosen: str | None = None, version: str | None = None) -> Assignment:
+        """Who answers a request.
+
+        Args:
+            key: of whom it is about; equal keys have the same variant dealt.
+            chosen: name of the variant that the caller wants; None for the one that is dealt.
+            version: of the bundle whose list goes on; None for a list that begins.
+
+        Raises:
+            FieldError: no variant has that name.
+            CursorExpiredError: no variant has that version any more.
+        """
+        dealt = self.deal(key)
+        wanted = dealt if chosen is None else self.named(chosen)
+        if version is not None and wanted.version != version:
+            wanted = self._of_version(version)
+        return Assignment(wanted, chosen is None and wanted is dealt)
+
+    def deal(self, key: str) -> Variant:
+        """The variant of whoever has this key."""
+        if len(self.variants) == 1:
+            return self.variants[0]
+        drawn = (variant for variant in self.variants if variant.weight > 0)
+        return min(drawn, key=lambda variant: -math.log(_draw(variant.name, key)) / variant.weight)
+
+    def named(self, name: str) -> Variant:
+        """The variant of a name.
+
+        Raises:
+            FieldError: there is none.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        known = ", ".join(variant.name for variant in self.variants)
+        raise FieldError(f"header.{VARIANT_HEADER.lower()}", f"no variant {name!r} is in service; there are: {known}")
+
+    def share(self, variant: Variant) -> float:
+        """The part of the users that a variant is dealt to, from 0 to 1."""
+        return variant.weight / sum(one.weight for one in self.variants) if len(self.variants) > 1 else 1.0
+
+    def _of_version(self, version: str) -> Variant:
+        for variant in self.variants:
+            if variant.version == version:
+                return variant
+        raise CursorExpiredError("another model is in service by now")
+
+
+def _draw(name: str, key: str) -> float:
+    """A number between 0 and 1, both excluded, that depends on nothing else."""
+    digest = blake2b(f"{name}\x1f{key}".encode(), digest_size=8, person=b"recsys-variant").digest()
+    return ((int.from_bytes(digest) >> 11) + 0.5) / 2**53

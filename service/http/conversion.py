@@ -1,0 +1,124 @@
+"""From what came over the wire to what the engine is asked, and back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from service.ranking.boosts import Boost
+from service.ranking.cursors import Cursor
+from service.ranking.engine import Page, Request
+from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
+from service.ranking.results import Answer, Query
+from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
+from service.schemas.recommendations import BoostRequest, HistoryItem, RecommendationRequest
+
+ONE_LIST = {"k", "explain", "cursor"}
+"""Fields that pages of one list may differ in."""
+
+
+def to_request(asked: RecommendationRequest) -> Request:
+    """What the engine is asked."""
+    query = Query(
+        asked.k,
+        _weights(asked),
+        asked.exclude,
+        asked.candidates,
+        None if asked.filter is None else to_condition(asked.filter),
+        tuple(map(_boost, asked.boost)),
+        asked.diversity,
+        asked.explain,
+        metadata=asked.metadata,
+    )
+    cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
+    return Request(query, asked.user_id, _digest(asked), cursor)
+
+
+def to_condition(asked: AnyFilter) -> Condition:
+    """What a filter asks of the items' metadata."""
+    match asked:
+        case EqFilter():
+            return Eq(asked.column, asked.value)
+        case InFilter():
+            return In(asked.column, tuple(asked.values))
+        case RangeFilter():
+            return Range(asked.column, asked.min, asked.max)
+        case AndFilter():
+            return And(tuple(map(to_condition, asked.of)))
+        case OrFilter():
+            return Or(tuple(map(to_condition, asked.of)))
+    return Not(to_condition(asked.of))
+
+
+def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
+    """A page as it goes over the wire: the fields of `Recommendations`, whose objects cost five times as much."""
+    answer = page.answer
+    return {
+        "request_id": request_id,
+        "variant": variant,
+        "model_version": answer.model_version,
+        "tier": answer.tier,
+        "scorer": answer.scorer,
+        "items": _items(answer),
+        "next_cursor": page.next_cursor,
+        "warnings": [{"code": notice.code, "message": notice.message} for notice in answer.notices],
+    }
+
+
+def _items(answer: Answer) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"rank": rank, "item_id": item_id, "score": score, "source": source}
+        for (rank, item_id, score, _), source in zip(answer.items, answer.sources, strict=True)
+    ]
+    for fields, item in zip(found, answer.items, strict=True):
+        if item.because is not None:
+            fields["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
+    return found
+
+
+def _digest(asked: RecommendationRequest) -> bytes:
+    text = _plainly(asked) or asked.model_dump_json(exclude=ONE_LIST)
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _plainly(asked: RecommendationRequest) -> str:
+    """What makes the list, where that is a user and the ids of a history only: no id holds a NUL. Else nothing."""
+    if asked.exclude or asked.metadata or asked.boost or asked.diversity:
+        return ""
+    if asked.candidates is not None or asked.filter is not None:
+        return ""
+    try:
+        return "\0".join((asked.user_id or "", *asked.history))  # type: ignore[arg-type]
+    except TypeError:  # an item of the history is an object
+        return ""
+
+
+def _weights(asked: RecommendationRequest) -> dict[str, float]:
+    """Item -> sum of its weights, least recent first by the last place of each."""
+    plain = [entry for entry in asked.history if isinstance(entry, str)]
+    weights = dict.fromkeys(plain, 1.0)
+    if len(weights) == len(asked.history):
+        return weights
+    weights = {}
+    for entry in _in_order(asked.history):
+        item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
+        weights[item_id] = weights.pop(item_id, 0.0) + weight  # at the end: its last place counts
+    return weights
+
+
+def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryItem]:
+    """Least recent first, where every item has a time."""
+    timed = [entry for entry in history if isinstance(entry, HistoryItem) and entry.time is not None]
+    if len(timed) < len(history):
+        return history
+    return [*sorted(timed, key=_time)]
+
+
+def _time(entry: HistoryItem) -> datetime:
+    assert entry.time is not None
+    return entry.time if entry.time.tzinfo else entry.time.replace(tzinfo=UTC)
+
+
+def _boost(asked: BoostRequest) -> Boost:
+    where = None if asked.where is None else to_condition(asked.where)
+    return Boost(asked.by, asked.value, where, tuple(asked.items or ()))

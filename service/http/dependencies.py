@@ -1,0 +1,49 @@
+"""What routes are given."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from service.deployment.controller import Deployments
+from service.observability.metrics import Metrics
+from service.ranking.engine import Engine
+from service.settings import Settings
+from service.store.events import EventStore
+from service.store.history_cache import Histories
+from service.store.impression_writer import ExposureLog
+from service.store.impressions import ExposureTable
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that lives as long as the application."""
+
+    settings: Settings
+    deployments: Deployments
+    engine: Engine
+    store: EventStore
+    histories: Histories
+    shown: ExposureTable
+    exposures: ExposureLog
+    metrics: Metrics
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    services: Services
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+async def _request_id(request: Request) -> str:
+    request_id: str = request.state.request_id
+    return request_id
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+RequestId = Annotated[str, Depends(_request_id)]

@@ -1,0 +1,133 @@
+"""Express: requests that only bring a body of JSON go from its bytes to their answer, past FastAPI.
+
+FastAPI looks for the route, opens stacks for its resources, makes Python objects of the body, looks up every parameter
+and checks the objects against the schema. For the requests that a service is asked most, that costs as much as what is
+asked for. So they are answered here, behind the same doors and limits. Whatever is not plain, or does not fit its
+schema, FastAPI is given as it came: what is wrong with it, FastAPI says.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from service.http.dependencies import Services
+from service.problems import problem_of, respond
+from service.schemas.common import VARIANT_HEADER
+from service.security.api_keys import Scope
+from service.security.authorization import ForbiddenError, forbidden, opens
+
+JSON = b"application/json"
+VARIANT = VARIANT_HEADER.lower().encode()
+
+
+@dataclass(frozen=True)
+class Line:
+    """An address that has an express.
+
+    Attributes:
+        path_format: the address, with the name that routes have for it.
+        schema: of the body.
+        answer: from the body, the services and the request's identity to what is answered, for `written`.
+        scope: that opens it.
+    """
+
+    path_format: str
+    schema: type[BaseModel]
+    answer: Callable[[Any, Services, str], Awaitable[dict[str, Any]]]
+    scope: Scope
+
+
+class Express:
+    """Answers plain requests at some addresses; all others go on to the application."""
+
+    def __init__(self, app: ASGIApp, lines: Sequence[Line]) -> None:
+        self._app = app
+        self._lines = {line.path_format: line for line in lines}
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        line = self._lines.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if line is None or not is_plain(scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = line
+        if not opens(scope, line.scope):
+            await forbidden(ForbiddenError(line.scope), scope)(scope, receive, send)
+            return
+        try:
+            body = await _read(receive)
+        except Exception as error:
+            await self._app(scope, _fails(error), send)
+            return
+        if body is None:
+            return
+        try:
+            asked = line.schema.model_validate_json(body)
+        except ValidationError:
+            await self._app(scope, _again(body, receive), send)
+            return
+        state = scope["state"]
+        try:
+            content = written(await line.answer(asked, state["services"], state["request_id"]))
+        except Exception as error:  # whatever it is, there is a problem that tells it
+            await respond(problem_of(error, state["request_id"]))(scope, receive, send)
+            return
+        headers = [(b"content-type", JSON), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+def written(content: dict[str, Any]) -> bytes:
+    """JSON of an answer; what is no number there is null."""
+    return to_json(content, inf_nan_mode="null")
+
+
+def is_plain(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the body is declared as JSON, once, and nothing else needs to be read from the headers."""
+    kinds = 0
+    for name, value in headers:
+        if name == b"content-type":
+            kinds += 1 if value == JSON or value.partition(b";")[0].strip().lower() == JSON else 2
+        elif name == VARIANT:
+            return False
+    return kinds == 1
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None where the client has gone."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What is received by whoever comes after the one who read the body."""
+    is_read = False
+
+    async def receive_again() -> Message:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _fails(error: Exception) -> Receive:
+    """What failed to be received fails again, where it is answered for."""
+
+    async def receive_error() -> Message:
+        raise error
+
+    return receive_error

@@ -1,0 +1,108 @@
+"""POST /v1/events: what users do, as it happens."""
+
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from anyio import to_thread
+from fastapi import APIRouter, Header
+from pydantic import TypeAdapter, ValidationError
+
+from service import timestamps
+from service.http.dependencies import RequestId, ServicesDep
+from service.problems import RESPONSES
+from service.schemas.events import EVENT_SOURCE, EventId, EventOutcome, EventReceipt, NewEvent, NewEvents
+from service.security.authorization import needs
+from service.store.events import Event, Fate
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+NAMED_FAULTS = 3
+MAX_REASON_LENGTH = 500
+EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
+FATES: dict[Fate, tuple[Literal["accepted", "duplicate", "rejected"], str | None]] = {
+    Fate.ACCEPTED: ("accepted", None),
+    Fate.DUPLICATE: ("duplicate", None),
+    Fate.CONFLICT: (
+        "rejected",
+        "This event_id, or this place under this Idempotency-Key, names another event already: one with another user, "
+        "item, type or weight",
+    ),
+}
+IdempotencyKey = Annotated[
+    EventId | None,
+    Header(
+        description="Names this request: rows without an event_id are the same events when it is sent again.",
+        examples=["0b2f6c1e"],
+    ),
+]
+
+
+@router.post(
+    "/events",
+    dependencies=[needs("events")],
+    responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
+)
+async def take_events(
+    sent: NewEvents, services: ServicesDep, request_id: RequestId, idempotency_key: IdempotencyKey = None
+) -> EventReceipt:
+    """Take one event or many. What is accepted is on disk when this answers, and in the user's next answer.
+
+    Rows are judged one by one. Sending an event again, under its event_id or in a request of the same
+    Idempotency-Key, changes nothing and says so.
+    """
+    rows = [_read(row) for row in sent.events]
+    events = [
+        _to_event(row, f"{idempotency_key}\x1f{index}" if idempotency_key else None)
+        for index, row in enumerate(rows)
+        if isinstance(row, NewEvent)
+    ]
+    fates = iter(await to_thread.run_sync(services.store.take, events, EVENT_SOURCE) if events else ())
+    results = [
+        _outcome(index, row, next(fates)) if isinstance(row, NewEvent) else _rejected(index, sent.events[index], row)
+        for index, row in enumerate(rows)
+    ]
+    return _receipt(request_id, results)
+
+
+def _read(row: Any) -> NewEvent | str:
+    """The event, or why it is none."""
+    if not isinstance(row, dict):
+        return "Input should be an object with user_id and item_id"
+    try:
+        return NewEvent.model_validate(row)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        reason = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:NAMED_FAULTS])
+        # A name that the client made up may be of any length, and hold what is no text.
+        return reason.encode(errors="replace").decode()[:MAX_REASON_LENGTH]
+
+
+def _to_event(row: NewEvent, fallback: str | None) -> Event:
+    # The separator keeps names that clients choose apart from those that are made here: no id holds NUL.
+    identity = row.event_id or f"\x00{fallback or uuid4().hex}"
+    timestamp = timestamps.to_microseconds(row.timestamp) if row.timestamp else timestamps.now()
+    return Event(identity, row.user_id, row.item_id, row.event_type, row.weight, timestamp, row.request_id)
+
+
+def _outcome(index: int, row: NewEvent, fate: Fate) -> EventOutcome:
+    status, reason = FATES[fate]
+    return EventOutcome(index=index, event_id=row.event_id, status=status, reason=reason)
+
+
+def _rejected(index: int, raw: Any, reason: str) -> EventOutcome:
+    try:
+        event_id = EVENT_ID.validate_python(raw.get("event_id") if isinstance(raw, dict) else None)
+    except ValidationError:
+        event_id = None
+    return EventOutcome(index=index, event_id=event_id, status="rejected", reason=reason)
+
+
+def _receipt(request_id: str, results: list[EventOutcome]) -> EventReceipt:
+    counts = {status: sum(result.status == status for result in results) for status in ("accepted", "duplicate")}
+    return EventReceipt(
+        request_id=request_id,
+        accepted=counts["accepted"],
+        duplicates=counts["duplicate"],
+        rejected=len(results) - sum(counts.values()),
+        results=results,
+    )

@@ -1,0 +1,75 @@
+"""Export: the events as a log that `recsys ingest` reads as it is, so that the next model learns from them."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Select, case, func, select
+
+from recsys_vae.atomic import atomic_file, remove_partials
+from recsys_vae.data.columns import EVENT_TYPE, ITEM, POSITION, SOURCE, TIMESTAMP, USER, WEIGHT
+from recsys_vae.errors import EmptyDataError
+from recsys_vae.outputs import check_output, table_product
+from service.store.events import EventStore
+from service.store.tables import EVENTS
+from service.timestamps import to_microseconds
+
+BATCH_ROWS = 50_000
+SCHEMA = pa.schema(
+    [
+        pa.field(USER, pa.string(), nullable=False),
+        pa.field(ITEM, pa.string(), nullable=False),
+        pa.field(EVENT_TYPE, pa.string()),
+        pa.field(WEIGHT, pa.float32(), nullable=False),
+        pa.field(TIMESTAMP, pa.timestamp("us", "UTC")),
+        pa.field(POSITION, pa.uint32()),
+        pa.field(SOURCE, pa.string(), nullable=False),
+        pa.field("request_id", pa.string()),
+    ]
+)
+WRITTEN = table_product("a log by `recsys export-events`", SCHEMA.names)
+"""What exporting may replace."""
+
+
+def export_events(store: EventStore, path: Path, *, since: datetime | None = None, source: str | None = None) -> int:
+    """Write events to a Parquet file and say how many; memory holds one batch, the file appears whole or not at all.
+
+    Args:
+        store: whose events, as of one moment.
+        path: of the file.
+        since: leave out events before it, and those of unknown time.
+        source: leave out events of any other.
+
+    Raises:
+        ConfigError: something else stands there.
+        UnavailableError: the store does not answer.
+        EmptyDataError: there is nothing to write.
+    """
+    path = check_output(path, WRITTEN)
+    remove_partials(path)
+    n_rows = 0
+    with atomic_file(path, WRITTEN) as temporary:
+        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+            for rows in store.stream(_query(since, source), BATCH_ROWS):
+                pairs = zip(zip(*rows, strict=True), SCHEMA.types, strict=True)
+                columns = [pa.array(column, kind) for column, kind in pairs]
+                writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+                n_rows += len(rows)
+        if not n_rows:
+            raise EmptyDataError("The store holds no such events: there is nothing to write.")
+    return n_rows
+
+
+def _query(since: datetime | None, source: str | None) -> Select[Any]:
+    # A place in the user's order only where times are missing: ingest goes by places before it goes by times.
+    user = EVENTS.c.user_id
+    untimed = func.count().over(partition_by=user) - func.count(EVENTS.c.timestamp).over(partition_by=user)
+    place = func.row_number().over(partition_by=user, order_by=EVENTS.c.sequence) - 1
+    position = case((untimed > 0, place))
+    columns = [EVENTS.c[name] for name in SCHEMA.names if name != POSITION]
+    query = select(*columns[:5], position, *columns[5:]).order_by(EVENTS.c.user_id, EVENTS.c.sequence)
+    if since is not None:
+        query = query.where(EVENTS.c.timestamp >= to_microseconds(since))
+    return query if source is None else query.where(EVENTS.c.source == source)

@@ -1,0 +1,191 @@
+"""Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from anyio import CapacityLimiter, to_thread
+
+from recsys_vae.errors import UnavailableError
+from service.errors import CursorExpiredError, DeadlineError, FieldError, UnknownItemError
+from service.ranking.cursors import LARGEST_DEPTH, Cursor
+from service.ranking.micro_batcher import Batcher, Limits, Observer
+from service.ranking.ranking import answer_all
+from service.ranking.results import Answer, Notice, Query, SimilarItems, similar
+from service.ranking.served_model import Catalogue
+from service.store.events import UserHistory
+
+
+class Histories(Protocol):
+    """Where the histories of known users are."""
+
+    def history(self, user_id: str, until: int | None = None) -> UserHistory:
+        """What is known of a user, up to this sequence only, if one is given.
+
+        Raises:
+            UnavailableError: it cannot be told.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """A query about somebody.
+
+    Attributes:
+        query: what came with the request.
+        user_id: whose stored history is joined to it; None for nobody's.
+        digest: of what makes the list; pages of one list have the same.
+        cursor: where the list goes on, with the bundle that it began with; None for its start.
+        notices: what there is to say already.
+    """
+
+    query: Query
+    user_id: str | None = None
+    digest: bytes = bytes(16)
+    cursor: Cursor | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+class Page(NamedTuple):
+    """An answer, and the cursor that goes on after it; None at the end of the list."""
+
+    answer: Answer
+    next_cursor: str | None
+
+
+class Job(NamedTuple):
+    """What a batch is made of. It ends with the catalogue that it began with."""
+
+    catalogue: Catalogue
+    query: Query
+
+
+class Read(NamedTuple):
+    """A stored history as it was read; `sequence` is None where there was none to read."""
+
+    history: UserHistory
+    sequence: int | None
+    notices: tuple[Notice, ...] = ()
+
+
+class Engine:
+    """Answers requests, each with the catalogue that it is given.
+
+    Args:
+        histories: of known users.
+        limits: what it takes on.
+        observer: told of every batch and of what is refused.
+
+    Attributes:
+        batcher: with its queue; `queue_depth` and `computing` say how busy it is.
+    """
+
+    def __init__(self, histories: Histories, limits: Limits | None = None, observer: Observer | None = None) -> None:
+        self._histories = histories
+        self._limits = limits or Limits()
+        self._limiter = CapacityLimiter(self._limits.compute_threads)
+        self.batcher: Batcher[Job, Answer] = Batcher(_compute, self._limits, observer)
+
+    def close(self) -> None:
+        """Let the compute threads end."""
+        self.batcher.close()
+
+    async def recommend(self, catalogue: Catalogue, request: Request) -> Page:
+        """Rank items for one user; it ends with this catalogue, whatever is put in service meanwhile.
+
+        Raises:
+            FieldError: something in the request does not fit the bundle, or the cursor the request.
+            CursorExpiredError: the list of the cursor cannot be continued.
+            OverloadedError: too many requests wait.
+            DeadlineError: there was not enough time.
+        """
+        deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
+        if after is not None:
+            _check_cursor(after, request.digest, catalogue.version)
+        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
+        query = request.query
+        if after is not None or stored.history.item_ids:
+            query = replace(query, history=_union(stored.history, query), after=after)
+        answer = await self.batcher.submit(Job(catalogue, query), deadline)
+        if stored.notices or request.notices:
+            answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
+        return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
+
+    async def similar(self, catalogue: Catalogue, item_id: str, k: int) -> SimilarItems:
+        """The items most similar to one.
+
+        Raises:
+            UnknownItemError: the catalogue does not hold the item.
+        """
+        found = await to_thread.run_sync(similar, catalogue, item_id, k, limiter=self._limiter)
+        if found is None:
+            raise UnknownItemError(item_id)
+        return found
+
+    async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await to_thread.run_sync(partial(self._read, user_id, after), abandon_on_cancel=True)
+        except TimeoutError:
+            raise DeadlineError from None
+
+    def _read(self, user_id: str, after: Cursor | None) -> Read:
+        """The one place where the stored history of a user is read."""
+        if after is not None and after.sequence is None:
+            return Read(UserHistory(), None, (_UNAVAILABLE,))
+        try:
+            stored = self._histories.history(user_id)
+            if after is not None and after.sequence != stored.sequence:
+                stored = self._histories.history(user_id, after.sequence)
+        except UnavailableError:
+            if after is not None:
+                raise
+            return Read(UserHistory(), None, (_UNAVAILABLE,))
+        if after is not None and after.sequence != stored.sequence:
+            raise CursorExpiredError("the history that its list was made from is no longer held")
+        return Read(stored, stored.sequence, () if stored.item_ids else (_UNKNOWN_USER,))
+
+
+_NOBODY = Read(UserHistory(), None)
+_UNAVAILABLE = Notice(
+    "store_unavailable",
+    "The event store does not answer: this user's stored history could not be taken into account.",
+)
+_UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
+
+
+def _compute(jobs: list[Job]) -> Sequence[Answer | Exception]:
+    """Answer a batch; while bundles are swapped it may hold requests for two of them."""
+    found: list[Answer | Exception | None] = [None] * len(jobs)
+    for catalogue in {id(job.catalogue): job.catalogue for job in jobs}.values():
+        places = [place for place, job in enumerate(jobs) if job.catalogue is catalogue]
+        for place, outcome in zip(places, answer_all(catalogue, [jobs[p].query for p in places]), strict=True):
+            found[place] = outcome
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
+    if cursor.request != digest:
+        message = (
+            "this cursor belongs to another request; repeat the one whose answer it came with, but for k and explain"
+        )
+        raise FieldError("body.cursor", message)
+    if cursor.model_version != version:
+        raise CursorExpiredError("another model is in service by now")
+
+
+def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | None:
+    if not answer.has_more or len(answer.shown) >= LARGEST_DEPTH:
+        return None
+    return Cursor(answer.model_version, sequence, digest, answer.shown).write()
+
+
+def _union(stored: UserHistory, query: Query) -> dict[str, float]:
+    """Both histories, what is sent being more recent than what is stored."""
+    joined = dict(zip(stored.item_ids, stored.weights, strict=True))
+    for item_id, weight in query.history.items():
+        joined[item_id] = joined.pop(item_id, 0.0) + weight
+    return joined

@@ -1,0 +1,71 @@
+"""Explanations: which items of a history push a recommended item up, by leaving each of them out.
+
+    effect of h on i = score of i from the whole history - score of i from the history without h
+
+What the encoder does with the rest of the history counts too, so effects do not add up to the score.
+"""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.recommender import HISTORY, Ladder
+
+LONGEST = 200
+"""Items of a history that are left out in turn, the last of it; the others stay in every time."""
+ENTRIES = 200_000
+"""Entries of all these histories together: what long histories are bounded by."""
+NAMED = 3
+"""Items of the history that are named with each recommended item."""
+SCORES_AT_ONCE = 2**24
+
+
+def affordable(n_history: int) -> int:
+    """How many items of a history are left out in turn."""
+    return max(1, min(LONGEST, ENTRIES // max(1, n_history)))
+
+
+def effects(
+    ladder: Ladder, history: csr_array, left_out: Int64Array, items: Int64Array, *,
+    tier: str = HISTORY, metadata: csr_array | None = None,
+) -> Float32Array:  # fmt: skip
+    """Effect of each item of a history on the scores of others, shape (len(left_out), len(items)).
+
+    Args:
+        ladder: what scores.
+        history: of one user, shape (1, n_items), not empty.
+        left_out: rows of items of the history.
+        items: rows of the items that are explained.
+        tier: that answered; also asked where nothing is left of the history: what it makes of nothing is the baseline.
+        metadata: of the user, shape (1, n_features).
+    """
+    whole = _scores(ladder, history, items, tier, metadata)
+    step = max(1, SCORES_AT_ONCE // history.shape[1])
+    parts = [
+        _scores(ladder, _without(history, left_out[start : start + step]), items, tier, metadata)
+        for start in range(0, len(left_out), step)
+    ]
+    return np.concatenate([whole - part for part in parts]) if parts else np.zeros((0, len(items)), np.float32)
+
+
+def strongest(effect: Float32Array) -> Int64Array:
+    """Places of the largest effects above 0 on one item, largest first, `NAMED` at most; shape (n,) in."""
+    order = np.argsort(-effect, kind="stable")[:NAMED]
+    return order[effect[order] > 0]
+
+
+def _scores(
+    ladder: Ladder, histories: csr_array, items: Int64Array, tier: str, metadata: csr_array | None
+) -> Float32Array:
+    everybodys = None if metadata is None else metadata[np.zeros(histories.shape[0], dtype=np.int64)]
+    users = ladder.encode(histories, everybodys, tier=tier)
+    return ladder.scores(users, items)
+
+
+def _without(history: csr_array, left_out: Int64Array) -> csr_array:
+    """The history once for each item left out of it."""
+    n, stays = len(left_out), history.indices[None, :] != left_out[:, None]
+    indices = np.broadcast_to(history.indices, stays.shape)[stays]
+    weights = np.broadcast_to(history.data, stays.shape)[stays]
+    starts = np.concatenate([[0], np.cumsum(stays.sum(axis=1))])
+    return csr_array((weights, indices, starts), shape=(n, history.shape[1]), dtype=np.float32)

@@ -1,0 +1,212 @@
+"""Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from service.errors import FieldError
+from service.ranking import boosts, mmr
+from service.ranking.results import NAMED_IN_WARNING, Notice, Query, unknown
+from service.ranking.served_model import Catalogue
+
+METADATA_NOT_USED = Notice("metadata_not_used", "The model in service does not use metadata of users.")
+
+Chosen = BoolArray | Int64Array
+NOTHING: Int64Array = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A query, resolved.
+
+    Attributes:
+        query: as it was asked.
+        history: rows of the known items of the history, least recent first.
+        seen: the same rows, ascending.
+        weights: of `seen`.
+        hidden: rows of items that must not come back, ascending: history, excluded, shown before.
+        allowed: flags of the items to choose among, not to be written to; None for all.
+        boosted: how, by how much, and which items (flags or rows), in order.
+        notices: what there is to say so far.
+    """
+
+    query: Query
+    history: Int64Array
+    seen: Int64Array
+    weights: Float32Array
+    hidden: Int64Array
+    allowed: BoolArray | None
+    boosted: tuple[tuple[str, float, Chosen], ...]
+    notices: tuple[Notice, ...]
+
+    @property
+    def hides_history_only(self) -> bool:
+        """Whether nothing but the history must not come back."""
+        return len(self.hidden) == len(self.history)
+
+    @property
+    def depth(self) -> int:
+        """Best items that are looked at to choose k."""
+        return mmr.pool_size(self.query.k) if self.query.diversity else self.query.k
+
+    def n_left(self, n_items: int) -> int:
+        """Items that may come back."""
+        if self.allowed is None:
+            return n_items - len(self.hidden)
+        return int(np.count_nonzero(self.allowed)) - int(np.count_nonzero(self.allowed[self.hidden]))
+
+    def boost(self, scores: Float32Array) -> None:
+        """Apply the boosts to all scores, shape (n_items,), in place."""
+        for by, value, chosen in self.boosted:
+            boosts.apply(scores, by, value, chosen)
+
+
+class LookedUp(NamedTuple):
+    """The items of a history.
+
+    Attributes:
+        rows: of each, -1 where the catalogue does not hold it.
+        seen: the same, ascending.
+        weights: of `seen`.
+    """
+
+    rows: Int64Array
+    seen: Int64Array
+    weights: Float32Array
+
+
+def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Question | Exception]:
+    """Every query resolved, or what is wrong with it; the items of all histories are looked up and sorted together."""
+    return [
+        _attempt(catalogue, query, history)
+        for query, history in zip(queries, _look_up(catalogue, [query.history for query in queries]), strict=True)
+    ]
+
+
+def _look_up(catalogue: Catalogue, histories: Sequence[Mapping[str, float]]) -> list[LookedUp]:
+    lengths = [len(history) for history in histories]
+    ends = list(accumulate(lengths))
+    rows = catalogue.rows(chain.from_iterable(histories))
+    weights = np.fromiter(chain.from_iterable(history.values() for history in histories), np.float32, len(rows))
+    owners = np.repeat(np.arange(len(histories)), lengths)
+    order = np.argsort(owners * (len(catalogue) + 1) + rows + 1)
+    seen, weights = rows[order], weights[order]
+    return [
+        LookedUp(rows[start:end], seen[start:end], weights[start:end])
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+
+
+def _attempt(catalogue: Catalogue, query: Query, history: LookedUp) -> Question | Exception:
+    try:
+        return resolve(catalogue, query, history)
+    except Exception as error:
+        return error
+
+
+def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> Question:
+    """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
+
+    Args:
+        catalogue: where.
+        query: what is asked.
+        history: the items of its history.
+
+    Raises:
+        FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
+    """
+    rows, seen, weights = history
+    notices: list[Notice] = []
+    if len(seen) and seen[0] < 0:
+        notices += unknown("history", tuple(query.history), rows)
+        rows, seen, weights = rows[rows >= 0], seen[seen >= 0], weights[seen >= 0]
+    excluded = _known(catalogue, "exclude", query.exclude, notices)
+    notices += _misfits(catalogue, query)
+    return Question(
+        query,
+        rows,
+        seen,
+        weights,
+        _hidden(seen, excluded, _shown(catalogue, query)),
+        _allowed(catalogue, query, notices),
+        _boosted(catalogue, query, notices),
+        tuple(notices),
+    )
+
+
+def stack(rows: Sequence[Int64Array], values: Sequence[Float32Array] | None, width: int) -> csr_array:
+    """Sparse rows, shape (len(rows), width), from the ascending columns of each; every value 1 when None."""
+    starts, indices = np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
+    data = np.ones(len(indices), dtype=np.float32) if values is None else np.concatenate(values)
+    return csr_array((data, indices, starts), shape=(len(rows), width))
+
+
+def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[Notice]) -> Int64Array:
+    if not ids:
+        return NOTHING
+    rows = catalogue.rows(ids)
+    notices += unknown(place, ids, rows)
+    return rows
+
+
+def _hidden(seen: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:
+    """Ascending rows, each once; those of a history are different already."""
+    if not len(excluded) and not len(shown):
+        return seen
+    return np.unique(np.concatenate([seen, excluded[excluded >= 0], shown]))
+
+
+def _misfits(catalogue: Catalogue, query: Query) -> list[Notice]:
+    """What to say of metadata of the user that say nothing to the bundle."""
+    schema = catalogue.ladder.bundle.tiers.schema
+    if not query.metadata:
+        return []
+    if schema is None or not schema.width:
+        return [METADATA_NOT_USED]
+    foreign, silent = schema.misfits(query.metadata)
+    told = ((foreign, "are no fields of the model in service"), (silent, "hold values that it has not learned"))
+    return [
+        Notice("unknown_metadata", f"{len(names)} entries of metadata {words}, and count as missing: {_some(names)}.")
+        for names, words in told
+        if names
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED_IN_WARNING]) + (" ..." if len(names) > NAMED_IN_WARNING else "")
+
+
+def _shown(catalogue: Catalogue, query: Query) -> Int64Array:
+    if query.after is None:
+        return NOTHING
+    shown = np.array(query.after.shown, dtype=np.int64)
+    if len(shown) and shown.max() >= len(catalogue):
+        raise FieldError("body.cursor", "this cursor was not made here")
+    return shown
+
+
+def _allowed(catalogue: Catalogue, query: Query, notices: list[Notice]) -> BoolArray | None:
+    fits = None if query.filter is None else catalogue.filters.mask(query.filter, "body.filter")
+    if query.candidates is None:
+        return fits
+    rows = _known(catalogue, "candidates", query.candidates, notices)
+    allowed = np.zeros(len(catalogue), dtype=np.bool_)
+    allowed[rows[rows >= 0]] = True
+    return allowed if fits is None else allowed & fits
+
+
+def _boosted(catalogue: Catalogue, query: Query, notices: list[Notice]) -> tuple[tuple[str, float, Chosen], ...]:
+    found: list[tuple[str, float, Chosen]] = []
+    for number, boost in enumerate(query.boosts):
+        if boost.where is not None:
+            chosen: Chosen = catalogue.filters.mask(boost.where, f"body.boost.{number}.where")
+        else:
+            rows = _known(catalogue, "boost", boost.items, notices)
+            chosen = np.unique(rows[rows >= 0])
+        found.append((boost.by, boost.value, chosen))
+    return tuple(found)

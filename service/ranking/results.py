@@ -1,0 +1,166 @@
+"""Answers: what is asked about a user, and what is said about it. Pure: no HTTP, no store, no event loop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_vae.protocols import Float32Array, Int64Array
+from service.ranking.boosts import Boost
+from service.ranking.cursors import Cursor
+from service.ranking.filters import Condition
+from service.ranking.item_columns import Value
+from service.ranking.served_model import Catalogue
+
+NAMED_IN_WARNING = 10
+"""Ids that a warning names; it counts the others."""
+POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
+
+Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked.
+
+    Attributes:
+        k: items wanted, at least 1.
+        history: item id -> weight > 0, least recent first.
+        exclude: ids of items not to return, besides those in the history.
+        candidates: ids of the items to choose among; None for all.
+        filter: what the metadata of items has to fit; None for anything.
+        boosts: applied one after the other.
+        diversity: 0 for the order of the scores, up to 1.
+        explain: whether to say what pushed each item up.
+        metadata: what else is known of the user, by name.
+        after: where the list goes on: what it has in common with the pages before, and what they showed.
+    """
+
+    k: int
+    history: Mapping[str, float] = field(default_factory=dict)
+    exclude: Sequence[str] = ()
+    candidates: Sequence[str] | None = None
+    filter: Condition | None = None
+    boosts: tuple[Boost, ...] = ()
+    diversity: float = 0.0
+    explain: bool = False
+    after: Cursor | None = None
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that did not stop the answer but that the caller should know."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """An item of the history, and how much it moved a recommended item's score."""
+
+    item_id: str
+    effect: float
+
+
+class RankedItem(NamedTuple):
+    """One item of an answer; `rank` counts from 1 over all pages. `because` is None where nobody asked."""
+
+    rank: int
+    item_id: str
+    score: float
+    because: tuple[Cause, ...] | None = None
+
+
+_RANKED = partial(tuple.__new__, RankedItem)
+"""From the fields of an item, without a call of a Python function for each."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered.
+
+    Attributes:
+        model_version: of the bundle that answered.
+        tier: of the ladder.
+        scorer: what computed the scores.
+        items: best first.
+        notices: in no particular order.
+        sources: what put each item into the list: the tier, or `content` for an item that nobody had touched.
+        shown: rows of the items of this page and those before, ascending.
+        has_more: whether allowed items are left.
+    """
+
+    model_version: str
+    tier: str
+    scorer: str
+    items: tuple[RankedItem, ...]
+    notices: tuple[Notice, ...]
+    sources: tuple[str, ...] = ()
+    shown: tuple[int, ...] = ()
+    has_more: bool = False
+
+
+@dataclass(frozen=True)
+class SimilarItems:
+    """The items most similar to one."""
+
+    model_version: str
+    items: tuple[RankedItem, ...]
+    notices: tuple[Notice, ...]
+
+
+def similar(catalogue: Catalogue, item_id: str, k: int) -> SimilarItems | None:
+    """The k items most similar to one; None where the catalogue does not hold it."""
+    row = int(catalogue.rows([item_id])[0])
+    if row < 0:
+        return None
+    found = catalogue.ladder.similar(row, k)
+    items = ranked(catalogue, found.rows[0], shortest(found.scores[0]))
+    return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)))
+
+
+def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:
+    """Items in this order, the first of this rank; rows of -1 are left out."""
+    if len(rows) and rows[-1] < 0:
+        rows, scores = rows[rows >= 0], scores[rows >= 0]
+    fields = zip(range(first, first + len(rows)), catalogue.ids(rows), scores.tolist(), repeat(None))
+    return tuple(map(_RANKED, fields))
+
+
+def shortest(scores: Float32Array) -> Float64Array:
+    """Float32 numbers with as few decimal digits as tell them apart: JSON carries none that they do not have."""
+    wide = scores.astype(np.float64)
+    found, is_open = wide.copy(), np.isfinite(scores) & (scores != 0)
+    places = np.floor(np.log10(np.abs(wide, where=is_open, out=np.ones_like(wide))))
+    for digits in range(9, 5, -1):  # nine are always enough, fewer than six never
+        power = np.power(10.0, digits - 1 - places)
+        rounded = np.rint(wide * power) / power
+        is_open &= rounded.astype(np.float32) == scores
+        if not is_open.any():
+            break
+        found[is_open] = rounded[is_open]
+    return found
+
+
+def unknown(place: str, ids: Sequence[str], rows: Int64Array) -> list[Notice]:
+    """What to say of ids that the catalogue does not hold."""
+    if not len(rows) or rows.min() >= 0:
+        return []
+    missing = np.flatnonzero(rows < 0)
+    named = ", ".join(ids[int(i)] for i in missing[:NAMED_IN_WARNING])
+    more = f" and {len(missing) - NAMED_IN_WARNING} more" if len(missing) > NAMED_IN_WARNING else ""
+    counts = f"{len(missing)} of {len(ids)} items in {place}"
+    return [Notice(f"unknown_items_in_{place}", f"{counts} are not in the catalogue and were left out: {named}{more}.")]
+
+
+def shortfall(n_found: int, k: int) -> list[Notice]:
+    """What to say of a list that is shorter than asked for."""
+    if n_found == k:
+        return []
+    return [Notice("fewer_items_than_k", f"{k} items were asked for, {n_found} are allowed: all of them are here.")]

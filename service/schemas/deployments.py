@@ -1,0 +1,67 @@
+"""What goes over the wire about what is in service, and about putting something else there."""
+
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import Field
+
+from service.schemas.common import VARIANT_HEADER, WITHOUT_NUL, Schema
+
+VariantName = Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)]
+ChosenVariant = Annotated[
+    VariantName | None,
+    Header(
+        alias=VARIANT_HEADER.lower(),
+        description="Name of the variant that is to answer, for tests; the one that the user is dealt when not given.",
+        examples=["main"],
+    ),
+]
+
+
+class ReloadRequest(Schema):
+    """What to load. Nothing at all: what the settings name, once more."""
+
+    source: Annotated[str, Field(min_length=1, max_length=1024, pattern=WITHOUT_NUL)] | None = Field(
+        default=None,
+        description="A directory below the bundle root, or a model: models:/NAME@ALIAS or models:/NAME/VERSION.",
+        examples=["2026-11-24"],
+    )
+    variant: VariantName | None = Field(
+        default=None, description="The variant that it becomes; not needed where there is one.", examples=["main"]
+    )
+
+
+class VariantSummary(Schema):
+    """A variant in service."""
+
+    name: str = Field(description="Its name.", examples=["main"])
+    weight: float = Field(description="Its share of the users, relative to the other weights.", examples=[1.0])
+    share: float = Field(description="The same as a part of all users, from 0 to 1.", examples=[1.0])
+    model_version: str = Field(description="Identity of its bundle.", examples=["mult-vae-679558afa88b"])
+    model: str = Field(description="Name in the catalogue of models.", examples=["mult-vae"])
+    n_items: int = Field(description="Items that it can recommend.", examples=[3533])
+    source: str = Field(description="Where its bundle was taken from.", examples=["/bundles/2026-11-24"])
+
+
+class DeploymentSummary(Schema):
+    """What is in service."""
+
+    request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
+    generation: int = Field(
+        description="Grows with every deployment; 0 while the event store has not been reached.", examples=[7]
+    )
+    active: int = Field(
+        description="Generation in service everywhere, as far as is known here; another one is being loaded here.",
+        examples=[7],
+    )
+    variants: list[VariantSummary] = Field(
+        description="The first one first.",
+        examples=[[{"name": "main", "weight": 1.0, "share": 1.0, "model_version": "mult-vae-679558afa88b",
+                    "model": "mult-vae", "n_items": 3533, "source": "/bundles/2026-11-24"}]],
+    )  # fmt: skip
+
+
+class DeploymentChange(DeploymentSummary):
+    """What is in service now, and whether that is new."""
+
+    changed: bool = Field(description="False where just that was in service already.", examples=[True])

@@ -1,0 +1,216 @@
+"""Recommendations as they go over the wire: what is asked, and what is answered."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+
+from service import timestamps
+from service.schemas.common import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
+from service.schemas.filters import Filter, MetadataValue
+
+LONGEST_CURSOR = 40_000
+"""Characters; each item of a list takes three bytes or less where it follows one near it."""
+MAX_BOOSTS = 16
+MAX_METADATA = 64
+MAX_REQUESTS = 256
+REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
+
+
+CursorText = Annotated[
+    Annotated[str, Field(min_length=1, max_length=LONGEST_CURSOR, pattern=r"^[A-Za-z0-9_-]+$")] | None,
+    Field(
+        description="`next_cursor` of the page before. All but k and explain is repeated as it was.",
+        examples=["AVi1tQ"],
+    ),
+]
+
+
+class HistoryItem(Schema):
+    """An item of a history, with what is known about it."""
+
+    item_id: Id = Field(description="Id of the item.", examples=["318"])
+    weight: Weight = Field(
+        default=1.0, examples=[1.0],
+        description="How much this item says about the user; models that learn from yes or no alone ignore it.",
+    )  # fmt: skip
+    event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
+        default=None,
+        description="What the user did with it. Today's models do not tell kinds apart.",
+        examples=["purchase"],
+    )
+    time: Annotated[datetime, timestamps.WRITTEN, AfterValidator(timestamps.checked)] | None = Field(
+        default=None, description="When. Where every item has one, they are put in this order.",
+        examples=["2026-11-24T15:30:00Z"],
+    )  # fmt: skip
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<id>"
+    return "<object>" if isinstance(value, dict | HistoryItem) else None
+
+
+HistoryEntry = Annotated[
+    Annotated[Id, Tag("<id>")] | Annotated[HistoryItem, Tag("<object>")],
+    Discriminator(
+        _kind,
+        custom_error_type="history_entry",
+        custom_error_message="Input should be an item id (a string) or an object with item_id and weight",
+    ),
+]
+
+
+class BoostRequest(Schema):
+    """A push for chosen items: by metadata, or by id."""
+
+    by: Literal["multiply", "add"] = Field(
+        description="`multiply` the score (one below 0 is divided: a factor above 1 always moves up), or `add`.",
+        examples=["multiply"],
+    )
+    value: float = Field(
+        ge=-1e6, le=1e6, allow_inf_nan=False, description="The factor, above 0, or what is added.", examples=[1.5]
+    )
+    where: Filter | None = Field(
+        default=None, description="The items whose metadata fit this.",
+        examples=[{"op": "eq", "column": "genre", "value": "Drama"}],
+    )  # fmt: skip
+    items: list[Id] | None = Field(
+        default=None, min_length=1, max_length=MAX_ITEMS, description="Or these items.", examples=[["527", "593"]]
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.where is None) == (self.items is None):
+            raise ValueError("a boost names its items by where or by items, by one of them")
+        if self.by == "multiply" and self.value < 1e-6:
+            raise ValueError("a factor is at least 0.000001")
+        return self
+
+
+class RecommendationRequest(Schema):
+    """Who is asked about, and what may be answered."""
+
+    user_id: Id | None = Field(
+        default=None, description="A user whose history is in the event store; it joins `history`.", examples=["42"]
+    )
+    history: list[HistoryEntry] = Field(
+        default_factory=list, max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
+        description="What the user has done, in this session or elsewhere, least recent first: item ids, or objects "
+        "that say more. Of an item that is repeated, weights add up and the last place counts.",
+    )  # fmt: skip
+    metadata: dict[Annotated[str, Field(min_length=1, max_length=256)], MetadataValue] = Field(
+        default_factory=dict, max_length=MAX_METADATA, examples=[{"country": "NZ", "age": 31}],
+        description="What else is known of the user, by field of the bundle's schema; a set is written with | between "
+        "its values. Where there is no history the list goes by it. A warning names what says nothing to the model.",
+    )  # fmt: skip
+    k: K = 20
+    exclude: list[Id] = Field(
+        default_factory=list, max_length=MAX_ITEMS, description="Items not to return, besides those in the history.",
+        examples=[["296"]],
+    )  # fmt: skip
+    candidates: list[Id] | None = Field(
+        default=None, max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
+        examples=[["527", "593", "296", "608"]],
+    )  # fmt: skip
+    filter: Filter | None = Field(
+        default=None, description="Choose among items whose metadata fit this; all when not given.",
+        examples=[{"op": "range", "column": "year", "min": 1990}],
+    )  # fmt: skip
+    boost: list[BoostRequest] = Field(
+        default_factory=list, max_length=MAX_BOOSTS, description="Pushes for chosen items, one after the other.",
+        examples=[[{"by": "add", "value": 0.5, "items": ["527"]}]],
+    )  # fmt: skip
+    diversity: float = Field(
+        default=0.0, ge=0, le=1, allow_inf_nan=False, examples=[0.3],
+        description="How much items are to differ from those above them, by their vectors; 0: the order of the scores.",
+    )  # fmt: skip
+    explain: bool = Field(
+        default=False, description="Say which items of the history push each item up.", examples=[True]
+    )
+    cursor: CursorText = None
+
+
+class CauseSummary(Schema):
+    """An item of the history that pushes a recommended item up."""
+
+    item_id: str = Field(description="Id of the item in the history.", examples=["318"])
+    effect: float = Field(description="How much lower the score is without it.", examples=[0.8154])
+
+
+class RecommendedItem(Schema):
+    """One recommended item."""
+
+    rank: int = Field(ge=1, description="Place in the list, from 1, over all its pages.", examples=[1])
+    item_id: str = Field(description="Id of the item.", examples=["527"])
+    score: float = Field(description="Comparable within one answer only.", examples=[4.7081])
+    source: str = Field(
+        description="The tier, or `content` for an item that nobody had touched: its vector comes from its content.",
+        examples=["history"],
+    )
+    because: list[CauseSummary] | None = Field(
+        default=None, description="With `explain`: the items of the history that push this one up, strongest first.",
+        examples=[[{"item_id": "318", "effect": 0.8154}]],
+    )  # fmt: skip
+
+
+class Recommendations(Schema):
+    """A ranked list for one user."""
+
+    request_id: str = Field(
+        description="What events that follow name: identity of the request, also in the header X-Request-ID. Where a "
+        "request of a batch names no user, a dot and its place come behind.",
+        examples=["7f3a"],
+    )
+    variant: str = Field(description="The variant in service that answered.", examples=["main"])
+    model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
+    tier: str = Field(
+        description="What the list goes by: `posterior` (history and metadata), `history`, `content` (a history of new "
+        "items), `prior` (metadata), `segment` (popular among users with the same metadata) or `popular`.",
+        examples=["history"],
+    )
+    scorer: str = Field(description="What computed the scores.", examples=["faiss-flat"])
+    items: list[RecommendedItem] = Field(
+        description="Best first.", examples=[[{"rank": 1, "item_id": "527", "score": 4.7081, "source": "history"}]]
+    )
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` for the next page; null where no allowed item is left.", examples=["AVi1tQ"]
+    )
+    warnings: list[AnswerWarning] = Field(description="Empty where all went as asked.", examples=[[]])
+
+
+class BatchRequest(Schema):
+    """Many requests in one."""
+
+    # Each is validated by itself later: one bad request is one error, not all of them.
+    requests: list[Annotated[Any, WithJsonSchema({"$ref": REQUEST_SCHEMA})]] = Field(
+        min_length=1, max_length=MAX_REQUESTS, examples=[[{"user_id": "42", "k": 10}, {"history": ["318"]}]],
+        description="Each as if it were sent to `/v1/recommendations`.",
+    )  # fmt: skip
+
+
+class BatchResult(Schema):
+    """What came of one of many requests: an answer or a problem."""
+
+    status: int = Field(description="The status that it would have had by itself.", examples=[200])
+    answer: Recommendations | None = Field(
+        default=None, description="Where the status is 200.",
+        examples=[{
+            "request_id": "7f3a", "variant": "main", "model_version": "mult-vae-679558afa88b", "tier": "history",
+            "scorer": "faiss-flat", "items": [], "next_cursor": None, "warnings": [],
+        }],
+    )  # fmt: skip
+    problem: Problem | None = Field(
+        default=None, description="Where it is not.",
+        examples=[{
+            "type": "urn:recsys:problem:invalid-request", "title": "Unprocessable Content", "status": 422,
+            "detail": "k: Input should be less than or equal to 1000.", "request_id": "7f3a",
+        }],
+    )  # fmt: skip
+
+
+class BatchAnswer(Schema):
+    """What came of many requests."""
+
+    request_id: str = Field(description="Identity of the request, also in the header X-Request-ID.", examples=["7f3a"])
+    results: list[BatchResult] = Field(description="One a request, in their order.", examples=[[{"status": 200}]])

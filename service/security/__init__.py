@@ -1,0 +1,1 @@
+"""Keys, scopes, rate limits, checks of the address."""

@@ -1,0 +1,186 @@
+"""Doors: who is let in, and to what. Nothing is open that does not say so.
+
+A route says what it takes to call it, beside its address: `dependencies=[needs("recommend")]`. An application with a
+route that does not say so does not start. Keys are asked for before anything is routed or read, so that a stranger
+learns nothing, not even which addresses there are.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
+from fastapi.security.base import SecurityBase
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from recsys_vae.errors import RecsysError
+from service.observability.metrics import Metrics
+from service.observability.request_context import RequestRecord
+from service.problems import RESPONSES, problem
+from service.security.api_keys import ANYBODY, Caller, Scope, WatchedKeys
+from service.security.rate_limits import RateLimits, Verdict
+
+OPEN: Final = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
+"""Addresses that need no key; the last two exist only where the settings turn them on."""
+REALM: Final = 'Bearer realm="recsys"'
+NO_KEY = "Send the header `Authorization: Bearer KEY`, with a key of this service."
+WRONG_KEY = "This key is not known here, or no longer."
+
+
+class ForbiddenError(RecsysError):
+    """A key that does not open this door."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This key may not do that: it lacks the scope {scope!r}.")
+        self.scope = scope
+
+
+class NeedsScope(SecurityBase):
+    """What a route asks of its caller."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.scheme_name = "key"
+        self.model = HTTPBearer(description="A key made by `recsys keys new`; each operation names the scope it needs.")
+
+    async def __call__(self, request: Request) -> None:
+        """Let the caller pass.
+
+        Raises:
+            ForbiddenError: the caller's key lacks the scope, or nobody has looked at it.
+        """
+        if not opens(request.scope, self.scope):
+            raise ForbiddenError(self.scope)
+
+
+def opens(request: AsgiScope, scope: Scope) -> bool:
+    """Whether the key of a request opens doors with this scope; no key that nobody has looked at does."""
+    caller: Caller | None = request["state"].get("caller")
+    return caller is not None and scope in caller.scopes
+
+
+def needs(scope: Scope) -> Any:
+    """The dependency by which a route says which scope opens it."""
+    return Security(NeedsScope(scope), scopes=[scope])
+
+
+class Guard:
+    """Looks at the key of every request, then at its rate limit."""
+
+    def __init__(self, app: ASGIApp, keys: WatchedKeys, limits: RateLimits, metrics: Metrics) -> None:
+        self._app = app
+        self._keys = keys
+        self._limits = limits
+        self._metrics = metrics
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "lifespan" or scope.get("path") in OPEN:
+            await self._app(scope, receive, send)
+            return
+        record: RequestRecord = scope["state"]["record"]
+        caller = self._caller(scope) if self._keys.are_asked_for else ANYBODY
+        if isinstance(caller, str):
+            await self._refuse(caller, record)(scope, receive, send)
+            return
+        record.caller = caller.name
+        scope["state"]["caller"] = caller
+        verdict = await self._limits.check(caller.name, caller.rate_limit)
+        if verdict is None:
+            await self._app(scope, receive, send)
+        elif verdict.is_allowed:
+            await self._app(scope, receive, _with_headers(send, verdict))
+        else:
+            await self._limit(verdict, record)(scope, receive, _with_headers(send, verdict))
+
+    def _caller(self, scope: AsgiScope) -> Caller | str:
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(sent) != 1:
+            return "no-key"
+        scheme, _, key = sent[0].partition(b" ")
+        if scheme.lower() != b"bearer" or not key:
+            return "no-key"
+        return self._keys.find(key.strip()) or "wrong-key"
+
+    def _refuse(self, reason: str, record: RequestRecord) -> JSONResponse:
+        record.refusal = reason
+        self._metrics.count_refusal(reason)
+        is_wrong = reason == "wrong-key"
+        challenge = f'{REALM}, error="invalid_token"' if is_wrong else REALM
+        detail = WRONG_KEY if is_wrong else NO_KEY
+        return problem(401, reason, detail, record.request_id, headers={"WWW-Authenticate": challenge})
+
+    def _limit(self, verdict: Verdict, record: RequestRecord) -> JSONResponse:
+        record.refusal = "rate-limited"
+        self._metrics.count_rate_limited(record.caller)
+        allowed = f"{verdict.amount} requests in {verdict.window_seconds} s"
+        detail = f"This key may send {allowed}. Try again in {verdict.reset_seconds} s."
+        return problem(429, "rate-limited", detail, record.request_id)
+
+
+def _with_headers(send: Send, verdict: Verdict) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *verdict.headers]
+        await send(message)
+
+    return sent
+
+
+def install(app: FastAPI) -> None:
+    """Make sure that every route says what it needs, answer who may not pass, and document both.
+
+    Raises:
+        TypeError: a route names no scope; that is a defect of the route.
+    """
+    unguarded = [path for path, scope in scopes_of(app) if scope is None and path not in OPEN]
+    if unguarded:
+        raise TypeError(f"{', '.join(unguarded)}: a route names its scope, as in dependencies=[needs('recommend')].")
+    app.add_exception_handler(ForbiddenError, _on_forbidden)
+    app.openapi = _with_refusals(app.openapi)  # type: ignore[method-assign]
+
+
+def scopes_of(app: FastAPI) -> list[tuple[str, str | None]]:
+    """Every route of an application and the scope that it needs."""
+    found: list[tuple[str, str | None]] = []
+    for context in iter_route_contexts(app.routes):
+        dependant = getattr(context, "dependant", None)
+        needed = (
+            [part.call.scope for part in dependant.dependencies if isinstance(part.call, NeedsScope)]
+            if dependant
+            else []
+        )
+        found.append((str(context.path), needed[0] if needed else None))
+    return found
+
+
+async def _on_forbidden(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ForbiddenError)
+    return forbidden(error, request.scope)
+
+
+def forbidden(error: ForbiddenError, scope: AsgiScope) -> JSONResponse:
+    """The answer to a request with a key that does not open its door; it is counted."""
+    state = scope["state"]
+    state["record"].refusal = "scope"
+    state["services"].metrics.count_refusal("scope")
+    challenge = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
+    headers = {"WWW-Authenticate": challenge}
+    return problem(403, "wrong-scope", str(error), state["request_id"], headers=headers)
+
+
+def _with_refusals(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    def documented() -> dict[str, Any]:
+        document = openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                guarded = (401, 403, 429) if "security" in operation else ()
+                slow = (408,) if "requestBody" in operation else ()
+                for status in (*guarded, *slow, 431):
+                    operation["responses"].setdefault(str(status), RESPONSES[status])
+        return document
+
+    return documented

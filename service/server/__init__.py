@@ -1,0 +1,1 @@
+"""The uvicorn server and its worker processes."""

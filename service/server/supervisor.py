@@ -1,0 +1,228 @@
+"""Workers: several processes that answer at one address, started, replaced and stopped together.
+
+Each is a fresh interpreter (nothing is forked: threads of BLAS and FAISS do not survive that) with the whole of the
+settings, and accepts from the one socket that they share: a connection goes to a worker that is free to take it.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+from recsys_vae.errors import RecsysError, UnavailableError
+from service.server.worker_messages import Failed, Opened
+from service.settings import Settings
+
+LONG_LIFE_SECONDS = 10.0
+"""A worker that lived as long is replaced at once."""
+PATIENCE = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before a worker is replaced, by how many before it in a row lived shortly."""
+GRACE_SECONDS = 5.0
+"""What a worker gets, past the time of its open requests, to put things away."""
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger("recsys.service")
+
+
+@dataclass
+class Seat:
+    """A place for a worker, and who is in it."""
+
+    process: SpawnProcess | None = None
+    channel: Connection | None = None
+    began: float = 0.0
+    is_ready: bool = False
+    short_lives: int = 0
+    start_at: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Keeps the workers going until it is told to stop.
+
+    Args:
+        settings: of every worker.
+        listener: bound, not yet listening: the first worker that is ready opens it.
+        metrics_directory: where the workers keep their metrics.
+        on_ready: told once, when all of them answer.
+    """
+
+    settings: Settings
+    listener: socket.socket
+    metrics_directory: str
+    on_ready: Callable[[Opened], None]
+    seats: list[Seat] = field(default_factory=list)
+    _signals: int = 0
+    _has_served: bool = False
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then let every worker end its open requests.
+
+        Raises:
+            UnavailableError: the first workers do not start.
+        """
+        with _bell(self._on_signal) as bell:
+            self.seats = [Seat() for _ in range(self.settings.workers)]
+            try:
+                while not self._signals:
+                    self._fill_seats()
+                    self._listen(bell)
+            finally:
+                self._stop(bell)
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+
+    def _fill_seats(self) -> None:
+        for seat in self.seats:
+            if seat.process is None and monotonic() >= seat.start_at:
+                self._start(seat)
+
+    def _start(self, seat: Seat) -> None:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        settings = self.settings
+        if self._has_served:  # what was named when the first ones started need not be in service any more
+            settings = settings.model_copy(update={"follow": True})
+        seat.process = context.Process(target=work, args=(settings, self.listener, theirs), name="recsys-worker")
+        seat.process.start()
+        theirs.close()
+        seat.channel, seat.began, seat.is_ready = ours, monotonic(), False
+
+    def _listen(self, bell: Connection) -> None:
+        """Wait for a word of a worker, the end of one, a signal, or the time to start one again."""
+        pending = [seat.start_at - monotonic() for seat in self.seats if seat.process is None]
+        channels = {seat.channel: seat for seat in self.seats if seat.channel is not None}
+        for heard in wait([bell, *channels], timeout=max(0.0, min(pending)) if pending else None):
+            if heard in channels:
+                self._hear(channels[heard])
+
+    def _hear(self, seat: Seat) -> None:
+        assert seat.channel is not None
+        try:
+            message = seat.channel.recv()
+        except (EOFError, OSError):
+            self._replace(seat)
+            return
+        if isinstance(message, Failed):
+            if not self._has_served:
+                raise UnavailableError(message.message)
+            logger.error("A worker does not start: %s", message.message)
+        elif isinstance(message, Opened):
+            seat.is_ready = True
+            if not self._has_served and all(other.is_ready for other in self.seats):
+                self._has_served = True
+                self.on_ready(message)
+
+    def _replace(self, seat: Seat) -> None:
+        assert seat.process is not None
+        seat.process.join()
+        self._bury(seat)
+        how = f"worker {seat.process.pid} ended with status {seat.process.exitcode}"
+        if not self._has_served:
+            raise UnavailableError(f"A {how} before it could answer. Is there memory for {len(self.seats)} of them?")
+        is_short = monotonic() - seat.began < LONG_LIFE_SECONDS
+        seat.short_lives = seat.short_lives + 1 if is_short else 0
+        delay = PATIENCE[min(seat.short_lives, len(PATIENCE) - 1)]
+        logger.error("A %s; another takes its place in %g s.", how, delay)
+        seat.process, seat.start_at = None, monotonic() + delay
+
+    def _bury(self, seat: Seat) -> None:
+        """Take a dead worker's gauges out of the metrics."""
+        from prometheus_client.multiprocess import mark_process_dead
+
+        assert seat.process is not None
+        mark_process_dead(seat.process.pid, self.metrics_directory)  # type: ignore[no-untyped-call]
+        if seat.channel is not None:
+            seat.channel.close()
+            seat.channel = None
+
+    def _stop(self, bell: Connection) -> None:
+        alive = [seat.process for seat in self.seats if seat.process is not None]
+        for process in alive:
+            process.terminate()
+        deadline = monotonic() + self.settings.shutdown_seconds + GRACE_SECONDS
+        already = self._signals
+        while waiting := [process.sentinel for process in alive if process.is_alive()]:
+            if monotonic() >= deadline or self._signals > max(already, 1):
+                break
+            wait([bell, *waiting], timeout=max(0.0, deadline - monotonic()))
+            while bell.poll():
+                bell.recv_bytes()
+        for process in alive:
+            if process.is_alive():
+                logger.error("Worker %s did not end in time and is killed.", process.pid)
+                process.kill()
+            process.join()
+
+
+def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[Opened], None]) -> None:
+    """Serve with as many workers as the settings name.
+
+    Raises:
+        UnavailableError: they do not start.
+    """
+    from service.observability.metrics import DIRECTORY
+
+    # A folder of this service's own, whatever the environment says: files that another service left would be counted.
+    with TemporaryDirectory(prefix="recsys-metrics-") as directory:
+        os.environ[DIRECTORY] = directory
+        try:
+            Supervisor(settings, listener, directory, on_ready).run()
+        finally:
+            del os.environ[DIRECTORY]
+
+
+def work(settings: Settings, listener: socket.socket, channel: Connection) -> None:
+    """The life of one worker."""
+    from service.observability import logs
+    from service.server import uvicorn_server
+
+    logs.configure(settings)
+    _end_with_parent(channel)
+    try:
+        app, opened = uvicorn_server.opened(settings)
+    except RecsysError as error:
+        channel.send(Failed(str(error)))
+        raise SystemExit(1) from None
+    uvicorn_server.run(app, settings, listener, lambda: channel.send(opened))
+
+
+def _end_with_parent(channel: Connection) -> None:
+    """A worker whose supervisor is gone must not go on answering: nobody would replace or stop it."""
+
+    def watch() -> None:
+        try:
+            channel.recv()
+        except (EOFError, OSError):
+            signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watch-supervisor", daemon=True).start()
+
+
+@contextmanager
+def _bell(on_signal: Callable[[], None]) -> Iterator[Connection]:
+    """Rings with every signal to stop, so that whoever waits for workers wakes up."""
+    hears, rings = get_context("spawn").Pipe(duplex=False)
+
+    def ring(*_: object) -> None:
+        on_signal()
+        rings.send_bytes(b"!")
+
+    before = {number: signal.signal(number, ring) for number in STOPS}
+    try:
+        yield hears
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        hears.close()
+        rings.close()

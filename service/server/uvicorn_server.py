@@ -1,0 +1,130 @@
+"""The server: a socket, uvicorn, and words for whoever started it."""
+
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+from recsys_vae.errors import ConfigError, UnavailableError
+from service.app import create_app
+from service.deployment.loader import open_first
+from service.deployment.variants import Lineup
+from service.http.load_shedding import GatedProtocol
+from service.server.worker_messages import Opened
+from service.settings import Settings
+from service.store.deployments import DeploymentTable
+from service.store.events import EventStore
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+COLLECTED = (50_000, 20, 100)
+"""Objects made between two looks of the garbage collector at the young ones, and between those at older ones. A request
+makes hundreds that are gone with it; with Python's 700 the collector took a tenth of the time of an answer."""
+SWITCH_SECONDS = 0.0005
+"""How long the event loop holds the interpreter while a compute thread waits for it. A batch gives it back some thirty
+times, once an operation of torch. At half load the median answer comes a quarter sooner than with Python's 5 ms; much
+shorter, and the two take turns instead of working."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, telling when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        # What is loaded by now stays: the collector needs not look through it again, which stops all for tens of ms.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECTED)
+        self._on_ready()
+
+
+def opened(settings: Settings) -> tuple[FastAPI, Opened]:
+    """The application that the settings describe, with its bundles verified and warm, and what they are.
+
+    Raises:
+        BundleError: a bundle cannot be used.
+        UnavailableError: the model registry does not hand one out.
+        ConfigError: nothing is named here or in the store.
+    """
+    store = EventStore(settings.store_url)
+    try:
+        lineup = open_first(settings, DeploymentTable(store.database))
+    finally:
+        store.close()
+    if lineup is None:
+        raise ConfigError(f"The event store {store.address} does not say what to serve, and nothing else is named.")
+    return create_app(settings, lineup), Opened(_titles(lineup))
+
+
+def _titles(lineup: Lineup) -> str:
+    titles = [f"{one.version} ({len(one.catalogue):,} items)" for one in lineup.variants]
+    if len(titles) == 1:
+        return titles[0]
+    shares = (f"{one.name} {lineup.share(one):.0%}" for one in lineup.variants)
+    return ", ".join(f"{share}: {title}" for share, title in zip(shares, titles, strict=True))
+
+
+def listen(host: str, port: int, *, accepts: bool = True) -> socket.socket:
+    """A bound socket; it accepts connections from now on, or once a worker opens it.
+
+    Raises:
+        UnavailableError: the address cannot be had.
+    """
+    try:
+        return _bound(host, port, accepts)
+    except OSError as error:
+        cause = error.strerror or error
+        raise UnavailableError(
+            f"Cannot listen at {host}:{port}: {cause}. Stop what listens there, or choose another --port (0 takes any "
+            "free one)."
+        ) from error
+
+
+def _bound(host: str, port: int, accepts: bool) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # Made by hand for its protocol: asyncio sets TCP_NODELAY only where that is named (`create_server` leaves it 0),
+    # and without it every answer on a kept connection waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        if accepts:
+            listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; open requests get `shutdown_seconds` to end."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    config = uvicorn.Config(
+        app,
+        http=GatedProtocol,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        backlog=BACKLOG,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    # uvicorn raises the signal again once it has stopped: to end well, somebody must be there to take it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    Server(config, on_ready).run(sockets=[listener])

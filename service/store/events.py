@@ -1,0 +1,282 @@
+"""EventStore: who did what, append-only, in SQLite (one machine) or PostgreSQL (several).
+
+An event has an identity within its source: loading or sending it again changes nothing. `sequence` grows with every
+event that is taken; a user's `version` is another one whenever that user's events have changed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, delete, func, select
+
+from service.store.bulk_insert import Row, insert_few, insert_many, touch_users
+from service.store.database import Database
+from service.store.impressions import erase_exposures
+from service.store.tables import EVENTS, METADATA, USERS
+
+CHUNK = 5_000
+"""Identities asked for in one statement."""
+
+
+class Event(NamedTuple):
+    """One event.
+
+    Attributes:
+        identity: what makes it the same event within its source when it comes again.
+        user_id: who.
+        item_id: with what.
+        event_type: how; None where the source knows one kind only.
+        weight: how much, > 0.
+        timestamp: when, in microseconds since 1970, UTC; None where unknown.
+        request_id: of the answer that it follows; None where unknown.
+    """
+
+    identity: str
+    user_id: str
+    item_id: str
+    event_type: str | None
+    weight: float
+    timestamp: int | None
+    request_id: str | None = None
+
+
+class Fate(StrEnum):
+    """What has become of an event that was sent."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    """Its identity belongs to another event."""
+
+
+class HeldEvent(NamedTuple):
+    """An event as it is held; attributes as those of `Event`."""
+
+    sequence: int
+    source: str
+    item_id: str
+    event_type: str | None
+    weight: float
+    timestamp: int | None
+    request_id: str | None
+
+
+class Erased(NamedTuple):
+    """How much there was of a user who was erased."""
+
+    events: int
+    exposures: int
+
+
+@dataclass(frozen=True)
+class UserHistory:
+    """What a user has done, one entry an item, least recent first.
+
+    Attributes:
+        item_ids: distinct.
+        weights: sums of the events' weights, as long as `item_ids`.
+        sequence: of the user's last event; 0 where there is none.
+        version: two histories of one user with equal versions are equal; 0 where the user is unknown.
+    """
+
+    item_ids: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    sequence: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class UserRecord:
+    """What is held about a user.
+
+    Attributes:
+        n_events: all of them.
+        n_items: distinct ones among their items.
+        first: time of the earliest event, in microseconds since 1970, UTC; None where no event has a time.
+        last: likewise of the latest.
+        sources: source -> events from it.
+        events: a page of them, newest first.
+    """
+
+    n_events: int
+    n_items: int
+    first: int | None
+    last: int | None
+    sources: dict[str, int]
+    events: tuple[HeldEvent, ...]
+
+
+class EventStore:
+    """Events in a database, reached when they are asked for: a store that was down is used again once it is back.
+
+    Every method may raise UnavailableError: the store does not answer.
+
+    Args:
+        url: of SQLAlchemy's form, such as `sqlite:///events.db` or `postgresql+psycopg://user:password@host/name`.
+        on_failure: told when it does not answer, and whether to a `read` or a `write`.
+
+    Raises:
+        ConfigError: the URL is malformed, names another kind of database, or its driver is not installed.
+    """
+
+    def __init__(self, url: str, on_failure: Callable[[str], None] = lambda operation: None) -> None:
+        self.database = Database(url, on_failure)
+
+    @property
+    def address(self) -> str:
+        """The URL without its password."""
+        return self.database.address
+
+    def take(self, events: Sequence[Event], source: str) -> list[Fate]:
+        """Take events in one transaction, and say what became of each. When this returns, they are committed."""
+        identities = [_digest(source, event.identity) for event in events]
+        first = {identity: at for at, identity in reversed(list(enumerate(identities)))}
+        with self.database.writing() as connection:
+            touch_users(connection, (event.user_id for event in events))
+            rows = [_row(source, events[at]) for at in sorted(first.values())]
+            new = insert_few(connection, rows) if rows else set()
+            held = _contents(connection, [identity for identity in first if identity not in new])
+            if not new:
+                connection.rollback()
+        held |= {identity: _content(events[first[identity]]) for identity in new}
+        return [
+            Fate.ACCEPTED
+            if identity in new and first[identity] == at
+            else Fate.DUPLICATE
+            if held[identity] == _content(events[at])
+            else Fate.CONFLICT
+            for at, identity in enumerate(identities)
+        ]
+
+    def append(self, batches: Iterable[list[Event]], source: str) -> int:
+        """Take many events, a transaction a batch, and say how many of them were new.
+
+        Raises:
+            UnavailableError: the store does not answer; whole batches may have been taken, and come to no harm again.
+        """
+        taken = 0
+        for batch in batches:
+            with self.database.writing() as connection:
+                new = insert_many(connection, _rows(source, batch)) if batch else 0
+                if not new:
+                    connection.rollback()
+            taken += new
+        return taken
+
+    def replace(self, batches: Iterable[list[Event]], source: str) -> int:
+        """Forget all events of a source and take these, in one transaction; say how many were taken."""
+        of_source = EVENTS.c.source == source
+        with self.database.writing() as connection:
+            touch_users(connection, connection.execute(select(EVENTS.c.user_id).where(of_source).distinct()).scalars())
+            connection.execute(delete(EVENTS).where(of_source))
+            return sum(insert_many(connection, _rows(source, batch)) for batch in batches if batch)
+
+    def version(self, user_id: str) -> int:
+        """Of a user's events; 0 for a user who was never seen."""
+        with self.database.looking_up() as connection:
+            return _version(connection, user_id)
+
+    def history(self, user_id: str, until: int | None = None) -> UserHistory:
+        """What is known of a user; empty for a user who was never seen.
+
+        Args:
+            user_id: whose.
+            until: leave out the events after this sequence.
+        """
+        last = func.max(EVENTS.c.sequence)
+        query = select(EVENTS.c.item_id, func.sum(EVENTS.c.weight), last).where(EVENTS.c.user_id == user_id)
+        if until is not None:
+            query = query.where(EVENTS.c.sequence <= until)
+        with self.database.reading() as connection:
+            # The version first: read after the events, it could be that of events which came in between.
+            version = _version(connection, user_id)
+            rows = connection.execute(query.group_by(EVENTS.c.item_id).order_by(last)).all()
+        if not rows:
+            return UserHistory(version=version)
+        item_ids, weights, sequences = zip(*rows, strict=True)
+        return UserHistory(item_ids, weights, sequences[-1], version)
+
+    def record(self, user_id: str, limit: int, before: int | None = None) -> UserRecord:
+        """What is held about a user, with the newest `limit` events, or those before a sequence."""
+        mine = EVENTS.c.user_id == user_id
+        time = EVENTS.c.timestamp
+        facts = select(func.count(), func.count(EVENTS.c.item_id.distinct()), func.min(time), func.max(time))
+        sources = select(EVENTS.c.source, func.count()).where(mine).group_by(EVENTS.c.source).order_by(EVENTS.c.source)
+        page = select(*(EVENTS.c[name] for name in HeldEvent._fields)).where(mine)
+        if before is not None:
+            page = page.where(EVENTS.c.sequence < before)
+        with self.database.reading() as connection:
+            n_events, n_items, first, last = connection.execute(facts.where(mine)).one()
+            by_source = dict([tuple(row) for row in connection.execute(sources)])
+            held = connection.execute(page.order_by(EVENTS.c.sequence.desc()).limit(limit)).all()
+        return UserRecord(n_events, n_items, first, last, by_source, tuple(HeldEvent(*row) for row in held))
+
+    def erase(self, user_id: str) -> Erased:
+        """Forget a user in every table that names users; say how much there was."""
+        with self.database.writing() as connection:
+            touch_users(connection, [user_id])
+            exposures = erase_exposures(connection, user_id)
+            events = connection.execute(delete(EVENTS).where(EVENTS.c.user_id == user_id)).rowcount
+            for table in METADATA.sorted_tables:
+                if "user_id" in table.c:
+                    connection.execute(delete(table).where(table.c.user_id == user_id))
+        return Erased(events, exposures)
+
+    def stream(self, query: Select[Any], size: int) -> Iterator[Sequence[Any]]:
+        """Rows of a query, as of one moment, in batches."""
+        with self.database.reading() as connection:
+            rows = connection.execution_options(stream_results=True, max_row_buffer=size).execute(query)
+            yield from rows.partitions(size)
+
+    def sources(self) -> list[str]:
+        """Where the events come from, in order."""
+        with self.database.reading() as connection:
+            return list(connection.execute(select(EVENTS.c.source).distinct().order_by(EVENTS.c.source)).scalars())
+
+    def count(self) -> int:
+        """Number of events."""
+        with self.database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
+
+    def check(self) -> None:
+        """Raise UnavailableError unless the store answers."""
+        self.version("")
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.database.close()
+
+
+def _version(connection: Connection, user_id: str) -> int:
+    return connection.execute(select(USERS.c.version).where(USERS.c.user_id == user_id)).scalar() or 0
+
+
+def _rows(source: str, events: Iterable[Event]) -> list[Row]:
+    return [_row(source, event) for event in events]
+
+
+def _row(source: str, event: Event) -> Row:
+    """In the order of `intake.COLUMNS`."""
+    return (_digest(source, event.identity), source, *event[1:])
+
+
+def _content(event: Event) -> tuple[Any, ...]:
+    # Without its time: one that came without is given the time at which it came.
+    return (event.user_id, event.item_id, event.event_type, event.weight)
+
+
+def _contents(connection: Connection, identities: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
+    columns = (EVENTS.c.user_id, EVENTS.c.item_id, EVENTS.c.event_type, EVENTS.c.weight)
+    query = select(EVENTS.c.identity, *columns)
+    found: dict[bytes, tuple[Any, ...]] = {}
+    for start in range(0, len(identities), CHUNK):
+        chunk = identities[start : start + CHUNK]
+        found |= {row[0]: tuple(row[1:]) for row in connection.execute(query.where(EVENTS.c.identity.in_(chunk)))}
+    return found
+
+
+def _digest(source: str, identity: str) -> bytes:
+    return blake2b(f"{source}\x1f{identity}".encode(), digest_size=16).digest()

@@ -1,0 +1,158 @@
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.errors import BundleCorruptError, BundleVersionError, DataError
+from recsys_vae.models import catalog
+from tests.worlds import two_tastes, untrained
+
+WORLD = two_tastes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return written(tmp_path / "bundle", "mult-vae")
+
+
+def written(path: Path, model: str) -> Path:
+    write_bundle(
+        path,
+        untrained(model, 12),
+        WORLD.items,
+        popularity=WORLD.item_counts(),
+        provenance=Provenance(dataset="two-tastes", trained_on="split:strong/train", metrics={"recall@20": 0.5}),
+        item_table=pl.DataFrame({"item_id": ["i001", "i001", "unknown"], "title": ["One", "Uno", "Nobody's"]}),
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", list(catalog.CATALOG))
+def test_a_loaded_bundle_scores_as_the_model_did(tmp_path: Path, name: str) -> None:
+    model = untrained(name, 12)
+    path = tmp_path / "bundle"
+    manifest = write_bundle(path, model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
+    bundle = Bundle.load(path)
+    assert (bundle.model.score(WORLD.matrix) == model.score(WORLD.matrix)).all()
+    assert bundle.version == manifest.version == f"{name}-{manifest.version.rpartition('-')[2]}"
+    assert (bundle.index is None) == (name in ("ease", "edlae", "graph-filter", "blend"))
+
+
+def test_the_item_table_follows_the_rows_of_the_model(path: Path) -> None:
+    bundle = Bundle.load(path)
+    assert bundle.item_table["item_id"].to_list() == WORLD.items.values.to_list()
+    assert bundle.item_table["title"].to_list()[:3] == [None, "One", None]
+    assert bundle.popularity.tolist() == WORLD.item_counts().tolist()
+    assert bundle.manifest.provenance.metrics == {"recall@20": 0.5}
+
+
+def test_nothing_in_a_bundle_is_a_pickle_or_names_a_user(path: Path) -> None:
+    assert sorted(p.name for p in path.iterdir()) == [
+        "index.faiss",
+        "items.parquet",
+        "manifest.json",
+        "weights.safetensors",
+    ]
+    for file in path.iterdir():
+        content = file.read_bytes()
+        assert not content.startswith(b"\x80")
+        assert b"u001" not in content
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "weights.safetensors", "items.parquet", "index.faiss"])
+def test_one_changed_byte_anywhere_is_found(path: Path, file: str) -> None:
+    content = bytearray((path / file).read_bytes())
+    for place in (0, len(content) // 2, len(content) - 1):
+        changed = content.copy()
+        changed[place] ^= 1
+        (path / file).write_bytes(changed)
+        with pytest.raises(BundleCorruptError, match=file):
+            Bundle.load(path)
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "weights.safetensors", "items.parquet", "index.faiss"])
+def test_truncated_and_missing_files_are_found(path: Path, file: str) -> None:
+    content = (path / file).read_bytes()
+    (path / file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleCorruptError, match=file):
+        Bundle.load(path)
+    (path / file).unlink()
+    with pytest.raises(BundleCorruptError, match=file):
+        Bundle.load(path)
+
+
+def test_a_number_changed_in_the_manifest_is_found(path: Path) -> None:
+    manifest = path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"recall@20": 0.5', '"recall@20": 0.9'))
+    with pytest.raises(BundleCorruptError, match="checksum"):
+        Bundle.load(path)
+
+
+def test_another_format_is_refused_with_advice(path: Path) -> None:
+    content = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(content | {"format_version": 99}))
+    with pytest.raises(BundleVersionError, match="99"):
+        Bundle.load(path)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Change entries of the manifest, with a checksum that fits; None takes an entry away."""
+    content = json.loads((path / "manifest.json").read_text()) | changes
+    content = {name: value for name, value in content.items() if value is not None and name != "checksum"}
+    checksum = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(content | {"checksum": checksum}))
+
+
+def test_what_a_newer_version_tells_of_a_bundles_origin_is_passed_over(path: Path) -> None:
+    rewrite(path, provenance={"dataset": "two-tastes", "weather": "fine"}, kind="bundle", ladder=None)
+    assert Bundle.load(path).manifest.provenance == Provenance(dataset="two-tastes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"temperature": 0.7}, "temperature"),
+        ({"ladder": {"temperature": 0.7}}, "temperature"),
+        ({"ladder": {"bare": [[0, "nearest"]]}}, "nearest"),
+        ({"index": {"kind": "flat", "recall": 1.0, "min_selectivity": 0.0, "bits": 8}}, "bits"),
+        ({"settings": {"depth": 3}}, "depth"),
+        ({"model": "mamba"}, "mamba"),
+    ],
+)
+def test_what_decides_an_answer_and_is_not_known_is_of_another_version(
+    path: Path, changes: dict[str, object], named: str
+) -> None:
+    rewrite(path, **changes)
+    with pytest.raises(BundleVersionError, match=f"another version: .*'{named}'"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("changes", [{"provenance": None}, {"provenance": [1]}, {"n_items": None}])
+def test_a_manifest_that_lacks_something_is_refused(path: Path, changes: dict[str, object]) -> None:
+    rewrite(path, **changes)
+    with pytest.raises(BundleCorruptError, match="incomplete"):
+        Bundle.load(path)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleCorruptError, match="not a bundle"):
+        Bundle.load(tmp_path)
+
+
+def test_writing_again_replaces_whole(path: Path) -> None:
+    written(path, "ease")
+    assert Bundle.load(path).manifest.model == "ease"
+    assert not (path / "index.faiss").exists()
+
+
+def test_parts_of_different_catalogues_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="11 items"):
+        write_bundle(
+            tmp_path / "b", untrained("ease", 11), WORLD.items, popularity=np.ones(12), provenance=Provenance()
+        )
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,233 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from threading import Event as Signal
+from time import sleep
+
+import pytest
+
+from service.errors import DeadlineError, OverloadedError
+from service.ranking.micro_batcher import Batcher, Limits
+
+
+class Held:
+    """Doubles numbers, batch by batch, each once it is let go; refuses negative ones."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.began, self.let_go = Signal(), Signal()
+
+    def __call__(self, jobs: list[int]) -> Sequence[int | Exception]:
+        self.batches.append(jobs)
+        self.began.set()
+        assert self.let_go.wait(10)
+        return [2 * job if job >= 0 else ValueError(job) for job in jobs]
+
+
+class Counts:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.refused: list[str] = []
+        self.computing = 0.0
+
+    def batch_computed(self, waited: Sequence[float], computing: float, still_waiting: int) -> None:
+        assert min(waited) >= 0
+        self.sizes.append(len(waited))
+        self.computing += computing
+
+    def request_refused(self, reason: str) -> None:
+        self.refused.append(reason)
+
+
+Scenario = Callable[["Batcher[int, int]", Held, Counts], Awaitable[None]]
+
+
+def play(scenario: Scenario, limits: Limits | None = None) -> tuple[Held, Counts]:
+    held, counts = Held(), Counts()
+
+    async def run() -> None:
+        batcher: Batcher[int, int] = Batcher(held, limits or Limits(), counts)
+        try:
+            await scenario(batcher, held, counts)
+        finally:
+            held.let_go.set()
+            batcher.close()
+
+    asyncio.run(run())
+    return held, counts
+
+
+def soon(seconds: float = 10.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def begin(batcher: "Batcher[int, int]", held: Held, job: int) -> "asyncio.Task[int]":
+    """Submit a job that finds nothing under way, and return once it is computed."""
+    task = asyncio.create_task(batcher.submit(job, soon()))
+    await asyncio.to_thread(held.began.wait, 10)
+    return task
+
+
+def test_what_comes_in_the_same_turn_is_one_batch_and_results_find_their_askers() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        held.let_go.set()
+        assert await asyncio.gather(*(batcher.submit(job, soon()) for job in range(5))) == [0, 2, 4, 6, 8]
+
+    held, counts = play(scenario)
+    assert held.batches == [[0, 1, 2, 3, 4]]
+    assert counts.sizes == [5]
+    assert counts.computing > 0
+
+
+def test_what_comes_while_one_is_computed_is_gathered_and_goes_when_it_ends() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        rest = [asyncio.create_task(batcher.submit(job, soon())) for job in range(1, 6)]
+        await asyncio.sleep(0.02)
+        assert (batcher.queue_depth, batcher.computing) == (5, 1)
+        held.let_go.set()
+        assert await asyncio.gather(first, *rest) == [0, 2, 4, 6, 8, 10]
+
+    assert play(scenario)[0].batches == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_a_second_thread_starts_after_the_time_to_gather() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        second = asyncio.create_task(batcher.submit(1, soon()))
+        await asyncio.sleep(0)
+        assert held.batches == [[0]]
+        third = asyncio.create_task(batcher.submit(2, soon()))
+        while len(held.batches) < 2:
+            await asyncio.sleep(0.01)
+        assert batcher.computing == 2
+        held.let_go.set()
+        await asyncio.gather(first, second, third)
+
+    assert play(scenario, Limits(compute_threads=2, gather_seconds=0.05))[0].batches == [[0], [1, 2]]
+
+
+def test_a_full_batch_does_not_wait_for_more() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        rest = [asyncio.create_task(batcher.submit(job, soon())) for job in (1, 2)]
+        while len(held.batches) < 2:
+            await asyncio.sleep(0.01)
+        held.let_go.set()
+        await asyncio.gather(first, *rest)
+
+    assert play(scenario, Limits(compute_threads=2, max_batch=2, gather_seconds=60))[0].batches == [[0], [1, 2]]
+
+
+def test_past_its_bound_the_queue_takes_nobody() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        rest = [asyncio.create_task(batcher.submit(job, soon())) for job in (1, 2)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            await batcher.submit(3, soon())
+        assert counts.refused == ["overloaded"]
+        held.let_go.set()
+        assert await asyncio.gather(first, *rest) == [0, 2, 4]
+
+    play(scenario, Limits(max_queue=2))
+
+
+def test_who_gave_up_or_ran_out_of_time_is_not_computed_and_leaves_room() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        left = asyncio.create_task(batcher.submit(1, soon()))
+        late = asyncio.create_task(batcher.submit(2, soon(0.01)))
+        with pytest.raises(DeadlineError):
+            await late
+        left.cancel()
+        await asyncio.sleep(0)
+        patient = [asyncio.create_task(batcher.submit(job, soon())) for job in (3, 4)]
+        await asyncio.sleep(0)
+        held.let_go.set()
+        assert await asyncio.gather(first, *patient) == [0, 6, 8]
+        assert counts.refused == ["deadline"]
+
+    assert play(scenario, Limits(max_queue=2))[0].batches == [[0], [3, 4]]
+
+
+def test_an_error_of_one_is_not_an_error_of_all() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        held.let_go.set()
+        found = await asyncio.gather(*(batcher.submit(job, soon()) for job in (1, -1, 2)), return_exceptions=True)
+        assert (found[0], found[2]) == (2, 4)
+        assert isinstance(found[1], ValueError)
+
+    play(scenario)
+
+
+def test_a_computation_that_fails_as_a_whole_fails_its_batch_and_nothing_after() -> None:
+    async def run() -> None:
+        def compute(jobs: list[int]) -> Sequence[int]:
+            if 0 in jobs:
+                raise RuntimeError("broken")
+            return jobs
+
+        batcher: Batcher[int, int] = Batcher(compute, Limits())
+        with pytest.raises(RuntimeError, match="broken"):
+            await batcher.submit(0, soon())
+        assert await batcher.submit(1, soon()) == 1
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_who_could_not_be_answered_in_time_is_refused_when_it_comes() -> None:
+    """Batches of one take 50 ms: twelve that wait are more than half of a second, and far less than ten seconds."""
+
+    async def run() -> None:
+        def compute(jobs: list[int]) -> Sequence[int]:
+            sleep(0.05)
+            return jobs
+
+        counts = Counts()
+        batcher: Batcher[int, int] = Batcher(compute, Limits(max_batch=1, deadline_seconds=10), counts)
+        assert batcher.most_under_way == 1024  # nothing is known of the pace
+        await asyncio.gather(*(batcher.submit(job, soon()) for job in range(4)))
+        assert 2 < batcher.most_under_way < 100
+        waiting = [asyncio.create_task(batcher.submit(job, soon())) for job in range(12)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            await batcher.submit(12, soon(1.0))
+        assert counts.refused == ["overloaded"]
+        assert await batcher.submit(13, soon()) == 13
+        assert await asyncio.gather(*waiting) == list(range(12))
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_a_slow_pace_leaves_room_for_full_batches_that_may_prove_it_wrong() -> None:
+    async def run() -> None:
+        def compute(jobs: list[int]) -> Sequence[int]:
+            sleep(0.02)
+            return jobs
+
+        batcher: Batcher[int, int] = Batcher(compute, Limits(max_batch=4, deadline_seconds=0.01))
+        first = [asyncio.create_task(batcher.submit(job, soon())) for job in range(3)]
+        await asyncio.sleep(0.01)
+        second = [asyncio.create_task(batcher.submit(job, soon())) for job in range(3)]
+        await asyncio.gather(*first, *second)
+        assert batcher.most_under_way == 8
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_one_is_told_that_its_time_is_over_while_it_is_computed_and_others_are_not() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
+        hurried = asyncio.create_task(batcher.submit(0, soon(0.02)))
+        patient = asyncio.create_task(batcher.submit(1, soon()))
+        with pytest.raises(DeadlineError):
+            await hurried
+        assert counts.refused == ["deadline"]
+        held.let_go.set()
+        assert await patient == 2
+
+    assert play(scenario)[0].batches == [[0, 1]]

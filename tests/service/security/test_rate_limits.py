@@ -1,0 +1,150 @@
+"""One contract of rate limits, counted in memory and in Redis where a server is at hand."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NoReturn
+from uuid import uuid4
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.recommender import Ladder
+from service.app import create_app
+from service.observability.metrics import Metrics
+from service.security import rate_limits
+from service.security.api_keys import entry_of, new_key
+from service.security.rate_limits import RateLimits, Verdict, parse_rate
+from service.settings import Settings
+from tests.service.tiny import only
+
+REDIS = os.environ.get("RECSYS_TEST_REDIS", "redis://127.0.0.1:6379/0")
+DOWN = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str | None]:
+    """Where requests are counted: None for memory; in Redis under a prefix of this test's own."""
+    if request.param == "memory":
+        yield None
+        return
+    prefix = f"recsys-test-{uuid4().hex}"
+    monkeypatch.setattr(rate_limits, "PREFIX", prefix)
+    with redis.Redis.from_url(REDIS, socket_connect_timeout=3) as client:
+        try:
+            client.ping()
+        except redis.RedisError:
+            absent()
+        yield REDIS
+        for key in client.scan_iter(f"{prefix}*"):
+            client.delete(key)
+
+
+def absent() -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail("no Redis answers, and CI needs one")
+    pytest.skip("no Redis answers")
+
+
+def ask(limits: list[RateLimits], names: str, own_rate: str | None = None) -> list[Verdict]:
+    """One request after the other, of callers with one-letter names, each to the next of the limits."""
+
+    async def run() -> list[Verdict]:
+        found = [await limits[i % len(limits)].check(name, own_rate) for i, name in enumerate(names)]
+        for each in limits:
+            await each.close()
+        return [verdict for verdict in found if verdict is not None]
+
+    return asyncio.run(run())
+
+
+def test_a_caller_may_ask_as_often_as_its_rate_says_and_no_other_pays_for_it(place: str | None) -> None:
+    found = ask([RateLimits("3/hour", place, Metrics())], "aaaabaa")
+    assert [verdict.is_allowed for verdict in found] == [True, True, True, False, True, False, False]
+    assert [verdict.remaining for verdict in found] == [2, 1, 0, 0, 2, 0, 0]
+    assert {(verdict.amount, verdict.window_seconds) for verdict in found} == {(3, 3600)}
+    assert all(1 <= verdict.reset_seconds <= 3600 for verdict in found)
+
+
+def test_the_window_slides_so_that_room_comes_back(place: str | None) -> None:
+    async def run() -> list[bool]:
+        limits = RateLimits("2/second", place, Metrics())
+        found = []
+        for pause in (0, 0, 0, 2.1):
+            await asyncio.sleep(pause)
+            verdict = await limits.check("a")
+            assert verdict is not None
+            found.append(verdict.is_allowed)
+        await limits.close()
+        return found
+
+    *_, last = asyncio.run(run())
+    assert last
+
+
+def test_workers_count_together_in_redis_and_apart_in_memory(place: str | None) -> None:
+    workers = [RateLimits("4/hour", place, Metrics()) for _ in range(2)]
+    allowed = [verdict.is_allowed for verdict in ask(workers, "a" * 8)]
+    assert sum(allowed) == (8 if place is None else 4)
+
+
+def test_a_key_may_have_a_rate_of_its_own(place: str | None) -> None:
+    found = ask([RateLimits("1000/second", place, Metrics())], "aa", own_rate="1/hour")
+    assert [verdict.is_allowed for verdict in found] == [True, False]
+
+
+def test_without_a_rate_nothing_is_counted(place: str | None) -> None:
+    assert ask([RateLimits(None, place, Metrics())], "aaaa") == []
+
+
+def test_redis_down_serves_uncounted_says_so_and_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    limits = RateLimits("1/hour", DOWN, metrics)
+    asked = []
+    whole = limits._ask
+    monkeypatch.setattr(limits, "_ask", lambda rate, name: asked.append(name) or whole(rate, name))
+    assert ask([limits], "aaaaa") == []
+    assert asked == ["a"]
+    assert b"recsys_rate_limit_unchecked_total 5.0" in metrics.text()
+
+
+@pytest.mark.parametrize("text", ["", "10", "10/fortnight", "0/second", "-1/second", "ten/second", "1/second;2/hour"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no rate"):
+        parse_rate(text)
+
+
+def test_an_address_that_is_no_redis_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigError, match="no URL of Redis") as caught:
+        RateLimits("1/hour", "http://:geheim@host", Metrics())
+    assert "geheim" not in str(caught.value)
+
+
+def test_over_http_it_is_a_problem_with_the_time_to_wait_and_health_is_never_limited(
+    settings: Settings, ladder: Ladder
+) -> None:
+    key, patient = new_key(), new_key()
+    entries = f"{entry_of(key, 'hasty', ['recommend'])};{entry_of(patient, 'patient', ['metrics'], '9/hour')}"
+    limited = settings.model_copy(update={"keys": entries, "rate_limit": "2/hour"})
+    with TestClient(create_app(limited, only(ladder))) as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        answers = [client.post("/v1/recommendations", json={"k": 2}) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        refused = answers[2]
+        assert refused.json()["type"] == "urn:recsys:problem:rate-limited"
+        assert 1 <= int(refused.headers["retry-after"]) <= 3600
+        assert refused.headers["ratelimit-policy"] == '"key";q=2;w=3600'
+        assert answers[0].headers["ratelimit"].startswith('"key";r=1;t=')
+        assert {client.get("/health/ready").status_code for _ in range(5)} == {200}
+        metrics = client.get("/metrics", headers={"Authorization": f"Bearer {patient}"})
+        assert metrics.headers["ratelimit-policy"] == '"key";q=9;w=3600'
+        assert 'recsys_rate_limited_requests_total{key="hasty"} 1.0' in metrics.text
+
+
+def test_a_verdict_tells_how_long_to_wait_only_where_it_refuses() -> None:
+    verdict = Verdict(is_allowed=True, amount=5, window_seconds=60, remaining=4, reset_seconds=30)
+    assert b"retry-after" not in dict(verdict.headers)
+    assert dict(replace(verdict, is_allowed=False).headers)[b"retry-after"] == b"30"
