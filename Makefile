@@ -92,7 +92,7 @@ bench-service: setup ## Speed and steadiness of the service on two cores (wrk, i
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(or $(EXTRAS),all,$(FAISS)) .ci/wheel
 
-check: lint types imports test ## What continuous integration runs
+check: lint types imports test test-wheel ## What continuous integration runs
 
 # .recsys stays: beside what the demo left there may be datasets and runs of one's own.
 clean: ## Remove caches and built packages; keeps .venv, and .recsys with what the demo made

@@ -1,1 +1,1 @@
-"""Compiled parts: the loops that no library has, in C++, compiled in the build step for each level of instructions."""
+"""Compiled parts: the loops that no library has, in C++, built with the package and chosen by the processor."""

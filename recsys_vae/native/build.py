@@ -67,7 +67,7 @@ def build(folder: Path, say: Callable[[str], object]) -> list[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     compiler = _compiler()
-    with ThreadPoolExecutor(os.cpu_count()) as pool, TemporaryDirectory() as objects:
+    with TemporaryDirectory() as objects, ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {
             level: [pool.submit(_compile, compiler, level, source, Path(objects)) for source in SOURCES.glob("*.cpp")]
             for level in levels()

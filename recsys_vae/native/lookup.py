@@ -48,7 +48,7 @@ class Lookup:
 
 
 def lookup(ids: Sequence[str]) -> Lookup | None:
-    """A table of these ids; None where nothing can be compiled."""
+    """A table of these ids; None where nothing is compiled."""
     return None if library() is None else Lookup(ids)
 
 

@@ -1,6 +1,6 @@
 """TorchIndex: exact search by one matrix product and a selection; on a GPU where there is one.
 
-On a CPU both are one compiled loop where there is a compiler (recsys_vae/native): scores are compared as they are made.
+On a CPU both are one compiled loop where it was built (recsys_vae/native): scores are compared as they are made.
 Where the processor multiplies 8-bit integers (AVX-512 VNNI, AVX2), these choose the items that are scored.
 """
 

@@ -10,7 +10,7 @@ which is added in one go when its next gradient comes, or `catch_up` is called. 
 equals that of dense Adam to rounding without weight decay, and with it to lr * weight_decay of the push. Whoever reads
 a row in between finds it lagging by that decaying push, unless `catch_up_rows` was told before that it will be read.
 
-On a CPU rows are moved by compiled code (recsys_vae/native/adam.cpp) where there is a compiler, else by torch.
+On a CPU rows are moved by compiled code (recsys_vae/native/adam.cpp) where it is compiled, else by torch.
 
 Source: Kingma & Ba, Adam (ICLR 2015), algorithm 1; Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019).
 """

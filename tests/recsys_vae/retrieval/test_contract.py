@@ -26,7 +26,7 @@ def brute_force(query: np.ndarray, k: int, hidden: set[int]) -> list[int]:
 
 
 class Uncompiled(TorchIndex):
-    """As it searches where there is no compiler."""
+    """As it searches where nothing is compiled."""
 
     def search(self, *arguments: Any, **options: Any) -> TopK:
         with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ SHAPE = (6, 19)
 
 @pytest.fixture(autouse=True, params=["compiled", "torch"])
 def moved_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows are moved by compiled code where there is a compiler, and by torch."""
+    """Rows are moved by compiled code where there is some, and by torch."""
     if request.param == "torch":
         monkeypatch.setattr(adam, "suits", lambda _: False)
 

@@ -315,8 +315,8 @@ def test_moving_the_rows_that_a_step_reads_alone_changes_nothing(name: str, monk
 
 def test_rows_are_moved_alone_where_a_step_reads_few_of_them() -> None:
     model, few = MultVAE(500, MultVAEConfig(hidden=8, latent=2)), csr([[number] for number in range(100)], 500)
-    has_compiler = adam.suits(model.encoder_in.weight)
-    assert suits_rows(model, few, batch_size=50) == has_compiler
+    is_compiled = adam.suits(model.encoder_in.weight)
+    assert suits_rows(model, few, batch_size=50) == is_compiled
     assert not suits_rows(model, few, batch_size=500)
 
 
