@@ -117,7 +117,7 @@ def test_what_a_newer_version_tells_of_a_bundles_origin_is_passed_over(path: Pat
     ("changes", "named"),
     [
         ({"temperature": 0.7}, "temperature"),
-        ({"ladder": {"temperature": 0.7}}, "temperature"),
+        ({"ladder": {"warmth": 0.7}}, "warmth"),
         ({"ladder": {"bare": [[0, "nearest"]]}}, "nearest"),
         ({"index": {"kind": "flat", "recall": 1.0, "min_selectivity": 0.0, "bits": 8}}, "bits"),
         ({"settings": {"depth": 3}}, "depth"),

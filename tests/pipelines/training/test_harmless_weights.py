@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipelines.dataset.fields import Fields
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.ingest.metadata_tables import Fields
 from pipelines.training.fallback_policy import Chosen, choose_tiers
 from pipelines.training.tier_selection import Measured, OnTier, choose, loses
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
