@@ -22,9 +22,10 @@ NUMBERED = re.compile(r"^\d\. .*\n(?:(?: {3}.*)?\n)*", re.MULTILINE)
 ROW = re.compile(r"^ *\|.*$", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 AS_IT_IS = {".md", ".png", ".svg"}
+LISTED = {".cpp", ".h", ".json", ".md", ".py", ".sh", ".toml", ".yml"}
+"""What a folder's page names; what else lies there is no text, or made by a build."""
 OUTSIDE = "source"
 """Folder of the site with pages that show code, folders, and what stands outside docs/."""
-QUOTES = '"'
 SHOWN: dict[str, Path] = {}
 """Page made here -> the file or folder that it shows."""
 
@@ -129,9 +130,10 @@ def _has_links(path: Path) -> bool:
 
 
 def _is_shown(entry: Path) -> bool:
-    return entry.is_file() and entry.suffix != ".pyc" and entry.name != "__init__.py"
+    return entry.suffix in LISTED and entry.name != "__init__.py"
 
 
 def _listed(entry: Path, folder: Path) -> str:
     link = f"- [{entry.relative_to(folder).as_posix()}]({entry.relative_to(folder.parent).as_posix()})"
-    return f"{link}: {entry.read_text().splitlines()[0].strip(QUOTES)}" if entry.suffix == ".py" else link
+    first = entry.read_text().partition("\n")[0].strip('"')
+    return f"{link}: {first}" if entry.suffix == ".py" else link
