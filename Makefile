@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # One machine has a GPU build of FAISS or a CPU build, never both.
 FAISS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 STAMP := $(VENV)/.installed-$(FAISS)
+# What the wheel is tried with.
+EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start bench-images
@@ -102,7 +104,7 @@ bench-service: setup ## Speed and steadiness of the service on two cores (wrk, i
 	$(BIN)/python -m tests.benchmarks.service
 
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
-	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(or $(EXTRAS),all,$(FAISS)) .ci/wheel
+	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel
 
 check: lint types imports docs test test-wheel ## What continuous integration runs
 

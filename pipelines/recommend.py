@@ -25,7 +25,7 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
 from recsys_vae.training.device import choose_device, keep_freed_memory
@@ -102,18 +102,18 @@ def recommend_all(
     report_path = check_output(to.with_name(to.name + ".json"), REPORT)
     _check_catalogue(bundle, dataset)
     keep_freed_memory()
-    ladder, tiers, rows = _ladder(bundle, scorer), Counter[str](), 0
+    chain, tiers, rows = _chain(bundle, scorer), Counter[str](), 0
     known = _metadata(bundle, dataset)
     with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
-            table = _lists(part, ladder, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
+            table = _lists(part, chain, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
             tiers.update(dict(table.group_by(USER).first()[TIER].value_counts().iter_rows()))
             rows += table.height
             write(table)
         users = sum(tiers.values())
         if not users:
             raise DataError("There is nobody to recommend to: the dataset, or the list of users, is empty.")
-    report = BatchReport(bundle.version, dataset.name, k, users, rows, dict(tiers), ladder.scorer, _now())
+    report = BatchReport(bundle.version, dataset.name, k, users, rows, dict(tiers), chain.scorer, _now())
     write_atomically(report_path, dumps(asdict(report), indent=2) + "\n", REPORT)
     return report
 
@@ -146,13 +146,13 @@ def _check_catalogue(bundle: Bundle, dataset: DatasetDir) -> None:
         )
 
 
-def _ladder(bundle: Bundle, scorer: str) -> Ladder:
-    """The service's ladder; for chunks of users the plain product is several times faster than FAISS's flat scan."""
+def _chain(bundle: Bundle, scorer: str) -> FallbackChain:
+    """The service's fallback chain; for chunks of users a plain product is several times faster than FAISS's scan."""
     if scorer not in SCORERS:
         raise UnknownNameError("scorer", scorer, SCORERS)
     if scorer == TORCH and isinstance(bundle.model, FactorizedRecommender):
-        return Ladder(bundle, TorchIndex(bundle.model.item_vectors(), choose_device()))
-    return Ladder(bundle)
+        return FallbackChain(bundle, TorchIndex(bundle.model.item_vectors(), choose_device()))
+    return FallbackChain(bundle)
 
 
 def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_array] | None:
@@ -160,18 +160,18 @@ def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_
     return None if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).rows
 
 
-def _lists(part: Chunk, ladder: Ladder, k: int, *, keep_seen: bool, metadata: csr_array | None) -> pl.DataFrame:
-    answers = ladder.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
+def _lists(part: Chunk, chain: FallbackChain, k: int, *, keep_seen: bool, metadata: csr_array | None) -> pl.DataFrame:
+    answers = chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
     users, places = np.nonzero(answers.rows >= 0)
     tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
     return pl.DataFrame(
         {
             USER: part.users.gather(users),
             RANK: (places + 1).astype(np.int32),
-            ITEM: ladder.bundle.items.values.gather(answers.rows[users, places]),
+            ITEM: chain.bundle.items.values.gather(answers.rows[users, places]),
             SCORE: answers.scores[users, places],
             TIER: tiers,
-            SOURCE: ladder.sources(tiers.to_numpy(), answers.rows[users, places]),
+            SOURCE: chain.sources(tiers.to_numpy(), answers.rows[users, places]),
         }
     )
 

@@ -1,10 +1,9 @@
-"""The ladder: which tier answers a user, and with what. The one scorer of batch jobs and service.
+"""The fallback chain: which tier answers a user, and with what. The one scorer of batch jobs and service.
 
-The tiers, and what decides between them, are in `rungs`. All tiers of the model are one pass of the encoder, which is
-shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors. Users for
-whom segment popularity counts besides, and those on the content tier, are not searched for in the index: what is added
-to their scores is no inner product with item vectors, so theirs are computed whole.
-"""
+The tiers, and what decides between them, are in `tier_policy`. All tiers of the model are one pass of the encoder,
+which is shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors.
+Users for whom segment popularity counts besides, and those on the content tier, are not searched for in the index: what
+is added to their scores is no inner product with item vectors, so theirs are computed whole."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from recsys_vae.protocols import (
 )
 from recsys_vae.top_k import check_k, check_masks, top_k
 
-__all__ = ["CONTENT", "HISTORY", "POPULAR", "POSTERIOR", "PRIOR", "SEGMENT", "Answers", "Ladder", "Users"]
+__all__ = ["CONTENT", "HISTORY", "POPULAR", "POSTERIOR", "PRIOR", "SEGMENT", "Answers", "FallbackChain", "Users"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ Tier = Callable[["Users", int, BoolArray | None, csr_array | None], TopK]
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """Users as the ladder sees them, encoded once however often they are then searched for.
+    """Users as the fallback chain sees them, encoded once however often they are then searched for.
 
     Attributes:
         histories: shape (n, n_items).
@@ -103,7 +102,7 @@ class Users:
         return np.zeros(0, np.int64) if self.weights is None else np.flatnonzero(self.weights)
 
 
-class Ladder:
+class FallbackChain:
     """Answers for any user from one bundle.
 
     Args:
@@ -121,7 +120,7 @@ class Ladder:
         self._factorized = bundle.model if isinstance(bundle.model, FactorizedRecommender) else None
         self._index = index if index is not None else bundle.index
         self._popularity = bundle.popularity if bundle.tiers.segments is None else bundle.tiers.segments.log_shares
-        self.is_new = bundle.popularity == 0 if bundle.tiers.rungs.content else np.zeros(len(bundle.items), np.bool_)
+        self.is_new = bundle.popularity == 0 if bundle.tiers.policy.content else np.zeros(len(bundle.items), np.bool_)
         self._has_new = bool(self.is_new.any())
 
     def recommend(
@@ -144,7 +143,7 @@ class Ladder:
             excluded: shape (n, n_items), items that this user may not get, besides those in the history.
             keep_seen: also recommend items of the history.
             metadata: what else is known of each user, shape (n, n_features), encoded by the bundle's schema.
-            tier: which tier answers all of them, instead of the one that the rungs name for each.
+            tier: which tier answers all of them, instead of the one that the thresholds name for each.
 
         Raises:
             ConfigError: k < 1, a mask of another shape, or a tier that this bundle does not have.
@@ -168,7 +167,7 @@ class Ladder:
         Args:
             histories: what is known of each user.
             metadata: shape (n, n_features); passed over where the bundle has no schema for them.
-            tier: which tier answers all of them, instead of what the rungs name for each.
+            tier: which tier answers all of them, instead of what the thresholds name for each.
             weight: of segment popularity beside that tier.
 
         Raises:
@@ -201,10 +200,10 @@ class Ladder:
 
     @cached_property
     def tiers(self) -> tuple[str, ...]:
-        """Tiers that can answer, from the top of the ladder."""
+        """Tiers that can answer, from the top of the fallback chain."""
         model, tiers = self.bundle.model, self.bundle.tiers
         conditional = (POSTERIOR, HISTORY, PRIOR) if tiers.schema and takes_metadata(model) else (HISTORY,)
-        new = (CONTENT,) if tiers.rungs.content else ()
+        new = (CONTENT,) if tiers.policy.content else ()
         return (*conditional, *new, *(() if tiers.segments is None else (SEGMENT,)), POPULAR)
 
     def search(
@@ -251,7 +250,7 @@ class Ladder:
     def unaided_scores(self, users: Users) -> Float32Array:
         """The same without what popularity adds to them, on the same scale, shape (n, n_items)."""
         scores = self.scores(replace(users, weights=None))
-        scores[users.weighted] /= np.float32(self.bundle.tiers.rungs.temperature)
+        scores[users.weighted] /= np.float32(self.bundle.tiers.policy.temperature)
         return scores
 
     def is_bare(self, users: Users) -> bool:
@@ -326,30 +325,30 @@ class Ladder:
 
     def _adjusted(self, users: Users) -> BoolArray:
         """Whose scores are the model's with something added, shape (n,)."""
-        adjusted: BoolArray = (users.tier_names == CONTENT) & bool(self.bundle.tiers.rungs.lift)
+        adjusted: BoolArray = (users.tier_names == CONTENT) & bool(self.bundle.tiers.policy.lift)
         adjusted[users.weighted] = True
         return adjusted
 
     def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
         """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""
         content = np.flatnonzero(users.tier_names == CONTENT)
-        if content.size and (lift := self.bundle.tiers.rungs.lift):
+        if content.size and (lift := self.bundle.tiers.policy.lift):
             scores[content] -= np.float32(lift) * self.is_new[wanted]
         if users.weights is not None and (weighted := users.weighted).size:
             segments = self._segment_scores(users[weighted])[:, wanted]
             segments[:, self.is_new[wanted]] = self._usual_popularity
-            calibrated = scores[weighted] / np.float32(self.bundle.tiers.rungs.temperature)
+            calibrated = scores[weighted] / np.float32(self.bundle.tiers.policy.temperature)
             scores[weighted] = calibrated + users.weights[weighted, None] * segments
 
     def _reached(self, histories: csr_array, metadata: csr_array | None) -> tuple[StrArray, Float32Array | None]:
         """Tier of each user, and the weight of segment popularity beside it, shapes (n,)."""
-        rungs, lengths = self.bundle.tiers.rungs, np.diff(histories.indptr)
+        policy, lengths = self.bundle.tiers.policy, np.diff(histories.indptr)
         described = np.zeros(len(lengths), np.bool_) if metadata is None else np.diff(metadata.indptr) > 0
-        names = rungs.tiers(lengths, described)
-        if rungs.content:
+        names = policy.tiers(lengths, described)
+        if policy.content:
             familiar = np.bincount(_rows_of(histories), weights=~self.is_new[histories.indices], minlength=len(lengths))
             names = np.where((lengths > 0) & (familiar == 0), CONTENT, names)
-        return names, rungs.weights(lengths, described) if rungs.are_weighted else None
+        return names, policy.weights(lengths, described) if policy.are_weighted else None
 
     def _everybody(self, tier: str, n: int) -> StrArray:
         if tier not in self.tiers:

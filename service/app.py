@@ -11,9 +11,9 @@ from recsys_vae import __version__
 from service import problems
 from service.deployment.alias_watcher import AliasWatch
 from service.deployment.controller import Deployments
-from service.deployment.variants import Lineup
+from service.deployment.variants import VariantSet
 from service.http.dependencies import Services, State
-from service.http.fast_path import Express
+from service.http.fast_path import FastPath
 from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
 from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.http.routes.pages import show_docs
@@ -30,8 +30,8 @@ from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
 from service.store.history_cache import Histories
-from service.store.impression_writer import ExposureLog
-from service.store.impressions import ExposureTable
+from service.store.impression_writer import ImpressionWriter
+from service.store.impressions import ImpressionTable
 
 ROUTERS = (
     recommendations.router,
@@ -63,8 +63,8 @@ class Application(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
-    """The application. While it starts it opens what the settings or the store name, unless a lineup is given.
+def create_app(settings: Settings, variant_set: VariantSet | None = None) -> FastAPI:
+    """The application. While it starts it opens what the settings or the store name, unless a set of variants is given.
 
     Where there is neither, it runs, but is not ready.
     """
@@ -77,9 +77,9 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         store = EventStore(settings.store_url, counts.count_store_error)
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts))
-        deployments = Deployments(settings, DeploymentTable(store.database), counts, lineup)
-        shown = ExposureTable(store.database)
-        exposures = ExposureLog(shown, counts.count_exposures)
+        deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set)
+        shown = ImpressionTable(store.database)
+        exposures = ImpressionWriter(shown, counts.count_exposures)
         await deployments.begin()
         counts.count_start()
         async with create_task_group() as tasks:
@@ -106,7 +106,7 @@ def create_app(settings: Settings, lineup: Lineup | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
-    front: ASGIApp = Express(app.behind, recommendations.EXPRESS)
+    front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
     front = authorization.Guard(front, keys, limits, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))

@@ -20,37 +20,37 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import RecsysError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 
 DEFAULT_K = 10
 MAX_K = 1000
 
 
 class BundleModel(PythonModel):
-    """Answers frames of histories from one bundle, through the same ladder as batch jobs and service."""
+    """Answers frames of histories from one bundle, through the same fallback chain as batch jobs and service."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load and verify the bundle."""
-        self.ladder = Ladder(Bundle.load(Path(context.artifacts["bundle"])))
+        self.chain = FallbackChain(Bundle.load(Path(context.artifacts["bundle"])))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Recommend; a bad request becomes the error that MLflow's server answers with status 400."""
         try:
-            return recommend(self.ladder, model_input)
+            return recommend(self.chain, model_input)
         except RecsysError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
-def recommend(ladder: Ladder, frame: pd.DataFrame) -> pd.DataFrame:
+def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
     """One answer a row, in the order of the rows."""
     wanted = frame["k"].to_numpy(np.int64) if "k" in frame else np.full(len(frame), DEFAULT_K)
     if len(frame) and not 1 <= wanted.min() <= wanted.max() <= MAX_K:
         raise MlflowException.invalid_parameter_value(f"k must lie in 1..{MAX_K}, got {wanted.min()}..{wanted.max()}.")
-    items = ladder.bundle.items
+    items = chain.bundle.items
     lists = [list(history) for history in frame["history"]]
-    answers = ladder.recommend(to_matrix(lists, items), int(wanted.max(initial=1)))
+    answers = chain.recommend(to_matrix(lists, items), int(wanted.max(initial=1)))
     kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
     return pd.DataFrame(
         {

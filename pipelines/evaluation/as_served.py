@@ -5,34 +5,34 @@ from dataclasses import dataclass
 from scipy.sparse import csr_array
 
 from recsys_vae.protocols import Float32Array
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 
 
 @dataclass(frozen=True, eq=False)
 class OnTier:
-    """A ladder for `evaluate` to measure, of which one tier answers everybody; with None, whatever its rungs name.
+    """A fallback chain for `evaluate` to measure; one tier answers everybody, with None whatever its thresholds name.
 
     Attributes:
-        ladder: it.
+        chain: it.
         tier: that answers.
         weight: of segment popularity beside it.
     """
 
-    ladder: Ladder
+    chain: FallbackChain
     tier: str | None
     weight: float = 0.0
 
     @property
     def n_items(self) -> int:
         """Width of the catalogue."""
-        return len(self.ladder.bundle.items)
+        return len(self.chain.bundle.items)
 
     @property
     def n_features(self) -> int:
         """Width of the metadata."""
-        schema = self.ladder.bundle.tiers.schema
+        schema = self.chain.bundle.tiers.schema
         return 0 if schema is None else schema.width
 
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items)."""
-        return self.ladder.scores(self.ladder.encode(histories, metadata, tier=self.tier, weight=self.weight))
+        return self.chain.scores(self.chain.encode(histories, metadata, tier=self.tier, weight=self.weight))

@@ -1,8 +1,7 @@
 """Evaluate: a bundle as it is served beside baselines, on the held-out users of a split, and how sure differences are.
 
-Served is the ladder: the tiers that the bundle's rungs name, and the metadata that the dataset has of the users. Where
-that is not the model alone, the model alone is measured too.
-"""
+Served is the fallback chain: the tiers that the bundle's thresholds name, and the metadata that the dataset has of the
+users. Where that is not the model alone, the model alone is measured too."""
 
 import math
 import time
@@ -28,7 +27,7 @@ from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
 METRICS = (
@@ -162,21 +161,21 @@ def evaluate_bundle(
 
 
 def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, progress: bool = False) -> Evaluation:
-    """What a bundle answers, measured: by its ladder, with the metadata that `asked` has by the bundle's schema."""
-    return evaluate(OnTier(Ladder(bundle), None), asked, metrics, progress=progress)
+    """What a bundle answers, measured: by its fallback chain, with the metadata of `asked` by the bundle's schema."""
+    return evaluate(OnTier(FallbackChain(bundle), None), asked, metrics, progress=progress)
 
 
 def _measure_bundle(test: "_Test", bundle: Bundle) -> list[ModelResult]:
     """As served, and the bare model where anybody who is asked is answered otherwise."""
-    name, ladder = bundle.manifest.model, Ladder(bundle)
+    name, chain = bundle.manifest.model, FallbackChain(bundle)
     served, described = (
-        OnTier(ladder, None),
+        OnTier(chain, None),
         _describe(name, bundle.manifest.settings, bundle.manifest.provenance.n_users),
     )
-    if ladder.is_bare(ladder.reached(test.held_out.histories, test.held_out.metadata)):
+    if chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
         return [test.take(served, name, f"{described}; served as it is")]
     return [
-        test.take(served, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's ladder"),
+        test.take(served, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's fallback chain"),
         test.take(bundle.model, f"{name} (bare)", f"{described}; the model alone, without the ladder"),
     ]
 

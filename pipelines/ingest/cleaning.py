@@ -19,7 +19,7 @@ from pipelines.ingest.group_counts import ROWS, Counts
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError
 
-LOST_TO = "lost_to"
+DROPPED_BY = "lost_to"
 """Name of the rule that took a row; null while the row stands."""
 
 
@@ -100,7 +100,7 @@ def mark_losses(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
         tests.append((Rule.UNTIL, pl.col(c.TIMESTAMP) >= _moment(rules.until)))
     marks = [pl.when(test).then(pl.lit(rule.value)) for rule, test in tests]
     lost = pl.coalesce(marks) if marks else pl.lit(None, dtype=pl.String)
-    return frame.with_columns(lost.alias(LOST_TO))
+    return frame.with_columns(lost.alias(DROPPED_BY))
 
 
 def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
@@ -132,7 +132,7 @@ def drop_duplicates(frame: pl.LazyFrame, keep: Keep) -> pl.LazyFrame:
     if keep is Keep.SUM:
         ordered = ordered.with_columns(pl.col(c.WEIGHT).sum().over(c.USER, c.ITEM))
     lost = ~(pair.is_first_distinct() if first else pair.is_last_distinct())
-    return ordered.with_columns(pl.when(lost).then(pl.lit(Rule.DUPLICATE.value)).alias(LOST_TO)).drop("order")
+    return ordered.with_columns(pl.when(lost).then(pl.lit(Rule.DUPLICATE.value)).alias(DROPPED_BY)).drop("order")
 
 
 def number_positions(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -213,7 +213,7 @@ def _absent(rows: pl.LazyFrame, column: str, ids: pl.DataFrame, rule: Rule) -> p
     left = ids.lazy().with_columns(pl.lit(True).alias("left"))
     joined = rows.join(left, on=column, how="left", maintain_order="left")
     lost = pl.when(pl.col("left").is_null()).then(pl.lit(rule.value))
-    return joined.with_columns(pl.coalesce(LOST_TO, lost).alias(LOST_TO)).drop("left")
+    return joined.with_columns(pl.coalesce(DROPPED_BY, lost).alias(DROPPED_BY)).drop("left")
 
 
 def _order() -> pl.Expr:

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.ingest.cleaning import LOST_TO, Rule
+from pipelines.ingest.cleaning import DROPPED_BY, Rule
 from pipelines.ingest.group_counts import ROWS, Counts
 from pipelines.ingest.summary import Count
-from pipelines.ingest.table_schemas import LOSSES
+from pipelines.ingest.table_schemas import DROPPED_ROWS
 from recsys_vae.data import columns as c
 
 USER_ENTITY, ITEM_ENTITY = "user", "item"
 RULE = "rule"
 
 
-class Losses:
+class DroppedRows:
     """Collects losses part by part.
 
     A user's rows are all in one part, so the counts of users go straight to disk; those of items add up in memory.
@@ -29,7 +29,7 @@ class Losses:
 
     def add(self, marked: pl.DataFrame) -> None:
         """Count the rows of a part that have a rule in `lost_to`. No row may be given twice with the same rule."""
-        lost = marked.filter(pl.col(LOST_TO).is_not_null()).rename({LOST_TO: RULE})
+        lost = marked.filter(pl.col(DROPPED_BY).is_not_null()).rename({DROPPED_BY: RULE})
         self._rules.count(lost)
         self._items.count(lost)
         self._files.append(self._folder / f"{len(self._files):06d}.parquet")
@@ -45,7 +45,7 @@ class Losses:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
         items = _as_losses(self._items.total().lazy(), ITEM_ENTITY, c.ITEM)
         table = pl.concat([items, pl.scan_parquet(self._files)]).sort("entity", "id", RULE)
-        LOSSES.check(table)
+        DROPPED_ROWS.check(table)
         table.sink_parquet(path)
 
 

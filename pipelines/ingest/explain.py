@@ -75,8 +75,8 @@ def explain(dataset: DatasetDir, entity: Entity, wanted: str) -> Explanation:
         DataError: the dataset has no readable summary.
     """
     rules = IngestSummary.read(dataset.summary_path).rules
-    losses = pl.scan_parquet(dataset.losses_path).filter(entity=entity.value, id=wanted).collect()
-    rows_by_rule = dict(losses.select("rule", "rows").iter_rows())
+    dropped_rows = pl.scan_parquet(dataset.losses_path).filter(entity=entity.value, id=wanted).collect()
+    rows_by_rule = dict(dropped_rows.select("rule", "rows").iter_rows())
     quarantine = pl.scan_parquet(dataset.quarantine_path).filter(pl.col(entity.column) == wanted)
     reasons = quarantine.group_by(c.REASON).len().sort(c.REASON).collect()
     return Explanation(

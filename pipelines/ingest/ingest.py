@@ -19,8 +19,8 @@ import polars as pl
 from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
 from pipelines.ingest import cleaning
-from pipelines.ingest.cleaning import LOST_TO, CleaningRules
-from pipelines.ingest.dropped_rows import Losses
+from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
+from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
 from pipelines.ingest.metadata_tables import write_metadata
@@ -116,22 +116,22 @@ class _Run:
         user_rows = self._write_metadata(self.source.users, c.USER, self.dataset.users_path)
         item_rows = self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path)
         self._write_fields(self.source.fields)
-        losses = Losses(self.scratch / "losses")
+        dropped_rows = DroppedRows(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
-        self._drop_duplicates(parts, losses)
-        _check_standing(rows_in, (*quarantined, *losses.totals()))
-        rounds = self._take_core(parts, losses)
-        _check_standing(rows_in, (*quarantined, *losses.totals()))
+        self._drop_duplicates(parts, dropped_rows)
+        _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
+        rounds = self._take_core(parts, dropped_rows)
+        _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         kept = self._write_interactions(parts)
-        losses.write(self.dataset.losses_path)
+        dropped_rows.write(self.dataset.losses_path)
         return IngestSummary(
             dataset=name,
             sources=tuple(path.name for path in self.source.files),
             rules=self.rules,
             rows_in=rows_in,
             quarantined=quarantined,
-            lost=losses.totals(),
+            lost=dropped_rows.totals(),
             kept=kept,
             core_rounds=rounds,
             user_rows=user_rows,
@@ -180,25 +180,25 @@ class _Run:
         self._rows_path.unlink()
         return parts
 
-    def _drop_duplicates(self, parts: Sequence[Path], losses: Losses) -> None:
+    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
             rows = pl.read_parquet(part)
-            losses.add(rows)
-            standing = rows.lazy().filter(pl.col(LOST_TO).is_null())
+            dropped_rows.add(rows)
+            standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
             if self.source.given_test:
                 standing = cleaning.mark_given(standing, len(self.source.logs))
-            _thin(part, cleaning.drop_duplicates(standing, self.rules.keep).collect(), losses)
+            _thin(part, cleaning.drop_duplicates(standing, self.rules.keep).collect(), dropped_rows)
 
-    def _take_core(self, parts: Sequence[Path], losses: Losses) -> int:
+    def _take_core(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
         if not self.rules.has_core:
             return 0
         self.step("taking the k-core")
         core = cleaning.k_core([pl.scan_parquet(part) for part in parts], self.rules.min_user, self.rules.min_item)
         for number, part in enumerate(parts):
-            _thin(part, core.mark_losses(pl.read_parquet(part).lazy(), number).collect(), losses)
+            _thin(part, core.mark_losses(pl.read_parquet(part).lazy(), number).collect(), dropped_rows)
         return core.rounds
 
     def _write_interactions(self, parts: Sequence[Path]) -> Kept:
@@ -253,10 +253,10 @@ def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
         )
 
 
-def _thin(part: Path, marked: pl.DataFrame, losses: Losses) -> None:
+def _thin(part: Path, marked: pl.DataFrame, dropped_rows: DroppedRows) -> None:
     """Count what is marked as lost and leave the rest in the part."""
-    losses.add(marked)
-    _rewrite(part, marked.filter(pl.col(LOST_TO).is_null()))
+    dropped_rows.add(marked)
+    _rewrite(part, marked.filter(pl.col(DROPPED_BY).is_null()))
 
 
 def _rewrite(part: Path, rows: pl.DataFrame) -> None:

@@ -178,7 +178,7 @@ INTERACTIONS = Table(
     ),
 )
 GIVEN_TEST = Table("given_test", (USER, ITEM))
-LOSSES = Table(
+DROPPED_ROWS = Table(
     "losses",
     (
         Column("entity", pl.String(), value_parsers.as_text, "`user` or `item`", required=True),

@@ -15,15 +15,15 @@ from pipelines.temperature import fit_temperature
 from pipelines.training.tier_selection import choose, measure_answerers
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
-from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, Rungs
+from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, TierPolicy
 from recsys_vae.data.columns import TIMESTAMP, WEIGHT
 from recsys_vae.data.features import CATEGORY, SET, Schema
 from recsys_vae.data.interactions import Interactions, binarise
 from recsys_vae.errors import ConfigError
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 
 SHRINKAGES = (100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
 """In interactions; the best on validation is taken."""
@@ -50,7 +50,7 @@ def choose_tiers(
     model: Recommender,
     learned_from: Interactions,
     known: UserMetadata,
-    newcomers: Newcomers,
+    cold_start_users: ColdStartUsers,
     metric: str,
     *,
     half_life: float = math.inf,
@@ -61,7 +61,7 @@ def choose_tiers(
         model: trained.
         learned_from: the training part.
         known: metadata of its users.
-        newcomers: users of the validation part.
+        cold_start_users: users of the validation part.
         half_life: days in which the weight of an interaction halves, for popularity.
 
     Raises:
@@ -71,27 +71,27 @@ def choose_tiers(
         tiers = Tiers()
     else:
         candidates = [learn_segments(learned_from, known, shrinkage, half_life) for shrinkage in SHRINKAGES]
-        asked = newcomers.asked(0)
+        asked = cold_start_users.asked(0)
         found = [evaluate(_Segments(candidate), asked, [metric]).means[metric] for candidate in candidates]
-        tiers = Tiers(Rungs(), known.schema, candidates[int(np.argmax(found))])
-    ladder = _ladder(model, learned_from, tiers)
-    some = newcomers.take(sample(len(newcomers.users), MOST_ASKED))
+        tiers = Tiers(TierPolicy(), known.schema, candidates[int(np.argmax(found))])
+    chain = _chain(model, learned_from, tiers)
+    some = cold_start_users.take(sample(len(cold_start_users.users), MOST_ASKED))
     if tiers.segments is not None:
         whole = some.asked(int(np.diff(some.places.indptr).max(initial=0)))
-        temperature = fit_temperature(OnTier(ladder, ladder.tiers[0]), whole)
-        tiers = replace(tiers, rungs=replace(tiers.rungs, temperature=temperature))
-        ladder = _ladder(model, learned_from, tiers)
-    bare = measure_answerers(ladder, replace(some, metadata=None), metric, (HISTORY, POPULAR))
-    described = measure_answerers(ladder, some, metric) if known.schema.width else bare
-    rungs = replace(tiers.rungs, described=choose(described.harmless), bare=choose(bare.harmless))
+        temperature = fit_temperature(OnTier(chain, chain.tiers[0]), whole)
+        tiers = replace(tiers, policy=replace(tiers.policy, temperature=temperature))
+        chain = _chain(model, learned_from, tiers)
+    bare = measure_answerers(chain, replace(some, metadata=None), metric, (HISTORY, POPULAR))
+    described = measure_answerers(chain, some, metric) if known.schema.width else bare
+    policy = replace(tiers.policy, described=choose(described.harmless), bare=choose(bare.harmless))
     alone = {
         length: {tier: found[tier, 0.0] for tier, w in found if not w} for length, found in described.means.items()
     }
-    return Chosen(replace(tiers, rungs=rungs), alone)
+    return Chosen(replace(tiers, policy=policy), alone)
 
 
-def _ladder(model: Recommender, learned_from: Interactions, tiers: Tiers) -> Ladder:
-    return Ladder(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
+def _chain(model: Recommender, learned_from: Interactions, tiers: Tiers) -> FallbackChain:
+    return FallbackChain(Bundle.unwritten(model, learned_from.items, learned_from.item_counts(), tiers))
 
 
 def sample(n: int, most: int) -> Int64Array:
@@ -104,7 +104,7 @@ def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata) 
     if chosen.segments is None:
         return replace(chosen, schema=known.schema if chosen.schema else None)
     segments = learn_segments(learned_from, known, chosen.segments.shrinkage, chosen.segments.half_life)
-    return Tiers(chosen.rungs, known.schema, segments)
+    return Tiers(chosen.policy, known.schema, segments)
 
 
 def learn_segments(

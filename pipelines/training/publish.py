@@ -105,7 +105,7 @@ def publish_bundle(
         tiers = learn_again(bundle.tiers, everything, known)
         if new_items:
             lift = place(fitted.model, dataset, everything)
-            tiers = replace(tiers, rungs=replace(tiers.rungs, content=True, lift=lift))
+            tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift))
         return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
 
 

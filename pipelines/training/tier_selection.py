@@ -1,4 +1,4 @@
-"""Rungs: what answers at which length of history, measured on validation users and chosen for all lengths at once."""
+"""Thresholds: what answers at which length of history, measured on validation users, chosen for all lengths at once."""
 
 import math
 from collections.abc import Sequence
@@ -8,24 +8,24 @@ from itertools import pairwise
 import numpy as np
 
 from pipelines.evaluation.as_served import OnTier
-from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Rung
+from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, TierThreshold
 from recsys_vae.evaluation import entries
-from recsys_vae.evaluation.cold_start import LENGTHS, Newcomers
+from recsys_vae.evaluation.cold_start import LENGTHS, ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate, standard_error
 from recsys_vae.evaluation.metrics import Float64Array
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 
 Answerer = tuple[str, float]
-"""A tier and the weight of segment popularity beside it: what a rung names."""
+"""A tier and the weight of segment popularity beside it: what a threshold names."""
 WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 """Of segment popularity beside the model's scores."""
 CLIMB = (POPULAR, SEGMENT, PRIOR, POSTERIOR, HISTORY)
 """Longer histories are answered from further on here: the more of them there is, the less all else counts."""
 OWN = (POSTERIOR, HISTORY)
-"""Tiers on which a user with a history gets what the model makes of it, from the top of the ladder."""
+"""Tiers on which a user with a history gets what the model makes of it, from the top of the fallback chain."""
 CLEARLY = 2e-4
-"""What a further rung has to bring, added up over the lengths."""
+"""What a further threshold has to bring, added up over the lengths."""
 LONGER = (50, 100, 200)
 """Lengths that are asked for too, where half of the users reach them."""
 
@@ -73,45 +73,47 @@ def loses(this: Answerer, found: dict[Answerer, Float64Array]) -> bool:
 
 
 def measure_answerers(
-    ladder: Ladder, newcomers: Newcomers, metric: str, tiers: Sequence[str] | None = None
+    chain: FallbackChain, cold_start_users: ColdStartUsers, metric: str, tiers: Sequence[str] | None = None
 ) -> Measured:
     """Ask the same users at every length, each tier with each weight."""
     per_user: dict[int, dict[Answerer, Float64Array]] = {}
-    for length in lengths_of(newcomers):
-        answerers = _answerers(ladder, tiers or ladder.tiers, length)
-        per_user[length] = _values(ladder, newcomers.asked(length), metric, answerers)
-    last, shown = max(per_user), np.diff(newcomers.places.indptr)
-    longer = np.flatnonzero((shown > last) & (entries.row_lengths(newcomers.targets) > 0))
+    for length in lengths_of(cold_start_users):
+        answerers = _answerers(chain, tiers or chain.tiers, length)
+        per_user[length] = _values(chain, cold_start_users.asked(length), metric, answerers)
+    last, shown = max(per_user), np.diff(cold_start_users.places.indptr)
+    longer = np.flatnonzero((shown > last) & (entries.row_lengths(cold_start_users.targets) > 0))
     beyond: dict[Answerer, Float64Array] = {}
     if len(longer) > 1:
-        asked = newcomers.take(longer).asked(int(shown.max()))
-        beyond = _values(ladder, asked, metric, list(per_user[last]))
+        asked = cold_start_users.take(longer).asked(int(shown.max()))
+        beyond = _values(chain, asked, metric, list(per_user[last]))
     return Measured(per_user, beyond)
 
 
-def _answerers(ladder: Ladder, tiers: Sequence[str], length: int) -> list[Answerer]:
-    weights = (0.0,) if ladder.bundle.tiers.segments is None else WEIGHTS
+def _answerers(chain: FallbackChain, tiers: Sequence[str], length: int) -> list[Answerer]:
+    weights = (0.0,) if chain.bundle.tiers.segments is None else WEIGHTS
     eligible = [tier for tier in tiers if _may_answer(tier, length)]
     return [(tier, weight) for tier in eligible for weight in (weights if tier in ENCODED else (0.0,))]
 
 
-def _values(ladder: Ladder, asked: HeldOut, metric: str, answerers: Sequence[Answerer]) -> dict[Answerer, Float64Array]:
-    found = {this: evaluate(OnTier(ladder, *this), asked, [metric]) for this in answerers}
+def _values(
+    chain: FallbackChain, asked: HeldOut, metric: str, answerers: Sequence[Answerer]
+) -> dict[Answerer, Float64Array]:
+    found = {this: evaluate(OnTier(chain, *this), asked, [metric]) for this in answerers}
     return {this: one.per_user.get(metric, np.array([one.means[metric]])) for this, one in found.items()}
 
 
-def lengths_of(newcomers: Newcomers) -> tuple[int, ...]:
+def lengths_of(cold_start_users: ColdStartUsers) -> tuple[int, ...]:
     """Lengths of history at which these users can be asked."""
-    shown = np.diff(newcomers.places.indptr)
+    shown = np.diff(cold_start_users.places.indptr)
     return (*LENGTHS, *(length for length in LONGER if np.median(shown) >= length))
 
 
-def choose(values: dict[int, dict[Answerer, float]]) -> tuple[Rung, ...]:
-    """The rungs with the highest sum of values over all lengths, of those that a ladder may have.
+def choose(values: dict[int, dict[Answerer, float]]) -> tuple[TierThreshold, ...]:
+    """The thresholds with the highest sum of values over all lengths, of those that a fallback chain may have.
 
     One length alone is noisy: what is best there by chance would be taken. So all are chosen together, on three
     conditions that hold down what noise can choose: tiers follow the order of `CLIMB`, the weight of segment popularity
-    does not rise, and a further rung brings `CLEARLY` more than one less.
+    does not rise, and a further threshold brings `CLEARLY` more than one less.
     """
     lengths = sorted(values)
     paths: list[Path] = [(value, (first,)) for first, value in values[lengths[0]].items()]
@@ -119,9 +121,11 @@ def choose(values: dict[int, dict[Answerer, float]]) -> tuple[Rung, ...]:
         longer = (_best_to(this, value, paths) for this, value in values[length].items())
         paths = [path for path in longer if path is not None]
     _, best = max(paths, key=lambda path: path[0])
-    rungs = [Rung(length, *answerer) for length, answerer in zip(lengths, best, strict=True)]
-    kept = (later for earlier, later in pairwise(rungs) if (later.tier, later.weight) != (earlier.tier, earlier.weight))
-    return (rungs[0], *kept)
+    policy = [TierThreshold(length, *answerer) for length, answerer in zip(lengths, best, strict=True)]
+    kept = (
+        later for earlier, later in pairwise(policy) if (later.tier, later.weight) != (earlier.tier, earlier.weight)
+    )
+    return (policy[0], *kept)
 
 
 Path = tuple[float, tuple[Answerer, ...]]

@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 
 from pipelines.artifacts.mlflow_registry import register_bundle
 from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
+from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.newcomers import newcomers_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
@@ -104,7 +104,7 @@ def train_bundle(
     Where the split says so (protocol `given`), the model is trained again on training and validation part together, for
     the number of epochs that was chosen.
 
-    Metadata of users go to models that take them; the tiers of the ladder are chosen on the validation part too.
+    Metadata of users go to models that take them; the fallback tiers are chosen on the validation part too.
 
     Of a group of processes this is for the first; the others call `take_part`.
 
@@ -123,9 +123,9 @@ def train_bundle(
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
         fitted = course.choose_epoch(tracker)
         log_latents(tracker, fitted)
-        newcomers = newcomers_of(split.validation, split.train.items, known)
+        cold_start_users = cold_start_users_of(split.validation, split.train.items, known)
         metric = spec.training.validation_metric
-        chosen = choose_tiers(fitted.model, split.train, known, newcomers, metric, half_life=half_life)
+        chosen = choose_tiers(fitted.model, split.train, known, cold_start_users, metric, half_life=half_life)
         tiers = chosen.tiers
         counts = split.train.item_counts()
         served = Bundle.unwritten(fitted.model, split.train.items, counts, tiers)
@@ -153,7 +153,7 @@ def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> 
         return split.validation
     if spec.is_hybrid:
         return known.of(split.validation)
-    return newcomers_of(split.validation, split.train.items, known).asked_at_all()
+    return cold_start_users_of(split.validation, split.train.items, known).asked_at_all()
 
 
 def metadata_for(spec: ModelSpec, learned_from: Interactions, known: UserMetadata) -> csr_array | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
+from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.newcomers import newcomers_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
@@ -28,7 +28,7 @@ from pipelines.tuning.trial import SERVED, Outcome, PrunedError, PruningTracker,
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, TrainingError
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models.search_spaces import Value
@@ -104,7 +104,7 @@ class _Task:
     train: Interactions
     validation: HeldOut
     asked: HeldOut
-    newcomers: Newcomers
+    cold_start_users: ColdStartUsers
     known: UserMetadata
     metadata: csr_array | None
     item_metadata: csr_array | None
@@ -119,7 +119,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         split.train,
         asked_while_training(split, known, spec),
         known.of(split.validation),
-        newcomers_of(split.validation, split.train.items, known),
+        cold_start_users_of(split.validation, split.train.items, known),
         known,
         metadata_for(spec, split.train, known),
         item_metadata_for(spec, dataset, split.train.items),
@@ -188,7 +188,7 @@ def _fit_and_tell(
 def _served(task: _Task, model: Recommender) -> float:
     """The metric of what would be served, to validation users with their whole histories: of the best so far only."""
     metric = task.search.metric
-    tiers = choose_tiers(model, task.train, task.known, task.newcomers, metric).tiers
+    tiers = choose_tiers(model, task.train, task.known, task.cold_start_users, metric).tiers
     bundle = Bundle.unwritten(model, task.train.items, task.train.item_counts(), tiers)
     return measure_served(bundle, task.asked, [metric]).means[metric]
 

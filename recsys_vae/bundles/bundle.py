@@ -34,7 +34,7 @@ from recsys_vae.bundles.manifest import (
     write_manifest,
 )
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
-from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, Rungs
+from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
 from recsys_vae.data.ids import IdMap, IdType
@@ -59,12 +59,12 @@ class Tiers:
     """What answers users of whom little is known.
 
     Attributes:
-        rungs: which tier answers whom.
+        policy: which tier answers whom.
         schema: how metadata of users are read; None where there are none.
         segments: popularity by their columns; None where there is none.
     """
 
-    rungs: Rungs = field(default_factory=Rungs)
+    policy: TierPolicy = field(default_factory=TierPolicy)
     schema: Schema | None = None
     segments: SegmentPopularity | None = None
 
@@ -98,7 +98,7 @@ class Bundle:
 
     @classmethod
     def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
-        """A bundle that is not on disk and has no index: to measure its tiers before there is a choice of rungs."""
+        """A bundle that is not on disk and has no index: to measure its tiers before thresholds are chosen."""
         manifest = Manifest(
             FORMAT_VERSION, "unwritten", catalog.name_of(model), {}, len(items), {}, Provenance(), "", {}, {}
         )
@@ -218,7 +218,7 @@ def write_bundle(
             n_items=len(items),
             index=report,
             provenance=provenance,
-            ladder={} if tiers.rungs == Rungs() else tiers.rungs.as_settings(),
+            ladder={} if tiers.policy == TierPolicy() else tiers.policy.as_settings(),
         )
         write_manifest(temporary, manifest)
     return manifest
@@ -237,7 +237,7 @@ def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tier
     segments = None
     if schema is not None and SEGMENTS in manifest.files:
         segments = SegmentPopularity.from_tensors(load_file(directory / SEGMENTS), manifest.n_items, schema.width)
-    tiers = Tiers(Rungs.from_settings(manifest.ladder), schema, segments)
+    tiers = Tiers(TierPolicy.from_settings(manifest.ladder), schema, segments)
     _check_tiers(tiers, model)
     return tiers
 
@@ -247,11 +247,11 @@ def _check_tiers(tiers: Tiers, model: Recommender) -> None:
     if tiers.schema is not None and takes_metadata(model) and model.n_features != tiers.schema.width:
         raise DataError(f"The model takes metadata of {model.n_features} columns, the schema has {tiers.schema.width}.")
     present = {POSTERIOR: conditional, PRIOR: conditional, SEGMENT: tiers.segments is not None}
-    for tier in sorted(tiers.rungs.named):
+    for tier in sorted(tiers.policy.named):
         if not present.get(tier, True):
-            raise DataError(f"The ladder names the tier {tier!r}, and there is nothing that could answer on it.")
-    if tiers.rungs.are_weighted and tiers.segments is None:
-        raise DataError("The ladder lets segment popularity count beside a tier, and there is none.")
+            raise DataError(f"The tier policy names the tier {tier!r}, and there is nothing that could answer on it.")
+    if tiers.policy.are_weighted and tiers.segments is None:
+        raise DataError("The tier policy lets segment popularity count beside a tier, and there is none.")
 
 
 def _item_rows(items: IdMap, popularity: np.ndarray, table: pl.DataFrame | None) -> pl.DataFrame:

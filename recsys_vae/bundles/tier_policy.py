@@ -1,4 +1,4 @@
-"""Rungs: which tier answers a user, by how much is known. Chosen on validation, kept in the bundle's manifest.
+"""Tier policy: which tier answers a user, by how much is known. Chosen on validation, kept in the bundle's manifest.
 
 posterior  the history and the user's metadata
 history    the history alone
@@ -8,7 +8,7 @@ prior      the user's metadata alone, through the decoder
 segment    what is popular among users with the same metadata
 popular    what is popular with everybody
 
-A rung of the model may take segment popularity along, as a second opinion:
+A threshold of the model may take segment popularity along, as a second opinion:
 
     p(i) ~ p_model(i) p_segment(i)^w,   so  score = s_i / T + w * (score of segment popularity)
 
@@ -41,13 +41,13 @@ SEGMENT: Final = "segment"
 POPULAR: Final = "popular"
 
 TIERS = (POSTERIOR, HISTORY, CONTENT, PRIOR, SEGMENT, POPULAR)
-"""From the top of the ladder to the ground."""
+"""From the top of the fallback chain to the ground."""
 ENCODED = (POSTERIOR, HISTORY, CONTENT, PRIOR)
 """Tiers whose scores are the model's."""
 
 
 @dataclass(frozen=True)
-class Rung:
+class TierThreshold:
     """One step: from so many items in the history, this tier.
 
     Attributes:
@@ -75,7 +75,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Rungs:
+class TierPolicy:
     """Which tier answers whom.
 
     Attributes:
@@ -90,17 +90,17 @@ class Rungs:
         ConfigError: they do not begin at 0 or do not ascend, the lift is not finite, or the temperature not above 0.
     """
 
-    described: tuple[Rung, ...] = (Rung(0, POPULAR), Rung(1, HISTORY))
-    bare: tuple[Rung, ...] = (Rung(0, POPULAR), Rung(1, HISTORY))
+    described: tuple[TierThreshold, ...] = (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY))
+    bare: tuple[TierThreshold, ...] = (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY))
     content: bool = False
     lift: float = 0.0
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for rungs in (self.described, self.bare):
-            starts = [rung.from_items for rung in rungs]
+        for policy in (self.described, self.bare):
+            starts = [rung.from_items for rung in policy]
             if starts[:1] != [0] or sorted(set(starts)) != starts:
-                raise ConfigError(f"Rungs begin at 0 items and ascend; got {starts}.")
+                raise ConfigError(f"Thresholds begin at 0 items and ascend; got {starts}.")
 
         if not math.isfinite(self.lift):
             raise ConfigError(f"The lift of new items is a finite number of nats, got {self.lift}.")
@@ -136,13 +136,13 @@ class Rungs:
     def as_settings(self) -> dict[str, Any]:
         """Plain values, as a manifest keeps them."""
         named = {"described": self.described, "bare": self.bare}
-        steps = {name: [_written(rung) for rung in rungs] for name, rungs in named.items()}
+        steps = {name: [_written(rung) for rung in policy] for name, policy in named.items()}
         lift = {"lift": self.lift} if self.lift else {}
         temperature = {"temperature": self.temperature} if self.temperature != 1.0 else {}
         return {**steps, "content": self.content} | lift | temperature
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "Rungs":
+    def from_settings(cls, settings: Mapping[str, Any]) -> "TierPolicy":
         """Read what `as_settings` made; what is not there is the default, as in bundles that never chose.
 
         Raises:
@@ -150,36 +150,36 @@ class Rungs:
             ConfigError: something else stands there.
         """
         try:
-            rungs: dict[str, Any] = {name: _read(settings[name]) for name in ("described", "bare") if name in settings}
-            rest = {name: value for name, value in settings.items() if name not in rungs}
+            policy: dict[str, Any] = {name: _read(settings[name]) for name in ("described", "bare") if name in settings}
+            rest = {name: value for name, value in settings.items() if name not in policy}
         except (TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"These are no rungs of a ladder: {settings}.") from error
-        return with_plain_settings(cls(**rungs), rest, of="a ladder")
+            raise ConfigError(f"These are no thresholds of a tier policy: {settings}.") from error
+        return with_plain_settings(cls(**policy), rest, of="a ladder")
 
 
-def _reached(rungs: tuple[Rung, ...], n_items: NDArray[np.integer], values: NDArray[Any]) -> NDArray[Any]:
-    """The value of the rung that each length reaches, of `values`, one a rung."""
-    starts = np.array([rung.from_items for rung in rungs])
+def _reached(policy: tuple[TierThreshold, ...], n_items: NDArray[np.integer], values: NDArray[Any]) -> NDArray[Any]:
+    """The value of the threshold that each length reaches, of `values`, one a threshold."""
+    starts = np.array([rung.from_items for rung in policy])
     reached: NDArray[Any] = values[np.searchsorted(starts, n_items, side="right") - 1]
     return reached
 
 
-def _tiers_of(rungs: tuple[Rung, ...]) -> NDArray[np.str_]:
-    return np.array([rung.tier for rung in rungs])
+def _tiers_of(policy: tuple[TierThreshold, ...]) -> NDArray[np.str_]:
+    return np.array([rung.tier for rung in policy])
 
 
-def _weights_of(rungs: tuple[Rung, ...]) -> NDArray[np.float32]:
-    return np.array([rung.weight for rung in rungs], dtype=np.float32)
+def _weights_of(policy: tuple[TierThreshold, ...]) -> NDArray[np.float32]:
+    return np.array([rung.weight for rung in policy], dtype=np.float32)
 
 
-def _written(rung: Rung) -> list[Any]:
+def _written(rung: TierThreshold) -> list[Any]:
     return [rung.from_items, rung.tier, *((rung.weight,) if rung.weight else ())]
 
 
-def _read(steps: Sequence[Sequence[Any]]) -> tuple[Rung, ...]:
+def _read(steps: Sequence[Sequence[Any]]) -> tuple[TierThreshold, ...]:
     return tuple(_read_rung(*step) for step in steps)
 
 
-def _read_rung(from_items: Any, tier: Any, weight: Any = 0.0) -> Rung:
-    start = converted(0, from_items, "from_items of a rung")
-    return Rung(start, converted("", tier, "tier of a rung"), converted(0.0, weight, "weight of a rung"))
+def _read_rung(from_items: Any, tier: Any, weight: Any = 0.0) -> TierThreshold:
+    start = converted(0, from_items, "from_items of a threshold")
+    return TierThreshold(start, converted("", tier, "tier of a rung"), converted(0.0, weight, "weight of a rung"))

@@ -19,7 +19,7 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.extras import is_installed
 from recsys_vae.models import catalog
 from recsys_vae.protocols import Float32Array, Recommender
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.settings import with_plain_settings
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import Fitted, ModelSpec, fit
@@ -95,7 +95,7 @@ class Estimator:
         _check_validation(validation, data)
         fitted = fit(self._spec, data.matrix, validation=validation, progress=progress)
         bundle = Bundle.unwritten(fitted.model, data.items, data.item_counts(), Tiers())
-        self.fitted, self._served = fitted, ServedModel(Ladder(bundle))
+        self.fitted, self._served = fitted, ServedModel(FallbackChain(bundle))
         self._provenance = Provenance(
             dataset_fingerprint=data.fingerprint(),
             trained_on="fit",

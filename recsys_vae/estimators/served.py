@@ -15,23 +15,23 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError
 from recsys_vae.estimators.inputs import Histories, as_histories
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 
 
 class ServedModel:
-    """A bundle that is asked by ids; `ladder` decides what answers whom.
+    """A bundle that is asked by ids; `chain` decides what answers whom.
 
     Attributes:
-        ladder: which answers for rows, with all that a request may ask for.
+        chain: which answers for rows, with all that a request may ask for.
     """
 
-    def __init__(self, ladder: Ladder) -> None:
-        self.ladder = ladder
+    def __init__(self, chain: FallbackChain) -> None:
+        self.chain = chain
 
     @property
     def bundle(self) -> Bundle:
         """What answers: manifest, model, items, tiers."""
-        return self.ladder.bundle
+        return self.chain.bundle
 
     @property
     def items(self) -> IdMap:
@@ -76,7 +76,7 @@ class ServedModel:
         """
         users, matrix = as_histories(histories, self.items)
         encoded = None if metadata is None else self._encode(metadata, len(users))
-        answers = self.ladder.recommend(matrix, k, allowed=self._flags(allowed), keep_seen=keep_seen, metadata=encoded)
+        answers = self.chain.recommend(matrix, k, allowed=self._flags(allowed), keep_seen=keep_seen, metadata=encoded)
         kept = answers.rows >= 0
         who, place = np.nonzero(kept)
         return pl.DataFrame(
@@ -99,7 +99,7 @@ class ServedModel:
         row = int(self.items.find([item])[0])
         if row < 0:
             raise DataError(f"The model does not know the item {item!r}: it was not among those it was fitted on.")
-        found = self.ladder.similar(row, k)
+        found = self.chain.similar(row, k)
         rows = found.rows[0][found.rows[0] >= 0]
         return pl.DataFrame(
             {ITEM: self.items.labels(rows), RANK: np.arange(1, len(rows) + 1), SCORE: found.scores[0][: len(rows)]}
@@ -107,7 +107,7 @@ class ServedModel:
 
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
-        return self.ladder.scores(self.ladder.encode(histories, metadata))
+        return self.chain.scores(self.chain.encode(histories, metadata))
 
     def _flags(self, allowed: Sequence[object] | pl.Series | None) -> BoolArray | None:
         if allowed is None:
@@ -134,4 +134,4 @@ def load(path: str | Path) -> ServedModel:
         BundleError: it is damaged, or of another version.
         MissingExtraError: it has an index, and FAISS is not installed.
     """
-    return ServedModel(Ladder(Bundle.load(Path(path))))
+    return ServedModel(FallbackChain(Bundle.load(Path(path))))

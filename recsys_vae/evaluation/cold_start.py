@@ -22,7 +22,7 @@ LENGTHS = (0, 1, 2, 3, 5, 10, 20)
 
 
 @dataclass(frozen=True, eq=False)
-class Newcomers:
+class ColdStartUsers:
     """Held-out users whose histories have an order.
 
     Attributes:
@@ -40,7 +40,7 @@ class Newcomers:
     @classmethod
     def after_the_first(
         cls, users: IdMap, places: csr_array, metadata: csr_array | None = None, *, shown: int, least: int
-    ) -> "Newcomers":
+    ) -> "ColdStartUsers":
         """Cut whole histories: what comes after the first `shown` items is to be found.
 
         Args:
@@ -52,15 +52,15 @@ class Newcomers:
         """
         rows = np.flatnonzero(entries.row_lengths(places) >= least)
         if not rows.size:
-            raise EmptyDataError(f"No held-out user has {least} items, so nobody can be asked as a newcomer.")
+            raise EmptyDataError(f"No held-out user has {least} items, so nobody can be asked as a cold-start user.")
         early = places.data <= shown
         histories, targets = entries.pick(places, early), binarise(entries.pick(places, ~early))
         return cls(users, histories, targets, metadata).take(rows)
 
-    def take(self, rows: Int64Array) -> "Newcomers":
+    def take(self, rows: Int64Array) -> "ColdStartUsers":
         """Some of the users; `rows` ascending."""
         metadata = None if self.metadata is None else self.metadata[rows]
-        return Newcomers(self.users.take(rows), self.places[rows], self.targets[rows], metadata)
+        return ColdStartUsers(self.users.take(rows), self.places[rows], self.targets[rows], metadata)
 
     def asked(self, length: int) -> HeldOut:
         """Everybody, shown their first `length` items, or all where they have fewer."""

@@ -42,7 +42,7 @@ class Client:
         api_key: sent with every request; None where the service asks for none.
         timeout: seconds that one attempt may take to connect, to send and to be answered.
         retries: how often, and how soon, a failed request is sent again.
-        variant: that is to answer, for tests; None for the one that each user is dealt.
+        variant: that is to answer, for tests; None for the one that each user is assigned.
         http: sends requests instead of a client of its own; `url` and `timeout` are then that client's matter.
     """
 

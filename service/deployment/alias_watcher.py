@@ -45,5 +45,5 @@ class AliasWatch:
     def _has_changed(self, aliases: tuple[tuple[str, str], ...]) -> bool:
         for alias, version in aliases:
             self._first_seen.setdefault(alias, version)
-        known = self._first_seen | dict(self._deployments.lineup.aliases)
+        known = self._first_seen | dict(self._deployments.variant_set.aliases)
         return any(known[alias] != version for alias, version in aliases)

@@ -20,7 +20,7 @@ from recsys_vae.bundles.manifest import MANIFEST
 from recsys_vae.data.interactions import empty_histories
 from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.home import home
-from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, Ladder
+from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 from service.ranking.served_model import Catalogue
 
@@ -82,25 +82,25 @@ def _opened(directory: Path) -> Catalogue:
         raise BundleError(f"{directory} cannot be used: {type(error).__name__}: {error}") from error
 
 
-def warmed_up(bundle: Bundle) -> Ladder:
-    """A ladder that has answered once on every tier: what is slow the first time is over.
+def warmed_up(bundle: Bundle) -> FallbackChain:
+    """A fallback chain that has answered once on every tier: what is slow the first time is over.
 
     Raises:
         BundleError: a tier has no finite answer.
     """
-    ladder = Ladder(bundle)
+    chain = FallbackChain(bundle)
     if not len(bundle.items):
         raise BundleError(f"Bundle {bundle.version} holds no items: there is nothing to recommend. Train on more data.")
     favourite = [int(np.argmax(bundle.popularity))]
     known = csr_array((np.ones(1, np.float32), favourite, [0, 1]), shape=(1, len(bundle.items)))
     metadata = _somebody(bundle)
-    for tier in ladder.tiers:
+    for tier in chain.tiers:
         history = empty_histories(1, len(bundle.items)) if tier in WITHOUT_HISTORY else known
-        answers = ladder.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, tier=tier)
+        answers = chain.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, tier=tier)
         if not np.isfinite(answers.scores[answers.rows >= 0]).all() or not (answers.rows >= 0).any():
             raise BundleError(f"Bundle {bundle.version} has no finite answer on its tier {answers.tiers[0]!r}.")
-    ladder.similar(favourite[0], WARM_UP_K)
-    return ladder
+    chain.similar(favourite[0], WARM_UP_K)
+    return chain
 
 
 def _somebody(bundle: Bundle) -> csr_array | None:

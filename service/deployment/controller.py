@@ -3,9 +3,9 @@
     fetch -> verify -> warm up -> write down in the store -> swap          by who is asked (reload, rollback)
     ask the store -> fetch -> verify -> warm up -> swap                    by everybody else
 
-The old lineup answers until the new one is in its place, and stays there whatever goes wrong before. Loading happens in
-a thread, one load at a time. Swapping is one assignment on the event loop: requests under way hold on to theirs.
-"""
+The old set of variants answers until the new one is in its place, and stays there whatever goes wrong before. Loading
+happens in a thread, one load at a time. Swapping is one assignment on the event loop: requests under way hold on to
+theirs."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError
 from service.deployment.loader import Held, assemble, open_first, open_named, with_source
-from service.deployment.variants import Lineup
+from service.deployment.variants import VariantSet
 from service.errors import BehindError, ConflictError, FieldError, NotReadyError, SourceUnavailableError
 from service.settings import Settings
 from service.store.deployments import Deployment, DeploymentTable, Plan
@@ -44,7 +44,7 @@ async def attempt(step: Callable[[], Awaitable[None]]) -> None:
 class Observer(Protocol):
     """Whoever wants to know what is in service; called on the event loop."""
 
-    def name_lineup(self, lineup: Lineup) -> None:
+    def name_lineup(self, variant_set: VariantSet) -> None:
         """This is in service here from now on."""
 
     def show_behind(self, *, is_behind: bool) -> None:
@@ -63,33 +63,33 @@ class Deployments:
         settings: which name what to serve, and how often to ask.
         store: what is in service everywhere.
         observer: told of every change.
-        lineup: loaded already; None where nothing is.
+        variant_set: loaded already; None where nothing is.
     """
 
     def __init__(
-        self, settings: Settings, store: DeploymentTable, observer: Observer, lineup: Lineup | None = None
+        self, settings: Settings, store: DeploymentTable, observer: Observer, variant_set: VariantSet | None = None
     ) -> None:
         self._settings = settings
         self._store = store
         self._observer = observer
-        self._lineup = lineup
+        self._variant_set = variant_set
         self._active = 0
         self._has_met = False
-        self._kept: deque[Lineup] = deque(maxlen=settings.keep_previous)
+        self._kept: deque[VariantSet] = deque(maxlen=settings.keep_previous)
         self._lock = asyncio.Lock()
         self._pause = 0.0
         self._pause_ends = 0.0
 
     @property
-    def lineup(self) -> Lineup:
+    def variant_set(self) -> VariantSet:
         """What answers.
 
         Raises:
             NotReadyError: nothing does yet.
         """
-        if self._lineup is None:
+        if self._variant_set is None:
             raise NotReadyError
-        return self._lineup
+        return self._variant_set
 
     @property
     def active(self) -> int:
@@ -104,8 +104,8 @@ class Deployments:
             BehindError: something newer is, and is not loaded yet.
         """
         if self._is_behind:
-            raise BehindError(self._active, self.lineup.generation)
-        _ = self.lineup
+            raise BehindError(self._active, self.variant_set.generation)
+        _ = self.variant_set
 
     async def begin(self) -> None:
         """Have what the settings name, or what the store says, in service. A store that is down is asked again later.
@@ -114,10 +114,10 @@ class Deployments:
             BundleError: what the settings name cannot be used.
             UnavailableError: the model registry does not hand it out.
         """
-        if self._lineup is None:
-            self._lineup = await to_thread.run_sync(open_first, self._settings, self._store)
-        if self._lineup is not None:
-            self._observer.name_lineup(self._lineup)
+        if self._variant_set is None:
+            self._variant_set = await to_thread.run_sync(open_first, self._settings, self._store)
+        if self._variant_set is not None:
+            self._observer.name_lineup(self._variant_set)
         try:
             async with self._lock:
                 await self._meet()
@@ -145,13 +145,15 @@ class Deployments:
         async with self._lock:
             await self._catch_up()
             if source is None and variant is None:
-                lineup = await self._load(self._named)
+                variant_set = await self._load(self._named)
             elif self._is_behind:  # the variants that are to stay are not known here
                 raise BehindError(self._active, self._generation)
             else:
                 held = self._held()
-                lineup = await self._load(lambda: with_source(self.lineup, source, variant, self._settings, held))
-            return await self._put_in_service(lineup)
+                variant_set = await self._load(
+                    lambda: with_source(self.variant_set, source, variant, self._settings, held)
+                )
+            return await self._put_in_service(variant_set)
 
     async def rollback(self) -> None:
         """Put in service again what was before.
@@ -166,31 +168,31 @@ class Deployments:
             active, target = await to_thread.run_sync(self._before)
             held, sources = self._held(), self._settings.sources
             try:
-                lineup = await to_thread.run_sync(assemble, target, sources, held)
+                variant_set = await to_thread.run_sync(assemble, target, sources, held)
             except BundleError as error:
                 self._observer.count_swap("refused")
                 raise ConflictError("not-to-be-had", str(error)) from error
             # What aliases name now stays known, else what was rolled back would come again by itself.
             plan = Plan(target.plan.parts, active.plan.aliases)
             made = await to_thread.run_sync(self._store.add, plan, active.generation, target.previous)
-            self._swap(replace(lineup, generation=made.generation, aliases=plan.aliases), "rolled-back")
+            self._swap(replace(variant_set, generation=made.generation, aliases=plan.aliases), "rolled-back")
 
-    def _named(self) -> Lineup:
+    def _named(self) -> VariantSet:
         if not self._settings.sources:
             raise FieldError("body.source", "the settings name nothing to load again; name a source")
         return open_named(self._settings.sources, self._held())
 
-    async def _put_in_service(self, lineup: Lineup) -> bool:
-        current = self._lineup
-        if current is not None and lineup.plan == current.plan and not self._is_behind:
+    async def _put_in_service(self, variant_set: VariantSet) -> bool:
+        current = self._variant_set
+        if current is not None and variant_set.plan == current.plan and not self._is_behind:
             self._observer.count_swap("unchanged")
             return False
         after = self._active
-        made = await to_thread.run_sync(self._store.add, lineup.plan, after, after or None)
-        self._swap(replace(lineup, generation=made.generation), "swapped")
+        made = await to_thread.run_sync(self._store.add, variant_set.plan, after, after or None)
+        self._swap(replace(variant_set, generation=made.generation), "swapped")
         return True
 
-    async def _load(self, load: Callable[[], Lineup]) -> Lineup:
+    async def _load(self, load: Callable[[], VariantSet]) -> VariantSet:
         try:
             return await to_thread.run_sync(load)
         except UnavailableError as error:
@@ -219,7 +221,7 @@ class Deployments:
 
     async def _settle(self) -> None:
         active = await to_thread.run_sync(self._store.active)
-        mine = self._lineup
+        mine = self._variant_set
         if active is not None and mine is not None and active.plan.serves_as(mine.plan):
             self._adopt(replace(mine, generation=active.generation, aliases=active.plan.aliases))
         elif active is not None and (mine is None or self._settings.follow):
@@ -250,7 +252,7 @@ class Deployments:
         self._active = active.generation
         self._observer.show_behind(is_behind=self._is_behind)
         try:
-            lineup = await to_thread.run_sync(assemble, active, self._settings.sources, self._held())
+            variant_set = await to_thread.run_sync(assemble, active, self._settings.sources, self._held())
         except Exception as error:
             self._observer.count_swap("refused")
             self._pause = min(LONGEST_PAUSE_SECONDS, max(1.0, 2 * self._pause))
@@ -258,24 +260,26 @@ class Deployments:
             logger.error("Generation %d is in service and cannot be loaded here: %s", active.generation, error)
         else:
             self._pause = self._pause_ends = 0.0
-            self._swap(lineup, "followed")
+            self._swap(variant_set, "followed")
 
-    def _swap(self, lineup: Lineup, result: str) -> None:
-        if self._lineup is not None and self._lineup.catalogues.keys() != lineup.catalogues.keys():
-            self._kept.append(self._lineup)
-        self._adopt(lineup)
+    def _swap(self, variant_set: VariantSet, result: str) -> None:
+        if self._variant_set is not None and self._variant_set.catalogues.keys() != variant_set.catalogues.keys():
+            self._kept.append(self._variant_set)
+        self._adopt(variant_set)
         self._observer.count_swap(result)
-        named = ", ".join(f"{variant.name} {variant.version}" for variant in lineup.variants)
-        logger.info("In service (%s), generation %d: %s", result, lineup.generation, named)
+        named = ", ".join(f"{variant.name} {variant.version}" for variant in variant_set.variants)
+        logger.info("In service (%s), generation %d: %s", result, variant_set.generation, named)
 
-    def _adopt(self, lineup: Lineup) -> None:
-        self._lineup, self._active = lineup, lineup.generation
-        self._observer.name_lineup(lineup)
+    def _adopt(self, variant_set: VariantSet) -> None:
+        self._variant_set, self._active = variant_set, variant_set.generation
+        self._observer.name_lineup(variant_set)
         self._observer.show_behind(is_behind=False)
 
     def _held(self) -> Held:
-        lineups = [*self._kept, *([] if self._lineup is None else [self._lineup])]
-        return {version: catalogue for lineup in lineups for version, catalogue in lineup.catalogues.items()}
+        variant_sets = [*self._kept, *([] if self._variant_set is None else [self._variant_set])]
+        return {
+            version: catalogue for variant_set in variant_sets for version, catalogue in variant_set.catalogues.items()
+        }
 
     def _check_idle(self) -> None:
         if self._lock.locked():
@@ -283,8 +287,8 @@ class Deployments:
 
     @property
     def _generation(self) -> int:
-        return 0 if self._lineup is None else self._lineup.generation
+        return 0 if self._variant_set is None else self._variant_set.generation
 
     @property
     def _is_behind(self) -> bool:
-        return self._lineup is not None and self._active != self._lineup.generation
+        return self._variant_set is not None and self._active != self._variant_set.generation

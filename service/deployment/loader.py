@@ -10,7 +10,7 @@ from dataclasses import replace
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError
 from service.deployment import bundle_sources
 from service.deployment.source_policy import permitted
-from service.deployment.variants import Lineup, Variant
+from service.deployment.variants import Variant, VariantSet
 from service.errors import FieldError
 from service.ranking.served_model import Catalogue
 from service.settings import NamedSource, Settings
@@ -22,7 +22,7 @@ Held = Mapping[str, Catalogue]
 """Version -> what is in memory."""
 
 
-def open_first(settings: Settings, store: DeploymentTable) -> Lineup | None:
+def open_first(settings: Settings, store: DeploymentTable) -> VariantSet | None:
     """What to start with: what the settings name, or with `follow` what the store says; None where there is neither.
 
     Raises:
@@ -41,7 +41,7 @@ def open_first(settings: Settings, store: DeploymentTable) -> Lineup | None:
     return open_named(settings.sources) if settings.sources else None
 
 
-def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> Lineup:
+def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> VariantSet:
     """What the settings name, read and verified afresh.
 
     Raises:
@@ -51,7 +51,7 @@ def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> Line
     aliases = aliases_of(sources)
     known = dict(aliases)
     variants = [open_variant(name, weight, known.get(source, source), held) for name, weight, source in sources]
-    return Lineup(0, tuple(variants), aliases)
+    return VariantSet(0, tuple(variants), aliases)
 
 
 def aliases_of(sources: Sequence[NamedSource]) -> tuple[tuple[str, str], ...]:
@@ -76,11 +76,13 @@ def open_variant(name: str, weight: float, source: str, held: Held | None = None
     return Variant(name, weight, place, (held or {}).get(catalogue.version, catalogue))
 
 
-def with_source(lineup: Lineup, source: str | None, name: str | None, settings: Settings, held: Held) -> Lineup:
-    """A lineup with another bundle as one of its variants.
+def with_source(
+    variant_set: VariantSet, source: str | None, name: str | None, settings: Settings, held: Held
+) -> VariantSet:
+    """A set of variants with another bundle as one of its variants.
 
     Args:
-        lineup: what it is made from.
+        variant_set: what it is made from.
         source: of the bundle; None for the one that the settings name for this variant.
         name: of the variant; None where there is one only.
         settings: which say what may be loaded.
@@ -91,14 +93,14 @@ def with_source(lineup: Lineup, source: str | None, name: str | None, settings: 
         BundleError: the bundle cannot be used.
         UnavailableError: the model registry does not hand it out.
     """
-    place = _place(lineup, name)
-    old = lineup.variants[place]
+    place = _place(variant_set, name)
+    old = variant_set.variants[place]
     wanted = _own_source(old.name, settings) if source is None else permitted(source, settings)
     new = open_variant(old.name, old.weight, wanted, held)
-    return replace(lineup, variants=(*lineup.variants[:place], new, *lineup.variants[place + 1 :]))
+    return replace(variant_set, variants=(*variant_set.variants[:place], new, *variant_set.variants[place + 1 :]))
 
 
-def assemble(deployment: Deployment, sources: Sequence[NamedSource], held: Held) -> Lineup:
+def assemble(deployment: Deployment, sources: Sequence[NamedSource], held: Held) -> VariantSet:
     """What the store says: from memory, from where it was taken, or else from what the settings name.
 
     Raises:
@@ -110,7 +112,7 @@ def assemble(deployment: Deployment, sources: Sequence[NamedSource], held: Held)
         if part.version not in found:
             found[part.version] = _found(part, sources)
         variants.append(Variant(part.name, part.weight, part.source, found[part.version]))
-    return Lineup(deployment.generation, tuple(variants), deployment.plan.aliases)
+    return VariantSet(deployment.generation, tuple(variants), deployment.plan.aliases)
 
 
 def _found(part: Part, sources: Sequence[NamedSource]) -> Catalogue:
@@ -127,8 +129,8 @@ def _found(part: Part, sources: Sequence[NamedSource]) -> Catalogue:
     raise BundleError(f"The bundle {part.version} of variant {part.name!r} cannot be had: {' '.join(reasons)}")
 
 
-def _place(lineup: Lineup, name: str | None) -> int:
-    names = [variant.name for variant in lineup.variants]
+def _place(variant_set: VariantSet, name: str | None) -> int:
+    names = [variant.name for variant in variant_set.variants]
     if name is None and len(names) > 1:
         raise FieldError("body.variant", f"several variants are in service: {', '.join(names)}; name one")
     if name is not None and name not in names:

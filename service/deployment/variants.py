@@ -1,6 +1,6 @@
-"""Lineup: the variants that are in service, and which of them answers whom. A value: a swap puts another in its place.
+"""Variants that are in service, and which of them answers whom. A value: a swap puts another in its place.
 
-Users are dealt by weighted rendezvous hashing: each variant draws a number from its name and the user's id, and the
+Users are assigned by weighted rendezvous hashing: each variant draws a number from its name and the user's id, and the
 smallest -ln(u) / weight wins (Thaler and Ravishankar 1998; weights: Schindelhauer and Schomaker 2005). So a user stays
 with a variant on every replica and over restarts, and when a weight changes only users of that variant's share move.
 """
@@ -40,14 +40,14 @@ class Variant:
 
 
 class Assignment(NamedTuple):
-    """The variant that answers a request, and whether it was dealt, as opposed to chosen by the caller."""
+    """The variant that answers a request, and whether it was assigned, as opposed to chosen by the caller."""
 
     variant: Variant
     is_dealt: bool
 
 
 @dataclass(frozen=True, eq=False)
-class Lineup:
+class VariantSet:
     """What is in service.
 
     Attributes:
@@ -75,19 +75,19 @@ class Lineup:
         """Who answers a request.
 
         Args:
-            key: of whom it is about; equal keys have the same variant dealt.
-            chosen: name of the variant that the caller wants; None for the one that is dealt.
+            key: of whom it is about; equal keys have the same variant assigned.
+            chosen: name of the variant that the caller wants; None for the one that is assigned.
             version: of the bundle whose list goes on; None for a list that begins.
 
         Raises:
             FieldError: no variant has that name.
             CursorExpiredError: no variant has that version any more.
         """
-        dealt = self.deal(key)
-        wanted = dealt if chosen is None else self.named(chosen)
+        assigned = self.deal(key)
+        wanted = assigned if chosen is None else self.named(chosen)
         if version is not None and wanted.version != version:
             wanted = self._of_version(version)
-        return Assignment(wanted, chosen is None and wanted is dealt)
+        return Assignment(wanted, chosen is None and wanted is assigned)
 
     def deal(self, key: str) -> Variant:
         """The variant of whoever has this key."""
@@ -109,7 +109,7 @@ class Lineup:
         raise FieldError(f"header.{VARIANT_HEADER.lower()}", f"no variant {name!r} is in service; there are: {known}")
 
     def share(self, variant: Variant) -> float:
-        """The part of the users that a variant is dealt to, from 0 to 1."""
+        """The part of the users that a variant is assigned to, from 0 to 1."""
         return variant.weight / sum(one.weight for one in self.variants) if len(self.variants) > 1 else 1.0
 
     def _of_version(self, version: str) -> Variant:

@@ -11,8 +11,8 @@ from service.ranking.engine import Engine
 from service.settings import Settings
 from service.store.events import EventStore
 from service.store.history_cache import Histories
-from service.store.impression_writer import ExposureLog
-from service.store.impressions import ExposureTable
+from service.store.impression_writer import ImpressionWriter
+from service.store.impressions import ImpressionTable
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Services:
     engine: Engine
     store: EventStore
     histories: Histories
-    shown: ExposureTable
-    exposures: ExposureLog
+    shown: ImpressionTable
+    exposures: ImpressionWriter
     metrics: Metrics
 
 

@@ -42,7 +42,7 @@ class Line:
     scope: Scope
 
 
-class Express:
+class FastPath:
     """Answers plain requests at some addresses; all others go on to the application."""
 
     def __init__(self, app: ASGIApp, lines: Sequence[Line]) -> None:

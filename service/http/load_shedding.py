@@ -31,7 +31,7 @@ SECONDS_A_LINE = 1.0
 logger = logging.getLogger("recsys.service")
 
 
-class Gate:
+class LoadShedder:
     """Says who is turned away, what they are told, and who is told of them."""
 
     def __init__(self, services: Services) -> None:
@@ -85,27 +85,27 @@ class Gate:
         self._untold = 0
 
 
-class GatedProtocol(H11Protocol):
+class LoadSheddingProtocol(H11Protocol):
     """uvicorn's protocol over h11, with the gate in front."""
 
     def data_received(self, data: bytes) -> None:
         """Turn a request away, or let it in."""
-        gate = self._gate()
-        if gate.is_closed(len(self.tasks)) and self._is_between_requests() and is_whole_request(data):
+        shedder = self._shedder()
+        if shedder.is_closed(len(self.tasks)) and self._is_between_requests() and is_whole_request(data):
             self._unset_keepalive_if_required()
-            self.transport.write(gate.refuse(data, self.server_state.default_headers))
+            self.transport.write(shedder.refuse(data, self.server_state.default_headers))
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         else:
             super().data_received(data)
 
-    def _gate(self) -> Gate:
+    def _shedder(self) -> LoadShedder:
         """One for all connections, made with the first of them."""
-        gate: Gate | None = self.app_state.get("gate")
-        if gate is None:
-            gate = self.app_state["gate"] = Gate(self.app_state["services"])
-        return gate
+        shedder: LoadShedder | None = self.app_state.get("gate")
+        if shedder is None:
+            shedder = self.app_state["gate"] = LoadShedder(self.app_state["services"])
+        return shedder
 
     def _is_between_requests(self) -> bool:
         is_idle = self.conn.our_state is h11.IDLE and self.conn.their_state is h11.IDLE

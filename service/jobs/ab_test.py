@@ -4,8 +4,9 @@ A list is clicked if one of the user's events names its request and one of its i
 
     R = sum_u Y_u / sum_u N_u        N_u: lists shown to user u, Y_u: those that were clicked
 
-Users are dealt to variants, lists are not: the lists of one user are alike, and counting each as an observation of its
-own would make intervals too narrow. So users are the units, and the variance of the ratio comes from the delta method,
+Users are assigned to variants, lists are not: the lists of one user are alike, and counting each as an observation of
+its own would make intervals too narrow. So users are the units, and the variance of the ratio comes from the delta
+method,
 
     Var(R) = n / (n - 1) * sum_u (Y_u - R N_u)^2 / (sum_u N_u)^2        over the n users of the variant
 
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from service.store.database import Database
-from service.store.tables import EVENTS, EXPOSURES
+from service.store.tables import EVENTS, IMPRESSIONS
 
 Z = 1.959963984540054
 """Of the normal distribution, for 95 %."""
@@ -172,25 +173,35 @@ def _clicks(followed: Iterable[Any]) -> Iterable[tuple[set[str], Unit, str]]:
 
 def _shown(choice: Choice) -> Select[Any]:
     """Lists by variant and unit; one that was sent twice under one request id, as clients do who try again, is one."""
-    columns = (EXPOSURES.c.variant, EXPOSURES.c.user_id, case((EXPOSURES.c.user_id.is_(None), EXPOSURES.c.request_id)))
-    lists = func.count(EXPOSURES.c.request_id.distinct())
+    columns = (
+        IMPRESSIONS.c.variant,
+        IMPRESSIONS.c.user_id,
+        case((IMPRESSIONS.c.user_id.is_(None), IMPRESSIONS.c.request_id)),
+    )
+    lists = func.count(IMPRESSIONS.c.request_id.distinct())
     return select(*columns, lists).where(_counts(choice)).group_by(*columns)
 
 
 def _followed(choice: Choice) -> Select[Any]:
-    same_user = or_(EXPOSURES.c.user_id.is_(None), EXPOSURES.c.user_id == EVENTS.c.user_id)
-    joined = EXPOSURES.join(EVENTS, and_(EVENTS.c.request_id == EXPOSURES.c.request_id, same_user))
-    columns = (EXPOSURES.c.variant, EXPOSURES.c.user_id, EXPOSURES.c.request_id, EXPOSURES.c["items"], EVENTS.c.item_id)
+    same_user = or_(IMPRESSIONS.c.user_id.is_(None), IMPRESSIONS.c.user_id == EVENTS.c.user_id)
+    joined = IMPRESSIONS.join(EVENTS, and_(EVENTS.c.request_id == IMPRESSIONS.c.request_id, same_user))
+    columns = (
+        IMPRESSIONS.c.variant,
+        IMPRESSIONS.c.user_id,
+        IMPRESSIONS.c.request_id,
+        IMPRESSIONS.c["items"],
+        EVENTS.c.item_id,
+    )
     query = select(*columns).select_from(joined).where(_counts(choice))
     return query if choice.event_type is None else query.where(EVENTS.c.event_type == choice.event_type)
 
 
 def _counts(choice: Choice) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = [EXPOSURES.c.is_dealt]
+    conditions: list[ColumnElement[bool]] = [IMPRESSIONS.c.is_dealt]
     if choice.since is not None:
-        conditions.append(EXPOSURES.c.answered_at >= choice.since)
+        conditions.append(IMPRESSIONS.c.answered_at >= choice.since)
     if choice.until is not None:
-        conditions.append(EXPOSURES.c.answered_at < choice.until)
+        conditions.append(IMPRESSIONS.c.answered_at < choice.until)
     return and_(*conditions)
 
 

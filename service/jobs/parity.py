@@ -1,10 +1,10 @@
 """Parity: does a live service answer what the offline scorer answers?
 
-The offline lists are computed here, by the ladder over the exact scorer that `recsys recommend` uses: from the same
-bundle and histories they are what that command writes, where metadata of users play no part: neither side is told any.
-So a comparison needs no list to be written first, covers as many users as wanted, and sees past rank k, which tells
-items that swapped places over a rounding error from items that do not belong there. It stands in the service because
-the client, the event table's reader and the wire's schemas do.
+The offline lists are computed here, by the fallback chain over the exact scorer that `recsys recommend` uses: from the
+same bundle and histories they are what that command writes, where metadata of users play no part: neither side is told
+any. So a comparison needs no list to be written first, covers as many users as wanted, and sees past rank k, which
+tells items that swapped places over a rounding error from items that do not belong there. It stands in the service
+because the client, the event table's reader and the wire's schemas do.
 
 Lists agree when, at every rank, the item there has the offline score of that rank, and the score that the service gave
 it, but for 1e-5 of the list's largest score: float32 products differ by that much with the size of a batch.
@@ -21,7 +21,7 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
 from service.client.client import Client
 from service.jobs.history_import import DatasetEvents
@@ -91,20 +91,20 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         ServiceError: the service does not answer.
         DataError: it answers with another bundle.
     """
-    ladder = _offline_ladder(bundle)
+    chain = _offline_ladder(bundle)
     ask = _ask_by_id if stored else _ask_with_history
     for start in range(0, len(people), USERS_AT_ONCE):
         some = people[start : start + USERS_AT_ONCE]
-        for person, ranking in zip(some, rankings(ladder, [who.item_ids for who in some], k), strict=True):
+        for person, ranking in zip(some, rankings(chain, [who.item_ids for who in some], k), strict=True):
             served = ask(client, person, k)
             _check_version(served, bundle)
             yield Verdict(person.user_id, difference(served.items, ranking, k))
 
 
-def rankings(ladder: Ladder, histories: Sequence[Sequence[str]], k: int) -> list[Ranking]:
+def rankings(chain: FallbackChain, histories: Sequence[Sequence[str]], k: int) -> list[Ranking]:
     """Offline lists of histories, to compare k places of."""
-    items = ladder.bundle.items
-    found = ladder.recommend(_matrix(ladder, histories), min(k + BEYOND, len(items)))
+    items = chain.bundle.items
+    found = chain.recommend(_matrix(chain, histories), min(k + BEYOND, len(items)))
     return [
         Ranking(tuple(items.ids(rows[rows >= 0])), scores[rows >= 0])
         for rows, scores in zip(found.rows, found.scores, strict=True)
@@ -138,17 +138,17 @@ def _ask_by_id(client: Client, person: Person, k: int) -> Recommendations:
     return client.recommend_to_user(person.user_id, k)
 
 
-def _offline_ladder(bundle: Bundle) -> Ladder:
+def _offline_ladder(bundle: Bundle) -> FallbackChain:
     if isinstance(bundle.model, FactorizedRecommender):
-        return Ladder(bundle, TorchIndex(bundle.model.item_vectors()))
-    return Ladder(bundle)
+        return FallbackChain(bundle, TorchIndex(bundle.model.item_vectors()))
+    return FallbackChain(bundle)
 
 
-def _matrix(ladder: Ladder, histories: Sequence[Sequence[str]]) -> csr_array:
-    found = [np.sort(rows[rows >= 0]) for rows in (ladder.bundle.items.rows(list(ids)) for ids in histories)]
+def _matrix(chain: FallbackChain, histories: Sequence[Sequence[str]]) -> csr_array:
+    found = [np.sort(rows[rows >= 0]) for rows in (chain.bundle.items.rows(list(ids)) for ids in histories)]
     ends = np.cumsum([0, *(len(rows) for rows in found)])
     columns = np.concatenate(found)
-    return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(found), len(ladder.bundle.items)))
+    return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(found), len(chain.bundle.items)))
 
 
 def _check_version(served: Recommendations, bundle: Bundle) -> None:

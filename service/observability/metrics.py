@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service.deployment.variants import Lineup
+from service.deployment.variants import VariantSet
 from service.observability.request_context import CURRENT
 from service.ranking.results import Notice
 
@@ -77,7 +77,7 @@ class Metrics:
         self._bundles = self._gauge("bundle_info", "The bundles in service.", "livemax", ("version", "model"))
         self._items = self._gauge("bundle_items", "Items that can be recommended.", "livemax", ("version",))
         self._shares = self._gauge(
-            "deployment", "Share of the users that a variant is dealt to.", "livemax", ("variant", "version")
+            "deployment", "Share of the users that a variant is assigned to.", "livemax", ("variant", "version")
         )
         # Of several workers, the one that lags is what matters.
         self._generation = self._gauge("deployment_generation", "Generation of what is in service.", "livemin")
@@ -144,13 +144,13 @@ class Metrics:
         self._starts.inc()
         self._workers.set(1)
 
-    def name_lineup(self, lineup: Lineup) -> None:
+    def name_lineup(self, variant_set: VariantSet) -> None:
         """Tell what is in service."""
-        manifests = {one.version: one.catalogue.ladder.bundle.manifest for one in lineup.variants}
+        manifests = {one.version: one.catalogue.chain.bundle.manifest for one in variant_set.variants}
         self._show(self._bundles, {(version, manifest.model): 1.0 for version, manifest in manifests.items()})
         self._show(self._items, {(version,): manifest.n_items for version, manifest in manifests.items()})
-        self._show(self._shares, {(one.name, one.version): lineup.share(one) for one in lineup.variants})
-        self._generation.set(lineup.generation)
+        self._show(self._shares, {(one.name, one.version): variant_set.share(one) for one in variant_set.variants})
+        self._generation.set(variant_set.generation)
 
     def show_behind(self, *, is_behind: bool) -> None:
         """Tell whether this worker answers with something else than what is in service."""

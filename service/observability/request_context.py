@@ -11,7 +11,7 @@ class RequestRecord:
     Attributes:
         request_id: its identity.
         caller: name of the key that asked.
-        tier: of the ladder; `mixed` where one request got answers of several; empty where it got none.
+        tier: of the fallback chain; `mixed` where one request got answers of several; empty where it got none.
         trace_id: of the trace that it belongs to; empty without tracing.
         refusal: why it was turned away, such as `no-key`; empty where it was not.
     """

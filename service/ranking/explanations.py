@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.protocols import Float32Array, Int64Array
-from recsys_vae.recommender import HISTORY, POPULAR, PRIOR, SEGMENT, Ladder
+from recsys_vae.recommender import HISTORY, POPULAR, PRIOR, SEGMENT, FallbackChain
 
 LONGEST = 200
 """Items of a history that are left out in turn, the last of it; the others stay in every time."""
@@ -30,23 +30,23 @@ def affordable(n_history: int) -> int:
 
 
 def effects(
-    ladder: Ladder, history: csr_array, left_out: Int64Array, items: Int64Array, *,
+    chain: FallbackChain, history: csr_array, left_out: Int64Array, items: Int64Array, *,
     tier: str = HISTORY, metadata: csr_array | None = None,
 ) -> Float32Array:  # fmt: skip
     """Effect of each item of a history on the scores of others, shape (len(left_out), len(items)).
 
     Args:
-        ladder: what scores.
+        chain: what scores.
         history: of one user, shape (1, n_items), not empty.
         left_out: rows of items of the history.
         items: rows of the items that are explained.
         tier: that answered; also asked where nothing is left of the history: what it makes of nothing is the baseline.
         metadata: of the user, shape (1, n_features).
     """
-    whole = _scores(ladder, history, items, tier, metadata)
+    whole = _scores(chain, history, items, tier, metadata)
     step = max(1, SCORES_AT_ONCE // history.shape[1])
     parts = [
-        _scores(ladder, _without(history, left_out[start : start + step]), items, tier, metadata)
+        _scores(chain, _without(history, left_out[start : start + step]), items, tier, metadata)
         for start in range(0, len(left_out), step)
     ]
     return np.concatenate([whole - part for part in parts]) if parts else np.zeros((0, len(items)), np.float32)
@@ -75,11 +75,11 @@ def strongest(effect: Float32Array) -> Int64Array:
 
 
 def _scores(
-    ladder: Ladder, histories: csr_array, items: Int64Array, tier: str, metadata: csr_array | None
+    chain: FallbackChain, histories: csr_array, items: Int64Array, tier: str, metadata: csr_array | None
 ) -> Float32Array:
     everybodys = None if metadata is None else metadata[np.zeros(histories.shape[0], dtype=np.int64)]
-    users = ladder.encode(histories, everybodys, tier=tier)
-    return ladder.scores(users, items)
+    users = chain.encode(histories, everybodys, tier=tier)
+    return chain.scores(users, items)
 
 
 def _without(history: csr_array, left_out: Int64Array) -> csr_array:

@@ -21,7 +21,7 @@ NOTHING: Int64Array = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class ResolvedQuery:
     """A query, resolved.
 
     Attributes:
@@ -82,7 +82,7 @@ class LookedUp(NamedTuple):
     weights: Float32Array
 
 
-def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Question | Exception]:
+def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[ResolvedQuery | Exception]:
     """Every query resolved, or what is wrong with it; the items of all histories are looked up and sorted together."""
     return [
         _attempt(catalogue, query, history)
@@ -104,14 +104,14 @@ def _look_up(catalogue: Catalogue, histories: Sequence[Mapping[str, float]]) -> 
     ]
 
 
-def _attempt(catalogue: Catalogue, query: Query, history: LookedUp) -> Question | Exception:
+def _attempt(catalogue: Catalogue, query: Query, history: LookedUp) -> ResolvedQuery | Exception:
     try:
         return resolve(catalogue, query, history)
     except Exception as error:
         return error
 
 
-def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> Question:
+def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> ResolvedQuery:
     """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
 
     Args:
@@ -130,7 +130,7 @@ def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> Question:
     excluded = _known(catalogue, "exclude", query.exclude, notices)
     metadata = _metadata(catalogue, query)
     notices += _misfits(catalogue, query, metadata)
-    return Question(
+    return ResolvedQuery(
         query,
         rows,
         seen,
@@ -167,7 +167,7 @@ def _hidden(seen: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64A
 
 def _metadata(catalogue: Catalogue, query: Query) -> csr_array | None:
     """The one place where the metadata of a request are encoded."""
-    schema = catalogue.ladder.bundle.tiers.schema
+    schema = catalogue.chain.bundle.tiers.schema
     if not query.metadata or schema is None or not schema.width:
         return None
     return schema.encode([query.metadata])
@@ -175,7 +175,7 @@ def _metadata(catalogue: Catalogue, query: Query) -> csr_array | None:
 
 def _misfits(catalogue: Catalogue, query: Query, encoded: csr_array | None) -> list[Notice]:
     """What to say of metadata of the user that say nothing to the bundle."""
-    schema = catalogue.ladder.bundle.tiers.schema
+    schema = catalogue.chain.bundle.tiers.schema
     if not query.metadata:
         return []
     if schema is None or encoded is None:

@@ -15,7 +15,7 @@ from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT
 from recsys_vae.top_k import top_k
 from service.ranking import explanations
 from service.ranking.mmr import diversify
-from service.ranking.query_resolution import NOTHING, Question, resolve_all, stack
+from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.results import (
     POPULARITY_SCORER,
     SEGMENT_SCORER,
@@ -52,8 +52,8 @@ Ranked = tuple[Int64Array, Float64Array]
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer | Exception]:
     """An answer or an error for each query: one that cannot be answered does not sink the others."""
     resolved = resolve_all(catalogue, queries)
-    answered = iter(_attempt(catalogue, [one for one in resolved if isinstance(one, Question)]))
-    return [next(answered) if isinstance(one, Question) else one for one in resolved]
+    answered = iter(_attempt(catalogue, [one for one in resolved if isinstance(one, ResolvedQuery)]))
+    return [next(answered) if isinstance(one, ResolvedQuery) else one for one in resolved]
 
 
 def answer(catalogue: Catalogue, query: Query) -> Answer:
@@ -64,22 +64,22 @@ def answer(catalogue: Catalogue, query: Query) -> Answer:
     return found
 
 
-def _attempt(catalogue: Catalogue, questions: list[Question]) -> Sequence[Answer | Exception]:
-    if not questions:
+def _attempt(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Sequence[Answer | Exception]:
+    if not queries:
         return []
     try:
-        return _answers(catalogue, questions)
+        return _answers(catalogue, queries)
     except Exception as error:
-        if len(questions) == 1:
+        if len(queries) == 1:
             return [error]
-        return [outcome for question in questions for outcome in _attempt(catalogue, [question])]
+        return [outcome for question in queries for outcome in _attempt(catalogue, [question])]
 
 
-def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
-    histories = stack([q.seen for q in questions], [q.weights for q in questions], len(catalogue))
-    users = catalogue.ladder.encode(histories, _metadata(catalogue, questions))
-    lists = _search(catalogue, questions, users)
-    tiers, scorers = users.tiers, catalogue.ladder.scorers(users)
+def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> list[Answer]:
+    histories = stack([q.seen for q in queries], [q.weights for q in queries], len(catalogue))
+    users = catalogue.chain.encode(histories, _metadata(catalogue, queries))
+    lists = _search(catalogue, queries, users)
+    tiers, scorers = users.tiers, catalogue.chain.scorers(users)
     return [
         _answer(
             catalogue,
@@ -89,14 +89,14 @@ def _answers(catalogue: Catalogue, questions: list[Question]) -> list[Answer]:
             SCORERS.get(tiers[place], scorers[place]),
             users[np.array([place])] if question.query.explain else None,
         )
-        for place, question in enumerate(questions)
+        for place, question in enumerate(queries)
     ]
 
 
-def _metadata(catalogue: Catalogue, questions: Sequence[Question]) -> csr_array | None:
+def _metadata(catalogue: Catalogue, queries: Sequence[ResolvedQuery]) -> csr_array | None:
     """What else is known of the users, one row each; None where nothing is known of anybody."""
-    schema = catalogue.ladder.bundle.tiers.schema
-    rows = [question.metadata for question in questions]
+    schema = catalogue.chain.bundle.tiers.schema
+    rows = [question.metadata for question in queries]
     if schema is None or all(row is None for row in rows):
         return None
     columns = [NOTHING if row is None else row.indices for row in rows]
@@ -104,10 +104,10 @@ def _metadata(catalogue: Catalogue, questions: Sequence[Question]) -> csr_array 
     return stack(columns, values, schema.width)
 
 
-def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> dict[int, Ranked]:
+def _search(catalogue: Catalogue, queries: list[ResolvedQuery], users: Users) -> dict[int, Ranked]:
     groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
     lists: dict[int, Ranked] = {}
-    for place, question in enumerate(questions):
+    for place, question in enumerate(queries):
         if question.boosted:
             lists[place] = _boosted(catalogue, question, users[np.array([place])])
         else:
@@ -115,39 +115,37 @@ def _search(catalogue: Catalogue, questions: list[Question], users: Users) -> di
             key = 0 if question.allowed is None else id(question.allowed)
             groups[key, question.depth + len(question.hidden) > USUAL].append(place)
     for places in groups.values():
-        members = [questions[place] for place in places]
+        members = [queries[place] for place in places]
         theirs = users[np.array(places)]
         hidden = _hidden(members, theirs.histories)
         depth = min(max(question.depth for question in members), len(catalogue))
-        found = catalogue.ladder.search(
-            theirs, depth, allowed=members[0].allowed, hidden=hidden if hidden.nnz else None
-        )
+        found = catalogue.chain.search(theirs, depth, allowed=members[0].allowed, hidden=hidden if hidden.nnz else None)
         for place, question, rows, scores in zip(places, members, found.rows, shortest(found.scores), strict=True):
             lists[place] = _found(rows[: question.depth], scores[: question.depth])
     return lists
 
 
-def _hidden(questions: list[Question], histories: csr_array) -> csr_array:
+def _hidden(queries: list[ResolvedQuery], histories: csr_array) -> csr_array:
     """What each may not get, one row a question; often that is what its history holds."""
-    if all(question.hides_history_only for question in questions):
+    if all(question.hides_history_only for question in queries):
         return histories
-    return stack([question.hidden for question in questions], None, histories.shape[1])
+    return stack([question.hidden for question in queries], None, histories.shape[1])
 
 
-def _boosted(catalogue: Catalogue, question: Question, user: Users) -> Ranked:
-    return _best(catalogue, question, catalogue.ladder.scores(user))
+def _boosted(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Ranked:
+    return _best(catalogue, question, catalogue.chain.scores(user))
 
 
-def _unaided(catalogue: Catalogue, question: Question, user: Users) -> Int64Array | None:
+def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Int64Array | None:
     """Rows of the list that it would be if popularity did not count beside the model; None where it does not."""
     if not user.weighted.size:
         return None
-    best = _best(catalogue, question, catalogue.ladder.unaided_scores(user))
+    best = _best(catalogue, question, catalogue.chain.unaided_scores(user))
     rows, _ = _diverse(catalogue, question.query, best, []) if question.query.diversity else best
     return rows
 
 
-def _best(catalogue: Catalogue, question: Question, scores: Float32Array) -> Ranked:
+def _best(catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array) -> Ranked:
     """Of all scores of one user, shape (1, n_items), which are written to."""
     question.boost(scores[0])
     hidden = stack([question.hidden], None, len(catalogue))
@@ -162,7 +160,7 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
 
 
 def _answer(
-    catalogue: Catalogue, question: Question, best: Ranked, tier: str, scorer: str, user: Users | None
+    catalogue: Catalogue, question: ResolvedQuery, best: Ranked, tier: str, scorer: str, user: Users | None
 ) -> Answer:
     """The list in words; `user` where it is to be explained."""
     query, notices = question.query, list(question.notices)
@@ -183,7 +181,7 @@ def _answer(
         scorer,
         items,
         (*notices, *shortfall(len(items), query.k)),
-        tuple(catalogue.ladder.sources([tier] * len(rows), rows)),
+        tuple(catalogue.chain.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
         reasons,
@@ -192,17 +190,17 @@ def _answer(
 
 def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Ranked:
     rows, scores = best
-    if not catalogue.ladder.has_directions:
+    if not catalogue.chain.has_directions:
         notices.append(NO_VECTORS)
         return rows[: query.k], scores[: query.k]
     shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
-    directions = catalogue.ladder.directions
+    directions = catalogue.chain.directions
     order = diversify(scores.astype(np.float32), directions(rows), directions(shown), query.k, query.diversity)
     return rows[order], scores[order]
 
 
 def _explained(
-    catalogue: Catalogue, question: Question, user: Users, rows: Int64Array, items: tuple[RankedItem, ...],
+    catalogue: Catalogue, question: ResolvedQuery, user: Users, rows: Int64Array, items: tuple[RankedItem, ...],
     reasons: tuple[str, ...], notices: list[Notice],
 ) -> tuple[RankedItem, ...]:  # fmt: skip
     (tier,) = user.tiers
@@ -212,10 +210,10 @@ def _explained(
     if len(left_out) < len(question.history):
         message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
         notices.append(Notice("explained_in_part", message))
-    names, ladder = catalogue.ids(left_out), catalogue.ladder
-    effects = explanations.effects(ladder, user.histories, left_out, rows, tier=tier, metadata=user.metadata)
+    names, chain = catalogue.ids(left_out), catalogue.chain
+    effects = explanations.effects(chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata)
     if user.weighted.size:
-        effects /= np.float32(ladder.bundle.tiers.rungs.temperature)
+        effects /= np.float32(chain.bundle.tiers.policy.temperature)
     # No item of the history is credited with what popularity has put there.
     causes = (
         tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))

@@ -122,7 +122,7 @@ def similar(catalogue: Catalogue, item_id: str, k: int) -> SimilarItems | None:
     row = int(catalogue.rows([item_id])[0])
     if row < 0:
         return None
-    found = catalogue.ladder.similar(row, k)
+    found = catalogue.chain.similar(row, k)
     items = ranked(catalogue, found.rows[0], shortest(found.scores[0]))
     return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)))
 

@@ -1,4 +1,4 @@
-"""Catalogue: a ladder with what requests need around it. One a bundle, shared by all requests that it answers."""
+"""Catalogue: a fallback chain with what requests need around it. One a bundle, shared by all its requests."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys_vae.native.lookup import Lookup, lookup
 from recsys_vae.protocols import Int64Array
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.ranking.filters import Filters
 
 LARGEST_HASHED = 2_000_000
@@ -16,30 +16,30 @@ rather than 500 microseconds."""
 
 
 class Catalogue:
-    """A bundle in service: its ladder, its ids, its filters.
+    """A bundle in service: its fallback chain, its ids, its filters.
 
     Args:
-        ladder: what answers.
+        chain: what answers.
         is_warm: whether to make at once what is otherwise made on the first request.
 
     Attributes:
-        ladder: what answers.
+        chain: what answers.
         filters: over the items' metadata.
     """
 
-    def __init__(self, ladder: Ladder, *, is_warm: bool = False) -> None:
-        self.ladder = ladder
-        self.filters = Filters(ladder.bundle.item_table)
+    def __init__(self, chain: FallbackChain, *, is_warm: bool = False) -> None:
+        self.chain = chain
+        self.filters = Filters(chain.bundle.item_table)
         if is_warm:
             self.rows(())
 
     def __len__(self) -> int:
-        return len(self.ladder.bundle.items)
+        return len(self.chain.bundle.items)
 
     @property
     def version(self) -> str:
         """Identity of the bundle."""
-        return self.ladder.bundle.version
+        return self.chain.bundle.version
 
     def rows(self, ids: Iterable[str]) -> Int64Array:
         """Item rows of ids; -1 where the catalogue does not hold one."""
@@ -47,20 +47,20 @@ class Catalogue:
         if self._lookup is not None:
             return self._lookup.rows(wanted)
         if self._rows is None:
-            return self.ladder.bundle.items.rows(wanted)
+            return self.chain.bundle.items.rows(wanted)
         found = self._rows
         return np.array([found.get(item_id, -1) for item_id in wanted], dtype=np.int64)
 
     def ids(self, rows: Int64Array) -> list[str]:
         """Ids of item rows."""
         if self._ids is None:
-            return self.ladder.bundle.items.ids(rows)
+            return self.chain.bundle.items.ids(rows)
         found = self._ids
         return [found[row] for row in rows.tolist()]
 
     @cached_property
     def _ids(self) -> list[str] | None:
-        return self.ladder.bundle.items.values.to_list() if len(self) <= LARGEST_HASHED else None
+        return self.chain.bundle.items.values.to_list() if len(self) <= LARGEST_HASHED else None
 
     @cached_property
     def _lookup(self) -> Lookup | None:

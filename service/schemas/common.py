@@ -9,7 +9,7 @@ MAX_ITEMS = 10_000
 """Longest history, exclude and candidates of a request."""
 MAX_ID_LENGTH = 512
 VARIANT_HEADER = "X-Recsys-Variant"
-"""Names the variant that is to answer, instead of the one that the user is dealt."""
+"""Names the variant that is to answer, instead of the one that the user is assigned."""
 
 
 WITHOUT_NUL = r"^[^\x00]*$"

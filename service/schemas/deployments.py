@@ -12,7 +12,7 @@ ChosenVariant = Annotated[
     VariantName | None,
     Header(
         alias=VARIANT_HEADER.lower(),
-        description="Name of the variant that is to answer, for tests; the one that the user is dealt when not given.",
+        description="Variant that is to answer, for tests; when not given, the one that the user is assigned.",
         examples=["main"],
     ),
 ]

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from recsys_vae.errors import ConfigError, UnavailableError
 from service.app import create_app
 from service.deployment.loader import open_first
-from service.deployment.variants import Lineup
-from service.http.load_shedding import GatedProtocol
+from service.deployment.variants import VariantSet
+from service.http.load_shedding import LoadSheddingProtocol
 from service.server.worker_messages import Opened
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
@@ -57,19 +57,19 @@ def opened(settings: Settings) -> tuple[FastAPI, Opened]:
     """
     store = EventStore(settings.store_url)
     try:
-        lineup = open_first(settings, DeploymentTable(store.database))
+        variant_set = open_first(settings, DeploymentTable(store.database))
     finally:
         store.close()
-    if lineup is None:
+    if variant_set is None:
         raise ConfigError(f"The event store {store.address} does not say what to serve, and nothing else is named.")
-    return create_app(settings, lineup), Opened(_titles(lineup))
+    return create_app(settings, variant_set), Opened(_titles(variant_set))
 
 
-def _titles(lineup: Lineup) -> str:
-    titles = [f"{one.version} ({len(one.catalogue):,} items)" for one in lineup.variants]
+def _titles(variant_set: VariantSet) -> str:
+    titles = [f"{one.version} ({len(one.catalogue):,} items)" for one in variant_set.variants]
     if len(titles) == 1:
         return titles[0]
-    shares = (f"{one.name} {lineup.share(one):.0%}" for one in lineup.variants)
+    shares = (f"{one.name} {variant_set.share(one):.0%}" for one in variant_set.variants)
     return ", ".join(f"{share}: {title}" for share, title in zip(shares, titles, strict=True))
 
 
@@ -116,7 +116,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Cal
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
-        http=GatedProtocol,
+        http=LoadSheddingProtocol,
         log_config=None,
         access_log=False,
         ws="none",

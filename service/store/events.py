@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, delete, func, select
 
 from service.store.bulk_insert import Row, insert_few, insert_many, touch_users
 from service.store.database import Database
-from service.store.impressions import erase_exposures
+from service.store.impressions import erase_impressions
 from service.store.tables import EVENTS, METADATA, USERS
 
 CHUNK = 5_000
@@ -218,7 +218,7 @@ class EventStore:
         """Forget a user in every table that names users; say how much there was."""
         with self.database.writing() as connection:
             touch_users(connection, [user_id])
-            exposures = erase_exposures(connection, user_id)
+            exposures = erase_impressions(connection, user_id)
             events = connection.execute(delete(EVENTS).where(EVENTS.c.user_id == user_id)).rowcount
             for table in METADATA.sorted_tables:
                 if "user_id" in table.c:

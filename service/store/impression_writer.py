@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from recsys_vae.errors import RecsysError
 from service import timestamps
-from service.store.impressions import LONGEST_WAIT_SECONDS, MICROSECONDS, Exposure, ExposureTable
+from service.store.impressions import LONGEST_WAIT_SECONDS, MICROSECONDS, Impression, ImpressionTable
 
 logger = logging.getLogger("recsys.service")
 
@@ -26,7 +26,7 @@ CLOSING_SECONDS: Final = 5.0
 """What the last ones get to be written when the service stops."""
 
 
-class ExposureLog:
+class ImpressionWriter:
     """Takes exposures without waiting, and has them written.
 
     Args:
@@ -35,21 +35,21 @@ class ExposureLog:
         capacity: how many may wait.
     """
 
-    def __init__(self, table: ExposureTable, count: Callable[[str, int], None], capacity: int = CAPACITY) -> None:
+    def __init__(self, table: ImpressionTable, count: Callable[[str, int], None], capacity: int = CAPACITY) -> None:
         self._table = table
         self._count = count
         self._capacity = capacity
-        self._waiting: deque[Exposure] = deque()
+        self._waiting: deque[Impression] = deque()
         self._lock = asyncio.Lock()
         self._is_down = False
         self._untold = 0
 
-    def note(self, exposure: Exposure) -> None:
+    def note(self, impression: Impression) -> None:
         """Have a list written down; called on the event loop."""
         if len(self._waiting) >= self._capacity:
             self._drop(1)
         else:
-            self._waiting.append(exposure)
+            self._waiting.append(impression)
 
     async def run(self) -> None:
         """Write again and again, until cancelled."""

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_
 from service import timestamps
 from service.store.bulk_insert import INSERTS
 from service.store.database import Database
-from service.store.tables import ERASURES, EVENTS, EXPOSURES
+from service.store.tables import ERASURES, EVENTS, IMPRESSIONS
 
 LONGEST_WAIT_SECONDS = 300
 """An exposure that could not be written for so long is given up."""
@@ -22,7 +22,7 @@ LOCK = 0x7265_6373_7973_01
 CHUNK = 500
 
 
-class Exposure(NamedTuple):
+class Impression(NamedTuple):
     """A list that was answered.
 
     Attributes:
@@ -30,7 +30,7 @@ class Exposure(NamedTuple):
         user_id: whom it was for; None where the request named nobody.
         variant: that answered.
         model_version: of its bundle.
-        is_dealt: whether the variant was dealt, and not chosen by the caller.
+        is_dealt: whether the variant was assigned, and not chosen by the caller.
         items: ids, best first.
         answered_at: in microseconds since 1970, UTC.
     """
@@ -56,45 +56,45 @@ class HeldExposure(NamedTuple):
     answered_at: int
 
 
-class ExposureTable:
+class ImpressionTable:
     """The record of what was shown; every method may raise UnavailableError: the store does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, exposures: Sequence[Exposure]) -> int:
+    def add(self, exposures: Sequence[Impression]) -> int:
         """Write exposures in one transaction, but for those of users who were erased since; say how many."""
         with self._database.writing() as connection:
             _lock(connection, "pg_advisory_xact_lock_shared")
             erased = _erasures(connection, {one.user_id for one in exposures if one.user_id is not None})
             rows = [_row(one) for one in exposures if one.answered_at > erased.get(one.user_id or "", -1)]
             if rows:
-                connection.execute(insert(EXPOSURES), rows)
+                connection.execute(insert(IMPRESSIONS), rows)
         return len(rows)
 
     def of_user(self, user_id: str, limit: int, before: int | None = None) -> list[HeldExposure]:
         """The newest `limit` exposures of a user, or those before a sequence."""
-        query = select(*(EXPOSURES.c[name] for name in HeldExposure._fields)).where(about(user_id))
+        query = select(*(IMPRESSIONS.c[name] for name in HeldExposure._fields)).where(about(user_id))
         if before is not None:
-            query = query.where(EXPOSURES.c.sequence < before)
+            query = query.where(IMPRESSIONS.c.sequence < before)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(EXPOSURES.c.sequence.desc()).limit(limit)).all()
+            rows = connection.execute(query.order_by(IMPRESSIONS.c.sequence.desc()).limit(limit)).all()
         return [_held(row) for row in rows]
 
     def count(self, user_id: str) -> int:
         """Exposures of a user."""
         with self._database.reading() as connection:
-            return connection.execute(select(func.count()).select_from(EXPOSURES).where(about(user_id))).scalar_one()
+            return connection.execute(select(func.count()).select_from(IMPRESSIONS).where(about(user_id))).scalar_one()
 
 
 def about(user_id: str) -> ColumnElement[bool]:
     """What tells of a user: lists for the user by name, and those without a name that the user's events follow."""
     followed = select(EVENTS.c.request_id).where(EVENTS.c.user_id == user_id, EVENTS.c.request_id.is_not(None))
-    unnamed = EXPOSURES.c.user_id.is_(None) & EXPOSURES.c.request_id.in_(followed)
-    return or_(EXPOSURES.c.user_id == user_id, unnamed)
+    unnamed = IMPRESSIONS.c.user_id.is_(None) & IMPRESSIONS.c.request_id.in_(followed)
+    return or_(IMPRESSIONS.c.user_id == user_id, unnamed)
 
 
-def erase_exposures(connection: Connection, user_id: str) -> int:
+def erase_impressions(connection: Connection, user_id: str) -> int:
     """Forget what was shown to a user, and see to it that what is still to be written is not; say how many there were.
 
     It must come before the user's events are erased: they lead to lists without a name.
@@ -104,7 +104,7 @@ def erase_exposures(connection: Connection, user_id: str) -> int:
     connection.execute(delete(ERASURES).where(ERASURES.c.erased_at < now - ERASURES_KEPT_SECONDS * MICROSECONDS))
     added = INSERTS[connection.dialect.name](ERASURES).values(user_digest=_digest(user_id), erased_at=now)
     connection.execute(added.on_conflict_do_update(index_elements=[ERASURES.c.user_digest], set_={"erased_at": now}))
-    return connection.execute(delete(EXPOSURES).where(about(user_id))).rowcount
+    return connection.execute(delete(IMPRESSIONS).where(about(user_id))).rowcount
 
 
 def _erasures(connection: Connection, user_ids: set[str]) -> dict[str, int]:
@@ -123,8 +123,8 @@ def _lock(connection: Connection, function: str) -> None:
         connection.execute(text(f"SELECT {function}(:key)"), {"key": LOCK})
 
 
-def _row(exposure: Exposure) -> dict[str, Any]:
-    return exposure._asdict() | {"items": json.dumps(exposure.items)}
+def _row(impression: Impression) -> dict[str, Any]:
+    return impression._asdict() | {"items": json.dumps(impression.items)}
 
 
 def _held(row: Row[Any]) -> HeldExposure:

@@ -44,7 +44,7 @@ DEPLOYMENTS = Table(
     Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
 )
 
-EXPOSURES = Table(
+IMPRESSIONS = Table(
     "exposures",
     METADATA,
     Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),

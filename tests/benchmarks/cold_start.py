@@ -3,8 +3,9 @@
 Ratings of 4 and above, the strong split of the other benchmarks; demographics are gender, age group and occupation.
 Asked are held-out users with 25 positives or more. Input are their first 0, 1, 2, 3, 5, 10 or 20 items in order,
 targets are all items after the 20th, whatever the input. Only the input is kept out of the lists. The shrinkage of
-segment popularity, the epoch and the rungs of the ladder are chosen on such users of the validation part; Mult-VAE is
-the tuned configuration of `make bench-models`, its epoch chosen as there. The test part is asked once a run.
+segment popularity, the epoch and the thresholds of the fallback chain are chosen on such users of the validation part;
+Mult-VAE is the tuned configuration of `make bench-models`, its epoch chosen as there. The test part is asked once a
+run.
 
 Five seeds; figures are means over users of seed averages with their standard error over users, and intervals are
 bootstraps paired over users on seed averages. Each run is one JSON file under results/cold-start, and what is there is
@@ -28,14 +29,14 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.protocols import Scorer
-from recsys_vae.recommender import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
+from recsys_vae.recommender import HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, FallbackChain
 from tests.benchmarks.cold_start_decay import measure_decay
 from tests.benchmarks.cold_start_hybrid import measure_model
 from tests.benchmarks.cold_start_items import NEW_ITEM_FIGURES, measure_new_items
 from tests.benchmarks.cold_start_peer import PEER_LENGTHS, measure_peer
 from tests.benchmarks.cold_start_plots import plot_gaps, plot_lengths
 from tests.benchmarks.cold_start_served import measure_served
-from tests.benchmarks.cold_start_world import METRICS, asked, fitted, known, newcomers, split
+from tests.benchmarks.cold_start_world import METRICS, asked, cold_start_users, fitted, known, split
 from tests.benchmarks.quickstart import SEEDS
 from tests.benchmarks.records import existing, record
 
@@ -45,25 +46,25 @@ LADDER, MULT_VAE, REC_VAE, LIGHTFM = "ladder", "mult-vae", "rec-vae", "lightfm"
 RUNS = {MULT_VAE: MULT_VAE, REC_VAE: REC_VAE, LIGHTFM: LIGHTFM} | {
     f"{name} hybrid": f"hybrid-{name}" for name in (MULT_VAE, REC_VAE)
 }
-"""Names of the runs of those systems that are not tiers of the ladder."""
+"""Names of the runs of those systems that are not tiers of the fallback chain."""
 
 
-def measure_ladder(seed: int) -> dict[str, Any]:
-    """Every tier alone, and the ladder, at every length."""
-    train, validation = split().train, newcomers("validation")
+def measure_chain(seed: int) -> dict[str, Any]:
+    """Every tier alone, and the fallback chain, at every length."""
+    train, validation = split().train, cold_start_users("validation")
     found = fitted(seed, train.matrix, validation)
     chosen = choose_tiers(found.model, train, known(), validation, "ndcg@100")
-    ladder = Ladder(Bundle.unwritten(found.model, train.items, train.item_counts(), chosen.tiers))
-    systems: dict[str, Scorer] = {tier: OnTier(ladder, tier) for tier in TIERS} | {LADDER: OnTier(ladder, None)}
+    chain = FallbackChain(Bundle.unwritten(found.model, train.items, train.item_counts(), chosen.tiers))
+    systems: dict[str, Scorer] = {tier: OnTier(chain, tier) for tier in TIERS} | {LADDER: OnTier(chain, None)}
     segments = chosen.tiers.segments
     assert segments is not None
     return {
         "epochs": found.epochs,
         "training_seconds": found.seconds,
-        "rungs": chosen.tiers.rungs.as_settings(),
+        "rungs": chosen.tiers.policy.as_settings(),
         "shrinkage": segments.shrinkage,
         "validation_ndcg@100": {str(length): values for length, values in chosen.values.items()},
-        "h": {str(length): asked(systems, newcomers("test").asked(length)) for length in LENGTHS},
+        "h": {str(length): asked(systems, cold_start_users("test").asked(length)) for length in LENGTHS},
     }
 
 
@@ -71,7 +72,7 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
     """Every run by name, seed by seed."""
     found: dict[str, Callable[[], dict[str, Any]]] = {}
     for seed in SEEDS:
-        found[f"ladder-seed{seed}"] = lambda seed=seed: measure_ladder(seed)
+        found[f"ladder-seed{seed}"] = lambda seed=seed: measure_chain(seed)
         for name in (MULT_VAE, REC_VAE):
             found[f"{name}-seed{seed}"] = lambda name=name, seed=seed: measure_model(name, seed)
             found[f"hybrid-{name}-seed{seed}"] = lambda name=name, seed=seed: measure_model(name, seed, hybrid=True)

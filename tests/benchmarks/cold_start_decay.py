@@ -10,12 +10,12 @@ from typing import Any
 from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fallback_policy import learn_segments
 from recsys_vae.bundles.bundle import Bundle, Tiers
-from recsys_vae.bundles.tier_policy import Rungs
+from recsys_vae.bundles.tier_policy import TierPolicy
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.protocols import Scorer
-from recsys_vae.recommender import POPULAR, SEGMENT, Ladder
-from tests.benchmarks.cold_start_world import METRICS, asked, known, newcomers, split
+from recsys_vae.recommender import POPULAR, SEGMENT, FallbackChain
+from tests.benchmarks.cold_start_world import METRICS, asked, cold_start_users, known, split
 
 HALF_LIVES = (math.inf, 3000.0, 1000.0, 300.0, 100.0, 30.0)
 """In days."""
@@ -24,7 +24,7 @@ SHRINKAGE = 10_000.0
 
 def measure_decay() -> dict[str, Any]:
     """Every half-life on validation; the chosen one and none on test."""
-    people = newcomers("validation").asked(0)
+    people = cold_start_users("validation").asked(0)
     tried = {
         half_life: {tier: evaluate(scorer, people, METRICS).means for tier, scorer in tiers(half_life).items()}
         for half_life in HALF_LIVES
@@ -38,7 +38,7 @@ def measure_decay() -> dict[str, Any]:
     return {
         "validation": {str(half_life): values for half_life, values in tried.items()},
         "half_life": str(best),
-        "h": {"0": asked(systems, newcomers("test").asked(0))},
+        "h": {"0": asked(systems, cold_start_users("test").asked(0))},
     }
 
 
@@ -47,5 +47,5 @@ def tiers(half_life: float) -> dict[str, OnTier]:
     train = split().train
     segments = learn_segments(train, known(), SHRINKAGE, half_life)
     model = Popularity(train.n_items, PopularityConfig())
-    bundle = Bundle.unwritten(model, train.items, train.item_counts(), Tiers(Rungs(), known().schema, segments))
-    return {tier: OnTier(Ladder(bundle), tier) for tier in (POPULAR, SEGMENT)}
+    bundle = Bundle.unwritten(model, train.items, train.item_counts(), Tiers(TierPolicy(), known().schema, segments))
+    return {tier: OnTier(FallbackChain(bundle), tier) for tier in (POPULAR, SEGMENT)}

@@ -12,11 +12,11 @@ from pipelines.dataset.item_features import content_of
 from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fit import fit
 from recsys_vae.bundles.bundle import Bundle, Tiers
-from recsys_vae.bundles.tier_policy import Rungs
+from recsys_vae.bundles.tier_policy import TierPolicy
 from recsys_vae.evaluation.cold_start import LENGTHS
 from recsys_vae.evaluation.evaluate import evaluate
-from recsys_vae.recommender import HISTORY, POSTERIOR, Ladder
-from tests.benchmarks.cold_start_world import METRICS, asked, dataset, known, newcomers, split
+from recsys_vae.recommender import HISTORY, POSTERIOR, FallbackChain
+from tests.benchmarks.cold_start_world import METRICS, asked, cold_start_users, dataset, known, split
 from tests.benchmarks.models import specified
 
 
@@ -33,12 +33,12 @@ def measure_model(name: str, seed: int, *, hybrid: bool = False) -> dict[str, An
         metadata=known().rows(train.users.values) if hybrid else None,
         item_metadata=content_of(dataset(), train.items) if hybrid else None,
     )
-    tiers = Tiers(Rungs(), known().schema if hybrid else None)
-    ladder = Ladder(Bundle.unwritten(found.model, train.items, train.item_counts(), tiers))
-    system, scorer = (f"{name} hybrid", OnTier(ladder, POSTERIOR)) if hybrid else (name, OnTier(ladder, HISTORY))
+    tiers = Tiers(TierPolicy(), known().schema if hybrid else None)
+    chain = FallbackChain(Bundle.unwritten(found.model, train.items, train.item_counts(), tiers))
+    system, scorer = (f"{name} hybrid", OnTier(chain, POSTERIOR)) if hybrid else (name, OnTier(chain, HISTORY))
     return {
         "epochs": found.epochs,
         "training_seconds": found.seconds,
         "validation": evaluate(scorer, validation, METRICS).means,
-        "h": {str(length): asked({system: scorer}, newcomers("test").asked(length)) for length in LENGTHS},
+        "h": {str(length): asked({system: scorer}, cold_start_users("test").asked(length)) for length in LENGTHS},
     }

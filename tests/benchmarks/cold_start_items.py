@@ -26,16 +26,16 @@ from pipelines.evaluation.as_served import OnTier
 from pipelines.training.fallback_policy import learn_segments
 from pipelines.training.new_items import place
 from recsys_vae.bundles.bundle import Bundle, Tiers
-from recsys_vae.bundles.tier_policy import Rungs
+from recsys_vae.bundles.tier_policy import TierPolicy
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.evaluation import entries
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import place_new_items
 from recsys_vae.protocols import BoolArray, Float32Array, Scorer
-from recsys_vae.recommender import CONTENT, POPULAR, POSTERIOR, PRIOR, Ladder
-from tests.benchmarks.cold_start_world import dataset, fitted, known, newcomers, split, written
+from recsys_vae.recommender import CONTENT, POPULAR, POSTERIOR, PRIOR, FallbackChain
+from tests.benchmarks.cold_start_world import cold_start_users, dataset, fitted, known, split, written
 
 SHARE = 0.1
 RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -106,7 +106,7 @@ def without(matrix: csr_array, items: BoolArray) -> csr_array:
     return entries.pick(matrix, ~items[matrix.indices])
 
 
-def asked_about(people: Newcomers, shown: BoolArray, targets: BoolArray) -> Newcomers:
+def asked_about(people: ColdStartUsers, shown: BoolArray, targets: BoolArray) -> ColdStartUsers:
     """The same people: of their first items those among `shown`, of their targets those among `targets`."""
     return replace(people, places=without(people.places, ~shown), targets=without(people.targets, ~targets))
 
@@ -124,7 +124,7 @@ def measure_new_items(seed: int, *, sentences: bool = False) -> dict[str, Any]:
     """One seed of everything above, items by their genres and the words of the title, or the title as a sentence."""
     new, train, described = withheld(), split().train, with_sentences() if sentences else dataset()
     warm = Interactions(without(train.matrix, new), train.users, train.items)
-    validation = asked_about(newcomers("validation"), ~new, np.ones_like(new))
+    validation = asked_about(cold_start_users("validation"), ~new, np.ones_like(new))
     found = fitted(seed, warm.matrix, asked_about(validation, ~new, ~new))
     assert isinstance(found.model, Autoencoder)
     learned, content = found.model.tensors(), content_of(described, train.items)
@@ -142,7 +142,7 @@ def measure_new_items(seed: int, *, sentences: bool = False) -> dict[str, Any]:
 
 def answered(model: Autoencoder, warm: Interactions, content: csr_array, lift: float) -> dict[str, Any]:
     """The test users' values."""
-    new, people = withheld(), newcomers("test")
+    new, people = withheld(), cold_start_users("test")
     posterior = tall(model, warm, POSTERIOR)
     lottery, genres = Lottery(len(new)), Same(popularity_by_genre(warm, content))
     for_new, for_warm = asked_about(people, ~new, new), asked_about(people, ~new, ~new)
@@ -168,9 +168,9 @@ def answered(model: Autoencoder, warm: Interactions, content: csr_array, lift: f
 
 
 def tall(model: Autoencoder, warm: Interactions, tier: str, lift: float = 0.0) -> OnTier:
-    """One tier of the ladder over a model with new items in their places."""
-    tiers = Tiers(Rungs(content=True, lift=lift), known().schema, learn_segments(warm, known(), 10_000.0))
-    return OnTier(Ladder(Bundle.unwritten(model, warm.items, warm.item_counts(), tiers)), tier)
+    """One tier of the fallback chain over a model with new items in their places."""
+    tiers = Tiers(TierPolicy(content=True, lift=lift), known().schema, learn_segments(warm, known(), 10_000.0))
+    return OnTier(FallbackChain(Bundle.unwritten(model, warm.items, warm.item_counts(), tiers)), tier)
 
 
 def popularity_by_genre(warm: Interactions, content: csr_array) -> Float32Array:
@@ -192,11 +192,11 @@ def content_of_genres() -> int:
     return Schema.learn(fields, records).width
 
 
-def values_of(scorer: Scorer, people: Newcomers) -> str:
+def values_of(scorer: Scorer, people: ColdStartUsers) -> str:
     """Values of the users who have something to find, as one line."""
     return written(evaluate(scorer, people.asked(20), [METRIC]).per_user[METRIC])
 
 
-def mean(scorer: Scorer, people: Newcomers) -> float:
+def mean(scorer: Scorer, people: ColdStartUsers) -> float:
     """Mean over users."""
     return evaluate(scorer, people.asked(20), [METRIC]).means[METRIC]

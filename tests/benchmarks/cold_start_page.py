@@ -38,7 +38,7 @@ LISTS = {
 
 
 def tiers(metric: str) -> list[list[str]]:
-    """Every tier, and the ladder beside it."""
+    """Every tier, and the fallback chain beside it."""
     rows = [_head(metric, LENGTHS)]
     rows += [_values(name, metric, LENGTHS) for name in (LADDER, *TIERS, MULT_VAE)]
     for other in (*TIERS, MULT_VAE):
@@ -61,7 +61,7 @@ def hybrids() -> list[list[str]]:
 
 
 def lightfm() -> list[list[str]]:
-    """The peer beside the ladder."""
+    """The peer beside the fallback chain."""
     rows = [_head("", PEER_LENGTHS)]
     for metric in ("recall@20", "ndcg@100"):
         rows += [_values(LIGHTFM, metric, PEER_LENGTHS, metric)]

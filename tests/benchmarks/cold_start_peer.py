@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.home import home
-from tests.benchmarks.cold_start_world import asked, known, newcomers, split
+from tests.benchmarks.cold_start_world import asked, cold_start_users, known, split
 from tests.benchmarks.peers.measure import Listed
 from tests.benchmarks.peers.process import Peer
 
@@ -25,7 +25,7 @@ EPOCHS = (2, 5, 10, 20)
 @cache
 def questions() -> Path:
     """The file for the peer."""
-    train, validation, test = split().train, newcomers("validation"), newcomers("test")
+    train, validation, test = split().train, cold_start_users("validation"), cold_start_users("test")
     matrices = {
         "train": train.binarised().matrix,
         "train_features": known().rows(train.users.values),
@@ -57,7 +57,7 @@ def measure_peer(seed: int) -> dict[str, Any]:
             path = questions().with_name(f"lightfm-{seed}-{length}.npy")
             job = {**jobs[best], "length": length, "lists": str(path)}
             found["answers"][str(length)] = peer.ask(job)
-            found["h"][str(length)] = _figures(np.load(path), newcomers("test").asked(length))
+            found["h"][str(length)] = _figures(np.load(path), cold_start_users("test").asked(length))
     return found
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pipelines.dataset.cold_start_users import places
 from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.newcomers import places
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.fit import Fitted, fit
 from pipelines.training.model_settings import read_settings, specify
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.protocols import Scorer
@@ -44,14 +44,14 @@ def known() -> UserMetadata:
 
 
 @cache
-def newcomers(part: str) -> Newcomers:
+def cold_start_users(part: str) -> ColdStartUsers:
     """The users of a part who are asked."""
     users = split().part(part).users
     order = places(dataset(), users, split().train.items)
-    return Newcomers.after_the_first(users, order, known().rows(users.values), shown=SHOWN, least=LEAST)
+    return ColdStartUsers.after_the_first(users, order, known().rows(users.values), shown=SHOWN, least=LEAST)
 
 
-def fitted(seed: int, training: csr_array, validation: Newcomers) -> Fitted:
+def fitted(seed: int, training: csr_array, validation: ColdStartUsers) -> Fitted:
     """The conditional VAE as configured, its epoch chosen on newcomers."""
     chosen = read_settings(CONFIG)
     spec = specify(chosen.model, {**chosen.settings, "seed": seed}).with_schema(known().schema)

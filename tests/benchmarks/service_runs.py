@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import UnavailableError
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
 from service.client.client import Client
 from service.jobs.parity import Ranking, difference, rankings
@@ -99,13 +99,13 @@ def measure_load(width: int, times: Times) -> dict[str, Any]:
 def measure_product(world: World, batches: Sequence[int] = (1, 4, 16, 64)) -> dict[int, float]:
     """Seconds a request of the matrix product and the selection alone, on one core, by requests taken at once."""
     torch.set_num_threads(1)
-    ladder = _offline(world)
-    model = ladder.bundle.model
+    chain = _offline(world)
+    model = chain.bundle.model
     assert isinstance(model, FactorizedRecommender)
     index = TorchIndex(model.item_vectors())
     found = {}
     for batch in batches:
-        seen = _matrix(ladder, world.histories[:batch])
+        seen = _matrix(chain, world.histories[:batch])
         queries = model.encode(seen)
         seconds = []
         for _ in range(30):
@@ -119,9 +119,9 @@ def measure_product(world: World, batches: Sequence[int] = (1, 4, 16, 64)) -> di
 def measure_cells(n_items: int, times: Times) -> dict[str, Any]:
     """One row of the table: latency on one connection, and recall, by selectivity and by where the history is."""
     world = build("rec-vae", n_items, **TABLE_MODEL)
-    ladder = _offline(world)
-    shares = ladder.bundle.item_table["share"].to_numpy()
-    scores = _all_scores(ladder, world)
+    chain = _offline(world)
+    shares = chain.bundle.item_table["share"].to_numpy()
+    scores = _all_scores(chain, world)
     cells = {}
     with serving(world.bundle, world.store) as server:
         for selectivity in SELECTIVITIES:
@@ -130,7 +130,7 @@ def measure_cells(n_items: int, times: Times) -> dict[str, Any]:
             for source in ("history", "user_id"):
                 name = f"{selectivity:g} by {source}"
                 bodies = world.bodies(**narrowed) if source == "history" else world.bodies_by_user(**narrowed)
-                cells[name] = _cell(server, bodies, scores, allowed, ladder, times)
+                cells[name] = _cell(server, bodies, scores, allowed, chain, times)
         memory = server.memory_mib()
     return {"width": TABLE_MODEL["latent"] + 1, "cells": cells, "memory_mib": memory}
 
@@ -254,13 +254,13 @@ def _narrowed(selectivity: float) -> dict[str, Any]:
 
 
 def _cell(
-    server: Server, bodies: list[bytes], scores: Float32Array, allowed: np.ndarray, ladder: Ladder, times: Times
+    server: Server, bodies: list[bytes], scores: Float32Array, allowed: np.ndarray, chain: FallbackChain, times: Times
 ) -> dict[str, Any]:
     some = bodies[: times.cell]
     load = _load(server, some, connections=1, keep_bodies=True)
     outcome = asyncio.run(load.closed_loop(max(1.0, times.cell / 100)))
     recalls = [
-        _recall(ladder, Recommendations.model_validate_json(sample.body or b""), scores[sample.request], allowed)
+        _recall(chain, Recommendations.model_validate_json(sample.body or b""), scores[sample.request], allowed)
         for sample in outcome.samples
         if sample.status == 200
     ]
@@ -270,34 +270,34 @@ def _cell(
     }  # fmt: skip
 
 
-def _recall(ladder: Ladder, served: Recommendations, scores: Float32Array, allowed: np.ndarray) -> float:
+def _recall(chain: FallbackChain, served: Recommendations, scores: Float32Array, allowed: np.ndarray) -> float:
     """Share of the best allowed items, of all that there are, that were served; an equal score is as good."""
     possible = np.where(allowed, scores, -np.inf)
     n_best = min(K, int(np.isfinite(possible).sum()))
     best = np.sort(np.partition(possible, -n_best)[-n_best:])[::-1]
-    rows = ladder.bundle.items.rows([item.item_id for item in served.items])
+    rows = chain.bundle.items.rows([item.item_id for item in served.items])
     slack = 1e-5 * np.abs(best).max()
     return float((possible[rows] >= best[-1] - slack).sum() / len(best))
 
 
-def _all_scores(ladder: Ladder, world: World) -> Float32Array:
+def _all_scores(chain: FallbackChain, world: World) -> Float32Array:
     """Scores of all items for every user, what the user has seen at -inf."""
-    seen = _matrix(ladder, world.histories)
-    scores = ladder.bundle.model.score(seen)
+    seen = _matrix(chain, world.histories)
+    scores = chain.bundle.model.score(seen)
     scores[seen.nonzero()] = -np.inf
     return scores
 
 
-def _offline(world: World) -> Ladder:
+def _offline(world: World) -> FallbackChain:
     bundle = Bundle.load(world.bundle)
     assert isinstance(bundle.model, FactorizedRecommender)
-    return Ladder(bundle, TorchIndex(bundle.model.item_vectors()))
+    return FallbackChain(bundle, TorchIndex(bundle.model.item_vectors()))
 
 
-def _matrix(ladder: Ladder, histories: Sequence[Sequence[str]]) -> csr_array:
-    rows = np.array([np.sort(ladder.bundle.items.rows(list(ids))) for ids in histories])
+def _matrix(chain: FallbackChain, histories: Sequence[Sequence[str]]) -> csr_array:
+    rows = np.array([np.sort(chain.bundle.items.rows(list(ids))) for ids in histories])
     ends = np.arange(len(rows) + 1) * rows.shape[1]
-    shape = (len(rows), len(ladder.bundle.items))
+    shape = (len(rows), len(chain.bundle.items))
     return csr_array((np.ones(rows.size, np.float32), rows.ravel(), ends), shape=shape)
 
 
@@ -305,8 +305,8 @@ def _consistency(samples: Sequence[Sample], worlds: Sequence[World]) -> dict[str
     """Answers by version, and how many are not what the version that they name answers."""
     expected: dict[str, list[Ranking]] = {}
     for world in worlds:
-        ladder = _offline(world)
-        expected[ladder.bundle.version] = rankings(ladder, world.histories, K)
+        chain = _offline(world)
+        expected[chain.bundle.version] = rankings(chain, world.histories, K)
     counts, wrong = dict.fromkeys(expected, 0), 0
     for sample in (one for one in samples if one.status == 200):
         answer = Recommendations.model_validate_json(sample.body or b"")

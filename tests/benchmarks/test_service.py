@@ -130,14 +130,14 @@ def test_answers_are_held_against_the_version_that_they_name(world: World) -> No
 
 
 def test_recall_counts_what_a_full_sort_finds(world: World) -> None:
-    ladder, scores = service_runs._offline(world), service_runs._all_scores(service_runs._offline(world), world)
+    chain, scores = service_runs._offline(world), service_runs._all_scores(service_runs._offline(world), world)
     body = json.loads(answers_of(world, "v", 0)[0].body or b"")
     everything = np.ones(200, dtype=np.bool_)
-    assert service_runs._recall(ladder, Recommendations(**body), scores[0], everything) == 1.0
+    assert service_runs._recall(chain, Recommendations(**body), scores[0], everything) == 1.0
     body["items"] = body["items"][:15]
-    assert service_runs._recall(ladder, Recommendations(**body), scores[0], everything) == 0.75
+    assert service_runs._recall(chain, Recommendations(**body), scores[0], everything) == 0.75
     body["items"] = []
-    assert service_runs._recall(ladder, Recommendations(**body), scores[0], everything) == 0.0
+    assert service_runs._recall(chain, Recommendations(**body), scores[0], everything) == 0.0
 
 
 def test_seen_items_are_never_among_the_best(world: World) -> None:

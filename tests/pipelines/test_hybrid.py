@@ -20,7 +20,7 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.blend import BlendConfig, Part
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.recommender import HISTORY, POSTERIOR, PRIOR, Ladder
+from recsys_vae.recommender import HISTORY, POSTERIOR, PRIOR, FallbackChain
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes, with_user_metadata
 from tests.worlds import csr, two_tastes
 
@@ -50,17 +50,17 @@ def test_train_publish_and_batch_take_metadata_to_a_hybrid_encoder(
     for path in (output.path, tmp_path / "shipped"):
         bundle = Bundle.load(path)
         assert bundle.manifest.settings["metadata"] == [2, 2]
-        ladder, schema = Ladder(bundle), bundle.tiers.schema
+        chain, schema = FallbackChain(bundle), bundle.tiers.schema
         assert schema is not None
-        assert {POSTERIOR, HISTORY, PRIOR} < set(ladder.tiers)
+        assert {POSTERIOR, HISTORY, PRIOR} < set(chain.tiers)
         left, right = (schema.encode([{"side": side}]) for side in ("left", "right"))
         one = csr([[2]], len(bundle.items))
-        asked = [ladder.scores(ladder.encode(one, known, tier=POSTERIOR)) for known in (left, right)]
+        asked = [chain.scores(chain.encode(one, known, tier=POSTERIOR)) for known in (left, right)]
         assert abs(asked[0] - asked[1]).max() > 1e-3
         unseen = schema.encode([{"side": "middle"}])
-        alone = ladder.scores(ladder.encode(one, tier=HISTORY))
-        assert ladder.scores(ladder.encode(one, unseen, tier=POSTERIOR)) == pytest.approx(alone, rel=1e-5)
-    assert bundle.tiers.rungs.content
+        alone = chain.scores(chain.encode(one, tier=HISTORY))
+        assert chain.scores(chain.encode(one, unseen, tier=POSTERIOR)) == pytest.approx(alone, rel=1e-5)
+    assert bundle.tiers.policy.content
     only = IdMap.from_values(["u000", "stranger"])
     recommend_all(bundle, dataset, tmp_path / "lists.parquet", k=3, only=only)
     assert pl.read_parquet(tmp_path / "lists.parquet")["user_id"].unique().sort().to_list() == ["stranger", "u000"]

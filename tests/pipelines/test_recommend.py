@@ -16,7 +16,7 @@ from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.worlds import csr, two_tastes, untrained
 
@@ -67,7 +67,7 @@ def test_every_user_gets_k_unseen_items_in_score_order(dataset: DatasetDir, tmp_
     lists = pl.read_parquet(tmp_path / "out.parquet")
     assert lists.columns == ["user_id", "rank", "item_id", "score", "tier", "source"]
     assert (report.users, report.rows, report.tiers) == (60, 300, {"history": 60})
-    answers = Ladder(bundle).recommend(WORLD.matrix, 5)
+    answers = FallbackChain(bundle).recommend(WORLD.matrix, 5)
     assert lists["item_id"].to_list() == bundle.items.ids(answers.rows.ravel())
     assert lists["rank"].to_list() == [1, 2, 3, 4, 5] * 60
     seen = dataset.interactions().select("user_id", "item_id").collect()
@@ -153,6 +153,6 @@ def test_similar_histories_give_the_same_list_in_batch_and_alone(dataset: Datase
     recommend_all(bundle, dataset, tmp_path / "out.parquet", k=5)
     of_user = pl.read_parquet(tmp_path / "out.parquet").filter(pl.col("user_id") == "u007")
     history = WORLD.matrix[[7]].indices.tolist()
-    alone = Ladder(bundle).recommend(csr([history], 12), 5)
+    alone = FallbackChain(bundle).recommend(csr([history], 12), 5)
     assert of_user["item_id"].to_list() == bundle.items.ids(alone.rows[0])
     np.testing.assert_allclose(of_user["score"], alone.scores[0], rtol=1e-5, atol=1e-6)

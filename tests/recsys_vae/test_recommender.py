@@ -6,91 +6,91 @@ import pytest
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
-from recsys_vae.bundles.tier_policy import Rung, Rungs
+from recsys_vae.bundles.tier_policy import TierPolicy, TierThreshold
 from recsys_vae.data.features import Field, Schema
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.protocols import ConditionalRecommender
-from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
+from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, FallbackChain
 from tests.worlds import csr, two_tastes, untrained
 
 WORLD = two_tastes()
 
 
 @pytest.fixture(params=["mult-vae", "ease"], scope="module")
-def ladder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FallbackChain:
     path: Path = tmp_path_factory.mktemp("ladder") / "bundle"
     model = untrained(request.param, 12)
     write_bundle(path, model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
-    return Ladder(Bundle.load(path))
+    return FallbackChain(Bundle.load(path))
 
 
-def test_users_without_history_get_the_popular_items_and_are_told(ladder: Ladder) -> None:
-    answers = ladder.recommend(csr([[0, 1], []], 12), 3)
+def test_users_without_history_get_the_popular_items_and_are_told(chain: FallbackChain) -> None:
+    answers = chain.recommend(csr([[0, 1], []], 12), 3)
     counts = WORLD.item_counts()
     assert answers.tiers == (HISTORY, POPULAR)
     assert answers.rows[1].tolist() == sorted(range(12), key=lambda item: (-counts[item], item))[:3]
     assert answers.scores[1].tolist() == counts[answers.rows[1]].tolist()
 
 
-def test_lists_are_the_models_own_order_without_seen_items(ladder: Ladder) -> None:
+def test_lists_are_the_models_own_order_without_seen_items(chain: FallbackChain) -> None:
     histories = csr([[0, 1], [7, 8, 9]], 12)
-    answers = ladder.recommend(histories, 12)
-    scores = ladder.bundle.model.score(histories)
+    answers = chain.recommend(histories, 12)
+    scores = chain.bundle.model.score(histories)
     for user, seen in enumerate(([0, 1], [7, 8, 9])):
         expected = sorted(set(range(12)) - set(seen), key=lambda item: (-scores[user, item], item))
         assert answers.rows[user][: len(expected)].tolist() == expected
         assert (answers.rows[user][len(expected) :] == -1).all()
 
 
-def test_seen_items_may_be_kept(ladder: Ladder) -> None:
-    assert (ladder.recommend(csr([[0, 1]], 12), 12, keep_seen=True).rows >= 0).all()
+def test_seen_items_may_be_kept(chain: FallbackChain) -> None:
+    assert (chain.recommend(csr([[0, 1]], 12), 12, keep_seen=True).rows >= 0).all()
 
 
-def test_only_what_is_allowed_and_not_excluded_comes_back(ladder: Ladder) -> None:
+def test_only_what_is_allowed_and_not_excluded_comes_back(chain: FallbackChain) -> None:
     allowed = np.isin(np.arange(12), [0, 2, 3, 4])
-    answers = ladder.recommend(csr([[0], []], 12), 5, allowed=allowed, excluded=csr([[2], [3]], 12))
+    answers = chain.recommend(csr([[0], []], 12), 5, allowed=allowed, excluded=csr([[2], [3]], 12))
     assert [sorted(row[row >= 0].tolist()) for row in answers.rows] == [[3, 4], [0, 2, 4]]
 
 
-def test_similar_items_leave_out_the_item_itself(ladder: Ladder) -> None:
-    found = ladder.similar(4, 11)
+def test_similar_items_leave_out_the_item_itself(chain: FallbackChain) -> None:
+    found = chain.similar(4, 11)
     assert sorted(found.rows[0].tolist()) == sorted(set(range(12)) - {4})
     assert (np.diff(found.scores[0]) <= 0).all()
 
 
-def test_similar_items_of_a_linear_model_share_the_taste(ladder: Ladder) -> None:
-    if ladder.bundle.manifest.model != "ease":
+def test_similar_items_of_a_linear_model_share_the_taste(chain: FallbackChain) -> None:
+    if chain.bundle.manifest.model != "ease":
         pytest.skip("the other model is untrained")
-    assert (ladder.similar(4, 5).rows < 6).all()
+    assert (chain.similar(4, 5).rows < 6).all()
 
 
-def test_bad_questions_are_refused(ladder: Ladder) -> None:
+def test_bad_questions_are_refused(chain: FallbackChain) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
-        ladder.recommend(csr([[0]], 12), 0)
+        chain.recommend(csr([[0]], 12), 0)
     with pytest.raises(DataError, match="another catalogue"):
-        ladder.recommend(csr([[0]], 13), 1)
+        chain.recommend(csr([[0]], 13), 1)
     with pytest.raises(ConfigError, match="excluded"):
-        ladder.recommend(csr([[0]], 12), 1, excluded=csr([[0], [1]], 12))
+        chain.recommend(csr([[0]], 12), 1, excluded=csr([[0], [1]], 12))
     with pytest.raises(ConfigError, match=r"0\.\.11"):
-        ladder.similar(12, 1)
+        chain.similar(12, 1)
 
 
-def test_users_encoded_once_are_searched_for_and_scored_by_each_their_tier(ladder: Ladder) -> None:
+def test_users_encoded_once_are_searched_for_and_scored_by_each_their_tier(chain: FallbackChain) -> None:
     histories = csr([[0, 1], [], [7]], 12)
-    users = ladder.encode(histories)
-    found = ladder.search(users, 12)
-    scores = ladder.scores(users)
+    users = chain.encode(histories)
+    found = chain.search(users, 12)
+    scores = chain.scores(users)
     for user in range(3):
         assert found.scores[user] == pytest.approx(scores[user][found.rows[user]], rel=1e-5, abs=1e-6)
     assert scores[1].tolist() == WORLD.item_counts().tolist()
-    assert ladder.scores(users, np.array([3, 5])) == pytest.approx(scores[:, [3, 5]], rel=1e-5, abs=1e-6)
-    assert ladder.search(users[np.array([2])], 3).rows.tolist() == found.rows[2:, :3].tolist()
+    assert chain.scores(users, np.array([3, 5])) == pytest.approx(scores[:, [3, 5]], rel=1e-5, abs=1e-6)
+    assert chain.search(users[np.array([2])], 3).rows.tolist() == found.rows[2:, :3].tolist()
 
 
-def test_the_model_may_be_asked_about_an_empty_history(ladder: Ladder) -> None:
-    users = ladder.encode(csr([[]], 12), tier=HISTORY)
+def test_the_model_may_be_asked_about_an_empty_history(chain: FallbackChain) -> None:
+    users = chain.encode(csr([[]], 12), tier=HISTORY)
     assert users.tiers == (HISTORY,)
-    assert ladder.scores(users) == pytest.approx(ladder.bundle.model.score(csr([[]], 12)), rel=1e-5, abs=1e-6)
+    assert chain.scores(users) == pytest.approx(chain.bundle.model.score(csr([[]], 12)), rel=1e-5, abs=1e-6)
 
 
 RECORDS = [{"taste": "left" if user % 2 == 0 else "right", "shade": "red"} for user in range(WORLD.n_users)]
@@ -100,30 +100,30 @@ SCHEMA = Schema.learn(
 )
 METADATA = SCHEMA.encode(RECORDS)
 SEGMENTS = SegmentPopularity.learn(WORLD.matrix, METADATA, np.ones(5, dtype=np.bool_), shrinkage=1.0)
-RUNGS = Rungs(
-    described=(Rung(0, PRIOR), Rung(1, POSTERIOR), Rung(3, HISTORY)),
-    bare=(Rung(0, POPULAR), Rung(1, HISTORY)),
+RUNGS = TierPolicy(
+    described=(TierThreshold(0, PRIOR), TierThreshold(1, POSTERIOR), TierThreshold(3, HISTORY)),
+    bare=(TierThreshold(0, POPULAR), TierThreshold(1, HISTORY)),
     content=True,
 )
 LEFT = SCHEMA.encode([{"taste": "left"}])
 
 
-def conditional(path: Path, tiers: Tiers) -> Ladder:
+def conditional(path: Path, tiers: Tiers) -> FallbackChain:
     """Over the world, and one item, the last, that nobody has touched."""
     popularity = WORLD.item_counts()
     popularity[11] = 0
     write_bundle(
         path, untrained("conditional-vae", 12), WORLD.items, popularity=popularity, provenance=Provenance(), tiers=tiers
     )
-    return Ladder(Bundle.load(path))
+    return FallbackChain(Bundle.load(path))
 
 
 @pytest.fixture(scope="module")
-def tall(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+def tall(tmp_path_factory: pytest.TempPathFactory) -> FallbackChain:
     return conditional(tmp_path_factory.mktemp("tall") / "bundle", Tiers(RUNGS, SCHEMA, SEGMENTS))
 
 
-def test_each_user_is_answered_by_the_tier_that_what_is_known_reaches(tall: Ladder) -> None:
+def test_each_user_is_answered_by_the_tier_that_what_is_known_reaches(tall: FallbackChain) -> None:
     histories = csr([[], [0], [0, 1, 2], [], [0], [11], [0, 11]], 12)
     known = SCHEMA.encode([{"taste": "left"}] * 3 + [{}, {"taste": "unheard of"}, {}, {}])
     answers = tall.recommend(histories, 3, metadata=known)
@@ -131,7 +131,7 @@ def test_each_user_is_answered_by_the_tier_that_what_is_known_reaches(tall: Ladd
     assert tall.tiers == (POSTERIOR, HISTORY, PRIOR, CONTENT, SEGMENT, POPULAR)
 
 
-def test_a_tier_goes_by_what_it_is_named_for(tall: Ladder) -> None:
+def test_a_tier_goes_by_what_it_is_named_for(tall: FallbackChain) -> None:
     model = tall.bundle.model
     assert isinstance(model, ConditionalRecommender)
     one, none = csr([[4, 5]], 12), csr([[]], 12)
@@ -150,7 +150,7 @@ def test_a_tier_goes_by_what_it_is_named_for(tall: Ladder) -> None:
         assert found.scores == pytest.approx(scores[:, found.rows[0]], rel=1e-4, abs=1e-5)
 
 
-def test_users_of_all_tiers_are_answered_together_as_alone(tall: Ladder) -> None:
+def test_users_of_all_tiers_are_answered_together_as_alone(tall: FallbackChain) -> None:
     histories = csr([[], [0], [0, 1, 2], []], 12)
     known = SCHEMA.encode([{"taste": "left"}, {"taste": "right"}, {"taste": "left"}, {}])
     together = tall.recommend(histories, 5, metadata=known)
@@ -160,14 +160,17 @@ def test_users_of_all_tiers_are_answered_together_as_alone(tall: Ladder) -> None
 
 
 @pytest.fixture(scope="module")
-def weighted(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
-    """A ladder that lets segment popularity count beside the model, with a bias that new items were lifted by."""
-    described, bare = (Rung(0, PRIOR, 2.0), Rung(1, POSTERIOR, 0.5)), (Rung(0, POPULAR), Rung(1, HISTORY, 0.25))
-    tiers = Tiers(Rungs(described, bare, content=True, lift=3.0), SCHEMA, SEGMENTS)
+def weighted(tmp_path_factory: pytest.TempPathFactory) -> FallbackChain:
+    """Segment popularity counts beside the model, and there is a bias that new items were lifted by."""
+    described, bare = (
+        (TierThreshold(0, PRIOR, 2.0), TierThreshold(1, POSTERIOR, 0.5)),
+        (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY, 0.25)),
+    )
+    tiers = Tiers(TierPolicy(described, bare, content=True, lift=3.0), SCHEMA, SEGMENTS)
     return conditional(tmp_path_factory.mktemp("weighted") / "bundle", tiers)
 
 
-def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_rung(weighted: Ladder) -> None:
+def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_rung(weighted: FallbackChain) -> None:
     model = weighted.bundle.model
     assert isinstance(model, ConditionalRecommender)
     histories, known = csr([[], [4], [4]], 12), SCHEMA.encode([{"taste": "left"}] * 2 + [{}])
@@ -183,14 +186,14 @@ def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_rung(we
         assert alone.rows[0].tolist() == found.rows[user].tolist()
 
 
-def test_a_new_item_counts_as_popular_as_that_of_an_average_interaction(weighted: Ladder) -> None:
+def test_a_new_item_counts_as_popular_as_that_of_an_average_interaction(weighted: FallbackChain) -> None:
     users = weighted.encode(csr([[]], 12), LEFT)
     alone = weighted.encode(csr([[]], 12), LEFT, tier=PRIOR)
     usual = float((np.exp(SEGMENTS.log_shares) * SEGMENTS.log_shares).sum())
     assert float((weighted.scores(users) - weighted.scores(alone))[0, 11]) == pytest.approx(2.0 * usual, rel=1e-4)
 
 
-def test_a_history_of_new_items_is_answered_without_their_lift_and_with_metadata(weighted: Ladder) -> None:
+def test_a_history_of_new_items_is_answered_without_their_lift_and_with_metadata(weighted: FallbackChain) -> None:
     model, new = weighted.bundle.model, csr([[11]], 12)
     assert isinstance(model, ConditionalRecommender)
     users = weighted.encode(new, LEFT, tier=CONTENT)
@@ -200,40 +203,45 @@ def test_a_history_of_new_items_is_answered_without_their_lift_and_with_metadata
 
 
 def test_scores_are_brought_to_the_scale_of_popularity_where_it_counts(tmp_path: Path) -> None:
-    bare = (Rung(0, POPULAR), Rung(1, HISTORY, 0.25), Rung(3, HISTORY))
-    rungs = Rungs((Rung(0, PRIOR, 2.0),), bare, content=True, lift=3.0, temperature=0.05)
-    ladder = conditional(tmp_path / "bundle", Tiers(rungs, SCHEMA, SEGMENTS))
-    model, old = ladder.bundle.model, slice(0, 11)
+    bare = (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY, 0.25), TierThreshold(3, HISTORY))
+    policy = TierPolicy((TierThreshold(0, PRIOR, 2.0),), bare, content=True, lift=3.0, temperature=0.05)
+    chain = conditional(tmp_path / "bundle", Tiers(policy, SCHEMA, SEGMENTS))
+    model, old = chain.bundle.model, slice(0, 11)
     histories = csr([[4], [4, 5, 6], [11]], 12)
-    users = ladder.encode(histories)
+    users = chain.encode(histories)
     assert users.tiers == (HISTORY, HISTORY, CONTENT)
     raw, segments = model.score(histories), SEGMENTS.score(csr([[]] * 3, 5))
     expected = raw[:, old] + np.zeros((3, 1))
     expected[[0, 2]] = raw[[0, 2], old] / 0.05 + 0.25 * segments[[0, 2], old]
-    assert ladder.scores(users)[:, old] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert chain.scores(users)[:, old] == pytest.approx(expected, rel=1e-4, abs=1e-4)
     unaided = raw / np.array([[0.05], [1.0], [0.05]])
     unaided[2, 11] -= 3.0 / 0.05  # the lift is of the model's own scores
-    assert ladder.unaided_scores(users) == pytest.approx(unaided, rel=1e-4, abs=1e-4)
+    assert chain.unaided_scores(users) == pytest.approx(unaided, rel=1e-4, abs=1e-4)
     # The order of the model's scores alone is the same at any temperature.
-    assert ladder.recommend(histories[[1]], 5).rows.tolist() == ladder.recommend(histories, 5).rows[[1]].tolist()
+    assert chain.recommend(histories[[1]], 5).rows.tolist() == chain.recommend(histories, 5).rows[[1]].tolist()
 
 
-def test_everybody_is_bare_whom_the_model_alone_answers(tall: Ladder, ladder: Ladder, weighted: Ladder) -> None:
+def test_everybody_is_bare_whom_the_model_alone_answers(
+    tall: FallbackChain, chain: FallbackChain, weighted: FallbackChain
+) -> None:
     histories = csr([[0], [0, 1, 2]], 12)
     both, first = SCHEMA.encode([{"taste": "left"}] * 2), SCHEMA.encode([{"taste": "left"}, {}])
     assert tall.is_bare(tall.encode(histories, first))
     assert not tall.is_bare(tall.encode(histories, both))  # the second is answered without the metadata
-    assert ladder.is_bare(ladder.encode(histories))
-    assert not ladder.is_bare(ladder.encode(csr([[0], []], 12)))
+    assert chain.is_bare(chain.encode(histories))
+    assert not chain.is_bare(chain.encode(csr([[0], []], 12)))
     assert not weighted.is_bare(weighted.encode(histories))
 
 
 def test_a_weight_without_segments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="count beside a tier, and there is none"):
-        conditional(tmp_path / "bundle", Tiers(Rungs((Rung(0, PRIOR, 1.0),), (Rung(0, POPULAR),)), SCHEMA))
+        conditional(
+            tmp_path / "bundle",
+            Tiers(TierPolicy((TierThreshold(0, PRIOR, 1.0),), (TierThreshold(0, POPULAR),)), SCHEMA),
+        )
 
 
-def test_nothing_known_of_anybody_is_no_trouble(tall: Ladder) -> None:
+def test_nothing_known_of_anybody_is_no_trouble(tall: FallbackChain) -> None:
     assert tall.recommend(csr([[], [3]], 12), 2).tiers == (POPULAR, HISTORY)
     assert (
         tall.recommend(csr([[]], 12), 2, tier=SEGMENT).rows[0].tolist()
@@ -241,25 +249,27 @@ def test_nothing_known_of_anybody_is_no_trouble(tall: Ladder) -> None:
     )
 
 
-def test_metadata_are_passed_over_where_no_schema_reads_them(ladder: Ladder) -> None:
-    assert ladder.recommend(csr([[]], 12), 2, metadata=LEFT).tiers == (POPULAR,)
+def test_metadata_are_passed_over_where_no_schema_reads_them(chain: FallbackChain) -> None:
+    assert chain.recommend(csr([[]], 12), 2, metadata=LEFT).tiers == (POPULAR,)
 
 
-def test_tiers_that_a_bundle_does_not_have_are_refused(ladder: Ladder, tall: Ladder, tmp_path: Path) -> None:
+def test_tiers_that_a_bundle_does_not_have_are_refused(
+    chain: FallbackChain, tall: FallbackChain, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="no tier 'prior'; there are: history, popular"):
-        ladder.encode(csr([[]], 12), tier=PRIOR)
+        chain.encode(csr([[]], 12), tier=PRIOR)
     with pytest.raises(DataError, match="names the tier 'segment'"):
-        conditional(tmp_path / "bundle", Tiers(Rungs(bare=(Rung(0, SEGMENT),)), SCHEMA))
+        conditional(tmp_path / "bundle", Tiers(TierPolicy(bare=(TierThreshold(0, SEGMENT),)), SCHEMA))
     with pytest.raises(DataError, match="expected"):
         tall.recommend(csr([[]], 12), 2, metadata=csr([[0]], 4))
 
 
-def test_items_that_nobody_had_touched_are_known_as_new(tall: Ladder, ladder: Ladder) -> None:
+def test_items_that_nobody_had_touched_are_known_as_new(tall: FallbackChain, chain: FallbackChain) -> None:
     assert np.flatnonzero(tall.is_new).tolist() == [11]
-    assert not ladder.is_new.any()
+    assert not chain.is_new.any()
 
 
 def test_a_schema_of_another_model_is_refused(tmp_path: Path) -> None:
     other = Schema.learn([Field("taste", "category")], RECORDS)
     with pytest.raises(DataError, match="5 columns, the schema has 2"):
-        conditional(tmp_path / "bundle", Tiers(Rungs(), other))
+        conditional(tmp_path / "bundle", Tiers(TierPolicy(), other))

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.settings import Settings
 from tests.service.places import KINDS, Place, place_of
@@ -15,10 +15,10 @@ from tests.service.tiny import fill, write_tiny_bundle
 
 
 @pytest.fixture(scope="session", params=["popularity", "ease", "mult-vae"])
-def any_ladder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ladder:
-    """A ladder over each kind of model: one dimension, not factorised, neural."""
+def any_chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FallbackChain:
+    """A fallback chain over each kind of model: one dimension, not factorised, neural."""
     directory = tmp_path_factory.mktemp("bundles") / request.param
-    return Ladder(Bundle.load(write_tiny_bundle(directory, request.param)))
+    return FallbackChain(Bundle.load(write_tiny_bundle(directory, request.param)))
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +28,9 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ladder(bundle_path: Path) -> Ladder:
+def chain(bundle_path: Path) -> FallbackChain:
     """Over that bundle."""
-    return Ladder(Bundle.load(bundle_path))
+    return FallbackChain(Bundle.load(bundle_path))
 
 
 @pytest.fixture

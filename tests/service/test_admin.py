@@ -360,7 +360,7 @@ def test_replicas_that_start_at_once_agree_on_one_deployment(settings: Settings)
     async def begin_all(stores: list[EventStore]) -> list[int]:
         replicas = [Deployments(settings, DeploymentTable(store.database), Metrics()) for store in stores]
         await asyncio.gather(*(replica.begin() for replica in replicas))
-        return [replica.lineup.generation for replica in replicas]
+        return [replica.variant_set.generation for replica in replicas]
 
     stores = [EventStore(settings.store_url) for _ in range(4)]
     assert asyncio.run(begin_all(stores)) == [1] * 4

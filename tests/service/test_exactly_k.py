@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.settings import Settings
 from tests.worlds import csr, two_tastes, untrained
@@ -69,7 +69,7 @@ class Served:
     """A running application and what it answers with."""
 
     client: TestClient
-    ladder: Ladder
+    chain: FallbackChain
 
 
 @pytest.fixture(scope="module", params=["flat", "hnsw", "ivf", "ease"])
@@ -89,7 +89,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     )
     chosen = Settings(bundle=folder / "bundle", store=f"sqlite:///{folder}/events.db")
     with TestClient(create_app(chosen)) as client:
-        yield Served(client, Ladder(Bundle.load(folder / "bundle")))
+        yield Served(client, FallbackChain(Bundle.load(folder / "bundle")))
 
 
 def fits(condition: dict, row: int) -> bool:
@@ -106,9 +106,9 @@ def fits(condition: dict, row: int) -> bool:
             return condition.get("min", 0) <= YEARS[row] <= condition.get("max", 9999)
 
 
-def all_scores(ladder: Ladder, body: dict) -> np.ndarray:
+def all_scores(chain: FallbackChain, body: dict) -> np.ndarray:
     known = sorted({IDS.index(item) for item in body.get("history", ()) if item in IDS})
-    scores = ladder.bundle.model.score(csr([known], N))[0] if known else ladder.bundle.popularity
+    scores = chain.bundle.model.score(csr([known], N))[0] if known else chain.bundle.popularity
     scores = scores.astype(np.float64)
     for boost in body.get("boost", ()):
         for row in range(N):
@@ -130,7 +130,7 @@ def allowed_rows(body: dict) -> set[int]:
 
 
 def check(served: Served, body: dict, answer: dict) -> None:
-    scores, allowed = all_scores(served.ladder, body), allowed_rows(body)
+    scores, allowed = all_scores(served.chain, body), allowed_rows(body)
     rows = [IDS.index(item["item_id"]) for item in answer["items"]]
     expected = sorted((scores[row] for row in allowed), reverse=True)[: body["k"]]
     assert len(rows) == len(set(rows)) == len(expected)

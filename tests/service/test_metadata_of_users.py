@@ -12,13 +12,13 @@ from fastapi.testclient import TestClient
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
-from recsys_vae.bundles.tier_policy import Rung, Rungs
+from recsys_vae.bundles.tier_policy import TierPolicy, TierThreshold
 from recsys_vae.data.features import Field, Schema
 from recsys_vae.data.ids import IdMap
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, Ladder
+from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, FallbackChain
 from service.app import create_app
 from service.deployment.bundle_sources import warmed_up
 from service.settings import Settings
@@ -34,9 +34,9 @@ SEGMENTS = SegmentPopularity.learn(
     np.array([True, True, False, False]),
     shrinkage=1.0,
 )
-RUNGS = Rungs(
-    described=(Rung(0, PRIOR), Rung(1, POSTERIOR), Rung(4, HISTORY)),
-    bare=(Rung(0, POPULAR), Rung(1, HISTORY)),
+RUNGS = TierPolicy(
+    described=(TierThreshold(0, PRIOR), TierThreshold(1, POSTERIOR), TierThreshold(4, HISTORY)),
+    bare=(TierThreshold(0, POPULAR), TierThreshold(1, HISTORY)),
     content=True,
 )
 
@@ -56,13 +56,13 @@ def hybrid() -> MultVAE:
     return model
 
 
-def write_described_bundle(directory: Path, rungs: Rungs = RUNGS, model: Autoencoder | None = None) -> Path:
+def write_described_bundle(directory: Path, policy: TierPolicy = RUNGS, model: Autoencoder | None = None) -> Path:
     """A bundle over the tiny world, of a conditional VAE where no model is given; nobody has touched h."""
     popularity = POPULARITY.copy()
     popularity[7] = 0
     write_bundle(
         directory, model or conditional(), IdMap.from_values(ITEMS), popularity=popularity,
-        provenance=Provenance(dataset="tiny"), item_table=METADATA, tiers=Tiers(rungs, SCHEMA, SEGMENTS),
+        provenance=Provenance(dataset="tiny"), item_table=METADATA, tiers=Tiers(policy, SCHEMA, SEGMENTS),
     )  # fmt: skip
     return directory
 
@@ -92,9 +92,9 @@ def test_a_user_of_whom_only_metadata_are_known_gets_what_the_offline_ladder_giv
 ) -> None:
     body = ask(client, user_id="never seen", metadata={"country": "NZ", "age": 21})
     assert body["tier"] == PRIOR
-    ladder = Ladder(Bundle.load(bundle))
-    offline = ladder.recommend(csr([[]], 8), 8, metadata=SCHEMA.encode([{"country": "NZ", "age": 21}]))
-    assert [item["item_id"] for item in body["items"]] == ladder.bundle.items.ids(offline.rows[0])
+    chain = FallbackChain(Bundle.load(bundle))
+    offline = chain.recommend(csr([[]], 8), 8, metadata=SCHEMA.encode([{"country": "NZ", "age": 21}]))
+    assert [item["item_id"] for item in body["items"]] == chain.bundle.items.ids(offline.rows[0])
     assert [item["score"] for item in body["items"]] == pytest.approx(offline.scores[0].tolist(), rel=1e-4)
 
 
@@ -153,8 +153,11 @@ def test_lists_by_metadata_take_boosts_diversity_explanations_and_pages(client: 
 
 
 def test_segment_popularity_answers_where_the_rungs_say_so(tmp_path: Path) -> None:
-    rungs = Rungs(described=(Rung(0, SEGMENT), Rung(1, HISTORY)), bare=(Rung(0, POPULAR), Rung(2, HISTORY)))
-    path = write_described_bundle(tmp_path / "bundle", rungs)
+    policy = TierPolicy(
+        described=(TierThreshold(0, SEGMENT), TierThreshold(1, HISTORY)),
+        bare=(TierThreshold(0, POPULAR), TierThreshold(2, HISTORY)),
+    )
+    path = write_described_bundle(tmp_path / "bundle", policy)
     with TestClient(create_app(Settings(bundle=path, store=f"sqlite:///{tmp_path}/events.db"))) as opened:
         body = ask(opened, metadata={"country": "FR"})
         short = ask(opened, history=["a"])
@@ -169,10 +172,10 @@ def test_segment_popularity_answers_where_the_rungs_say_so(tmp_path: Path) -> No
 def test_popularity_beside_the_model_is_served_as_it_is_evaluated(
     model: Callable[[], Autoencoder], tmp_path: Path
 ) -> None:
-    described = (Rung(0, PRIOR, 1.0), Rung(1, POSTERIOR, 0.5))
-    rungs = Rungs(described, (Rung(0, POPULAR), Rung(1, HISTORY, 0.25)), content=True, lift=1.0)
-    path = write_described_bundle(tmp_path / "bundle", rungs, model())
-    ladder, told = Ladder(Bundle.load(path)), {"country": "NZ", "age": 21}
+    described = (TierThreshold(0, PRIOR, 1.0), TierThreshold(1, POSTERIOR, 0.5))
+    policy = TierPolicy(described, (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY, 0.25)), content=True, lift=1.0)
+    path = write_described_bundle(tmp_path / "bundle", policy, model())
+    chain, told = FallbackChain(Bundle.load(path)), {"country": "NZ", "age": 21}
     questions: list[tuple[list[str], dict[str, Any]]] = [
         ([], told), (["a"], told), (["a"], {"country": "FR", "age": 21}), (["a"], {}), (["h"], told),
         (["a"], {"country": "Atlantis"}), (["no such"], {}),
@@ -182,11 +185,11 @@ def test_popularity_beside_the_model_is_served_as_it_is_evaluated(
         for history, metadata in questions:
             body = ask(opened, history=history, metadata=metadata)
             known = csr([[ITEMS.index(item) for item in history if item in ITEMS]], 8)
-            offline = ladder.recommend(known, 8, metadata=SCHEMA.encode([metadata]))
+            offline = chain.recommend(known, 8, metadata=SCHEMA.encode([metadata]))
             rows = offline.rows[0][offline.rows[0] >= 0]
             assert body["tier"] == offline.tiers[0]
-            assert body["scorer"] == ("popularity" if body["tier"] == POPULAR else ladder.bundle.manifest.model)
-            assert [item["item_id"] for item in body["items"]] == ladder.bundle.items.ids(rows)
+            assert body["scorer"] == ("popularity" if body["tier"] == POPULAR else chain.bundle.manifest.model)
+            assert [item["item_id"] for item in body["items"]] == chain.bundle.items.ids(rows)
             lists.append([item["score"] for item in body["items"]])
     assert lists[1] != lists[2]  # metadata change the answer
     assert lists[3] == lists[5]  # an unseen category is none
@@ -200,8 +203,10 @@ def test_a_bundle_is_warmed_up_on_every_tier(bundle: Path) -> None:
 def swayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A service whose bundle lets popularity count, much in short histories and not in long ones."""
     folder = tmp_path_factory.mktemp("swayed")
-    own = (Rung(0, PRIOR, 20.0), Rung(1, POSTERIOR, 20.0), Rung(3, POSTERIOR))
-    path = write_described_bundle(folder / "bundle", Rungs(own, (Rung(0, POPULAR), Rung(1, HISTORY, 20.0))))
+    own = (TierThreshold(0, PRIOR, 20.0), TierThreshold(1, POSTERIOR, 20.0), TierThreshold(3, POSTERIOR))
+    path = write_described_bundle(
+        folder / "bundle", TierPolicy(own, (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY, 20.0)))
+    )
     with TestClient(create_app(Settings(bundle=path, store=f"sqlite:///{folder}/events.db"))) as opened:
         yield opened
 

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys_vae.errors import DataError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.ranking import ranking
 from service.settings import Settings
@@ -34,10 +34,10 @@ def check_problem(response, status: int, code: str) -> dict:
     return body
 
 
-def test_a_history_in_the_request_is_answered(client: TestClient, ladder: Ladder) -> None:
+def test_a_history_in_the_request_is_answered(client: TestClient, chain: FallbackChain) -> None:
     body = client.post(POST, json={"history": ["a", {"item_id": "b", "weight": 2}], "k": 3}).json()
     assert set(body) == {"request_id", "variant", "model_version", "tier", "scorer", "items", "next_cursor", "warnings"}
-    assert (body["model_version"], body["tier"], body["scorer"]) == (ladder.bundle.version, "history", "ease")
+    assert (body["model_version"], body["tier"], body["scorer"]) == (chain.bundle.version, "history", "ease")
     assert [item["rank"] for item in body["items"]] == [1, 2, 3]
     assert {item["source"] for item in body["items"]} == {"history"}
     assert not set(item_ids(body)) & {"a", "b"}
@@ -198,9 +198,9 @@ def test_a_request_keeps_its_id_where_it_is_a_plain_word(client: TestClient) -> 
         assert len(given) == 32
 
 
-def test_the_bundle_in_service_is_shown(client: TestClient, ladder: Ladder) -> None:
+def test_the_bundle_in_service_is_shown(client: TestClient, chain: FallbackChain) -> None:
     body = client.get("/v1/bundle").json()
-    assert (body["model_version"], body["model"], body["n_items"]) == (ladder.bundle.version, "ease", 8)
+    assert (body["model_version"], body["model"], body["n_items"]) == (chain.bundle.version, "ease", 8)
     assert (body["dataset"], body["metrics"], body["index"]) == ("tiny", {"ndcg@100": 0.5}, None)
 
 
@@ -250,7 +250,7 @@ def test_what_nobody_expected_is_logged_and_not_told(
     assert body["request_id"] in caplog.text
 
 
-def test_metrics_count_requests_answers_and_warnings(client: TestClient, ladder: Ladder) -> None:
+def test_metrics_count_requests_answers_and_warnings(client: TestClient, chain: FallbackChain) -> None:
     client.post(POST, json={"history": ["a"], "k": 2})
     client.get("/v1/users/nobody/recommendations?k=2")
     client.get("/v1/items/secret-item/similar")
@@ -261,7 +261,7 @@ def test_metrics_count_requests_answers_and_warnings(client: TestClient, ladder:
     assert 'recsys_answers_total{tier="history"} 1.0' in lines
     assert 'recsys_answers_total{tier="popular"} 1.0' in lines
     assert 'recsys_warnings_total{code="unknown_user"} 1.0' in lines
-    assert f'recsys_bundle_info{{model="ease",version="{ladder.bundle.version}"}} 1.0' in lines
+    assert f'recsys_bundle_info{{model="ease",version="{chain.bundle.version}"}} 1.0' in lines
     for labels in (
         'method="POST",route="/v1/recommendations",status="200",tier="history"',
         'method="GET",route="/v1/users/{user_id}/recommendations",status="200",tier="popular"',

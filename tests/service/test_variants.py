@@ -57,14 +57,14 @@ def held(client: TestClient, user_id: str) -> dict:
 
 
 def test_users_are_dealt_by_weight_and_stay_where_they_are(client: TestClient, settings: Settings, root: Path) -> None:
-    dealt = {user: ask(client, user)["variant"] for user in USERS}
-    counts = Counter(dealt.values())
+    assigned = {user: ask(client, user)["variant"] for user in USERS}
+    counts = Counter(assigned.values())
     assert counts["a"] > counts["b"] > 0
     versions = {"a": read_manifest(root / "one").version, "b": read_manifest(root / "two").version}
     with TestClient(create_app(settings)) as other:
         for user in USERS:
             answer = other.get(f"/v1/users/{user}/recommendations?k=2").json()
-            assert (answer["variant"], answer["model_version"]) == (dealt[user], versions[dealt[user]])
+            assert (answer["variant"], answer["model_version"]) == (assigned[user], versions[assigned[user]])
 
 
 def test_the_header_chooses_a_variant_and_an_unknown_one_is_refused(client: TestClient) -> None:
@@ -140,14 +140,14 @@ def test_one_variant_is_swapped_and_the_other_stays(client: TestClient, root: Pa
 
 
 def test_what_was_shown_is_held_shown_and_erased(client: TestClient, settings: Settings) -> None:
-    dealt, chosen = ask(client, "u0"), ask(client, "u0", "b")
+    assigned, chosen = ask(client, "u0"), ask(client, "u0", "b")
     client.post(POST, json={"history": ["a"]})
     body = held(client, "u0")
     assert (body["exposures"], body["next_shown_before"]) == (2, None)
     newest, older = body["shown"]
     assert (newest["request_id"], newest["variant"], newest["is_dealt"]) == (chosen["request_id"], "b", False)
     assert [older[name] for name in ("request_id", "variant", "model_version", "is_dealt", "items")] == [
-        dealt["request_id"], dealt["variant"], dealt["model_version"], True, item_ids(dealt),
+        assigned["request_id"], assigned["variant"], assigned["model_version"], True, item_ids(assigned),
     ]  # fmt: skip
     page = client.get("/v1/users/u0?limit=1").json()
     assert page["shown"] == [newest]
@@ -174,9 +174,9 @@ def test_what_waits_is_written_when_the_service_stops(settings: Settings, monkey
     with TestClient(create_app(settings)) as client:
         ask(client, "ann")
     with closing(Place(settings.store_url).open()) as store:
-        from service.store.impressions import ExposureTable
+        from service.store.impressions import ImpressionTable
 
-        assert ExposureTable(store.database).count("ann") == 1
+        assert ImpressionTable(store.database).count("ann") == 1
 
 
 @pytest.mark.parametrize(("setting", "lists"), [("auto", 0), ("on", 1), ("off", 0)])

@@ -12,8 +12,8 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.models import catalog
 from recsys_vae.models.mult_vae import MultVAEConfig
 from recsys_vae.protocols import ClosedFormRecommender
-from recsys_vae.recommender import Ladder
-from service.deployment.variants import Lineup, Variant
+from recsys_vae.recommender import FallbackChain
+from service.deployment.variants import Variant, VariantSet
 from service.ranking.served_model import Catalogue
 from service.settings import MAIN
 from service.store.events import Event, EventStore
@@ -51,14 +51,14 @@ def write_tiny_bundle(directory: Path, model_name: str) -> Path:
     return directory
 
 
-def lineup_of(**ladders: Ladder) -> Lineup:
-    """A lineup of variants with equal weights, by name."""
-    return Lineup(0, tuple(Variant(name, 1.0, "tests", Catalogue(ladder)) for name, ladder in ladders.items()))
+def lineup_of(**chains: FallbackChain) -> VariantSet:
+    """A set of variants of variants with equal weights, by name."""
+    return VariantSet(0, tuple(Variant(name, 1.0, "tests", Catalogue(chain)) for name, chain in chains.items()))
 
 
-def only(ladder: Ladder) -> Lineup:
-    """A lineup of one."""
-    return lineup_of(**{MAIN: ladder})
+def only(chain: FallbackChain) -> VariantSet:
+    """A set of variants of one."""
+    return lineup_of(**{MAIN: chain})
 
 
 def fill(url: str) -> None:

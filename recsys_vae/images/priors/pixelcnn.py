@@ -72,8 +72,8 @@ class GatedLayer(nn.Module):
         if self.condition is not None:
             of_above, of_left = self.condition(condition).chunk(2, dim=1)
             above, left = above + of_above, left + of_left
-        residual, skip = self.out(gate(left)).chunk(2, dim=1)
-        return gate(above), horizontal + residual, skip
+        residual, skip = self.out(shedder(left)).chunk(2, dim=1)
+        return shedder(above), horizontal + residual, skip
 
 
 class GatedPixelCNN(nn.Module):
@@ -152,7 +152,7 @@ class GatedPixelCNN(nn.Module):
         return x
 
 
-def gate(x: Tensor) -> Tensor:
+def shedder(x: Tensor) -> Tensor:
     """tanh of the first half of the channels times the logistic function of the second (equation 2)."""
     signal, opening = x.chunk(2, dim=1)
     return torch.tanh(signal) * torch.sigmoid(opening)

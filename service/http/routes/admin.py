@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from service.deployment.variants import Lineup, Variant
+from service.deployment.variants import Variant, VariantSet
 from service.http.dependencies import RequestId, ServicesDep
 from service.problems import RESPONSES
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest, VariantSummary
@@ -14,12 +14,12 @@ router = APIRouter(prefix="/v1/admin", tags=["operation"])
 @router.get("/deployment", dependencies=[needs("admin")], responses={503: RESPONSES[503]})
 async def show_deployment(services: ServicesDep, request_id: RequestId) -> DeploymentSummary:
     """The variants in service, and where their bundles were taken from."""
-    lineup = services.deployments.lineup
+    variant_set = services.deployments.variant_set
     return DeploymentSummary(
         request_id=request_id,
-        generation=lineup.generation,
+        generation=variant_set.generation,
         active=services.deployments.active,
-        variants=_variants(lineup),
+        variants=_variants(variant_set),
     )
 
 
@@ -36,32 +36,32 @@ async def reload(services: ServicesDep, request_id: RequestId, asked: ReloadRequ
     """
     wanted = asked or ReloadRequest()
     changed = await services.deployments.reload(wanted.source, wanted.variant)
-    return _change(services.deployments.lineup, request_id, changed=changed)
+    return _change(services.deployments.variant_set, request_id, changed=changed)
 
 
 @router.post("/rollback", dependencies=[needs("admin")], responses={status: RESPONSES[status] for status in (409, 503)})
 async def roll_back(services: ServicesDep, request_id: RequestId) -> DeploymentChange:
     """Put in service again what was before, here and everywhere. Once more goes further back."""
     await services.deployments.rollback()
-    return _change(services.deployments.lineup, request_id, changed=True)
+    return _change(services.deployments.variant_set, request_id, changed=True)
 
 
-def _change(lineup: Lineup, request_id: str, *, changed: bool) -> DeploymentChange:
+def _change(variant_set: VariantSet, request_id: str, *, changed: bool) -> DeploymentChange:
     return DeploymentChange(
         request_id=request_id,
-        generation=lineup.generation,
-        active=lineup.generation,
-        variants=_variants(lineup),
+        generation=variant_set.generation,
+        active=variant_set.generation,
+        variants=_variants(variant_set),
         changed=changed,
     )
 
 
-def _variants(lineup: Lineup) -> list[VariantSummary]:
-    return [_variant(one, lineup.share(one)) for one in lineup.variants]
+def _variants(variant_set: VariantSet) -> list[VariantSummary]:
+    return [_variant(one, variant_set.share(one)) for one in variant_set.variants]
 
 
 def _variant(variant: Variant, share: float) -> VariantSummary:
-    manifest = variant.catalogue.ladder.bundle.manifest
+    manifest = variant.catalogue.chain.bundle.manifest
     return VariantSummary(
         name=variant.name,
         weight=variant.weight,

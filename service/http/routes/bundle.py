@@ -14,9 +14,9 @@ router = APIRouter(prefix="/v1", tags=["operation"])
 @router.get("/bundle", dependencies=[needs("recommend")], responses={422: RESPONSES[422], 503: RESPONSES[503]})
 async def show_bundle(services: ServicesDep, variant: ChosenVariant = None) -> BundleSummary:
     """The model in service: what it is, what it has learned from, what was measured. Of several variants, the first."""
-    lineup = services.deployments.lineup
-    shown = lineup.variants[0] if variant is None else lineup.named(variant)
-    manifest = shown.catalogue.ladder.bundle.manifest
+    variant_set = services.deployments.variant_set
+    shown = variant_set.variants[0] if variant is None else variant_set.named(variant)
+    manifest = shown.catalogue.chain.bundle.manifest
     origin = manifest.provenance
     return BundleSummary(
         variant=shown.name,

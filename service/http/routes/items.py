@@ -24,8 +24,8 @@ async def list_similar(
     item_id: ItemId, services: ServicesDep, request_id: RequestId, k: K = 20, variant: ChosenVariant = None
 ) -> SimilarItemsList:
     """The k items most similar to one. Of several variants, the first one says."""
-    lineup = services.deployments.lineup
-    asked = lineup.variants[0] if variant is None else lineup.named(variant)
+    variant_set = services.deployments.variant_set
+    asked = variant_set.variants[0] if variant is None else variant_set.named(variant)
     found = await services.engine.similar(asked.catalogue, item_id, k)
     return SimilarItemsList(
         request_id=request_id,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
 from service import timestamps
-from service.deployment.variants import Assignment, Lineup
+from service.deployment.variants import Assignment, VariantSet
 from service.http.conversion import to_request, to_wire
 from service.http.dependencies import RequestId, Services, ServicesDep
 from service.http.fast_path import Line, written
@@ -17,7 +17,7 @@ from service.ranking.engine import Page, Request
 from service.schemas.deployments import ChosenVariant
 from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 from service.security.authorization import needs
-from service.store.impressions import Exposure
+from service.store.impressions import Impression
 
 LONGEST_ID = 128
 """Of requests, and so of what events name."""
@@ -65,14 +65,14 @@ async def answer_many(
     asked: BatchRequest, services: Services, request_id: str, variant: str | None = None
 ) -> dict[str, Any]:
     """The fields of `BatchAnswer`."""
-    lineup = services.deployments.lineup  # nothing in service is a problem of all of them
+    variant_set = services.deployments.variant_set  # nothing in service is a problem of all of them
     if variant is not None:
-        lineup.named(variant)  # and so is a variant that is not there
+        variant_set.named(variant)  # and so is a variant that is not there
     one_by_one = (_result(one, services, request_id, variant, place) for place, one in enumerate(asked.requests))
     return {"request_id": request_id, "results": list(await asyncio.gather(*one_by_one))}
 
 
-EXPRESS = (
+FAST_PATH = (
     Line("/v1/recommendations", RecommendationRequest, answer_one, "recommend"),
     Line("/v1/recommendations:batch", BatchRequest, answer_many, "recommend"),
 )
@@ -85,27 +85,27 @@ def as_json(content: dict[str, Any]) -> Response:
 
 async def respond(request: Request, services: Services, request_id: str, chosen: str | None) -> dict[str, Any]:
     """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`."""
-    lineup = services.deployments.lineup
+    variant_set = services.deployments.variant_set
     key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
     version = None if request.cursor is None else request.cursor.model_version
-    assignment = lineup.assign(key, chosen, version)
+    assignment = variant_set.assign(key, chosen, version)
     page = await services.engine.recommend(assignment.variant.catalogue, request)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
     services.metrics.count_variant(assignment.variant.name, assignment.variant.version)
-    if _is_noted(lineup, services):
-        services.exposures.note(_exposure(assignment, page, request.user_id, request_id))
+    if _is_noted(variant_set, services):
+        services.exposures.note(_impression(assignment, page, request.user_id, request_id))
     return to_wire(page, request_id, assignment.variant.name)
 
 
-def _is_noted(lineup: Lineup, services: Services) -> bool:
+def _is_noted(variant_set: VariantSet, services: Services) -> bool:
     wanted = services.settings.exposures
-    return wanted == "on" or (wanted == "auto" and len(lineup.variants) > 1)
+    return wanted == "on" or (wanted == "auto" and len(variant_set.variants) > 1)
 
 
-def _exposure(assignment: Assignment, page: Page, user_id: str | None, request_id: str) -> Exposure:
+def _impression(assignment: Assignment, page: Page, user_id: str | None, request_id: str) -> Impression:
     variant = assignment.variant
     items = tuple(item.item_id for item in page.answer.items)
-    return Exposure(request_id, user_id, variant.name, variant.version, assignment.is_dealt, items, timestamps.now())
+    return Impression(request_id, user_id, variant.name, variant.version, assignment.is_dealt, items, timestamps.now())
 
 
 def _list_id(request_id: str, place: int) -> str:

@@ -106,9 +106,9 @@ def _to_schema(event: HeldEvent) -> StoredEvent:
     return StoredEvent(**event._asdict() | {"timestamp": _moment(event.timestamp)})
 
 
-def _to_shown(exposure: HeldExposure) -> ShownList:
+def _to_shown(impression: HeldExposure) -> ShownList:
     return ShownList(
-        **exposure._asdict() | {"items": list(exposure.items), "answered_at": _moment(exposure.answered_at)}
+        **impression._asdict() | {"items": list(impression.items), "answered_at": _moment(impression.answered_at)}
     )
 
 

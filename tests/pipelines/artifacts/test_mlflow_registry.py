@@ -24,7 +24,7 @@ from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Manifest, Provenance, read_manifest
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import BundleCorruptError, BundleError, ConfigError, UnknownNameError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.tracking import connect, tracked_run
 from tests.worlds import csr, untrained
 
@@ -170,8 +170,8 @@ def test_the_logged_model_answers_like_the_ladder(mlflow_home: Path, tmp_path: P
     register(tmp_path / "one")
     model = pyfunc.load_model(model_path("movies", "1"))
     answer = model.predict(pd.DataFrame({"history": [["b", "d", "b"], [], ["?", "a"]], "k": [3, 2, 8]}))
-    ladder = Ladder(Bundle.load(tmp_path / "one"))
-    expected = ladder.recommend(csr([[1, 3], [], [0]], len(ITEMS)), 8)
+    chain = FallbackChain(Bundle.load(tmp_path / "one"))
+    expected = chain.recommend(csr([[1, 3], [], [0]], len(ITEMS)), 8)
     ids = [[ITEMS[row] for row in rows if row >= 0] for rows in expected.rows]
     assert answer["item_ids"].tolist() == [ids[0][:3], ["a", "b"], ids[2]]
     assert answer["tier"].tolist() == ["history", "popular", "history"]

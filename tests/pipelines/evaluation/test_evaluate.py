@@ -13,7 +13,7 @@ from pipelines.evaluation.evaluate import METRICS, as_json, evaluate_bundle, mea
 from pipelines.evaluation.report import headline, render, write_report
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, Rung, Rungs
+from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, TierPolicy, TierThreshold
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.evaluation.splits import Split
@@ -75,10 +75,10 @@ def test_the_json_is_plain_and_has_null_where_there_is_no_number(tastes: Dataset
 @pytest.fixture(scope="module")
 def popular(tastes: DatasetDir, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose model is EASE, and whose rungs say: always popularity."""
-    rungs = Rungs((Rung(0, POPULAR),), (Rung(0, POPULAR),))
+    policy = TierPolicy((TierThreshold(0, POPULAR),), (TierThreshold(0, POPULAR),))
     train = load_split(tastes, "strong").train
     path = tmp_path_factory.mktemp("bundles") / "popular"
-    return ease_bundle(path, train, "split:strong/train", tiers=Tiers(rungs))
+    return ease_bundle(path, train, "split:strong/train", tiers=Tiers(policy))
 
 
 def test_what_is_measured_is_what_is_served(tastes: DatasetDir, popular: Path) -> None:
@@ -108,9 +108,9 @@ def test_page_and_json_say_which_is_served_and_which_is_bare(tastes: DatasetDir,
 
 
 def test_only_users_who_are_asked_decide_whether_the_bare_model_differs(tastes: DatasetDir, tmp_path: Path) -> None:
-    short = (Rung(0, POPULAR), Rung(2, HISTORY))  # everybody has more
+    short = (TierThreshold(0, POPULAR), TierThreshold(2, HISTORY))  # everybody has more
     train = load_split(tastes, "strong").train
-    path = ease_bundle(tmp_path / "short", train, "split:strong/train", tiers=Tiers(Rungs(short, short)))
+    path = ease_bundle(tmp_path / "short", train, "split:strong/train", tiers=Tiers(TierPolicy(short, short)))
     run = evaluate_bundle(path, tastes, "strong", metrics=["mrr"])
     assert [result.label for result in run.results] == ["ease"]
 

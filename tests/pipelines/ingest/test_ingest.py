@@ -7,11 +7,11 @@ import pytest
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules
-from pipelines.ingest.dropped_rows import Losses
+from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.ingest import Source, ingest
 from pipelines.ingest.log_files import FORMATS
 from pipelines.ingest.summary import Count, IngestSummary
-from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS, LOSSES
+from pipelines.ingest.table_schemas import DROPPED_ROWS, GIVEN_TEST, INTERACTIONS
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 
 LOG = """user_id,item_id,weight,timestamp
@@ -65,9 +65,9 @@ def test_what_broke_the_contract_is_kept_with_its_place_and_reason(log, target):
 
 def test_every_loss_is_counted_for_its_user_and_its_item(log, target):
     ingest(Source((log,)), target, CleaningRules(min_rating=4, min_user=2))
-    losses = pl.read_parquet(target.losses_path)
-    assert losses.schema == LOSSES.schema
-    assert losses.rows() == [
+    dropped_rows = pl.read_parquet(target.losses_path)
+    assert dropped_rows.schema == DROPPED_ROWS.schema
+    assert dropped_rows.rows() == [
         ("item", "1", "min_user", 2), ("item", "2", "duplicate", 1), ("item", "3", "min_rating", 1),
         ("user", "a", "duplicate", 1), ("user", "b", "min_rating", 1), ("user", "b", "min_user", 1),
         ("user", "c", "min_user", 1),
@@ -184,12 +184,12 @@ def test_a_rule_without_its_column_is_an_error(tmp_path, target, rules, column):
 
 
 def test_losses_add_up_over_calls(tmp_path):
-    losses = Losses(tmp_path / "losses")
+    dropped_rows = DroppedRows(tmp_path / "losses")
     rows = pl.DataFrame({"user_id": ["a", "b"], "item_id": ["1", "1"], "lost_to": ["duplicate", None]})
-    losses.add(rows)
-    losses.add(rows.with_columns(pl.lit("c").alias("user_id")))
-    assert losses.totals() == (Count("duplicate", 2),)
-    losses.write(tmp_path / "losses.parquet")
+    dropped_rows.add(rows)
+    dropped_rows.add(rows.with_columns(pl.lit("c").alias("user_id")))
+    assert dropped_rows.totals() == (Count("duplicate", 2),)
+    dropped_rows.write(tmp_path / "losses.parquet")
     assert pl.read_parquet(tmp_path / "losses.parquet").rows() == [
         ("item", "1", "duplicate", 2), ("user", "a", "duplicate", 1), ("user", "c", "duplicate", 1),
     ]  # fmt: skip

@@ -18,13 +18,13 @@ from pipelines.training.fit import ModelSpec
 from pipelines.training.publish import publish_bundle
 from pipelines.training.train import Output, train_bundle
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, PRIOR, SEGMENT, Rung
+from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, PRIOR, SEGMENT, TierThreshold
 from recsys_vae.data.features import CATEGORY, NUMBER, SET, TEXT, Field, Schema
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.models.conditional_vae import ConditionalVAEConfig
-from recsys_vae.recommender import CONTENT, Ladder
+from recsys_vae.recommender import CONTENT, FallbackChain
 from recsys_vae.training.config import TrainingConfig
 from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes, with_user_metadata
@@ -90,14 +90,16 @@ def test_choices_are_kept_when_more_is_learned(dataset: DatasetDir) -> None:
     everything = encode(dataset.interactions())
     known = UserMetadata.learn(dataset, everything.users)
     users = everything.users
-    newcomers = Newcomers(users, csr([[]] * 60, 12), everything.matrix, known.rows(users.values))
-    chosen = choose_tiers(untrained("mult-vae", 12), everything, known, newcomers, "ndcg@100").tiers
-    assert chosen.rungs.described[0] == Rung(0, SEGMENT)  # sides decide what is liked, and the model is untrained
-    assert chosen.rungs.bare[0] == Rung(0, POPULAR)
+    cold_start_users = ColdStartUsers(users, csr([[]] * 60, 12), everything.matrix, known.rows(users.values))
+    chosen = choose_tiers(untrained("mult-vae", 12), everything, known, cold_start_users, "ndcg@100").tiers
+    assert chosen.policy.described[0] == TierThreshold(
+        0, SEGMENT
+    )  # sides decide what is liked, and the model is untrained
+    assert chosen.policy.bare[0] == TierThreshold(0, POPULAR)
     again = learn_again(chosen, everything, known)
     assert chosen.segments is not None
     assert again.segments is not None
-    assert (again.rungs, again.segments.shrinkage) == (chosen.rungs, chosen.segments.shrinkage)
+    assert (again.policy, again.segments.shrinkage) == (chosen.policy, chosen.segments.shrinkage)
 
 
 def test_popularity_may_decay_where_there_is_no_metadata(mlflow_home: Path) -> None:
@@ -117,22 +119,22 @@ def test_train_publish_and_batch_answer_newcomers_by_what_is_known_of_them(datas
     assert bundle.tiers.schema is not None
     assert bundle.tiers.segments is not None
     # Metadata name the taste, so without a history they beat what is popular with everybody.
-    assert bundle.tiers.rungs.described[0].tier in (PRIOR, SEGMENT)
-    assert bundle.tiers.rungs.bare[0].tier == POPULAR
+    assert bundle.tiers.policy.described[0].tier in (PRIOR, SEGMENT)
+    assert bundle.tiers.policy.bare[0].tier == POPULAR
 
     shipped = replace(output, path=tmp_path / "shipped")
     publish_bundle(output.path, dataset, shipped, resume=False)
     published = Bundle.load(shipped.path)
-    assert published.tiers.rungs == bundle.tiers.rungs
+    assert published.tiers.policy == bundle.tiers.policy
 
-    newcomers = pl.DataFrame({"user_id": ["new0", "new1"], "side": ["left", "right"], "age": [30, 30]})
-    everybody = pl.concat([pl.read_parquet(dataset.users_path), newcomers], how="vertical_relaxed")
+    cold_start_users = pl.DataFrame({"user_id": ["new0", "new1"], "side": ["left", "right"], "age": [30, 30]})
+    everybody = pl.concat([pl.read_parquet(dataset.users_path), cold_start_users], how="vertical_relaxed")
     everybody.write_parquet(dataset.users_path)
     only = IdMap.from_values(["new0", "new1", "stranger"])
     recommend_all(published, dataset, tmp_path / "lists.parquet", k=6, only=only)
     lists = pl.read_parquet(tmp_path / "lists.parquet")
     tiers = dict(lists.group_by("user_id").first().select("user_id", "tier").iter_rows())
-    assert tiers == {"new0": published.tiers.rungs.described[0].tier, "new1": tiers["new0"], "stranger": POPULAR}
+    assert tiers == {"new0": published.tiers.policy.described[0].tier, "new1": tiers["new0"], "stranger": POPULAR}
     liked = {user: set(rows["item_id"]) for (user,), rows in lists.group_by("user_id")}
     assert len(liked["new0"] & {f"i{item:03}" for item in range(6)}) >= 5
     assert len(liked["new1"] & {f"i{item:03}" for item in range(6, 12)}) >= 5
@@ -150,15 +152,15 @@ def test_items_that_nobody_has_touched_are_published_by_their_content(dataset: D
     Fields(Fields.read(dataset.fields_path).users, (Field("genre", "category"),)).write(dataset.fields_path)
     publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
     published = Bundle.load(shipped.path)
-    ladder, new = Ladder(published), int(published.items.rows(["new"])[0])
-    assert np.flatnonzero(ladder.is_new).tolist() == [new]
-    lists = ladder.recommend(csr([[0, 1], [6, 7], [new]], 13), 13)
+    chain, new = FallbackChain(published), int(published.items.rows(["new"])[0])
+    assert np.flatnonzero(chain.is_new).tolist() == [new]
+    lists = chain.recommend(csr([[0, 1], [6, 7], [new]], 13), 13)
     assert lists.tiers[2] == CONTENT
-    scores = ladder.scores(ladder.encode(csr([[0, 1], [6, 7], [new]], 13), tier=HISTORY))
+    scores = chain.scores(chain.encode(csr([[0, 1], [6, 7], [new]], 13), tier=HISTORY))
     above = scores[:, new] - scores[:, :12].mean(axis=1)
     assert above[0] > above[1]
     assert scores[2, :6].mean() > scores[2, 6:12].mean()
-    assert ladder.sources([lists.tiers[0]], np.array([new])) == [CONTENT]
+    assert chain.sources([lists.tiers[0]], np.array([new])) == [CONTENT]
 
 
 def test_a_model_without_metadata_keeps_its_settings(dataset: DatasetDir) -> None:

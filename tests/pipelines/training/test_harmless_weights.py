@@ -15,13 +15,13 @@ from pipelines.training.fallback_policy import Chosen, choose_tiers
 from pipelines.training.tier_selection import Measured, OnTier, choose, loses
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, SEGMENT, Rung
+from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, SEGMENT, TierThreshold
 from recsys_vae.data.features import CATEGORY, Field
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate, standard_error
 from recsys_vae.models.ease import EASE, EASEConfig
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from tests.pipelines import logs_of_tastes
 from tests.worlds import csr
 
@@ -55,7 +55,7 @@ class Shop:
         self.model.fit(self.learned_from.matrix)
         self.known = UserMetadata.learn(dataset, self.learned_from.users)
 
-    def newcomers(self, seed: int) -> Newcomers:
+    def cold_start_users(self, seed: int) -> ColdStartUsers:
         lists = baskets(200, seed)
         users = encode(pl.LazyFrame({"user_id": [f"v{u:04}" for u in range(200)], "item_id": ["i00"] * 200})).users
         places = csr([items[:-1] for items in lists], N_ITEMS)
@@ -64,14 +64,16 @@ class Shop:
         places.data = np.array(
             [order[user, item] for user, item in zip(rows.tolist(), places.indices.tolist(), strict=True)], np.float32
         )
-        return Newcomers(users, places, csr([items[-1:] for items in lists], N_ITEMS), self.known.rows(users.values))
+        return ColdStartUsers(
+            users, places, csr([items[-1:] for items in lists], N_ITEMS), self.known.rows(users.values)
+        )
 
     def choose(self) -> Chosen:
-        return choose_tiers(self.model, self.learned_from, self.known, self.newcomers(1), "recall@3")
+        return choose_tiers(self.model, self.learned_from, self.known, self.cold_start_users(1), "recall@3")
 
-    def served(self, chosen: Chosen) -> Ladder:
+    def served(self, chosen: Chosen) -> FallbackChain:
         counts = self.learned_from.item_counts()
-        return Ladder(Bundle.unwritten(self.model, self.learned_from.items, counts, chosen.tiers))
+        return FallbackChain(Bundle.unwritten(self.model, self.learned_from.items, counts, chosen.tiers))
 
 
 @pytest.fixture(scope="module")
@@ -81,37 +83,39 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def test_what_is_served_to_users_with_a_history_is_not_below_the_model_alone(shop: Shop) -> None:
     chosen = shop.choose()
-    ladder = shop.served(chosen)
+    chain = shop.served(chosen)
     for seed in (1, 2):  # those chosen on, and others
-        asked = shop.newcomers(seed).asked(10)
-        served, bare = (evaluate(scorer, asked, ["recall@3"]) for scorer in (OnTier(ladder, None), shop.model))
+        asked = shop.cold_start_users(seed).asked(10)
+        served, bare = (evaluate(scorer, asked, ["recall@3"]) for scorer in (OnTier(chain, None), shop.model))
         gap = served.per_user["recall@3"] - bare.per_user["recall@3"]
         assert gap.mean() >= -standard_error(gap)
 
 
 def test_temperature_and_weights_stand_in_the_manifest(shop: Shop, tmp_path: Path) -> None:
     tiers = shop.choose().tiers
-    assert 0.01 < tiers.rungs.temperature < 0.5  # scores of EASE are far below log-probabilities
-    weighted = replace(tiers.rungs, bare=(Rung(0, POPULAR), Rung(1, HISTORY, 0.02)))
+    assert 0.01 < tiers.policy.temperature < 0.5  # scores of EASE are far below log-probabilities
+    weighted = replace(tiers.policy, bare=(TierThreshold(0, POPULAR), TierThreshold(1, HISTORY, 0.02)))
     counts, items = shop.learned_from.item_counts(), shop.learned_from.items
-    tiers, path = replace(tiers, rungs=weighted), tmp_path / "bundle"
+    tiers, path = replace(tiers, policy=weighted), tmp_path / "bundle"
     write_bundle(path, shop.model, items, popularity=counts, provenance=Provenance(), tiers=tiers)
-    ladder = json.loads((path / "manifest.json").read_text())["ladder"]
-    assert ladder["temperature"] == tiers.rungs.temperature
-    assert ladder["bare"] == [[0, "popular"], [1, "history", 0.02]]
-    assert Bundle.load(path).tiers.rungs == weighted
+    chain = json.loads((path / "manifest.json").read_text())["ladder"]
+    assert chain["temperature"] == tiers.policy.temperature
+    assert chain["bare"] == [[0, "popular"], [1, "history", 0.02]]
+    assert Bundle.load(path).tiers.policy == weighted
 
 
 def test_without_a_temperature_a_small_weight_already_swamps_linear_scores(shop: Shop) -> None:
-    ladder, asked = shop.served(shop.choose()), shop.newcomers(1).asked(10)
-    raw = Ladder(Bundle.unwritten(shop.model, shop.learned_from.items, shop.learned_from.item_counts(), _raw(ladder)))
-    scaled, swamped = (evaluate(OnTier(one, HISTORY, 0.25), asked, ["recall@3"]) for one in (ladder, raw))
+    chain, asked = shop.served(shop.choose()), shop.cold_start_users(1).asked(10)
+    raw = FallbackChain(
+        Bundle.unwritten(shop.model, shop.learned_from.items, shop.learned_from.item_counts(), _raw(chain))
+    )
+    scaled, swamped = (evaluate(OnTier(one, HISTORY, 0.25), asked, ["recall@3"]) for one in (chain, raw))
     assert scaled.means["recall@3"] > swamped.means["recall@3"]
 
 
-def _raw(ladder: Ladder) -> Tiers:
-    tiers = ladder.bundle.tiers
-    return replace(tiers, rungs=replace(tiers.rungs, temperature=1.0))
+def _raw(chain: FallbackChain) -> Tiers:
+    tiers = chain.bundle.tiers
+    return replace(tiers, policy=replace(tiers.policy, temperature=1.0))
 
 
 def test_what_loses_by_more_than_its_noise_is_not_chosen_at_any_length() -> None:
@@ -122,10 +126,14 @@ def test_what_loses_by_more_than_its_noise_is_not_chosen_at_any_length() -> None
     first = {(POPULAR, 0.0): bare, (SEGMENT, 0.0): lower}
     tempting = {(HISTORY, 0.0): bare, (HISTORY, 0.5): bare + 10}
     measured = Measured({0: first, 1: tempting, 5: found}, {})
-    assert choose(measured.harmless) == (Rung(0, POPULAR), Rung(1, HISTORY, 0.5), Rung(5, HISTORY))
+    assert choose(measured.harmless) == (
+        TierThreshold(0, POPULAR),
+        TierThreshold(1, HISTORY, 0.5),
+        TierThreshold(5, HISTORY),
+    )
     # Nothing is held against what answers nobody with a history.
     assert measured.harmless[0] == measured.means[0]
     longer = {(HISTORY, 0.0): bare, (HISTORY, 0.5): lower}
     beyond = Measured({0: first, 1: tempting}, longer)
-    assert choose(beyond.harmless) == (Rung(0, POPULAR), Rung(1, HISTORY))
+    assert choose(beyond.harmless) == (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY))
     assert not loses((HISTORY, 0.5), {(HISTORY, 0.0): bare, (HISTORY, 0.5): higher})

@@ -109,7 +109,7 @@ def rewrite(path: Path, **changes: object) -> None:
 
 
 def test_what_a_newer_version_tells_of_a_bundles_origin_is_passed_over(path: Path) -> None:
-    rewrite(path, provenance={"dataset": "two-tastes", "weather": "fine"}, kind="bundle", ladder=None)
+    rewrite(path, provenance={"dataset": "two-tastes", "weather": "fine"}, kind="bundle", chain=None)
     assert Bundle.load(path).manifest.provenance == Provenance(dataset="two-tastes")
 
 

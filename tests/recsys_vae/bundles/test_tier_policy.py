@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, POSTERIOR, PRIOR, Rung, Rungs
+from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, POSTERIOR, PRIOR, TierPolicy, TierThreshold
 from recsys_vae.errors import ConfigError, UnknownNameError
 
-RUNGS = Rungs(
-    (Rung(0, PRIOR, 1.0), Rung(1, POSTERIOR, 0.5), Rung(20, HISTORY)),
-    (Rung(0, POPULAR), Rung(3, HISTORY)),
+RUNGS = TierPolicy(
+    (TierThreshold(0, PRIOR, 1.0), TierThreshold(1, POSTERIOR, 0.5), TierThreshold(20, HISTORY)),
+    (TierThreshold(0, POPULAR), TierThreshold(3, HISTORY)),
     lift=2.0,
     temperature=0.05,
 )
@@ -25,40 +25,42 @@ def test_the_weight_of_popularity_goes_with_the_rung() -> None:
     lengths, described = np.array([0, 19, 20, 3]), np.array([True, True, True, False])
     assert RUNGS.weights(lengths, described).tolist() == [1.0, 0.5, 0.0, 0.0]
     assert RUNGS.are_weighted
-    assert not Rungs().are_weighted
+    assert not TierPolicy().are_weighted
 
 
 @pytest.mark.parametrize(("tier", "weight"), [(PRIOR, -1.0), (PRIOR, float("inf")), (POPULAR, 0.5)])
 def test_weights_that_say_nothing_are_refused(tier: str, weight: float) -> None:
     with pytest.raises(ConfigError, match="at least 0"):
-        Rung(0, tier, weight)
+        TierThreshold(0, tier, weight)
 
 
 def test_rungs_survive_a_manifest() -> None:
-    assert Rungs.from_settings(RUNGS.as_settings()) == RUNGS
+    assert TierPolicy.from_settings(RUNGS.as_settings()) == RUNGS
 
 
 def test_a_bundle_that_never_chose_answers_by_history_or_popularity() -> None:
-    assert Rungs.from_settings({}) == Rungs()
-    assert Rungs().temperature == 1.0
-    assert "temperature" not in Rungs().as_settings()
-    assert Rungs().tiers(np.array([1, 0]), np.array([True, True])).tolist() == [HISTORY, POPULAR]
-    assert Rungs().named == {HISTORY, POPULAR}
+    assert TierPolicy.from_settings({}) == TierPolicy()
+    assert TierPolicy().temperature == 1.0
+    assert "temperature" not in TierPolicy().as_settings()
+    assert TierPolicy().tiers(np.array([1, 0]), np.array([True, True])).tolist() == [HISTORY, POPULAR]
+    assert TierPolicy().named == {HISTORY, POPULAR}
 
 
-@pytest.mark.parametrize("described", [(), (Rung(1, HISTORY),), (Rung(0, POPULAR), Rung(0, HISTORY))])
-def test_rungs_that_leave_a_gap_are_refused(described: tuple[Rung, ...]) -> None:
+@pytest.mark.parametrize(
+    "described", [(), (TierThreshold(1, HISTORY),), (TierThreshold(0, POPULAR), TierThreshold(0, HISTORY))]
+)
+def test_rungs_that_leave_a_gap_are_refused(described: tuple[TierThreshold, ...]) -> None:
     with pytest.raises(ConfigError, match="begin at 0"):
-        Rungs(described=described)
+        TierPolicy(described=described)
 
 
 def test_tiers_that_do_not_exist_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="prior"):
-        Rung(0, "priory")
-    with pytest.raises(ConfigError, match="no rungs"):
-        Rungs.from_settings({"bare": [0, "popular"]})
+        TierThreshold(0, "priory")
+    with pytest.raises(ConfigError, match="no thresholds"):
+        TierPolicy.from_settings({"bare": [0, "popular"]})
     with pytest.raises(UnknownNameError, match="temperature"):
-        Rungs.from_settings({"temprature": 0.7})
+        TierPolicy.from_settings({"temprature": 0.7})
     for settings in (
         {"content": "perhaps"},
         {"temperature": 0.0},
@@ -67,4 +69,4 @@ def test_tiers_that_do_not_exist_are_refused() -> None:
         {"bare": [[0, "history", math.nan]]},
     ):
         with pytest.raises(ConfigError):
-            Rungs.from_settings(settings)
+            TierPolicy.from_settings(settings)

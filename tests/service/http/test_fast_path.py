@@ -5,9 +5,9 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
-from service.http.fast_path import Express, Line
+from service.http.fast_path import FastPath, Line
 from service.schemas.recommendations import BatchAnswer, Recommendations
 from service.security.api_keys import ANYBODY, entry_of, new_key
 from service.settings import Settings
@@ -50,10 +50,10 @@ def test_what_is_not_plain_is_answered_as_fastapi_does(client: TestClient, body:
     assert client.post(POST, content=body, headers={"Content-Type": kind}).status_code == status
 
 
-def test_the_scope_is_looked_at_before_the_body(settings: Settings, ladder: Ladder) -> None:
+def test_the_scope_is_looked_at_before_the_body(settings: Settings, chain: FallbackChain) -> None:
     key = new_key()
     guarded = settings.model_copy(update={"keys": str(entry_of(key, "shop", ["events"]))})
-    with TestClient(create_app(guarded, only(ladder))) as client:
+    with TestClient(create_app(guarded, only(chain))) as client:
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         assert [client.post(POST, content=body, headers=headers).status_code for body in (b"{}", b"{")] == [403, 403]
 
@@ -85,7 +85,7 @@ def test_a_body_in_parts_is_read_whole_and_one_that_breaks_off_is_nobodys() -> N
         state = {"caller": ANYBODY, "services": None, "request_id": "r1"}
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/x", "headers": headers, "state": state}
-        asyncio.run(Express(nobody, [Line("/x", Asked, answer, "recommend")])(scope, receive, send))
+        asyncio.run(FastPath(nobody, [Line("/x", Asked, answer, "recommend")])(scope, receive, send))
         return sent
 
     async def nobody(*_: object) -> None:

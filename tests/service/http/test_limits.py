@@ -4,7 +4,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.http.limits import BodyLimit
 from service.observability.metrics import Metrics
@@ -16,8 +16,8 @@ POST = "/v1/recommendations"
 ORIGIN = "https://shop.example"
 
 
-def client_of(settings: Settings, ladder: Ladder, **changed: object) -> TestClient:
-    return TestClient(create_app(settings.model_copy(update=changed), only(ladder)))
+def client_of(settings: Settings, chain: FallbackChain, **changed: object) -> TestClient:
+    return TestClient(create_app(settings.model_copy(update=changed), only(chain)))
 
 
 @pytest.mark.parametrize("address", ["/health/live", "/v1/bundle", "/nowhere", "/metrics", "/openapi.json"])
@@ -47,15 +47,17 @@ def test_the_page_runs_its_own_script_and_no_other(client: TestClient) -> None:
     assert response.text.count("<script>") == scripts.count("sha256-") == 1
 
 
-def test_the_page_is_shown_or_not_as_the_settings_say(settings: Settings, ladder: Ladder) -> None:
-    with client_of(settings, ladder, docs=False) as client:
+def test_the_page_is_shown_or_not_as_the_settings_say(settings: Settings, chain: FallbackChain) -> None:
+    with client_of(settings, chain, docs=False) as client:
         assert [client.get(address).status_code for address in ("/docs", "/openapi.json")] == [404, 404]
 
 
-def test_no_other_site_may_call_unless_it_is_named(settings: Settings, ladder: Ladder, client: TestClient) -> None:
+def test_no_other_site_may_call_unless_it_is_named(
+    settings: Settings, chain: FallbackChain, client: TestClient
+) -> None:
     asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     assert not [name for name in client.options(POST, headers=asked).headers if name.startswith("access-control")]
-    with client_of(settings, ladder, cors_origins=(ORIGIN,), keys=KEYS) as named:
+    with client_of(settings, chain, cors_origins=(ORIGIN,), keys=KEYS) as named:
         assert named.options(POST, headers=asked).headers["access-control-allow-origin"] == ORIGIN
         assert named.options(POST, headers=asked | {"Origin": "https://evil.example"}).status_code == 400
         refused = named.post(POST, json={}, headers={"Origin": ORIGIN})
@@ -63,9 +65,9 @@ def test_no_other_site_may_call_unless_it_is_named(settings: Settings, ladder: L
         assert "access-control-allow-credentials" not in refused.headers
 
 
-def test_pages_may_read_what_the_limits_refuse(settings: Settings, ladder: Ladder) -> None:
+def test_pages_may_read_what_the_limits_refuse(settings: Settings, chain: FallbackChain) -> None:
     limits = {"max_headers": 20, "max_body_bytes": 1024, "hosts": ("testserver",)}
-    with client_of(settings, ladder, cors_origins=(ORIGIN,), **limits) as client:
+    with client_of(settings, chain, cors_origins=(ORIGIN,), **limits) as client:
         answers = [
             client.post(POST, json={"history": ["a"] * 1000}, headers={"Origin": ORIGIN}),
             client.post(POST, content=b"{", headers={"Origin": ORIGIN, "Content-Type": "application/json"}),
@@ -79,8 +81,8 @@ def test_pages_may_read_what_the_limits_refuse(settings: Settings, ladder: Ladde
 KEYS = f"shop sha256:{'0' * 64} recommend"
 
 
-def test_too_many_headers_are_refused(settings: Settings, ladder: Ladder) -> None:
-    with client_of(settings, ladder, max_headers=20) as client:
+def test_too_many_headers_are_refused(settings: Settings, chain: FallbackChain) -> None:
+    with client_of(settings, chain, max_headers=20) as client:
         assert client.get("/v1/bundle").status_code == 200
         response = client.get("/v1/bundle", headers={f"x-{i}": "1" for i in range(20)})
     assert (response.status_code, response.json()["type"]) == (431, "urn:recsys:problem:too-many-headers")
@@ -94,14 +96,14 @@ def test_too_many_headers_are_refused(settings: Settings, ladder: Ladder) -> Non
     ],
 )  # fmt: skip
 def test_a_page_that_takes_its_name_for_this_machine_is_refused(
-    settings: Settings, ladder: Ladder, host: str, status: int
+    settings: Settings, chain: FallbackChain, host: str, status: int
 ) -> None:
-    with client_of(settings, ladder, hosts=("localhost", "127.0.0.1", "[::1]")) as client:
+    with client_of(settings, chain, hosts=("localhost", "127.0.0.1", "[::1]")) as client:
         assert client.get("/v1/bundle", headers={"Host": host}).status_code == status
 
 
-def test_a_body_that_does_not_come_in_time_is_given_up(settings: Settings, ladder: Ladder) -> None:
-    app = create_app(settings.model_copy(update={"body_seconds": 0.05}), only(ladder))
+def test_a_body_that_does_not_come_in_time_is_given_up(settings: Settings, chain: FallbackChain) -> None:
+    app = create_app(settings.model_copy(update={"body_seconds": 0.05}), only(chain))
     parts = [b'{"k":', None]  # the second part never comes
     sent: list = []
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvicorn
 
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
-from service.http.load_shedding import GatedProtocol, is_whole_request
+from service.http.load_shedding import LoadSheddingProtocol, is_whole_request
 from service.server import uvicorn_server
 from service.settings import Settings
 from tests.service.tiny import only
@@ -54,12 +54,14 @@ async def ask(connection: Connection, data: bytes) -> Answer:
     return int(head[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
 
 
-def play(settings: Settings, ladder: Ladder, scenario: Callable[[str, int, uvicorn.Server], Awaitable[None]]) -> None:
+def play(
+    settings: Settings, chain: FallbackChain, scenario: Callable[[str, int, uvicorn.Server], Awaitable[None]]
+) -> None:
     """Run a scenario against a real uvicorn_server, in one event loop."""
 
     async def run() -> None:
-        app = create_app(settings, only(ladder))
-        running = uvicorn.Server(uvicorn.Config(app, http=GatedProtocol, log_config=None, access_log=False))
+        app = create_app(settings, only(chain))
+        running = uvicorn.Server(uvicorn.Config(app, http=LoadSheddingProtocol, log_config=None, access_log=False))
         listener = uvicorn_server.listen("127.0.0.1", 0)
         serving = asyncio.create_task(running.serve([listener]))
         while not running.started:
@@ -79,7 +81,7 @@ SHOP = "https://shop.example"
 @pytest.mark.parametrize("allowed", [(SHOP,), ("*",), ()])
 @pytest.mark.parametrize("origin", [SHOP, "https://evil.example", None])
 def test_a_page_may_read_a_refusal_as_it_may_read_an_answer(
-    settings: Settings, ladder: Ladder, allowed: tuple[str, ...], origin: str | None
+    settings: Settings, chain: FallbackChain, allowed: tuple[str, ...], origin: str | None
 ) -> None:
     request = WHOLE if origin is None else WHOLE.replace(b"Host", b"ORIGIN:  " + origin.encode() + b" \r\nHost")
 
@@ -101,10 +103,10 @@ def test_a_page_may_read_a_refusal_as_it_may_read_an_answer(
         under_way.cancel()
         connection[1].close()
 
-    play(settings.model_copy(update={"max_queue": 1, "cors_origins": allowed}), ladder, scenario)
+    play(settings.model_copy(update={"max_queue": 1, "cors_origins": allowed}), chain, scenario)
 
 
-def test_what_stands_in_a_body_is_no_header(settings: Settings, ladder: Ladder) -> None:
+def test_what_stands_in_a_body_is_no_header(settings: Settings, chain: FallbackChain) -> None:
     body = f"{{\r\norigin: {SHOP}\r\nx-request-id: mine\r\n}}".encode()
     request = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -120,7 +122,7 @@ def test_what_stands_in_a_body_is_no_header(settings: Settings, ladder: Ladder) 
         under_way.cancel()
         connection[1].close()
 
-    play(settings.model_copy(update={"max_queue": 1, "cors_origins": (SHOP,)}), ladder, scenario)
+    play(settings.model_copy(update={"max_queue": 1, "cors_origins": (SHOP,)}), chain, scenario)
 
 
 def cross_origin(headers: dict[str, str]) -> dict[str, str]:
@@ -128,7 +130,7 @@ def cross_origin(headers: dict[str, str]) -> dict[str, str]:
 
 
 def test_one_too_many_is_told_so_and_its_connection_stays(
-    settings: Settings, ladder: Ladder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, chain: FallbackChain, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.http.load_shedding.SECONDS_A_LINE", 0.01)
     caplog.set_level(logging.WARNING, "recsys.service")
@@ -165,5 +167,5 @@ def test_one_too_many_is_told_so_and_its_connection_stays(
         await asyncio.sleep(0.03)
         writer.close()
 
-    play(settings.model_copy(update={"max_queue": 1}), ladder, scenario)
+    play(settings.model_copy(update={"max_queue": 1}), chain, scenario)
     assert "2 requests were turned away: too many were under way." in caplog.messages

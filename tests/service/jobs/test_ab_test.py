@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from recsys_vae.errors import EmptyDataError, UnknownNameError
 from service.jobs.ab_test import Choice, Tally, count, outcomes
 from service.store.events import Event, EventStore
-from service.store.impressions import Exposure, ExposureTable
+from service.store.impressions import Impression, ImpressionTable
 from tests.service.places import Place
 
 
@@ -27,8 +27,8 @@ def tally(shown: list[int], clicked: list[int]) -> Tally:
     return Tally(np.array(shown, float), np.array(clicked, float))
 
 
-def lists(variant: str, user_id: str | None, *request_ids: str, is_dealt: bool = True, at: int = 0) -> list[Exposure]:
-    return [Exposure(name, user_id, variant, "v", is_dealt, ("x", "y"), at) for name in request_ids]
+def lists(variant: str, user_id: str | None, *request_ids: str, is_dealt: bool = True, at: int = 0) -> list[Impression]:
+    return [Impression(name, user_id, variant, "v", is_dealt, ("x", "y"), at) for name in request_ids]
 
 
 def follow(store: EventStore, user_id: str, request_id: str, item_id: str = "x", event_type: str = "click") -> None:
@@ -77,7 +77,7 @@ def test_where_nothing_varies_or_there_is_one_user_no_interval_is_made_up() -> N
 
 
 def test_a_list_is_clicked_once_by_its_user_on_one_of_its_items(store: EventStore) -> None:
-    table = ExposureTable(store.database)
+    table = ImpressionTable(store.database)
     table.add(
         [
             *lists("a", "ann", "r1", "r2", "r3", "r3"),  # r3 was asked for twice under one id
@@ -105,11 +105,11 @@ def test_a_list_is_clicked_once_by_its_user_on_one_of_its_items(store: EventStor
 
 
 def test_a_click_that_fits_lists_of_several_variants_counts_for_none(store: EventStore) -> None:
-    table = ExposureTable(store.database)
+    table = ImpressionTable(store.database)
     table.add(
         [*lists("a", None, "r1", "r2"), *lists("b", None, "r1"), *lists("a", "ann", "r3"), *lists("b", "ann", "r3")]
     )
-    table.add([Exposure("r1", None, "b", "v", True, ("z",), 0)])
+    table.add([Impression("r1", None, "b", "v", True, ("z",), 0)])
     for user_id, request_id, item_id in [("eve", "r1", "x"), ("eve", "r2", "x"), ("ann", "r3", "y")]:
         follow(store, user_id, request_id, item_id)
     found, in_several = count(store.database, Choice())
@@ -121,7 +121,7 @@ def test_a_click_that_fits_lists_of_several_variants_counts_for_none(store: Even
 
 
 def test_moments_and_types_narrow_what_counts(store: EventStore) -> None:
-    ExposureTable(store.database).add([*lists("a", "ann", "r1", at=10), *lists("b", "ann", "r2", at=20)])
+    ImpressionTable(store.database).add([*lists("a", "ann", "r1", at=10), *lists("b", "ann", "r2", at=20)])
     follow(store, "ann", "r1", event_type="view")
     follow(store, "ann", "r2", event_type="buy")
     _, in_several = count(store.database, Choice())
@@ -143,7 +143,7 @@ def uplift(url: str, *flags: str):
 
 
 def test_the_command_prints_the_example_computed_by_hand(store: EventStore, place: Place) -> None:
-    table = ExposureTable(store.database)
+    table = ImpressionTable(store.database)
     table.add([*lists("a", "u1", "1", "2", "3", "4"), *lists("a", "u2", "5", "6"), *lists("a", "u3", "7", "8")])
     table.add([*lists("b", "u4", "9"), *lists("b", "u5", "10", "11", "12")])
     for user_id, request_id in (("u1", "1"), ("u2", "5"), ("u4", "9"), ("u5", "10"), ("u5", "11")):
@@ -158,5 +158,5 @@ def test_the_command_prints_the_example_computed_by_hand(store: EventStore, plac
 
 def test_the_command_says_why_there_is_nothing_to_compare(store: EventStore, place: Place) -> None:
     assert isinstance(uplift(place.url).exception, EmptyDataError)
-    ExposureTable(store.database).add(lists("a", "ann", "r1"))
+    ImpressionTable(store.database).add(lists("a", "ann", "r1"))
     assert isinstance(uplift(place.url, "--against", "c").exception, UnknownNameError)

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import DataError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.client.client import Client
 from service.jobs.parity import Person, Ranking, choose_people, compare, difference, rankings
@@ -83,8 +83,8 @@ def test_a_list_of_all_there_is_may_be_shorter_than_k() -> None:
     assert difference(served("abcdef", RANKING.scores.tolist()), RANKING, 20) is None
 
 
-def test_offline_lists_hold_nothing_seen(ladder: Ladder) -> None:
-    lists = rankings(ladder, [person.item_ids for person in PEOPLE], 3)
+def test_offline_lists_hold_nothing_seen(chain: FallbackChain) -> None:
+    lists = rankings(chain, [person.item_ids for person in PEOPLE], 3)
     for person, ranking in zip(PEOPLE, lists, strict=True):
         assert sorted([*ranking.item_ids, *person.item_ids]) == list("abcdefgh")
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.parser import text_string_to_metric_families
 
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.observability.metrics import EngineMetrics, Metrics
 from service.observability.request_context import CURRENT, RequestRecord
 from service.ranking.results import Notice
@@ -60,11 +60,11 @@ def test_a_request_knows_the_tier_of_its_answers(tiers: tuple[str, ...], noted: 
     assert record.tier == noted
 
 
-def test_only_what_is_in_service_is_named(ladder: Ladder, any_ladder: Ladder) -> None:
+def test_only_what_is_in_service_is_named(chain: FallbackChain, any_chain: FallbackChain) -> None:
     metrics = Metrics()
-    metrics.name_lineup(replace(lineup_of(a=any_ladder, b=any_ladder), generation=3))
-    metrics.name_lineup(replace(lineup_of(a=ladder, b=ladder), generation=4))
-    version, found = ladder.bundle.version, values(metrics.text())
+    metrics.name_lineup(replace(lineup_of(a=any_chain, b=any_chain), generation=3))
+    metrics.name_lineup(replace(lineup_of(a=chain, b=chain), generation=4))
+    version, found = chain.bundle.version, values(metrics.text())
     shown = {name: value for name, value in found.items() if name.startswith(("recsys_bundle", "recsys_deployment"))}
     assert shown == {
         f"recsys_bundle_info model=ease version={version}": 1,

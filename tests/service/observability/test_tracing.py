@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.observability.tracing import open_tracer
 from service.settings import Settings
@@ -49,9 +49,11 @@ def collector() -> Iterator[HTTPServer]:
         thread.join()
 
 
-def test_a_request_is_a_span_of_its_callers_trace(settings: Settings, ladder: Ladder, collector: HTTPServer) -> None:
+def test_a_request_is_a_span_of_its_callers_trace(
+    settings: Settings, chain: FallbackChain, collector: HTTPServer
+) -> None:
     url = f"http://127.0.0.1:{collector.server_port}/v1/traces"
-    with TestClient(create_app(settings.model_copy(update={"trace_url": url}), only(ladder))) as client:
+    with TestClient(create_app(settings.model_copy(update={"trace_url": url}), only(chain))) as client:
         client.get("/v1/users/u0/recommendations", headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     sent = [ExportTraceServiceRequest.FromString(body) for body in Collector.got]
     [span] = [
@@ -64,9 +66,9 @@ def test_a_request_is_a_span_of_its_callers_trace(settings: Settings, ladder: La
     assert "u0" not in str(span)
 
 
-def test_a_collector_that_is_down_stops_no_answer(settings: Settings, ladder: Ladder) -> None:
+def test_a_collector_that_is_down_stops_no_answer(settings: Settings, chain: FallbackChain) -> None:
     changed = settings.model_copy(update={"trace_url": "http://127.0.0.1:1/v1/traces"})
-    with TestClient(create_app(changed, only(ladder))) as client:
+    with TestClient(create_app(changed, only(chain))) as client:
         assert client.get("/v1/bundle").status_code == 200
 
 

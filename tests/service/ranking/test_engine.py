@@ -6,7 +6,7 @@ import pytest
 from anyio import to_thread
 
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.recommender import Ladder, Users
+from recsys_vae.recommender import FallbackChain, Users
 from service.errors import UnknownItemError
 from service.ranking.engine import Engine, Request
 from service.ranking.results import Query
@@ -16,7 +16,7 @@ from service.store.history_cache import Histories
 from tests.service.tiny import HISTORIES, fill, write_tiny_bundle
 
 
-class HeldLadder(Ladder):
+class HeldLadder(FallbackChain):
     """Answers only once it is let go."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -36,16 +36,16 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(Histories(EventStore(url)))
 
 
-def test_an_unknown_item_is_told_apart(engine: Engine, ladder: Ladder) -> None:
+def test_an_unknown_item_is_told_apart(engine: Engine, chain: FallbackChain) -> None:
     with pytest.raises(UnknownItemError, match="'zzz'"):
-        anyio.run(engine.similar, Catalogue(ladder), "zzz", 3)
+        anyio.run(engine.similar, Catalogue(chain), "zzz", 3)
 
 
 def test_a_request_ends_with_the_catalogue_that_it_began_with_and_blocks_nobody(
-    engine: Engine, ladder: Ladder, tmp_path: Path
+    engine: Engine, chain: FallbackChain, tmp_path: Path
 ) -> None:
-    old = HeldLadder(ladder.bundle)
-    new = Ladder(Bundle.load(write_tiny_bundle(tmp_path / "new", "popularity")))
+    old = HeldLadder(chain.bundle)
+    new = FallbackChain(Bundle.load(write_tiny_bundle(tmp_path / "new", "popularity")))
     versions = []
 
     async def ask(catalogue: Catalogue) -> None:
@@ -62,8 +62,8 @@ def test_a_request_ends_with_the_catalogue_that_it_began_with_and_blocks_nobody(
     assert sorted(versions) == sorted([old.bundle.version, new.bundle.version])
 
 
-def test_many_at_a_time_get_each_their_own_answer(engine: Engine, ladder: Ladder) -> None:
-    catalogue = Catalogue(ladder)
+def test_many_at_a_time_get_each_their_own_answer(engine: Engine, chain: FallbackChain) -> None:
+    catalogue = Catalogue(chain)
     found: dict[tuple[str, int], list[str]] = {}
 
     async def ask(user_id: str, turn: int) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.ranking import explanations
 from service.ranking.ranking import answer
 from service.ranking.results import Query
@@ -10,17 +10,17 @@ from service.ranking.served_model import Catalogue
 from tests.service.tiny import ITEMS
 
 
-def score(ladder: Ladder, items: str) -> np.ndarray:
+def score(chain: FallbackChain, items: str) -> np.ndarray:
     row = np.array([[float(item in items) for item in ITEMS]], dtype=np.float32)
-    return ladder.bundle.model.score(csr_array(row))[0]
+    return chain.bundle.model.score(csr_array(row))[0]
 
 
-def test_an_effect_is_the_score_less_the_score_without_the_item(any_ladder: Ladder) -> None:
-    found = answer(Catalogue(any_ladder), Query(5, dict.fromkeys("abc", 1.0), explain=True))
-    whole = score(any_ladder, "abc")
+def test_an_effect_is_the_score_less_the_score_without_the_item(any_chain: FallbackChain) -> None:
+    found = answer(Catalogue(any_chain), Query(5, dict.fromkeys("abc", 1.0), explain=True))
+    whole = score(any_chain, "abc")
     for item in found.items:
         place = ITEMS.index(item.item_id)
-        effects = {h: whole[place] - score(any_ladder, "abc".replace(h, ""))[place] for h in "abc"}
+        effects = {h: whole[place] - score(any_chain, "abc".replace(h, ""))[place] for h in "abc"}
         assert item.because is not None
         assert [c.effect for c in item.because] == pytest.approx(
             sorted((e for e in effects.values() if e > 1e-6), reverse=True)[: explanations.NAMED], rel=1e-4, abs=1e-5
@@ -29,21 +29,21 @@ def test_an_effect_is_the_score_less_the_score_without_the_item(any_ladder: Ladd
             assert cause.effect == pytest.approx(effects[cause.item_id], rel=1e-4, abs=1e-5)
 
 
-def test_items_that_always_come_together_explain_each_other(ladder: Ladder) -> None:
-    found = answer(Catalogue(ladder), Query(1, {"c": 1.0, "g": 1.0}, candidates=["h"], explain=True))
+def test_items_that_always_come_together_explain_each_other(chain: FallbackChain) -> None:
+    found = answer(Catalogue(chain), Query(1, {"c": 1.0, "g": 1.0}, candidates=["h"], explain=True))
     assert found.items[0].because is not None
     assert found.items[0].because[0].item_id == "g"  # one user has g and h, nobody c and h
 
 
-def test_a_history_of_one_item_and_no_history_are_explained_too(any_ladder: Ladder) -> None:
-    assert answer(Catalogue(any_ladder), Query(3, {"a": 1.0}, explain=True)).items[0].because is not None
-    assert answer(Catalogue(any_ladder), Query(3, explain=True)).items[0].because == ()
-    assert answer(Catalogue(any_ladder), Query(3)).items[0].because is None
+def test_a_history_of_one_item_and_no_history_are_explained_too(any_chain: FallbackChain) -> None:
+    assert answer(Catalogue(any_chain), Query(3, {"a": 1.0}, explain=True)).items[0].because is not None
+    assert answer(Catalogue(any_chain), Query(3, explain=True)).items[0].because == ()
+    assert answer(Catalogue(any_chain), Query(3)).items[0].because is None
 
 
-def test_long_histories_are_explained_by_their_end(ladder: Ladder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_histories_are_explained_by_their_end(chain: FallbackChain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explanations, "LONGEST", 2)
-    found = answer(Catalogue(ladder), Query(4, dict.fromkeys("abc", 1.0), explain=True))
+    found = answer(Catalogue(chain), Query(4, dict.fromkeys("abc", 1.0), explain=True))
     assert {cause.item_id for item in found.items for cause in item.because or ()} <= {"b", "c"}
     assert [notice.code for notice in found.notices] == ["explained_in_part"]
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from recsys_vae.data.interactions import empty_histories
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.ranking.ranking import answer
 from service.ranking.results import Answer, Query, shortest, similar
 from service.ranking.served_model import Catalogue
@@ -25,11 +25,11 @@ def codes(found: Answer) -> list[str]:
     return [notice.code for notice in found.notices]
 
 
-def brute_force(ladder: Ladder, query: Query) -> list[tuple[float, str]]:
+def brute_force(chain: FallbackChain, query: Query) -> list[tuple[float, str]]:
     """Every allowed item with its score, best first, ties by item."""
     known = sorted(set(query.history) & set(ITEMS))
     row = np.array([[1.0 if item_id in known else 0.0 for item_id in ITEMS]], dtype=np.float32)
-    scores = ladder.bundle.model.score(csr_array(row))[0] if known else POPULARITY
+    scores = chain.bundle.model.score(csr_array(row))[0] if known else POPULARITY
     offered = ITEMS if query.candidates is None else query.candidates
     allowed = [
         (float(score), item_id)
@@ -41,58 +41,60 @@ def brute_force(ladder: Ladder, query: Query) -> list[tuple[float, str]]:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=queries)
-def test_exactly_min_of_k_and_allowed_items_come_in_score_order_under_any_mix(any_ladder: Ladder, query: Query) -> None:
-    expected = brute_force(any_ladder, query)[: query.k]
-    found = answer(Catalogue(any_ladder), query)
+def test_exactly_min_of_k_and_allowed_items_come_in_score_order_under_any_mix(
+    any_chain: FallbackChain, query: Query
+) -> None:
+    expected = brute_force(any_chain, query)[: query.k]
+    found = answer(Catalogue(any_chain), query)
     assert [item.rank for item in found.items] == list(range(1, len(expected) + 1))
     assert [item.item_id for item in found.items] == [item_id for _, item_id in expected]
     assert [item.score for item in found.items] == pytest.approx([score for score, _ in expected], rel=1e-5, abs=1e-6)
     assert ("fewer_items_than_k" in codes(found)) == (len(expected) < query.k)
 
 
-def test_a_list_for_one_user_equals_the_same_row_of_a_batch(any_ladder: Ladder) -> None:
+def test_a_list_for_one_user_equals_the_same_row_of_a_batch(any_chain: FallbackChain) -> None:
     matrix = np.array([[float(i in history) for i in ITEMS] for history in HISTORIES.values()], dtype=np.float32)
-    batch = any_ladder.recommend(csr_array(matrix), 4)
+    batch = any_chain.recommend(csr_array(matrix), 4)
     for row, history in enumerate(HISTORIES.values()):
-        found = answer(Catalogue(any_ladder), Query(4, dict.fromkeys(history, 1.0)))
-        assert [item.item_id for item in found.items] == any_ladder.bundle.items.ids(batch.rows[row])
+        found = answer(Catalogue(any_chain), Query(4, dict.fromkeys(history, 1.0)))
+        assert [item.item_id for item in found.items] == any_chain.bundle.items.ids(batch.rows[row])
         scale = float(np.abs(batch.scores[row]).max())  # a score near 0 is a difference of larger terms
         expected = pytest.approx(batch.scores[row].tolist(), rel=1e-5, abs=1e-5 * scale)
         assert [item.score for item in found.items] == expected
         assert found.tier == batch.tiers[row]
 
 
-def test_scores_survive_json_as_the_float32_they_are(any_ladder: Ladder) -> None:
-    found = answer(Catalogue(any_ladder), Query(8))
-    direct = any_ladder.recommend(empty_histories(1, len(ITEMS)), 8)
+def test_scores_survive_json_as_the_float32_they_are(any_chain: FallbackChain) -> None:
+    found = answer(Catalogue(any_chain), Query(8))
+    direct = any_chain.recommend(empty_histories(1, len(ITEMS)), 8)
     assert [np.float32(item.score) for item in found.items] == direct.scores[0].tolist()
 
 
-def test_nobody_gets_what_most_users_touched(ladder: Ladder) -> None:
-    found = answer(Catalogue(ladder), Query(3))
+def test_nobody_gets_what_most_users_touched(chain: FallbackChain) -> None:
+    found = answer(Catalogue(chain), Query(3))
     assert [(item.item_id, item.score) for item in found.items] == [("a", 5.0), ("b", 4.0), ("c", 3.0)]
     assert (found.tier, found.scorer, codes(found)) == ("popular", "popularity", ["no_history"])
 
 
-def test_unknown_items_are_named_where_they_stood(ladder: Ladder) -> None:
-    found = answer(Catalogue(ladder), Query(2, {"a": 1.0, "x": 1.0}, exclude=["y"], candidates=["b", "c", "z"]))
+def test_unknown_items_are_named_where_they_stood(chain: FallbackChain) -> None:
+    found = answer(Catalogue(chain), Query(2, {"a": 1.0, "x": 1.0}, exclude=["y"], candidates=["b", "c", "z"]))
     assert codes(found) == [f"unknown_items_in_{place}" for place in ("history", "exclude", "candidates")]
     assert found.notices[0].message == "1 of 2 items in history are not in the catalogue and were left out: x."
     assert found.tier == "history"
 
 
-def test_a_warning_names_ten_unknown_items_and_counts_the_others(ladder: Ladder) -> None:
-    found = answer(Catalogue(ladder), Query(2, exclude=[f"x{i}" for i in range(25)]))
+def test_a_warning_names_ten_unknown_items_and_counts_the_others(chain: FallbackChain) -> None:
+    found = answer(Catalogue(chain), Query(2, exclude=[f"x{i}" for i in range(25)]))
     assert found.notices[0].message.endswith("x8, x9 and 15 more.")
 
 
-def test_no_candidates_are_no_items(ladder: Ladder) -> None:
-    found = answer(Catalogue(ladder), Query(5, {"a": 1.0}, candidates=[]))
+def test_no_candidates_are_no_items(chain: FallbackChain) -> None:
+    found = answer(Catalogue(chain), Query(5, {"a": 1.0}, candidates=[]))
     assert (found.items, codes(found)) == ((), ["fewer_items_than_k"])
 
 
-def test_similar_items_leave_the_item_itself_out(any_ladder: Ladder) -> None:
-    found = similar(Catalogue(any_ladder), "a", 20)
+def test_similar_items_leave_the_item_itself_out(any_chain: FallbackChain) -> None:
+    found = similar(Catalogue(any_chain), "a", 20)
     assert found is not None
     assert sorted(item.item_id for item in found.items) == list("bcdefgh")
     scores = [item.score for item in found.items]
@@ -100,8 +102,8 @@ def test_similar_items_leave_the_item_itself_out(any_ladder: Ladder) -> None:
     assert [notice.code for notice in found.notices] == ["fewer_items_than_k"]
 
 
-def test_nothing_is_similar_to_an_unknown_item(ladder: Ladder) -> None:
-    assert similar(Catalogue(ladder), "zzz", 3) is None
+def test_nothing_is_similar_to_an_unknown_item(chain: FallbackChain) -> None:
+    assert similar(Catalogue(chain), "zzz", 3) is None
 
 
 @settings(max_examples=300, deadline=None)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service import app as composition
 from service.app import create_app
 from service.security import authorization
@@ -32,8 +32,8 @@ def guarded(bundle_path: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def client(guarded: Settings, ladder: Ladder) -> Iterator[TestClient]:
-    with TestClient(create_app(guarded, only(ladder))) as client:
+def client(guarded: Settings, chain: FallbackChain) -> Iterator[TestClient]:
+    with TestClient(create_app(guarded, only(chain))) as client:
         yield client
 
 
@@ -127,12 +127,12 @@ def test_what_is_not_one_bearer_key_is_refused(client: TestClient, headers: list
 
 
 def test_a_key_is_in_no_answer_no_metric_and_no_log(
-    guarded: Settings, ladder: Ladder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    guarded: Settings, chain: FallbackChain, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("DEBUG")
     monkeypatch.setattr("service.ranking.engine.answer_all", lambda *_: 1 / 0)
     wrong = new_key()
-    with TestClient(create_app(guarded, only(ladder))) as client:
+    with TestClient(create_app(guarded, only(chain))) as client:
         answers = [
             client.post(POST, json={}, headers=bearer(key)).text for key in (KEYS["recommend"], KEYS["events"], wrong)
         ]
@@ -152,6 +152,6 @@ def test_the_api_documents_its_keys_and_refusals(client: TestClient) -> None:
     assert "security" not in document["paths"]["/health/live"]["get"]
 
 
-def test_without_keys_everything_is_open(settings: Settings, ladder: Ladder) -> None:
-    with TestClient(create_app(settings, only(ladder))) as client:
+def test_without_keys_everything_is_open(settings: Settings, chain: FallbackChain) -> None:
+    with TestClient(create_app(settings, only(chain))) as client:
         assert [client.get(address).status_code for address in ("/metrics", "/docs", "/openapi.json")] == [200] * 3

@@ -12,7 +12,7 @@ import redis
 from fastapi.testclient import TestClient
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.recommender import Ladder
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.observability.metrics import Metrics
 from service.security import rate_limits
@@ -124,12 +124,12 @@ def test_an_address_that_is_no_redis_is_refused_without_its_password() -> None:
 
 
 def test_over_http_it_is_a_problem_with_the_time_to_wait_and_health_is_never_limited(
-    settings: Settings, ladder: Ladder
+    settings: Settings, chain: FallbackChain
 ) -> None:
     key, patient = new_key(), new_key()
     entries = f"{entry_of(key, 'hasty', ['recommend'])};{entry_of(patient, 'patient', ['metrics'], '9/hour')}"
     limited = settings.model_copy(update={"keys": entries, "rate_limit": "2/hour"})
-    with TestClient(create_app(limited, only(ladder))) as client:
+    with TestClient(create_app(limited, only(chain))) as client:
         client.headers["Authorization"] = f"Bearer {key}"
         answers = [client.post("/v1/recommendations", json={"k": 2}) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]

@@ -10,8 +10,8 @@ import pytest
 from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.store import impression_writer
-from service.store.impression_writer import ExposureLog
-from service.store.impressions import Exposure
+from service.store.impression_writer import ImpressionWriter
+from service.store.impressions import Impression
 
 
 class Table:
@@ -21,7 +21,7 @@ class Table:
         self.kept: list[str] = []
         self.failure: Exception | None = None
 
-    def add(self, exposures: list[Exposure]) -> int:
+    def add(self, exposures: list[Impression]) -> int:
         if self.failure is not None:
             raise self.failure
         new = [one.request_id for one in exposures if one.user_id != "erased"]
@@ -29,11 +29,13 @@ class Table:
         return len(new)
 
 
-def shown(number: int, user_id: str = "ann", age: int = 0) -> Exposure:
-    return Exposure(f"r{number}", user_id, "a", "v1", True, ("x",), timestamps.now() - age)
+def shown(number: int, user_id: str = "ann", age: int = 0) -> Impression:
+    return Impression(f"r{number}", user_id, "a", "v1", True, ("x",), timestamps.now() - age)
 
 
-def logged(act: Callable[[ExposureLog, Table], Awaitable[None]], capacity: int = 10) -> tuple[list[str], Counter[str]]:
+def logged(
+    act: Callable[[ImpressionWriter, Table], Awaitable[None]], capacity: int = 10
+) -> tuple[list[str], Counter[str]]:
     """What was written, and what was counted, after doing something with a log."""
     table, counts = Table(), Counter[str]()
 
@@ -41,7 +43,7 @@ def logged(act: Callable[[ExposureLog, Table], Awaitable[None]], capacity: int =
         counts[result] += number
 
     async def run() -> None:
-        log = ExposureLog(table, count, capacity)  # type: ignore[arg-type]
+        log = ImpressionWriter(table, count, capacity)  # type: ignore[arg-type]
         await act(log, table)
         await log.close()
 
@@ -53,7 +55,7 @@ def test_what_waits_is_written_in_order_by_itself(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(impression_writer, "INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(impression_writer, "BATCH", 2)
 
-    async def act(log: ExposureLog, table: Table) -> None:
+    async def act(log: ImpressionWriter, table: Table) -> None:
         running = asyncio.create_task(log.run())
         for number in range(5):
             log.note(shown(number))
@@ -68,7 +70,7 @@ def test_what_waits_is_written_in_order_by_itself(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_still_waits_at_the_end_is_written() -> None:
-    async def act(log: ExposureLog, _: Table) -> None:
+    async def act(log: ImpressionWriter, _: Table) -> None:
         log.note(shown(1))
         log.note(shown(2, "erased"))
 
@@ -76,7 +78,7 @@ def test_what_still_waits_at_the_end_is_written() -> None:
 
 
 def test_what_comes_when_the_queue_is_full_is_dropped_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
-    async def act(log: ExposureLog, _: Table) -> None:
+    async def act(log: ImpressionWriter, _: Table) -> None:
         for number in range(13):
             log.note(shown(number))
 
@@ -87,7 +89,7 @@ def test_what_comes_when_the_queue_is_full_is_dropped_counted_and_told(caplog: p
 
 
 def test_while_the_store_is_down_they_wait_and_are_written_later(caplog: pytest.LogCaptureFixture) -> None:
-    async def act(log: ExposureLog, table: Table) -> None:
+    async def act(log: ImpressionWriter, table: Table) -> None:
         table.failure = UnavailableError("down")
         for number in range(3):
             log.note(shown(number))
@@ -101,7 +103,7 @@ def test_while_the_store_is_down_they_wait_and_are_written_later(caplog: pytest.
 
 
 def test_what_the_store_never_takes_is_dropped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    async def act(log: ExposureLog, table: Table) -> None:
+    async def act(log: ImpressionWriter, table: Table) -> None:
         table.failure = UnavailableError("down")
         log.note(shown(1))
 
@@ -110,7 +112,7 @@ def test_what_the_store_never_takes_is_dropped_and_counted(caplog: pytest.LogCap
 
 
 def test_what_has_waited_too_long_is_dropped_as_its_user_may_be_erased_by_now() -> None:
-    async def act(log: ExposureLog, _: Table) -> None:
+    async def act(log: ImpressionWriter, _: Table) -> None:
         log.note(shown(1, age=301 * 1_000_000))
         log.note(shown(2))
 
@@ -118,7 +120,7 @@ def test_what_has_waited_too_long_is_dropped_as_its_user_may_be_erased_by_now() 
 
 
 def test_a_defect_costs_a_batch_and_not_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    async def act(log: ExposureLog, table: Table) -> None:
+    async def act(log: ImpressionWriter, table: Table) -> None:
         table.failure = RuntimeError("defect")
         log.note(shown(1))
         await log.flush()

@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 
 from service import timestamps
 from service.store.events import Event, EventStore
-from service.store.impressions import ERASURES_KEPT_SECONDS, MICROSECONDS, Exposure, ExposureTable
+from service.store.impressions import ERASURES_KEPT_SECONDS, MICROSECONDS, Impression, ImpressionTable
 from service.store.tables import ERASURES
 from tests.service.places import Place
 
@@ -20,15 +20,15 @@ def store(place: Place) -> Iterator[EventStore]:
 
 
 @pytest.fixture
-def table(store: EventStore) -> ExposureTable:
-    return ExposureTable(store.database)
+def table(store: EventStore) -> ImpressionTable:
+    return ImpressionTable(store.database)
 
 
-def shown(request_id: str, user_id: str | None = "ann", at: int | None = None, *items: str) -> Exposure:
-    return Exposure(request_id, user_id, "a", "v1", True, items or ("x", "y"), timestamps.now() if at is None else at)
+def shown(request_id: str, user_id: str | None = "ann", at: int | None = None, *items: str) -> Impression:
+    return Impression(request_id, user_id, "a", "v1", True, items or ("x", "y"), timestamps.now() if at is None else at)
 
 
-def test_what_was_shown_comes_back_page_by_page_newest_first(table: ExposureTable) -> None:
+def test_what_was_shown_comes_back_page_by_page_newest_first(table: ImpressionTable) -> None:
     assert table.add([shown(f"r{number}", at=number) for number in range(5)] + [shown("other", "bob")]) == 6
     assert table.add([]) == 0
     newest = table.of_user("ann", 2)
@@ -45,7 +45,7 @@ def test_what_was_shown_comes_back_page_by_page_newest_first(table: ExposureTabl
     assert (table.count("ann"), table.count("nobody")) == (5, 0)
 
 
-def test_an_erased_user_is_in_no_exposure_not_even_one_that_waited(store: EventStore, table: ExposureTable) -> None:
+def test_an_erased_user_is_in_no_exposure_not_even_one_that_waited(store: EventStore, table: ImpressionTable) -> None:
     before = shown("waits")
     table.add([shown("r1"), shown("r2", "bob")])
     assert store.erase("ann") == (0, 1)
@@ -65,7 +65,9 @@ def store_tables(store: EventStore) -> list[str]:
     return list(METADATA.tables)
 
 
-def test_a_list_for_nobody_belongs_to_the_user_whose_events_follow_it(store: EventStore, table: ExposureTable) -> None:
+def test_a_list_for_nobody_belongs_to_the_user_whose_events_follow_it(
+    store: EventStore, table: ImpressionTable
+) -> None:
     table.add([shown("r1", None), shown("r2", None), shown("r1", "bob")])
     store.take([Event("1", "ann", "x", None, 1.0, None, "r1")], "api")
     assert [one.request_id for one in table.of_user("ann", 9)] == ["r1"]
@@ -76,7 +78,7 @@ def test_a_list_for_nobody_belongs_to_the_user_whose_events_follow_it(store: Eve
     assert [tuple(row) for row in left] == [("r2", None), ("r1", "bob")]
 
 
-def test_erasures_are_forgotten_once_nothing_can_wait_any_more(store: EventStore, table: ExposureTable) -> None:
+def test_erasures_are_forgotten_once_nothing_can_wait_any_more(store: EventStore, table: ImpressionTable) -> None:
     store.erase("ann")
     with store.database.writing() as connection:
         aged = ERASURES.c.erased_at - (ERASURES_KEPT_SECONDS + 1) * MICROSECONDS
@@ -86,7 +88,7 @@ def test_erasures_are_forgotten_once_nothing_can_wait_any_more(store: EventStore
         assert len(connection.execute(select(ERASURES)).all()) == 1
 
 
-def test_erasing_twice_counts_from_the_last_time(store: EventStore, table: ExposureTable) -> None:
+def test_erasing_twice_counts_from_the_last_time(store: EventStore, table: ImpressionTable) -> None:
     store.erase("ann")
     between = shown("between")
     store.erase("ann")

@@ -18,7 +18,7 @@ from recsys_vae.errors import ConfigError
 from service.store import schema
 from service.store.deployments import DeploymentTable
 from service.store.events import Event
-from service.store.impressions import ExposureTable
+from service.store.impressions import ImpressionTable
 from service.store.tables import METADATA
 from tests.service.places import Place
 
@@ -96,7 +96,7 @@ def test_a_store_of_the_migration_before_keeps_its_events_and_users(place: Place
             connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = 'v2'"))
     with closing(place.open()) as store:
         assert DeploymentTable(store.database).active() is None
-        assert ExposureTable(store.database).count("ann") == 0
+        assert ImpressionTable(store.database).count("ann") == 0
         assert (store.version("ann"), store.history("ann").item_ids) == (version, ("jam",))
     check_schema(place)
 

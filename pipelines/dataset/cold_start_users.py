@@ -1,4 +1,4 @@
-"""Newcomers of a dataset: held-out users with the order in which they came by their items."""
+"""Cold-start users of a dataset: held-out users with the order in which they came by their items."""
 
 import numpy as np
 import polars as pl
@@ -10,11 +10,11 @@ from pipelines.dataset.user_features import UserMetadata
 from recsys_vae.data.columns import ITEM, POSITION, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.ids import IdMap
 from recsys_vae.evaluation import entries
-from recsys_vae.evaluation.cold_start import Newcomers
+from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.splits import HeldOut
 
 
-def newcomers_of(part: HeldOut, items: IdMap, known: UserMetadata) -> Newcomers:
+def cold_start_users_of(part: HeldOut, items: IdMap, known: UserMetadata) -> ColdStartUsers:
     """The users of a split's part, their shown items in order; their targets stay.
 
     Args:
@@ -24,7 +24,7 @@ def newcomers_of(part: HeldOut, items: IdMap, known: UserMetadata) -> Newcomers:
     whole = places(known.dataset, part.users, items)
     shown = entries.pick(whole, entries.contains(part.histories, entries.entry_keys(whole)))
     described = known.of(part)
-    return Newcomers(part.users, ranked_by_row(shown), part.targets, described.metadata)
+    return ColdStartUsers(part.users, ranked_by_row(shown), part.targets, described.metadata)
 
 
 def places(dataset: DatasetDir, users: IdMap, items: IdMap) -> csr_array:

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
+from pipelines.dataset.cold_start_users import cold_start_users_of, places, ranked_by_row
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.newcomers import newcomers_of, places, ranked_by_row
 from pipelines.dataset.user_features import UserMetadata
 from recsys_vae.data.ids import IdMap
 from recsys_vae.evaluation.splits import HeldOut
@@ -42,7 +42,7 @@ def test_without_any_order_one_is_drawn_and_stays(tmp_path: Path) -> None:
 def test_newcomers_keep_targets_and_rank_what_they_are_shown(tmp_path: Path) -> None:
     world = dataset(tmp_path / "d")
     part = HeldOut(ANN, csr([[2, 3]], 4), csr([[0]], 4))
-    found = newcomers_of(part, ITEMS, UserMetadata.learn(world, ANN))
+    found = cold_start_users_of(part, ITEMS, UserMetadata.learn(world, ANN))
     assert found.places.toarray().tolist() == [[0, 0, 1, 2]]
     assert found.targets is part.targets
     assert found.metadata is None
