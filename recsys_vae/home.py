@@ -5,8 +5,29 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from recsys_vae.errors import UnknownNameError
+
 
 def home() -> Path:
     """The folder named by RECSYS_HOME, else `recsys_vae` in the user's data directory; not created here."""
     named = os.environ.get("RECSYS_HOME")
     return Path(named).expanduser().resolve() if named else user_data_path("recsys_vae")
+
+
+def dataset_folder(name_or_path: str) -> Path:
+    """Where a dataset lies: a plain name is a folder of RECSYS_HOME/datasets, anything with a slash a path."""
+    is_path = "/" in name_or_path or name_or_path.startswith(".")
+    return Path(name_or_path).expanduser().resolve() if is_path else home() / "datasets" / name_or_path
+
+
+def existing_dataset(name_or_path: str, table: str) -> Path:
+    """The same, of a dataset that has this table.
+
+    Raises:
+        UnknownNameError: there is none; the message lists those of RECSYS_HOME.
+    """
+    folder = dataset_folder(name_or_path)
+    if not (folder / table).is_file():
+        present = sorted(path.parent.name for path in (home() / "datasets").glob(f"*/{table}"))
+        raise UnknownNameError("dataset", name_or_path, present)
+    return folder

@@ -1,9 +1,14 @@
-"""Where MLflow's store is: one answer for everything that writes to it or reads from it, without importing MLflow."""
+"""Where MLflow's store is and how its models are named: one answer for all that use it, without importing MLflow."""
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 from recsys_vae.home import home
+
+REGISTERED_MODEL: Final = re.compile(r"models:/(?P<name>[^/@?#%\\]+)(?:@(?P<alias>[^/@?#%\\]+)|/(?P<version>[0-9]+))")
+"""A registered model by alias or version: `models:/NAME@ALIAS`, `models:/NAME/VERSION`."""
 
 
 def default_tracking_uri() -> str:

@@ -4,11 +4,15 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Tests work on tiny matrices, where threads only wait for each other; processes that they start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A test that sets HOME must not find the fonts that matplotlib lists there when it is first imported.
+os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"recsys-tests-matplotlib-{os.getuid()}"))
 
 import pytest
 

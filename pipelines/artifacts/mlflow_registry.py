@@ -7,7 +7,6 @@ code it was made with, and no package index has to carry this project.
 """
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.home import home
 from recsys_vae.outputs import check_output
-from recsys_vae.tracking_store import tracking_uri
+from recsys_vae.tracking_store import REGISTERED_MODEL, tracking_uri
 from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 CHALLENGER, CHAMPION = "challenger", "champion"
 BUNDLE_PATH = "artifacts/bundle"
 """Where the bundle lies inside a logged model."""
-
-REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
 @dataclass(frozen=True)
@@ -259,7 +256,7 @@ def _locate(client: "MlflowClient", uri: str) -> str:
 
     Registered models are looked up through this client: MLflow itself would ask its global tracking address.
     """
-    if match := REGISTERED.fullmatch(uri):
+    if match := REGISTERED_MODEL.fullmatch(uri):
         name, alias, version = match.group("name", "alias", "version")
         aliases = _aliases(client, name)
         if alias is not None and alias not in aliases:

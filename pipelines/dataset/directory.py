@@ -21,8 +21,8 @@ from typing import Any
 
 import polars as pl
 
-from recsys_vae.errors import ConfigError, DataError, UnknownNameError
-from recsys_vae.home import home
+from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -58,6 +58,8 @@ def _contents(summary: Mapping[str, Any]) -> tuple[str, ...] | None:
 WRITTEN = DirectoryProduct("a dataset of `recsys ingest`", "summary.json", _contents)
 """What ingesting may replace."""
 
+TABLE = "interactions.parquet"
+
 
 @dataclass(frozen=True)
 class DatasetDir:
@@ -68,9 +70,7 @@ class DatasetDir:
     @classmethod
     def at(cls, name_or_path: str) -> "DatasetDir":
         """A plain name is a folder of RECSYS_HOME/datasets, anything with a slash a path. It need not exist yet."""
-        if "/" in name_or_path or name_or_path.startswith("."):
-            return cls(Path(name_or_path).expanduser().resolve())
-        return cls(home() / "datasets" / name_or_path)
+        return cls(dataset_folder(name_or_path))
 
     @classmethod
     def to_write(cls, name_or_path: str) -> "DatasetDir":
@@ -91,11 +91,7 @@ class DatasetDir:
         Raises:
             UnknownNameError: nothing was ingested under that name.
         """
-        dataset = cls.at(name_or_path)
-        if not dataset.interactions_path.is_file():
-            present = sorted(p.parent.name for p in (home() / "datasets").glob("*/interactions.parquet"))
-            raise UnknownNameError("dataset", name_or_path, present)
-        return dataset
+        return cls(existing_dataset(name_or_path, TABLE))
 
     @property
     def name(self) -> str:
@@ -105,7 +101,7 @@ class DatasetDir:
     @property
     def interactions_path(self) -> Path:
         """The clean interactions."""
-        return self.path / "interactions.parquet"
+        return self.path / TABLE
 
     @property
     def given_test_path(self) -> Path:

@@ -21,13 +21,12 @@ from recsys_vae.data.interactions import empty_histories
 from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.home import home
 from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
-from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
+from recsys_vae.tracking_store import REGISTERED_MODEL, default_tracking_uri, tracking_uri
 from service.ranking.served_model import Catalogue
 
 WARM_UP_K = 10
 ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """How addresses begin, and paths do not."""
-ALIAS: Final = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)")
 WITHOUT_HISTORY = (PRIOR, SEGMENT, POPULAR)
 """Tiers that go by something else."""
 
@@ -40,8 +39,8 @@ def resolved(source: str) -> str:
     """
     if not is_model(source):
         return str(Path(source).resolve())
-    found = ALIAS.fullmatch(source)
-    if found is None:
+    found = REGISTERED_MODEL.fullmatch(source)
+    if found is None or found["alias"] is None:
         return source
     with _registry(source) as mlflow:
         version = mlflow.MlflowClient().get_model_version_by_alias(found["name"], found["alias"]).version
@@ -55,7 +54,8 @@ def is_model(source: str) -> bool:
 
 def is_alias(source: str) -> bool:
     """Whether what a source leads to changes with the registry."""
-    return ALIAS.fullmatch(source) is not None
+    found = REGISTERED_MODEL.fullmatch(source)
+    return found is not None and found["alias"] is not None
 
 
 def open_catalogue(source: str) -> Catalogue:

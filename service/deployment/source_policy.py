@@ -1,15 +1,13 @@
 """Sources: what may be loaded while the service runs. Nothing outside the bundle root and the registry is read."""
 
-import re
 from pathlib import Path
 from typing import Final
 
+from recsys_vae.tracking_store import REGISTERED_MODEL
 from service.errors import FieldError
 from service.settings import Settings
 
 FIELD: Final = "body.source"
-REGISTERED: Final = re.compile(r"models:/[^/@?#%\\]+(?:@[^/@?#%\\]+|/[0-9]+)")
-"""A registered model by alias or version. Other addresses of MLflow's, such as s3: or file:, lead anywhere."""
 
 
 def permitted(asked: str, settings: Settings) -> str:
@@ -21,7 +19,7 @@ def permitted(asked: str, settings: Settings) -> str:
     if asked in [source for _, _, source in settings.sources]:
         return asked
     if asked.startswith("models:"):
-        if REGISTERED.fullmatch(asked) is None:
+        if REGISTERED_MODEL.fullmatch(asked) is None:  # other addresses of MLflow's lead anywhere
             raise FieldError(FIELD, "a model is named by models:/NAME@ALIAS or models:/NAME/VERSION")
         return asked
     return str(_below(asked, settings.bundle_root))

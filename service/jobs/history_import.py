@@ -22,8 +22,8 @@ from recsys_vae.data.columns import (
     USER,
     WEIGHT,
 )
-from recsys_vae.errors import DataError, SchemaError, UnknownNameError
-from recsys_vae.home import home
+from recsys_vae.errors import DataError, SchemaError
+from recsys_vae.home import existing_dataset
 from service.store.events import Event
 
 TABLE = "interactions.parquet"
@@ -53,11 +53,7 @@ class DatasetEvents:
             SchemaError: its table lacks a column.
             DataError: its table is not readable.
         """
-        datasets = home() / "datasets"
-        is_path = "/" in name_or_path or name_or_path.startswith(".")
-        folder = Path(name_or_path).expanduser().resolve() if is_path else datasets / name_or_path
-        if not (folder / TABLE).is_file():
-            raise UnknownNameError("dataset", name_or_path, (path.parent.name for path in datasets.glob(f"*/{TABLE}")))
+        folder = existing_dataset(name_or_path, TABLE)
         try:
             table = pq.ParquetFile(folder / TABLE)
         except (pa.ArrowInvalid, OSError) as error:

@@ -18,5 +18,6 @@ class UserIdConvertor(IdConvertor):
     regex = "(?s:.*(?<!/recommendations))"
 
 
-register_url_convertor("path", IdConvertor())
-register_url_convertor("user", UserIdConvertor())
+# Under names of our own: starlette keeps convertors for the whole process, and other applications in it have theirs.
+register_url_convertor("recsys_id", IdConvertor())
+register_url_convertor("recsys_user", UserIdConvertor())

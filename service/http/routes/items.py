@@ -16,7 +16,7 @@ ItemId = Annotated[Id, Path(description="Id of an item of the catalogue.", examp
 
 
 @router.get(
-    "/{item_id:path}/similar",
+    "/{item_id:recsys_id}/similar",
     dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (404, 422, 503)},
 )

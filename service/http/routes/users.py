@@ -33,7 +33,7 @@ ShownBefore = Annotated[
 
 
 @router.get(
-    "/{user_id:path}/recommendations",
+    "/{user_id:recsys_id}/recommendations",
     tags=["recommendations"],
     dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (410, 422, 503)},
@@ -53,7 +53,7 @@ async def recommend_to_user(
 
 
 @router.get(
-    "/{user_id:user}",
+    "/{user_id:recsys_user}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},
@@ -89,7 +89,7 @@ async def show_user(
 
 
 @router.delete(
-    "/{user_id:user}",
+    "/{user_id:recsys_user}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},
