@@ -16,6 +16,7 @@ from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig
+from recsys_vae.models.search_space import SearchSpace
 from recsys_vae.protocols import Recommender
 from recsys_vae.settings import Config, converted
 
@@ -129,6 +130,12 @@ def _part_or_value(present: Any, value: Any, what: str) -> Any:
         found = entry(value)
         return Part(value, found.model, found.config())
     return converted(present, value, what)
+
+
+def search_space(name: str) -> SearchSpace:
+    """What is worth tuning of a model; nothing where its configuration does not say."""
+    space: SearchSpace = getattr(entry(name).config, "SEARCH_SPACE", {})
+    return space
 
 
 def create(name: str, n_items: int, config: Any = None) -> Recommender:
