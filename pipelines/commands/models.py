@@ -26,7 +26,7 @@ from pipelines.commands.settings import (
     WeightDecay,
     chosen,
 )
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
     from pipelines.training.fit import ModelSpec
@@ -50,17 +50,25 @@ def mount(app: typer.Typer) -> None:
 
 
 def models() -> None:
-    """List the models and their settings."""
+    """List the models, their settings, and the packages that they come from."""
     from rich.console import Console
     from rich.table import Table
 
-    from recsys_vae.models.catalog import CATALOG, described
+    from recsys_vae.models import catalog
 
-    table = Table("model", "what it is", "settings (--set NAME=VALUE)")
-    for name, entry in CATALOG.items():
-        settings = "\n".join(f"{key}={value}" for key, value in described(entry.config()).items())
-        table.add_row(name, entry.summary, settings or "none")
+    table = Table("model", "what it is", "settings (--set NAME=VALUE)", "from")
+    broken = []
+    for name in catalog.names():
+        try:
+            entry = catalog.entry(name)
+        except PluginError as error:
+            broken.append(str(error))
+            continue
+        settings = "\n".join(f"{key}={value}" for key, value in catalog.described(entry.config()).items())
+        table.add_row(name, entry.summary, settings or "none", catalog.origin(name))
     Console().print(table)
+    if broken:
+        raise PluginError(" ".join(broken))
 
 
 def train(
