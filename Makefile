@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed-$(FAISS)
 # What the wheel is tried with.
 EXTRAS ?= all,$(FAISS)
 
-.PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports check clean bench-quickstart \
+.PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start bench-images
 
 help: ## List the targets
@@ -54,6 +54,18 @@ types: setup ## Check types (strict on the library)
 imports: setup ## Check that imports run downward only
 	$(BIN)/lint-imports
 
+# The tools of the site alone: they read the source and import none of it.
+$(VENV)/.installed-docs: pyproject.toml constraints.txt
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' \
+		| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r /dev/stdin
+	@touch $@
+
+docs: $(VENV)/.installed-docs ## Make the site of docs/, reference and search included: site/index.html; warnings are errors
+	@# Not --quiet: mkdocs then counts no warnings, and strict is none.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site: $(CURDIR)/site/index.html"
+
 bench-quickstart: setup ## What the main job gives on three public datasets; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.quickstart
 
@@ -94,10 +106,10 @@ bench-service: setup ## Speed and steadiness of the service on two cores (wrk, i
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel
 
-check: lint types imports test test-wheel ## What continuous integration runs
+check: lint types imports docs test test-wheel ## What continuous integration runs
 
 # .recsys stays: beside what the demo left there may be datasets and runs of one's own.
 clean: ## Remove caches and built packages; keeps .venv, and .recsys with what the demo made
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -path './.venv*' -prune -o -path ./.recsys -prune -o -name __pycache__ -prune -exec rm -rf {} +
 	@if test -e .recsys; then echo "Kept: .recsys, with datasets, bundles and runs. Remove it by hand: rm -r .recsys"; fi

@@ -36,12 +36,12 @@ class Measured:
 
     Attributes:
         per_user: by history length, values of the same users whatever the answerer, shape (n_users,).
-        beyond: likewise with their whole history, of the users who have more items than the greatest of the lengths;
-            empty where they are fewer than two.
+        whole: likewise with their whole history, of the users of whom a length is the greatest that they reach: those
+            whom the threshold at this length would answer. Lengths that fewer than two users end at are left out.
     """
 
     per_user: dict[int, dict[Answerer, Float64Array]]
-    beyond: dict[Answerer, Float64Array]
+    whole: dict[int, dict[Answerer, Float64Array]]
 
     @property
     def means(self) -> dict[int, dict[Answerer, float]]:
@@ -51,11 +51,10 @@ class Measured:
     @property
     def harmless(self) -> dict[int, dict[Answerer, float]]:
         """The means of those that take nothing from users with a history, as far as can be told: see `loses`."""
-        lasts, means = max(self.per_user), self.means
+        means = self.means
         for length, found in self.per_user.items():
-            lost = {this for this in found if length and loses(this, found)}
-            if length == lasts:
-                lost |= {this for this in found if self.beyond and loses(this, self.beyond)}
+            asked = [found, *([self.whole[length]] if length in self.whole else [])]
+            lost = {this for this in found if length and any(loses(this, values) for values in asked)}
             means[length] = {this: value for this, value in means[length].items() if this not in lost}
         return means
 
@@ -75,18 +74,20 @@ def loses(this: Answerer, found: dict[Answerer, Float64Array]) -> bool:
 def measure_answerers(
     chain: FallbackChain, cold_start_users: ColdStartUsers, metric: str, tiers: Sequence[str] | None = None
 ) -> Measured:
-    """Ask the same users at every length, each tier with each weight."""
+    """Ask the same users at every length, and all of them with what they have, each tier with each weight."""
     per_user: dict[int, dict[Answerer, Float64Array]] = {}
     for length in lengths_of(cold_start_users):
         answerers = _answerers(chain, tiers or chain.tiers, length)
         per_user[length] = _values(chain, cold_start_users.asked(length), metric, answerers)
-    last, shown = max(per_user), np.diff(cold_start_users.places.indptr)
-    longer = np.flatnonzero((shown > last) & (entries.row_lengths(cold_start_users.targets) > 0))
-    beyond: dict[Answerer, Float64Array] = {}
-    if len(longer) > 1:
-        asked = cold_start_users.take(longer).asked(int(shown.max()))
-        beyond = _values(chain, asked, metric, list(per_user[last]))
-    return Measured(per_user, beyond)
+    shown = np.diff(cold_start_users.places.indptr)
+    reached = np.array(sorted(per_user))[np.searchsorted(sorted(per_user), shown, side="right") - 1]
+    reached[entries.row_lengths(cold_start_users.targets) == 0] = -1
+    whole: dict[int, dict[Answerer, Float64Array]] = {}
+    for length in sorted(per_user):
+        if length and np.count_nonzero(reached == length) > 1:
+            asked = cold_start_users.take(np.flatnonzero(reached == length)).asked(int(shown.max()))
+            whole[length] = _values(chain, asked, metric, list(per_user[length]))
+    return Measured(per_user, whole)
 
 
 def _answerers(chain: FallbackChain, tiers: Sequence[str], length: int) -> list[Answerer]:

@@ -73,10 +73,12 @@ class Block:
     """A field with what was learned of it.
 
     Attributes:
-        name, kind: as declared.
+        name: as declared.
+        kind: as declared.
         values: of a category or set, or words of a text, one a column, ascending.
         weights: of the words of a text, as many: 1 + log((1 + rows) / (1 + rows with the word)).
-        mean, deviation: of a number.
+        mean: of a number.
+        deviation: of a number.
     """
 
     name: str

@@ -58,7 +58,8 @@ class Interactions:
         """Build from a frame, polars or pandas, of one row an interaction; duplicates add up.
 
         Args:
-            user, item: columns of ids, strings or whole numbers.
+            user: column of the users' ids, strings or whole numbers.
+            item: column of the items' ids, strings or whole numbers.
             weight: column of weights > 0; every row counts 1 when None.
 
         Raises:

@@ -61,7 +61,8 @@ class Events:
         """Build from a frame, polars or pandas, of one row an event.
 
         Args:
-            user, item: columns of ids, strings or whole numbers.
+            user: column of the users' ids, strings or whole numbers.
+            item: column of the items' ids, strings or whole numbers.
             time: column of datetimes, dates or whole numbers; larger is later.
             weight: column of weights > 0; every row counts 1 when None.
 

@@ -103,7 +103,8 @@ class Fitted:
         model: it.
         epochs: passes over the data that its weights have seen; 0 for closed-form models.
         seconds: that it took; of a blend, the autoencoder's and the linear part's together.
-        history, latent_kl: of training by gradient, see `training.loop.TrainingResult`.
+        history: of training by gradient, see `training.loop.TrainingResult`.
+        latent_kl: of training by gradient, as there.
         weights: of a blend whose weight was open, the validation metric by weight, of all that were tried.
     """
 
@@ -138,10 +139,10 @@ def fit(
 
     Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part; then the weight,
     by the metric that chose the epoch. In a group of processes all but the first leave the latter two out.
+    What is not listed here is as in `training.loop.train`.
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
-        validation, tracker, checkpoint, resume, group, metadata, item_metadata, progress: see `training.loop.train`.
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.

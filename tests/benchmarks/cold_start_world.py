@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pipelines.dataset.cold_start_users import places
 from scipy.sparse import csr_array
 
+from pipelines.dataset.cold_start_users import places
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.fit import Fitted, fit

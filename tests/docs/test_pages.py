@@ -23,6 +23,12 @@ def test_links_lead_to_a_file(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_have_a_head(page: Path) -> None:
+    starts = re.findall(r"(?<=\n\n) *\|.*\n(.*)", page.read_text())
+    assert [line for line in starts if not re.fullmatch(r" *\|[-:| ]+\|", line)] == []
+
+
 def test_every_page_stands_in_the_index() -> None:
     listed = {(ROOT / "docs" / link).resolve() for link in LINK.findall((ROOT / "docs" / "README.md").read_text())}
     assert [

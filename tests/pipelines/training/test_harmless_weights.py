@@ -133,7 +133,10 @@ def test_what_loses_by_more_than_its_noise_is_not_chosen_at_any_length() -> None
     )
     # Nothing is held against what answers nobody with a history.
     assert measured.harmless[0] == measured.means[0]
-    longer = {(HISTORY, 0.0): bare, (HISTORY, 0.5): lower}
-    beyond = Measured({0: first, 1: tempting}, longer)
-    assert choose(beyond.harmless) == (TierThreshold(0, POPULAR), TierThreshold(1, HISTORY))
+    # Those who end at a length count besides those who are cut back to it.
+    ending = {(HISTORY, 0.0): bare, (HISTORY, 0.5): lower}
+    for length in (1, 5):
+        measured = Measured({0: first, 1: tempting, 5: tempting}, {length: ending})
+        expected = [TierThreshold(0, POPULAR), TierThreshold(1, HISTORY, 0.5), TierThreshold(5, HISTORY)]
+        assert choose(measured.harmless) == ((expected[0], TierThreshold(1, HISTORY)) if length == 1 else (*expected,))
     assert not loses((HISTORY, 0.5), {(HISTORY, 0.0): bare, (HISTORY, 0.5): higher})
