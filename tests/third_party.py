@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from recsys_vae.models.catalog import Entry
+from recsys_vae.models.entry import Entry
 from recsys_vae.models.search_space import Real, SearchSpace
 
 
