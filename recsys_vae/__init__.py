@@ -29,33 +29,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_PLACES = {
-    "data.interactions": ("Interactions",),
-    "estimators.estimator": ("Estimator",),
-    "estimators.models": (
-        "Blend",
-        "ConditionalVAE",
-        "EASE",
-        "EDLAE",
-        "ELSA",
-        "GraphFilter",
-        "HVamp",
-        "MultDAE",
-        "MultVAE",
-        "Popularity",
-        "RecVAE",
-    ),
-    "estimators.served": (
-        "ServedModel",
-        "load",
-    ),
-    "estimators.splitting": ("split",),
-    "evaluation.evaluate": ("evaluate",),
-    "evaluation.ordered_splits": ("Events",),
-}
-"""Public names by the module that has them."""
-_MODULES = {name: module for module, names in _PLACES.items() for name in names}
-
 __all__ = [
     "EASE",
     "EDLAE",
@@ -77,6 +50,19 @@ __all__ = [
     "load",
     "split",
 ]
+
+_PLACES = {
+    "data.interactions": ("Interactions",),
+    "estimators.estimator": ("Estimator",),
+    "estimators.served": ("ServedModel", "load"),
+    "estimators.splitting": ("split",),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.ordered_splits": ("Events",),
+}
+"""Public names by the module that has them; those that are not listed are classes of `estimators.models`."""
+_MODULES = dict.fromkeys(__all__, "estimators.models") | {
+    name: module for module, names in _PLACES.items() for name in names
+}
 
 
 def __getattr__(name: str) -> object:

@@ -16,6 +16,7 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     ├── CheckpointError          a checkpoint is unreadable or belongs to another run
     ├── ModelError               a model is asked for something that it cannot do, or not yet
     ├── RetrievalError           an index cannot be built, or misses its target
+    ├── PluginError              another distribution adds a model that is broken, or takes a name that is taken
     ├── MissingExtraError        something that is installed only on request is needed
     └── UnavailableError         something outside does not answer: the network, a store, a tracking server
 """
@@ -76,6 +77,10 @@ class CheckpointError(RecsysError):
 
 class ModelError(RecsysError):
     """A model is asked for something that it cannot do, or not yet: to sample before its prior is fitted."""
+
+
+class PluginError(RecsysError):
+    """Another distribution adds a model that is broken, or whose name is taken; the message names the distribution."""
 
 
 class RetrievalError(RecsysError):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
@@ -11,6 +11,33 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+Default = TypeVar("Default")
+
+
+def setting(default: Default, meaning: str, *, about: str = "", option: str | None = None) -> Default:
+    """A field of a dataclass of settings, with what the command line says of it.
+
+    Args:
+        meaning: what it sets and in what unit, as `--help` says it.
+        about: what it has an effect on, where that is not everything; the dataclass says which words it uses.
+        option: the option's name where that is not the field's; empty where only `--set` takes it.
+    """
+    return field(default=default, metadata={"meaning": meaning, "about": about, "option": option})
+
+
+def settings_about(config: "type[DataclassInstance]", what: str) -> frozenset[str]:
+    """Names of the settings that say they are about something."""
+    return frozenset(one.name for one in fields(config) if one.metadata["about"] == what)
+
+
+def options(config: "type[DataclassInstance]") -> dict[str, str]:
+    """Option, `--batch-size`, by name of each setting that has one."""
+    named = {one.name: one.metadata["option"] for one in fields(config)}
+    return {
+        name: f"--{(name if option is None else option).replace('_', '-')}"
+        for name, option in named.items()
+        if option != ""
+    }
 
 
 def with_plain_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:

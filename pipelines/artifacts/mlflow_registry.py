@@ -19,7 +19,7 @@ import polars as pl
 import recsys_vae
 from recsys_vae.atomic import atomic_directory
 from recsys_vae.bundles.bundle import ITEMS, WRITTEN
-from recsys_vae.bundles.manifest import Manifest, library_versions, read_manifest, verify_files
+from recsys_vae.bundles.manifest import Manifest, library_versions, plugins_of, read_manifest, verify_files
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.home import home
@@ -119,12 +119,16 @@ def download_bundle(uri: str, to: Path | None = None) -> Path:
     return target
 
 
-def requirements() -> list[str]:
+def requirements(plugins: Mapping[str, str] | None = None) -> list[str]:
     """What a served model needs installed: the libraries that its answers depend on, at the versions used here.
+
+    Args:
+        plugins: versions, by name, of other distributions that the model comes from.
 
     Build labels (`+cpu`) are left off; only the index of that build knows them.
     """
     versions = library_versions() | {"pandas": _installed("pandas"), "mlflow": _installed("mlflow")}
+    versions |= plugins or {}
     versions.pop("recsys-vae", None)
     return [f"{library}=={version.partition('+')[0]}" for library, version in sorted(versions.items())]
 
@@ -137,7 +141,7 @@ def _log_model(tracker: MlflowTracker, bundle: Path, manifest: Manifest) -> str:
     logged = client.create_logged_model(tracker.experiment_id, manifest.version, tracker.run_id, _tags(manifest))
     try:
         with TemporaryDirectory(prefix="recsys-model-") as folder:
-            _save_model(Path(folder), bundle, run_id=tracker.run_id, model_id=logged.model_id)
+            _save_model(Path(folder), bundle, plugins_of(manifest), run_id=tracker.run_id, model_id=logged.model_id)
             client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")
@@ -147,7 +151,7 @@ def _log_model(tracker: MlflowTracker, bundle: Path, manifest: Manifest) -> str:
     return str(logged.model_id)
 
 
-def _save_model(folder: Path, bundle: Path, *, run_id: str, model_id: str) -> None:
+def _save_model(folder: Path, bundle: Path, plugins: Mapping[str, str], *, run_id: str, model_id: str) -> None:
     """Write MLflow's wrapping of the bundle to `folder/model`."""
     import pandas as pd
     from mlflow import pyfunc
@@ -160,7 +164,7 @@ def _save_model(folder: Path, bundle: Path, *, run_id: str, model_id: str) -> No
         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
         artifacts={"bundle": str(source)},
         code_paths=[str(Path(recsys_vae.__file__).parent)],
-        pip_requirements=requirements(),
+        pip_requirements=requirements(plugins),
         signature=_signature(),
         input_example=pd.DataFrame({"history": [_favourites(bundle)], "k": [5]}),
         mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),

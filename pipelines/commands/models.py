@@ -1,32 +1,15 @@
 """Verbs about models: models, train, publish."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.commands.settings import (
-    BatchSize,
-    CheckpointSeconds,
-    Device,
-    Epochs,
-    FreeBits,
-    KlCycles,
-    KlWeight,
-    LearningRate,
-    LearningRateDecay,
-    Likelihood,
-    Metric,
-    Patience,
-    Precision,
-    Seed,
-    Set,
-    SettingsFile,
-    WeightDecay,
-    chosen,
-)
-from recsys_vae.errors import ConfigError
+from pipelines.commands.settings import Set, SettingsFile, chosen, with_options_of
+from recsys_vae.errors import ConfigError, PluginError
+from recsys_vae.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from pipelines.training.fit import ModelSpec
@@ -50,19 +33,28 @@ def mount(app: typer.Typer) -> None:
 
 
 def models() -> None:
-    """List the models and their settings."""
+    """List the models, their settings, and the packages that they come from."""
     from rich.console import Console
     from rich.table import Table
 
-    from recsys_vae.models.catalog import CATALOG, described
+    from recsys_vae.models import catalog
 
-    table = Table("model", "what it is", "settings (--set NAME=VALUE)")
-    for name, entry in CATALOG.items():
-        settings = "\n".join(f"{key}={value}" for key, value in described(entry.config()).items())
-        table.add_row(name, entry.summary, settings or "none")
+    table = Table("model", "what it is", "settings (--set NAME=VALUE)", "from")
+    broken = []
+    for name in catalog.names():
+        try:
+            entry = catalog.entry(name)
+        except PluginError as error:
+            broken.append(str(error))
+            continue
+        settings = "\n".join(f"{key}={value}" for key, value in catalog.described(entry.config()).items())
+        table.add_row(name, entry.summary, settings or "none", catalog.origin(name))
     Console().print(table)
+    if broken:
+        raise PluginError(" ".join(broken))
 
 
+@with_options_of(TrainingConfig)
 def train(
     dataset: Dataset,
     to: To,
@@ -77,21 +69,8 @@ def train(
         bool,
         typer.Option("--reference", help="Exactly as Liang et al. 2018: β rises over all epochs, all are run."),
     ] = False,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    learning_rate_decay: LearningRateDecay = None,
-    weight_decay: WeightDecay = None,
-    kl_weight: KlWeight = None,
-    kl_cycles: KlCycles = None,
-    free_bits: FreeBits = None,
-    likelihood: Likelihood = None,
-    metric: Metric = None,
-    patience: Patience = None,
-    seed: Seed = None,
-    device: Device = None,
-    precision: Precision = None,
-    checkpoint_seconds: CheckpointSeconds = None,
+    *,
+    training: Mapping[str, Any],
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
     half_life: Annotated[
@@ -105,30 +84,12 @@ def train(
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.model_settings import Settings, read_settings, specify
     from pipelines.training.train import WRITTEN, take_part, train_bundle
-    from recsys_vae.training.config import TrainingConfig
     from recsys_vae.training.parallel import join
 
     file = read_settings(settings) if settings else Settings(model=model or "mult-vae")
     if model not in (None, file.model):
         raise ConfigError(f"{settings} has the settings of {file.model}, --model asks for {model}. Leave one out.")
-    named = chosen(
-        sets,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        learning_rate_decay=learning_rate_decay,
-        weight_decay=weight_decay,
-        kl_weight=kl_weight,
-        kl_cycles=kl_cycles,
-        free_bits=free_bits,
-        likelihood=likelihood,
-        validation_metric=metric,
-        patience=patience,
-        seed=seed,
-        device=device,
-        precision=precision,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    named = chosen(sets, **training)
     base = TrainingConfig().as_published() if reference else TrainingConfig()
     spec = specify(file.model, file.settings | named, base)
     _check_reference(spec, reference)

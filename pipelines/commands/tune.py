@@ -1,23 +1,13 @@
 """`recsys tune`."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.commands.models import Dataset
-from pipelines.commands.settings import (
-    BatchSize,
-    CheckpointSeconds,
-    Device,
-    Epochs,
-    KlWeight,
-    LearningRate,
-    Metric,
-    Patience,
-    Precision,
-    Set,
-    chosen,
-)
+from pipelines.commands.settings import Set, chosen, with_options_of
+from recsys_vae.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Trials in the table at the end."""
+FIXED = ("epochs", "batch_size", "learning_rate", "kl_weight", "patience", "device", "precision", "checkpoint_seconds")
+"""Settings of the training that have an option here; `--set` takes the others."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -33,24 +25,21 @@ def mount(app: typer.Typer) -> None:
     app.command()(tune)
 
 
+@with_options_of(TrainingConfig, *FIXED, show_defaults=False)
 def tune(
     dataset: Dataset,
     model: Annotated[str, typer.Option(help="Name of a model; `recsys models` lists them.")],
     trials: Annotated[int, typer.Option(help="So many, those done before a --resume counted.")] = 40,
     split: Annotated[str, typer.Option(help="Split whose validation part decides.")] = "strong",
-    metric: Metric = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What is to be high on validation; ndcg@100 when not given.")
+    ] = None,
     study: Annotated[str | None, typer.Option(help="Name of the study; MODEL-SPLIT when not given.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Minutes after which no trial is begun.")] = None,
     sets: Set = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    kl_weight: KlWeight = None,
-    patience: Patience = None,
+    *,
+    training: Mapping[str, Any],
     seed: Annotated[int | None, typer.Option(help="Of the search and of every training.")] = None,
-    device: Device = None,
-    precision: Precision = None,
-    checkpoint_seconds: CheckpointSeconds = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a study.")] = False,
 ) -> None:
     """Search a model's settings on the validation part of a split; what is set here is not searched."""
@@ -58,17 +47,7 @@ def tune(
     from pipelines.tuning import tune as pipeline
     from pipelines.tuning.search import Search
 
-    fixed = chosen(
-        sets,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        kl_weight=kl_weight,
-        patience=patience,
-        device=device,
-        precision=precision,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    fixed = chosen(sets, **training)
     opened = DatasetDir.open(dataset)
     search = Search.of(model, fixed, split=split, metric=metric, seed=seed)
     _tell(pipeline.tune(opened, search, trials=trials, study=study, minutes=timeout, resume=resume))

@@ -287,9 +287,9 @@ def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
 def _parse_baseline(text: str) -> _Baseline:
     """`ease:l2=200` to its model and configuration."""
     name, _, rest = text.partition(":")
-    known = [key for key, entry in catalog.CATALOG.items() if hasattr(entry.model, "fit")]
-    if name not in known:
-        raise UnknownNameError("baseline", name, known)
+    if name not in catalog.names() or not hasattr(catalog.entry(name).model, "fit"):
+        closed_form = [key for key, entry in catalog.CATALOG.items() if hasattr(entry.model, "fit")]
+        raise UnknownNameError("baseline", name, closed_form)
     pairs = [setting.partition("=") for setting in rest.split(",") if setting]
     if any(not value for _, _, value in pairs):
         raise ConfigError(f"Settings of a baseline are written NAME:KEY=VALUE, as in ease:l2=200; got {text!r}.")

@@ -27,13 +27,14 @@ from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models import catalog
-from recsys_vae.training.config import TrainingConfig
+from recsys_vae.settings import settings_about
+from recsys_vae.training.config import KL, MACHINE, TrainingConfig
 
-OF_THE_MACHINE = frozenset({"device", "precision", "checkpoint_seconds"})
+OF_THE_MACHINE = settings_about(TrainingConfig, MACHINE)
 """Training settings that say where and how carefully a run takes place, not what is learned."""
 OF_THE_DATA = frozenset({"metadata"})
 """Settings of a model that the fields of a dataset decide, and nobody else."""
-OF_THE_KL = frozenset({"kl_weight", "kl_anneal", "kl_cycles", "free_bits"})
+OF_THE_KL = settings_about(TrainingConfig, KL)
 """Training settings that mean something for variational models only."""
 
 

@@ -11,7 +11,9 @@ from pipelines.training.fit import ModelSpec
 from pipelines.training.model_settings import OF_THE_MACHINE, settings_of, specify
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.metrics import parse_metric
-from recsys_vae.models.search_spaces import OF_METADATA, SPACES, SearchSpace, Value
+from recsys_vae.models.catalog import search_space
+from recsys_vae.models.hybrid import OF_METADATA
+from recsys_vae.models.search_space import SearchSpace, Value
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Search:
         base = replace(base, training=replace(base.training, validation_metric=name, seed=seed))
         unused = () if base.may_take_metadata else OF_METADATA
         skipped = {*fixed, *unused}
-        space = {setting: bounds for setting, bounds in SPACES.get(model, {}).items() if setting not in skipped}
+        space = {setting: bounds for setting, bounds in search_space(model).items() if setting not in skipped}
         if not space:
             raise ConfigError(f"There is nothing to tune: {model} has no other setting with a search space.")
         return cls(base, space, tuple(fixed), split, name, seed)

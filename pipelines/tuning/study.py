@@ -27,7 +27,7 @@ from sqlalchemy import URL
 from pipelines.dataset.directory import STUDY_FILES
 from pipelines.tuning.trial import RUN_ID, Outcome, Trial
 from recsys_vae.errors import ConfigError
-from recsys_vae.models.search_spaces import OneOf, Range, Real, SearchSpace, Value, Whole
+from recsys_vae.models.search_space import OneOf, Range, Real, SearchSpace, Value, Whole
 from recsys_vae.outputs import check_output, new_directory
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recsys_vae.models.search_spaces import Value
+from recsys_vae.models.search_space import Value
 from recsys_vae.training.tracking import Tracker
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from recsys_vae.errors import ConfigError, DataError, TrainingError
 from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import HeldOut, Split
-from recsys_vae.models.search_spaces import Value
+from recsys_vae.models.search_space import Value
 from recsys_vae.protocols import Recommender
 from recsys_vae.training.tracking import MlflowTracker, answering, tracked_run
 

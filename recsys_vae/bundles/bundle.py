@@ -27,6 +27,7 @@ from recsys_vae.bundles.manifest import (
     Manifest,
     Provenance,
     describe,
+    missing_plugins,
     newer,
     product_of,
     read_manifest,
@@ -38,8 +39,17 @@ from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
 from recsys_vae.data.ids import IdMap, IdType
-from recsys_vae.errors import BundleCorruptError, DataError, MissingExtraError, RecsysError, UnknownNameError
+from recsys_vae.errors import (
+    BundleCorruptError,
+    BundleError,
+    DataError,
+    MissingExtraError,
+    PluginError,
+    RecsysError,
+    UnknownNameError,
+)
 from recsys_vae.models import catalog
+from recsys_vae.models.plugins import GROUP
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
@@ -113,6 +123,7 @@ class Bundle:
             BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
             BundleVersionError: written in a format that this version does not read, or with settings, tiers or kinds of
                 metadata that it does not know.
+            BundleError: its model comes from a plug-in that is not installed, or broken.
             MissingExtraError: it has an index, and FAISS is not installed.
         """
         manifest = read_manifest(directory)
@@ -120,7 +131,14 @@ class Bundle:
         try:
             return cls._read(directory, manifest)
         except UnknownNameError as error:
+            if missing := missing_plugins(manifest):
+                raise BundleError(
+                    f"{directory} holds the model {manifest.model!r}, written with {'; '.join(missing)}. {error} "
+                    f"Install it: it adds the model by its entry point of the group {GROUP}."
+                ) from error
             raise newer(directory, BUNDLE, error) from error
+        except PluginError as error:
+            raise BundleError(f"{directory} cannot be used: {error}") from error
         except MissingExtraError:
             raise
         except (
@@ -196,7 +214,7 @@ def write_bundle(
         )
     for name, tensor in model.tensors().items():
         check_finite(f"The model's tensor {name}", tensor)
-    tiers = tiers or Tiers()
+    tiers, name = tiers or Tiers(), catalog.name_of(model)
     _check_tiers(tiers, model)
     directory = check_output(directory, WRITTEN)
     remove_partials(directory)
@@ -213,12 +231,13 @@ def write_bundle(
         _write_tiers(temporary, tiers)
         manifest = describe(
             temporary,
-            model=catalog.name_of(model),
+            model=name,
             settings=catalog.settings_of(model),
             n_items=len(items),
             index=report,
             provenance=provenance,
             ladder={} if tiers.policy == TierPolicy() else tiers.policy.as_settings(),
+            plugins=catalog.distributions(name, model.config),  # type: ignore[attr-defined]
         )
         write_manifest(temporary, manifest)
     return manifest

@@ -100,7 +100,7 @@ class Manifest:
         index: kind, recall and smallest selectivity of the index; empty where there is none.
         provenance: where the model comes from.
         created_at: ISO 8601, UTC.
-        libraries: versions at the time of writing.
+        libraries: versions at the time of writing, those of a plug-in that the model comes from among them.
         files: SHA-256 of every other file of the bundle, by name.
         ladder: which tier answers whom, see `rungs.Rungs`; empty in bundles from before there was a choice.
     """
@@ -127,8 +127,13 @@ def describe(
     index: Mapping[str, Any],
     provenance: Provenance,
     ladder: Mapping[str, Any] | None = None,
+    plugins: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """The manifest of the files that lie in `directory`."""
+    """The manifest of the files that lie in `directory`.
+
+    Args:
+        plugins: versions of the distributions, beside this one, that the model comes from.
+    """
     files = file_hashes(directory)
     told = [files, ladder] if ladder else files
     identity = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
@@ -141,7 +146,7 @@ def describe(
         index=index,
         provenance=provenance,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        libraries=library_versions(),
+        libraries=library_versions() | dict(plugins or {}),
         files=files,
         ladder=ladder or {},
     )
@@ -268,6 +273,25 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def plugins_of(manifest: Manifest) -> dict[str, str]:
+    """Versions, by name, of the distributions beside this one that a bundle's model comes from."""
+    return {name: version for name, version in manifest.libraries.items() if name not in LIBRARIES}
+
+
+def missing_plugins(manifest: Manifest) -> list[str]:
+    """Those of them that are not installed, or in another version, each with what is here."""
+    missing = []
+    for name, wanted in plugins_of(manifest).items():
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            missing.append(f"{name} {wanted}, which is not installed")
+        else:
+            if here != wanted:
+                missing.append(f"{name} {wanted}, of which {here} is installed")
+    return missing
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

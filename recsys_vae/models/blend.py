@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True)
 class BlendConfig:
-    """Two models and their weight.
+    """Two models and their weight; it has no search space, its parts are tuned alone.
 
     Attributes:
         autoencoder: a model that is trained by gradient.

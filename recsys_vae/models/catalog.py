@@ -1,39 +1,30 @@
-"""The one list of models: name -> configuration and class."""
+"""The one list of models: name -> configuration and class.
+
+`CATALOG` holds the models of this package; other distributions add theirs by entry point (`plugins`). Whoever looks a
+model up finds both.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
-from recsys_vae.errors import UnknownNameError
+from recsys_vae.errors import PluginError, UnknownNameError
+from recsys_vae.models import plugins
 from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.edlae import EDLAE, EDLAEConfig
 from recsys_vae.models.elsa import ELSA, ELSAConfig
+from recsys_vae.models.entry import Entry
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.h_vamp import HVamp, HVampConfig
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig
+from recsys_vae.models.search_space import SearchSpace
 from recsys_vae.protocols import Recommender
 from recsys_vae.settings import Config, converted
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the catalogue.
-
-    Attributes:
-        config: its frozen configuration; every field has a default.
-        model: its class, made from (n_items, config).
-        summary: one line for `recsys models`.
-    """
-
-    config: type
-    model: type
-    summary: str
-
 
 CATALOG: dict[str, Entry] = {
     "popularity": Entry(PopularityConfig, Popularity, "what most users have interacted with"),
@@ -52,15 +43,39 @@ CATALOG: dict[str, Entry] = {
 }
 
 
+def names() -> list[str]:
+    """Names of all models: those of this package, then those of plug-ins."""
+    return [*CATALOG, *(name for name in plugins.found() if name not in CATALOG)]
+
+
 def entry(name: str) -> Entry:
     """The entry of a name.
 
     Raises:
         UnknownNameError: there is no such model; the message lists those that exist.
+        PluginError: it is the model of a plug-in that is broken, or two distributions have a model of that name.
     """
-    if name not in CATALOG:
-        raise UnknownNameError("model", name, CATALOG)
-    return CATALOG[name]
+    if name in CATALOG:
+        plugins.check_free(name)
+        return CATALOG[name]
+    if name in plugins.found():
+        return plugins.load(name)
+    raise UnknownNameError("model", name, names())
+
+
+def origin(name: str) -> str:
+    """Where a model comes from: name and version of a plug-in's distribution, or recsys-vae."""
+    return "recsys-vae" if name in CATALOG else " and ".join(map(plugins.origin, plugins.found()[name]))
+
+
+def distributions(name: str, config: Any) -> dict[str, str]:
+    """Versions, by name, of the distributions whose plug-ins a model and its parts are."""
+    points = () if name in CATALOG else plugins.found().get(name, ())
+    versions = dict(map(plugins.distribution, points))
+    for part in (getattr(config, field.name) for field in fields(config)):
+        if isinstance(part, Part):
+            versions |= distributions(part.model, part.config)
+    return versions
 
 
 def configure(name: str, settings: Mapping[str, Any]) -> Any:
@@ -131,6 +146,12 @@ def _part_or_value(present: Any, value: Any, what: str) -> Any:
     return converted(present, value, what)
 
 
+def search_space(name: str) -> SearchSpace:
+    """What is worth tuning of a model; nothing where its configuration does not say."""
+    space: SearchSpace = getattr(entry(name).config, "SEARCH_SPACE", {})
+    return space
+
+
 def create(name: str, n_items: int, config: Any = None) -> Recommender:
     """A model with fresh weights; the default configuration where none is given."""
     found = entry(name)
@@ -140,10 +161,20 @@ def create(name: str, n_items: int, config: Any = None) -> Recommender:
 
 def name_of(model: Recommender) -> str:
     """The name under which the class of a model stands in the catalogue."""
-    for name, found in CATALOG.items():
-        if type(model) is found.model:
+    for name in names():
+        if type(model) is _class_of(name):
             return name
     raise UnknownNameError("model class", type(model).__name__, (found.model.__name__ for found in CATALOG.values()))
+
+
+def _class_of(name: str) -> type | None:
+    """The class of a model; None of a plug-in that is broken: it has no model to show."""
+    if name in CATALOG:
+        return CATALOG[name].model
+    try:
+        return plugins.load(name).model
+    except PluginError:
+        return None
 
 
 def settings_of(model: Recommender) -> dict[str, Any]:

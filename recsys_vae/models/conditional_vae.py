@@ -19,6 +19,7 @@ Learning, NeurIPS 2018; likelihood, encoder and decoder: Liang et al., WWW 2018.
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from torch.nn import functional
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.hybrid import with_gaps
 from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
@@ -50,6 +52,15 @@ class ConditionalVAEConfig:
         short: share of the users that are shown a short history in training.
         longest_short: items in the longest of these.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        **BY_GRADIENT,
+        "hidden": Whole(100, 1000, step=100),
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+        "short": Real(0.0, 1.0),
+    }
 
     hidden: int = 600
     latent: int = 200

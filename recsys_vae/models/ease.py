@@ -7,12 +7,14 @@ Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.linear_autoencoder import LinearAutoencoder
+from recsys_vae.models.search_space import Real, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class EASEConfig:
     Attributes:
         l2: lambda; 100 to 1000 for most data sets.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {"l2": Real(10.0, 10_000.0, log=True)}
 
     l2: float = 500.0
 

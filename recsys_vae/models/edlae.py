@@ -10,12 +10,14 @@ Source: Steck, Autoencoders that don't overfit towards the Identity, NeurIPS 202
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.linear_autoencoder import LinearAutoencoder
+from recsys_vae.models.search_space import Real, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class EDLAEConfig:
         dropout: p, share of the input entries that are dropped.
         l2: lambda, of all items alike.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {"dropout": Real(0.0, 0.9), "l2": Real(1.0, 10_000.0, log=True)}
 
     dropout: float = 0.3
     l2: float = 100.0

@@ -16,6 +16,7 @@ Source: Vancura, Alves, Kasalicky & Kordik, Scalable Linear Shallow Autoencoder 
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from scipy.sparse import csr_array
@@ -24,6 +25,7 @@ from torch.nn import functional
 
 from recsys_vae.data.interactions import check_histories
 from recsys_vae.errors import ConfigError
+from recsys_vae.models.search_space import BY_GRADIENT, OneOf, SearchSpace
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
@@ -40,6 +42,8 @@ class ELSAConfig:
     Attributes:
         factors: columns of A, dimensions of queries and item vectors.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {**BY_GRADIENT, "factors": OneOf((128, 256, 512, 1024))}
 
     factors: int = 512
 

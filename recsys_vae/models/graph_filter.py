@@ -21,6 +21,7 @@ Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIG
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from scipy.sparse import csr_array
 from recsys_vae.arrays import floats_of, sparse_of
 from recsys_vae.data.interactions import binarise, check_histories
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models.search_space import Real, SearchSpace, Whole
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
 from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.protocols import Float32Array, Tensors
@@ -54,6 +56,15 @@ class GraphFilterConfig:
             for everything.
         neighbours: entries of each item that `rk4` keeps beside the leading components.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        "user_exponent": Real(0.2, 0.8),
+        "item_exponent": Real(0.2, 0.8),
+        "popularity_exponent": Real(-0.4, 0.4),
+        "rank": Whole(64, 512, step=64),
+        "low_pass": Real(0.0, 1.0),
+        "sharpening": Real(0.0, 3.0),
+    }
 
     user_exponent: float = 0.5
     item_exponent: float = 0.5

@@ -18,6 +18,7 @@ one hidden layer; VampPrior: Tomczak & Welling, VAE with a VampPrior, AISTATS 20
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits, log_mixture, nearest_gaussian
 from recsys_vae.nn.objective import Loss, Objective
@@ -47,6 +49,14 @@ class HVampConfig:
         pseudo_inputs: K, parts of the prior.
         pseudo_histories: whether the pseudo-inputs are histories over all items, as in the paper.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        **BY_GRADIENT,
+        "hidden": Whole(100, 1000, step=100),
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+    }
 
     hidden: int = 600
     latent: int = 200

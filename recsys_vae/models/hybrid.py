@@ -23,6 +23,9 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.errors import ConfigError
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, weighted_sums
 
+OF_METADATA = frozenset({"metadata_dropout"})
+"""Settings that have an effect only where metadata of users are taken."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HybridOptions:

@@ -8,6 +8,7 @@ Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collabor
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 
@@ -28,6 +30,14 @@ class MultDAEConfig:
         dropout: share of the input entries that is dropped in training.
         l2: lambda, factor of the squared weights in the loss.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        **BY_GRADIENT,
+        "hidden": Whole(100, 800, step=100),
+        "dropout": Real(0.1, 0.8),
+        "l2": Real(1e-4, 1.0, log=True),
+        "weight_decay": Real(0.0, 2.0),
+    }
 
     hidden: int = 200
     dropout: float = 0.5

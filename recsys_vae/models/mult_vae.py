@@ -11,12 +11,14 @@ Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collabor
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
+from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
@@ -32,6 +34,15 @@ class MultVAEConfig(HybridOptions):
         latent: dimensions of the code.
         dropout: share of the input entries that is dropped in training.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        **BY_GRADIENT,
+        "hidden": Whole(100, 1000, step=100),
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+        "metadata_dropout": Real(0.0, 0.5),
+    }
 
     hidden: int = 600
     latent: int = 200

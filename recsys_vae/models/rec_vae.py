@@ -23,6 +23,7 @@ prior's being a mixture in each dimension by itself, as in the authors' publishe
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from torch.nn import functional
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
 from recsys_vae.models.mult_vae import check_dropout
+from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
@@ -56,6 +58,15 @@ class RecVAEConfig(HybridOptions):
         reference_length: number of items in the history of a user whose KL counts with the plain KL weight.
         encoder_passes: passes over the users that train the encoder before one that trains the decoder.
     """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        **BY_GRADIENT,
+        "latent": Whole(50, 400, step=50),
+        "dropout": Real(0.1, 0.8),
+        "kl_weight": Real(0.01, 1.0, log=True),
+        "weight_decay": Real(0.0, 1.0),
+        "metadata_dropout": Real(0.0, 0.5),
+    }
 
     hidden: int = 600
     latent: int = 200

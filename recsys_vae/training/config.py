@@ -4,52 +4,50 @@ from dataclasses import dataclass, replace
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.nn.schedules import rising
+from recsys_vae.settings import setting
 
 LIKELIHOODS = ("auto", "exact", "chunked", "sampled")
+MACHINE, KL = "machine", "kl"
+"""What some settings are about: where and how carefully a run takes place, and not what is learned; the KL."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of the training loop.
+    """Settings of the training loop; `recsys train` has an option for each, unless `option` is empty."""
 
-    Attributes:
-        epochs: passes over the users that are planned; schedules run on the fraction of them that is done.
-        batch_size: users a step.
-        learning_rate: of Adam.
-        learning_rate_decay: fraction of the planned steps, the last ones, over which the learning rate falls to 0.
-        weight_decay: decoupled, as in AdamW: share of each weight, times the learning rate, taken off a step.
-        kl_weight: beta at the end of its rise.
-        kl_anneal: fraction of the planned steps over which beta rises linearly from 0; with cycles, of each cycle.
-        kl_cycles: how often beta rises from 0 (cyclical annealing); 1 rises once.
-        free_bits: nats of KL that each latent dimension may use unpunished; 0 for none.
-        likelihood: `exact`; `chunked`, which never holds all logits; `sampled`, over a sample of the items; or `auto`,
-            which takes the first of them that fits the catalogue.
-        negatives: items that the sampled likelihood draws a step.
-        patience: epochs without a better validation value after which training stops; 0 never stops early.
-        validation_metric: what decides which epoch is the best; higher is better.
-        seed: fixes initialisation, order, dropout and sampling.
-        device: `auto`, or a torch device such as `cpu`, `cuda:1`, `mps`.
-        precision: `float32`, `bf16`, or `auto`: bf16 matrix products where the processor is fast at them.
-        checkpoint_seconds: how much work a killed run may lose; checkpoints never take more than a tenth of the time.
-    """
-
-    epochs: int = 200
-    batch_size: int = 500
-    learning_rate: float = 1e-3
-    learning_rate_decay: float = 0.0
-    weight_decay: float = 0.0
-    kl_weight: float = 0.2
-    kl_anneal: float = 0.2
-    kl_cycles: int = 1
-    free_bits: float = 0.0
-    likelihood: str = "auto"
-    negatives: int = 4096
-    patience: int = 20
-    validation_metric: str = "ndcg@100"
-    seed: int = 42
-    device: str = "auto"
-    precision: str = "auto"
-    checkpoint_seconds: float = 60.0
+    epochs: int = setting(200, "Planned passes over the users; schedules run on the fraction of them that is done.")
+    batch_size: int = setting(500, "Users a step.")
+    learning_rate: float = setting(1e-3, "Of Adam.")
+    learning_rate_decay: float = setting(0.0, "Share of the planned steps, the last ones, over which it falls to 0.")
+    weight_decay: float = setting(
+        0.0, "Decoupled, as in AdamW: share of each weight, times the learning rate, taken off a step."
+    )
+    kl_weight: float = setting(0.2, "β at the end of its rise.", about=KL)
+    kl_anneal: float = setting(
+        0.2, "Share of the planned steps over which β rises linearly from 0; with cycles, of each.", about=KL, option=""
+    )
+    kl_cycles: int = setting(1, "How often β rises from 0 (cyclical annealing).", about=KL)
+    free_bits: float = setting(0.0, "Nats of KL that each latent may use unpunished; 0: none.", about=KL)
+    likelihood: str = setting(
+        "auto",
+        "exact; chunked, which never holds all logits; sampled, over a sample of the items; or auto, the first of them "
+        "that fits the catalogue.",
+    )
+    negatives: int = setting(4096, "Items that the sampled likelihood draws a step.", option="")
+    patience: int = setting(20, "Epochs without a better validation value before stopping; 0: never.")
+    validation_metric: str = setting(
+        "ndcg@100", "What is to be high on validation: it decides which epoch is the best.", option="metric"
+    )
+    seed: int = setting(42, "Of initialisation, order, dropout and sampling.")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", about=MACHINE)
+    precision: str = setting(
+        "auto", "float32, bf16, or auto: bf16 matrix products where the processor is fast at them.", about=MACHINE
+    )
+    checkpoint_seconds: float = setting(
+        60.0,
+        "How much work a killed run may lose; checkpoints never take more than a tenth of the time.",
+        about=MACHINE,
+    )
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:

@@ -1,7 +1,7 @@
 """Fitting: one call for any model of the catalogue, closed form or by gradient."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,20 @@ class ModelSpec:
         name: in the catalogue.
         config: its configuration.
         training: settings of the loop; closed-form models pass over them.
+
+    Raises:
+        ConfigError: a setting of the model has the name of one of the training, so that none could tell which is meant.
     """
 
     name: str
     config: Any
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if taken := {own.name for own in fields(self.config)} & {one.name for one in fields(TrainingConfig)}:
+            raise ConfigError(
+                f"A setting of {self.name} is named {min(taken)}, as one of the training is: it needs another name."
+            )
 
     @property
     def is_trained_by_gradient(self) -> bool:

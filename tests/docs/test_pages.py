@@ -2,12 +2,15 @@
 
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from recsys_vae.evaluation.metrics import known_metrics
 from recsys_vae.models.catalog import CATALOG
+from recsys_vae.settings import options
+from recsys_vae.training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("data/README.md")])
@@ -48,3 +51,10 @@ def test_every_model_and_metric_is_described() -> None:
     training, evaluation = ((ROOT / "docs" / name).read_text() for name in ("training.md", "evaluation.md"))
     assert [name for name in CATALOG if f"| `{name}` |" not in training] == []
     assert [name for name in known_metrics() if f"| `{name}` |" not in evaluation] == []
+
+
+def test_every_option_of_training_is_described_with_its_default() -> None:
+    page, defaults = (ROOT / "docs" / "training.md").read_text(), asdict(TrainingConfig())
+    shown = {name: f"`{value}`" if isinstance(value, str) else f"{value:g}" for name, value in defaults.items()}
+    rows = [f"| `{option}` | {shown[name]} |" for name, option in options(TrainingConfig).items()]
+    assert [row for row in rows if row not in page] == []

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.settings import Device, LearningRate, Precision, Set, chosen
+from pipelines.commands.settings import Set, chosen
 from pipelines.images.commands.figures import Data, Model
+from pipelines.images.commands.settings import Device, LearningRate, Precision
 
 
 def mount(images: typer.Typer) -> None:

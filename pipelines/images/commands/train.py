@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.settings import CheckpointSeconds, Device, LearningRate, Precision, Set, chosen
+from pipelines.commands.settings import Set, chosen
+from pipelines.images.commands.settings import CheckpointSeconds, Device, LearningRate, Precision
 
 if TYPE_CHECKING:
     from pipelines.images.splits import ImageParts

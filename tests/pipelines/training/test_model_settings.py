@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.training.fit import ModelSpec
 from pipelines.training.model_settings import Settings, read_settings, settings_of, specify, write_settings
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.models.mult_vae import MultVAEConfig
@@ -101,3 +102,14 @@ def test_true_and_false_are_read_as_such() -> None:
         with_settings(Gated(), {"gated": "perhaps"}, of="gated")
     with pytest.raises(UnknownNameError):
         with_settings(Gated(), {"gate": "true"}, of="gated")
+
+
+def test_a_model_whose_setting_is_named_like_one_of_the_training_is_refused() -> None:
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Rounds:
+        epochs: int = 3
+
+    with pytest.raises(ConfigError, match="named epochs"):
+        ModelSpec("rounds", Rounds())

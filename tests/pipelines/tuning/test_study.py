@@ -8,7 +8,7 @@ import pytest
 from pipelines.tuning.study import Plan, Study, open_study
 from pipelines.tuning.trial import Outcome, PrunedError, PruningTracker
 from recsys_vae.errors import ConfigError
-from recsys_vae.models.search_spaces import OneOf, Real, Value, Whole
+from recsys_vae.models.search_space import OneOf, Real, Value, Whole
 from recsys_vae.training.tracking import NoTracker
 
 SPACE = {"x": Real(0.1, 10.0, log=True), "width": Whole(10, 100, step=10), "kind": OneOf(("a", "b"))}

@@ -1,0 +1,18 @@
+"""Entry: what the catalogue holds of a model."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the catalogue.
+
+    Attributes:
+        config: its frozen configuration; every field has a default. What is worth tuning is its `SEARCH_SPACE`.
+        model: its class, made from (n_items, config).
+        summary: one line for `recsys models`.
+    """
+
+    config: type
+    model: type
+    summary: str
