@@ -94,7 +94,7 @@ bench-ml-20m: setup ## Mult-VAE, RecVAE and EASE on MovieLens 20M beside their p
 bench-train: setup $(PEERS) ## Speed of training, bulk lists and evaluation beside a dense port, RecBole and implicit
 	$(BIN)/python -m tests.benchmarks.train
 
-bench-cold-start: setup .venv-peers-lightfm/.installed ## What each tier of the ladder gives newcomers of MovieLens 1M, by length of history; prints kept results
+bench-cold-start: setup .venv-peers-lightfm/.installed ## What each tier of the fallback chain gives newcomers of MovieLens 1M, by length of history; prints kept results
 	$(BIN)/python -m tests.benchmarks.cold_start
 
 bench-images: setup ## Every image model on MNIST and generated shapes; prints kept results, measures missing ones (two hours)

@@ -60,4 +60,6 @@ class Deferred:
 
     def __getattr__(self, attribute: str) -> Any:
         with explained():
-            return getattr(import_module(self._name), attribute)
+            value = getattr(import_module(self._name), attribute)
+        vars(self)[attribute] = value  # found from now on without a look into this method
+        return value

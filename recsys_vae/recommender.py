@@ -29,6 +29,7 @@ from recsys_vae.protocols import (
     TopK,
     takes_metadata,
 )
+from recsys_vae.retrieval.similarity import ItemSimilarity
 from recsys_vae.top_k import check_k, check_masks, top_k
 
 __all__ = ["CONTENT", "HISTORY", "POPULAR", "POSTERIOR", "PRIOR", "SEGMENT", "Answers", "FallbackChain", "Users"]
@@ -123,6 +124,17 @@ class FallbackChain:
         self.is_new = bundle.popularity == 0 if bundle.tiers.policy.content else np.zeros(len(bundle.items), np.bool_)
         self._has_new = bool(self.is_new.any())
 
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        return len(self.bundle.items)
+
+    @cached_property
+    def n_features(self) -> int:
+        """Width of the metadata of users; 0 without any."""
+        schema = self.bundle.tiers.schema
+        return 0 if schema is None else schema.width
+
     def recommend(
         self,
         histories: csr_array,
@@ -186,7 +198,7 @@ class FallbackChain:
         weight: float = 0.0,
     ) -> Users:
         """Who is answered on which tier; arguments and errors as of `encode`, but nobody is encoded."""
-        check_histories(histories, self.bundle.model.n_items)
+        check_histories(histories, self.n_items)
         schema = self.bundle.tiers.schema
         metadata = None if schema is None else metadata
         if schema is not None and metadata is not None:
@@ -221,7 +233,7 @@ class FallbackChain:
             ConfigError: k < 1, or a mask of another shape.
         """
         check_k(k)
-        check_masks((len(users), self.bundle.model.n_items), allowed, hidden)
+        check_masks((len(users), self.n_items), allowed, hidden)
         rows = np.full((len(users), k), -1, dtype=np.int64)
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         for tier, chosen in self._tiers(users):
@@ -230,6 +242,10 @@ class FallbackChain:
                 found = tier(users[chosen], k, allowed, theirs)
                 rows[chosen], scores[chosen] = found.rows, found.scores
         return TopK(rows, scores)
+
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
+        return self.scores(self.encode(histories, metadata))
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""
@@ -261,6 +277,11 @@ class FallbackChain:
         return bool((own | (users.tier_names == POSTERIOR)).all()) and not users.weighted.size
 
     @cached_property
+    def similarity(self) -> ItemSimilarity:
+        """How alike items are to this model; made once."""
+        return ItemSimilarity(self.bundle.model, None if self._factorized is None else self.item_vectors)
+
+    @cached_property
     def item_vectors(self) -> Float32Array:
         """Of a factorised model, shape (n_items, d); made once."""
         assert self._factorized is not None
@@ -282,37 +303,6 @@ class FallbackChain:
             return list(map(str, tiers))
         from_content = self.is_new[rows] & np.isin(np.asarray(tiers), ENCODED)
         return [CONTENT if new else str(tier) for new, tier in zip(from_content, tiers, strict=True)]
-
-    def similar(self, item_row: int, k: int, *, allowed: BoolArray | None = None) -> TopK:
-        """The items most similar to one item, itself left out; shapes (1, k).
-
-        Similarity is the cosine of the item vectors, without their bias; models that are not factorised, and those of
-        one dimension, score the history that holds this item alone.
-        """
-        check_k(k)
-        model = self.bundle.model
-        if not 0 <= item_row < model.n_items:
-            raise ConfigError(f"Item rows lie in 0..{model.n_items - 1}, got {item_row}.")
-        alone = csr_array((np.ones(1, np.float32), [item_row], [0, 1]), shape=(1, model.n_items))
-        scores = self._cosines(item_row) if self.has_directions else model.score(alone)
-        return top_k(scores, k, allowed=allowed, excluded=alone)
-
-    @cached_property
-    def has_directions(self) -> bool:
-        """Whether items have vectors, besides a bias, whose directions can be compared."""
-        return self._factorized is not None and self.item_vectors.shape[1] > 1
-
-    def directions(self, rows: Int64Array) -> Float32Array:
-        """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""
-        return np.asarray(self.item_vectors[rows, :-1] / self._lengths[rows, None])
-
-    @cached_property
-    def _lengths(self) -> Float32Array:
-        return np.asarray(np.maximum(np.linalg.norm(self.item_vectors[:, :-1], axis=1), 1e-12), dtype=np.float32)
-
-    def _cosines(self, row: int) -> Float32Array:
-        products = self.item_vectors[:, :-1] @ self.directions(np.array([row]))[0]
-        return np.asarray(products / self._lengths, dtype=np.float32)[None, :]
 
     def _tiers(self, users: Users) -> list[tuple[Tier, Int64Array]]:
         adjusted = self._adjusted(users)

@@ -1,4 +1,4 @@
-"""Batch file and endpoint give every user the same list: they share one ladder, and one history."""
+"""Batch file and endpoint give every user the same list: they share one fallback chain, and one history."""
 
 from pathlib import Path
 

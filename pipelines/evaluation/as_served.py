@@ -1,4 +1,4 @@
-"""What a bundle answers with, as something that can be evaluated."""
+"""One tier of a fallback chain, as something that can be evaluated; the chain itself can be as it is."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from recsys_vae.recommender import FallbackChain
 
 @dataclass(frozen=True, eq=False)
 class OnTier:
-    """A fallback chain for `evaluate` to measure; one tier answers everybody, with None whatever its thresholds name.
+    """A fallback chain for `evaluate` to measure, one tier answering everybody.
 
     Attributes:
         chain: it.
@@ -19,19 +19,18 @@ class OnTier:
     """
 
     chain: FallbackChain
-    tier: str | None
+    tier: str
     weight: float = 0.0
 
     @property
     def n_items(self) -> int:
         """Width of the catalogue."""
-        return len(self.chain.bundle.items)
+        return self.chain.n_items
 
     @property
     def n_features(self) -> int:
         """Width of the metadata."""
-        schema = self.chain.bundle.tiers.schema
-        return 0 if schema is None else schema.width
+        return self.chain.n_features
 
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items)."""

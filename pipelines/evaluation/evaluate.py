@@ -15,7 +15,6 @@ import numpy as np
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.as_served import OnTier
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
@@ -162,21 +161,18 @@ def evaluate_bundle(
 
 def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, progress: bool = False) -> Evaluation:
     """What a bundle answers, measured: by its fallback chain, with the metadata of `asked` by the bundle's schema."""
-    return evaluate(OnTier(FallbackChain(bundle), None), asked, metrics, progress=progress)
+    return evaluate(FallbackChain(bundle), asked, metrics, progress=progress)
 
 
 def _measure_bundle(test: "_Test", bundle: Bundle) -> list[ModelResult]:
     """As served, and the bare model where anybody who is asked is answered otherwise."""
     name, chain = bundle.manifest.model, FallbackChain(bundle)
-    served, described = (
-        OnTier(chain, None),
-        _describe(name, bundle.manifest.settings, bundle.manifest.provenance.n_users),
-    )
+    described = _describe(name, bundle.manifest.settings, bundle.manifest.provenance.n_users)
     if chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
-        return [test.take(served, name, f"{described}; served as it is")]
+        return [test.take(chain, name, f"{described}; served as it is")]
     return [
-        test.take(served, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's fallback chain"),
-        test.take(bundle.model, f"{name} (bare)", f"{described}; the model alone, without the ladder"),
+        test.take(chain, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's fallback chain"),
+        test.take(bundle.model, f"{name} (bare)", f"{described}; the model alone, without the fallback chain"),
     ]
 
 

@@ -11,7 +11,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.as_served import OnTier
-from pipelines.temperature import fit_temperature
+from pipelines.training.temperature import fit_temperature
 from pipelines.training.tier_selection import choose, measure_answerers
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.segment_popularity import SegmentPopularity

@@ -102,7 +102,7 @@ class Manifest:
         created_at: ISO 8601, UTC.
         libraries: versions at the time of writing, those of a plug-in that the model comes from among them.
         files: SHA-256 of every other file of the bundle, by name.
-        ladder: which tier answers whom, see `rungs.Rungs`; empty in bundles from before there was a choice.
+        ladder: which tier answers whom, see `tier_policy.TierPolicy`; empty in bundles from before there was a choice.
     """
 
     format_version: int

@@ -98,7 +98,7 @@ class TierPolicy:
 
     def __post_init__(self) -> None:
         for policy in (self.described, self.bare):
-            starts = [rung.from_items for rung in policy]
+            starts = [threshold.from_items for threshold in policy]
             if starts[:1] != [0] or sorted(set(starts)) != starts:
                 raise ConfigError(f"Thresholds begin at 0 items and ascend; got {starts}.")
 
@@ -125,18 +125,18 @@ class TierPolicy:
     @property
     def are_weighted(self) -> bool:
         """Whether segment popularity counts beside any tier."""
-        return any(rung.weight for rung in (*self.described, *self.bare))
+        return any(threshold.weight for threshold in (*self.described, *self.bare))
 
     @property
     def named(self) -> frozenset[str]:
         """Tiers that may answer."""
         content = {CONTENT} if self.content else set()
-        return frozenset(rung.tier for rung in (*self.described, *self.bare)) | content
+        return frozenset(threshold.tier for threshold in (*self.described, *self.bare)) | content
 
     def as_settings(self) -> dict[str, Any]:
         """Plain values, as a manifest keeps them."""
         named = {"described": self.described, "bare": self.bare}
-        steps = {name: [_written(rung) for rung in policy] for name, policy in named.items()}
+        steps = {name: [_written(threshold) for threshold in policy] for name, policy in named.items()}
         lift = {"lift": self.lift} if self.lift else {}
         temperature = {"temperature": self.temperature} if self.temperature != 1.0 else {}
         return {**steps, "content": self.content} | lift | temperature
@@ -154,32 +154,34 @@ class TierPolicy:
             rest = {name: value for name, value in settings.items() if name not in policy}
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"These are no thresholds of a tier policy: {settings}.") from error
-        return with_plain_settings(cls(**policy), rest, of="a ladder")
+        return with_plain_settings(cls(**policy), rest, of="a tier policy")
 
 
 def _reached(policy: tuple[TierThreshold, ...], n_items: NDArray[np.integer], values: NDArray[Any]) -> NDArray[Any]:
     """The value of the threshold that each length reaches, of `values`, one a threshold."""
-    starts = np.array([rung.from_items for rung in policy])
+    starts = np.array([threshold.from_items for threshold in policy])
     reached: NDArray[Any] = values[np.searchsorted(starts, n_items, side="right") - 1]
     return reached
 
 
 def _tiers_of(policy: tuple[TierThreshold, ...]) -> NDArray[np.str_]:
-    return np.array([rung.tier for rung in policy])
+    return np.array([threshold.tier for threshold in policy])
 
 
 def _weights_of(policy: tuple[TierThreshold, ...]) -> NDArray[np.float32]:
-    return np.array([rung.weight for rung in policy], dtype=np.float32)
+    return np.array([threshold.weight for threshold in policy], dtype=np.float32)
 
 
-def _written(rung: TierThreshold) -> list[Any]:
-    return [rung.from_items, rung.tier, *((rung.weight,) if rung.weight else ())]
+def _written(threshold: TierThreshold) -> list[Any]:
+    return [threshold.from_items, threshold.tier, *((threshold.weight,) if threshold.weight else ())]
 
 
 def _read(steps: Sequence[Sequence[Any]]) -> tuple[TierThreshold, ...]:
-    return tuple(_read_rung(*step) for step in steps)
+    return tuple(_read_threshold(*step) for step in steps)
 
 
-def _read_rung(from_items: Any, tier: Any, weight: Any = 0.0) -> TierThreshold:
+def _read_threshold(from_items: Any, tier: Any, weight: Any = 0.0) -> TierThreshold:
     start = converted(0, from_items, "from_items of a threshold")
-    return TierThreshold(start, converted("", tier, "tier of a rung"), converted(0.0, weight, "weight of a rung"))
+    return TierThreshold(
+        start, converted("", tier, "tier of a threshold"), converted(0.0, weight, "weight of a threshold")
+    )

@@ -1,7 +1,6 @@
 """ServedModel: the object that batch jobs and the service answer with, asked by ids."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +40,12 @@ class ServedModel:
     @property
     def n_items(self) -> int:
         """Width of the catalogue."""
-        return len(self.items)
+        return self.chain.n_items
 
-    @cached_property
+    @property
     def n_features(self) -> int:
         """Width of the metadata of users; 0 without any."""
-        schema = self.bundle.tiers.schema
-        return 0 if schema is None else schema.width
+        return self.chain.n_features
 
     def recommend(
         self,
@@ -99,7 +97,7 @@ class ServedModel:
         row = int(self.items.find([item])[0])
         if row < 0:
             raise DataError(f"The model does not know the item {item!r}: it was not among those it was fitted on.")
-        found = self.chain.similar(row, k)
+        found = self.chain.similarity.similar(row, k)
         rows = found.rows[0][found.rows[0] >= 0]
         return pl.DataFrame(
             {ITEM: self.items.labels(rows), RANK: np.arange(1, len(rows) + 1), SCORE: found.scores[0][: len(rows)]}
@@ -107,7 +105,7 @@ class ServedModel:
 
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
-        return self.chain.scores(self.chain.encode(histories, metadata))
+        return self.chain.score(histories, metadata)
 
     def _flags(self, allowed: Sequence[object] | pl.Series | None) -> BoolArray | None:
         if allowed is None:

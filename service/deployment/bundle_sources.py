@@ -99,7 +99,7 @@ def warmed_up(bundle: Bundle) -> FallbackChain:
         answers = chain.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, tier=tier)
         if not np.isfinite(answers.scores[answers.rows >= 0]).all() or not (answers.rows >= 0).any():
             raise BundleError(f"Bundle {bundle.version} has no finite answer on its tier {answers.tiers[0]!r}.")
-    chain.similar(favourite[0], WARM_UP_K)
+    chain.similarity.similar(favourite[0], WARM_UP_K)
     return chain
 
 

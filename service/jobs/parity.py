@@ -91,7 +91,7 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         ServiceError: the service does not answer.
         DataError: it answers with another bundle.
     """
-    chain = _offline_ladder(bundle)
+    chain = _offline_chain(bundle)
     ask = _ask_by_id if stored else _ask_with_history
     for start in range(0, len(people), USERS_AT_ONCE):
         some = people[start : start + USERS_AT_ONCE]
@@ -138,7 +138,7 @@ def _ask_by_id(client: Client, person: Person, k: int) -> Recommendations:
     return client.recommend_to_user(person.user_id, k)
 
 
-def _offline_ladder(bundle: Bundle) -> FallbackChain:
+def _offline_chain(bundle: Bundle) -> FallbackChain:
     if isinstance(bundle.model, FactorizedRecommender):
         return FallbackChain(bundle, TorchIndex(bundle.model.item_vectors()))
     return FallbackChain(bundle)

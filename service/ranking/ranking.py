@@ -190,11 +190,11 @@ def _answer(
 
 def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Ranked:
     rows, scores = best
-    if not catalogue.chain.has_directions:
+    if not catalogue.chain.similarity.has_directions:
         notices.append(NO_VECTORS)
         return rows[: query.k], scores[: query.k]
     shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
-    directions = catalogue.chain.directions
+    directions = catalogue.chain.similarity.directions
     order = diversify(scores.astype(np.float32), directions(rows), directions(shown), query.k, query.diversity)
     return rows[order], scores[order]
 

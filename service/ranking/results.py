@@ -87,7 +87,7 @@ class Answer:
 
     Attributes:
         model_version: of the bundle that answered.
-        tier: of the ladder.
+        tier: of the fallback chain.
         scorer: what computed the scores.
         items: best first.
         notices: in no particular order.
@@ -122,7 +122,7 @@ def similar(catalogue: Catalogue, item_id: str, k: int) -> SimilarItems | None:
     row = int(catalogue.rows([item_id])[0])
     if row < 0:
         return None
-    found = catalogue.chain.similar(row, k)
+    found = catalogue.chain.similarity.similar(row, k)
     items = ranked(catalogue, found.rows[0], shortest(found.scores[0]))
     return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)))
 

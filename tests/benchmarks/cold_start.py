@@ -55,7 +55,7 @@ def measure_chain(seed: int) -> dict[str, Any]:
     found = fitted(seed, train.matrix, validation)
     chosen = choose_tiers(found.model, train, known(), validation, "ndcg@100")
     chain = FallbackChain(Bundle.unwritten(found.model, train.items, train.item_counts(), chosen.tiers))
-    systems: dict[str, Scorer] = {tier: OnTier(chain, tier) for tier in TIERS} | {LADDER: OnTier(chain, None)}
+    systems: dict[str, Scorer] = {tier: OnTier(chain, tier) for tier in TIERS} | {LADDER: chain}
     segments = chosen.tiers.segments
     assert segments is not None
     return {

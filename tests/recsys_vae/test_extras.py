@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 import tomllib
@@ -41,6 +42,13 @@ def test_a_missing_module_of_an_extra_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError, match=r"faiss.*recsys-vae\[cpu\]"):
         _ = Deferred("faiss").IndexFlatIP
+
+
+def test_a_deferred_module_is_asked_once_for_each_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    deferred = Deferred("json")
+    assert deferred.dumps is json.dumps
+    monkeypatch.setitem(sys.modules, "json", None)
+    assert deferred.dumps([1]) == "[1]"
 
 
 def test_another_missing_module_stays_what_it_is() -> None:

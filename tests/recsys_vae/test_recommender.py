@@ -18,7 +18,7 @@ WORLD = two_tastes()
 
 @pytest.fixture(params=["mult-vae", "ease"], scope="module")
 def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FallbackChain:
-    path: Path = tmp_path_factory.mktemp("ladder") / "bundle"
+    path: Path = tmp_path_factory.mktemp("chain") / "bundle"
     model = untrained(request.param, 12)
     write_bundle(path, model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
     return FallbackChain(Bundle.load(path))
@@ -53,7 +53,7 @@ def test_only_what_is_allowed_and_not_excluded_comes_back(chain: FallbackChain) 
 
 
 def test_similar_items_leave_out_the_item_itself(chain: FallbackChain) -> None:
-    found = chain.similar(4, 11)
+    found = chain.similarity.similar(4, 11)
     assert sorted(found.rows[0].tolist()) == sorted(set(range(12)) - {4})
     assert (np.diff(found.scores[0]) <= 0).all()
 
@@ -61,7 +61,7 @@ def test_similar_items_leave_out_the_item_itself(chain: FallbackChain) -> None:
 def test_similar_items_of_a_linear_model_share_the_taste(chain: FallbackChain) -> None:
     if chain.bundle.manifest.model != "ease":
         pytest.skip("the other model is untrained")
-    assert (chain.similar(4, 5).rows < 6).all()
+    assert (chain.similarity.similar(4, 5).rows < 6).all()
 
 
 def test_bad_questions_are_refused(chain: FallbackChain) -> None:
@@ -72,7 +72,7 @@ def test_bad_questions_are_refused(chain: FallbackChain) -> None:
     with pytest.raises(ConfigError, match="excluded"):
         chain.recommend(csr([[0]], 12), 1, excluded=csr([[0], [1]], 12))
     with pytest.raises(ConfigError, match=r"0\.\.11"):
-        chain.similar(12, 1)
+        chain.similarity.similar(12, 1)
 
 
 def test_users_encoded_once_are_searched_for_and_scored_by_each_their_tier(chain: FallbackChain) -> None:
@@ -170,7 +170,7 @@ def weighted(tmp_path_factory: pytest.TempPathFactory) -> FallbackChain:
     return conditional(tmp_path_factory.mktemp("weighted") / "bundle", tiers)
 
 
-def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_rung(weighted: FallbackChain) -> None:
+def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_threshold(weighted: FallbackChain) -> None:
     model = weighted.bundle.model
     assert isinstance(model, ConditionalRecommender)
     histories, known = csr([[], [4], [4]], 12), SCHEMA.encode([{"taste": "left"}] * 2 + [{}])

@@ -87,7 +87,7 @@ def ask(client: TestClient, **asked: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_user_of_whom_only_metadata_are_known_gets_what_the_offline_ladder_gives(
+def test_a_user_of_whom_only_metadata_are_known_gets_what_the_offline_fallback_chain_gives(
     client: TestClient, bundle: Path
 ) -> None:
     body = ask(client, user_id="never seen", metadata={"country": "NZ", "age": 21})

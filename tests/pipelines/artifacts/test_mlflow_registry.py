@@ -166,7 +166,7 @@ def test_an_address_without_a_bundle_is_refused(mlflow_home: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("clean_path")
-def test_the_logged_model_answers_like_the_ladder(mlflow_home: Path, tmp_path: Path) -> None:
+def test_the_logged_model_answers_like_the_fallback_chain(mlflow_home: Path, tmp_path: Path) -> None:
     register(tmp_path / "one")
     model = pyfunc.load_model(model_path("movies", "1"))
     answer = model.predict(pd.DataFrame({"history": [["b", "d", "b"], [], ["?", "a"]], "k": [3, 2, 8]}))

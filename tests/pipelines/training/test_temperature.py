@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
-from pipelines.temperature import fit_temperature
+from pipelines.training.temperature import fit_temperature
 from recsys_vae.data.ids import IdMap
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import Float32Array

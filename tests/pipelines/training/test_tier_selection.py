@@ -28,7 +28,7 @@ def test_a_tier_takes_over_where_it_is_clearly_better() -> None:
     assert choose({length: found for length, found in values.items() if length < 2}) == (TierThreshold(0, PRIOR),)
 
 
-def test_a_ladder_is_climbed_never_down_again() -> None:
+def test_a_fallback_chain_is_climbed_never_down_again() -> None:
     values = {
         0: {(PRIOR, 0.0): 0.3, (SEGMENT, 0.0): 0.2},
         1: {(PRIOR, 0.0): 0.3, (SEGMENT, 0.0): 0.31},  # by chance: below it is worse

@@ -1,0 +1,66 @@
+"""ItemSimilarity: which items are most like one, by the directions of their vectors."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, TopK
+from recsys_vae.top_k import check_k, top_k
+
+
+class ItemSimilarity:
+    """The cosine of item vectors without their bias.
+
+    A model that is not factorised, or has one dimension, is asked instead for the history that holds one item alone.
+
+    Args:
+        model: of the items.
+        vectors: of its items, shape (n_items, d), the last column being the bias; None where it is not factorised.
+    """
+
+    def __init__(self, model: Scorer, vectors: Float32Array | None) -> None:
+        self._model = model
+        self._vectors = vectors
+
+    @property
+    def has_directions(self) -> bool:
+        """Whether items have vectors, besides a bias, whose directions can be compared."""
+        return self._vectors is not None and self._vectors.shape[1] > 1
+
+    def similar(self, item_row: int, k: int, *, allowed: BoolArray | None = None) -> TopK:
+        """The items most similar to one item, itself left out; shapes (1, k).
+
+        Args:
+            item_row: of the item.
+            k: at least 1.
+            allowed: shape (n_items,), the items that may come back; all when None.
+
+        Raises:
+            ConfigError: k < 1, or there is no such row.
+        """
+        check_k(k)
+        n_items = self._model.n_items
+        if not 0 <= item_row < n_items:
+            raise ConfigError(f"Item rows lie in 0..{n_items - 1}, got {item_row}.")
+        alone = csr_array((np.ones(1, np.float32), [item_row], [0, 1]), shape=(1, n_items))
+        scores = self._cosines(item_row) if self.has_directions else self._model.score(alone)
+        return top_k(scores, k, allowed=allowed, excluded=alone)
+
+    def directions(self, rows: Int64Array) -> Float32Array:
+        """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""
+        return np.asarray(self._unbiased[rows] / self._lengths[rows, None])
+
+    @property
+    def _unbiased(self) -> Float32Array:
+        assert self._vectors is not None
+        return self._vectors[:, :-1]
+
+    @cached_property
+    def _lengths(self) -> Float32Array:
+        return np.asarray(np.maximum(np.linalg.norm(self._unbiased, axis=1), 1e-12), dtype=np.float32)
+
+    def _cosines(self, row: int) -> Float32Array:
+        products = self._unbiased @ self.directions(np.array([row]))[0]
+        return np.asarray(products / self._lengths, dtype=np.float32)[None, :]
