@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT
 from recsys_vae.data.features import check_metadata
-from recsys_vae.data.interactions import check_histories
+from recsys_vae.data.histories import check_histories, only_rows
 from recsys_vae.errors import ConfigError
 from recsys_vae.protocols import (
     BoolArray,
@@ -336,7 +336,8 @@ class FallbackChain:
         described = np.zeros(len(lengths), np.bool_) if metadata is None else np.diff(metadata.indptr) > 0
         names = policy.tiers(lengths, described)
         if policy.content:
-            familiar = np.bincount(_rows_of(histories), weights=~self.is_new[histories.indices], minlength=len(lengths))
+            owners = np.repeat(np.arange(len(lengths)), lengths)
+            familiar = np.bincount(owners, weights=~self.is_new[histories.indices], minlength=len(lengths))
             names = np.where((lengths > 0) & (familiar == 0), CONTENT, names)
         return names, policy.weights(lengths, described) if policy.are_weighted else None
 
@@ -352,8 +353,8 @@ class FallbackChain:
             return None
         if not takes_metadata(model):
             return model.encode(histories)
-        shown = None if metadata is None else _only(metadata, np.isin(names, BY_METADATA))
-        return model.encode(_only(histories, names != PRIOR), shown)
+        shown = None if metadata is None else only_rows(metadata, np.isin(names, BY_METADATA))
+        return model.encode(only_rows(histories, names != PRIOR), shown)
 
     def _by_model(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         if self._index is not None and users.queries is not None:
@@ -395,17 +396,3 @@ def _union(first: csr_array | None, second: csr_array | None) -> csr_array | Non
     union = csr_array(first + second)
     union.sort_indices()
     return union
-
-
-def _only(matrix: csr_array, chosen: BoolArray) -> csr_array:
-    """The matrix with the chosen rows as they are and the others empty."""
-    if chosen.all():
-        return matrix
-    lengths = np.diff(matrix.indptr)
-    stays = np.repeat(chosen, lengths)
-    starts = np.concatenate([[0], np.cumsum(np.where(chosen, lengths, 0))])
-    return csr_array((matrix.data[stays], matrix.indices[stays], starts), shape=matrix.shape)
-
-
-def _rows_of(matrix: csr_array) -> Int64Array:
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

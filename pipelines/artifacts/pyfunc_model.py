@@ -15,10 +15,9 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.data.ids import IdMap
+from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import RecsysError
 from recsys_vae.recommender import FallbackChain
 
@@ -50,24 +49,20 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
         raise MlflowException.invalid_parameter_value(f"k must lie in 1..{MAX_K}, got {wanted.min()}..{wanted.max()}.")
     items = chain.bundle.items
     lists = [list(history) for history in frame["history"]]
-    answers = chain.recommend(to_matrix(lists, items), int(wanted.max(initial=1)))
+    lengths = [len(history) for history in lists]
+    item_rows = items.rows([item for history in lists for item in history])
+    histories = binary_histories(np.repeat(np.arange(len(lists)), lengths), item_rows, len(lists), len(items))
+    answers = chain.recommend(histories, int(wanted.max(initial=1)))
     kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
+    known = iter((item_rows >= 0).tolist())
     return pd.DataFrame(
         {
             "item_ids": [items.ids(rows) for rows in kept],
             "scores": [scores[: len(rows)].tolist() for scores, rows in zip(answers.scores, kept, strict=True)],
             "tier": list(answers.tiers),
-            "unknown_items": [[item for item in history if item not in items] for history in lists],
+            "unknown_items": [[item for item in history if not next(known)] for history in lists],
         }
     )
-
-
-def to_matrix(histories: list[list[str]], items: IdMap) -> csr_array:
-    """Histories as a matrix, shape (len(histories), len(items)); repeated items count once, unknown ones not at all."""
-    known = [np.unique(rows[rows >= 0]) for rows in map(items.rows, histories)]
-    starts = np.concatenate([[0], np.cumsum([len(rows) for rows in known])]).astype(np.int64)
-    columns = np.concatenate([*known, np.empty(0, np.int64)])
-    return csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(len(histories), len(items)))
 
 
 set_model(BundleModel())

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
 from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.data.histories import binary_histories, empty_histories
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import empty_histories
 
 ROWS_AT_ONCE = 1_000_000
 
@@ -69,14 +69,5 @@ def _chunks(frame: pl.DataFrame, items: IdMap, size: int) -> Iterator[Chunk]:
     for start in range(0, len(users), size):
         chosen = users.slice(start, size)
         part = frame.filter(pl.col(USER).is_between(pl.lit(chosen[0]), pl.lit(chosen[-1])))
-        yield Chunk(chosen, _encode(part, IdMap(chosen), items))
-
-
-def _encode(frame: pl.DataFrame, users: IdMap, items: IdMap) -> csr_array:
-    columns = items.rows(frame[ITEM])
-    known = columns >= 0
-    entries = (np.ones(int(known.sum()), dtype=np.float32), (users.rows(frame[USER])[known], columns[known]))
-    matrix = csr_array(entries, shape=(len(users), len(items)))
-    matrix.sum_duplicates()
-    matrix.data[:] = 1.0
-    return matrix
+        owners, rows = IdMap(chosen).rows(part[USER]), items.rows(part[ITEM])
+        yield Chunk(chosen, binary_histories(owners, rows, len(chosen), len(items)))

@@ -18,7 +18,8 @@ from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, TierPolicy
 from recsys_vae.data.columns import TIMESTAMP, WEIGHT
 from recsys_vae.data.features import CATEGORY, SET, Schema
-from recsys_vae.data.interactions import Interactions, binarise
+from recsys_vae.data.histories import binarise
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate

@@ -1,1 +1,1 @@
-"""Interactions, ids and features as arrays."""
+"""Interactions, histories, ids and features as arrays."""

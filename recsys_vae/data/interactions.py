@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError
 from recsys_vae.frames import columns_of
@@ -128,32 +129,3 @@ def read_weights(column: pl.Series) -> NDArray[np.float32]:
     if len(values) and not values.min() > 0:
         raise DataError(f"Weights are above 0; column {column.name!r} has {values.min()}. Leave these rows out.")
     return values
-
-
-def binarise(matrix: csr_array) -> csr_array:
-    """The same pattern, every weight 1; the index arrays are shared, not copied."""
-    ones = np.ones(matrix.nnz, dtype=np.float32)
-    return csr_array((ones, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def check_histories(matrix: csr_array, n_items: int) -> None:
-    """Check the contract of a matrix of histories, shape (n, n_items).
-
-    Raises:
-        DataError: not a float32 `csr_array` of that width in canonical form with weights > 0.
-    """
-    if not isinstance(matrix, csr_array) or matrix.dtype != np.float32:
-        raise DataError(f"Histories are a scipy csr_array of float32, got {type(matrix).__name__} of {matrix.dtype}.")
-    if matrix.shape[1] != n_items:
-        raise DataError(
-            f"Histories are {matrix.shape[1]} items wide, expected {n_items}: they belong to another catalogue."
-        )
-    if not matrix.has_canonical_format:
-        raise DataError("Histories hold duplicates or unsorted indices. Call sum_duplicates() on the matrix first.")
-    if matrix.nnz and not matrix.data.min() > 0:
-        raise DataError("Histories hold weights <= 0 or NaN. Leave these entries out.")
-
-
-def empty_histories(n: int, n_items: int) -> csr_array:
-    """`n` users without any history, shape (n, n_items)."""
-    return csr_array((n, n_items), dtype=np.float32)

@@ -5,12 +5,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from recsys_vae.data.columns import ITEM, USER, WEIGHT
+from recsys_vae.data.histories import binarise, binary_histories
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import Interactions, binarise
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import DataError
 from recsys_vae.evaluation.entries import entry_rows
 from recsys_vae.evaluation.splits import HeldOut
@@ -96,19 +96,11 @@ def _of_width(histories: Any, items: IdMap) -> csr_array:
 
 def _over(known: Interactions, items: IdMap) -> csr_array:
     columns = items.find(known.items.labels())[known.matrix.indices]
-    return _matrix(entry_rows(known.matrix), columns, (known.n_users, len(items)))
+    return binary_histories(entry_rows(known.matrix), columns, known.n_users, len(items))
 
 
 def _from_lists(lists: Sequence[Iterable[object]], items: IdMap) -> csr_array:
     listed = [list(one) for one in lists]
     columns = items.find([item for one in listed for item in one])
     rows = np.repeat(np.arange(len(listed)), [len(one) for one in listed])
-    return _matrix(rows, columns, (len(listed), len(items)))
-
-
-def _matrix(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> csr_array:
-    known = columns >= 0
-    entries = (np.ones(int(known.sum()), np.float32), (rows[known], columns[known]))
-    matrix = csr_array(entries, shape=shape)
-    matrix.sum_duplicates()
-    return binarise(matrix)
+    return binary_histories(rows, columns, len(listed), len(items))

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array, vstack
 
+from recsys_vae.data.histories import binarise
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import binarise
 from recsys_vae.errors import EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut

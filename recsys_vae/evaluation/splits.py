@@ -6,8 +6,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.data.features import check_metadata
+from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import Interactions, check_histories
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.protocols import Int64Array

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from recsys_vae.data.features import check_metadata
-from recsys_vae.data.interactions import check_histories
+from recsys_vae.data.histories import check_histories
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.nn.sparse_layers import SparseRows, linear

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys_vae.data.interactions import check_histories
+from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.search_space import BY_GRADIENT, OneOf, SearchSpace
 from recsys_vae.models.trainable import Trainable

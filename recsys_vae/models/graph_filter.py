@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of, sparse_of
-from recsys_vae.data.interactions import binarise, check_histories
+from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.search_space import Real, SearchSpace, Whole
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened

@@ -9,7 +9,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of
-from recsys_vae.data.interactions import binarise, check_histories
+from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import Float32Array, Tensors
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of
-from recsys_vae.data.interactions import check_histories
+from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import Float32Array, Tensors
 

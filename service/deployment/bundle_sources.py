@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import MANIFEST
-from recsys_vae.data.interactions import empty_histories
+from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.home import home
 from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain

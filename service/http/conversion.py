@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from recsys_vae.data.histories import History
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
@@ -21,7 +22,7 @@ def to_request(asked: RecommendationRequest) -> Request:
     """What the engine is asked."""
     query = Query(
         asked.k,
-        _weights(asked),
+        _history(asked),
         asked.exclude,
         asked.candidates,
         None if asked.filter is None else to_condition(asked.filter),
@@ -95,17 +96,17 @@ def _plainly(asked: RecommendationRequest) -> str:
         return ""
 
 
-def _weights(asked: RecommendationRequest) -> dict[str, float]:
-    """Item -> sum of its weights, least recent first by the last place of each."""
+def _history(asked: RecommendationRequest) -> History:
+    """As received: an item that comes again counts by the sum of its weights, at its last place."""
     plain = [entry for entry in asked.history if isinstance(entry, str)]
-    weights = dict.fromkeys(plain, 1.0)
-    if len(weights) == len(asked.history):
-        return weights
-    weights = {}
+    history = dict.fromkeys(plain, 1.0)
+    if len(history) == len(asked.history):
+        return history
+    history = {}
     for entry in _in_order(asked.history):
         item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
-        weights[item_id] = weights.pop(item_id, 0.0) + weight  # at the end: its last place counts
-    return weights
+        history[item_id] = history.pop(item_id, 0.0) + weight  # at the end: its last place counts
+    return history
 
 
 def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryItem]:

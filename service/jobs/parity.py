@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.recommender import FallbackChain
@@ -145,10 +146,9 @@ def _offline_chain(bundle: Bundle) -> FallbackChain:
 
 
 def _matrix(chain: FallbackChain, histories: Sequence[Sequence[str]]) -> csr_array:
-    found = [np.sort(rows[rows >= 0]) for rows in (chain.bundle.items.rows(list(ids)) for ids in histories)]
-    ends = np.cumsum([0, *(len(rows) for rows in found)])
-    columns = np.concatenate(found)
-    return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(len(found), len(chain.bundle.items)))
+    users = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
+    rows = chain.bundle.items.rows([item_id for one in histories for item_id in one])
+    return binary_histories(users, rows, len(histories), chain.n_items)
 
 
 def _check_version(served: Recommendations, bundle: Bundle) -> None:

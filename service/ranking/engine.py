@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from anyio import CapacityLimiter, to_thread
 
+from recsys_vae.data.histories import History
 from recsys_vae.errors import UnavailableError
 from service.errors import CursorExpiredError, DeadlineError, FieldError, UnknownItemError
 from service.ranking.cursors import LARGEST_DEPTH, Cursor
@@ -66,7 +67,7 @@ class Job(NamedTuple):
 class Read(NamedTuple):
     """A stored history as it was read; `sequence` is None where there was none to read."""
 
-    history: UserHistory
+    history: History
     sequence: int | None
     notices: tuple[Notice, ...] = ()
 
@@ -107,8 +108,8 @@ class Engine:
             _check_cursor(after, request.digest, catalogue.version)
         stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
         query = request.query
-        if after is not None or stored.history.item_ids:
-            query = replace(query, history=_union(stored.history, query), after=after)
+        if after is not None or stored.history:
+            query = replace(query, history=_joined(stored.history, query.history), after=after)
         answer = await self.batcher.submit(Job(catalogue, query), deadline)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
@@ -135,7 +136,7 @@ class Engine:
     def _read(self, user_id: str, after: Cursor | None) -> Read:
         """The one place where the stored history of a user is read."""
         if after is not None and after.sequence is None:
-            return Read(UserHistory(), None, (_UNAVAILABLE,))
+            return Read({}, None, (_UNAVAILABLE,))
         try:
             stored = self._histories.history(user_id)
             if after is not None and after.sequence != stored.sequence:
@@ -143,13 +144,13 @@ class Engine:
         except UnavailableError:
             if after is not None:
                 raise
-            return Read(UserHistory(), None, (_UNAVAILABLE,))
+            return Read({}, None, (_UNAVAILABLE,))
         if after is not None and after.sequence != stored.sequence:
             raise CursorExpiredError("the history that its list was made from is no longer held")
-        return Read(stored, stored.sequence, () if stored.item_ids else (_UNKNOWN_USER,))
+        return Read(stored.history, stored.sequence, () if stored.history else (_UNKNOWN_USER,))
 
 
-_NOBODY = Read(UserHistory(), None)
+_NOBODY = Read({}, None)
 _UNAVAILABLE = Notice(
     "store_unavailable",
     "The event store does not answer: this user's stored history could not be taken into account.",
@@ -183,9 +184,9 @@ def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | N
     return Cursor(answer.model_version, sequence, digest, answer.shown).write()
 
 
-def _union(stored: UserHistory, query: Query) -> dict[str, float]:
+def _joined(stored: History, sent: History) -> History:
     """Both histories, what is sent being more recent than what is stored."""
-    joined = dict(zip(stored.item_ids, stored.weights, strict=True))
-    for item_id, weight in query.history.items():
+    joined = dict(stored)
+    for item_id, weight in sent.items():
         joined[item_id] = joined.pop(item_id, 0.0) + weight
     return joined

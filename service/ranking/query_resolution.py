@@ -1,13 +1,13 @@
 """Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.histories import History, HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import FieldError
 from service.ranking import boosts, mmr
@@ -26,9 +26,7 @@ class ResolvedQuery:
 
     Attributes:
         query: as it was asked.
-        history: rows of the known items of the history, least recent first.
-        seen: the same rows, ascending.
-        weights: of `seen`.
+        history: rows of its known items.
         hidden: rows of items that must not come back, ascending: history, excluded, shown before.
         allowed: flags of the items to choose among, not to be written to; None for all.
         boosted: how, by how much, and which items (flags or rows), in order.
@@ -37,9 +35,7 @@ class ResolvedQuery:
     """
 
     query: Query
-    history: Int64Array
-    seen: Int64Array
-    weights: Float32Array
+    history: HistoryRows
     hidden: Int64Array
     allowed: BoolArray | None
     boosted: tuple[tuple[str, float, Chosen], ...]
@@ -49,7 +45,7 @@ class ResolvedQuery:
     @property
     def hides_history_only(self) -> bool:
         """Whether nothing but the history must not come back."""
-        return len(self.hidden) == len(self.history)
+        return len(self.hidden) == len(self.history.rows)
 
     @property
     def depth(self) -> int:
@@ -68,20 +64,6 @@ class ResolvedQuery:
             boosts.apply(scores, by, value, chosen)
 
 
-class LookedUp(NamedTuple):
-    """The items of a history.
-
-    Attributes:
-        rows: of each, -1 where the catalogue does not hold it.
-        seen: the same, ascending.
-        weights: of `seen`.
-    """
-
-    rows: Int64Array
-    seen: Int64Array
-    weights: Float32Array
-
-
 def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[ResolvedQuery | Exception]:
     """Every query resolved, or what is wrong with it; the items of all histories are looked up and sorted together."""
     return [
@@ -90,52 +72,49 @@ def resolve_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Resolved
     ]
 
 
-def _look_up(catalogue: Catalogue, histories: Sequence[Mapping[str, float]]) -> list[LookedUp]:
+def _look_up(catalogue: Catalogue, histories: Sequence[History]) -> list[HistoryRows]:
     lengths = [len(history) for history in histories]
     ends = list(accumulate(lengths))
     rows = catalogue.rows(chain.from_iterable(histories))
     weights = np.fromiter(chain.from_iterable(history.values() for history in histories), np.float32, len(rows))
     owners = np.repeat(np.arange(len(histories)), lengths)
     order = np.argsort(owners * (len(catalogue) + 1) + rows + 1)
-    seen, weights = rows[order], weights[order]
+    ascending, weights = rows[order], weights[order]
     return [
-        LookedUp(rows[start:end], seen[start:end], weights[start:end])
+        HistoryRows(rows[start:end], ascending[start:end], weights[start:end])
         for start, end in zip([0, *ends], ends, strict=False)
     ]
 
 
-def _attempt(catalogue: Catalogue, query: Query, history: LookedUp) -> ResolvedQuery | Exception:
+def _attempt(catalogue: Catalogue, query: Query, history: HistoryRows) -> ResolvedQuery | Exception:
     try:
         return resolve(catalogue, query, history)
     except Exception as error:
         return error
 
 
-def resolve(catalogue: Catalogue, query: Query, history: LookedUp) -> ResolvedQuery:
+def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> ResolvedQuery:
     """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
 
     Args:
         catalogue: where.
         query: what is asked.
-        history: the items of its history.
+        history: its history, looked up.
 
     Raises:
         FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
     """
-    rows, seen, weights = history
     notices: list[Notice] = []
-    if len(seen) and seen[0] < 0:
-        notices += unknown("history", tuple(query.history), rows)
-        rows, seen, weights = rows[rows >= 0], seen[seen >= 0], weights[seen >= 0]
+    if not history.is_known:
+        notices += unknown("history", tuple(query.history), history.rows)
+        history = history.known()
     excluded = _known(catalogue, "exclude", query.exclude, notices)
     metadata = _metadata(catalogue, query)
     notices += _misfits(catalogue, query, metadata)
     return ResolvedQuery(
         query,
-        rows,
-        seen,
-        weights,
-        _hidden(seen, excluded, _shown(catalogue, query)),
+        history,
+        _hidden(history.ascending, excluded, _shown(catalogue, query)),
         _allowed(catalogue, query, notices),
         _boosted(catalogue, query, notices),
         metadata,
@@ -158,11 +137,11 @@ def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[N
     return rows
 
 
-def _hidden(seen: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:
+def _hidden(history: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:
     """Ascending rows, each once; those of a history are different already."""
     if not len(excluded) and not len(shown):
-        return seen
-    return np.unique(np.concatenate([seen, excluded[excluded >= 0], shown]))
+        return history
+    return np.unique(np.concatenate([history, excluded[excluded >= 0], shown]))
 
 
 def _metadata(catalogue: Catalogue, query: Query) -> csr_array | None:

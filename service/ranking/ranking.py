@@ -76,7 +76,7 @@ def _attempt(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Sequence[Ans
 
 
 def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> list[Answer]:
-    histories = stack([q.seen for q in queries], [q.weights for q in queries], len(catalogue))
+    histories = stack([q.history.ascending for q in queries], [q.history.weights for q in queries], len(catalogue))
     users = catalogue.chain.encode(histories, _metadata(catalogue, queries))
     lists = _search(catalogue, queries, users)
     tiers, scorers = users.tiers, catalogue.chain.scorers(users)
@@ -164,7 +164,7 @@ def _answer(
 ) -> Answer:
     """The list in words; `user` where it is to be explained."""
     query, notices = question.query, list(question.notices)
-    if tier not in BY_HISTORY and len(question.history):
+    if tier not in BY_HISTORY and len(question.history.rows):
         notices.append(HISTORY_NOT_USED)
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
@@ -206,9 +206,10 @@ def _explained(
     (tier,) = user.tiers
     if tier not in BY_HISTORY or not len(rows):
         return tuple(item._replace(because=()) for item in items)
-    left_out = question.history[-explanations.affordable(len(question.history)) :]
-    if len(left_out) < len(question.history):
-        message = f"Explained by the last {len(left_out)} of the {len(question.history)} items in the history."
+    history = question.history.rows
+    left_out = history[-explanations.affordable(len(history)) :]
+    if len(left_out) < len(history):
+        message = f"Explained by the last {len(left_out)} of the {len(history)} items in the history."
         notices.append(Notice("explained_in_part", message))
     names, chain = catalogue.ids(left_out), catalogue.chain
     effects = explanations.effects(chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_vae.data.histories import History
 from recsys_vae.protocols import Float32Array, Int64Array
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
@@ -29,7 +30,7 @@ class Query:
 
     Attributes:
         k: items wanted, at least 1.
-        history: item id -> weight > 0, least recent first.
+        history: as received.
         exclude: ids of items not to return, besides those in the history.
         candidates: ids of the items to choose among; None for all.
         filter: what the metadata of items has to fit; None for anything.
@@ -41,7 +42,7 @@ class Query:
     """
 
     k: int
-    history: Mapping[str, float] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
     exclude: Sequence[str] = ()
     candidates: Sequence[str] | None = None
     filter: Condition | None = None

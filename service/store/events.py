@@ -5,13 +5,14 @@ event that is taken; a user's `version` is another one whenever that user's even
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select
 
+from recsys_vae.data.histories import History
 from service.store.bulk_insert import Row, insert_few, insert_many, touch_users
 from service.store.database import Database
 from service.store.impressions import erase_impressions
@@ -76,14 +77,12 @@ class UserHistory:
     """What a user has done, one entry an item, least recent first.
 
     Attributes:
-        item_ids: distinct.
-        weights: sums of the events' weights, as long as `item_ids`.
+        history: as received: item id -> sum of its events' weights.
         sequence: of the user's last event; 0 where there is none.
         version: two histories of one user with equal versions are equal; 0 where the user is unknown.
     """
 
-    item_ids: tuple[str, ...] = ()
-    weights: tuple[float, ...] = ()
+    history: History = field(default_factory=dict)
     sequence: int = 0
     version: int = 0
 
@@ -196,8 +195,8 @@ class EventStore:
             rows = connection.execute(query.group_by(EVENTS.c.item_id).order_by(last)).all()
         if not rows:
             return UserHistory(version=version)
-        item_ids, weights, sequences = zip(*rows, strict=True)
-        return UserHistory(item_ids, weights, sequences[-1], version)
+        history = {item_id: weight for item_id, weight, _ in rows}
+        return UserHistory(history, rows[-1][2], version)
 
     def record(self, user_id: str, limit: int, before: int | None = None) -> UserRecord:
         """What is held about a user, with the newest `limit` events, or those before a sequence."""

@@ -69,14 +69,14 @@ class Histories:
 
     def _keep(self, user_id: str, history: UserHistory) -> None:
         self._drop(user_id)
-        if not history.item_ids or len(history.item_ids) > self._capacity:
+        if not history.history or len(history.history) > self._capacity:
             return
         self._held[user_id] = history
-        self._n_items += len(history.item_ids)
+        self._n_items += len(history.history)
         while self._n_items > self._capacity:
             self._drop(next(iter(self._held)))
 
     def _drop(self, user_id: str) -> None:
         dropped = self._held.pop(user_id, None)
         if dropped is not None:
-            self._n_items -= len(dropped.item_ids)
+            self._n_items -= len(dropped.history)

@@ -27,7 +27,8 @@ from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from recsys_vae.data.interactions import Interactions, binarise
+from recsys_vae.data.histories import binarise
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut, drop_unlearnable, over_catalogue, take_users

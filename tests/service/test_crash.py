@@ -98,7 +98,7 @@ def check_killed(place: Place, bundle: Path, home: Path, kills: int) -> None:
         assert acknowledged <= set(held) <= possible
         assert len(acknowledged) >= 20 * kills
         # The versions too: what is held is what a user's next answer goes by.
-        assert sum(len(store.history(f"u-{digit}").item_ids) for digit in range(10)) == len(held)
+        assert sum(len(store.history(f"u-{digit}").history) for digit in range(10)) == len(held)
         assert all(store.version(f"u-{digit}") for digit in range(10))
     for stream in streams:
         assert stream.acknowledged

@@ -142,7 +142,7 @@ def test_a_store_that_is_down_refuses_events_and_is_used_again_once_it_is_back(
             found = client.get("/v1/users/ann/recommendations?k=8").json()
             assert (found["tier"], len(item_ids(found))) == ("history", 8 - count)
     with closing(outage.place.open()) as store:
-        assert store.history("ann").item_ids == ("a", "b", "c", "d")
+        assert tuple(store.history("ann").history) == ("a", "b", "c", "d")
 
 
 def test_a_server_that_is_down_costs_users_their_stored_history_only(bundle_path: Path) -> None:

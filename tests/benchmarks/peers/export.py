@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from recsys_vae.data.interactions import binarise
+from recsys_vae.data.histories import binarise
 from recsys_vae.evaluation.splits import Split
 from recsys_vae.home import home
 from tests.benchmarks.peers.exchange import PeerSplit, write_split

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import Interactions, check_histories
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import DataError
 
 USERS, ITEMS = IdMap.from_values("ab"), IdMap.from_values("xyz")
@@ -24,22 +24,6 @@ def test_order_of_the_log_does_not_change_the_fingerprint() -> None:
     second = Interactions.from_rows(rows[::-1], columns[::-1], weights, USERS, ITEMS)
     assert first.fingerprint() == second.fingerprint()
     assert first.fingerprint() != Interactions.from_rows(rows, columns, weights * 2, USERS, ITEMS).fingerprint()
-
-
-@pytest.mark.parametrize(
-    ("matrix", "message"),
-    [
-        (csr_matrix((1, 3), dtype=np.float32), "csr_array"),
-        (csr_array((1, 3), dtype=np.float64), "float32"),
-        (csr_array((1, 2), dtype=np.float32), "3"),
-        (csr_array((np.ones(2, np.float32), [1, 1], [0, 2]), shape=(1, 3)), "duplicates"),
-        (csr_array((-np.ones(1, np.float32), [1], [0, 1]), shape=(1, 3)), "<= 0"),
-        (csr_array((np.full(1, np.nan, np.float32), [1], [0, 1]), shape=(1, 3)), "NaN"),
-    ],
-)
-def test_histories_that_break_the_contract_are_refused(matrix: csr_array, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        check_histories(matrix, 3)
 
 
 def test_matrix_and_ids_must_fit() -> None:

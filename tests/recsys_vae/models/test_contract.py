@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys_vae.data.interactions import empty_histories
+from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import DataError
 from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender, Recommender

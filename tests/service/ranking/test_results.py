@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from recsys_vae.data.interactions import empty_histories
+from recsys_vae.data.histories import empty_histories
 from recsys_vae.recommender import FallbackChain
 from service.ranking.ranking import answer
 from service.ranking.results import Answer, Query, shortest, similar
