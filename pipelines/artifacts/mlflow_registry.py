@@ -17,14 +17,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import recsys_vae
-from recsys_vae.atomic import atomic_directory
-from recsys_vae.bundles.bundle import ITEMS, WRITTEN
-from recsys_vae.bundles.manifest import Manifest, library_versions, plugins_of, read_manifest, verify_files
+from recsys_vae.bundles.bundle import ITEMS
+from recsys_vae.bundles.manifest import Manifest, library_versions, plugins_of
 from recsys_vae.data.columns import ITEM, POPULARITY
-from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
-from recsys_vae.home import home
-from recsys_vae.outputs import check_output
-from recsys_vae.tracking_store import REGISTERED_MODEL, tracking_uri
+from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
 
 if TYPE_CHECKING:
@@ -88,35 +84,6 @@ def promote(name: str, version: str | None = None) -> Promotion:
         tags = _version_tags(client, name, chosen)
         client.set_registered_model_alias(name, CHAMPION, chosen)
     return Promotion(name, chosen, aliases.get(CHAMPION), tags.get("bundle", "unknown"), _doubt(name, chosen, tags))
-
-
-def download_bundle(uri: str, to: Path | None = None) -> Path:
-    """Fetch the bundle inside a logged model, verify it, and put it in place whole.
-
-    Args:
-        uri: such as `models:/NAME@champion` or `models:/NAME/3`.
-        to: directory of the bundle; under RECSYS_HOME/bundles, by its version, when None.
-
-    Raises:
-        ConfigError: something else than a bundle stands at `to`.
-        UnknownNameError: the store knows no such model, version or alias.
-        BundleError: there is no bundle, or a damaged one.
-        UnavailableError: the store does not answer.
-    """
-    to = check_output(to, WRITTEN) if to else None
-    client = connect()
-    place = to.parent if to else home() / "bundles"
-    place.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=place, prefix=".download-") as folder:
-        with answering():
-            fetched = _download(client, uri, folder)
-        manifest = read_manifest(fetched)
-        verify_files(fetched, manifest)
-        target = to or place / manifest.version
-        with atomic_directory(target, WRITTEN) as temporary:
-            for file in fetched.iterdir():
-                shutil.move(file, temporary / file.name)
-    return target
 
 
 def requirements(plugins: Mapping[str, str] | None = None) -> list[str]:
@@ -253,34 +220,6 @@ def _doubt(name: str, version: str, tags: Mapping[str, Any]) -> str | None:
         f"Version {version} of {name} was trained on {trained_on or 'an unknown part of the data'}, not on all of it. "
         "`recsys publish` trains the same model on all data."
     )
-
-
-def _locate(client: "MlflowClient", uri: str) -> str:
-    """Address of the bundle inside a model.
-
-    Registered models are looked up through this client: MLflow itself would ask its global tracking address.
-    """
-    if match := REGISTERED_MODEL.fullmatch(uri):
-        name, alias, version = match.group("name", "alias", "version")
-        aliases = _aliases(client, name)
-        if alias is not None and alias not in aliases:
-            raise UnknownNameError(f"alias of model {name}", alias, aliases)
-        version = version or aliases[str(alias)]
-        _version_tags(client, name, version)
-        uri = client.get_model_version_download_uri(name, version)
-    return f"{uri.rstrip('/')}/{BUNDLE_PATH}"
-
-
-def _download(client: "MlflowClient", uri: str, folder: str) -> Path:
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(download_artifacts(_locate(client, uri), dst_path=folder, tracking_uri=tracking_uri()))
-    except (MlflowException, OSError) as error:
-        raise BundleError(
-            f"{uri} holds no bundle that can be fetched: {error} Name a model that `recsys train` registered."
-        ) from error
 
 
 def _installed(library: str) -> str:

@@ -18,12 +18,12 @@ import pytest
 from mlflow import pyfunc
 from typer.testing import CliRunner
 
-from pipelines.artifacts.mlflow_registry import Promotion, download_bundle, promote, register_bundle, requirements
+from pipelines.artifacts.mlflow_registry import Promotion, promote, register_bundle, requirements
 from pipelines.cli import build
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Manifest, Provenance, read_manifest
 from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import BundleCorruptError, BundleError, ConfigError, UnknownNameError
+from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.tracking import connect, tracked_run
 from tests.worlds import csr, untrained
@@ -131,38 +131,9 @@ def test_names_versions_and_aliases_that_do_not_exist_are_named(mlflow_home: Pat
         promote("movie")
     with pytest.raises(UnknownNameError, match="no version of model movies named '7'"):
         promote("movies", "7")
-    with pytest.raises(UnknownNameError, match=r"alias of model movies named 'champion'\. Known: challenger"):
-        download_bundle("models:/movies@champion")
     connect().delete_registered_model_alias("movies", "challenger")
     with pytest.raises(UnknownNameError, match="no alias of model movies named 'challenger'"):
         promote("movies")
-
-
-@pytest.mark.parametrize("uri", ["models:/movies@challenger", "models:/movies/1"])
-def test_a_bundle_comes_back_as_it_went_in(mlflow_home: Path, tmp_path: Path, uri: str) -> None:
-    register(tmp_path / "one")
-    fetched = download_bundle(uri)
-    assert fetched == mlflow_home / "bundles" / read_manifest(tmp_path / "one").version
-    assert download_bundle(uri, tmp_path / "here") == tmp_path / "here"
-    for directory in (fetched, tmp_path / "here"):
-        assert read_manifest(directory) == read_manifest(tmp_path / "one")
-        Bundle.load(directory)
-    assert not list((mlflow_home / "bundles").glob(".*"))
-
-
-def test_a_bundle_that_was_altered_in_the_store_is_not_put_in_place(mlflow_home: Path, tmp_path: Path) -> None:
-    version = register(tmp_path / "one")
-    logged = Path(model_path("movies", version).removeprefix("file://"))
-    weights = logged / "artifacts" / "bundle" / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(BundleCorruptError):
-        download_bundle("models:/movies/1", tmp_path / "here")
-    assert not (tmp_path / "here").exists()
-
-
-def test_an_address_without_a_bundle_is_refused(mlflow_home: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="holds no bundle that can be fetched"):
-        download_bundle(tmp_path.as_uri(), tmp_path / "here")
 
 
 @pytest.mark.usefixtures("clean_path")
