@@ -52,6 +52,7 @@ from recsys_vae.models import catalog
 from recsys_vae.models.plugins import GROUP
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
+from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
 from recsys_vae.settings import from_plain
 
@@ -89,7 +90,8 @@ class Bundle:
         items: item id <-> item row.
         item_table: one row an item in row order: item_id, popularity, metadata columns.
         popularity: users of each item in the training data, shape (n_items,).
-        index: over the item vectors; None for models that are not factorised.
+        index: over the item vectors; None for models that are not factorised. Of a flat one, without FAISS, the exact
+            scorer.
         tiers: what answers users of whom little is known.
     """
 
@@ -98,7 +100,7 @@ class Bundle:
     items: IdMap
     item_table: pl.DataFrame
     popularity: Float32Array
-    index: FaissIndex | None
+    index: FaissIndex | TorchIndex | None
     tiers: Tiers = field(default_factory=Tiers)
 
     @property
@@ -124,7 +126,7 @@ class Bundle:
             BundleVersionError: written in a format that this version does not read, or with settings, tiers or kinds of
                 metadata that it does not know.
             BundleError: its model comes from a plug-in that is not installed, or broken.
-            MissingExtraError: it has an index, and FAISS is not installed.
+            MissingExtraError: it has an approximate index, and FAISS is not installed.
         """
         manifest = read_manifest(directory)
         verify_files(directory, manifest)

@@ -10,10 +10,12 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import NO_INDEX, Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Manifest, Provenance
+from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, TierPolicy, TierThreshold
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
 from recsys_vae.estimators.inputs import Data, Histories, as_interactions
+from recsys_vae.estimators.metadata import Inputs, Metadata
 from recsys_vae.estimators.served import ServedModel
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.extras import is_installed
@@ -24,6 +26,8 @@ from recsys_vae.settings import with_plain_settings
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import Fitted, ModelSpec, fit
 
+BY_METADATA = TierPolicy(described=(TierThreshold(0, PRIOR), TierThreshold(1, POSTERIOR)))
+"""Of a model that was fitted with metadata of users: who has some gets what the model makes of them."""
 TRAINING = tuple(field.name for field in fields(TrainingConfig))
 
 
@@ -77,24 +81,46 @@ class Estimator:
         made: Estimator = type(name, (Estimator,), {}, model=name)(**settings)
         return made
 
-    def fit(self, train: Data, validation: HeldOut | None = None, *, progress: bool = False) -> Self:
+    def fit(
+        self,
+        train: Data,
+        validation: HeldOut | None = None,
+        *,
+        user_metadata: Any = None,
+        item_metadata: Any = None,
+        kinds: Mapping[str, str] | None = None,
+        progress: bool = False,
+    ) -> Self:
         """Learn from interactions, with fresh weights.
 
         Args:
             train: Interactions; a frame with columns user_id, item_id and perhaps weight; or a sparse matrix.
             validation: users on whom the best epoch, and a blend's weight, are chosen, over the same items: the part of
                 a split. Without them all epochs are run; closed-form models pass over them.
+            user_metadata: what else is known of users, a frame with a column user_id and a column a field; for models
+                that take it, which are shown it here and in `recommend`. It tells who has no history what to expect.
+            item_metadata: likewise of items, by item_id; models that take it are shown it in training only.
+            kinds: of fields, where their column does not tell: category, set, text or number.
             progress: show a bar on standard error.
 
         Raises:
             DataError: the data break their contract, or validation is over other items.
-            ConfigError: the model needs something that is not given.
+            ConfigError: the model needs something that is not given, or has no place for something that is.
             TrainingError: the loss became infinite or NaN.
         """
         data = as_interactions(train)
         _check_validation(validation, data)
-        fitted = fit(self._spec, data.matrix, validation=validation, progress=progress)
-        bundle = Bundle.unwritten(fitted.model, data.items, data.item_counts(), Tiers())
+        inputs = Inputs.read(self._spec, (data.users, data.items), validation, user_metadata, item_metadata, kinds)
+        fitted = fit(
+            inputs.spec,
+            data.matrix,
+            validation=inputs.validation,
+            metadata=inputs.users,
+            item_metadata=inputs.items,
+            progress=progress,
+        )
+        tiers = Tiers() if inputs.schema is None else Tiers(BY_METADATA, inputs.schema)
+        bundle = Bundle.unwritten(fitted.model, data.items, data.item_counts(), tiers)
         self.fitted, self._served = fitted, ServedModel(FallbackChain(bundle))
         self._provenance = Provenance(
             dataset_fingerprint=data.fingerprint(),
@@ -132,6 +158,11 @@ class Estimator:
         """Width of that catalogue."""
         return self.served.n_items
 
+    @property
+    def n_features(self) -> int:
+        """Width of the metadata of users; 0 without any."""
+        return self.served.n_features
+
     def recommend(
         self,
         histories: Histories,
@@ -139,17 +170,22 @@ class Estimator:
         *,
         keep_seen: bool = False,
         allowed: Sequence[object] | pl.Series | None = None,
+        metadata: Metadata = None,
     ) -> pl.DataFrame:
         """The k best items of each user, best first; see `ServedModel.recommend`."""
-        return self.served.recommend(histories, k, keep_seen=keep_seen, allowed=allowed)
+        return self.served.recommend(histories, k, keep_seen=keep_seen, allowed=allowed, metadata=metadata)
 
     def similar_items(self, item: object, k: int = 10) -> pl.DataFrame:
         """The k items most similar to one, best first; see `ServedModel.similar_items`."""
         return self.served.similar_items(item, k)
 
-    def score(self, histories: csr_array) -> Float32Array:
+    def with_metadata(self, part: HeldOut, user_metadata: Metadata) -> HeldOut:
+        """A part of a split with metadata of its users, for `evaluate`; see `ServedModel.with_metadata`."""
+        return self.served.with_metadata(part, user_metadata)
+
+    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items): what `evaluate` asks for."""
-        return self.served.score(histories)
+        return self.served.score(histories, metadata)
 
     def save(self, path: str | Path, *, index: str | None = None) -> Manifest:
         """Write a bundle, which `load` and `recsys serve` read; a bundle that stands there is replaced.
@@ -171,6 +207,7 @@ class Estimator:
             popularity=bundle.popularity,
             provenance=self._provenance,
             index_kind=kind,
+            tiers=bundle.tiers,
         )
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
 """ServedModel: the object that batch jobs and the service answer with, asked by ids."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, TIER, USER
-from recsys_vae.data.features import Record
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError
 from recsys_vae.estimators.inputs import Histories, as_histories
+from recsys_vae.estimators.metadata import Metadata, encoded
+from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
 
@@ -54,7 +56,7 @@ class ServedModel:
         *,
         keep_seen: bool = False,
         allowed: Sequence[object] | pl.Series | None = None,
-        metadata: Sequence[Record] | None = None,
+        metadata: Metadata = None,
     ) -> pl.DataFrame:
         """The k best items of each user, best first: columns user_id, item_id, rank (from 1), score, tier.
 
@@ -65,7 +67,9 @@ class ServedModel:
             k: at least 1; there are fewer rows where fewer items are allowed.
             keep_seen: also recommend items of the history.
             allowed: ids of the items that may be recommended; all when None.
-            metadata: what else is known, one record a user, by the fields of the bundle's schema.
+            metadata: what else is known, by the fields of the bundle's schema: one record a user in the order of the
+                histories, a mapping of users to records, or a frame with a column user_id. A part of a split may have
+                its own.
 
         Raises:
             ConfigError: k < 1.
@@ -73,8 +77,8 @@ class ServedModel:
                 fitted on, or the bundle takes no metadata.
         """
         users, matrix = as_histories(histories, self.items)
-        encoded = None if metadata is None else self._encode(metadata, len(users))
-        answers = self.chain.recommend(matrix, k, allowed=self._flags(allowed), keep_seen=keep_seen, metadata=encoded)
+        known = encoded(metadata, self.bundle.tiers.schema, histories, users)
+        answers = self.chain.recommend(matrix, k, allowed=self._flags(allowed), keep_seen=keep_seen, metadata=known)
         kept = answers.rows >= 0
         who, place = np.nonzero(kept)
         return pl.DataFrame(
@@ -103,6 +107,15 @@ class ServedModel:
             {ITEM: self.items.labels(rows), RANK: np.arange(1, len(rows) + 1), SCORE: found.scores[0][: len(rows)]}
         )
 
+    def with_metadata(self, part: HeldOut, user_metadata: Metadata) -> HeldOut:
+        """A part of a split with metadata of its users, for `evaluate`; in the forms that `recommend` takes.
+
+        Raises:
+            DataError: they are in no form that is read, or the bundle takes none.
+        """
+        known = encoded(user_metadata, self.bundle.tiers.schema, part, part.users.labels())
+        return replace(part, metadata=known)
+
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
         return self.chain.score(histories, metadata)
@@ -115,21 +128,12 @@ class ServedModel:
         flags[rows[rows >= 0]] = True
         return flags
 
-    def _encode(self, metadata: Sequence[Record], n: int) -> csr_array:
-        schema = self.bundle.tiers.schema
-        if schema is None or len(metadata) != n:
-            raise DataError(
-                f"{len(metadata)} records of metadata were given for {n} users"
-                + (", and this model takes none." if schema is None else ".")
-            )
-        return schema.encode(metadata)
-
 
 def load(path: str | Path) -> ServedModel:
     """Read and verify a bundle, of `save`, `recsys train` or `recsys publish`.
 
     Raises:
         BundleError: it is damaged, or of another version.
-        MissingExtraError: it has an index, and FAISS is not installed.
+        MissingExtraError: it has an approximate index, and FAISS is not installed.
     """
     return ServedModel(FallbackChain(Bundle.load(Path(path))))

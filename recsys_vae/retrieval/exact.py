@@ -43,6 +43,11 @@ class TorchIndex:
         """Number of vectors."""
         return self._vectors.shape[0]
 
+    @property
+    def vectors(self) -> Float32Array:
+        """What is searched, shape (n_items, d); of a CPU's index it is the memory itself."""
+        return self._vectors.cpu().numpy()
+
     def search(
         self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
     ) -> TopK:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
-from recsys_vae.extras import Deferred
+from recsys_vae.extras import Deferred, is_installed
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.retrieval.exact import TorchIndex, check_queries
 from recsys_vae.retrieval.soundness import check_sound
@@ -170,10 +170,13 @@ def check_index(kind: str, min_recall: float) -> None:
         raise ConfigError(f"min_recall is a share, above 0 and at most 1; got {min_recall}.")
 
 
-def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissIndex:
+def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissIndex | TorchIndex:
     """Read an index over `vectors`, shape (n_items, d), that `save` wrote.
 
+    Without FAISS a flat one is not read: the exact scorer finds the same items by the same vectors.
+
     Raises:
+        MissingExtraError: an approximate index, and FAISS is not installed.
         UnknownNameError: the report names no kind of index.
         RetrievalError: the file is not an index over that many vectors of that width, or cannot be searched safely.
     """
@@ -181,6 +184,8 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
         raise UnknownNameError("index", report.kind, KINDS)
     if not (0 <= report.recall <= 1 and 0 <= report.min_selectivity <= 1):
         raise RetrievalError(f"Recall and selectivity of an index are shares, got {report}.")
+    if report.kind == "flat" and not is_installed("faiss"):
+        return TorchIndex(vectors)
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:

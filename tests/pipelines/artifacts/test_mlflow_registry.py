@@ -26,6 +26,7 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.tracking import connect, tracked_run
+from service.deployment.bundle_sources import fetched
 from tests.worlds import csr, untrained
 
 ITEMS = tuple("abcdefgh")
@@ -246,8 +247,8 @@ def test_another_tracking_server_holds_runs_and_bundles_as_well(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
         assert register(tmp_path / "one") == "1"
         assert promote("movies").version == "1"
-        fetched = download_bundle("models:/movies@champion", tmp_path / "here")
-    assert read_manifest(fetched) == read_manifest(tmp_path / "one")
+        with fetched("models:/movies@champion") as directory:
+            assert read_manifest(directory) == read_manifest(tmp_path / "one")
     assert capfd.readouterr().out == ""
     assert not (mlflow_home / "mlartifacts").exists()
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.errors import BundleCorruptError, BundleVersionError, DataError
+from recsys_vae.errors import BundleCorruptError, BundleVersionError, DataError, MissingExtraError
+from recsys_vae.extras import Deferred
 from recsys_vae.models import catalog
-from tests.worlds import two_tastes, untrained
+from recsys_vae.recommender import FallbackChain
+from recsys_vae.retrieval import faiss_index
+from tests.worlds import csr, two_tastes, untrained
 
 WORLD = two_tastes()
 
@@ -156,3 +160,38 @@ def test_parts_of_different_catalogues_are_refused(tmp_path: Path) -> None:
             tmp_path / "b", untrained("ease", 11), WORLD.items, popularity=np.ones(12), provenance=Provenance()
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an installation without the extra."""
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(faiss_index, "faiss", Deferred("faiss"))
+
+
+def test_without_faiss_a_flat_index_is_searched_by_the_exact_scorer(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path, histories = written(tmp_path / "bundle", "mult-vae"), csr([[0, 1], []], 12)
+    expected = FallbackChain(Bundle.load(path)).recommend(histories, 5)
+    request.getfixturevalue("without_faiss")
+    bundle = Bundle.load(path)
+    assert bundle.index is not None
+    assert bundle.index.vectors.tolist() == bundle.model.item_vectors().tolist()  # type: ignore[attr-defined]
+    found = FallbackChain(bundle).recommend(histories, 5)
+    assert (found.rows.tolist(), found.scorer) == (expected.rows.tolist(), "torch")
+    assert found.scores == pytest.approx(expected.scores, rel=1e-5)
+
+
+def test_without_faiss_an_approximate_index_says_what_to_install(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    model = untrained("mult-vae", 12)
+    queries = model.encode(WORLD.matrix)  # type: ignore[attr-defined]
+    write_bundle(
+        tmp_path / "bundle", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance(),
+        index_kind="hnsw", index_queries=queries,
+    )  # fmt: skip
+    request.getfixturevalue("without_faiss")
+    with pytest.raises(MissingExtraError, match=r"faiss.*recsys-vae\[cpu\]"):
+        Bundle.load(tmp_path / "bundle")
