@@ -149,10 +149,16 @@ def _link(file: str, place: str) -> None:
 def _signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array, Map
 
     ids = Array(DataType.string)
-    inputs = Schema([ColSpec(ids, "history"), ColSpec(DataType.long, "k", required=False)])
+    inputs = Schema(
+        [
+            ColSpec(ids, "history"),
+            ColSpec(DataType.long, "k", required=False),
+            ColSpec(Map(AnyType()), "metadata", required=False),  # type: ignore[no-untyped-call]
+        ]
+    )
     outputs = Schema(
         [
             ColSpec(ids, "item_ids"),

@@ -4,9 +4,11 @@ MLflow's models-from-code flavour executes this file instead of unpickling an ob
 imports recsys_vae, whose source travels with the model, and nothing of pipelines.
 
 In:  one row a user. `history`: list of item ids, may be empty. `k`: items wanted, 10 where the column is absent.
+     `metadata`: what else is known, by field of the bundle's schema; the column may be absent, a value null.
 Out: one row a user. `item_ids` and `scores`, best first; `tier` that answered; `unknown_items` of the history.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.histories import binary_histories
@@ -52,7 +55,7 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
     lengths = [len(history) for history in lists]
     item_rows = items.rows([item for history in lists for item in history])
     histories = binary_histories(np.repeat(np.arange(len(lists)), lengths), item_rows, len(lists), len(items))
-    answers = chain.recommend(histories, int(wanted.max(initial=1)))
+    answers = chain.recommend(histories, int(wanted.max(initial=1)), metadata=_metadata(chain, frame))
     kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
     known = iter((item_rows >= 0).tolist())
     return pd.DataFrame(
@@ -63,6 +66,13 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
             "unknown_items": [[item for item in history if not next(known)] for history in lists],
         }
     )
+
+
+def _metadata(chain: FallbackChain, frame: pd.DataFrame) -> csr_array | None:
+    schema = chain.bundle.tiers.schema
+    if schema is None or "metadata" not in frame:
+        return None
+    return schema.encode([record if isinstance(record, Mapping) else {} for record in frame["metadata"]])
 
 
 set_model(BundleModel())

@@ -136,7 +136,8 @@ def parity(
     from recsys_vae.bundles.bundle import Bundle
     from service.jobs.parity import choose_people, compare
 
-    people, opened = choose_people(histories, users, seed), Bundle.load(bundle)
+    opened = Bundle.load(bundle)
+    people = choose_people(histories, users, seed, opened.tiers.schema)
     with Client(url, api_key=os.environ.get("RECSYS_API_KEY"), variant=variant) as client:
         verdicts = compare(client, opened, people, k, stored=stored)
         found = list(tqdm(verdicts, total=len(people), desc="parity", unit="user", disable=None))

@@ -26,7 +26,7 @@ from recsys_vae.errors import DataError, SchemaError
 from recsys_vae.home import existing_dataset
 from service.store.events import Event
 
-TABLE = "interactions.parquet"
+TABLE, USERS_TABLE = "interactions.parquet", "users.parquet"
 BATCH_ROWS = 50_000
 
 

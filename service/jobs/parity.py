@@ -1,32 +1,38 @@
 """Parity: does a live service answer what the offline scorer answers?
 
 The offline lists are computed here, by the fallback chain over the exact scorer that `recsys recommend` uses: from the
-same bundle and histories they are what that command writes, where metadata of users play no part: neither side is told
-any. So a comparison needs no list to be written first, covers as many users as wanted, and sees past rank k, which
-tells items that swapped places over a rounding error from items that do not belong there. It stands in the service
-because the client, the event table's reader and the wire's schemas do.
+same bundle, histories and metadata they are what that command writes. Both sides are told the metadata that the dataset
+has of a user and the bundle has fields for, as requests carry them. So a comparison needs no list to be written first,
+covers as many users as wanted, and sees past rank k, which tells items that swapped places over a rounding error from
+items that do not belong there. It stands in the service because the client, the event table's reader and the wire's
+schemas do.
 
 Lists agree when, at every rank, the item there has the offline score of that rank, and the score that the service gave
 it, but for 1e-5 of the list's largest score: float32 products differ by that much with the size of a batch.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.data.features import SEPARATOR, Schema
 from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
 from service.client.client import Client
-from service.jobs.history_import import DatasetEvents
+from service.jobs.history_import import USERS_TABLE, DatasetEvents
 from service.schemas.common import MAX_ITEMS
+from service.schemas.filters import MetadataValue
 from service.schemas.recommendations import RecommendationRequest, Recommendations, RecommendedItem
 
 TOLERANCE = 1e-5
@@ -34,14 +40,23 @@ TOLERANCE = 1e-5
 BEYOND = 100
 """Items below rank k that are known of an offline list: how deep an equal score may hide."""
 USERS_AT_ONCE = 256
+Value = str | int | float | bool
+METADATA_VALUE: TypeAdapter[Value] = TypeAdapter(MetadataValue)
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user of a dataset; `item_ids` are distinct."""
+    """A user of a dataset.
+
+    Attributes:
+        user_id: who.
+        item_ids: of the history, distinct.
+        metadata: what else is known, as a request tells it.
+    """
 
     user_id: str
     item_ids: tuple[str, ...]
+    metadata: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,21 +80,30 @@ class Verdict:
     difference: str | None
 
 
-def choose_people(dataset: str, n: int, seed: int) -> list[Person]:
+def choose_people(dataset: str, n: int, seed: int, schema: Schema | None = None) -> list[Person]:
     """At most n users of an ingested dataset, drawn at random, with histories that fit into a request.
+
+    Args:
+        dataset: its name, or a path to its folder.
+        n: users.
+        seed: of the draw.
+        schema: of the bundle, whose fields are told of those users of whom the dataset knows them.
 
     Raises:
         UnknownNameError: there is no such dataset.
         DataError: it holds no user with at most 10,000 items.
     """
-    table = pl.scan_parquet(DatasetEvents.open(dataset).path).select(pl.col(USER, ITEM).cast(pl.String))
+    path = DatasetEvents.open(dataset).path
+    table = pl.scan_parquet(path).select(pl.col(USER, ITEM).cast(pl.String))
     lengths = table.group_by(USER).agg(pl.col(ITEM).n_unique().alias("n")).filter(pl.col("n") <= MAX_ITEMS)
     users = lengths.select(USER).collect(engine="streaming")[USER].sort()
     if not len(users):
         raise DataError(f"Dataset {dataset!r} holds no user with at most {MAX_ITEMS:,} items: nobody to compare.")
     chosen = users.sample(min(n, len(users)), seed=seed)
     rows = table.filter(pl.col(USER).is_in(chosen.implode())).unique().sort(USER, ITEM).collect(engine="streaming")
-    return [Person(str(user), tuple(part[ITEM])) for (user,), part in rows.group_by(USER, maintain_order=True)]
+    known = _metadata(path.with_name(USERS_TABLE), chosen, schema)
+    histories = rows.group_by(USER, maintain_order=True)
+    return [Person(str(user), tuple(part[ITEM]), known.get(str(user), {})) for (user,), part in histories]
 
 
 def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *, stored: bool) -> Iterator[Verdict]:
@@ -93,19 +117,23 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         DataError: it answers with another bundle.
     """
     chain = _offline_chain(bundle)
+    if bundle.tiers.schema is None:
+        people = [replace(person, metadata={}) for person in people]
     ask = _ask_by_id if stored else _ask_with_history
     for start in range(0, len(people), USERS_AT_ONCE):
         some = people[start : start + USERS_AT_ONCE]
-        for person, ranking in zip(some, rankings(chain, [who.item_ids for who in some], k), strict=True):
+        for person, ranking in zip(some, rankings(chain, some, k), strict=True):
             served = ask(client, person, k)
             _check_version(served, bundle)
             yield Verdict(person.user_id, difference(served.items, ranking, k))
 
 
-def rankings(chain: FallbackChain, histories: Sequence[Sequence[str]], k: int) -> list[Ranking]:
-    """Offline lists of histories, to compare k places of."""
-    items = chain.bundle.items
-    found = chain.recommend(_matrix(chain, histories), min(k + BEYOND, len(items)))
+def rankings(chain: FallbackChain, people: Sequence[Person], k: int) -> list[Ranking]:
+    """Offline lists, to compare k places of."""
+    items, schema = chain.bundle.items, chain.bundle.tiers.schema
+    histories = _matrix(chain, [person.item_ids for person in people])
+    metadata = None if schema is None else schema.encode([person.metadata for person in people])
+    found = chain.recommend(histories, min(k + BEYOND, len(items)), metadata=metadata)
     return [
         Ranking(tuple(items.ids(rows[rows >= 0])), scores[rows >= 0])
         for rows, scores in zip(found.rows, found.scores, strict=True)
@@ -132,11 +160,43 @@ def difference(served: Sequence[RecommendedItem], ranking: Ranking, k: int) -> s
 
 
 def _ask_with_history(client: Client, person: Person, k: int) -> Recommendations:
-    return client.recommend(RecommendationRequest(history=list(person.item_ids), k=k))
+    return client.recommend(RecommendationRequest(history=list(person.item_ids), metadata=dict(person.metadata), k=k))
 
 
 def _ask_by_id(client: Client, person: Person, k: int) -> Recommendations:
-    return client.recommend_to_user(person.user_id, k)
+    if not person.metadata:
+        return client.recommend_to_user(person.user_id, k)
+    return client.recommend(RecommendationRequest(user_id=person.user_id, metadata=dict(person.metadata), k=k))
+
+
+def _metadata(table: Path, users: pl.Series, schema: Schema | None) -> dict[str, dict[str, Value]]:
+    """What a dataset knows of users, by the fields of a schema; nothing where it has no table."""
+    if schema is None or not table.is_file():
+        return {}
+    rows = pl.scan_parquet(table)
+    fields = [block.name for block in schema.blocks if block.name in rows.collect_schema()]
+    found = rows.select(pl.col(USER).cast(pl.String), *fields).filter(pl.col(USER).is_in(users.implode())).collect()
+    return {record.pop(USER): _as_sent(record) for record in found.iter_rows(named=True)}
+
+
+def _as_sent(record: dict[str, Any]) -> dict[str, Value]:
+    """Values in the types of a request; what none can carry is left out on both sides."""
+    written = {name: _written(value) for name, value in record.items()}
+    return {name: value for name, value in written.items() if value is not None and _is_sendable(value)}
+
+
+def _written(value: Any) -> Value | None:
+    if isinstance(value, list):
+        return SEPARATOR.join(str(one) for one in value if one is not None)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _is_sendable(value: Value) -> bool:
+    try:
+        METADATA_VALUE.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _offline_chain(bundle: Bundle) -> FallbackChain:

@@ -20,10 +20,13 @@ from typer.testing import CliRunner
 
 from pipelines.artifacts.mlflow_registry import Promotion, promote, register_bundle, requirements
 from pipelines.cli import build
-from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Manifest, Provenance, read_manifest
+from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, TierPolicy, TierThreshold
+from recsys_vae.data.features import Field, Schema
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.tracking import connect, tracked_run
 from service.deployment.bundle_sources import fetched
@@ -150,6 +153,27 @@ def test_the_logged_model_answers_like_the_fallback_chain(mlflow_home: Path, tmp
     assert answer["unknown_items"].tolist() == [[], [], ["?"]]
     assert [len(scores) for scores in answer["scores"]] == [3, 2, 7]
     assert answer["scores"][0] == pytest.approx(expected.scores[0][:3].tolist(), rel=1e-5)
+
+
+@pytest.mark.usefixtures("clean_path")
+def test_the_logged_model_takes_metadata_where_the_bundle_does(mlflow_home: Path, tmp_path: Path) -> None:
+    schema = Schema.learn([Field("country", "category")], [{"country": "NZ"}, {"country": "FI"}])
+    model = ConditionalVAE(8, ConditionalVAEConfig(hidden=8, latent=4, prior_hidden=4, metadata=schema.widths))
+    policy = TierPolicy(described=(TierThreshold(0, PRIOR), TierThreshold(1, POSTERIOR)))
+    manifest = write_bundle(
+        tmp_path / "one", model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=Provenance(),
+        tiers=Tiers(policy, schema),
+    )  # fmt: skip
+    with tracked_run("tiny", "conditional-vae") as tracker:
+        register_bundle(tracker, tmp_path / "one", "movies", manifest=manifest)
+    served = pyfunc.load_model(model_path("movies", "1"))
+    told: list[object] = [{"country": "NZ"}, {"country": "FI"}, {}, None]
+    answer = served.predict(pd.DataFrame({"history": [["a"], [], [], []], "metadata": told}))
+    assert answer["tier"].tolist() == ["posterior", "prior", "popular", "popular"]
+    known = schema.encode([{"country": "NZ"}, {"country": "FI"}])
+    expected = FallbackChain(Bundle.load(tmp_path / "one")).recommend(csr([[0], []], 8), 7, metadata=known)
+    assert answer["item_ids"][0] == [ITEMS[row] for row in expected.rows[0]]
+    assert served.predict(pd.DataFrame({"history": [["a"]]}))["tier"].tolist() == ["history"]
 
 
 @pytest.mark.usefixtures("clean_path")

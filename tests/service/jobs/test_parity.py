@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.features import Field, Schema
 from recsys_vae.errors import DataError
 from recsys_vae.recommender import FallbackChain
 from service.app import create_app
@@ -14,6 +16,7 @@ from service.client.client import Client
 from service.jobs.parity import Person, Ranking, choose_people, compare, difference, rankings
 from service.schemas.recommendations import RecommendedItem
 from service.settings import Settings
+from tests.service.test_metadata_of_users import write_described_bundle
 from tests.service.test_serve import check_one_error_line, home, recsys, serving  # noqa: F401
 from tests.service.tiny import HISTORIES, write_tiny_bundle
 
@@ -36,6 +39,38 @@ def test_a_service_agrees_with_its_own_bundle(model: str, stored: bool, settings
         verdicts = list(compare(Client(http=http), Bundle.load(path), PEOPLE, 3, stored=stored))
     assert [verdict.user_id for verdict in verdicts] == list(HISTORIES)
     assert [verdict.difference for verdict in verdicts] == [None] * len(PEOPLE)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_metadata_count_on_both_sides(stored: bool, settings: Settings, tmp_path: Path) -> None:
+    path = write_described_bundle(tmp_path / "bundle")
+    told = [replace(who, metadata={"country": "NZ", "age": 21}) for who in PEOPLE]
+    bundle = Bundle.load(path)
+    with TestClient(create_app(settings.model_copy(update={"bundle": path}))) as http:
+        verdicts = list(compare(Client(http=http), bundle, told, 3, stored=stored))
+    assert [verdict.difference for verdict in verdicts] == [None] * len(PEOPLE)
+    chain = FallbackChain(bundle)
+    assert any(
+        with_them.scores.tolist() != without.scores.tolist()
+        for with_them, without in zip(rankings(chain, told, 3), rankings(chain, PEOPLE, 3), strict=True)
+    )
+
+
+def test_a_dataset_tells_what_the_bundle_has_fields_for_as_a_request_carries_it(tmp_path: Path) -> None:
+    log = pl.DataFrame({"user_id": ["x", "y"], "item_id": ["a", "b"]})
+    columns = {"event_type": None, "weight": 1.0, "timestamp": None, "position": None}
+    log = log.with_columns(**{name: pl.lit(value) for name, value in columns.items()})
+    log.write_parquet(tmp_path / "interactions.parquet")
+    users = pl.DataFrame(
+        {"user_id": ["x", "z"], "age": [30, 5], "tags": [["p", "q"], []], "about": ["w" * 600, ""], "shoe": [4, 5]}
+    )
+    users.write_parquet(tmp_path / "users.parquet")
+    fields = [Field("age", "number"), Field("tags", "set"), Field("about", "text"), Field("gone", "text")]
+    schema = Schema.learn(fields, [{"age": 30, "tags": ["p"], "about": "w"}])
+    x, y = choose_people(str(tmp_path), 10, 0, schema)
+    assert x.metadata == {"age": 30, "tags": "p|q"}  # about is longer than a request may be
+    assert y.metadata == {}
+    assert [person.metadata for person in choose_people(str(tmp_path), 10, 0)] == [{}, {}]
 
 
 def test_a_store_that_lacks_events_differs(bundle_path: Path, tmp_path: Path) -> None:
@@ -84,7 +119,7 @@ def test_a_list_of_all_there_is_may_be_shorter_than_k() -> None:
 
 
 def test_offline_lists_hold_nothing_seen(chain: FallbackChain) -> None:
-    lists = rankings(chain, [person.item_ids for person in PEOPLE], 3)
+    lists = rankings(chain, PEOPLE, 3)
     for person, ranking in zip(PEOPLE, lists, strict=True):
         assert sorted([*ranking.item_ids, *person.item_ids]) == list("abcdefgh")
 
