@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.data.features import CATEGORY, NUMBER, SENTENCE, SET, Field, Record, Schema
-from recsys_vae.data.ids import IdMap
+from recsys_vae.data.ids import IdMap, as_series
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.frames import columns_of, is_frame
@@ -137,7 +137,8 @@ def encoded(metadata: Metadata, schema: Schema | None, histories: Any, users: pl
         users: ids of the rows.
 
     Raises:
-        DataError: the model takes none, it is none of the forms, or there is not one record a user.
+        DataError: the model takes none, it is none of the forms, there is not one record a user, or ids of users are
+            of another type than those asked about.
     """
     if metadata is None:
         return histories.metadata if schema is not None and isinstance(histories, HeldOut) else None
@@ -146,6 +147,8 @@ def encoded(metadata: Metadata, schema: Schema | None, histories: Any, users: pl
     if is_frame(metadata):
         return schema.encode(MetadataTable.read(metadata, USER).of(users))
     if isinstance(metadata, Mapping) and (not metadata or all(isinstance(one, Mapping) for one in metadata.values())):
+        if metadata:
+            IdMap.from_labels(as_series(list(metadata))).find(users)  # raises where ids are of another type
         return schema.encode([metadata.get(user, {}) for user in users.to_list()])
     records = _records(metadata)
     if len(records) != len(users):
@@ -197,5 +200,5 @@ def _taking(spec: ModelSpec, *, users: bool, items: bool) -> ModelSpec:
         return replace(spec, config=config)
     if items or (users and not spec.may_take_metadata):
         what = "items" if items else "users"
-        raise ConfigError(f"{spec.name} takes no metadata of {what}. docs/training.md lists the models that do.")
+        raise ConfigError(f"{spec.name} takes no metadata of {what}; docs/cold-start.md says which models do.")
     return spec

@@ -119,6 +119,8 @@ def test_what_has_no_place_for_metadata_refuses_them(parts: Split, model: Estima
         model.recommend(["i00"], metadata=[{}, {}])
     with pytest.raises(DataError, match="a record a user"):
         model.recommend(["i00"], metadata="red")
+    with pytest.raises(DataError, match="Ids are whole numbers here, got strings"):
+        model.recommend({"x": []}, metadata={1: {"taste": "red"}})
     with pytest.raises(UnknownNameError, match="agee"):
         ConditionalVAE().fit(parts.train, user_metadata=users(), kinds={"agee": "number"})
 
