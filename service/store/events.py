@@ -235,11 +235,6 @@ class EventStore:
         with self.database.reading() as connection:
             return list(connection.execute(select(EVENTS.c.source).distinct().order_by(EVENTS.c.source)).scalars())
 
-    def count(self) -> int:
-        """Number of events."""
-        with self.database.reading() as connection:
-            return connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
-
     def check(self) -> None:
         """Raise UnavailableError unless the store answers."""
         self.version("")

@@ -10,10 +10,11 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from service.store.events import EventStore
+from service.store.tables import EVENTS
 
 POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql+psycopg://127.0.0.1:5432/test")
 KINDS = ("sqlite", "postgresql")
@@ -64,3 +65,9 @@ def absent(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and CI needs one")
     pytest.skip(reason)
+
+
+def count_events(store: EventStore) -> int:
+    """Events that a store holds."""
+    with store.database.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(EVENTS)).scalar_one())

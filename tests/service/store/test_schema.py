@@ -20,7 +20,7 @@ from service.store.deployments import DeploymentTable
 from service.store.events import Event
 from service.store.impressions import ImpressionTable
 from service.store.tables import METADATA
-from tests.service.places import Place
+from tests.service.places import Place, count_events
 
 KEY = {"sqlite": "INTEGER PRIMARY KEY", "postgresql": "BIGSERIAL PRIMARY KEY"}
 BINARY = {"sqlite": "BLOB", "postgresql": "BYTEA"}
@@ -76,7 +76,7 @@ def test_migrations_lead_to_the_tables_as_they_are_declared(place: Place) -> Non
 def test_a_store_of_before_migrations_is_adopted_with_all_that_it_holds(place: Place) -> None:
     make_store_of_before_migrations(place)
     with closing(place.open()) as store:
-        assert store.count() == 1
+        assert count_events(store) == 1
         history = store.history("ann")
         assert (tuple(history.history), tuple(history.history.values())) == (("tea",), (2.5,))
         assert history.version == store.version("ann") > 0
@@ -105,7 +105,7 @@ def test_a_migrated_store_is_left_as_it_is(place: Place) -> None:
     with closing(place.open()) as store:
         store.take([Event("1", "ann", "jam", None, 1.0, None)], "api")
     with closing(place.open()) as again:
-        assert again.count() == 1
+        assert count_events(again) == 1
     check_schema(place)
 
 
@@ -120,7 +120,7 @@ def test_many_that_make_a_new_store_at_once_make_one(place: Place) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(take, range(8)))
     with closing(place.open()) as store:
-        assert store.count() == 8
+        assert count_events(store) == 8
     check_schema(place)
 
 
@@ -151,7 +151,7 @@ def test_processes_that_meet_an_old_store_at_once_migrate_it_once(place: Place) 
     complaints = [process.communicate(timeout=60)[1] for process in started]
     assert complaints == [b""] * 3
     with closing(place.open()) as store:
-        assert store.count() == 4
+        assert count_events(store) == 4
     check_schema(place)
 
 
