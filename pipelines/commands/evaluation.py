@@ -64,9 +64,10 @@ def split(
     print(f"Split {manifest.name!r} of {manifest.dataset}:")
     for part, sizes in manifest.sizes.items():
         print(f"  {part:<11}" + ", ".join(f"{number:,} {what}" for what, number in sizes.items()))
-    for reason, number in manifest.counts.items():
-        if number:
-            print(f"  left out   {number:,} {reason.replace('_', ' ')}")
+    for heading, counted in (("left out", manifest.counts), ("asked too", manifest.notes)):
+        for what, number in counted.items():
+            if number:
+                print(f"  {heading:<11}{number:,} {what.replace('_', ' ')}")
 
 
 def evaluate(

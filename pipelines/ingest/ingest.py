@@ -4,7 +4,8 @@
 2. The scratch file is cut into parts, each a range of users. (Deduplicating or sorting the whole at once would hold the
    whole in memory.) Duplicates are dropped part by part.
 3. The k-core iterates on counts over the parts.
-4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole.
+4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole. So are the
+   events that duplicates were, where there are any.
 
 All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
 """
@@ -21,6 +22,7 @@ from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fie
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.event_log import EventLog
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
 from pipelines.ingest.metadata_tables import write_metadata
@@ -119,11 +121,13 @@ class _Run:
         dropped_rows = DroppedRows(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
-        self._drop_duplicates(parts, dropped_rows)
+        events = EventLog(self.scratch / "events")
+        self._drop_duplicates(parts, dropped_rows, events)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, dropped_rows)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         kept = self._write_interactions(parts)
+        events.write(parts, self.dataset.events_path)
         dropped_rows.write(self.dataset.losses_path)
         return IngestSummary(
             dataset=name,
@@ -180,7 +184,7 @@ class _Run:
         self._rows_path.unlink()
         return parts
 
-    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> None:
+    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows, events: EventLog) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
@@ -189,7 +193,9 @@ class _Run:
             standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
             if self.source.given_test:
                 standing = cleaning.mark_given(standing, len(self.source.logs))
-            _thin(part, cleaning.drop_duplicates(standing, self.rules.keep).collect(), dropped_rows)
+            marked = cleaning.drop_duplicates(standing, self.rules.keep).collect()
+            events.add(part, standing.collect(), marked)
+            _thin(part, marked, dropped_rows)
 
     def _take_core(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""

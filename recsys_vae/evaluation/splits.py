@@ -72,7 +72,9 @@ class Split:
         test: what is reported; read once a reported model.
         refit: what the reported model is trained on again once its hyperparameters are chosen, where that is more than
             `train` (`given`: the whole published training file); None where the chosen model is reported as it is.
-        counts: users, items and interactions that were left out, by reason, for the summary.
+        counts: users, items and interactions that were left out, by reason, for the summary; interactions are pairs.
+        notes: users who are asked, and of whom one should know something: without a history, with a tie.
+        windows: of a cut in time, the first moment of `validation` and of `test`, in the unit of the events' order.
     """
 
     protocol: str
@@ -81,6 +83,8 @@ class Split:
     test: HeldOut
     refit: Interactions | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    windows: dict[str, int] = field(default_factory=dict)
 
     @property
     def training_part(self) -> Interactions:
