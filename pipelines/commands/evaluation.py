@@ -133,7 +133,8 @@ def _figures_table(run: "EvaluationRun") -> "Table":
     asked = run.ours.evaluation
     table = Table(
         title=f"{run.split.dataset}, split {run.split.name}, {run.part} part: {asked.n_users:,} users "
-        f"({asked.n_left_out:,} left out: nothing to predict)",
+        f"({asked.n_left_out:,} left out: nothing to predict)"
+        + (f", {run.n_unknown:,} targets of items that the bundle does not know left out" if run.n_unknown else ""),
         caption="mean ± standard error over users",
         title_justify="left",
     )

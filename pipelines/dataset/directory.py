@@ -23,6 +23,7 @@ from typing import Any, cast
 
 import polars as pl
 
+from recsys_vae.data.columns import TIMESTAMP
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.evaluation.ordered_splits import Repeats
 from recsys_vae.home import dataset_folder, existing_dataset, home
@@ -177,6 +178,19 @@ class DatasetDir:
         They are the interactions themselves where no pair occurs twice, and in datasets from before events were kept.
         """
         return pl.scan_parquet(self.events_path) if self.events_path.is_file() else self.interactions()
+
+    def latest(self, before: int | None = None) -> str | None:
+        """Time of the latest event in ISO 8601; None where some event has no time.
+
+        Args:
+            before: only events before this moment, in microseconds since 1970.
+        """
+        time = pl.col(TIMESTAMP)
+        events = self.events() if before is None else self.events().filter(time.dt.epoch("us") < before)
+        latest, untimed = (
+            events.select(time.max().alias("latest"), time.null_count()).collect(engine="streaming").row(0)
+        )
+        return None if latest is None or untimed else str(latest.isoformat())
 
     def repeats(self) -> Repeats:
         """What stands for a (user, item) that occurs more than once, as ingest was told by `--keep`."""

@@ -7,14 +7,13 @@ bundle that was measured, as it is served: its own cannot be measured any more, 
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
-
 from pipelines.artifacts.workspace import check_workspace
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.evaluate import check_eligible, measure_served
+from pipelines.evaluation.eligibility import ALL, check_eligible
+from pipelines.evaluation.evaluate import measure_served
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
@@ -32,7 +31,6 @@ from pipelines.training.train import (
 )
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import BUNDLE, product_of
-from recsys_vae.data.columns import TIMESTAMP
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
 from recsys_vae.models import catalog
@@ -41,8 +39,6 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import tracked_run
 
-ALL = "all"
-"""What `trained_on` says of a published bundle."""
 CHECKPOINT = "all.safetensors"
 WRITTEN = product_of(BUNDLE, "a bundle of `recsys publish`", ALL)
 """What publishing may replace."""
@@ -99,7 +95,7 @@ def publish_bundle(
         described = replace(
             origin(dataset, spec, fitted, everything),
             trained_on=ALL,
-            training_cutoff=_latest(dataset),
+            training_cutoff=dataset.latest(),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
         )
         tiers = learn_again(bundle.tiers, everything, known)
@@ -170,8 +166,3 @@ def split_of(bundle: Bundle) -> str:
             "that `recsys train` wrote."
         )
     return rest.rpartition("/")[0]
-
-
-def _latest(dataset: DatasetDir) -> str | None:
-    latest = dataset.interactions().select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
-    return None if latest is None else str(latest.isoformat())

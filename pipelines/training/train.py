@@ -142,6 +142,7 @@ def train_bundle(
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
             trained_on=f"split:{split_name}/{part}",
+            training_cutoff=dataset.latest(before=split.windows.get("test" if part == "refit" else "validation")),
             metrics_on=f"split:{split_name}/validation",
         )
         return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker, tiers=tiers)

@@ -110,6 +110,22 @@ def over_catalogue(interactions: Interactions, columns: Int64Array) -> Interacti
     return Interactions(entries.keep_columns(interactions.matrix, columns), interactions.users, items)
 
 
+def onto_items(matrix: csr_array, items: IdMap, others: IdMap) -> csr_array:
+    """The same rows over another catalogue, shape (n_rows, len(others)); entries of items that it lacks are left out.
+
+    Args:
+        items: of the columns.
+        others: of the columns to be.
+    """
+    if items == others:
+        return matrix
+    numbers = others.rows(items.values)
+    kept = entries.pick(matrix, numbers[matrix.indices] >= 0)
+    # Both catalogues ascend by id, so the entries of a row stay in order.
+    columns = numbers[kept.indices].astype(kept.indices.dtype)
+    return csr_array((kept.data, columns, kept.indptr), shape=(matrix.shape[0], len(others)))
+
+
 def drop_unlearnable(held_out: HeldOut, training_counts: Int64Array) -> tuple[HeldOut, int]:
     """Drop the targets that no training user has touched, and say how many they were.
 
