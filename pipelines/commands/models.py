@@ -1,7 +1,8 @@
 """Verbs about models: models, train, publish."""
 
-import math
+import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from recsys_vae.errors import ConfigError, PluginError
 from recsys_vae.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from pipelines.training.decay import Decay
     from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
     from recsys_vae.outputs import Product
@@ -20,6 +22,10 @@ Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested datase
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
 Index = Annotated[str, typer.Option(help="flat (exact), hnsw or ivf.")]
 MinRecall = Annotated[float, typer.Option(help="What an approximate index must find of the exact top 100.")]
+Now = Annotated[
+    datetime | None,
+    typer.Option(help="Moment that ages are counted from, UTC [--half-life; the 99 % quantile of all times]."),
+]
 Name = Annotated[str | None, typer.Option("--register-as", help="Registered model; default: the dataset's name.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
@@ -76,12 +82,14 @@ def train(
     half_life: Annotated[
         float | None, typer.Option(help="Days in which an interaction's weight halves, for popularity.")
     ] = None,
+    now: Now = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
     from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.decay import say_what_is_later
     from pipelines.training.model_settings import Settings, read_settings, specify
     from pipelines.training.train import WRITTEN, take_part, train_bundle
     from recsys_vae.training.parallel import join
@@ -95,10 +103,12 @@ def train(
     _check_reference(spec, reference)
     opened = DatasetDir.open(dataset)
     output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    decay = _decay(half_life, now)
+    if not decay.is_none and (note := say_what_is_later(opened, decay)):
+        print(f"note: {note}", file=sys.stderr)
     with join() as group:
         if group.is_first:
-            days = math.inf if half_life is None else half_life
-            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
+            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
             _tell(trained, output, "validation")
         else:
             take_part(opened, split, spec, output, resume=resume, group=group)
@@ -113,6 +123,7 @@ def publish(
     new_items: Annotated[
         bool, typer.Option("--new-items", help="Also place the items that nobody has touched, by their --item-field.")
     ] = False,
+    now: Now = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -128,7 +139,7 @@ def publish(
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
-            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items)
+            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now)
             _tell(trained, output, "test, before retraining on all data")
         else:
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
@@ -139,6 +150,14 @@ def _output(to: Path, product: "Product", index: str, min_recall: float, name: s
     from recsys_vae.outputs import check_output
 
     return Output(check_output(to, product), index, min_recall, name, overwrite)
+
+
+def _decay(half_life: float | None, now: datetime | None) -> "Decay":
+    from pipelines.training.decay import Decay
+
+    if half_life is None and now is not None:
+        raise ConfigError("--now is the moment that ages are counted from, for --half-life: give both or none.")
+    return Decay(now=now) if half_life is None else Decay(half_life, now)
 
 
 def _check_reference(spec: "ModelSpec", reference: bool) -> None:

@@ -5,6 +5,7 @@ bundle that was measured, as it is served: its own cannot be measured any more, 
 """
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from pipelines.artifacts.workspace import check_workspace
@@ -14,6 +15,7 @@ from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.eligibility import ALL, check_eligible
 from pipelines.evaluation.evaluate import measure_served
+from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
@@ -45,7 +47,14 @@ WRITTEN = product_of(BUNDLE, "a bundle of `recsys publish`", ALL)
 
 
 def publish_bundle(
-    source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group = ALONE, new_items: bool = False
+    source: Path,
+    dataset: DatasetDir,
+    output: Output,
+    *,
+    resume: bool,
+    group: Group = ALONE,
+    new_items: bool = False,
+    now: datetime | None = None,
 ) -> Trained:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
 
@@ -53,6 +62,7 @@ def publish_bundle(
 
     Args:
         new_items: let items of the dataset's table that nobody has touched take a place, by their content.
+        now: from when ages are counted, where the bundle's popularity has a half-life.
 
     Raises:
         ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
@@ -98,7 +108,7 @@ def publish_bundle(
             training_cutoff=dataset.latest(),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
         )
-        tiers = learn_again(bundle.tiers, everything, known)
+        tiers = learn_again(bundle.tiers, everything, known, Decay(now=now))
         if new_items:
             lift = place(fitted.model, dataset, everything)
             tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift))

@@ -4,7 +4,6 @@ The bundle of `train` has learned from the training part of a split only, so tha
 honestly. What goes to production is made from it by `publish`, which retrains on all data.
 """
 
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
+from pipelines.training.decay import NO_DECAY, Decay
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
@@ -97,7 +97,7 @@ def train_bundle(
     *,
     resume: bool,
     group: Group = ALONE,
-    half_life: float = math.inf,
+    decay: Decay = NO_DECAY,
 ) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
@@ -109,7 +109,7 @@ def train_bundle(
     Of a group of processes this is for the first; the others call `take_part`.
 
     Args:
-        half_life: days in which the weight of an interaction halves, for popularity.
+        decay: how interactions lose weight with age, for popularity.
 
     Raises:
         ConfigError: an interrupted run is there, and neither resumed nor removed; something else stands at the output;
@@ -125,7 +125,8 @@ def train_bundle(
         log_latents(tracker, fitted)
         cold_start_users = cold_start_users_of(split.validation, split.train.items, known)
         metric = spec.training.validation_metric
-        chosen = choose_tiers(fitted.model, split.train, known, cold_start_users, metric, half_life=half_life)
+        aged = replace(decay, before=split.windows.get("validation"))
+        chosen = choose_tiers(fitted.model, split.train, known, cold_start_users, metric, decay=aged)
         tiers = chosen.tiers
         counts = split.train.item_counts()
         served = Bundle.unwritten(fitted.model, split.train.items, counts, tiers)
@@ -138,7 +139,7 @@ def train_bundle(
             )
             spec = replace(spec, config=fitted.config)
             fitted = course.use_all(spec, learned_from, fitted.epochs)
-            tiers = learn_again(tiers, learned_from, known)
+            tiers = learn_again(tiers, learned_from, known, replace(decay, before=split.windows.get("test")))
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
             trained_on=f"split:{split_name}/{part}",
