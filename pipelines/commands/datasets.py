@@ -93,6 +93,8 @@ def ingest_logs(
     with console.status("starting") as status:
         summary = ingest(source, target, rules, overwrite=overwrite, step=status.update)
     Console().print(summary.table())
+    for note in summary.notes():
+        console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     print(target.path)
 
 

@@ -19,13 +19,14 @@ import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
+from pipelines.dataset.order import users_against_time
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.event_log import EventLog
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
-from pipelines.ingest.metadata_tables import write_metadata
+from pipelines.ingest.metadata_tables import check_described, write_metadata
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.user_partitions import user_bounds, write_parts
@@ -83,7 +84,7 @@ def ingest(
         ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
             that the logs lack.
         SchemaError: a required column is missing.
-        DataError: a file holds other than the rows that were read of it.
+        DataError: a file holds other than the rows that were read of it, or a metadata table describes nobody.
         EmptyDataError: the logs are empty, or nothing is left; the message says which rule took the rows.
     """
     target = DatasetDir(check_output(target.path, WRITTEN))
@@ -140,6 +141,8 @@ class _Run:
             core_rounds=rounds,
             user_rows=user_rows,
             item_rows=item_rows,
+            users_described=self._described(self.source.users, c.USER, self.dataset.users_path),
+            items_described=self._described(self.source.items, c.ITEM, self.dataset.items_path),
         )
 
     @property
@@ -237,6 +240,9 @@ class _Run:
         self.step(f"copying {source.name}")
         return write_metadata(source, self.source.mapping, id_column, target)
 
+    def _described(self, source: Path | None, id_column: str, table: Path) -> int | None:
+        return None if source is None else check_described(self.dataset, table, id_column, source.name)
+
 
 def _check_rules(rules: CleaningRules, found: set[str]) -> None:
     needs = {
@@ -290,6 +296,7 @@ def _describe(dataset: DatasetDir, users: int, items: int) -> Kept:
         last=last,
         without_timestamp=without_timestamp,
         without_position=without_position,
+        users_against_time=users_against_time(dataset) if first else 0,
     )
 
 

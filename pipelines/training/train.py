@@ -13,6 +13,7 @@ from pipelines.artifacts.mlflow_registry import register_bundle
 from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
 from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.item_table import item_table
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
@@ -283,7 +284,6 @@ def write_fitted(
     queries = None
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
         queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
-    table = dataset.table(dataset.items_path).collect() if dataset.items_path.is_file() else None
     try:
         return write_bundle(
             output.path,
@@ -291,7 +291,7 @@ def write_fitted(
             learned_from.items,
             popularity=learned_from.item_counts(),
             provenance=provenance,
-            item_table=table,
+            item_table=item_table(dataset),
             index_kind=output.index,
             index_queries=queries,
             min_recall=output.min_recall,
