@@ -1,5 +1,6 @@
 """Verbs about models: models, train, publish."""
 
+import math
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -173,7 +174,8 @@ def _tell(trained: "Trained", output: "Output", measured_on: str) -> None:
     console.print(f"{trained.manifest.version} on {measured_on}:", soft_wrap=True)
     table = Table("metric", "value", "s.e.")
     for name, value in trained.evaluation.means.items():
-        table.add_row(name, f"{value:.4f}", f"{trained.evaluation.standard_errors.get(name, float('nan')):.4f}")
+        error = trained.evaluation.standard_errors.get(name, math.nan)
+        table.add_row(name, f"{value:.4f}", f"{error:.4f}" if math.isfinite(error) else "unknown")
     console.print(table)
     epochs = trained.manifest.provenance.epochs
     console.print(f"bundle      {output.path}" + (f"  ({epochs} epochs)" if epochs else ""), soft_wrap=True)

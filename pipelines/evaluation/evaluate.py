@@ -16,6 +16,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.as_served import OnTier
+from pipelines.evaluation.cautions import of_figures
 from pipelines.evaluation.eligibility import questions_for
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
@@ -108,6 +109,11 @@ class EvaluationRun:
     def ours(self) -> ModelResult:
         """The bundle as it is served."""
         return self.results[0]
+
+    @property
+    def cautions(self) -> list[str]:
+        """What to know of the figures where they come from too little."""
+        return of_figures(self.ours.evaluation.n_users, self.held_out.targets.shape[1], self.metrics, self.split)
 
     @property
     def metrics(self) -> list[str]:
@@ -237,12 +243,13 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
                 "baseline": difference.baseline,
                 "metric": difference.metric,
                 "difference": difference.interval.difference,
-                "low": difference.interval.low,
-                "high": difference.interval.high,
+                "low": _number(difference.interval.low),
+                "high": _number(difference.interval.high),
                 "confidence": difference.interval.confidence,
             }
             for difference in run.differences
         ],
+        "warnings": run.cautions,
     }
 
 

@@ -4,6 +4,7 @@ The bundle of `train` has learned from the training part of a split only, so tha
 honestly. What goes to production is made from it by `publish`, which retrains on all data.
 """
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -304,8 +305,8 @@ def write_fitted(
 
 
 def with_errors(evaluation: Evaluation) -> dict[str, float]:
-    """Means and standard errors by name, the latter ending in `_se`."""
-    errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items()}
+    """Means and standard errors by name, the latter ending in `_se`; none of one user, which has no spread."""
+    errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items() if math.isfinite(value)}
     return dict(evaluation.means) | errors
 
 
