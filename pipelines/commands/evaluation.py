@@ -125,9 +125,9 @@ def _names(text: str) -> list[str]:
 
 
 def _print_run(run: "EvaluationRun") -> None:
-    from rich.console import Console
+    from pipelines.console import output_console
 
-    console = Console()
+    console = output_console()
     console.print(_figures_table(run))
     if run.differences:
         console.print(_differences_table(run))

@@ -41,9 +41,9 @@ def mount(app: typer.Typer) -> None:
 
 def models() -> None:
     """List the models, their settings, and the packages that they come from."""
-    from rich.console import Console
     from rich.table import Table
 
+    from pipelines.console import output_console
     from recsys_vae.models import catalog
 
     table = Table("model", "what it is", "settings (--set NAME=VALUE)", "from")
@@ -56,7 +56,7 @@ def models() -> None:
             continue
         settings = "\n".join(f"{key}={value}" for key, value in catalog.described(entry.config()).items())
         table.add_row(name, entry.summary, settings or "none", catalog.origin(name))
-    Console().print(table)
+    output_console().print(table)
     if broken:
         raise PluginError(" ".join(broken))
 
@@ -167,10 +167,11 @@ def _check_reference(spec: "ModelSpec", reference: bool) -> None:
 
 
 def _tell(trained: "Trained", output: "Output", measured_on: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from pipelines.console import output_console
+
+    console = output_console()
     console.print(f"{trained.manifest.version} on {measured_on}:", soft_wrap=True)
     table = Table("metric", "value", "s.e.")
     for name, value in trained.evaluation.means.items():

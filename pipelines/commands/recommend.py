@@ -39,8 +39,7 @@ def recommend(
     ] = "torch",
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
-    from rich.console import Console
-
+    from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.recommend import LISTS, recommend_all
     from recsys_vae.bundles.bundle import Bundle
@@ -73,7 +72,9 @@ def recommend(
     if k > len(loaded.items):
         print(f"note: the catalogue has {len(loaded.items):,} items: no list is longer", file=sys.stderr)
     tiers = ", ".join(f"{count:,} by {tier}" for tier, count in sorted(report.tiers.items())) or "none"
-    Console().print(f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True)
+    output_console().print(
+        f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True
+    )
 
 
 def embed(
@@ -83,8 +84,7 @@ def embed(
     users: Users = None,
 ) -> None:
     """Write user and item vectors: score = user vector times item vector."""
-    from rich.console import Console
-
+    from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.recommend import ITEMS, USERS, embed_items, embed_users, strangers
     from recsys_vae.bundles.bundle import Bundle
@@ -100,7 +100,7 @@ def embed(
     n_users = embed_users(loaded, opened, to / "users.parquet", only=only)
     if only is not None:
         _name_strangers(strangers(opened, only), len(only), opened.name)
-    Console().print(f"{to}: vectors of {n_users:,} users and {n_items:,} items", soft_wrap=True)
+    output_console().print(f"{to}: vectors of {n_users:,} users and {n_items:,} items", soft_wrap=True)
 
 
 def _read_users(path: Path | None) -> "IdMap | None":

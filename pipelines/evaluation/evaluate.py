@@ -143,6 +143,8 @@ def evaluate_bundle(
     """
     manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
     chosen = [_parse_baseline(baseline) for baseline in baselines]
+    if len(set(baselines)) < len(baselines):
+        raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
     for metric in metrics:
         parse_metric(metric)
     bundle = Bundle.load(bundle_path)
@@ -153,7 +155,10 @@ def evaluate_bundle(
     test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
     name, origin = bundle.manifest.model, bundle.manifest.provenance
     ours, *bare = _measure_bundle(test, bundle)
-    theirs = [_measure_baseline(test, baseline, learned_from, taken=name) for baseline in chosen]
+    labels = _labels([baseline.name for baseline in chosen], baselines, taken=name)
+    theirs = [
+        _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
+    ]
     return EvaluationRun(
         version=bundle.version,
         provenance=origin,
@@ -283,11 +288,24 @@ def _parse_baseline(text: str) -> _Baseline:
     return _Baseline(name, catalog.configure(name, {key: value for key, _, value in pairs}))
 
 
-def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, *, taken: str) -> ModelResult:
+def _labels(names: Sequence[str], told: Sequence[str], *, taken: str) -> list[str]:
+    """What tables call the baselines, each otherwise: by the model, or as they were asked for where that is not enough.
+
+    Args:
+        names: of their models.
+        told: as they were asked for, no two alike.
+        taken: what the bundle's model is called.
+    """
+    short = [name if name != taken else f"{name} (baseline)" for name in names]
+    return [
+        text if short.count(label) > 1 and text != taken else label for label, text in zip(short, told, strict=True)
+    ]
+
+
+def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, label: str) -> ModelResult:
     model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
     assert isinstance(model, ClosedFormRecommender)
     model.fit(learned_from.matrix)
-    label = baseline.name if baseline.name != taken else f"{baseline.name} (baseline)"
     return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
 
 

@@ -74,16 +74,18 @@ def publish_bundle(
     split_name = split_of(bundle)
     if provenance.dataset != dataset.name:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
-    split = load_split(dataset, split_name)
-    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     spec = spec_of(bundle)
     check_processes(spec, group)
     check_index_use(spec, output)
+    if new_items:
+        check_content(dataset, spec)  # before the test part is measured, not after
     check_workspace(output, resume, WRITTEN)
+    split = load_split(dataset, split_name)
+    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
     evaluation = measure_served(bundle, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
-    everything = whole(dataset, spec, new_items=new_items)
+    everything = whole(dataset, new_items=new_items)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)
     with tracked_run(
@@ -122,8 +124,10 @@ def take_part(
     bundle = Bundle.load(source)
     spec = spec_of(bundle)
     check_processes(spec, group)
+    if new_items:
+        check_content(dataset, spec)
     check_workspace(output, resume, WRITTEN)
-    everything = whole(dataset, spec, new_items=new_items)
+    everything = whole(dataset, new_items=new_items)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)
     fit(
@@ -138,11 +142,10 @@ def take_part(
     )
 
 
-def whole(dataset: DatasetDir, spec: ModelSpec, *, new_items: bool) -> Interactions:
+def whole(dataset: DatasetDir, *, new_items: bool) -> Interactions:
     """All interactions of a dataset; with new items, over a catalogue that holds them too."""
     if not new_items:
         return encode(dataset.interactions())
-    check_content(dataset, spec)
     return encode(dataset.interactions(), items=with_new_items(dataset))
 
 

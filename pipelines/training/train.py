@@ -136,9 +136,8 @@ def train_bundle(
         learned_from, part = split.train, "train"
         if split.refit is not None:
             learned_from, part = split.refit, "refit"
-            print(
-                "The best epoch is chosen; training again on the training and the validation part together.", flush=True
-            )
+            done = "The best epoch is chosen" if spec.is_trained_by_gradient else "The training part is measured"
+            print(f"{done}; training again on the training and the validation part together.", flush=True)
             spec = replace(spec, config=fitted.config)
             fitted = course.use_all(spec, learned_from, fitted.epochs)
             tiers = learn_again(tiers, learned_from, known, replace(decay, before=split.windows.get("test")))

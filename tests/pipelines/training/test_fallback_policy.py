@@ -129,8 +129,10 @@ def test_items_that_nobody_has_touched_are_published_by_their_content(dataset: D
     output = Output(tmp_path / "bundle", registered_name="tastes")
     train_bundle(dataset, "strong", CONDITIONAL, output, resume=False)
     shipped = replace(output, path=tmp_path / "shipped")
-    with pytest.raises(ConfigError, match="declares no content of its items"):
-        publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.training.publish.measure_served", pytest.fail)  # it is refused before any work
+        with pytest.raises(ConfigError, match="declares no content of its items"):
+            publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
     Fields(Fields.read(dataset.fields_path).users, (Field("genre", "category"),)).write(dataset.fields_path)
     publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
     published = Bundle.load(shipped.path)
