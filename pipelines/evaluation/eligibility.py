@@ -140,12 +140,12 @@ def _published(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, par
     if cutoff is None:
         return f"it was retrained on all data, which may hold the answers, and it does not say when they end. {kept}"
     later = (
-        "To measure it, cut newer events of the same log at moments after that: "
-        f"recsys split {dataset.name} --protocol temporal --validation-from ... --test-from ..."
+        "To measure it, cut newer events of the same log after that moment: "
+        f"recsys split {dataset.name} --protocol temporal --validation-from DAY --test-from DAY."
     )
     if start is None:
-        return f"it was retrained on all data up to {cutoff.isoformat()}, the answers perhaps included. {kept} {later}."
+        return f"it was retrained on all data up to {cutoff.isoformat()}, the answers perhaps included. {kept} {later}"
     return (
         f"it was retrained on all data up to {cutoff.isoformat()}, and the window begins at {start.isoformat()}. "
-        f"{kept} {later}."
+        f"{kept} {later}"
     )
