@@ -18,9 +18,9 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.console import output_console
 from pipelines.dataset.directory import DatasetDir
 from recsys_vae.bundles.bundle import ITEMS
 from recsys_vae.data.columns import ITEM, USER
@@ -32,7 +32,7 @@ MODEL = "movies"
 INVENTED = ("Star Wars (1977)", "Empire Strikes Back, The (1980)", "Raiders of the Lost Ark (1981)")
 STARTUP_SECONDS = 120.0
 
-console = Console(highlight=False)
+console = output_console(highlight=False)
 
 
 def main() -> None:

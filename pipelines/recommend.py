@@ -38,6 +38,33 @@ USERS, ITEMS = (table_product("a file of vectors by `recsys embed`", (name, VECT
 """What each job may replace."""
 
 
+NAMED = 10_000
+"""Users that a report names; it counts the others."""
+SHOWN = 10
+"""Of these, how many a message shows."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """Some of the users asked for, counted and named.
+
+    Attributes:
+        number: how many.
+        ids: of the first of them.
+    """
+
+    number: int = 0
+    ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        more = self.number - len(self.ids[:SHOWN])
+        return ", ".join(self.ids[:SHOWN]) + (f" and {more:,} more" if more else "")
+
+    def plus(self, ids: pl.Series) -> "Named":
+        """These and those."""
+        return Named(self.number + len(ids), (*self.ids, *ids.head(NAMED - len(self.ids))))
+
+
 @dataclass(frozen=True)
 class BatchReport:
     """What a batch job wrote; kept beside its file as FILE.json.
@@ -46,21 +73,27 @@ class BatchReport:
         bundle: version of the bundle.
         dataset: name of the dataset.
         k: items a user that were asked for.
+        asked: users who were asked for.
         users: users in the file.
         rows: rows in the file.
         tiers: users by the tier that answered.
         scorer: what computed the scores.
         created_at: ISO 8601, UTC.
+        strangers: users who were asked for by name and have no interactions; answered as new users.
+        without_list: users who were asked for and have every item already.
     """
 
     bundle: str
     dataset: str
     k: int
+    asked: int
     users: int
     rows: int
     tiers: dict[str, int]
     scorer: str
     created_at: str
+    strangers: Named = Named()
+    without_list: Named = Named()
 
 
 def _is_report(path: Path) -> bool:
@@ -87,6 +120,7 @@ def recommend_all(
 
     Args:
         to: the file; FILE.json beside it gets the report.
+        k: at least 1; no list is longer than the catalogue.
         only: these users instead of all; those whom the dataset does not know are answered as new users.
         chunk: users scored at once.
         keep_seen: also recommend what users already have.
@@ -102,20 +136,45 @@ def recommend_all(
     report_path = check_output(to.with_name(to.name + ".json"), REPORT)
     _check_catalogue(bundle, dataset)
     keep_freed_memory()
-    chain, tiers, rows = _chain(bundle, scorer), Counter[str](), 0
+    wanted, k = k, min(k, len(bundle.items))
+    chain, tiers, asked, rows = _chain(bundle, scorer), Counter[str](), 0, 0
+    without_list = Named()
     known = _metadata(bundle, dataset)
     with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
             table = _lists(part, chain, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
-            tiers.update(dict(table.group_by(USER).first()[TIER].value_counts().iter_rows()))
+            answered = table.group_by(USER).first()
+            tiers.update(dict(answered[TIER].value_counts().iter_rows()))
+            without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
+            asked += len(part.users)
             rows += table.height
             write(table)
-        users = sum(tiers.values())
-        if not users:
+        if not asked:
             raise DataError("There is nobody to recommend to: the dataset, or the list of users, is empty.")
-    report = BatchReport(bundle.version, dataset.name, k, users, rows, dict(tiers), chain.scorer, _now())
+    report = BatchReport(
+        bundle=bundle.version,
+        dataset=dataset.name,
+        k=wanted,
+        asked=asked,
+        users=sum(tiers.values()),
+        rows=rows,
+        tiers=dict(tiers),
+        scorer=chain.scorer,
+        created_at=_now(),
+        strangers=Named() if only is None else strangers(dataset, only),
+        without_list=without_list,
+    )
     write_atomically(report_path, dumps(asdict(report), indent=2) + "\n", REPORT)
     return report
+
+
+def strangers(dataset: DatasetDir, users: IdMap) -> Named:
+    """Which of these users have no interactions."""
+    known = dataset.interactions().select(pl.col(USER).unique()).collect(engine="streaming")[USER]
+    missing = np.ones(len(users), dtype=np.bool_)
+    rows = users.rows(known)
+    missing[rows[rows >= 0]] = False
+    return Named().plus(users.values.filter(pl.Series(missing)))
 
 
 def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | None = None, chunk: int = 4096) -> int:
@@ -167,11 +226,11 @@ def _lists(part: Chunk, chain: FallbackChain, k: int, *, keep_seen: bool, metada
     return pl.DataFrame(
         {
             USER: part.users.gather(users),
-            RANK: (places + 1).astype(np.int32),
+            RANK: pl.Series(places + 1, dtype=pl.Int32),
             ITEM: chain.bundle.items.values.gather(answers.rows[users, places]),
             SCORE: answers.scores[users, places],
             TIER: tiers,
-            SOURCE: chain.sources(tiers.to_numpy(), answers.rows[users, places]),
+            SOURCE: pl.Series(chain.sources(tiers.to_numpy(), answers.rows[users, places]), dtype=pl.String),
         }
     )
 

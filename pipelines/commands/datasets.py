@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.console import output_console
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
 from pipelines.ingest.cleaning import CleaningRules, Keep
@@ -29,7 +30,7 @@ def list_datasets() -> None:
     for dataset in catalog.DATASETS.values():
         folder = catalog.locate(dataset)
         table.add_row(dataset.name, f"{sum(dataset.rows):,}", str(folder) if folder else "-", dataset.licence)
-    Console().print(table)
+    output_console().print(table)
 
 
 @data.command("fetch")
@@ -92,7 +93,9 @@ def ingest_logs(
     console = Console(stderr=True)
     with console.status("starting") as status:
         summary = ingest(source, target, rules, overwrite=overwrite, step=status.update)
-    Console().print(summary.table())
+    output_console().print(summary.table())
+    for note in summary.notes():
+        console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     print(target.path)
 
 

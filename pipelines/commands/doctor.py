@@ -35,9 +35,10 @@ def doctor(
 
 
 def _print_table(findings: "list[Finding]") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from pipelines.console import output_console
 
     table = Table("", "", "found", "state", box=None, pad_edge=False)
     area = None
@@ -47,4 +48,4 @@ def _print_table(findings: "list[Finding]") -> None:
         heading = f"[bold]{finding.area}[/]" if finding.area != area else ""
         table.add_row(heading, finding.name, escape(finding.value), MARKS[finding.state])
         area = finding.area
-    Console().print(table)
+    output_console().print(table)

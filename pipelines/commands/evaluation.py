@@ -1,6 +1,7 @@
 """`recsys split` and `recsys evaluate`."""
 
 import json
+import math
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pipelines.evaluation.evaluate import EvaluationRun
+    from recsys_vae.evaluation.bootstrap import Interval
     from recsys_vae.evaluation.evaluate import Evaluation
 
 DATASET = typer.Argument(help="Name of an ingested dataset, or its folder.")
@@ -47,6 +49,7 @@ def split(
     from pipelines.dataset.directory import DatasetDir
     from pipelines.dataset.split_recipes import recipe
     from pipelines.dataset.splits import make_split
+    from pipelines.evaluation.cautions import of_split
 
     chosen = recipe(
         protocol,
@@ -64,9 +67,12 @@ def split(
     print(f"Split {manifest.name!r} of {manifest.dataset}:")
     for part, sizes in manifest.sizes.items():
         print(f"  {part:<11}" + ", ".join(f"{number:,} {what}" for what, number in sizes.items()))
-    for reason, number in manifest.counts.items():
-        if number:
-            print(f"  left out   {number:,} {reason.replace('_', ' ')}")
+    for heading, counted in (("left out", manifest.counts), ("asked too", manifest.notes)):
+        for what, number in counted.items():
+            if number:
+                print(f"  {heading:<11}{number:,} {what.replace('_', ' ')}")
+    for caution in of_split(manifest):
+        print(f"warning: {caution}", file=sys.stderr)
 
 
 def evaluate(
@@ -104,6 +110,8 @@ def evaluate(
     )
     if report is not None:
         write_report(run, report)
+    for caution in run.cautions:
+        print(f"warning: {caution}", file=sys.stderr)
     if as_json:
         print(json.dumps(pipeline.as_json(run)))
         return
@@ -117,9 +125,9 @@ def _names(text: str) -> list[str]:
 
 
 def _print_run(run: "EvaluationRun") -> None:
-    from rich.console import Console
+    from pipelines.console import output_console
 
-    console = Console()
+    console = output_console()
     console.print(_figures_table(run))
     if run.differences:
         console.print(_differences_table(run))
@@ -132,7 +140,8 @@ def _figures_table(run: "EvaluationRun") -> "Table":
     asked = run.ours.evaluation
     table = Table(
         title=f"{run.split.dataset}, split {run.split.name}, {run.part} part: {asked.n_users:,} users "
-        f"({asked.n_left_out:,} left out: nothing to predict)",
+        f"({asked.n_left_out:,} left out: nothing to predict)"
+        + (f", {run.n_unknown:,} targets of items that the bundle does not know left out" if run.n_unknown else ""),
         caption="mean ± standard error over users",
         title_justify="left",
     )
@@ -145,8 +154,8 @@ def _figures_table(run: "EvaluationRun") -> "Table":
 
 
 def _figure(evaluation: "Evaluation", name: str) -> str:
-    error = evaluation.standard_errors.get(name)
-    return f"{evaluation.means[name]:.4f}" + (f" ± {error:.4f}" if error is not None else " " * 9)
+    error = evaluation.standard_errors.get(name, math.nan)
+    return f"{evaluation.means[name]:.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else " " * 9)
 
 
 def _differences_table(run: "EvaluationRun") -> "Table":
@@ -164,5 +173,10 @@ def _differences_table(run: "EvaluationRun") -> "Table":
         table.add_column(baseline, justify="right")
     for metric in dict.fromkeys(difference.metric for difference in run.differences):
         found = [difference.interval for difference in run.differences if difference.metric == metric]
-        table.add_row(escape(metric), *(f"{i.difference:+.4f} ({i.low:+.4f} to {i.high:+.4f})" for i in found))
+        table.add_row(escape(metric), *map(_difference, found))
     return table
+
+
+def _difference(interval: "Interval") -> str:
+    ends = f"({interval.low:+.4f} to {interval.high:+.4f})" if interval.is_known else "(no interval)"
+    return f"{interval.difference:+.4f} {ends}"

@@ -1,7 +1,9 @@
 """Verbs about models: models, train, publish."""
 
 import math
+import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from recsys_vae.errors import ConfigError, PluginError
 from recsys_vae.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from pipelines.training.decay import Decay
     from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
     from recsys_vae.outputs import Product
@@ -20,6 +23,10 @@ Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested datase
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
 Index = Annotated[str, typer.Option(help="flat (exact), hnsw or ivf.")]
 MinRecall = Annotated[float, typer.Option(help="What an approximate index must find of the exact top 100.")]
+Now = Annotated[
+    datetime | None,
+    typer.Option(help="Moment that ages are counted from, UTC [--half-life; the 99 % quantile of all times]."),
+]
 Name = Annotated[str | None, typer.Option("--register-as", help="Registered model; default: the dataset's name.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
@@ -34,9 +41,9 @@ def mount(app: typer.Typer) -> None:
 
 def models() -> None:
     """List the models, their settings, and the packages that they come from."""
-    from rich.console import Console
     from rich.table import Table
 
+    from pipelines.console import output_console
     from recsys_vae.models import catalog
 
     table = Table("model", "what it is", "settings (--set NAME=VALUE)", "from")
@@ -49,7 +56,7 @@ def models() -> None:
             continue
         settings = "\n".join(f"{key}={value}" for key, value in catalog.described(entry.config()).items())
         table.add_row(name, entry.summary, settings or "none", catalog.origin(name))
-    Console().print(table)
+    output_console().print(table)
     if broken:
         raise PluginError(" ".join(broken))
 
@@ -76,12 +83,14 @@ def train(
     half_life: Annotated[
         float | None, typer.Option(help="Days in which an interaction's weight halves, for popularity.")
     ] = None,
+    now: Now = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
     from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.decay import say_what_is_later
     from pipelines.training.model_settings import Settings, read_settings, specify
     from pipelines.training.train import WRITTEN, take_part, train_bundle
     from recsys_vae.training.parallel import join
@@ -95,10 +104,12 @@ def train(
     _check_reference(spec, reference)
     opened = DatasetDir.open(dataset)
     output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    decay = _decay(half_life, now)
+    if not decay.is_none and (note := say_what_is_later(opened, decay)):
+        print(f"note: {note}", file=sys.stderr)
     with join() as group:
         if group.is_first:
-            days = math.inf if half_life is None else half_life
-            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
+            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
             _tell(trained, output, "validation")
         else:
             take_part(opened, split, spec, output, resume=resume, group=group)
@@ -113,6 +124,7 @@ def publish(
     new_items: Annotated[
         bool, typer.Option("--new-items", help="Also place the items that nobody has touched, by their --item-field.")
     ] = False,
+    now: Now = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -128,7 +140,7 @@ def publish(
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
-            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items)
+            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now)
             _tell(trained, output, "test, before retraining on all data")
         else:
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
@@ -141,20 +153,30 @@ def _output(to: Path, product: "Product", index: str, min_recall: float, name: s
     return Output(check_output(to, product), index, min_recall, name, overwrite)
 
 
+def _decay(half_life: float | None, now: datetime | None) -> "Decay":
+    from pipelines.training.decay import Decay
+
+    if half_life is None and now is not None:
+        raise ConfigError("--now is the moment that ages are counted from, for --half-life: give both or none.")
+    return Decay(now=now) if half_life is None else Decay(half_life, now)
+
+
 def _check_reference(spec: "ModelSpec", reference: bool) -> None:
     if reference and not spec.is_trained_by_gradient:
         raise ConfigError(f"{spec.name} is solved in closed form: --reference has no effect on it. Leave it out.")
 
 
 def _tell(trained: "Trained", output: "Output", measured_on: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from pipelines.console import output_console
+
+    console = output_console()
     console.print(f"{trained.manifest.version} on {measured_on}:", soft_wrap=True)
     table = Table("metric", "value", "s.e.")
     for name, value in trained.evaluation.means.items():
-        table.add_row(name, f"{value:.4f}", f"{trained.evaluation.standard_errors.get(name, float('nan')):.4f}")
+        error = trained.evaluation.standard_errors.get(name, math.nan)
+        table.add_row(name, f"{value:.4f}", f"{error:.4f}" if math.isfinite(error) else "unknown")
     console.print(table)
     epochs = trained.manifest.provenance.epochs
     console.print(f"bundle      {output.path}" + (f"  ({epochs} epochs)" if epochs else ""), soft_wrap=True)

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recsys_vae.errors import ConfigError, DataError, SchemaError
+from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.recommend import Named
     from recsys_vae.data.ids import IdMap
 
 BundlePath = Annotated[Path, typer.Argument(help="Directory of a bundle.")]
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 Users = Annotated[
     Path | None,
-    typer.Option("--users", help="Only these users: a text file with an id a line, or Parquet or CSV with user_id."),
+    typer.Option("--users", help="Only these users: a text file with an id a line, or a table with user_id."),
 ]
 
 
@@ -38,8 +39,7 @@ def recommend(
     ] = "torch",
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
-    from rich.console import Console
-
+    from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.recommend import LISTS, recommend_all
     from recsys_vae.bundles.bundle import Bundle
@@ -62,8 +62,19 @@ def recommend(
         keep_seen=keep_seen,
         scorer=scorer,
     )
-    tiers = ", ".join(f"{count:,} by {tier}" for tier, count in sorted(report.tiers.items()))
-    Console().print(f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True)
+    _name_strangers(report.strangers, report.asked, opened.name)
+    if report.without_list.number:
+        print(
+            f"note: {report.without_list.number:,} of {report.asked:,} users get no list, as they have every item "
+            f"(--keep-seen lists these, too): {report.without_list}",
+            file=sys.stderr,
+        )
+    if k > len(loaded.items):
+        print(f"note: the catalogue has {len(loaded.items):,} items: no list is longer", file=sys.stderr)
+    tiers = ", ".join(f"{count:,} by {tier}" for tier, count in sorted(report.tiers.items())) or "none"
+    output_console().print(
+        f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True
+    )
 
 
 def embed(
@@ -73,10 +84,9 @@ def embed(
     users: Users = None,
 ) -> None:
     """Write user and item vectors: score = user vector times item vector."""
-    from rich.console import Console
-
+    from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.recommend import ITEMS, USERS, embed_items, embed_users
+    from pipelines.recommend import ITEMS, USERS, embed_items, embed_users, strangers
     from recsys_vae.bundles.bundle import Bundle
     from recsys_vae.outputs import check_output
 
@@ -86,25 +96,23 @@ def embed(
         check_output(to / name, product)  # both, before either is written
     opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
     n_items = embed_items(loaded, to / "items.parquet")
-    n_users = embed_users(loaded, opened, to / "users.parquet", only=_read_users(users))
-    Console().print(f"{to}: vectors of {n_users:,} users and {n_items:,} items", soft_wrap=True)
+    only = _read_users(users)
+    n_users = embed_users(loaded, opened, to / "users.parquet", only=only)
+    if only is not None:
+        _name_strangers(strangers(opened, only), len(only), opened.name)
+    output_console().print(f"{to}: vectors of {n_users:,} users and {n_items:,} items", soft_wrap=True)
 
 
 def _read_users(path: Path | None) -> "IdMap | None":
-    import polars as pl
+    from pipelines.ingest.user_lists import read_user_list
 
-    from pipelines.ingest.log_files import check_all_read, scan_file
-    from recsys_vae.data.columns import USER
-    from recsys_vae.data.ids import IdMap
+    return None if path is None else read_user_list(path)
 
-    if path is None:
-        return None
-    if not path.is_file():
-        raise DataError(f"There is no file {path} with a list of users.")
-    if path.suffix not in (".parquet", ".csv"):
-        return IdMap.from_values(line.strip() for line in path.read_text().splitlines() if line.strip())
-    frame = scan_file(path).collect()
-    check_all_read(path, frame.height)
-    if USER not in frame.columns:
-        raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
-    return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())
+
+def _name_strangers(users: "Named", asked: int, dataset: str) -> None:
+    if users.number:
+        print(
+            f"note: {users.number:,} of the {asked:,} users asked for have no interactions in {dataset!r} and are "
+            f"answered as new users: {users}",
+            file=sys.stderr,
+        )

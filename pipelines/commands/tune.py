@@ -54,9 +54,9 @@ def tune(
 
 
 def _tell(tuned: "Tuned") -> None:
-    from rich.console import Console
+    from pipelines.console import output_console
 
-    console = Console()
+    console = output_console()
     console.print(_table(tuned))
     console.print(f"settings  {tuned.settings_path}", soft_wrap=True, highlight=False, markup=False)
     print(f"train with them:\n{tuned.command}")

@@ -2,6 +2,7 @@
 
 DATASET/
     interactions.parquet    clean interactions, all of them, sorted by user and order (ingest/table_schemas.py)
+    events.parquet          the same, before duplicates were dropped; only where a (user, item) occurs more than once
     given_test.parquet      user_id, item_id of the published test part; only where the dataset came with one
     users.parquet           metadata a user, one row an id; optional
     items.parquet           metadata an item, one row an id; optional
@@ -13,15 +14,18 @@ DATASET/
     studies/NAME/           one folder a search of settings (study.py)
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
+from recsys_vae.data.columns import TIMESTAMP
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.evaluation.ordered_splits import Repeats
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
@@ -42,7 +46,10 @@ SPLIT_FILES = (
 STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensors.*.partial", "best.toml",
                ".best.toml.*.partial", ".lock")  # fmt: skip
 _FILES = (
-    *(f"{table}.parquet" for table in ("interactions", "given_test", "users", "items", "quarantine", "losses")),
+    *(
+        f"{table}.parquet"
+        for table in ("interactions", "events", "given_test", "users", "items", "quarantine", "losses")
+    ),
     "fields.json",
     "summary.json",
     *(f"splits/*/{file}" for file in SPLIT_FILES),
@@ -104,6 +111,11 @@ class DatasetDir:
         return self.path / TABLE
 
     @property
+    def events_path(self) -> Path:
+        """The events that the interactions stand for, where there are more of them."""
+        return self.path / "events.parquet"
+
+    @property
     def given_test_path(self) -> Path:
         """The published test part, where there is one."""
         return self.path / "given_test.parquet"
@@ -159,6 +171,33 @@ class DatasetDir:
     def interactions(self) -> pl.LazyFrame:
         """Clean interactions, lazily."""
         return pl.scan_parquet(self.interactions_path)
+
+    def events(self) -> pl.LazyFrame:
+        """Every event of a (user, item) that was kept, lazily, in the columns of the interactions.
+
+        They are the interactions themselves where no pair occurs twice, and in datasets from before events were kept.
+        """
+        return pl.scan_parquet(self.events_path) if self.events_path.is_file() else self.interactions()
+
+    def latest(self, before: int | None = None) -> str | None:
+        """Time of the latest event in ISO 8601; None where some event has no time.
+
+        Args:
+            before: only events before this moment, in microseconds since 1970.
+        """
+        time = pl.col(TIMESTAMP)
+        events = self.events() if before is None else self.events().filter(time.dt.epoch("us") < before)
+        latest, untimed = (
+            events.select(time.max().alias("latest"), time.null_count()).collect(engine="streaming").row(0)
+        )
+        return None if latest is None or untimed else str(latest.isoformat())
+
+    def repeats(self) -> Repeats:
+        """What stands for a (user, item) that occurs more than once, as ingest was told by `--keep`."""
+        try:
+            return cast("Repeats", json.loads(self.summary_path.read_bytes())["rules"]["keep"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "last"
 
     def table(self, path: Path) -> pl.LazyFrame:
         """One of the optional tables, lazily.

@@ -1,22 +1,25 @@
-"""Recipes: a protocol with its parameters, checked, as `split.json` keeps them; each cuts a frame into a Split."""
+"""Recipes: a protocol with its parameters, checked, as `split.json` keeps them; each cuts a dataset into a Split."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode, encode_events, encode_pairs
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation import ordered_splits, random_splits
 from recsys_vae.evaluation.splits import PROTOCOLS, Split
+from recsys_vae.protocols import Int64Array
+
+SHARES = {"validation": 0.1, "test": 0.1}
+"""Of the events that a cut in time takes where no moments are given."""
 
 
 class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-    needs_given_test: ClassVar[bool] = False
 
 
 class Strong(_Recipe):
@@ -28,10 +31,10 @@ class Strong(_Recipe):
     fold_in: float = Field(0.8, gt=0, lt=1)
     min_items: int = Field(5, ge=1)
 
-    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
-        """Cut a frame."""
+    def cut(self, dataset: DatasetDir) -> Split:
+        """Cut the interactions of a dataset."""
         return random_splits.strong(
-            encode(interactions),
+            encode(dataset.interactions()),
             heldout=self.heldout,
             fold_in=self.fold_in,
             seed=self.seed,
@@ -43,10 +46,18 @@ class Temporal(_Recipe):
     """A global cut in time: by shares of the interactions, or at given moments."""
 
     protocol: Literal["temporal"] = "temporal"
-    validation: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.1, gt=0, lt=1)
+    validation: float | None = Field(None, gt=0, lt=1)
+    test: float | None = Field(None, gt=0, lt=1)
     validation_from: datetime | None = None
     test_from: datetime | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shares_or_moments(cls, given: dict[str, object]) -> dict[str, object]:
+        """Shares where no moments are given, moments alone where they are: early splits kept both."""
+        if given.get("validation_from") is None and given.get("test_from") is None:
+            return {**SHARES, **{name: value for name, value in given.items() if value is not None}}
+        return {name: value for name, value in given.items() if name not in SHARES}
 
     @model_validator(mode="after")
     def _both_moments_or_none(self) -> "Temporal":
@@ -54,14 +65,23 @@ class Temporal(_Recipe):
             raise ValueError("give both moments, --validation-from and --test-from, or none of them")
         return self
 
-    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
-        """Cut a frame."""
-        events = encode_events(interactions, global_order=True)
-        if self.validation_from is None or self.test_from is None:
-            moments = ordered_splits.cut_points(events.order, validation=self.validation, test=self.test)
-        else:
-            moments = _microseconds(self.validation_from), _microseconds(self.test_from)
-        return ordered_splits.temporal(events, validation_from=moments[0], test_from=moments[1])
+    def _windows(self, order: Int64Array) -> tuple[int, int]:
+        """First moment of the validation window and of the test window, in microseconds since 1970.
+
+        Args:
+            order: times of all events, likewise.
+        """
+        if self.validation_from is not None and self.test_from is not None:
+            return _microseconds(self.validation_from), _microseconds(self.test_from)
+        assert self.validation is not None
+        assert self.test is not None
+        return ordered_splits.cut_points(order, validation=self.validation, test=self.test)
+
+    def cut(self, dataset: DatasetDir) -> Split:
+        """Cut the events of a dataset."""
+        events = encode_events(dataset.events(), global_order=True, repeats=dataset.repeats())
+        validation_from, test_from = self._windows(events.order)
+        return ordered_splits.temporal(events, validation_from=validation_from, test_from=test_from)
 
 
 class LastOut(_Recipe):
@@ -69,9 +89,9 @@ class LastOut(_Recipe):
 
     protocol: Literal["last-out"] = "last-out"
 
-    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
-        """Cut a frame."""
-        return ordered_splits.last_out(encode_events(interactions, global_order=False))
+    def cut(self, dataset: DatasetDir) -> Split:
+        """Cut the events of a dataset."""
+        return ordered_splits.last_out(encode_events(dataset.events(), global_order=False, repeats=dataset.repeats()))
 
 
 class Given(_Recipe):
@@ -81,14 +101,17 @@ class Given(_Recipe):
     seed: int = Field(0, ge=0)
     validation: float = Field(0.1, gt=0, lt=1)
     validation_users: int | None = Field(None, ge=1)
-    needs_given_test: ClassVar[bool] = True
 
-    def cut(self, interactions: pl.LazyFrame, given_test: pl.LazyFrame | None) -> Split:
-        """Cut a frame."""
-        if given_test is None:
-            raise ConfigError("The protocol 'given' needs a published test part; this dataset came without one.")
-        encoded = encode(interactions)
-        pairs, unknown = encode_pairs(given_test.select(USER, ITEM), encoded.users, encoded.items)
+    def cut(self, dataset: DatasetDir) -> Split:
+        """Cut the interactions of a dataset.
+
+        Raises:
+            DataError: it came without a published test part.
+        """
+        encoded = encode(dataset.interactions())
+        pairs, unknown = encode_pairs(
+            dataset.table(dataset.given_test_path).select(USER, ITEM), encoded.users, encoded.items
+        )
         split = random_splits.given(
             encoded, pairs, validation=self.validation, validation_users=self.validation_users, seed=self.seed
         )
@@ -109,6 +132,10 @@ def recipe(protocol: str, **options: object) -> Recipe:
     if protocol not in PROTOCOLS:
         raise UnknownNameError("split protocol", protocol, PROTOCOLS)
     chosen = {name: value for name, value in options.items() if value is not None}
+    if both := [option for option in SHARES if option in chosen and f"{option}_from" in chosen]:
+        raise ConfigError(
+            f"A cut in time goes by shares or by moments: leave out --{both[0]} or the moments, --{both[0]}-from."
+        )
     try:
         return _ADAPTER.validate_python({"protocol": protocol, **chosen})
     except ValidationError as error:

@@ -13,13 +13,14 @@ write to its arrays, the files never change.
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.sparse import csr_array
 
 from pipelines.dataset import matrices
@@ -35,6 +36,7 @@ from recsys_vae.outputs import DirectoryProduct, check_output
 
 FORMAT: Literal[1] = 1
 NPY_HEADER = 128
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -61,7 +63,14 @@ class FileStamp(BaseModel):
 
 
 class SplitManifest(BaseModel):
-    """What `split.json` holds."""
+    """What `split.json` holds.
+
+    Attributes:
+        counts: what was left out, by reason.
+        notes: who is asked all the same, and of whom one should know something.
+        windows: of a cut in time, the first moment of `validation` and of `test`; empty in splits of early days.
+        sizes: of each part; its users are those who are asked.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal[1]
@@ -71,6 +80,8 @@ class SplitManifest(BaseModel):
     dataset_fingerprint: str
     dataset_files: dict[str, FileStamp]
     counts: dict[str, int]
+    notes: dict[str, int] = Field(default_factory=dict)
+    windows: dict[str, datetime] = Field(default_factory=dict)
     sizes: dict[str, dict[str, int]]
 
 
@@ -89,8 +100,7 @@ def make_split(dataset: DatasetDir, recipe: Recipe, name: str | None = None) -> 
         raise ConfigError(f"{name!r} cannot name a split: letters, digits, dot, dash and underscore only.")
     target = check_output(dataset.split_path(name), WRITTEN)
     stamps = _stamps(dataset)
-    given = dataset.table(dataset.given_test_path) if recipe.needs_given_test else None
-    split = recipe.cut(dataset.interactions(), given)
+    split = recipe.cut(dataset)
     manifest = SplitManifest(
         format=FORMAT,
         name=name,
@@ -99,6 +109,8 @@ def make_split(dataset: DatasetDir, recipe: Recipe, name: str | None = None) -> 
         dataset_fingerprint=dataset_fingerprint(dataset),
         dataset_files=stamps,
         counts=split.counts,
+        notes=split.notes,
+        windows={part: EPOCH + timedelta(microseconds=moment) for part, moment in split.windows.items()},
         sizes=_sizes(split),
     )
     remove_partials(target)
@@ -152,15 +164,14 @@ def check_fresh(dataset: DatasetDir, manifest: SplitManifest) -> None:
 
 
 def dataset_fingerprint(dataset: DatasetDir) -> str:
-    """SHA-256 over the content of the interactions, and of the published test part where there is one."""
-    parts = [matrices.fingerprint(dataset.interactions())]
-    if dataset.given_test_path.is_file():
-        parts.append(matrices.fingerprint(dataset.table(dataset.given_test_path)))
-    return "+".join(parts)
+    """SHA-256 over the content of the interactions, and of the other tables that splits are cut from, if any."""
+    others = [path for path in (dataset.events_path, dataset.given_test_path) if path.is_file()]
+    tables = [dataset.interactions(), *map(dataset.table, others)]
+    return "+".join(map(matrices.fingerprint, tables))
 
 
 def _stamps(dataset: DatasetDir) -> dict[str, FileStamp]:
-    paths = (dataset.interactions_path, dataset.given_test_path)
+    paths = (dataset.interactions_path, dataset.events_path, dataset.given_test_path)
     return {path.name: FileStamp.of(path) for path in paths if path.is_file()}
 
 
@@ -172,7 +183,10 @@ def _sizes(split: Split) -> dict[str, dict[str, int]]:
     }
     for name in ("validation", "test"):
         part = split.part(name)
-        sizes[name] = {"users": len(part.users), "shown": int(part.histories.nnz), "targets": int(part.targets.nnz)}
+        asked = part.asked()
+        sizes[name] = {
+            "users": len(asked.users), "shown": int(asked.histories.nnz), "targets": int(asked.targets.nnz)
+        }  # fmt: skip
     return sizes
 
 
@@ -208,6 +222,8 @@ def _read(folder: Path, manifest: SplitManifest) -> Split:
         test=held_out("test"),
         refit=training("refit") if "refit" in manifest.sizes else None,
         counts=manifest.counts,
+        notes=manifest.notes,
+        windows={part: (moment - EPOCH) // timedelta(microseconds=1) for part, moment in manifest.windows.items()},
     )
 
 

@@ -15,14 +15,16 @@ import numpy as np
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.cautions import of_figures
+from pipelines.evaluation.eligibility import questions_for
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
+from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.metrics import parse_metric
-from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
@@ -87,6 +89,7 @@ class EvaluationRun:
         results: the bundle as served, its bare model where that differs, then the baselines.
         differences: of what is served, from each of the other results, metric by metric.
         bare: place of the bare model among the results; 0 where it is what is served.
+        n_unknown: targets that were left out, as the bundle does not know the items.
     """
 
     version: str
@@ -99,11 +102,17 @@ class EvaluationRun:
     results: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
     bare: int = 0
+    n_unknown: int = 0
 
     @property
     def ours(self) -> ModelResult:
         """The bundle as it is served."""
         return self.results[0]
+
+    @property
+    def cautions(self) -> list[str]:
+        """What to know of the figures where they come from too little."""
+        return of_figures(self.ours.evaluation.n_users, self.held_out.targets.shape[1], self.metrics, self.split)
 
     @property
     def metrics(self) -> list[str]:
@@ -128,23 +137,27 @@ def evaluate_bundle(
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
 
     Raises:
-        BundleError: the bundle has seen what it is asked, or belongs to another split.
+        BundleError: the bundle may have seen what it is asked.
         UnknownNameError, ConfigError: a baseline or metric is misspelt.
     """
     manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
-    held_out, chosen = split.part(part), [_parse_baseline(baseline) for baseline in baselines]
+    chosen = [_parse_baseline(baseline) for baseline in baselines]
+    if len(set(baselines)) < len(baselines):
+        raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
     for metric in metrics:
         parse_metric(metric)
     bundle = Bundle.load(bundle_path)
-    check_eligible(bundle, dataset, manifest, split, part)
-
-    learned_from = split.training_part if part == "test" else split.train
+    questions = questions_for(bundle, dataset, manifest, split, part)
+    held_out, learned_from = questions.held_out, questions.learned_from
     if bundle.tiers.schema is not None:
         held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
     test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
     name, origin = bundle.manifest.model, bundle.manifest.provenance
     ours, *bare = _measure_bundle(test, bundle)
-    theirs = [_measure_baseline(test, baseline, learned_from, taken=name) for baseline in chosen]
+    labels = _labels([baseline.name for baseline in chosen], baselines, taken=name)
+    theirs = [
+        _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
+    ]
     return EvaluationRun(
         version=bundle.version,
         provenance=origin,
@@ -156,6 +169,7 @@ def evaluate_bundle(
         results=(ours, *bare, *theirs),
         differences=tuple(difference for other in (*bare, *theirs) for difference in _compare(ours, other)),
         bare=len(bare),
+        n_unknown=questions.n_unknown,
     )
 
 
@@ -208,31 +222,6 @@ class _Baseline:
     config: Any
 
 
-def check_eligible(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, split: Split, part: str) -> None:
-    """Refuse a bundle whose figures on this part would not be honest.
-
-    Raises:
-        BundleError: it has learned from the held-out users, from another split, or from an earlier making of this one;
-            or it knows other items.
-    """
-    origin = bundle.manifest.provenance
-    allowed = {f"split:{manifest.name}/train": split.train}
-    if split.refit is not None and part == "test":
-        allowed[f"split:{manifest.name}/refit"] = split.refit
-    if origin.trained_on not in allowed:
-        raise BundleError(_why_not(bundle, dataset, manifest, part))
-    if bundle.items != split.train.items:
-        raise BundleError(
-            f"Bundle {bundle.version} knows {len(bundle.items)} items, split {manifest.name!r} has "
-            f"{split.train.n_items}, and they are not the same. The split was made again since: train on it again."
-        )
-    if origin.dataset_fingerprint and origin.dataset_fingerprint != allowed[origin.trained_on].fingerprint():
-        raise BundleError(
-            f"Bundle {bundle.version} was trained on an earlier making of split {manifest.name!r}, so it may have seen "
-            f"what it would be asked. Train again: recsys train ... --split {manifest.name}"
-        )
-
-
 def as_json(run: EvaluationRun) -> dict[str, Any]:
     """The figures as plain values; what is not a number is null."""
     return {
@@ -244,6 +233,8 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
         "part": run.part,
         "users": run.ours.evaluation.n_users,
         "users_left_out": run.ours.evaluation.n_left_out,
+        "targets_of_unknown_items": run.n_unknown,
+        "training_cutoff": run.provenance.training_cutoff,
         "active_units": None if run.activity is None else run.activity.active_units,
         "served": run.ours.label,
         "bare": run.results[run.bare].label,
@@ -253,12 +244,13 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
                 "baseline": difference.baseline,
                 "metric": difference.metric,
                 "difference": difference.interval.difference,
-                "low": difference.interval.low,
-                "high": difference.interval.high,
+                "low": _number(difference.interval.low),
+                "high": _number(difference.interval.high),
                 "confidence": difference.interval.confidence,
             }
             for difference in run.differences
         ],
+        "warnings": run.cautions,
     }
 
 
@@ -292,11 +284,24 @@ def _parse_baseline(text: str) -> _Baseline:
     return _Baseline(name, catalog.configure(name, {key: value for key, _, value in pairs}))
 
 
-def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, *, taken: str) -> ModelResult:
+def _labels(names: Sequence[str], told: Sequence[str], *, taken: str) -> list[str]:
+    """What tables call the baselines, each otherwise: by the model, or as they were asked for where that is not enough.
+
+    Args:
+        names: of their models.
+        told: as they were asked for, no two alike.
+        taken: what the bundle's model is called.
+    """
+    short = [name if name != taken else f"{name} (baseline)" for name in names]
+    return [
+        text if short.count(label) > 1 and text != taken else label for label, text in zip(short, told, strict=True)
+    ]
+
+
+def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, label: str) -> ModelResult:
     model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
     assert isinstance(model, ClosedFormRecommender)
     model.fit(learned_from.matrix)
-    label = baseline.name if baseline.name != taken else f"{baseline.name} (baseline)"
     return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
 
 
@@ -314,19 +319,3 @@ def _compare(ours: ModelResult, theirs: ModelResult) -> list[Difference]:
     return [
         Difference(theirs.label, name, interval) for name, interval in zip(names, bootstrap_means(gaps), strict=True)
     ]
-
-
-def _why_not(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part: str) -> str:
-    origin = bundle.manifest.provenance
-    what = f"Bundle {bundle.version} cannot be evaluated on the {part} part of split {manifest.name!r}"
-    remedy = f"Evaluate one that was trained on it: recsys train {dataset.name} --split {manifest.name} ..."
-    if origin.trained_on == "all":
-        return (
-            f"{what}: it was retrained on all data, the held-out items included, so its figures would be inflated. The "
-            f"figures of the model it was published from stand in its manifest. {remedy}"
-        )
-    if origin.trained_on == f"split:{manifest.name}/refit":
-        return f"{what}: it was trained again with the validation part included. Evaluate it on the test part."
-    if not origin.trained_on:
-        return f"{what}: it does not say what it was trained on. {remedy}"
-    return f"{what}: it was trained on {origin.trained_on!r}, which may hold what it would be asked. {remedy}"

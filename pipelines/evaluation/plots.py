@@ -7,6 +7,7 @@ from io import StringIO
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -14,6 +15,11 @@ from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.breakdown import Group, Point
 from recsys_vae.plot_style import INK, MARKERS, OURS, STYLE, colour
 from recsys_vae.protocols import Float32Array
+
+LEGEND_SHARE = 0.97
+"""Of the width, that a legend may take."""
+LINE_HEIGHT = 0.19
+"""Of a legend, in inches."""
 
 
 def plot_recall_by_k(curves: Sequence[tuple[str, Sequence[Point]]]) -> str:
@@ -38,7 +44,7 @@ def plot_groups(name: str, series: Sequence[tuple[str, Sequence[Group]]], *, acr
 
     def draw(axes: Axes) -> None:
         for place, (label, groups) in enumerate(series):
-            at = [number + (place - (len(series) - 1) / 2) * 0.14 for number in range(len(groups))]
+            at = [number + _beside(place, len(series), 0.14) for number in range(len(groups))]
             axes.errorbar(
                 at,
                 [group.mean for group in groups],
@@ -84,7 +90,7 @@ def plot_differences(rows: Sequence[tuple[str, Sequence[Interval]]], baselines: 
             middles = [interval.difference for interval in intervals]
             axes.errorbar(
                 middles,
-                [row + (place - (len(baselines) - 1) / 2) * 0.22 for row in range(len(rows))],
+                [row + _beside(place, len(baselines), 0.22) for row in range(len(rows))],
                 xerr=[
                     [middle - interval.low for middle, interval in zip(middles, intervals, strict=True)],
                     [interval.high - middle for middle, interval in zip(middles, intervals, strict=True)],
@@ -101,7 +107,7 @@ def plot_differences(rows: Sequence[tuple[str, Sequence[Interval]]], baselines: 
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("difference of the means, with its 95 % interval")
 
-    return _svg("differences", draw, width=9.2, height=1.1 + 0.38 * len(rows))
+    return _svg("differences", draw, width=9.2, height=1.1 + max(0.38, 0.13 * len(baselines)) * len(rows))
 
 
 def plot_latents(kl: Float32Array, active_units: int) -> str:
@@ -118,14 +124,33 @@ def plot_latents(kl: Float32Array, active_units: int) -> str:
     return _svg("latents", draw)
 
 
+def _beside(place: int, number: int, step: float) -> float:
+    """Where the mark of one of so many series stands beside the middle, within 0.4 to either side of it."""
+    return (place - (number - 1) / 2) * min(step, 0.8 / number)
+
+
+def _add_legend(figure: Figure, axes: Axes) -> None:
+    """A legend above the axes in as many columns as fit the width; the figure grows by its further lines."""
+    handles, labels = axes.get_legend_handles_labels()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    for columns in range(len(labels), 0, -1):
+        legend = figure.legend(
+            handles, labels, loc="outside upper left", ncols=columns, handlelength=1.4, columnspacing=1.4
+        )
+        if columns == 1 or legend.get_window_extent(renderer).width <= LEGEND_SHARE * figure.bbox.width:
+            break
+        legend.remove()
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + (lines - 1) * LINE_HEIGHT)
+
+
 def _svg(name: str, draw: Callable[[Axes], None], *, width: float = 4.7, height: float = 3.3) -> str:
     # The salt keeps the ids of one plot apart from those of another on the same page, and equal from run to run.
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), handlelength=1.4, columnspacing=1.4)
+        _add_legend(figure, axes)
         text = StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()

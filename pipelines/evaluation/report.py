@@ -92,6 +92,7 @@ def render(run: EvaluationRun) -> str:
         gaps=_gaps(run),
         figures=_figures(run),
         left_out={reason.replace("_", " "): count for reason, count in run.split.counts.items() if count},
+        noted={what.replace("_", " "): count for what, count in run.split.notes.items() if count},
         recipe=run.split.recipe.model_dump(mode="json", exclude_none=True),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
@@ -108,10 +109,13 @@ def headline(run: EvaluationRun) -> str:
 
 
 def _beside(difference: Difference, ours: float) -> str:
-    gap = difference.interval.difference
+    interval = difference.interval
+    gap = interval.difference
     theirs = ours - gap
     name = f"{difference.baseline} ({theirs:.3f})"
-    if not difference.interval.excludes_zero:
+    if not interval.is_known:
+        return f"beside {name}, of one user"
+    if not interval.excludes_zero:
         return f"within chance of {name}"
     size = f"{abs(gap / theirs):.0%}" if theirs else f"{abs(gap):.3f}"
     return f"{size} {'above' if gap > 0 else 'below'} {name}"
@@ -142,7 +146,8 @@ def _gap(difference: Difference) -> Gap:
     verdict = "open"
     if interval.excludes_zero and not isinstance(parse_metric(difference.metric), NO_BEST):
         verdict = "ahead" if interval.difference > 0 else "behind"
-    return Gap(_signed(interval.difference), f"{_signed(interval.low)} to {_signed(interval.high)}", verdict)
+    ends = f"{_signed(interval.low)} to {_signed(interval.high)}" if interval.is_known else "no interval"
+    return Gap(_signed(interval.difference), ends, verdict)
 
 
 def _signed(value: float) -> str:

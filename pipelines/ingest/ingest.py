@@ -4,7 +4,8 @@
 2. The scratch file is cut into parts, each a range of users. (Deduplicating or sorting the whole at once would hold the
    whole in memory.) Duplicates are dropped part by part.
 3. The k-core iterates on counts over the parts.
-4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole.
+4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole. So are the
+   events that duplicates were, where there are any.
 
 All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
 """
@@ -18,12 +19,14 @@ import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
+from pipelines.dataset.order import users_against_time
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.event_log import EventLog
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
-from pipelines.ingest.metadata_tables import write_metadata
+from pipelines.ingest.metadata_tables import check_described, write_metadata
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.user_partitions import user_bounds, write_parts
@@ -81,7 +84,7 @@ def ingest(
         ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
             that the logs lack.
         SchemaError: a required column is missing.
-        DataError: a file holds other than the rows that were read of it.
+        DataError: a file holds other than the rows that were read of it, or a metadata table describes nobody.
         EmptyDataError: the logs are empty, or nothing is left; the message says which rule took the rows.
     """
     target = DatasetDir(check_output(target.path, WRITTEN))
@@ -119,11 +122,13 @@ class _Run:
         dropped_rows = DroppedRows(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
-        self._drop_duplicates(parts, dropped_rows)
+        events = EventLog(self.scratch / "events")
+        self._drop_duplicates(parts, dropped_rows, events)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, dropped_rows)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         kept = self._write_interactions(parts)
+        events.write(parts, self.dataset.events_path)
         dropped_rows.write(self.dataset.losses_path)
         return IngestSummary(
             dataset=name,
@@ -136,6 +141,8 @@ class _Run:
             core_rounds=rounds,
             user_rows=user_rows,
             item_rows=item_rows,
+            users_described=self._described(self.source.users, c.USER, self.dataset.users_path),
+            items_described=self._described(self.source.items, c.ITEM, self.dataset.items_path),
         )
 
     @property
@@ -180,7 +187,7 @@ class _Run:
         self._rows_path.unlink()
         return parts
 
-    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> None:
+    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows, events: EventLog) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
@@ -189,7 +196,9 @@ class _Run:
             standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
             if self.source.given_test:
                 standing = cleaning.mark_given(standing, len(self.source.logs))
-            _thin(part, cleaning.drop_duplicates(standing, self.rules.keep).collect(), dropped_rows)
+            marked = cleaning.drop_duplicates(standing, self.rules.keep).collect()
+            events.add(part, standing.collect(), marked)
+            _thin(part, marked, dropped_rows)
 
     def _take_core(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
@@ -230,6 +239,9 @@ class _Run:
             return None
         self.step(f"copying {source.name}")
         return write_metadata(source, self.source.mapping, id_column, target)
+
+    def _described(self, source: Path | None, id_column: str, table: Path) -> int | None:
+        return None if source is None else check_described(self.dataset, table, id_column, source.name)
 
 
 def _check_rules(rules: CleaningRules, found: set[str]) -> None:
@@ -284,6 +296,7 @@ def _describe(dataset: DatasetDir, users: int, items: int) -> Kept:
         last=last,
         without_timestamp=without_timestamp,
         without_position=without_position,
+        users_against_time=users_against_time(dataset) if first else 0,
     )
 
 

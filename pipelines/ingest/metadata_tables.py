@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest import value_parsers
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_file, unreadable
 from recsys_vae.errors import DataError, EmptyDataError
@@ -32,6 +33,27 @@ def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Pat
     rows = int(pl.scan_parquet(target).select(pl.len()).collect().item())
     check_all_read(source, rows)
     return rows
+
+
+def check_described(dataset: DatasetDir, table: Path, id_column: str, source: str) -> int:
+    """How many of the users or items with interactions a metadata table describes.
+
+    Raises:
+        DataError: none: the ids are others.
+    """
+    ids = dataset.interactions().select(id_column).unique()
+    described = pl.scan_parquet(table).select(id_column)
+    found = int(ids.join(described, on=id_column, how="semi").select(pl.len()).collect(engine="streaming").item())
+    if not found:
+        ours, theirs = (
+            ", ".join(frame.select(id_column).head(3).collect()[id_column].to_list())
+            for frame in (ids.sort(id_column), described)
+        )
+        raise DataError(
+            f"{source} describes none of the ids in column {id_column!r} of the log: there they are {ours} ..., in the "
+            f"table {theirs} .... Is another of its columns the id? Or leave the table out."
+        )
+    return found
 
 
 def _check_ids(ids: pl.LazyFrame, id_column: str, source: str) -> None:

@@ -34,6 +34,7 @@ class Kept:
         last: latest timestamp.
         without_timestamp: interactions of unknown time.
         without_position: interactions of unknown order.
+        users_against_time: users whose positions contradict their times.
     """
 
     interactions: int
@@ -45,6 +46,7 @@ class Kept:
     last: datetime | None = None
     without_timestamp: int = 0
     without_position: int = 0
+    users_against_time: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class IngestSummary:
         kept: what is left.
         user_rows: rows of users.parquet; None where there is none.
         item_rows: rows of items.parquet.
+        users_described: users with interactions that users.parquet names.
+        items_described: items with interactions that items.parquet names.
         core_rounds: passes that the k-core took.
     """
 
@@ -73,6 +77,8 @@ class IngestSummary:
     kept: Kept
     user_rows: int | None = None
     item_rows: int | None = None
+    users_described: int | None = None
+    items_described: int | None = None
     core_rounds: int = 0
 
     @classmethod
@@ -105,6 +111,23 @@ class IngestSummary:
         for name, value in self._facts():
             table.add_row(name, value)
         return table
+
+    def notes(self) -> list[str]:
+        """What one should know of the dataset before using it, a sentence each."""
+        kept, notes = self.kept, []
+        pairs = (("users", self.users_described, kept.users), ("items", self.items_described, kept.items))
+        for name, described, everyone in pairs:
+            if described is not None and described < everyone / 2:
+                notes.append(
+                    f"The metadata describe {described:,} of {everyone:,} {name}. Are their ids those of the log?"
+                )
+        if kept.users_against_time:
+            notes.append(
+                f"The log's column `position` orders the rows of {kept.users_against_time:,} of {kept.users:,} users "
+                "otherwise than `timestamp`, and the position counts. If it is no order within a user, such as a rank "
+                "in a list, rename it."
+            )
+        return notes
 
     def _facts(self) -> list[tuple[str, str]]:
         kept = self.kept

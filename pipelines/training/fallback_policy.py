@@ -1,26 +1,21 @@
 """Tiers: what answers users of whom little is known, learned from the training part, chosen on the validation part."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 from scipy.sparse import csr_array
 
-from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.as_served import OnTier
+from pipelines.training.decay import NO_DECAY, Decay, decayed
 from pipelines.training.temperature import fit_temperature
 from pipelines.training.tier_selection import choose, measure_answerers
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, TierPolicy
-from recsys_vae.data.columns import TIMESTAMP, WEIGHT
 from recsys_vae.data.features import CATEGORY, SET, Schema
 from recsys_vae.data.histories import binarise
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Recommender
@@ -54,7 +49,7 @@ def choose_tiers(
     cold_start_users: ColdStartUsers,
     metric: str,
     *,
-    half_life: float = math.inf,
+    decay: Decay = NO_DECAY,
 ) -> Chosen:
     """Learn segment popularity, and choose its shrinkage, its scale and what answers at which length of history.
 
@@ -63,15 +58,15 @@ def choose_tiers(
         learned_from: the training part.
         known: metadata of its users.
         cold_start_users: users of the validation part.
-        half_life: days in which the weight of an interaction halves, for popularity.
+        decay: how interactions lose weight with age, for popularity.
 
     Raises:
         ConfigError: there is a half-life, and no interaction has a time.
     """
-    if not known.schema.width and half_life == math.inf:
+    if not known.schema.width and decay.is_none:
         tiers = Tiers()
     else:
-        candidates = [learn_segments(learned_from, known, shrinkage, half_life) for shrinkage in SHRINKAGES]
+        candidates = [learn_segments(learned_from, known, shrinkage, decay) for shrinkage in SHRINKAGES]
         asked = cold_start_users.asked(0)
         found = [evaluate(_Segments(candidate), asked, [metric]).means[metric] for candidate in candidates]
         tiers = Tiers(TierPolicy(), known.schema, candidates[int(np.argmax(found))])
@@ -100,45 +95,30 @@ def sample(n: int, most: int) -> Int64Array:
     return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
-def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata) -> Tiers:
-    """The same choices, learned from more data."""
+def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata, decay: Decay = NO_DECAY) -> Tiers:
+    """The same choices, learned from more data.
+
+    Args:
+        decay: from when ages are counted; the half-life is the one that was chosen.
+    """
     if chosen.segments is None:
         return replace(chosen, schema=known.schema if chosen.schema else None)
-    segments = learn_segments(learned_from, known, chosen.segments.shrinkage, chosen.segments.half_life)
+    decay = replace(decay, half_life=chosen.segments.half_life)
+    segments = learn_segments(learned_from, known, chosen.segments.shrinkage, decay)
     return Tiers(chosen.policy, known.schema, segments)
 
 
 def learn_segments(
-    learned_from: Interactions, known: UserMetadata, shrinkage: float, half_life: float = math.inf
+    learned_from: Interactions, known: UserMetadata, shrinkage: float, decay: Decay = NO_DECAY
 ) -> SegmentPopularity:
     """Segment popularity of the training users."""
     weights = binarise(learned_from.matrix)
-    if half_life != math.inf:
-        weights = decayed(known.dataset, learned_from, half_life)
+    if not decay.is_none:
+        weights = decayed(known.dataset, learned_from, decay)
     metadata = known.rows(learned_from.users.values)
     return SegmentPopularity.learn(
-        weights, metadata, segment_columns(known.schema), shrinkage=shrinkage, half_life=half_life
+        weights, metadata, segment_columns(known.schema), shrinkage=shrinkage, half_life=decay.half_life
     )
-
-
-def decayed(dataset: DatasetDir, learned_from: Interactions, half_life: float) -> csr_array:
-    """The training interactions; the weight of each halves with every `half_life` days before the latest.
-
-    Interactions of unknown time count as the oldest.
-
-    Raises:
-        ConfigError: the half-life is not above 0, or none has a time.
-    """
-    if not half_life > 0:
-        raise ConfigError(f"A half-life is a number of days above 0; got {half_life}.")
-    time = pl.col(TIMESTAMP)
-    oldest, latest = dataset.interactions().select(time.min().alias("min"), time.max().alias("max")).collect().row(0)
-    if latest is None:
-        raise ConfigError("A half-life needs times, and no interaction of this dataset has one. Leave --half-life out.")
-    days = (pl.lit(latest) - time.fill_null(oldest)).dt.total_seconds() / 86_400
-    weight = (0.5 ** (days / half_life)).clip(lower_bound=1e-6).cast(pl.Float32)
-    frame = dataset.interactions().with_columns(weight.alias(WEIGHT))
-    return encode(frame, learned_from.users, learned_from.items).matrix
 
 
 def segment_columns(schema: Schema) -> BoolArray:

@@ -7,8 +7,10 @@ from scipy.sparse import csr_array
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
 from pipelines.dataset.item_features import content_of
+from pipelines.dataset.sentence_features import load_encoder
 from pipelines.training.fit import ModelSpec
 from recsys_vae.data.columns import ITEM
+from recsys_vae.data.features import SENTENCE
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError
@@ -26,12 +28,15 @@ LOOKED_AT = 1000
 
 
 def check_content(dataset: DatasetDir, spec: ModelSpec) -> None:
-    """Raise ConfigError where there is no content of items, or the model is no autoencoder that could hold them."""
-    if not Fields.read(dataset.fields_path).items:
+    """Raise ConfigError where there is no content of items, no encoder for it, or a model that could not hold them."""
+    fields = Fields.read(dataset.fields_path).items
+    if not fields:
         raise ConfigError(
             f"Dataset {dataset.name!r} declares no content of its items. Ingest it with --items TABLE --item-field "
             "NAME:KIND, or leave --new-items out."
         )
+    if any(field.kind == SENTENCE for field in fields):
+        load_encoder()
     if not issubclass(catalog.entry(spec.name).model, Autoencoder):
         raise ConfigError(f"{spec.name} keeps no rows of items that content could predict. Leave --new-items out.")
 

@@ -5,16 +5,17 @@ bundle that was measured, as it is served: its own cannot be measured any more, 
 """
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-
-import polars as pl
 
 from pipelines.artifacts.workspace import check_workspace
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.evaluate import check_eligible, measure_served
+from pipelines.evaluation.eligibility import ALL, check_eligible
+from pipelines.evaluation.evaluate import measure_served
+from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
@@ -32,7 +33,6 @@ from pipelines.training.train import (
 )
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import BUNDLE, product_of
-from recsys_vae.data.columns import TIMESTAMP
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
 from recsys_vae.models import catalog
@@ -41,15 +41,20 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import tracked_run
 
-ALL = "all"
-"""What `trained_on` says of a published bundle."""
 CHECKPOINT = "all.safetensors"
 WRITTEN = product_of(BUNDLE, "a bundle of `recsys publish`", ALL)
 """What publishing may replace."""
 
 
 def publish_bundle(
-    source: Path, dataset: DatasetDir, output: Output, *, resume: bool, group: Group = ALONE, new_items: bool = False
+    source: Path,
+    dataset: DatasetDir,
+    output: Output,
+    *,
+    resume: bool,
+    group: Group = ALONE,
+    new_items: bool = False,
+    now: datetime | None = None,
 ) -> Trained:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
 
@@ -57,6 +62,7 @@ def publish_bundle(
 
     Args:
         new_items: let items of the dataset's table that nobody has touched take a place, by their content.
+        now: from when ages are counted, where the bundle's popularity has a half-life.
 
     Raises:
         ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
@@ -68,16 +74,18 @@ def publish_bundle(
     split_name = split_of(bundle)
     if provenance.dataset != dataset.name:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
-    split = load_split(dataset, split_name)
-    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     spec = spec_of(bundle)
     check_processes(spec, group)
     check_index_use(spec, output)
+    if new_items:
+        check_content(dataset, spec)  # before the test part is measured, not after
     check_workspace(output, resume, WRITTEN)
+    split = load_split(dataset, split_name)
+    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
     evaluation = measure_served(bundle, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
-    everything = whole(dataset, spec, new_items=new_items)
+    everything = whole(dataset, new_items=new_items)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)
     with tracked_run(
@@ -99,10 +107,10 @@ def publish_bundle(
         described = replace(
             origin(dataset, spec, fitted, everything),
             trained_on=ALL,
-            training_cutoff=_latest(dataset),
+            training_cutoff=dataset.latest(),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
         )
-        tiers = learn_again(bundle.tiers, everything, known)
+        tiers = learn_again(bundle.tiers, everything, known, Decay(now=now))
         if new_items:
             lift = place(fitted.model, dataset, everything)
             tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift))
@@ -116,8 +124,10 @@ def take_part(
     bundle = Bundle.load(source)
     spec = spec_of(bundle)
     check_processes(spec, group)
+    if new_items:
+        check_content(dataset, spec)
     check_workspace(output, resume, WRITTEN)
-    everything = whole(dataset, spec, new_items=new_items)
+    everything = whole(dataset, new_items=new_items)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)
     fit(
@@ -132,11 +142,10 @@ def take_part(
     )
 
 
-def whole(dataset: DatasetDir, spec: ModelSpec, *, new_items: bool) -> Interactions:
+def whole(dataset: DatasetDir, *, new_items: bool) -> Interactions:
     """All interactions of a dataset; with new items, over a catalogue that holds them too."""
     if not new_items:
         return encode(dataset.interactions())
-    check_content(dataset, spec)
     return encode(dataset.interactions(), items=with_new_items(dataset))
 
 
@@ -170,8 +179,3 @@ def split_of(bundle: Bundle) -> str:
             "that `recsys train` wrote."
         )
     return rest.rpartition("/")[0]
-
-
-def _latest(dataset: DatasetDir) -> str | None:
-    latest = dataset.interactions().select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
-    return None if latest is None else str(latest.isoformat())

@@ -14,9 +14,11 @@ from pipelines.artifacts.mlflow_registry import register_bundle
 from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
 from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.item_table import item_table
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
+from pipelines.training.decay import NO_DECAY, Decay
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
@@ -97,7 +99,7 @@ def train_bundle(
     *,
     resume: bool,
     group: Group = ALONE,
-    half_life: float = math.inf,
+    decay: Decay = NO_DECAY,
 ) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
@@ -109,7 +111,7 @@ def train_bundle(
     Of a group of processes this is for the first; the others call `take_part`.
 
     Args:
-        half_life: days in which the weight of an interaction halves, for popularity.
+        decay: how interactions lose weight with age, for popularity.
 
     Raises:
         ConfigError: an interrupted run is there, and neither resumed nor removed; something else stands at the output;
@@ -125,7 +127,8 @@ def train_bundle(
         log_latents(tracker, fitted)
         cold_start_users = cold_start_users_of(split.validation, split.train.items, known)
         metric = spec.training.validation_metric
-        chosen = choose_tiers(fitted.model, split.train, known, cold_start_users, metric, half_life=half_life)
+        aged = replace(decay, before=split.windows.get("validation"))
+        chosen = choose_tiers(fitted.model, split.train, known, cold_start_users, metric, decay=aged)
         tiers = chosen.tiers
         counts = split.train.item_counts()
         served = Bundle.unwritten(fitted.model, split.train.items, counts, tiers)
@@ -133,15 +136,15 @@ def train_bundle(
         learned_from, part = split.train, "train"
         if split.refit is not None:
             learned_from, part = split.refit, "refit"
-            print(
-                "The best epoch is chosen; training again on the training and the validation part together.", flush=True
-            )
+            done = "The best epoch is chosen" if spec.is_trained_by_gradient else "The training part is measured"
+            print(f"{done}; training again on the training and the validation part together.", flush=True)
             spec = replace(spec, config=fitted.config)
             fitted = course.use_all(spec, learned_from, fitted.epochs)
-            tiers = learn_again(tiers, learned_from, known)
+            tiers = learn_again(tiers, learned_from, known, replace(decay, before=split.windows.get("test")))
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
             trained_on=f"split:{split_name}/{part}",
+            training_cutoff=dataset.latest(before=split.windows.get("test" if part == "refit" else "validation")),
             metrics_on=f"split:{split_name}/validation",
         )
         return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker, tiers=tiers)
@@ -281,7 +284,6 @@ def write_fitted(
     queries = None
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
         queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
-    table = dataset.table(dataset.items_path).collect() if dataset.items_path.is_file() else None
     try:
         return write_bundle(
             output.path,
@@ -289,7 +291,7 @@ def write_fitted(
             learned_from.items,
             popularity=learned_from.item_counts(),
             provenance=provenance,
-            item_table=table,
+            item_table=item_table(dataset),
             index_kind=output.index,
             index_queries=queries,
             min_recall=output.min_recall,
@@ -302,8 +304,8 @@ def write_fitted(
 
 
 def with_errors(evaluation: Evaluation) -> dict[str, float]:
-    """Means and standard errors by name, the latter ending in `_se`."""
-    errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items()}
+    """Means and standard errors by name, the latter ending in `_se`; none of one user, which has no spread."""
+    errors = {f"{name}_se": value for name, value in evaluation.standard_errors.items() if math.isfinite(value)}
     return dict(evaluation.means) | errors
 
 

@@ -62,7 +62,7 @@ class Provenance:
         dataset: name of the dataset.
         dataset_fingerprint: of the interactions that the model has learned from.
         trained_on: `all`, or the part of a split, such as `split:strong/train`.
-        training_cutoff: time of the latest of these interactions in ISO 8601, where times are known.
+        training_cutoff: time of the latest event that they stand for in ISO 8601; None unless all times are known.
         n_users: users learned from.
         n_interactions: interactions learned from.
         training: settings of the training loop; empty for closed-form models.

@@ -78,7 +78,9 @@ class ServedModel:
         """
         users, matrix = as_histories(histories, self.items)
         known = encoded(metadata, self.bundle.tiers.schema, histories, users)
-        answers = self.chain.recommend(matrix, k, allowed=self._flags(allowed), keep_seen=keep_seen, metadata=known)
+        answers = self.chain.recommend(
+            matrix, min(k, self.n_items), allowed=self._flags(allowed), keep_seen=keep_seen, metadata=known
+        )
         kept = answers.rows >= 0
         who, place = np.nonzero(kept)
         return pl.DataFrame(
@@ -101,7 +103,7 @@ class ServedModel:
         row = int(self.items.find([item])[0])
         if row < 0:
             raise DataError(f"The model does not know the item {item!r}: it was not among those it was fitted on.")
-        found = self.chain.similarity.similar(row, k)
+        found = self.chain.similarity.similar(row, min(k, self.n_items))
         rows = found.rows[0][found.rows[0] >= 0]
         return pl.DataFrame(
             {ITEM: self.items.labels(rows), RANK: np.arange(1, len(rows) + 1), SCORE: found.scores[0][: len(rows)]}

@@ -1,5 +1,6 @@
 """Paired bootstrap: how sure the difference between two models is, over the users who were asked."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,8 @@ class Interval:
 
     Attributes:
         difference: of the means over users.
-        low: lower end.
-        high: upper end.
+        low: lower end; NaN where there is one user, whom every resample holds: that is no certainty.
+        high: upper end, likewise.
         confidence: share of the resamples between them, 0.95 for a 95 % interval.
     """
 
@@ -27,6 +28,11 @@ class Interval:
     low: float
     high: float
     confidence: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are users enough for an interval."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
 
     @property
     def excludes_zero(self) -> bool:
@@ -71,6 +77,8 @@ def bootstrap_means(
     )
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    if len(differences) == 1:
+        low, high = np.full((2, differences.shape[1]), np.nan)
     observed = differences.mean(axis=0)
     return [
         Interval(float(middle), float(bottom), float(top), confidence)

@@ -31,7 +31,7 @@ class Evaluation:
         rows: rows of the held-out users that were counted, ascending, shape (n_users,).
         target_ranks: place in the list of each target, in storage order of the counted users' targets, shape
             (n_targets,): 1 is best, 0 is not among the first `depth`.
-        depth: length of the lists that were looked at.
+        depth: length of the lists that were looked at; they end where the catalogue does.
         n_left_out: users with nothing to predict.
     """
 
@@ -178,7 +178,7 @@ def _ask(
     scores: Float32Array, histories: csr_array, targets: csr_array, asked: _Questions
 ) -> tuple[RankedLists, NDArray[np.int32]]:
     first_rank = _first_rank(scores, histories, targets) if asked.whole_catalogue else None
-    best = top_k(scores, asked.depth, excluded=histories)
+    best = top_k(scores, min(asked.depth, scores.shape[1]), excluded=histories)
     # A maximum is NaN where any score is, so the head of the list betrays a NaN anywhere in the row.
     if np.isnan(best.scores).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")

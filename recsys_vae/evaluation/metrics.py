@@ -32,7 +32,8 @@ class RankedLists:
     """The lists of some users, seen items removed, and how they fit the targets.
 
     Attributes:
-        rows: recommended item rows, best first, shape (n, depth); -1 where the list has ended.
+        rows: recommended item rows, best first, shape (n, depth); -1 where the list has ended. A catalogue of fewer
+            items than are looked at is no deeper than that.
         hits: whether each is a target, shape (n, depth).
         relevant: number of targets of each user, >= 1, shape (n,).
         first_rank: rank of the best-placed target in the whole catalogue, from 1, shape (n,); filled only where a
@@ -53,7 +54,7 @@ class RankedLists:
 
     def n_hits(self, k: int) -> Int64Array:
         """Hits among the first k, shape (n,)."""
-        return self.hits_so_far[:, k - 1]
+        return self.hits_so_far[:, min(k, self.hits.shape[1]) - 1]
 
 
 class Metric(Protocol):
@@ -70,7 +71,7 @@ class Metric(Protocol):
         ...
 
     def per_user(self, lists: RankedLists) -> Float64Array:
-        """Value of each user, shape (n,). The lists are at least k deep."""
+        """Value of each user, shape (n,). The lists are at least k deep, or as deep as the catalogue."""
         ...
 
 
@@ -167,7 +168,7 @@ class NDCG:
 
     def per_user(self, lists: RankedLists) -> Float64Array:
         """Value of each user."""
-        discounts = 1.0 / np.log2(np.arange(2, self.k + 2))
+        discounts = 1.0 / np.log2(np.arange(2, min(self.k, lists.hits.shape[1]) + 2))
         ideal = np.cumsum(discounts)[np.minimum(self.k, lists.relevant) - 1]
         # Summed in the same order as the ideal, so that a perfect list has exactly 1.
         gained = np.cumsum(lists.hits[:, : self.k] * discounts, axis=1)[:, -1]
@@ -192,8 +193,9 @@ class MeanAveragePrecision:
 
     def per_user(self, lists: RankedLists) -> Float64Array:
         """Value of each user."""
-        precision = lists.hits_so_far[:, : self.k] / np.arange(1, self.k + 1)
-        total: Float64Array = np.sum(precision, axis=1, where=lists.hits[:, : self.k])
+        hits = lists.hits[:, : self.k]
+        precision = lists.hits_so_far[:, : self.k] / np.arange(1, hits.shape[1] + 1)
+        total: Float64Array = np.sum(precision, axis=1, where=hits)
         return total / lists.relevant
 
 
@@ -283,6 +285,7 @@ _WITH_CUT = {
         Novelty,
     )
 }
+LARGEST_K = 10**9
 _FORM = re.compile(r"(?P<family>[a-z-]+)(?:@(?P<k>[0-9]+))?(?P<variant>\[all\])?")
 
 
@@ -291,7 +294,7 @@ def parse_metric(name: str) -> AnyMetric:
 
     Raises:
         UnknownNameError: no metric has that name.
-        ConfigError: k is missing or 0.
+        ConfigError: k is missing, 0, or larger than any catalogue.
     """
     form = _FORM.fullmatch(name.strip().lower())
     family = form["family"] + (form["variant"] or "") if form else ""
@@ -301,8 +304,10 @@ def parse_metric(name: str) -> AnyMetric:
         if family == "mrr":
             return ReciprocalRank()
         raise ConfigError(f"Metric {name!r} needs the length of the list, as in {family.replace('[all]', '')}@20.")
-    if int(form["k"]) < 1:
+    if not form["k"].strip("0"):
         raise ConfigError(f"Metric {name!r} looks at a list of length 0; k is at least 1.")
+    if len(form["k"].lstrip("0")) > len(str(LARGEST_K)) or int(form["k"]) > LARGEST_K:
+        raise ConfigError(f"Metric {name[:40]!r} looks at a list of more than {LARGEST_K:,} items; k is at most that.")
     return _WITH_CUT[family](int(form["k"]))
 
 

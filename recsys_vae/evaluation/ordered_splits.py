@@ -5,7 +5,7 @@ before the test part, and its items are the catalogue; `train` is everything bef
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -14,11 +14,14 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions, read_weights
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
 from recsys_vae.frames import columns_of
 from recsys_vae.protocols import BoolArray, Int64Array
+
+Repeats = Literal["sum", "last", "first", "max"]
+"""What stands for a pair that occurs more than once: all weights added up, or one event."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ class Events:
         item_rows: shape (n_events,).
         weights: shape (n_events,), > 0.
         order: shape (n_events,), larger is later; any unit, the same for all users where a global cut is wanted.
+        repeats: what stands for a pair, on either side of a cut by itself: `sum` adds its weights up, `last` and
+            `first` go by the order, `max` by the weight, ties by the place in the arrays.
     """
 
     users: IdMap
@@ -50,8 +55,11 @@ class Events:
     item_rows: Int64Array
     weights: NDArray[np.float32]
     order: Int64Array
+    repeats: Repeats = "sum"
 
     def __post_init__(self) -> None:
+        if self.repeats not in get_args(Repeats):
+            raise UnknownNameError("rule for repeated pairs", self.repeats, get_args(Repeats))
         sizes = {len(a) for a in (self.user_rows, self.item_rows, self.weights, self.order)}
         if len(sizes) != 1:
             raise DataError(f"Events need as many users, items, weights and orders; got {sorted(sizes)}.")
@@ -84,10 +92,34 @@ class Events:
         return len(self.order)
 
     def interactions(self, chosen: BoolArray) -> Interactions:
-        """The chosen events as a matrix over all users and items; weights of repeats add up."""
+        """The chosen events as a matrix over all users and items, one entry a pair by the rule of `repeats`."""
+        standing = self._one_a_pair(np.flatnonzero(chosen))
         return Interactions.from_rows(
-            self.user_rows[chosen], self.item_rows[chosen], self.weights[chosen], users=self.users, items=self.items
+            self.user_rows[standing],
+            self.item_rows[standing],
+            self.weights[standing],
+            users=self.users,
+            items=self.items,
         )
+
+    @property
+    def cells(self) -> Int64Array:
+        """One number a pair of user and item, shape (n_events,)."""
+        return self.user_rows * len(self.items) + self.item_rows
+
+    def _one_a_pair(self, places: Int64Array) -> Int64Array:
+        """Those of the places whose event stands for its pair; all of them where weights add up."""
+        if self.repeats == "sum":
+            return places
+        by_weight = (self.weights[places],) if self.repeats == "max" else ()
+        cells = self.cells[places]
+        ranked = np.lexsort((places, self.order[places], *by_weight, cells))
+        cells, changes = cells[ranked], np.ones(len(places), dtype=np.bool_)
+        if self.repeats == "first":
+            changes[1:] = cells[1:] != cells[:-1]
+        else:
+            changes[:-1] = cells[1:] != cells[:-1]
+        return places[ranked[changes]]
 
     def in_order(self) -> "Events":
         """Sorted by user, then order, then item."""
@@ -120,7 +152,8 @@ def temporal(events: Events, *, validation_from: int, test_from: int) -> Split:
             f"The validation window must begin before the test window; got {validation_from}, {test_from}."
         )
     past, in_test = events.order < validation_from, events.order >= test_from
-    return _assemble("temporal", events, _Cut(past, ~past & ~in_test, ~in_test, in_test))
+    split = _assemble("temporal", events, _Cut(past, ~past & ~in_test, ~in_test, in_test))
+    return replace(split, windows={"validation": validation_from, "test": test_from})
 
 
 def cut_points(order: Int64Array, *, validation: float, test: float) -> tuple[int, int]:
@@ -158,8 +191,7 @@ def last_out(events: Events) -> Split:
     """
     events = events.in_order()
     n_users = len(events.users)
-    cells = events.user_rows * len(events.items) + events.item_rows
-    first = np.sort(np.unique(cells, return_index=True)[1])
+    first = np.sort(np.unique(events.cells, return_index=True)[1])
     n_items = np.bincount(events.user_rows[first], minlength=n_users)
     if not (n_items >= 2).any():
         raise EmptyDataError("No user has two items: there is nothing to hold out. Use the protocol 'strong'.")
@@ -183,9 +215,9 @@ def last_out(events: Events) -> Split:
         | {
             "users_with_one_item": int(np.count_nonzero(n_items == 1)),
             "users_with_two_items_not_in_validation": int(np.count_nonzero(n_items == 2)),
-            "users_whose_last_two_items_are_tied": int(np.count_nonzero(tied)),
             "repeats_after_the_last_new_item": int(np.count_nonzero(~before_test & ~is_test)),
         },
+        notes=split.notes | {"users_whose_last_two_items_are_tied": int(np.count_nonzero(tied))},
     )
 
 
@@ -204,7 +236,7 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
     wide, narrow = events.interactions(cut.refit), events.interactions(cut.train)
     catalogue = entries.seen_columns(wide.matrix)
     wide, narrow = over_catalogue(wide, catalogue), over_catalogue(narrow, catalogue)
-    counts = {"items_only_in_test": len(events.items) - catalogue.size}
+    counts, notes = {"items_only_in_test": len(events.items) - catalogue.size}, dict[str, int]()
     parts = {}
     for name, before, window in (("validation", narrow, cut.validation), ("test", wide, cut.test)):
         asked = events.interactions(window)
@@ -216,8 +248,8 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
         counts[f"{name}_interactions_outside_training"] = outside + unlearnable
         counts[f"{name}_repeats"] = repeated
         counts[f"{name}_users_without_targets"] = _n_filled(asked.matrix) - len(parts[name].users)
-        counts[f"{name}_users_without_history"] = int(np.count_nonzero(entries.row_lengths(parts[name].histories) == 0))
-    return Split(protocol, _active(narrow), parts["validation"], parts["test"], refit=_active(wide), counts=counts)
+        notes[f"{name}_users_without_history"] = int(np.count_nonzero(entries.row_lengths(parts[name].histories) == 0))
+    return Split(protocol, _active(narrow), parts["validation"], parts["test"], _active(wide), counts, notes)
 
 
 def _new_to_the_user(shown: Interactions, window: csr_array) -> tuple[HeldOut, int]:

@@ -73,7 +73,9 @@ class Split:
         test: what is reported; read once a reported model.
         refit: what the reported model is trained on again once its hyperparameters are chosen, where that is more than
             `train` (`given`: the whole published training file); None where the chosen model is reported as it is.
-        counts: users, items and interactions that were left out, by reason, for the summary.
+        counts: users, items and interactions that were left out, by reason, for the summary; interactions are pairs.
+        notes: users who are asked, and of whom one should know something: without a history, with a tie.
+        windows: of a cut in time, the first moment of `validation` and of `test`, in the unit of the events' order.
     """
 
     protocol: str
@@ -82,6 +84,8 @@ class Split:
     test: HeldOut
     refit: Interactions | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    windows: dict[str, int] = field(default_factory=dict)
 
     @property
     def training_part(self) -> Interactions:
@@ -105,6 +109,22 @@ def over_catalogue(interactions: Interactions, columns: Int64Array) -> Interacti
     """The same users over some of the items; `columns` ascending."""
     items = interactions.items.take(columns)
     return Interactions(entries.keep_columns(interactions.matrix, columns), interactions.users, items)
+
+
+def onto_items(matrix: csr_array, items: IdMap, others: IdMap) -> csr_array:
+    """The same rows over another catalogue, shape (n_rows, len(others)); entries of items that it lacks are left out.
+
+    Args:
+        items: of the columns.
+        others: of the columns to be.
+    """
+    if items == others:
+        return matrix
+    numbers = others.rows(items.values)
+    kept = entries.pick(matrix, numbers[matrix.indices] >= 0)
+    # Both catalogues ascend by id, so the entries of a row stay in order.
+    columns = numbers[kept.indices].astype(kept.indices.dtype)
+    return csr_array((kept.data, columns, kept.indptr), shape=(matrix.shape[0], len(others)))
 
 
 def drop_unlearnable(held_out: HeldOut, training_counts: Int64Array) -> tuple[HeldOut, int]:

@@ -8,6 +8,9 @@ import numpy as np
 from recsys_vae.protocols import Float32Array
 from service.ranking.filters import Condition
 
+LARGEST = 1e37
+"""Of a boosted score; differences of two such are still float32."""
+
 
 @dataclass(frozen=True)
 class Boost:
@@ -29,10 +32,9 @@ class Boost:
 def apply(scores: Float32Array, by: str, value: float, chosen: np.ndarray) -> None:
     """Boost scores, shape (n_items,), in place; `chosen` are flags or rows.
 
-    A factor above 1 always moves an item up: scores below 0, as those of log-probabilities are, are divided by it.
+    A factor above 1 always moves an item up: scores below 0, as those of log-probabilities are, are divided by it. No
+    score goes beyond `LARGEST`, however many boosts there are: an answer has numbers, and neither infinity nor null.
     """
-    if by == "add":
-        scores[chosen] += np.float32(value)
-        return
-    before = scores[chosen]
-    scores[chosen] = np.where(before < 0, before / np.float32(value), before * np.float32(value))
+    before = scores[chosen].astype(np.float64)
+    boosted = before + value if by == "add" else np.where(before < 0, before / value, before * value)
+    scores[chosen] = boosted.clip(-LARGEST, LARGEST)

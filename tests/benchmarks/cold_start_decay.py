@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from pipelines.evaluation.as_served import OnTier
+from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_segments
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.tier_policy import TierPolicy
@@ -45,7 +46,7 @@ def measure_decay() -> dict[str, Any]:
 def tiers(half_life: float) -> dict[str, OnTier]:
     """The two tiers that go by popularity, with a half-life in days."""
     train = split().train
-    segments = learn_segments(train, known(), SHRINKAGE, half_life)
+    segments = learn_segments(train, known(), SHRINKAGE, Decay(half_life))
     model = Popularity(train.n_items, PopularityConfig())
     bundle = Bundle.unwritten(model, train.items, train.item_counts(), Tiers(TierPolicy(), known().schema, segments))
     return {tier: OnTier(FallbackChain(bundle), tier) for tier in (POPULAR, SEGMENT)}

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -11,12 +12,13 @@ import pytest
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import read_histories
-from pipelines.recommend import embed_items, embed_users, recommend_all
+from pipelines.recommend import Named, embed_items, embed_users, recommend_all
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.recommender import FallbackChain
+from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.worlds import csr, two_tastes, untrained
 
@@ -93,6 +95,35 @@ def test_both_scorers_give_the_same_lists(dataset: DatasetDir, tmp_path: Path, m
 def test_fewer_items_than_k_give_shorter_lists(dataset: DatasetDir, tmp_path: Path) -> None:
     recommend_all(bundle_of(tmp_path / "b"), dataset, tmp_path / "out.parquet", k=50)
     assert pl.read_parquet(tmp_path / "out.parquet").group_by("user_id").len()["len"].unique().to_list() == [8]
+
+
+def test_users_who_have_everything_are_named_and_others_answered(tmp_path: Path) -> None:
+    log = logs_of_tastes.frame(20)
+    everything = pl.DataFrame({"user_id": "glutton", "item_id": WORLD.items.values}).sort("item_id")
+    dataset = logs_of_tastes.dataset(tmp_path / "d", pl.concat([everything, log.select("user_id", "item_id")]))
+    bundle, out = bundle_of(tmp_path / "b"), tmp_path / "out.parquet"
+    report = recommend_all(bundle, dataset, out, k=5, chunk=1)
+    assert (report.asked, report.users, report.without_list) == (21, 20, Named(1, ("glutton",)))
+    whole = pl.read_parquet(out)
+    alone = recommend_all(bundle, dataset, out, k=5, only=IdMap.from_values(["glutton"]))
+    assert (alone.asked, alone.users, alone.rows, alone.without_list.ids) == (1, 0, 0, ("glutton",))
+    assert pl.read_parquet(out).is_empty()
+    assert pl.read_parquet(out).schema == whole.schema
+    assert recommend_all(bundle, dataset, out, k=5, only=IdMap.from_values(["glutton"]), keep_seen=True).rows == 5
+
+
+def test_strangers_are_counted_and_named(dataset: DatasetDir, tmp_path: Path) -> None:
+    only = IdMap.from_values(["u000", *(f"stranger{n:02}" for n in range(12))])
+    report = recommend_all(bundle_of(tmp_path / "b"), dataset, tmp_path / "out.parquet", k=3, only=only)
+    assert (report.strangers.number, report.users) == (12, 13)
+    assert str(report.strangers).endswith("stranger09 and 2 more")
+    assert json.loads((tmp_path / "out.parquet.json").read_text())["strangers"]["number"] == 12
+
+
+def test_work_goes_by_the_catalogue_and_not_by_k(dataset: DatasetDir, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "b")
+    report = recommend_all(bundle, dataset, tmp_path / "out.parquet", k=10**30)
+    assert (report.k, report.rows) == (10**30, 60 * 8)
 
 
 def test_bad_questions_leave_no_file(dataset: DatasetDir, tmp_path: Path) -> None:

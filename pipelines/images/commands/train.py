@@ -27,15 +27,15 @@ def models() -> None:
     """List the image models and their settings."""
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.table import Table
 
+    from pipelines.console import output_console
     from recsys_vae.images.models.catalog import CATALOG
 
     table = Table("model", "what it is", "settings (--set NAME=VALUE)")
     for name, entry in CATALOG.items():
         table.add_row(name, entry.summary, "\n".join(f"{key}={value}" for key, value in asdict(entry.config()).items()))
-    Console().print(table)
+    output_console().print(table)
 
 
 def train(
@@ -94,10 +94,11 @@ def _tell_passed_over(parts: "ImageParts") -> None:
 
 
 def _tell(trained: "TrainedImageModel", parts: "ImageParts", output: "ImageOutput") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    origin, console = trained.manifest.origin, Console()
+    from pipelines.console import output_console
+
+    origin, console = trained.manifest.origin, output_console()
     sizes = f"{len(parts.train):,} images to learn from, {len(parts.validation):,} for validation ({parts.split})"
     console.print(f"{trained.manifest.version} on {parts.name}, {origin.pixels} pixels: {sizes}", soft_wrap=True)
     table = Table(f"on {origin.metrics_on}", "nats an image")

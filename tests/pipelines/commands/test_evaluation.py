@@ -36,6 +36,37 @@ def test_split_and_evaluate_from_the_command_line(tastes: DatasetDir, tmp_path: 
     assert list(found["models"]["ease"]) == ["recall@2", "mrr"]
 
 
+def test_figures_of_one_user_say_so_and_have_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    tiny = dataset(tmp_path / "datasets" / "tiny", frame(12))
+    told = CliRunner().invoke(build(), ["split", "tiny", "--protocol", "strong", "--min-items", "2"])
+    assert "warning: The test part asks one user: nothing says how sure they are. Hold out more" in told.stderr
+    bundle = ease_bundle(tmp_path / "bundle", load_split(tiny, "strong").train, "split:strong/train")
+    ask = ("evaluate", str(bundle), "tiny", "--split", "strong", "--baselines", "popularity")
+    found = CliRunner().invoke(build(), [*ask, "--report", str(tmp_path / "report.html")], catch_exceptions=False)
+    assert "nan" not in found.output
+    assert "(no interval)" in found.stdout
+    assert "figures come from one user" in found.stderr
+    assert "recall@20, recall@50, ndcg@100" in found.stderr
+    assert "Choose a smaller k: --metrics recall@1,ndcg@1." in found.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "beside popularity" in page
+    assert "of one user" in page
+    assert "no interval" in page
+    assert "nan" not in page.lower().replace("finan", "")
+    content = json.loads(run(*ask, "--json"))
+    assert len(content["warnings"]) == 2
+    assert {(found["low"], found["high"]) for found in content["differences"]} == {(None, None)}
+
+
+def test_split_says_what_is_left_out_and_who_is_asked_all_the_same(tastes: DatasetDir) -> None:
+    told = run("split", "tastes", "--protocol", "temporal")
+    assert "asked too" in told
+    lines = [line for line in told.splitlines() if "without history" in line]
+    assert lines
+    assert all(line.strip().startswith("asked too") for line in lines)
+
+
 def test_a_cut_in_time_at_given_moments(tastes: DatasetDir) -> None:
     run(
         "split",

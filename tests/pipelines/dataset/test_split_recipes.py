@@ -30,3 +30,24 @@ def test_a_cut_in_time_has_two_moments_or_none() -> None:
     with pytest.raises(ConfigError, match="both moments"):
         recipe("temporal", test_from=datetime(2024, 1, 1))
     assert isinstance(recipe("temporal"), Temporal)
+
+
+def test_a_cut_in_time_keeps_the_moments_or_the_shares_that_it_goes_by() -> None:
+    moments = {"validation_from": datetime(2024, 1, 1), "test_from": datetime(2024, 2, 1)}
+    assert recipe("temporal", **moments).model_dump(exclude_none=True).keys() == {"protocol", *moments}
+    assert recipe("temporal", test=0.2).model_dump(exclude_none=True) == {
+        "protocol": "temporal", "validation": 0.1, "test": 0.2
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="leave out --validation or the moments"):
+        recipe("temporal", validation=0.1, **moments)
+
+
+def test_a_recipe_that_kept_shares_beside_moments_is_read_by_its_moments() -> None:
+    kept = {
+        "validation": 0.1,
+        "test": 0.1,
+        "validation_from": "2024-01-01T00:00:00",
+        "test_from": "2024-02-01T00:00:00",
+    }
+    found = Temporal.model_validate(kept)
+    assert (found.validation, found.test, found.test_from) == (None, None, datetime(2024, 2, 1))

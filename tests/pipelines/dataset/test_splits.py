@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, float]] = {"strong": {"min_items": 2, "heldout": 10
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_what_is_loaded_is_what_was_cut(tastes: DatasetDir, protocol: str) -> None:
     chosen = recipe(protocol, **OPTIONS.get(protocol, {}))
-    cut = chosen.cut(tastes.interactions(), tastes.table(tastes.given_test_path))
+    cut = chosen.cut(tastes)
     manifest = make_split(tastes, chosen)
     loaded = load_split(tastes, protocol)
     assert loaded.train.fingerprint() == cut.train.fingerprint()
@@ -39,6 +39,9 @@ def test_what_is_loaded_is_what_was_cut(tastes: DatasetDir, protocol: str) -> No
         assert found.overlap() == 0
         assert manifest.sizes[part]["targets"] == found.targets.nnz > 0
     assert loaded.counts == manifest.counts == cut.counts
+    assert loaded.notes == manifest.notes == cut.notes
+    assert loaded.windows == cut.windows
+    assert bool(loaded.windows) == (protocol == "temporal")
     assert loaded.protocol == protocol
 
 

@@ -187,6 +187,33 @@ def test_the_report_is_one_page_that_needs_nothing_else(tastes: DatasetDir, bund
     assert f"{mean:.4f}" in page
 
 
+MANY = ("popularity", "ease:l2=3", "ease:l2=200", "edlae", "graph-filter", "ease")
+
+
+def test_every_baseline_has_a_name_of_its_own(tastes: DatasetDir, bundle: Path) -> None:
+    run = evaluate_bundle(bundle, tastes, "strong", baselines=MANY, metrics=["recall@2"])
+    labels = [result.label for result in run.results]
+    assert labels == ["ease", "popularity", "ease:l2=3", "ease:l2=200", "edlae", "graph-filter", "ease (baseline)"]
+    assert list(as_json(run)["models"]) == labels
+    with pytest.raises(ConfigError, match="named twice"):
+        evaluate_bundle(bundle, tastes, "strong", baselines=["popularity", "popularity"])
+
+
+def test_a_page_of_many_baselines_keeps_its_legends_and_tables_within_its_width(
+    tastes: DatasetDir, bundle: Path
+) -> None:
+    run = evaluate_bundle(bundle, tastes, "strong", baselines=MANY, metrics=["recall@2", "coverage@2", "novelty@2"])
+    page = render(run)
+    assert page.count('class="stacked"') == 2
+    labels = {result.label for result in run.results}
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        width = float(re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1])  # type: ignore[index]
+        texts = re.findall(r'<text[^>]* x="([0-9.]+)"[^>]*>([^<]+)</text>', svg)
+        starts = [(float(x), text) for x, text in texts if text.removeprefix("against ") in labels]
+        assert len(starts) >= len(labels) - 1
+        assert all(x + 4 * len(text) < width for x, text in starts)  # a letter is 5 to 6 points wide
+
+
 def test_a_report_without_baselines_or_user_metrics_still_stands(tastes: DatasetDir, bundle: Path) -> None:
     page = render(evaluate_bundle(bundle, tastes, "strong", metrics=["coverage@3"]))
     assert "against the baselines" not in page

@@ -99,7 +99,7 @@ def test_the_summary_on_disk_is_the_one_returned(log, target):
 def test_only_the_tables_of_a_dataset_are_left(log, target):
     ingest(Source((log,)), target)
     assert sorted(path.name for path in target.path.iterdir()) == [
-        "interactions.parquet", "losses.parquet", "quarantine.parquet", "summary.json",
+        "events.parquet", "interactions.parquet", "losses.parquet", "quarantine.parquet", "summary.json",
     ]  # fmt: skip
 
 
@@ -115,6 +115,36 @@ def test_a_published_test_part_is_among_the_interactions_and_listed(tmp_path, ta
     assert given.schema == GIVEN_TEST.schema
     assert given.rows() == [("a", "3"), ("b", "3")]
     assert summary.kept.given_test == 2
+
+
+def test_metadata_of_other_ids_leave_no_dataset(log, tmp_path, target):
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,title\nB001,One\nB002,Two\n")
+    with pytest.raises(
+        DataError, match=r"items.csv describes none of the ids .* they are 1, 2, 3 .*, in the table B001"
+    ):
+        ingest(Source((log,), items=items), target)
+    assert not target.path.exists()
+
+
+def test_metadata_of_few_ids_are_noted(log, tmp_path, target):
+    items, users = tmp_path / "items.csv", tmp_path / "users.csv"
+    items.write_text("item_id,title\n1,One\n9,Nine\n")
+    users.write_text("user_id,age\na,1\nb,2\nz,3\n")
+    summary = ingest(Source((log,), items=items, users=users), target)
+    assert (summary.users_described, summary.items_described) == (2, 1)
+    assert summary.notes() == ["The metadata describe 1 of 3 items. Are their ids those of the log?"]
+    assert IngestSummary.read(target.summary_path) == summary
+
+
+def test_positions_that_contradict_the_times_are_noted(tmp_path, target):
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id,timestamp,position\na,1,300,1\na,2,100,2\na,3,200,3\nb,1,100,1\nb,2,200,2\n")
+    summary = ingest(Source((log,)), target)
+    assert target.interactions().collect()["item_id"].to_list() == ["1", "2", "3", "1", "2"]
+    assert summary.kept.users_against_time == 1
+    (note,) = summary.notes()
+    assert note.startswith("The log's column `position` orders the rows of 1 of 2 users otherwise than `timestamp`")
 
 
 def test_metadata_keeps_ids_without_interactions(log, tmp_path, target):

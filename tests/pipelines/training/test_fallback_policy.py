@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from pipelines.dataset.fields import Fields
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.recommend import recommend_all
-from pipelines.training.fallback_policy import choose_tiers, decayed, learn_again, learn_segments, segment_columns
+from pipelines.training.decay import Decay
+from pipelines.training.fallback_policy import choose_tiers, learn_again, learn_segments, segment_columns
 from pipelines.training.fit import ModelSpec
 from pipelines.training.publish import publish_bundle
 from pipelines.training.train import Output, train_bundle
@@ -68,24 +68,6 @@ def test_users_who_share_only_words_get_what_is_popular(tmp_path: Path) -> None:
     assert segments.score(sweet)[0] == pytest.approx(np.log([1.5 / 4, 2.5 / 4]), rel=1e-5)  # jam, tea
 
 
-def test_weights_halve_with_age_and_unknown_times_are_the_oldest(tmp_path: Path) -> None:
-    times = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 11, 21)]
-    frame = pl.DataFrame({"user_id": ["a"] * 4, "item_id": ["1", "2", "3", "4"], "timestamp": [*times, None]})
-    world = logs_of_tastes.dataset(tmp_path / "d", frame.with_columns(weight=pl.lit(4.0, pl.Float32)))
-    found = decayed(world, encode(world.interactions()), 10.0)
-    assert found.toarray()[0] == pytest.approx([0.25, 0.5, 1.0, 0.25], rel=1e-5)
-    with pytest.raises(ConfigError, match="above 0"):
-        decayed(world, encode(world.interactions()), 0.0)
-
-
-def test_a_half_life_without_times_is_refused(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"user_id": ["a"], "item_id": ["1"]})
-    untimed = frame.with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC")))
-    world = logs_of_tastes.dataset(tmp_path / "d", untimed)
-    with pytest.raises(ConfigError, match="no interaction of this dataset has one"):
-        decayed(world, encode(world.interactions()), 10.0)
-
-
 def test_choices_are_kept_when_more_is_learned(dataset: DatasetDir) -> None:
     everything = encode(dataset.interactions())
     known = UserMetadata.learn(dataset, everything.users)
@@ -105,7 +87,7 @@ def test_choices_are_kept_when_more_is_learned(dataset: DatasetDir) -> None:
 def test_popularity_may_decay_where_there_is_no_metadata(mlflow_home: Path) -> None:
     world = dataset_of_tastes(mlflow_home / "datasets" / "tastes")
     everything = encode(world.interactions())
-    segments = learn_segments(everything, UserMetadata.learn(world, everything.users), 100.0, 1.0)
+    segments = learn_segments(everything, UserMetadata.learn(world, everything.users), 100.0, Decay(1.0))
     assert segments.half_life == 1.0
     assert segments.score(csr([[]], 0)).shape == (1, 12)
     assert math.isclose(float(np.exp(segments.log_shares).sum()), 1.0, rel_tol=1e-5)
@@ -147,8 +129,10 @@ def test_items_that_nobody_has_touched_are_published_by_their_content(dataset: D
     output = Output(tmp_path / "bundle", registered_name="tastes")
     train_bundle(dataset, "strong", CONDITIONAL, output, resume=False)
     shipped = replace(output, path=tmp_path / "shipped")
-    with pytest.raises(ConfigError, match="declares no content of its items"):
-        publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.training.publish.measure_served", pytest.fail)  # it is refused before any work
+        with pytest.raises(ConfigError, match="declares no content of its items"):
+            publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
     Fields(Fields.read(dataset.fields_path).users, (Field("genre", "category"),)).write(dataset.fields_path)
     publish_bundle(output.path, dataset, shipped, resume=False, new_items=True)
     published = Bundle.load(shipped.path)

@@ -58,6 +58,18 @@ def test_train_writes_a_bundle_and_tells_the_tracker(dataset: DatasetDir, output
     assert not output.workspace.exists()
 
 
+@pytest.mark.parametrize(("spec", "chosen"), [(VAE, True), (EASE, False)], ids=["gradient", "closed form"])
+def test_what_has_no_epochs_chooses_none(
+    dataset: DatasetDir, output: Output, capsys: pytest.CaptureFixture[str], spec: ModelSpec, chosen: bool
+) -> None:
+    make_split(dataset, recipe("last-out"))
+    train_bundle(dataset, "last-out", spec, output, resume=False)
+    told = capsys.readouterr().out
+    assert "training again on the training and the validation part together" in told
+    assert ("best epoch" in told) == chosen
+    assert Bundle.load(output.path).manifest.provenance.training_cutoff == dataset.latest()
+
+
 def test_publish_measures_on_test_then_learns_from_everybody(dataset: DatasetDir, output: Output) -> None:
     train_bundle(dataset, "strong", VAE, output, resume=False)
     shipped = replace(output, path=output.path.with_name("shipped"))

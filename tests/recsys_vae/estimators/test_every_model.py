@@ -61,6 +61,8 @@ def test_fits_answers_and_comes_back_the_same(name: str, ids: str, tmp_path: Pat
     assert not set(recommended[:3]) & set(history)
 
     similar = model.similar_items(history[0], k=3)
+    assert len(model.similar_items(history[0], k=10**12)) == len(model.similar_items(history[0], k=model.n_items))
+    assert len(model.recommend(history, k=10**12)) == len(model.recommend(history, k=model.n_items))
     assert history[0] not in similar["item_id"].to_list()
     assert len(similar) == 3
 

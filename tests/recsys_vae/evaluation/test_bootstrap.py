@@ -13,6 +13,15 @@ def test_a_constant_difference_has_no_spread() -> None:
     assert interval.excludes_zero
 
 
+def test_one_user_has_no_interval() -> None:
+    interval = paired_bootstrap(np.array([0.75]), np.array([0.25]))
+    assert interval.difference == 0.5
+    assert np.isnan([interval.low, interval.high]).all()
+    assert not interval.is_known
+    assert not interval.excludes_zero
+    assert paired_bootstrap(np.array([0.75, 0.5]), np.array([0.25, 0.5])).is_known
+
+
 def test_the_interval_is_that_of_the_normal_approximation_for_many_users() -> None:
     ours, theirs = np.random.default_rng(1).random((2, 2000))
     interval, gap = paired_bootstrap(ours, theirs), ours - theirs

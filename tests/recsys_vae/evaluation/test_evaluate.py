@@ -45,6 +45,14 @@ def test_agrees_with_ir_measures(seed: int) -> None:
         np.testing.assert_allclose(found.per_user[name], [values[user] for user in qrels], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("family", ["recall", "ndcg", "map", "hit-rate", "mrr", "novelty", "coverage"])
+def test_a_list_ends_where_the_catalogue_does(family: str) -> None:
+    model, users, _ = random_world(0)
+    whole, far = (f"{family}@{k}" for k in (40, 10**9))
+    found = evaluate(model, users, [whole, far], item_counts=np.arange(40), depth=10**12)
+    assert found.means[far] == found.means[whole]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 25))
 def test_targets_on_top_give_one_everywhere(seed: int, k: int) -> None:

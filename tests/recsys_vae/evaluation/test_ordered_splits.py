@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,8 +7,8 @@ from hypothesis import strategies as st
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError
-from recsys_vae.evaluation.ordered_splits import Events, cut_points, last_out, temporal
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
+from recsys_vae.evaluation.ordered_splits import Events, Repeats, cut_points, last_out, temporal
 from recsys_vae.evaluation.splits import HeldOut, Split
 
 Row = tuple[str, str, int]
@@ -67,12 +69,12 @@ def test_temporal_cuts_everybody_at_the_same_moments() -> None:
         "validation_interactions_outside_training": 1,
         "validation_repeats": 1,
         "validation_users_without_targets": 1,
-        "validation_users_without_history": 1,
         "test_interactions_outside_training": 1,
         "test_repeats": 1,
         "test_users_without_targets": 1,
-        "test_users_without_history": 0,
     }
+    assert split.notes == {"validation_users_without_history": 1, "test_users_without_history": 0}
+    assert split.windows == {"validation": 10, "test": 20}
 
 
 def test_temporal_refuses_cuts_that_leave_a_part_empty() -> None:
@@ -117,14 +119,14 @@ def test_last_out_asks_for_the_last_new_item() -> None:
     assert split.counts["users_with_one_item"] == 2
     assert split.counts["users_with_two_items_not_in_validation"] == 1
     assert split.counts["repeats_after_the_last_new_item"] == 1
-    assert split.counts["users_whose_last_two_items_are_tied"] == 0
+    assert split.notes["users_whose_last_two_items_are_tied"] == 0
 
 
 def test_last_out_breaks_ties_by_item_and_counts_them() -> None:
     log = [("ann", "a", 1), ("ann", "c", 5), ("ann", "b", 5), ("bob", "c", 1), ("bob", "b", 2), ("bob", "a", 3)]
     split = last_out(events(log))
     assert told(split.test, split.train.items)["ann"] == (["a", "b"], ["c"])
-    assert split.counts["users_whose_last_two_items_are_tied"] == 1
+    assert split.notes["users_whose_last_two_items_are_tied"] == 1
 
 
 def test_last_out_needs_users_with_two_items() -> None:
@@ -151,6 +153,70 @@ def test_no_split_shows_what_it_asks_for_or_learns_from_the_future(log: list[Row
                 assert shown == known(learned).get(user, [])
                 latest = max((first_seen[user, item] for item in shown), default=-1)
                 assert latest <= min(first_seen[user, item] for item in asked)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdefgh"), st.integers(0, 30)), min_size=12))
+def test_every_count_of_a_temporal_split_is_what_it_says(log: list[Row]) -> None:
+    try:
+        split = temporal(events(log), validation_from=10, test_from=20)
+    except EmptyDataError:
+        return
+    catalogue = {item for _, item, order in log if order < 20}
+    assert split.counts["items_only_in_test"] == len({item for _, item, _ in log} - catalogue)
+    for name, start, end in (("validation", 10, 20), ("test", 20, 31)):
+        before = {(user, item) for user, item, order in log if order < start}
+        window = {(user, item) for user, item, order in log if start <= order < end}
+        learnable = {item for _, item in before}
+        targets = {pair for pair in window - before if pair[1] in learnable}
+        part, asked = split.part(name), {user for user, _ in targets}
+        found = {(user, item) for user, (_, items) in told(part, split.train.items).items() for item in items}
+        assert found == targets
+        assert set(part.users.values) == asked
+        assert split.counts[f"{name}_repeats"] == len(window & before)
+        assert split.counts[f"{name}_interactions_outside_training"] == len(window - before - targets)
+        assert split.counts[f"{name}_users_without_targets"] == len({user for user, _ in window} - asked)
+        assert split.notes[f"{name}_users_without_history"] == len(asked - {user for user, _ in before})
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdefgh"), st.integers(0, 30)), min_size=6))
+def test_every_count_of_a_last_out_split_is_what_it_says(log: list[Row]) -> None:
+    met: dict[str, list[str]] = {}
+    for user, item, _ in sorted(log, key=lambda row: (row[0], row[2], row[1])):
+        met.setdefault(user, [])
+        if item not in met[user]:
+            met[user].append(item)
+    try:
+        split = last_out(events(log))
+    except EmptyDataError:
+        return
+    assert split.counts["users_with_one_item"] == sum(len(items) == 1 for items in met.values())
+    assert split.counts["users_with_two_items_not_in_validation"] == sum(len(items) == 2 for items in met.values())
+    for name, least in (("validation", 3), ("test", 2)):
+        candidates = sum(len(items) >= least for items in met.values())
+        part = split.part(name)
+        assert part.targets.nnz == len(part.users)  # one each
+        # A window of last-out holds the candidate and, of validation, what was repeated before the next new item.
+        assert len(part.users) + split.counts[f"{name}_interactions_outside_training"] == candidates
+        assert split.notes[f"{name}_users_without_history"] == 0
+
+
+@pytest.mark.parametrize(
+    ("repeats", "learned", "windowed"), [("sum", 6.0, 12.0), ("last", 1.0, 3.0), ("first", 2.0, 4.0), ("max", 3.0, 5.0)]
+)
+def test_one_event_stands_for_a_pair_on_either_side_of_a_cut(repeats: Repeats, learned: float, windowed: float) -> None:
+    log = [("ann", "a", order) for order in (1, 3, 2, 13, 11, 12)]
+    weights = np.array([2, 1, 3, 3, 4, 5], dtype=np.float32)
+    found = replace(events(log), weights=weights, repeats=repeats)
+    before = found.order < 10
+    assert found.interactions(before).matrix.data.tolist() == [learned]
+    assert found.interactions(~before).matrix.data.tolist() == [windowed]
+
+
+def test_an_unknown_rule_for_repeats_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="largest"):
+        replace(events(LOG), repeats="largest")
 
 
 def test_events_of_unequal_length_are_refused() -> None:

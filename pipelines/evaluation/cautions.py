@@ -1,0 +1,64 @@
+"""Cautions: what to know of figures that come from too little, and what would give better ones."""
+
+from collections.abc import Iterable
+
+from pipelines.dataset.split_recipes import Recipe
+from pipelines.dataset.splits import SplitManifest
+from recsys_vae.evaluation.metrics import parse_metric
+
+ENOUGH_USERS = 30
+"""Below, neither a standard error nor the quantiles of a bootstrap say much."""
+LARGEST_SHARE = 0.5
+"""Of the catalogue that a list may hold before it is hardly a choice any more."""
+
+
+def of_split(manifest: SplitManifest) -> list[str]:
+    """What to know of a split before training on it."""
+    remedy = _more_users(
+        manifest.recipe, sum(manifest.sizes[part]["users"] for part in ("train", "validation", "test"))
+    )
+    asked = {part: manifest.sizes[part]["users"] for part in ("validation", "test")}
+    return [f"The {part} part asks {_few(users)} {remedy}" for part, users in asked.items() if users < ENOUGH_USERS]
+
+
+def of_figures(n_users: int, n_items: int, metrics: Iterable[str], manifest: SplitManifest) -> list[str]:
+    """What to know of the figures of an evaluation.
+
+    Args:
+        n_users: who were asked.
+        n_items: of the catalogue.
+        metrics: their names.
+    """
+    cautions = []
+    if n_users < ENOUGH_USERS:
+        total = sum(manifest.sizes[part]["users"] for part in ("train", "validation", "test"))
+        cautions.append(f"The figures come from {_few(n_users)} {_more_users(manifest.recipe, total)}")
+    long = [metric.name for metric in map(parse_metric, metrics) if (metric.k or 0) > LARGEST_SHARE * n_items]
+    if long:
+        k = max(1, n_items // 10)
+        cautions.append(
+            f"{', '.join(long)}: such lists hold most of the catalogue of {n_items:,} items, so every model does well. "
+            f"Choose a smaller k: --metrics recall@{k},ndcg@{k}."
+        )
+    return cautions
+
+
+def _few(users: int) -> str:
+    if users == 1:
+        return "one user: nothing says how sure they are."
+    return f"{users:,} users: standard errors and intervals of fewer than {ENOUGH_USERS} are rough."
+
+
+def _more_users(recipe: Recipe, total: int) -> str:
+    match recipe.protocol:
+        case "strong":
+            wanted = max(1, min(ENOUGH_USERS, total // 4))
+            return (
+                f"Hold out more users (--heldout {wanted}), let in those with fewer items than {recipe.min_items} "
+                "(--min-items), or ask everybody who has two: --protocol last-out."
+            )
+        case "temporal":
+            return "Make the windows longer, or ask everybody who has two items: --protocol last-out."
+        case "last-out":
+            return "The log holds no more users with two items and more: figures that one can trust take a larger one."
+    return "The published test part has no more."
