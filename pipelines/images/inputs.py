@@ -82,9 +82,14 @@ class Opened:
             DataError: images of another shape than the model's.
         """
         parts = load_images_for(data or self.saved.manifest.origin.dataset, self.saved.manifest.shape)
-        source = f"{Path(parts.name).name} {part}"
-        found = Subject(self, self._as_seen(parts.part(part)), source, parts.labels)
-        return replace(found, passed_over=parts.passed_over, misnamed=parts.misnamed)
+        return Subject(
+            self,
+            self._as_seen(parts.part(part)),
+            f"{Path(parts.name).name} {part}",
+            parts.labels,
+            passed_over=parts.passed_over,
+            misnamed=parts.misnamed,
+        )
 
     def before_files(self, paths: Sequence[Path]) -> "Subject":
         """The model before pictures, each brought to its size.

@@ -138,8 +138,8 @@ def _rescaled(picture: Image.Image, span: tuple[float, float], inverted: bool) -
         values %= 2**32  # Pillow hands unsigned numbers of 32 bits on as signed ones
     if not (np.isfinite(values).all() and values.min() >= low and values.max() <= high):
         raise DataError(
-            f"its pixels run from {values.min():g} to {values.max():g}, and it declares {low:g} to {high:g} (numbers "
-            "with a point without a declared range are taken as 0 to 1): save it with 8 or 16 bits"
+            f"its pixels run from {values.min():g} to {values.max():g}, and it declares {low:g} to {high:g} (floats "
+            "without a declared range are taken as 0 to 1): save it with 8 or 16 bits"
         )
     grey = np.rint((values - low) * (255 / (high - low)))
     grey = 255 - grey if inverted else grey
