@@ -133,16 +133,19 @@ def _upright(file: Image.Image) -> Image.Image:
 def _rescaled(picture: Image.Image, span: tuple[float, float], inverted: bool) -> Image.Image:
     """Grey of 8 bits from numbers that run from black to white over a span."""
     low, high = span
-    values = np.asarray(picture).astype(np.float64)
-    if low >= 0 and high > np.iinfo(np.int32).max:
-        values %= 2**32  # Pillow hands unsigned numbers of 32 bits on as signed ones
-    if not (np.isfinite(values).all() and values.min() >= low and values.max() <= high):
+    values = np.asarray(picture)
+    if high > np.iinfo(np.int32).max and values.dtype == np.int32:
+        values = values.view(np.uint32)  # Pillow hands unsigned numbers of 32 bits on as signed ones
+    if not (values.min() >= low and values.max() <= high):  # nor where one is NaN
         raise DataError(
             f"its pixels run from {values.min():g} to {values.max():g}, and it declares {low:g} to {high:g} (floats "
             "without a declared range are taken as 0 to 1): save it with 8 or 16 bits"
         )
-    grey = np.rint((values - low) * (255 / (high - low)))
-    grey = 255 - grey if inverted else grey
+    grey = np.subtract(values, low, dtype=np.float64)
+    grey *= 255 / (high - low)
+    np.rint(grey, out=grey)
+    if inverted:
+        np.subtract(255, grey, out=grey)
     if isinstance(clear := picture.info.get("transparency"), int):
         grey[values == clear] = 255
     return Image.fromarray(grey.astype(np.uint8))
