@@ -3,8 +3,8 @@
 mnist           70,000 digits of 28 x 28; validation is the last 10,000 of the 60,000 published for training
 fashion-mnist   70,000 pieces of clothing of 28 x 28, cut likewise
 digits          1,797 digits of 8 x 8 that come with scikit-learn, cut at random
-shapes          6,144 generated shapes of known factors (image_shapes.py), cut at random
-FOLDER          pictures below a folder (image_folder.py)
+shapes          6,144 generated shapes of known factors (shapes_dataset.py), cut at random
+FOLDER          pictures below a folder (folder.py, pictures.py)
 """
 
 import os
@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.images.folder import Format, read_folder
+from pipelines.images.folder import read_folder
 from pipelines.images.idx import read_idx
+from pipelines.images.pictures import Format
 from pipelines.images.shapes_dataset import KINDS, generated_shapes
 from pipelines.images.splits import ImageParts, cut_at_random
 from pipelines.public_datasets.catalog import DATA_DIR_VARIABLE
@@ -45,6 +46,8 @@ FASHION_LABELS = (
     *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
+SIDE = 32
+"""Of the images of shapes and folders, in pixels, where nobody says."""
 DIGIT_LABELS = tuple("0123456789")
 
 
@@ -53,7 +56,7 @@ def load_images(data: str, *, size: int | None = None, colour: bool = False) -> 
 
     Args:
         data: mnist, fashion-mnist, digits, shapes, or the path of a folder.
-        size: side of the images in pixels; of shapes and folders, 32 when not given.
+        size: side of the images of shapes and folders, in pixels; `SIDE` when not given.
         colour: read the pictures of a folder as red, green and blue.
 
     Raises:
@@ -62,12 +65,13 @@ def load_images(data: str, *, size: int | None = None, colour: bool = False) -> 
         UnavailableError: it has to be downloaded, and nobody answers.
         DataError: what is there is not what was published, or gives no images.
     """
+    side = SIDE if size is None else size
     if data in NAMED:
         _check_options(data, size, colour)
-        return NAMED[data](size or 32)
+        return NAMED[data](side)
     folder = Path(data).expanduser()
     if folder.is_dir():
-        return read_folder(folder, Format(size or 32, size or 32, colour))
+        return read_folder(folder, Format(side, side, colour))
     raise UnknownNameError("set of images, and no folder,", data, NAMED)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipelines.images.datasets import load_images_for
 from pipelines.images.png import read_pictures
+from pipelines.images.splits import Remark
 from recsys_vae.images.data.image_set import ImageSet
 from recsys_vae.images.data.pixels import GRAYSCALE, static
 from recsys_vae.images.protocol import ImageModule
@@ -81,7 +82,14 @@ class Opened:
             DataError: images of another shape than the model's.
         """
         parts = load_images_for(data or self.saved.manifest.origin.dataset, self.saved.manifest.shape)
-        return Subject(self, self._as_seen(parts.part(part)), f"{Path(parts.name).name} {part}", parts.labels)
+        return Subject(
+            self,
+            self._as_seen(parts.part(part)),
+            f"{Path(parts.name).name} {part}",
+            parts.labels,
+            passed_over=parts.passed_over,
+            misnamed=parts.misnamed,
+        )
 
     def before_files(self, paths: Sequence[Path]) -> "Subject":
         """The model before pictures, each brought to its size.
@@ -89,8 +97,8 @@ class Opened:
         Raises:
             DataError: one of them cannot be read, or there is none.
         """
-        files, images = read_pictures(paths, self.saved.manifest.shape)
-        return Subject(self, self._as_seen(images), "files", files=files)
+        files, images, misnamed = read_pictures(paths, self.saved.manifest.shape)
+        return Subject(self, self._as_seen(images), "files", files=files, misnamed=misnamed)
 
     def _as_seen(self, images: ImageSet) -> ImageSet:
         """Grey as they are, or drawn once where the model has learned from drawn pixels."""
@@ -107,6 +115,8 @@ class Subject:
         source: where they come from, such as `mnist test`.
         labels: names of the labels, where they have names.
         files: names of the images, where they are files.
+        passed_over: files of a folder that were left out.
+        misnamed: files that were read, and are not what their endings say.
     """
 
     opened: Opened
@@ -114,6 +124,8 @@ class Subject:
     source: str
     labels: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    passed_over: tuple[Remark, ...] = ()
+    misnamed: tuple[Remark, ...] = ()
 
     @property
     def model(self) -> ImageModule:

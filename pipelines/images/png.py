@@ -9,8 +9,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from pipelines.images.folder import Format, read_picture
 from pipelines.images.output_files import MADE_BY, PICTURE
+from pipelines.images.pictures import ENDINGS, Format, Picture, read_picture
+from pipelines.images.splits import Remark
 from recsys_vae.atomic import atomic_file
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.images.data.image_set import ImageSet
@@ -18,8 +19,8 @@ from recsys_vae.images.layers.checks import Shape
 from recsys_vae.outputs import check_output
 
 
-def read_pictures(paths: Sequence[Path], shape: Shape) -> tuple[tuple[str, ...], ImageSet]:
-    """Names and images of pictures, and of those directly in folders, each brought to a shape.
+def read_pictures(paths: Sequence[Path], shape: Shape) -> tuple[tuple[str, ...], ImageSet, tuple[Remark, ...]]:
+    """Names and images of pictures, and of those directly in folders, each brought to a shape; then those misnamed.
 
     Args:
         paths: of files and folders.
@@ -34,8 +35,10 @@ def read_pictures(paths: Sequence[Path], shape: Shape) -> tuple[tuple[str, ...],
         raise EmptyDataError(f"No picture lies in {', '.join(map(str, paths))}.")
     channels, height, width = shape
     form = Format(height, width, channels == 3)
-    read = np.stack([_read(file, form) for file in files])
-    return tuple(map(str, files)), ImageSet(torch.from_numpy(read).permute(0, 3, 1, 2).contiguous())
+    read = [_read(file, form) for file in files]
+    pixels = torch.from_numpy(np.stack([picture.pixels for picture in read]))
+    misnamed = (Remark(str(file), picture.remark) for file, picture in zip(files, read, strict=True) if picture.remark)
+    return tuple(map(str, files)), ImageSet(pixels.permute(0, 3, 1, 2).contiguous()), tuple(misnamed)
 
 
 def write_pictures(images: Tensor, names: Sequence[str], folder: Path) -> list[Path]:
@@ -67,11 +70,11 @@ def write_pictures(images: Tensor, names: Sequence[str], folder: Path) -> list[P
 
 
 def _within(folder: Path) -> list[Path]:
-    endings = Image.registered_extensions()
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in files if path.suffix.lower() in ENDINGS)
 
 
-def _read(file: Path, form: Format) -> np.ndarray:
+def _read(file: Path, form: Format) -> Picture:
     try:
         return read_picture(file, form)
     except DataError as error:

@@ -18,11 +18,14 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class PassedOver:
-    """A file that gave no image, and why."""
+class Remark:
+    """What is to be said of a file."""
 
     path: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,10 @@ class ImageParts:
         split: how it was cut, in words.
         labels: names of the classes, in the order of the numbers that stand for them; empty where there are none.
         passed_over: files that were left out.
+        misnamed: files that were read, and are not what their endings say.
+
+    Raises:
+        DataError: all images are the same, so there is nothing to learn.
     """
 
     name: str
@@ -43,7 +50,17 @@ class ImageParts:
     test: ImageSet
     split: str
     labels: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    passed_over: tuple[Remark, ...] = ()
+    misnamed: tuple[Remark, ...] = ()
+
+    def __post_init__(self) -> None:
+        first = self.train.x[:1]
+        if all(bool((part.x == first).all()) for part in (self.train, self.validation, self.test)):
+            low, high = (f"{float(value):g}" for value in first.aminmax())
+            raise DataError(
+                f"All images of {self.name} are the same (pixels from {low} to {high}), so there is nothing to learn. "
+                "Look at one of the files: is it what the others should differ from?"
+            )
 
     @property
     def shape(self) -> Shape:

@@ -1,14 +1,12 @@
 """`recsys images score, embed, denoise, fit-prior`: what a trained model is used for."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipelines.images.commands.figures import Data, Model, Part, Seed
-
-if TYPE_CHECKING:
-    from pipelines.images.inputs import Opened, Subject
+from pipelines.images.commands.remarks import subject_of
 
 Files = Annotated[
     list[Path] | None, typer.Argument(help="Pictures, or folders of them; else --data.", show_default=False)
@@ -41,7 +39,7 @@ def score(
 
     check_place(to, TABLES, TABLE)
     opened = open_model(model)
-    subject = _before(opened, files, data, part)
+    subject = subject_of(opened, data, part, files)
     table = scored(subject, by)
     told = separation(table, ordinary)
     save_table(table, to)
@@ -59,7 +57,7 @@ def embed(
 
     check_place(to, TABLES, TABLE)
     opened = open_model(model)
-    subject = _before(opened, files, data, part)
+    subject = subject_of(opened, data, part, files)
     if probe:
         print(probed(opened.before(data, "train"), subject))
     table = embedded(subject)
@@ -83,14 +81,10 @@ def denoise(
     from pipelines.images.output_files import PICTURE, PICTURES, check_place, keep_with_run, save_figure
 
     if files:
-        written = clean_files(open_model(model).before_files(files), to)
+        written = clean_files(subject_of(open_model(model), data, part, files), to)
         print(f"{to}: {len(written):,} pictures")
         return
     check_place(to, PICTURES, PICTURE)
     opened = open_model(model)
-    save_figure(denoised(opened.before(data, part).first(n), seed), to)
+    save_figure(denoised(subject_of(opened, data, part).first(n), seed), to)
     print(f"{to} ({keep_with_run(to, opened.run_id)})")
-
-
-def _before(opened: "Opened", files: list[Path] | None, data: str | None, part: str) -> "Subject":
-    return opened.before_files(files) if files else opened.before(data, part)

@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.images.commands.remarks import subject_of
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pipelines.images.inputs import Opened
 
+LARGEST_SEED = 2**32 - 1
+"""That scikit-learn takes."""
 Model = Annotated[Path, typer.Argument(help="Folder that `recsys images train` wrote.", metavar="MODEL")]
 Picture = Annotated[Path, typer.Option("--to", help="Picture to write: .png, .svg or .pdf.", show_default=False)]
 Data = Annotated[str | None, typer.Option(help="Images, named as for `train`.  [default: what the model learned from]")]
 Part = Annotated[str, typer.Option(help="train, validation or test part of the images.")]
-Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that is drawn.")]
 Steps = Annotated[int, typer.Option(min=2, help="Images from one end to the other.")]
 
 
@@ -30,7 +34,7 @@ def sample(
     to: Picture,
     *,
     n: Annotated[int, typer.Option(min=1, help="Images to draw; of each class with --by-class.")] = 64,
-    label: Annotated[int | None, typer.Option(help="Draw this class only, of a conditional model.")] = None,
+    label: Annotated[int | None, typer.Option(min=0, help="Draw this class only, of a conditional model.")] = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="A row of --n images for each class.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -54,7 +58,7 @@ def reconstruct(
     from pipelines.images.figures import distance, reconstructions
 
     opened = _opened(model, to)
-    subject = opened.before(data, part)
+    subject = subject_of(opened, data, part)
     print(distance(subject))
     _keep(reconstructions(subject.first(n)), to, opened)
 
@@ -73,7 +77,7 @@ def interpolate(
     from pipelines.images.figures import paths
 
     opened = _opened(model, to)
-    subject = opened.before(data, part).first(2 * pairs)
+    subject = subject_of(opened, data, part).first(2 * pairs)
     _keep(paths(subject, kind=path, steps=steps), to, opened)
 
 
@@ -91,7 +95,7 @@ def traverse(
     from pipelines.images.figures import MAPPED, traversal
 
     opened = _opened(model, to)
-    subject = opened.before(data, part).first(max(image + 1, MAPPED))
+    subject = subject_of(opened, data, part).first(max(image + 1, MAPPED))
     _keep(traversal(subject, image=image, dimensions=dimensions, steps=steps), to, opened)
 
 
@@ -109,7 +113,7 @@ def map_codes(
     from pipelines.images.figures import latent_map
 
     opened = _opened(model, to)
-    _keep(latent_map(opened.before(data, part).first(n), method=method, seed=seed), to, opened)
+    _keep(latent_map(subject_of(opened, data, part).first(n), method=method, seed=seed), to, opened)
 
 
 def curves(model: Model, to: Picture) -> None:
@@ -125,7 +129,7 @@ def codebook(model: Model, to: Picture, *, data: Data = None, part: Part = "test
     from pipelines.images.figures import codebook_use
 
     opened = _opened(model, to)
-    _keep(codebook_use(opened.before(data, part)), to, opened)
+    _keep(codebook_use(subject_of(opened, data, part)), to, opened)
 
 
 def _opened(model: Path, to: Path) -> "Opened":

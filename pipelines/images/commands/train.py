@@ -1,20 +1,17 @@
 """`recsys images models` and `recsys images train`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.commands.settings import Set, chosen
+from pipelines.images.commands.remarks import tell_remarks
 from pipelines.images.commands.settings import CheckpointSeconds, Device, LearningRate, Precision
 
 if TYPE_CHECKING:
     from pipelines.images.splits import ImageParts
     from pipelines.images.train import ImageOutput, TrainedImageModel
-
-NAMED = 5
-"""Files that were passed over and are named each; of more, only the number is told."""
 
 
 def mount(images: typer.Typer) -> None:
@@ -45,16 +42,20 @@ def train(
     ],
     to: Annotated[Path, typer.Option("--to", help="Directory of the trained model.", show_default=False)],
     *,
-    size: Annotated[int | None, typer.Option(help="Side of the images of shapes and folders, in pixels.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the images of shapes and folders, in pixels.")
+    ] = None,
     colour: Annotated[bool, typer.Option("--colour", help="Read a folder's pictures as red, green and blue.")] = False,
     sets: Set = None,
-    epochs: Annotated[int | None, typer.Option(help="Planned passes over the images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Planned passes over the images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a step.")] = None,
     learning_rate: LearningRate = None,
     pixels: Annotated[
         str | None, typer.Option(help="static, dynamic, grayscale, or auto: what suits the model.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of initialisation, order, pixels, dropout and sampling.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of initialisation, order, pixels, dropout and sampling.")
+    ] = None,
     device: Device = None,
     precision: Precision = None,
     checkpoint_seconds: CheckpointSeconds = None,
@@ -81,16 +82,8 @@ def train(
     output = ImageOutput(check_output(to, WRITTEN), overwrite)
     spec = specify_image_model(model, settings)
     parts = load_images(data, size=size, colour=colour)
-    _tell_passed_over(parts)
+    tell_remarks(parts)
     _tell(train_image_model(parts, spec, output, resume=resume), parts, output)
-
-
-def _tell_passed_over(parts: "ImageParts") -> None:
-    """Say what was left out, on standard error."""
-    for entry in parts.passed_over[:NAMED]:
-        print(f"passed over {entry.path}: {entry.reason}", file=sys.stderr)
-    if more := len(parts.passed_over[NAMED:]):
-        print(f"passed over {more} more files", file=sys.stderr)
 
 
 def _tell(trained: "TrainedImageModel", parts: "ImageParts", output: "ImageOutput") -> None:

@@ -56,7 +56,7 @@ class SparseAutoencoderConfig(AutoencoderConfig):
             raise ConfigError(
                 f"weight is at least 0 and target lies between 0 and 1, got {self.weight} and {self.target}."
             )
-        if self.sparsity == "top-k" and not 1 <= self.k <= self.latent:
+        if self.k < 1 or (self.sparsity == "top-k" and self.k > self.latent):
             raise ConfigError(f"k is at least 1 and at most latent, {self.latent}; got {self.k}.")
 
 

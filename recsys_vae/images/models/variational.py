@@ -68,6 +68,8 @@ class VariationalConfig:
                 f"A code has at least one dimension and a bound at least one sample; got latent {self.latent}, "
                 f"importance_samples {self.importance_samples}."
             )
+        if not self.deviation > 0:
+            raise ConfigError(f"deviation is above 0, got {self.deviation}.")
         if self.free_bits < 0:
             raise ConfigError(f"Free bits are nats a latent variable, at least 0; got {self.free_bits}.")
         if self.free_bits and self.importance_samples > 1:

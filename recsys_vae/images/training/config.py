@@ -8,6 +8,8 @@ from recsys_vae.images.layers.likelihood import BERNOULLI
 from recsys_vae.nn.schedules import falling, linear, rising
 
 AUTO = "auto"
+MOST_SEEDS = 2**63
+"""torch takes no larger seed, and NumPy none below 0."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class ImageTrainingConfig:
         for name in ("weight_decay", "gradient_clip", "kl_weight", "patience", "checkpoint_seconds"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is at least 0, got {getattr(self, name)}.")
+        if not 0 <= self.seed < MOST_SEEDS:
+            raise ConfigError(f"seed is a whole number from 0 to {MOST_SEEDS - 1}, got {self.seed}.")
         if self.pixels not in (AUTO, *PIXELS):
             raise UnknownNameError("treatment of pixels", self.pixels, (AUTO, *PIXELS))
         if self.precision not in ("auto", "float32", "bf16"):

@@ -103,6 +103,19 @@ def test_a_model_gets_folders_and_shapes_in_its_own_size(tmp_path: Path, monkeyp
         load_images_for("digits", (1, 28, 28))
 
 
+def test_no_side_is_not_the_usual_side(tmp_path: Path) -> None:
+    for data in ("shapes", str(tmp_path)):
+        with pytest.raises(ConfigError, match="pixels wide"):
+            load_images(data, size=0)
+
+
+def test_published_images_that_are_all_the_same_are_refused(shelf: Path) -> None:
+    images, labels = np.zeros((12, 28, 28), np.uint8), np.zeros(12, np.uint8)
+    np.savez(shelf / "mnist" / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(DataError, match="All images of mnist are the same"):
+        load_images("mnist")
+
+
 @pytest.mark.parametrize("options", [{"size": 12}, {"colour": True}])
 def test_options_without_effect_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.images.folder import Format, read_folder
+from pipelines.images import pictures
+from pipelines.images.folder import read_folder
+from pipelines.images.pictures import Format
 from recsys_vae.errors import DataError
 
 GREY, COLOUR = Format(4, 4), Format(4, 4, colour=True)
@@ -50,10 +52,10 @@ def test_grey_pictures_have_one_channel_and_a_picture_of_other_proportions_is_cr
     stripes = np.zeros((4, 8), np.uint8)
     stripes[:, 2:6] = 200  # the square in the middle
     for number in range(3):
-        Image.fromarray(stripes).save(tmp_path / f"{number}.png")
+        Image.fromarray(stripes + np.uint8(number)).save(tmp_path / f"{number}.png")
     parts = read_folder(tmp_path, GREY)
     assert (parts.shape, parts.labels, parts.train.y) == ((1, 4, 4), (), None)
-    assert parts.train.x.unique().tolist() == [200]
+    assert {part.x.unique().item() for part in (parts.train, parts.validation, parts.test)} == {200, 201, 202}
 
 
 def test_files_that_give_no_image_are_named_with_the_reason(folder: Path) -> None:
@@ -65,9 +67,9 @@ def test_files_that_give_no_image_are_named_with_the_reason(folder: Path) -> Non
     parts = read_folder(folder, GREY)
     reasons = {entry.path: entry.reason for entry in parts.passed_over}
     assert reasons.keys() == {"red/cut.bmp", "red/notes.txt", "red/text.jpg"}
-    assert reasons["red/notes.txt"] == "no picture by its ending"
+    assert reasons["red/notes.txt"].startswith("its ending is none of .png, .jpg")
     assert "truncated" in reasons["red/cut.bmp"]
-    assert reasons["red/text.jpg"] == "cannot identify image file"
+    assert reasons["red/text.jpg"].startswith("its content is none of PNG, JPEG")
     assert len(parts.train) + len(parts.validation) + len(parts.test) == 16
 
 
@@ -78,15 +80,34 @@ def test_pictures_beside_classes_are_refused(folder: Path) -> None:
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no picture"):
+    with pytest.raises(DataError, match="holds 0 pictures"):
         read_folder(tmp_path, GREY)
     paint(tmp_path / "one.png", (0, 0, 0))
-    with pytest.raises(DataError, match="at least 3"):
+    (tmp_path / "two.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"holds 1 pictures .* at least 3 .* Passed over were 1, such as two\.png"):
         read_folder(tmp_path, GREY)
+
+
+def test_pictures_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        paint(tmp_path / f"{number}.png", (9, 9, 9))
+    with pytest.raises(DataError, match=r"are the same \(pixels from 9 to 9\)"):
+        read_folder(tmp_path, GREY)
+    paint(tmp_path / "4.png", (10, 10, 10))
+    assert len(read_folder(tmp_path, GREY).train) == 3
+
+
+def test_files_under_a_wrong_name_are_read_and_named(folder: Path) -> None:
+    Image.new("L", (4, 4)).save(folder / "red" / "photo.jpg", format="PNG")
+    parts = read_folder(folder, GREY)
+    assert [str(remark) for remark in parts.misnamed] == [
+        "red/photo.jpg: its content is PNG, and its ending .jpg does not say so"
+    ]
+    assert not parts.passed_over
 
 
 def test_pictures_too_large_to_be_one_are_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 60)
     paint(folder / "red" / "wide.png", (0, 0, 0), size=(10, 8))
     paint(folder / "red" / "vast.png", (0, 0, 0), size=(100, 80))
     reasons = {entry.path for entry in read_folder(folder, GREY).passed_over}

@@ -1,5 +1,7 @@
 """What every image model of the catalogue promises."""
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -106,6 +108,15 @@ def test_images_of_another_shape_are_refused(model: ImageModule) -> None:
 def test_shapes_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="channels, height, width"):
         catalog.create(name, (0, 8, 8), SMALL[name])
+
+
+@pytest.mark.parametrize("name", list(catalog.CATALOG))
+def test_no_number_among_the_settings_is_below_0(name: str) -> None:
+    numbers = [field.name for field in fields(SMALL[name]) if type(getattr(SMALL[name], field.name)) in (int, float)]
+    assert numbers
+    for number in numbers:
+        with pytest.raises(ConfigError, match="-1"):
+            catalog.create(name, SHAPE, replace(SMALL[name], **{number: -1}))
 
 
 def test_settings_describe_the_model(model: ImageModule) -> None:

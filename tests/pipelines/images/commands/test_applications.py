@@ -5,6 +5,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from pipelines.images.commands.remarks import subject_of
+from pipelines.images.inputs import open_model
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
 from tests.pipelines.commands.saved_images import saved
 from tests.pipelines.images.commands.test_figures import run
@@ -35,6 +37,17 @@ def test_pictures_are_scored_by_their_names(tmp_path: Path) -> None:
     table = pl.read_csv(tmp_path / "scores.csv")
     assert table["image"].to_list() == [str(folder / f"photo-{number}.png") for number in range(3)]
     assert table["label"].null_count() == 3
+
+
+def test_a_picture_under_a_wrong_name_is_read_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "x.jpg", format="PNG")
+    opened = open_model(Path(saved("ae", tmp_path)))
+    assert len(subject_of(opened, None, "test", [tmp_path / "x.jpg"]).images) == 1
+    assert "x.jpg: its content is PNG, and its ending .jpg does not say so" in capsys.readouterr().err
+    folder = pictures(tmp_path / "in", 4)
+    (folder / "notes.txt").touch()
+    subject_of(opened, str(folder), "test")
+    assert "passed over notes.txt: its ending is none of .png" in capsys.readouterr().err
 
 
 def test_embeddings_are_codes_and_a_probe_reads_them(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
+import inspect
 import json
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipelines import cli
+from pipelines.images.commands.group import GROUPS
 from pipelines.images.train import ImageModelSpec, specify_image_model
 from recsys_vae.errors import ConfigError, RecsysError, UnknownNameError
 from recsys_vae.images.models import catalog
@@ -88,11 +93,29 @@ def test_a_folder_is_read_in_colour_and_files_passed_over_are_named(
     options = ("--size", "8", "--colour", "--set", "channels=2", "--set", "latent=2", "--epochs", "1")
     result = run("train", "--model", "conv-ae", "--data", pictures, "--to", tmp_path / "model", *options)
     assert result.exit_code == 0, result.output
-    assert "passed over even/broken.png: cannot identify image file" in result.output
+    assert "passed over even/broken.png: its content is none of PNG" in result.output
     manifest = load_image_model(tmp_path / "model").manifest
     assert manifest.shape == (3, 8, 8)
     assert list(manifest.origin.labels) == ["even", "odd"]
     assert manifest.origin.dataset == str(pictures)
+
+
+def test_every_whole_number_among_the_options_has_a_least_value_and_less_is_refused() -> None:
+    images = typer.Typer()
+    for group in GROUPS:
+        import_module(f"pipelines.images.commands.{group}").mount(images)
+    seen = set()
+    for verb in images.registered_commands:
+        for name, kind in inspect.signature(verb.callback or run).parameters.items():
+            declared, *extras = get_args(kind.annotation) or (kind.annotation,)
+            if declared in (int, int | None):
+                seen.add(name)
+                assert extras[0].min is not None, (verb.callback, name)
+    assert seen >= {"size", "epochs", "batch_size", "seed", "n", "label", "steps", "image", "dimensions", "pairs"}
+    for option in ("--size", "--epochs", "--batch-size"):
+        result = run("train", "--model", "ae", "--data", "shapes", "--to", "x", option, "0")
+        assert result.exit_code == 2
+        assert option in result.output
 
 
 def test_what_is_complete_is_not_replaced_unasked(tmp_path: Path, mlflow_home: Path) -> None:
@@ -114,6 +137,8 @@ def test_what_is_complete_is_not_replaced_unasked(tmp_path: Path, mlflow_home: P
         (("--model", "ae", "--data", "digits", "--set", "latent=0"), "at least 1"),
         (("--model", "ae", "--data", "digits", "--size", "9"), "size is for shapes"),
         (("--model", "conv-ae", "--data", "digits", "--set", "halvings=5"), "halved 5 times"),
+        (("--model", "ae", "--data", "digits", "--set", "seed=-1"), "seed is a whole number from 0"),
+        (("--model", "ae", "--data", "shapes", "--size", "9"), "32 to 64 pixels wide"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
