@@ -21,10 +21,10 @@ from recsys_vae.atomic import atomic_directory
 from recsys_vae.bundles.bundle import ITEMS, WRITTEN
 from recsys_vae.bundles.manifest import Manifest, library_versions, plugins_of, read_manifest, verify_files
 from recsys_vae.data.columns import ITEM, POPULARITY
-from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
+from recsys_vae.errors import BundleError, UnknownNameError
 from recsys_vae.home import home
 from recsys_vae.outputs import check_output
-from recsys_vae.tracking_store import REGISTERED_MODEL, tracking_uri
+from recsys_vae.tracking_store import REGISTERED_MODEL, check_model_name, tracking_uri
 from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
 
 if TYPE_CHECKING:
@@ -62,14 +62,32 @@ def register_bundle(tracker: MlflowTracker, bundle: Path, name: str, *, manifest
         The number of the version.
 
     Raises:
-        ConfigError: MLflow refuses the name.
+        ConfigError: no model can have that name.
         UnavailableError: the store does not answer.
     """
-    if not name.strip() or "/" in name or ":" in name:
-        raise ConfigError(f"A registered model's name is not empty and holds neither / nor :, got {name!r}.")
+    check_model_name(name)
     with answering():
         model_id = _log_model(tracker, bundle, manifest)
         return _register(tracker, model_id, name, manifest)
+
+
+def registered_version(client: "MlflowClient", name: str, bundle: str) -> str | None:
+    """The latest version of a registered model that holds a bundle, which its version names; None where none does.
+
+    Where a registration was cut off before its last word, the version becomes the challenger now.
+    """
+    with answering():
+        held = [
+            int(found.version)
+            for found in client.search_model_versions(f"name='{name}'")
+            if found.tags.get("bundle") == bundle
+        ]
+        if not held:
+            return None
+        version, aliases = max(held), _aliases(client, name)
+        if int(aliases.get(CHALLENGER, 0)) < version:
+            client.set_registered_model_alias(name, CHALLENGER, str(version))
+    return str(version)
 
 
 def promote(name: str, version: str | None = None) -> Promotion:

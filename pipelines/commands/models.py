@@ -1,7 +1,7 @@
 """Verbs about models: models, train, publish."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,9 @@ from recsys_vae.training.config import TrainingConfig
 if TYPE_CHECKING:
     from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
+    from recsys_vae.bundles.manifest import Manifest
     from recsys_vae.outputs import Product
+    from recsys_vae.training.parallel import Group
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
@@ -83,7 +85,8 @@ def train(
     """Train a model on a split; write, track and register its bundle."""
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.model_settings import Settings, read_settings, specify
-    from pipelines.training.train import WRITTEN, take_part, train_bundle
+    from pipelines.training.train import WRITTEN, is_trained_as, take_part, train_bundle
+    from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
     file = read_settings(settings) if settings else Settings(model=model or "mult-vae")
@@ -97,8 +100,11 @@ def train(
     output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
     with join() as group:
         if group.is_first:
-            days = math.inf if half_life is None else half_life
-            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
+            with exclusive(output.path):
+                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec)):
+                    return
+                days = math.inf if half_life is None else half_life
+                trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
             _tell(trained, output, "validation")
         else:
             take_part(opened, split, spec, output, resume=resume, group=group)
@@ -119,7 +125,8 @@ def publish(
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.training.publish import WRITTEN, publish_bundle, take_part
+    from pipelines.training.publish import WRITTEN, is_published_from, publish_bundle, take_part
+    from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
@@ -128,7 +135,10 @@ def publish(
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
-            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items)
+            with exclusive(output.path):
+                if _is_completed(output, group, lambda made: is_published_from(made, bundle)):
+                    return
+                trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items)
             _tell(trained, output, "test, before retraining on all data")
         else:
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
@@ -139,6 +149,18 @@ def _output(to: Path, product: "Product", index: str, min_recall: float, name: s
     from recsys_vae.outputs import check_output
 
     return Output(check_output(to, product), index, min_recall, name, overwrite)
+
+
+def _is_completed(output: "Output", group: "Group", is_asked_for: "Callable[[Manifest], bool]") -> bool:
+    """Whether the bundle stood there, and its registration alone was missing; it is registered then."""
+    from pipelines.artifacts.registration import complete_registration
+
+    if output.overwrite or group.size > 1 or not output.path.exists():
+        return False
+    done = complete_registration(output.path, output.registered_name, is_asked_for)
+    if done:
+        print(f"{output.path} was complete, and is registered now: models:/{done.name}/{done.version}")
+    return done is not None
 
 
 def _check_reference(spec: "ModelSpec", reference: bool) -> None:

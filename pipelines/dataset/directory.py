@@ -47,6 +47,7 @@ _FILES = (
     "summary.json",
     *(f"splits/*/{file}" for file in SPLIT_FILES),
     *(f"splits/.*.{left}/{ANYTHING}" for left in ("partial", "replaced")),
+    *(f"{folder}/.*.lock" for folder in ("splits", "studies")),
     *(f"studies/*/{file}" for file in STUDY_FILES),
 )
 

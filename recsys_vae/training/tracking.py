@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from recsys_vae.extras import explained
 from recsys_vae.home import home
+from recsys_vae.termination import at_last
 from recsys_vae.tracking_store import artifact_root, default_tracking_uri, tracking_uri
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def mlflow_name(name: str) -> str:
 def tracked_run(
     experiment: str, name: str, *, run_id: str | None = None, tags: Mapping[str, str] | None = None
 ) -> Iterator[MlflowTracker]:
-    """Start a run, or continue `run_id`; it ends as FINISHED, on an interrupt as KILLED, on an error as FAILED.
+    """Start a run, or continue `run_id`; it ends as FINISHED, on Ctrl-C or SIGTERM as KILLED, on an error as FAILED.
 
     A run to continue that the store does not know (it was deleted, or the store is another one) is begun anew, with a
     warning: training that can go on should not be held up by its log.
@@ -150,10 +151,11 @@ def tracked_run(
         run = run or _start(client, experiment, name, tags or {})
     tracker = MlflowTracker(client, run)
     try:
-        yield tracker
+        with at_last(lambda: client.set_terminated(tracker.run_id, "KILLED")):
+            yield tracker
     except BaseException as error:
         with suppress(RecsysError), answering():
-            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
             client.set_terminated(tracker.run_id, status)
         raise
     with answering():
@@ -245,7 +247,7 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
 
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
-    location = artifact_root().as_uri() + f"/{name}" if tracking_uri() == default_tracking_uri() else None
+    location = (artifact_root() / name).as_uri() if tracking_uri() == default_tracking_uri() else None
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:

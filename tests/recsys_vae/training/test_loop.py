@@ -23,6 +23,7 @@ from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.native import adam
+from recsys_vae.termination import Terminated
 from recsys_vae.training import loop
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
@@ -210,8 +211,12 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.partial"))
 
 
-@pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ctrl_c", "sigterm")
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_saves_the_step_under_way_and_a_second_one_does_not_wait(
+    tmp_path: Path, number: signal.Signals, raised: type[BaseException]
+) -> None:
+    before = signal.getsignal(number)
     whole, resumed = fresh(), fresh(seed=4)
     expected = train(whole, WORLD.matrix, CONFIG)
 
@@ -221,23 +226,23 @@ def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path
         def loss(self, *arguments: object, **options: object):  # type: ignore[no-untyped-def]
             self.left -= 1
             if not self.left:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             return super().loss(*arguments, **options)  # type: ignore[arg-type]
 
     Stopping.__name__ = "MultVAE"
     torch.manual_seed(0)
     stopping = Stopping(12, MultVAEConfig(hidden=16, latent=4))
     rarely = replace(CONFIG, checkpoint_seconds=1e9)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised):
         train(stopping, WORLD.matrix, rarely, checkpoint=tmp_path / "run")
     assert stopping.left == 0  # the eighth step was taken
     result = train(resumed, WORLD.matrix, rarely, checkpoint=tmp_path / "run", resume=True)
     assert [r["loss"] for r in result.history] == [r["loss"] for r in expected.history]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is before
     with Interrupt():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
+        with pytest.raises(raised):
+            signal.raise_signal(number)
 
 
 @pytest.mark.usefixtures("ctrl_c")

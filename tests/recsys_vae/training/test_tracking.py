@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys_vae.errors import UnavailableError
+from recsys_vae.termination import Terminated
 from recsys_vae.training.tracking import connect, git_commit, mlflow_name, tracked_run, without_password
 
 
@@ -69,7 +70,9 @@ def test_more_parameters_than_one_call_takes_are_all_kept(mlflow_home: Path) -> 
     assert len(stored(tracker.run_id).data.params) == 250
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "KILLED"), (Terminated, "KILLED"), (ValueError, "FAILED")]
+)
 def test_a_run_that_is_cut_short_says_so(mlflow_home: Path, error: type[BaseException], status: str) -> None:
     with pytest.raises(error), tracked_run("movies", "a") as tracker:
         raise error
