@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from recsys_vae.bundles.manifest import LIBRARIES, MANIFEST, read_manifest
-from recsys_vae.errors import RecsysError, UnavailableError
+from recsys_vae.errors import BundleError, RecsysError
 from recsys_vae.home import home
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 
@@ -149,18 +149,26 @@ def _folders() -> Iterator[Finding]:
 
 
 def _mlflow() -> Iterator[Finding]:
-    from recsys_vae.training.tracking import connect, without_password
+    from pipelines.artifacts.mlflow_registry import check_bundle
+    from recsys_vae.training.tracking import answering, connect, without_password
 
     shown = without_password(tracking_uri())
     if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").exists():
         yield Finding("stores", "MLflow", f"{shown} is created by the first run")
         return
     try:
-        connect()
-    except UnavailableError as error:
+        client = connect()
+    except RecsysError as error:
         yield Finding("stores", "MLflow", str(error), State.BROKEN)
-    else:
-        yield Finding("stores", "MLflow", f"{shown} answers")
+        return
+    yield Finding("stores", "MLflow", f"{shown} answers")
+    with answering():
+        for model in client.search_registered_models():
+            try:
+                for version in set(model.aliases.values()):
+                    check_bundle(client, model.name, str(version))
+            except BundleError as error:
+                yield Finding("stores", "registered model", str(error), State.BROKEN)
 
 
 def _events() -> Iterator[Finding]:

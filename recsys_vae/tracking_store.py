@@ -30,7 +30,12 @@ def check_model_name(name: str) -> None:
 
 def default_tracking_uri() -> str:
     """A SQLite file under RECSYS_HOME."""
-    return f"sqlite:///{home() / 'mlflow.db'}"
+    return f"sqlite:///{default_database()}"
+
+
+def default_database() -> Path:
+    """That file."""
+    return home() / "mlflow.db"
 
 
 def tracking_uri() -> str:

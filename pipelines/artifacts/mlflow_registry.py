@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import polars as pl
 
 import recsys_vae
 from recsys_vae.atomic import atomic_directory
 from recsys_vae.bundles.bundle import ITEMS, WRITTEN
-from recsys_vae.bundles.manifest import Manifest, library_versions, plugins_of, read_manifest, verify_files
+from recsys_vae.bundles.manifest import MANIFEST, Manifest, library_versions, plugins_of, read_manifest, verify_files
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleError, UnknownNameError
 from recsys_vae.home import home
@@ -95,6 +97,7 @@ def promote(name: str, version: str | None = None) -> Promotion:
 
     Raises:
         UnknownNameError: no such model, no such version, or nothing is challenger.
+        BundleError: the bundle of that version is gone.
         UnavailableError: the store does not answer.
     """
     client = connect()
@@ -104,8 +107,24 @@ def promote(name: str, version: str | None = None) -> Promotion:
             raise UnknownNameError(f"alias of model {name}", CHALLENGER, aliases)
         chosen = version or aliases[CHALLENGER]
         tags = _version_tags(client, name, chosen)
+        check_bundle(client, name, chosen)
         client.set_registered_model_alias(name, CHAMPION, chosen)
     return Promotion(name, chosen, aliases.get(CHAMPION), tags.get("bundle", "unknown"), _doubt(name, chosen, tags))
+
+
+def check_bundle(client: "MlflowClient", name: str, version: str) -> None:
+    """Refuse a version whose bundle should lie on this machine and does not; other places are not asked.
+
+    Raises:
+        BundleError: it is gone.
+    """
+    address = urlsplit(client.get_model_version_download_uri(name, version))
+    bundle = Path(url2pathname(address.path)) / BUNDLE_PATH
+    if address.scheme in ("", "file") and not (bundle / MANIFEST).is_file():
+        raise BundleError(
+            f"Version {version} of {name} has no bundle: {bundle} is not there. Put the folder back that RECSYS_HOME "
+            "or the registry lay in, or register the bundle again."
+        )
 
 
 def download_bundle(uri: str, to: Path | None = None) -> Path:

@@ -11,12 +11,13 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from recsys_vae.extras import explained
 from recsys_vae.home import home
+from recsys_vae.local_store import opening
 from recsys_vae.termination import at_last
 from recsys_vae.tracking_store import artifact_root, default_tracking_uri, tracking_uri
 
@@ -177,10 +178,10 @@ def connect() -> "MlflowClient":
     uri = tracking_uri()
     if uri == default_tracking_uri():
         _create_home()
-    _check_database(uri)
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-    with _impatience(), answering():
+    with opening() if uri == default_tracking_uri() else nullcontext(), _impatience(), answering():
+        _check_database(uri)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
