@@ -18,6 +18,7 @@ import typer
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
 from recsys_vae.extras import explained
+from recsys_vae.redaction import redact_logs
 from recsys_vae.storage import storage_code, storage_error
 from recsys_vae.termination import TERMINATED, end_on_sigterm
 
@@ -81,6 +82,7 @@ def main() -> None:
     rank = os.environ.get("RANK", "0")
     if not set(SERVING).intersection(sys.argv[1:2]):
         end_on_sigterm()
+    redact_logs()
     try:
         with explained():
             build()()

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from recsys_vae.bundles.manifest import LIBRARIES, MANIFEST, read_manifest
 from recsys_vae.errors import BundleError, RecsysError
 from recsys_vae.home import home
+from recsys_vae.redaction import redacted
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 
 LITTLE_SPACE = 2 * 10**9
@@ -63,7 +64,7 @@ def _findings(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
         found.extend(check())
     except Exception as error:  # the doctor must outlive its patient, whatever breaks in a library
         found.append(Finding(area, "check", f"{type(error).__name__}: {error}", State.BROKEN))
-    return found
+    return [replace(finding, value=redacted(finding.value)) for finding in found]
 
 
 def _machine() -> Iterator[Finding]:
@@ -150,9 +151,9 @@ def _folders() -> Iterator[Finding]:
 
 def _mlflow() -> Iterator[Finding]:
     from pipelines.artifacts.mlflow_registry import check_bundle
-    from recsys_vae.training.tracking import answering, connect, without_password
+    from recsys_vae.training.tracking import answering, connect
 
-    shown = without_password(tracking_uri())
+    shown = tracking_uri()
     if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").exists():
         yield Finding("stores", "MLflow", f"{shown} is created by the first run")
         return

@@ -26,9 +26,17 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from recsys_vae.redaction import redacted
+
 
 class RecsysError(Exception):
-    """Root of the tree: catch it to catch everything that recsys_vae raises on purpose."""
+    """Root of the tree: catch it to catch everything that recsys_vae raises on purpose.
+
+    Its message shows no secret, whatever was put into it.
+    """
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class DataError(RecsysError):

@@ -198,9 +198,7 @@ def answering() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code in REFUSALS:
-            raise ConfigError(
-                f"The MLflow store at {without_password(tracking_uri())} refuses: {error.message}"
-            ) from error
+            raise ConfigError(f"The MLflow store at {tracking_uri()} refuses: {error.message}") from error
         raise _unavailable(error) from error
     except (RequestException, SQLAlchemyError, OSError) as error:
         raise _unavailable(error) from error
@@ -295,7 +293,7 @@ def _impatience() -> Iterator[None]:
 
 def _unavailable(error: Exception) -> UnavailableError:
     return UnavailableError(
-        f"The MLflow store at {without_password(tracking_uri())} does not answer: {_reason(error)}. Start it, or set "
+        f"The MLflow store at {tracking_uri()} does not answer: {_reason(error)}. Start it, or set "
         "MLFLOW_TRACKING_URI to another one; where that is not set, a SQLite file under RECSYS_HOME is used."
     )
 
@@ -305,14 +303,3 @@ def _reason(error: Exception) -> str:
     first = str(error).splitlines()[0].rstrip(". ") if str(error) else type(error).__name__
     cause = re.search(r"\[Errno -?\d+\] [\w ,]+|(?:Read|Connect\w*) timed? ?out", first)
     return cause.group() if cause else first
-
-
-def without_password(uri: str) -> str:
-    """The address without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(uri).render_as_string(hide_password=True)
-    except ArgumentError:
-        return uri

@@ -9,7 +9,7 @@ import pytest
 from recsys_vae.errors import BusyError, UnavailableError
 from recsys_vae.locks import exclusive
 from recsys_vae.termination import Terminated
-from recsys_vae.training.tracking import connect, git_commit, mlflow_name, tracked_run, without_password
+from recsys_vae.training.tracking import connect, git_commit, mlflow_name, tracked_run
 
 
 def stored(run_id: str):  # type: ignore[no-untyped-def]
@@ -125,12 +125,6 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(UnavailableError, match=r"RECSYS_HOME .* cannot be created"):
         connect()
-
-
-def test_messages_show_no_password() -> None:
-    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert without_password("https://me:secret@host:5000") == "https://me:***@host:5000"
-    assert without_password("databricks") == "databricks"
 
 
 def test_the_commit_is_that_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
