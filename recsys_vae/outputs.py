@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from recsys_vae.errors import ConfigError
+from recsys_vae.frames import columns_in
 from recsys_vae.home import home
 
 REGISTRIES = ("mlruns", "mlartifacts")
@@ -108,7 +109,7 @@ def new_directory(name: str, replaceable: Iterable[str] = ()) -> DirectoryProduc
 
 def table_product(name: str, columns: Iterable[str]) -> FileProduct:
     """A Parquet file, recognised by the names of its columns."""
-    return FileProduct(name, lambda path: list(pl.read_parquet_schema(path)) in ([], list(columns)))
+    return FileProduct(name, lambda path: columns_in(path) in ([], list(columns)))
 
 
 def marked_product(name: str, *marks: bytes) -> FileProduct:

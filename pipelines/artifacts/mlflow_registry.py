@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import polars as pl
-
 import recsys_vae
 from recsys_vae.atomic import atomic_directory
 from recsys_vae.bundles.bundle import ITEMS, WRITTEN
 from recsys_vae.bundles.manifest import MANIFEST, Manifest, library_versions, plugins_of, read_manifest, verify_files
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.errors import BundleError, UnknownNameError
+from recsys_vae.frames import scan_table
 from recsys_vae.home import home
 from recsys_vae.outputs import check_output
 from recsys_vae.tracking_store import REGISTERED_MODEL, check_model_name, tracking_uri
@@ -236,7 +235,7 @@ def _signature() -> "ModelSignature":
 
 def _favourites(bundle: Path) -> list[str]:
     """Up to three of the most popular items, as an example of a history."""
-    table = pl.scan_parquet(bundle / ITEMS).select(ITEM, POPULARITY)
+    table = scan_table(bundle / ITEMS).select(ITEM, POPULARITY)
     return table.top_k(3, by=POPULARITY).collect()[ITEM].to_list()
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
@@ -159,7 +160,7 @@ class DatasetDir:
 
     def interactions(self) -> pl.LazyFrame:
         """Clean interactions, lazily."""
-        return pl.scan_parquet(self.interactions_path)
+        return scan_table(self.interactions_path)
 
     def table(self, path: Path) -> pl.LazyFrame:
         """One of the optional tables, lazily.
@@ -169,4 +170,4 @@ class DatasetDir:
         """
         if not path.is_file():
             raise DataError(f"Dataset {self.name!r} has no {path.name}: it was ingested without one.")
-        return pl.scan_parquet(path)
+        return scan_table(path)

@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import DataError
+from recsys_vae.frames import scan_table
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
@@ -71,7 +72,7 @@ def choose_people(dataset: str, n: int, seed: int) -> list[Person]:
         UnknownNameError: there is no such dataset.
         DataError: it holds no user with at most 10,000 items.
     """
-    table = pl.scan_parquet(DatasetEvents.open(dataset).path).select(pl.col(USER, ITEM).cast(pl.String))
+    table = scan_table(DatasetEvents.open(dataset).path).select(pl.col(USER, ITEM).cast(pl.String))
     lengths = table.group_by(USER).agg(pl.col(ITEM).n_unique().alias("n")).filter(pl.col("n") <= MAX_ITEMS)
     users = lengths.select(USER).collect(engine="streaming")[USER].sort()
     if not len(users):

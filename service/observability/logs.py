@@ -72,7 +72,7 @@ def _as_redacted_json(event: EventDict, **_: object) -> str:
     return redacted(_as_json(event))
 
 
-def _redact(logger: WrappedLogger, method: str, line: str) -> str:
+def _redact(logger: WrappedLogger, method: str, line: Any) -> str:
     return redacted(line)
 
 
