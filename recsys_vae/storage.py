@@ -18,6 +18,8 @@ FAILING: Final = (*FULL, *FORBIDDEN, errno.EIO)
 """Only writing meets those of FULL; the others tell of an input as well, so that the name of the file decides."""
 CODE: Final = re.compile(r"(?:os error|Errno|errno:?) (\d+)")
 """How Rust's libraries, Python's and Arrow tell the system's code in a text."""
+WORDS: Final = {os.strerror(code): code for code in FULL} | {"database or disk is full": errno.ENOSPC}
+"""What the system and SQLite say, where a library keeps the words and not the code."""
 SHORT_WRITE: Final = re.compile(r"\d+ requested and \d+ written")
 """What numpy says of an array that did not fit on the disk; it keeps no code."""
 
@@ -75,4 +77,4 @@ def _code(error: BaseException) -> int | None:
     found = CODE.search(str(error))
     if found:
         return int(found[1])
-    return next((code for code in FULL if os.strerror(code) in str(error)), None)
+    return next((code for words, code in WORDS.items() if words in str(error)), None)

@@ -61,6 +61,8 @@ WRITTEN = DirectoryProduct("a dataset of `recsys ingest`", "summary.json", _cont
 """What ingesting may replace."""
 
 TABLE = "interactions.parquet"
+LONGEST_NAME = 200
+"""Bytes of a dataset's name: hidden files beside it have longer names, and file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,17 @@ class DatasetDir:
         """The same, for a dataset that is to be written.
 
         Raises:
-            ConfigError: the name is empty, or something else stands there that would be lost.
+            ConfigError: no dataset can have that name, or something else stands there that would be lost.
         """
         if not name_or_path.strip() or (name_or_path.startswith("~") and "/" not in name_or_path):
             raise ConfigError(f"{name_or_path!r} names no dataset (is a variable unset?). Give --to a name or a path.")
         is_path = "/" in name_or_path or name_or_path.startswith(".")
+        name = Path(name_or_path).name
+        if not name.isprintable() or "\\" in name or len(name.encode()) > LONGEST_NAME:
+            raise ConfigError(
+                f"{name!r} cannot name a dataset: expected printable characters other than \\, at most {LONGEST_NAME} "
+                "bytes of them."
+            )
         return cls(check_output(Path(name_or_path) if is_path else home() / "datasets" / name_or_path, WRITTEN))
 
     @classmethod

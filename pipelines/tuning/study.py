@@ -29,6 +29,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.locks import exclusive
 from recsys_vae.models.search_space import OneOf, Range, Real, SearchSpace, Value, Whole
 from recsys_vae.outputs import check_output, new_directory
+from recsys_vae.storage import storing
 
 if TYPE_CHECKING:
     import optuna
@@ -163,7 +164,7 @@ def open_study(folder: Path, plan: Plan, identity: Mapping[str, Any], *, resume:
             "--study."
         )
     check_output(folder, WRITTEN)
-    with exclusive(folder):
+    with storing(folder), exclusive(folder):
         folder.mkdir(exist_ok=True)
         import optuna
 

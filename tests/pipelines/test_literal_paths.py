@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipelines.cli import build
+from pipelines.dataset.directory import DatasetDir
 from recsys_vae.errors import ConfigError
 from recsys_vae.frames import columns_in, read_table, scan_table
 from recsys_vae.home import home
@@ -47,6 +48,12 @@ def test_from_log_to_lists_in_folders_that_look_like_patterns(
     run("recommend", bundle, "t[a]", "--to", str(logs / "lists.parquet"), "--k", "3")  # it knows its own file again
     assert read_table(logs / "lists.parquet").height == 60 * 3
     assert open_catalogue("models:/tastes@champion").version == open_catalogue(bundle).version
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b", "x" * 201, "ü" * 101, "a\udc80"])
+def test_a_name_that_no_dataset_can_have_is_refused(recsys_home: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot name a dataset"):
+        DatasetDir.to_write(name)
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b"])

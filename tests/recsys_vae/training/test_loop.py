@@ -26,6 +26,7 @@ from recsys_vae.native import adam
 from recsys_vae.termination import Terminated
 from recsys_vae.training import loop
 from recsys_vae.training.batches import Batches
+from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.likelihood import suits_rows
@@ -282,6 +283,29 @@ def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -
     save_file({"x": torch.zeros(1)}, checkpoint)
     with pytest.raises(CheckpointError, match="format None"):
         train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
+
+
+def test_a_flipped_byte_anywhere_in_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
+    whole = checkpoint.read_bytes()
+    header = int.from_bytes(whole[:8], "little")
+    rng = np.random.default_rng(0)
+    for place in (*rng.integers(0, header + 8, 60), *rng.integers(header + 8, len(whole), 20)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            saved_run_id(checkpoint)
+
+
+def test_a_checkpoint_of_a_version_without_checksums_is_continued(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    first = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
+    with safe_open(checkpoint, "pt") as file:
+        told = {name: file.metadata()[name] for name in ("format", "state")}
+    save_file(load_file(checkpoint), checkpoint, told)
+    assert train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True).history == first.history
 
 
 def test_a_model_without_a_divergence_trains_too() -> None:
