@@ -15,7 +15,7 @@ from recsys_vae.errors import DataError, SchemaError
 
 def scan_table(path: Path | Sequence[Path]) -> pl.LazyFrame:
     """The rows of a file of Parquet, or of several one after the other, lazily."""
-    return pl.scan_parquet(path, glob=False)
+    return pl.scan_parquet(path if isinstance(path, Path) else list(path), glob=False)
 
 
 def read_table(path: Path) -> pl.DataFrame:
