@@ -77,12 +77,16 @@ def build() -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """Run the command line."""
-    rank = os.environ.get("RANK", "0")
+def own_process() -> None:
+    """Take over signals, logs and tracebacks of the process, which is there for the command line alone."""
     if not set(SERVING).intersection(sys.argv[1:2]):
         end_on_sigterm()
     redact_logs()
+
+
+def main() -> None:
+    """Run the command line."""
+    rank = os.environ.get("RANK", "0")
     try:
         with explained():
             build()()
@@ -104,4 +108,5 @@ def _fail(error: RecsysError, rank: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    own_process()
     main()

@@ -1,4 +1,4 @@
-"""The MLflow store under RECSYS_HOME: made by one process, and moved along when RECSYS_HOME moves.
+"""The MLflow store that is a file: made by one process, and moved along when RECSYS_HOME moves.
 
 MLflow writes down in full where artifacts lie. The addresses of those that lie under RECSYS_HOME are written anew when
 the store is opened in another place; all others stay.
@@ -14,8 +14,9 @@ from typing import Final
 from recsys_vae.errors import StorageError
 from recsys_vae.home import home
 from recsys_vae.locks import exclusive
-from recsys_vae.tracking_store import artifact_root, default_database
+from recsys_vae.tracking_store import artifact_root, default_database, default_tracking_uri
 
+SQLITE: Final = "sqlite:///"
 PATIENCE: Final = 180.0
 """Seconds to wait for another process that makes the store; MLflow takes ten, longer on a busy machine."""
 ADDRESSES: Final = (
@@ -31,15 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def opening() -> Iterator[None]:
-    """Open the store in here: one process at a time, so that one makes and migrates it and the others find it made.
+def opening(uri: str) -> Iterator[None]:
+    """Open a store in here; a file, one process at a time: one makes and migrates it, the others find it made.
 
     Raises:
         BusyError: another process has not ended with that in minutes.
-        StorageError: it was moved to where nothing may be written.
+        StorageError: RECSYS_HOME was moved to where nothing may be written.
     """
-    with exclusive(default_database(), wait=PATIENCE):
-        follow_home()
+    file = Path(uri.removeprefix(SQLITE).partition("?")[0])
+    if not uri.startswith(SQLITE) or not file.parent.is_dir():
+        yield
+        return
+    with exclusive(file, wait=PATIENCE):
+        if uri == default_tracking_uri():
+            follow_home()
         yield
 
 

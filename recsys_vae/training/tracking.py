@@ -11,7 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
@@ -180,7 +180,7 @@ def connect() -> "MlflowClient":
         _create_home()
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-    with opening() if uri == default_tracking_uri() else nullcontext(), _impatience(), answering():
+    with opening(uri), _impatience(), answering():
         _check_database(uri)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
