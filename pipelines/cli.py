@@ -10,12 +10,17 @@ import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
 from recsys_vae.extras import explained
+from recsys_vae.redaction import redact_logs
+from recsys_vae.storage import storage_code, storage_error
+from recsys_vae.termination import TERMINATED, end_on_sigterm
 
 GROUPS = (
     "commands.datasets",
@@ -30,8 +35,12 @@ GROUPS = (
 """Modules of `pipelines` that add verbs, in the order of `recsys --help`."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
+SERVING = ("serve",)
+"""Verbs that take signals themselves: open requests end first."""
 INTERRUPTED = 130
 """Exit status that Typer makes of Ctrl-C."""
+ENDED = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
+"""How a process was ended from outside, by its exit status."""
 
 app = typer.Typer(
     name="recsys",
@@ -68,6 +77,13 @@ def build() -> typer.Typer:
     return app
 
 
+def own_process() -> None:
+    """Take over signals, logs and tracebacks of the process, which is there for the command line alone."""
+    if not set(SERVING).intersection(sys.argv[1:2]):
+        end_on_sigterm()
+    redact_logs()
+
+
 def main() -> None:
     """Run the command line."""
     rank = os.environ.get("RANK", "0")
@@ -75,13 +91,22 @@ def main() -> None:
         with explained():
             build()()
     except RecsysError as error:
-        print(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(error, rank)
+    except OSError as error:
+        if error.filename is None or storage_code(error) is None:
+            raise
+        _fail(storage_error(Path(os.fsdecode(error.filename)), error), rank)
     except SystemExit as end:
-        if end.code == INTERRUPTED and rank == "0":
-            print("interrupted; nothing half-written is left; training goes on with --resume", file=sys.stderr)
+        if isinstance(end.code, int) and end.code in ENDED and rank == "0":
+            print(f"{ENDED[end.code]}; nothing half-written is left; training goes on with --resume", file=sys.stderr)
         raise
 
 
+def _fail(error: RecsysError, rank: str) -> NoReturn:
+    print(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
 if __name__ == "__main__":
+    own_process()
     main()

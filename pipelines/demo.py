@@ -25,6 +25,7 @@ from pipelines.dataset.directory import DatasetDir
 from recsys_vae.bundles.bundle import ITEMS
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import RecsysError, UnavailableError
+from recsys_vae.frames import scan_table
 from recsys_vae.home import home
 
 DATASET = "ml-100k"
@@ -85,7 +86,7 @@ def served(bundle: Path) -> Iterator[str]:
 
 def show_lists(url: str, bundle: Path) -> None:
     """Ask for a warm user, an invented history and an unknown user, and print titles."""
-    table = pl.read_parquet(bundle / ITEMS, columns=[ITEM, "title"])
+    table = scan_table(bundle / ITEMS).select(ITEM, "title").collect()
     titles: dict[str, str] = dict(table.iter_rows())
     ids = {title: item for item, title in titles.items()}
     warm = _warm_user()

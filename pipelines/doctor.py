@@ -5,15 +5,16 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from recsys_vae.bundles.manifest import LIBRARIES, MANIFEST, read_manifest
-from recsys_vae.errors import RecsysError, UnavailableError
+from recsys_vae.errors import BundleError, RecsysError
 from recsys_vae.home import home
+from recsys_vae.redaction import redacted
 from recsys_vae.tracking_store import default_tracking_uri, tracking_uri
 
 LITTLE_SPACE = 2 * 10**9
@@ -63,7 +64,7 @@ def _findings(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
         found.extend(check())
     except Exception as error:  # the doctor must outlive its patient, whatever breaks in a library
         found.append(Finding(area, "check", f"{type(error).__name__}: {error}", State.BROKEN))
-    return found
+    return [replace(finding, value=redacted(finding.value)) for finding in found]
 
 
 def _machine() -> Iterator[Finding]:
@@ -149,18 +150,26 @@ def _folders() -> Iterator[Finding]:
 
 
 def _mlflow() -> Iterator[Finding]:
-    from recsys_vae.training.tracking import connect, without_password
+    from pipelines.artifacts.mlflow_registry import check_bundle
+    from recsys_vae.training.tracking import answering, connect
 
-    shown = without_password(tracking_uri())
+    shown = tracking_uri()
     if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").exists():
         yield Finding("stores", "MLflow", f"{shown} is created by the first run")
         return
     try:
-        connect()
-    except UnavailableError as error:
+        client = connect()
+    except RecsysError as error:
         yield Finding("stores", "MLflow", str(error), State.BROKEN)
-    else:
-        yield Finding("stores", "MLflow", f"{shown} answers")
+        return
+    yield Finding("stores", "MLflow", f"{shown} answers")
+    with answering():
+        for model in client.search_registered_models():
+            try:
+                for version in set(model.aliases.values()):
+                    check_bundle(client, model.name, str(version))
+            except BundleError as error:
+                yield Finding("stores", "registered model", str(error), State.BROKEN)
 
 
 def _events() -> Iterator[Finding]:

@@ -11,7 +11,9 @@ def main() -> None:
     try:
         with explained():
             from pipelines.cli import main as run
+            from pipelines.cli import own_process
     except MissingExtraError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    own_process()
     run()

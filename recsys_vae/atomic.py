@@ -3,18 +3,23 @@
 What is written for people to name, as with `--to`, says which product it is (outputs.py): only that product is
 replaced, which is checked before anything is touched. A directory is moved aside within its own parent and put back
 where the new one cannot take its place. Files without a product are those that the tools keep in folders of their own.
+
+While a product is written, its lock is held (locks.py): of several processes one writes, and the others are told.
 """
 
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import BusyError, ConfigError
+from recsys_vae.locks import exclusive
 from recsys_vae.outputs import Product, check_output
+from recsys_vae.storage import storing
+from recsys_vae.termination import at_last
 
 PARTIAL, REPLACED = ".partial", ".replaced"
 
@@ -29,13 +34,21 @@ def atomic_file(path: Path, product: Product | None = None) -> Iterator[Path]:
         product: what may be replaced.
 
     Raises:
-        ConfigError: something else stands there, or nothing can be written there.
+        ConfigError: something else stands there.
+        StorageError: nothing can be written there.
+        BusyError: another process writes it.
     """
     path = check_output(path, product) if product else path
-    _make_parent(path)
+    with storing(path), exclusive(path) if product else nullcontext():
+        yield from _replaced_file(path, product)
+
+
+def _replaced_file(path: Path, product: Product | None) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _partial(path)
     try:
-        yield temporary
+        with at_last(lambda: temporary.unlink(missing_ok=True)):
+            yield temporary
         _flush(temporary)
         if product:
             check_output(path, product)  # once more: writing may have taken hours
@@ -56,14 +69,21 @@ def atomic_directory(path: Path, product: Product) -> Iterator[Path]:
         product: what may be replaced: a directory of this kind that holds nothing else.
 
     Raises:
-        ConfigError: something else stands there, or nothing can be written there.
+        ConfigError: something else stands there.
+        StorageError: nothing can be written there.
+        BusyError: another process writes it.
     """
     path = check_output(path, product)
-    _make_parent(path)
+    with storing(path), exclusive(path):
+        yield from _replaced_directory(path, product)
+
+
+def _replaced_directory(path: Path, product: Product) -> Iterator[Path]:
     temporary = _partial(path)
-    _make(temporary)
+    temporary.mkdir()
     try:
-        yield temporary
+        with at_last(lambda: shutil.rmtree(temporary, ignore_errors=True)):
+            yield temporary
         for file in temporary.rglob("*"):
             _flush(file)
         check_output(path, product)  # once more: writing may have taken hours
@@ -80,8 +100,17 @@ def write_atomically(path: Path, content: str | bytes, product: Product | None =
 
 
 def remove_partials(path: Path) -> None:
-    """Remove what killed processes left behind while writing `path`; put back what they had set aside."""
+    """Remove what killed processes left behind while writing `path`; put back what they had set aside.
+
+    What a living process is writing there is left alone.
+    """
     path = path.absolute()
+    if _leftovers(path, REPLACED) or _leftovers(path, PARTIAL):
+        with suppress(BusyError), exclusive(path):
+            _clear(path)
+
+
+def _clear(path: Path) -> None:
     replaced = _leftovers(path, REPLACED)
     if replaced and not os.path.lexists(path):
         os.replace(replaced.pop(), path)
@@ -89,7 +118,7 @@ def remove_partials(path: Path) -> None:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
 
 
 def _take_place(temporary: Path, path: Path, product: Product) -> None:
@@ -118,18 +147,6 @@ def _leftovers(path: Path, ending: str) -> list[Path]:
 
 def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.{uuid4().hex[:8]}{PARTIAL}"
-
-
-def _make_parent(path: Path) -> None:
-    if not os.path.isdir(path.parent):
-        _make(path.parent)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror}. Name another place to write to.") from error
 
 
 def _flush(path: Path) -> None:

@@ -8,7 +8,8 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     │   ├── SchemaError          a column is missing or has the wrong type
     │   └── EmptyDataError       nothing is left to work with
     ├── ConfigError              a setting, option or argument is out of its range
-    │   └── UnknownNameError     a name (model, dataset, split, metric ...) that nothing answers to
+    │   ├── UnknownNameError     a name (model, dataset, split, metric ...) that nothing answers to
+    │   └── StorageError         an output cannot be written: the disk is full, the folder read-only
     ├── BundleError              a bundle cannot be used
     │   ├── BundleCorruptError   a file is missing, truncated or altered
     │   └── BundleVersionError   written in a format that this version does not read
@@ -17,6 +18,7 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     ├── ModelError               a model is asked for something that it cannot do, or not yet
     ├── RetrievalError           an index cannot be built, or misses its target
     ├── PluginError              another distribution adds a model that is broken, or takes a name that is taken
+    ├── BusyError                another process works on the same output
     ├── MissingExtraError        something that is installed only on request is needed
     └── UnavailableError         something outside does not answer: the network, a store, a tracking server
 """
@@ -24,9 +26,17 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from recsys_vae.redaction import redacted
+
 
 class RecsysError(Exception):
-    """Root of the tree: catch it to catch everything that recsys_vae raises on purpose."""
+    """Root of the tree: catch it to catch everything that recsys_vae raises on purpose.
+
+    Its message shows no secret, whatever was put into it.
+    """
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class DataError(RecsysError):
@@ -89,6 +99,14 @@ class RetrievalError(RecsysError):
 
 class UnavailableError(RecsysError):
     """Something outside does not answer: the network, a store, a tracking server."""
+
+
+class StorageError(ConfigError):
+    """An output cannot be written: the disk is full, or the folder is read-only."""
+
+
+class BusyError(RecsysError):
+    """Another process works on the same output, and two would spoil each other's work."""
 
 
 class MissingExtraError(RecsysError):

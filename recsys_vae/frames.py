@@ -1,10 +1,31 @@
-"""Columns of a frame, polars or pandas, as polars series; neither pandas nor pyarrow is imported for it."""
+"""Frames: tables of Parquet by their literal path, and columns of a frame, polars or pandas, as polars series.
 
+Polars takes a path for a pattern: a folder named `shop[1]` would not be found, or another one would. Tables are read by
+way of here, which takes it for what it is. Neither pandas nor pyarrow is imported.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from recsys_vae.errors import DataError, SchemaError
+
+
+def scan_table(path: Path | Sequence[Path]) -> pl.LazyFrame:
+    """The rows of a file of Parquet, or of several one after the other, lazily."""
+    return pl.scan_parquet(path if isinstance(path, Path) else list(path), glob=False)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """The rows of a file of Parquet."""
+    return pl.read_parquet(path, glob=False)
+
+
+def columns_in(path: Path) -> list[str]:
+    """Names of the columns of a file of Parquet."""
+    return scan_table(path).collect_schema().names()
 
 
 def is_frame(data: object) -> bool:

@@ -5,13 +5,23 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from recsys_vae.errors import UnknownNameError
+from recsys_vae.errors import ConfigError, UnknownNameError
 
 
 def home() -> Path:
-    """The folder named by RECSYS_HOME, else `recsys_vae` in the user's data directory; not created here."""
+    """The folder named by RECSYS_HOME, else `recsys_vae` in the user's data directory; not created here.
+
+    Raises:
+        ConfigError: its databases could not be addressed there.
+    """
     named = os.environ.get("RECSYS_HOME")
-    return Path(named).expanduser().resolve() if named else user_data_path("recsys_vae")
+    place = Path(named).expanduser().resolve() if named else user_data_path("recsys_vae")
+    if any(sign in str(place) for sign in "%?"):
+        raise ConfigError(
+            f"RECSYS_HOME {place} holds % or ?, which mean something else in the address of a database: another file "
+            "would be written. Name another folder."
+        )
+    return place
 
 
 def dataset_folder(name_or_path: str) -> Path:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from typing import Any, Protocol
 import polars as pl
 
 from recsys_vae.errors import ConfigError
+from recsys_vae.frames import columns_in
 from recsys_vae.home import home
 
 REGISTRIES = ("mlruns", "mlartifacts")
 """Folders that MLflow keeps."""
 MARKED_BYTES = 1 << 16
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+"""How an address begins, also once a path has been made of it, which leaves one stroke of two."""
 ANYTHING = "**"
 """As the last part of a pattern: whatever lies below."""
 
@@ -108,7 +112,7 @@ def new_directory(name: str, replaceable: Iterable[str] = ()) -> DirectoryProduc
 
 def table_product(name: str, columns: Iterable[str]) -> FileProduct:
     """A Parquet file, recognised by the names of its columns."""
-    return FileProduct(name, lambda path: list(pl.read_parquet_schema(path)) in ([], list(columns)))
+    return FileProduct(name, lambda path: columns_in(path) in ([], list(columns)))
 
 
 def marked_product(name: str, *marks: bytes) -> FileProduct:
@@ -144,6 +148,11 @@ def check_output(path: Path, product: Product) -> Path:
 
 
 def _place(path: Path) -> Path:
+    if address := ADDRESS.match(str(path)):
+        raise ConfigError(
+            f"{address[1]}:... is an address, and what is written here are files and folders of this machine. Name "
+            "one, and hand it on with the tools of where it is to go."
+        )
     try:
         path = path.expanduser()
         if path.name in ("", ".."):

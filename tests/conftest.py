@@ -34,6 +34,16 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture
+def sigterm() -> Iterator[None]:
+    """SIGTERM raises Terminated, and no thread waits to end the tests."""
+    from recsys_vae.termination import raise_terminated
+
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
 def recsys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A RECSYS_HOME of this test's own, with nothing in it and no other store named."""
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path / "home"))

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-
-import polars as pl
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import recsys_vae
 from recsys_vae.bundles.bundle import ITEMS
-from recsys_vae.bundles.manifest import Manifest, library_versions, plugins_of
+from recsys_vae.bundles.manifest import MANIFEST, Manifest, library_versions, plugins_of
 from recsys_vae.data.columns import ITEM, POPULARITY
-from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.errors import BundleError, UnknownNameError
+from recsys_vae.frames import scan_table
+from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
 
 if TYPE_CHECKING:
@@ -58,14 +60,32 @@ def register_bundle(tracker: MlflowTracker, bundle: Path, name: str, *, manifest
         The number of the version.
 
     Raises:
-        ConfigError: MLflow refuses the name.
+        ConfigError: no model can have that name.
         UnavailableError: the store does not answer.
     """
-    if not name.strip() or "/" in name or ":" in name:
-        raise ConfigError(f"A registered model's name is not empty and holds neither / nor :, got {name!r}.")
+    check_model_name(name)
     with answering():
         model_id = _log_model(tracker, bundle, manifest)
         return _register(tracker, model_id, name, manifest)
+
+
+def registered_version(client: "MlflowClient", name: str, bundle: str) -> str | None:
+    """The latest version of a registered model that holds a bundle, which its version names; None where none does.
+
+    Where a registration was cut off before its last word, the version becomes the challenger now.
+    """
+    with answering():
+        held = [
+            int(found.version)
+            for found in client.search_model_versions(f"name='{name}'")
+            if found.tags.get("bundle") == bundle
+        ]
+        if not held:
+            return None
+        version, aliases = max(held), _aliases(client, name)
+        if int(aliases.get(CHALLENGER, 0)) < version:
+            client.set_registered_model_alias(name, CHALLENGER, str(version))
+    return str(version)
 
 
 def promote(name: str, version: str | None = None) -> Promotion:
@@ -73,6 +93,7 @@ def promote(name: str, version: str | None = None) -> Promotion:
 
     Raises:
         UnknownNameError: no such model, no such version, or nothing is challenger.
+        BundleError: the bundle of that version is gone.
         UnavailableError: the store does not answer.
     """
     client = connect()
@@ -82,8 +103,24 @@ def promote(name: str, version: str | None = None) -> Promotion:
             raise UnknownNameError(f"alias of model {name}", CHALLENGER, aliases)
         chosen = version or aliases[CHALLENGER]
         tags = _version_tags(client, name, chosen)
+        check_bundle(client, name, chosen)
         client.set_registered_model_alias(name, CHAMPION, chosen)
     return Promotion(name, chosen, aliases.get(CHAMPION), tags.get("bundle", "unknown"), _doubt(name, chosen, tags))
+
+
+def check_bundle(client: "MlflowClient", name: str, version: str) -> None:
+    """Refuse a version whose bundle should lie on this machine and does not; other places are not asked.
+
+    Raises:
+        BundleError: it is gone.
+    """
+    address = urlsplit(client.get_model_version_download_uri(name, version))
+    bundle = Path(url2pathname(address.path)) / BUNDLE_PATH
+    if address.scheme in ("", "file") and not (bundle / MANIFEST).is_file():
+        raise BundleError(
+            f"Version {version} of {name} has no bundle: {bundle} is not there. Put the folder back that RECSYS_HOME "
+            "or the registry lay in, or register the bundle again."
+        )
 
 
 def requirements(plugins: Mapping[str, str] | None = None) -> list[str]:
@@ -172,7 +209,7 @@ def _signature() -> "ModelSignature":
 
 def _favourites(bundle: Path) -> list[str]:
     """Up to three of the most popular items, as an example of a history."""
-    table = pl.scan_parquet(bundle / ITEMS).select(ITEM, POPULARITY)
+    table = scan_table(bundle / ITEMS).select(ITEM, POPULARITY)
     return table.top_k(3, by=POPULARITY).collect()[ITEM].to_list()
 
 

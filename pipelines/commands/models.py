@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pipelines.training.decay import Decay
     from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
+    from recsys_vae.bundles.manifest import Manifest
     from recsys_vae.outputs import Product
+    from recsys_vae.training.parallel import Group
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
@@ -92,7 +94,8 @@ def train(
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.decay import say_what_is_later
     from pipelines.training.model_settings import Settings, read_settings, specify
-    from pipelines.training.train import WRITTEN, take_part, train_bundle
+    from pipelines.training.train import WRITTEN, is_trained_as, take_part, train_bundle
+    from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
     file = read_settings(settings) if settings else Settings(model=model or "mult-vae")
@@ -109,7 +112,10 @@ def train(
         print(f"note: {note}", file=sys.stderr)
     with join() as group:
         if group.is_first:
-            trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
+            with exclusive(output.path):
+                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec)):
+                    return
+                trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
             _tell(trained, output, "validation")
         else:
             take_part(opened, split, spec, output, resume=resume, group=group)
@@ -131,7 +137,8 @@ def publish(
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.training.publish import WRITTEN, publish_bundle, take_part
+    from pipelines.training.publish import WRITTEN, is_published_from, publish_bundle, take_part
+    from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
@@ -140,7 +147,12 @@ def publish(
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
-            trained = publish_bundle(bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now)
+            with exclusive(output.path):
+                if _is_completed(output, group, lambda made: is_published_from(made, bundle)):
+                    return
+                trained = publish_bundle(
+                    bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now
+                )
             _tell(trained, output, "test, before retraining on all data")
         else:
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
@@ -159,6 +171,18 @@ def _decay(half_life: float | None, now: datetime | None) -> "Decay":
     if half_life is None and now is not None:
         raise ConfigError("--now is the moment that ages are counted from, for --half-life: give both or none.")
     return Decay(now=now) if half_life is None else Decay(half_life, now)
+
+
+def _is_completed(output: "Output", group: "Group", is_asked_for: "Callable[[Manifest], bool]") -> bool:
+    """Whether the bundle stood there, and its registration alone was missing; it is registered then."""
+    from pipelines.artifacts.registration import complete_registration
+
+    if output.overwrite or group.size > 1 or not output.path.exists():
+        return False
+    done = complete_registration(output.path, output.registered_name, is_asked_for)
+    if done:
+        print(f"{output.path} was complete, and is registered now: models:/{done.name}/{done.version}")
+    return done is not None
 
 
 def _check_reference(spec: "ModelSpec", reference: bool) -> None:

@@ -1,6 +1,7 @@
-"""`recsys promote`: choose the version that is served as champion."""
+"""`recsys register` and `recsys promote`: a bundle becomes a version, a version becomes the one that is served."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +9,22 @@ import typer
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
+    app.command()(register)
     app.command()(promote)
+
+
+def register(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that `recsys train` or `recsys publish` wrote.")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="Registered model; default: the name of the bundle's dataset.")
+    ] = None,
+) -> None:
+    """Register a bundle whose registration failed or was cut off, or under another name; the challenger is it now."""
+    from pipelines.artifacts import registration
+
+    done = registration.register(bundle.expanduser().resolve(), name)
+    note = "alias challenger" if done.is_new else "it was registered already"
+    print(f"{done.manifest.version} is models:/{done.name}/{done.version}  ({note})")
 
 
 def promote(

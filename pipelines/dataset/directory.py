@@ -26,6 +26,7 @@ import polars as pl
 from recsys_vae.data.columns import TIMESTAMP
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.evaluation.ordered_splits import Repeats
+from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
@@ -54,6 +55,7 @@ _FILES = (
     "summary.json",
     *(f"splits/*/{file}" for file in SPLIT_FILES),
     *(f"splits/.*.{left}/{ANYTHING}" for left in ("partial", "replaced")),
+    *(f"{folder}/.*.lock" for folder in ("splits", "studies")),
     *(f"studies/*/{file}" for file in STUDY_FILES),
 )
 
@@ -66,6 +68,8 @@ WRITTEN = DirectoryProduct("a dataset of `recsys ingest`", "summary.json", _cont
 """What ingesting may replace."""
 
 TABLE = "interactions.parquet"
+LONGEST_NAME = 200
+"""Bytes of a dataset's name: hidden files beside it have longer names, and file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,17 @@ class DatasetDir:
         """The same, for a dataset that is to be written.
 
         Raises:
-            ConfigError: the name is empty, or something else stands there that would be lost.
+            ConfigError: no dataset can have that name, or something else stands there that would be lost.
         """
         if not name_or_path.strip() or (name_or_path.startswith("~") and "/" not in name_or_path):
             raise ConfigError(f"{name_or_path!r} names no dataset (is a variable unset?). Give --to a name or a path.")
         is_path = "/" in name_or_path or name_or_path.startswith(".")
+        name = Path(name_or_path).name
+        if not name.isprintable() or "\\" in name or len(name.encode()) > LONGEST_NAME:
+            raise ConfigError(
+                f"{name!r} cannot name a dataset: expected printable characters other than \\, at most {LONGEST_NAME} "
+                "bytes of them."
+            )
         return cls(check_output(Path(name_or_path) if is_path else home() / "datasets" / name_or_path, WRITTEN))
 
     @classmethod
@@ -170,7 +180,7 @@ class DatasetDir:
 
     def interactions(self) -> pl.LazyFrame:
         """Clean interactions, lazily."""
-        return pl.scan_parquet(self.interactions_path)
+        return scan_table(self.interactions_path)
 
     def events(self) -> pl.LazyFrame:
         """Every event of a (user, item) that was kept, lazily, in the columns of the interactions.
@@ -207,4 +217,4 @@ class DatasetDir:
         """
         if not path.is_file():
             raise DataError(f"Dataset {self.name!r} has no {path.name}: it was ingested without one.")
-        return pl.scan_parquet(path)
+        return scan_table(path)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import polars as pl
-
 from recsys_vae.atomic import write_atomically
 from recsys_vae.data.features import SENTENCE, Field
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.frames import columns_in
 
 USER_OPTION = "--user-field"
 ITEM_OPTION = "--item-field"
@@ -45,7 +44,7 @@ class Fields:
 
 def check_fields(fields: Sequence[Field], table: Path, option: str) -> None:
     """Raise ConfigError where a field is declared that the table does not have, or one of sentences for users."""
-    present = pl.scan_parquet(table).collect_schema().names() if table.is_file() else []
+    present = columns_in(table) if table.is_file() else []
     for field in fields:
         if field.kind == SENTENCE and option == USER_OPTION:
             raise ConfigError(f"{option} {field.name}:{field.kind}: sentences describe items only. Declare it as text.")

@@ -255,6 +255,6 @@ def _write_ids(path: Path, ids: IdMap) -> None:
 
 def _read_ids(path: Path) -> IdMap:
     try:
-        return IdMap(pl.read_ipc(path)["id"])
+        return IdMap(pl.scan_ipc(path, glob=False).collect()["id"])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"The split file {path} is damaged ({error}). Make the split again.") from error

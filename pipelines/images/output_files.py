@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import ConfigError, RecsysError
+from recsys_vae.frames import columns_in
 from recsys_vae.outputs import FileProduct, Product, check_output, marked_product
 from recsys_vae.training.tracking import answering, connect
 
@@ -25,7 +26,7 @@ def _is_table(path: Path) -> bool:
     if path.suffix.lower() == ".csv":
         with path.open("rb") as file:
             return file.readline().startswith(b"image,label,")
-    return list(pl.read_parquet_schema(path))[:2] == ["image", "label"]
+    return columns_in(path)[:2] == ["image", "label"]
 
 
 TABLE = FileProduct(f"a table by `{MADE_BY}`", _is_table)

@@ -9,6 +9,7 @@ from pipelines.ingest.group_counts import ROWS, Counts
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import DROPPED_ROWS
 from recsys_vae.data import columns as c
+from recsys_vae.frames import scan_table
 
 USER_ENTITY, ITEM_ENTITY = "user", "item"
 RULE = "rule"
@@ -44,7 +45,7 @@ class DroppedRows:
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
         items = _as_losses(self._items.total().lazy(), ITEM_ENTITY, c.ITEM)
-        table = pl.concat([items, pl.scan_parquet(self._files)]).sort("entity", "id", RULE)
+        table = pl.concat([items, scan_table(self._files)]).sort("entity", "id", RULE)
         DROPPED_ROWS.check(table)
         table.sink_parquet(path)
 

@@ -11,6 +11,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules, Rule
 from pipelines.ingest.summary import Count, IngestSummary
 from recsys_vae.data import columns as c
+from recsys_vae.frames import scan_table
 
 
 class Entity(StrEnum):
@@ -75,9 +76,9 @@ def explain(dataset: DatasetDir, entity: Entity, wanted: str) -> Explanation:
         DataError: the dataset has no readable summary.
     """
     rules = IngestSummary.read(dataset.summary_path).rules
-    dropped_rows = pl.scan_parquet(dataset.losses_path).filter(entity=entity.value, id=wanted).collect()
+    dropped_rows = scan_table(dataset.losses_path).filter(entity=entity.value, id=wanted).collect()
     rows_by_rule = dict(dropped_rows.select("rule", "rows").iter_rows())
-    quarantine = pl.scan_parquet(dataset.quarantine_path).filter(pl.col(entity.column) == wanted)
+    quarantine = scan_table(dataset.quarantine_path).filter(pl.col(entity.column) == wanted)
     reasons = quarantine.group_by(c.REASON).len().sort(c.REASON).collect()
     return Explanation(
         entity=entity,
@@ -96,7 +97,7 @@ def _has_metadata(dataset: DatasetDir, entity: Entity, wanted: str) -> bool | No
 
 
 def _rows_of(path: Path, entity: Entity, wanted: str) -> int:
-    found = pl.scan_parquet(path).filter(pl.col(entity.column) == wanted)
+    found = scan_table(path).filter(pl.col(entity.column) == wanted)
     return int(found.select(pl.len()).collect(engine="streaming").item())
 
 

@@ -33,6 +33,7 @@ from pipelines.ingest.user_partitions import user_bounds, write_parts
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, EmptyDataError
+from recsys_vae.frames import read_table, scan_table
 from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 250_000
@@ -165,14 +166,14 @@ class _Run:
         except pl.exceptions.PolarsError as error:
             raise unreadable(", ".join(path.name for path in self.source.files), error) from error
         self._check_all_read(names)
-        reasons = pl.scan_parquet(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
+        reasons = scan_table(self.dataset.quarantine_path).group_by(c.REASON).len().sort(c.REASON).collect()
         quarantined = tuple(Count(*row) for row in reasons.iter_rows())
         return _height(self._rows_path) + sum(count.rows for count in quarantined), quarantined
 
     def _check_all_read(self, names: dict[int, str]) -> None:
         """Every file's rows are good or quarantined: none was lost where the file was read."""
-        bad = pl.scan_parquet(self.dataset.quarantine_path).group_by("file").len().collect(engine="streaming")
-        good = pl.scan_parquet(self._rows_path).group_by("file").len().collect(engine="streaming")
+        bad = scan_table(self.dataset.quarantine_path).group_by("file").len().collect(engine="streaming")
+        good = scan_table(self._rows_path).group_by("file").len().collect(engine="streaming")
         bad_rows, good_rows = dict(bad.iter_rows()), dict(good.iter_rows())
         for number, path in enumerate(self.source.files):
             check_all_read(path, good_rows.get(number, 0) + bad_rows.get(names[number], 0))
@@ -182,7 +183,7 @@ class _Run:
         self.step("cutting into ranges of users")
         folder = self.scratch / "parts"
         folder.mkdir()
-        bounds = user_bounds(pl.scan_parquet(self._rows_path), height, self.rows_per_part)
+        bounds = user_bounds(scan_table(self._rows_path), height, self.rows_per_part)
         parts = write_parts(self._rows_path, folder, bounds)
         self._rows_path.unlink()
         return parts
@@ -191,7 +192,7 @@ class _Run:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
-            rows = pl.read_parquet(part)
+            rows = read_table(part)
             dropped_rows.add(rows)
             standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
             if self.source.given_test:
@@ -205,9 +206,9 @@ class _Run:
         if not self.rules.has_core:
             return 0
         self.step("taking the k-core")
-        core = cleaning.k_core([pl.scan_parquet(part) for part in parts], self.rules.min_user, self.rules.min_item)
+        core = cleaning.k_core([scan_table(part) for part in parts], self.rules.min_user, self.rules.min_item)
         for number, part in enumerate(parts):
-            _thin(part, core.mark_losses(pl.read_parquet(part).lazy(), number).collect(), dropped_rows)
+            _thin(part, core.mark_losses(read_table(part).lazy(), number).collect(), dropped_rows)
         return core.rounds
 
     def _write_interactions(self, parts: Sequence[Path]) -> Kept:
@@ -215,11 +216,11 @@ class _Run:
         self.step("sorting and writing")
         users, items = 0, Counts([c.ITEM])
         for part in parts:
-            rows = cleaning.number_positions(pl.read_parquet(part).lazy()).collect()
+            rows = cleaning.number_positions(read_table(part).lazy()).collect()
             users += rows[c.USER].n_unique()
             items.count(rows)
             _rewrite(part, rows)
-        whole = pl.scan_parquet(list(parts))
+        whole = scan_table(list(parts))
         whole.select(c.INTERACTION_COLUMNS).sink_parquet(self.dataset.interactions_path)
         INTERACTIONS.check(self.dataset.interactions())
         if self.source.given_test:
@@ -301,4 +302,4 @@ def _describe(dataset: DatasetDir, users: int, items: int) -> Kept:
 
 
 def _height(path: Path) -> int:
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    return int(scan_table(path).select(pl.len()).collect().item())

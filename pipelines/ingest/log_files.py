@@ -11,6 +11,7 @@ from pipelines.ingest import value_parsers
 from pipelines.records import Records, check_rows, count_csv, count_lines, count_objects
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError, UnknownNameError
+from recsys_vae.frames import scan_table
 
 RATING = "rating"
 """Taken for `weight` where a log has no column of that name."""
@@ -165,15 +166,15 @@ def _ending(path: Path) -> str:
 def _scan_csv(path: Path) -> pl.LazyFrame:
     """Polars takes any quote for one that opens or closes a field; where none opens one, all are plain characters."""
     quote = '"' if count_csv(path).has_quoted_fields else None
-    return pl.scan_csv(path, infer_schema=False, quote_char=quote)
+    return pl.scan_csv(path, infer_schema=False, quote_char=quote, glob=False)
 
 
 def _scan_tsv(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, infer_schema=False, separator="\t", quote_char=None)
+    return pl.scan_csv(path, infer_schema=False, separator="\t", quote_char=None, glob=False)
 
 
 def _scan_parquet(path: Path) -> pl.LazyFrame:
-    return pl.scan_parquet(path)
+    return scan_table(path)
 
 
 def _scan_ndjson(path: Path) -> pl.LazyFrame:

@@ -8,6 +8,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest import value_parsers
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_file, unreadable
 from recsys_vae.errors import DataError, EmptyDataError
+from recsys_vae.frames import scan_table
 
 
 def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Path) -> int:
@@ -30,7 +31,7 @@ def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Pat
         table.sink_parquet(target)
     except pl.exceptions.PolarsError as error:
         raise unreadable(source.name, error) from error
-    rows = int(pl.scan_parquet(target).select(pl.len()).collect().item())
+    rows = int(scan_table(target).select(pl.len()).collect().item())
     check_all_read(source, rows)
     return rows
 

@@ -15,6 +15,7 @@ from pipelines.public_datasets.download import Checksum, Origin, WebFile, Wheel
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data.features import Field
 from recsys_vae.errors import DataError, UnavailableError, UnknownNameError
+from recsys_vae.frames import scan_table
 from recsys_vae.home import home
 from recsys_vae.outputs import DirectoryProduct, check_output, new_directory
 
@@ -140,7 +141,7 @@ def _product(dataset: NamedDataset, to: Path | None) -> DirectoryProduct:
 
 def _check_rows(dataset: NamedDataset, folder: Path) -> None:
     for table, expected in zip(dataset.logs + dataset.given_test, dataset.rows, strict=True):
-        found = pl.scan_parquet(folder / table).select(pl.len()).collect().item()
+        found = scan_table(folder / table).select(pl.len()).collect().item()
         if found != expected:
             raise DataError(f"{dataset.title}: {table} has {found:,} rows, the publisher counts {expected:,}.")
 

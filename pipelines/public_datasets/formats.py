@@ -69,7 +69,7 @@ def read_movielens_csv_zip(files: Sequence[Path], folder: Path) -> None:
     with ZipFile(archive) as zipped, unpacked.open("wb") as file, zipped.open(f"{archive.stem}/ratings.csv") as member:
         while chunk := member.read(1 << 20):
             file.write(chunk)
-    named = pl.scan_csv(unpacked, infer_schema=False).rename({"userId": "user_id", "movieId": "movie_id"})
+    named = pl.scan_csv(unpacked, infer_schema=False, glob=False).rename({"userId": "user_id", "movieId": "movie_id"})
     named.select(_rating_types(RATING_COLUMNS)).sink_parquet(folder / "ratings.parquet")
     unpacked.unlink()
     movies = pl.read_csv(_member(archive, f"{archive.stem}/movies.csv"), infer_schema=False)

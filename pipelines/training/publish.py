@@ -32,7 +32,8 @@ from pipelines.training.train import (
     parameters,
 )
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.bundles.manifest import BUNDLE, product_of
+from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of
+from recsys_vae.bundles.manifest import read_manifest as read_bundle_manifest
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
 from recsys_vae.models import catalog
@@ -147,6 +148,12 @@ def whole(dataset: DatasetDir, *, new_items: bool) -> Interactions:
     if not new_items:
         return encode(dataset.interactions())
     return encode(dataset.interactions(), items=with_new_items(dataset))
+
+
+def is_published_from(manifest: Manifest, source: Path) -> bool:
+    """Whether a bundle is what `publish_bundle` made of another one."""
+    origin, version = manifest.provenance, read_bundle_manifest(source).version
+    return origin.trained_on == ALL and origin.metrics_on.endswith(f"by {version}")
 
 
 def spec_of(bundle: Bundle) -> ModelSpec:

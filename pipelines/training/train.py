@@ -4,6 +4,7 @@ The bundle of `train` has learned from the training part of a split only, so tha
 honestly. What goes to production is made from it by `publish`, which retrains on all data.
 """
 
+import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from scipy.sparse import csr_array
 
 from pipelines.artifacts.mlflow_registry import register_bundle
+from pipelines.artifacts.registration import log_outcome, registering
 from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
 from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
@@ -32,6 +34,7 @@ from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
 from recsys_vae.protocols import FactorizedRecommender
 from recsys_vae.retrieval.faiss_index import check_index
+from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
@@ -62,6 +65,7 @@ class Output:
 
     def __post_init__(self) -> None:
         check_index(self.index, self.min_recall)  # before hours of training, not after
+        check_model_name(self.registered_name)
 
     @property
     def workspace(self) -> Path:
@@ -262,12 +266,12 @@ def finish(
     tiers: Tiers | None = None,
 ) -> Trained:
     """Write the bundle, tell the tracker the outcome, register, and clear the checkpoints away."""
-    figures = with_errors(evaluation)
-    described = replace(provenance, metrics=figures, run_id=tracker.run_id)
+    described = replace(provenance, metrics=with_errors(evaluation), run_id=tracker.run_id)
     manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers)
-    tracker.log_parameters({"dataset_fingerprint": provenance.dataset_fingerprint})
-    tracker.log_metrics(figures | {"training_seconds": fitted.seconds}, fitted.epochs)
-    version = register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
+    with registering(output.path, output.registered_name):
+        log_outcome(tracker, manifest.provenance)
+        tracker.log_metrics({"training_seconds": fitted.seconds}, fitted.epochs)
+        version = register_bundle(tracker, output.path, output.registered_name, manifest=manifest)
     clear_workspace(output.workspace)
     return Trained(manifest, evaluation, version, tracker.run_id)
 
@@ -301,6 +305,28 @@ def write_fitted(
         raise RetrievalError(
             f"{error} The training is kept: --resume with another --index goes on from there."
         ) from error
+
+
+def is_trained_as(manifest: Manifest, dataset: DatasetDir, split_name: str, spec: ModelSpec) -> bool:
+    """Whether a bundle is what `train_bundle` makes of these.
+
+    What the training chooses itself, the weight of a blend and the columns of metadata, may be anything.
+    """
+    origin, asked = manifest.provenance, catalog.described(spec.config)
+    chosen = {name for name in ("weight", "metadata") if not asked.get(name)}
+    training = asdict(spec.training) if spec.is_trained_by_gradient else {}
+    made = {name: manifest.settings.get(name) for name in asked}
+    return (
+        (manifest.model, origin.dataset) == (spec.name, dataset.name)
+        and origin.trained_on.startswith(f"split:{split_name}/")
+        and _plain(origin.training) == _plain(training)
+        and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
+    )
+
+
+def _plain(values: object) -> object:
+    """As a manifest keeps it."""
+    return json.loads(json.dumps(values))
 
 
 def with_errors(evaluation: Evaluation) -> dict[str, float]:

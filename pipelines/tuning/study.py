@@ -13,7 +13,6 @@ A trial is drawn by a sampler that is seeded with the number of trials done befo
 with the draws that it would have made, instead of beginning the sequence of its seed again.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,8 +26,10 @@ from sqlalchemy import URL
 from pipelines.dataset.directory import STUDY_FILES
 from pipelines.tuning.trial import RUN_ID, Outcome, Trial
 from recsys_vae.errors import ConfigError
+from recsys_vae.locks import exclusive
 from recsys_vae.models.search_space import OneOf, Range, Real, SearchSpace, Value, Whole
 from recsys_vae.outputs import check_output, new_directory
+from recsys_vae.storage import storing
 
 if TYPE_CHECKING:
     import optuna
@@ -152,8 +153,9 @@ def open_study(folder: Path, plan: Plan, identity: Mapping[str, Any], *, resume:
         identity: what decides the outcome of a trial, as JSON takes it.
 
     Raises:
-        ConfigError: a study is there and not to be resumed, it is about something else, a process works on it, or a
-            stranger's files lie in the folder.
+        ConfigError: a study is there and not to be resumed, it is about something else, or a stranger's files lie in
+            the folder.
+        BusyError: another process works on it.
     """
     database = folder / DATABASE
     if database.exists() and not resume:
@@ -162,8 +164,8 @@ def open_study(folder: Path, plan: Plan, identity: Mapping[str, Any], *, resume:
             "--study."
         )
     check_output(folder, WRITTEN)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / ".lock"):
+    with storing(folder), exclusive(folder):
+        folder.mkdir(exist_ok=True)
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -187,17 +189,6 @@ def _create(storage: "optuna.storages.RDBStorage", plan: Plan) -> "optuna.Study"
     return optuna.create_study(
         storage=storage, study_name="study", direction="maximize", pruner=pruner, load_if_exists=True
     )
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold a lock that the system frees when the process ends, however it ends."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"Another process is working on study {lock.parent.name}: wait for it to end.") from error
-        yield
 
 
 def _distribution(bounds: Range) -> "optuna.distributions.BaseDistribution":

@@ -48,6 +48,7 @@ from recsys_vae.errors import (
     RecsysError,
     UnknownNameError,
 )
+from recsys_vae.frames import read_table
 from recsys_vae.models import catalog
 from recsys_vae.models.plugins import GROUP
 from recsys_vae.outputs import check_output
@@ -150,7 +151,7 @@ class Bundle:
 
     @classmethod
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
-        table = pl.read_parquet(directory / ITEMS)
+        table = read_table(directory / ITEMS)
         popularity = _popularity(table)
         items = IdMap(table[ITEM], _id_type(directory / ITEMS))
         if len(items) != manifest.n_items:

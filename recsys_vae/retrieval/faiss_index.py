@@ -21,7 +21,7 @@ from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.extras import Deferred, is_installed
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.retrieval.exact import TorchIndex, check_queries
-from recsys_vae.retrieval.soundness import check_sound
+from recsys_vae.retrieval.soundness import check_same, check_sound
 from recsys_vae.top_k import check_k
 
 faiss: Any = Deferred("faiss")
@@ -178,7 +178,8 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
     Raises:
         MissingExtraError: an approximate index, and FAISS is not installed.
         UnknownNameError: the report names no kind of index.
-        RetrievalError: the file is not an index over that many vectors of that width, or cannot be searched safely.
+        RetrievalError: the file is not an index over that many vectors of that width, a flat one holds other vectors,
+            or it cannot be searched safely.
     """
     if report.kind not in KINDS:
         raise UnknownNameError("index", report.kind, KINDS)
@@ -196,7 +197,10 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
             f"{path} holds {index.ntotal} vectors of width {index.d}, expected {len(vectors)} of width {width}."
         )
     check_sound(index, report.kind)
-    return _flat(index, vectors) if report.kind == "flat" else FaissIndex(index, vectors, report)
+    if report.kind != "flat":
+        return FaissIndex(index, vectors, report)
+    check_same(faiss.rev_swig_ptr(index.get_xb(), vectors.size).reshape(vectors.shape), vectors)
+    return _flat(index, vectors)
 
 
 def build_name() -> str:

@@ -9,6 +9,9 @@ from recsys_vae.errors import RetrievalError
 from recsys_vae.extras import Deferred
 
 faiss: Any = Deferred("faiss")
+ROUNDING = 1e-4
+"""How far apart vectors may be that two machines compute, as a share of the greatest number in them."""
+ROWS_AT_ONCE = 65_536
 CLASSES = {"flat": ("IndexFlatIP", "IndexFlat"), "hnsw": ("IndexHNSWFlat",), "ivf": ("IndexIVFFlat",)}
 
 
@@ -30,6 +33,26 @@ def check_sound(index: Any, kind: str) -> None:
     else:
         _check_vectors(index.quantizer, index.nlist, index.d)
         _check_lists(index)
+
+
+def check_same(held: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
+    """Check that an index holds the vectors of the model that it came with, up to rounding.
+
+    Args:
+        held, vectors: shape (n, d).
+
+    Raises:
+        RetrievalError: it holds others; scores would be theirs, and could be infinite.
+    """
+    if not held.size:
+        return
+    tolerance = ROUNDING * float(np.abs(vectors).max())
+    for start in range(0, len(held), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        with np.errstate(over="ignore"):
+            apart = np.abs(held[rows] - vectors[rows]).max()
+        if not apart <= tolerance:
+            raise RetrievalError(f"The index holds other vectors than the model has: they differ by {apart:g}.")
 
 
 def _check_vectors(index: Any, n: int, d: int) -> None:

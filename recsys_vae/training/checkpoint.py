@@ -1,7 +1,7 @@
 """Checkpoints: everything that a training run is at one moment, in one file that appears whole or not at all.
 
 The file is a safetensors file: tensors under `model.`, `best.`, `adam.`, `rng` and `latent_kl`, the rest as JSON in its
-metadata.
+metadata, with a SHA-256 of both.
 Nothing is pickled. A run restored from it continues bit for bit on a CPU.
 """
 
@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,6 +24,8 @@ from recsys_vae.settings import from_plain
 from recsys_vae.training.parallel import ALONE, Group
 
 FORMAT = 2
+CHECKSUM = "checksum"
+"""In the metadata; checkpoints of earlier versions have none."""
 
 
 class Stateful(Protocol):
@@ -144,15 +147,16 @@ def _write(path: Path, run: Run[Any, Any], noise: Tensor) -> None:
         tensors["latent_kl"] = torch.stack(run.latent_kl)
     copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_file(path) as temporary:
-        save_file(copies, temporary, {"format": str(FORMAT), "state": json.dumps(asdict(run.state))})
+        told = {"format": str(FORMAT), "state": json.dumps(asdict(run.state))}
+        save_file(copies, temporary, told | {CHECKSUM: _checksum(told, copies)})
 
 
 def restore_checkpoint(path: Path, run: Run[Any, Any]) -> None:
     """Put a freshly prepared run where the saved one stood.
 
     Raises:
-        CheckpointError: the file is unreadable, or was written by a run with other settings, model or data, or in
-            another number of processes.
+        CheckpointError: the file is unreadable or damaged, or was written by a run with other settings, model or data,
+            or in another number of processes.
     """
     metadata, tensors = _read(path)
     if metadata.get("format") != str(FORMAT):
@@ -202,9 +206,25 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     remove_partials(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"Checkpoint {path} cannot be read: {error}. Delete it to start over.") from error
+    told = {name: value for name, value in metadata.items() if name in ("format", "state")}
+    if metadata.keys() - told.keys() and metadata.get(CHECKSUM) != _checksum(told, tensors):
+        raise CheckpointError(
+            f"Checkpoint {path} is damaged: its content does not have its checksum. Delete it to start over."
+        )
+    return told, tensors
+
+
+def _checksum(told: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a checkpoint holds, names, types and shapes included."""
+    digest = sha256(json.dumps(told, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

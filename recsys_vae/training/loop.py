@@ -100,7 +100,7 @@ def train(
         TrainingError: the loss became infinite or NaN, or another process of the group has ended.
         DataError: nobody has a history, or metadata are of another catalogue.
         CheckpointError: the checkpoint belongs to another run.
-        KeyboardInterrupt: Ctrl-C; the run was saved after the step that was under way.
+        KeyboardInterrupt, Terminated: Ctrl-C, SIGTERM; the run was saved after the step that was under way.
     """
     tracker = tracker if tracker and group.is_first else NoTracker()
     device = group.device(config.device)

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from recsys_vae.termination import Terminated
 from recsys_vae.training.checkpoint import Run, save_checkpoint
 from recsys_vae.training.interrupt import Interrupt
 
@@ -23,11 +24,12 @@ class CheckpointSaver:
     def save_if_due(self, run: Run[Any, Any]) -> None:
         """Save when it is time."""
         is_due = run.group.is_first and time.monotonic() >= self._due
-        interrupted, is_due = run.group.any([self._interrupt.is_asked_for, is_due])
+        interrupt = self._interrupt
+        interrupted, terminated, is_due = run.group.any([interrupt.is_asked_for, interrupt.is_termination, is_due])
         if interrupted or is_due:
             self.save(run)
         if interrupted:
-            raise KeyboardInterrupt
+            raise Terminated if terminated else KeyboardInterrupt
 
     def save(self, run: Run[Any, Any]) -> None:
         """Save now."""

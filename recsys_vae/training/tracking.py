@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from recsys_vae.extras import explained
 from recsys_vae.home import home
+from recsys_vae.local_store import opening
+from recsys_vae.termination import at_last
 from recsys_vae.tracking_store import artifact_root, default_tracking_uri, tracking_uri
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def mlflow_name(name: str) -> str:
 def tracked_run(
     experiment: str, name: str, *, run_id: str | None = None, tags: Mapping[str, str] | None = None
 ) -> Iterator[MlflowTracker]:
-    """Start a run, or continue `run_id`; it ends as FINISHED, on an interrupt as KILLED, on an error as FAILED.
+    """Start a run, or continue `run_id`; it ends as FINISHED, on Ctrl-C or SIGTERM as KILLED, on an error as FAILED.
 
     A run to continue that the store does not know (it was deleted, or the store is another one) is begun anew, with a
     warning: training that can go on should not be held up by its log.
@@ -150,10 +152,11 @@ def tracked_run(
         run = run or _start(client, experiment, name, tags or {})
     tracker = MlflowTracker(client, run)
     try:
-        yield tracker
+        with at_last(lambda: client.set_terminated(tracker.run_id, "KILLED")):
+            yield tracker
     except BaseException as error:
         with suppress(RecsysError), answering():
-            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
             client.set_terminated(tracker.run_id, status)
         raise
     with answering():
@@ -175,10 +178,10 @@ def connect() -> "MlflowClient":
     uri = tracking_uri()
     if uri == default_tracking_uri():
         _create_home()
-    _check_database(uri)
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-    with _impatience(), answering():
+    with opening(uri), _impatience(), answering():
+        _check_database(uri)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -195,9 +198,7 @@ def answering() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code in REFUSALS:
-            raise ConfigError(
-                f"The MLflow store at {without_password(tracking_uri())} refuses: {error.message}"
-            ) from error
+            raise ConfigError(f"The MLflow store at {tracking_uri()} refuses: {error.message}") from error
         raise _unavailable(error) from error
     except (RequestException, SQLAlchemyError, OSError) as error:
         raise _unavailable(error) from error
@@ -245,7 +246,7 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
 
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
-    location = artifact_root().as_uri() + f"/{name}" if tracking_uri() == default_tracking_uri() else None
+    location = (artifact_root() / name).as_uri() if tracking_uri() == default_tracking_uri() else None
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:
@@ -292,7 +293,7 @@ def _impatience() -> Iterator[None]:
 
 def _unavailable(error: Exception) -> UnavailableError:
     return UnavailableError(
-        f"The MLflow store at {without_password(tracking_uri())} does not answer: {_reason(error)}. Start it, or set "
+        f"The MLflow store at {tracking_uri()} does not answer: {_reason(error)}. Start it, or set "
         "MLFLOW_TRACKING_URI to another one; where that is not set, a SQLite file under RECSYS_HOME is used."
     )
 
@@ -302,14 +303,3 @@ def _reason(error: Exception) -> str:
     first = str(error).splitlines()[0].rstrip(". ") if str(error) else type(error).__name__
     cause = re.search(r"\[Errno -?\d+\] [\w ,]+|(?:Read|Connect\w*) timed? ?out", first)
     return cause.group() if cause else first
-
-
-def without_password(uri: str) -> str:
-    """The address without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(uri).render_as_string(hide_password=True)
-    except ArgumentError:
-        return uri

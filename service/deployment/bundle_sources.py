@@ -19,9 +19,9 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import MANIFEST
 from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
-from recsys_vae.home import home
+from recsys_vae.local_store import follow_home
 from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
-from recsys_vae.tracking_store import REGISTERED_MODEL, default_tracking_uri, tracking_uri
+from recsys_vae.tracking_store import REGISTERED_MODEL, default_database, default_tracking_uri, tracking_uri
 from service.ranking.served_model import Catalogue
 
 WARM_UP_K = 10
@@ -128,11 +128,13 @@ def fetched(model_uri: str) -> Iterator[Path]:
 @contextmanager
 def _registry(wanted: str) -> Iterator[Any]:
     """mlflow, whose errors are one here."""
-    if tracking_uri() == default_tracking_uri() and not (home() / "mlflow.db").is_file():
-        raise UnavailableError(
-            f"There is no MLflow store at {tracking_uri()} to take {wanted} from. Train a model first, or set "
-            "MLFLOW_TRACKING_URI."
-        )
+    if tracking_uri() == default_tracking_uri():
+        if not default_database().is_file():
+            raise UnavailableError(
+                f"There is no MLflow store at {tracking_uri()} to take {wanted} from. Train a model first, or set "
+                "MLFLOW_TRACKING_URI."
+            )
+        follow_home()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
     import mlflow

@@ -26,6 +26,7 @@ from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.data.features import SEPARATOR, Schema
 from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import DataError
+from recsys_vae.frames import scan_table
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
@@ -94,7 +95,7 @@ def choose_people(dataset: str, n: int, seed: int, schema: Schema | None = None)
         DataError: it holds no user with at most 10,000 items.
     """
     path = DatasetEvents.open(dataset).path
-    table = pl.scan_parquet(path).select(pl.col(USER, ITEM).cast(pl.String))
+    table = scan_table(path).select(pl.col(USER, ITEM).cast(pl.String))
     lengths = table.group_by(USER).agg(pl.col(ITEM).n_unique().alias("n")).filter(pl.col("n") <= MAX_ITEMS)
     users = lengths.select(USER).collect(engine="streaming")[USER].sort()
     if not len(users):

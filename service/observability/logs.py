@@ -18,6 +18,7 @@ from starlette.types import Scope
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from recsys_vae.redaction import redacted
 from service.observability.request_context import CURRENT, RequestRecord
 from service.observability.request_middleware import Log, route_of
 from service.settings import Settings
@@ -59,12 +60,20 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
 def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
     if settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty()):
         words = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        return [words]
-    return [_add_process, TRACEBACKS, structlog.processors.JSONRenderer(serializer=_as_json)]
+        return [words, _redact]
+    return [_add_process, TRACEBACKS, structlog.processors.JSONRenderer(serializer=_as_redacted_json)]
 
 
 def _as_json(event: EventDict, **_: object) -> str:
     return to_json(event, fallback=repr).decode()
+
+
+def _as_redacted_json(event: EventDict, **_: object) -> str:
+    return redacted(_as_json(event))
+
+
+def _redact(logger: WrappedLogger, method: str, line: Any) -> str:
+    return redacted(line)
 
 
 def request_log(settings: Settings) -> Log:

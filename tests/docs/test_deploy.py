@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import yaml
+from sqlalchemy import make_url
 
 from service.settings import Settings, read_settings
 
@@ -13,12 +14,21 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def test_every_variable_is_a_setting_and_its_value_is_taken() -> None:
-    given = {name: str(value) for name, value in COMPOSE["services"]["service"]["environment"].items()}
+    environment = COMPOSE["services"]["service"]["environment"]
+    given = {name: str(value) for name, value in environment.items() if name.startswith("RECSYS_")}
     in_image = dict(re.findall(r"(RECSYS_[A-Z_]+)=(\S+)", DOCKERFILE))
     names = {name.removeprefix("RECSYS_").lower() for name in given | in_image} - {"home"}
     assert names <= set(Settings.model_fields)
     settings = read_settings(**{name.removeprefix("RECSYS_").lower(): value for name, value in given.items()})
     assert (settings.workers, settings.rate_limit, str(settings.keys_file)) == (2, "6000/minute", "/run/secrets/keys")
+
+
+def test_the_password_of_the_store_may_hold_any_character() -> None:
+    """It is no part of an address; libpq, which psycopg connects with, reads it from the environment."""
+    environment = COMPOSE["services"]["service"]["environment"]
+    assert "PASSWORD" not in environment["RECSYS_STORE"]
+    assert make_url(environment["RECSYS_STORE"]).get_driver_name() == "psycopg"
+    assert "POSTGRES_PASSWORD" in environment["PGPASSWORD"]
 
 
 def test_what_is_mounted_and_needed_is_there() -> None:

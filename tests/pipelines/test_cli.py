@@ -1,6 +1,8 @@
 """Bad input at the command line: exit status 1, one line that says what to do, no traceback."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,17 @@ def test_ctrl_c_says_how_to_go_on_once(
         cli.main()
     assert end.value.code == 130
     assert ("--resume" in capsys.readouterr().err) == said
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/out.csv")
+
+    monkeypatch.setattr(cli, "build", lambda: fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    told = "error: /data/out.csv cannot be written: no space left on device. Make room there, or name another place"
+    assert capsys.readouterr().err == f"{told} to write to.\n"

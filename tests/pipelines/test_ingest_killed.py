@@ -29,7 +29,7 @@ STEPS = ("reading", "dropping", "taking", "sorting")
 
 def start(log: Path, target: Path, pause_at: str = "never") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SCRIPT, str(log), str(target), pause_at]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(log: Path, target: Path) -> None:
@@ -88,3 +88,17 @@ def test_a_killed_overwrite_leaves_the_old_dataset(finished, tmp_path):
     before = content(tmp_path / "shop")["summary.json"]
     kill_at("sorting", finished / "log.csv", tmp_path / "shop")
     assert content(tmp_path / "shop")["summary.json"] == before
+
+
+def test_of_several_ingests_of_one_name_one_writes_and_the_others_are_told(finished, tmp_path):
+    log = finished / "log.csv"
+    finish(log, tmp_path / "shop")
+    with start(log, tmp_path / "shop", "dropping") as first:
+        while not first.stdout.readline().startswith("dropping"):
+            pass
+        with start(log, tmp_path / "shop") as second:
+            assert f"shop is being worked on by process {first.pid} on" in second.communicate()[1]
+        assert_equal(tmp_path / "shop", finished / "shop")
+        assert first.communicate("\n")[1] == ""
+    assert_equal(tmp_path / "shop", finished / "shop")
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]

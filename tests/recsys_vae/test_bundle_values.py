@@ -150,6 +150,15 @@ def test_an_index_of_another_kind_or_with_numbers_that_are_none_is_refused(tmp_p
         assert "not finite" in (why := refused(path)) or "expected one of kind" in why
 
 
+def test_an_index_over_other_vectors_than_the_models_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "b")
+    index = faiss.read_index(str(path / INDEX))
+    vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
+    vectors[7] += 1
+    faiss.write_index(index, str(path / INDEX))
+    assert "other vectors than the model has" in refused(path)
+
+
 def test_a_graph_that_leads_out_of_the_index_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "b", index="hnsw")
     index = faiss.read_index(str(path / INDEX))

@@ -31,6 +31,16 @@ def test_an_empty_folder_and_an_empty_file_have_nothing_to_lose(tmp_path: Path) 
     check_output(tmp_path / "file", NOTE)
 
 
+@pytest.mark.parametrize(
+    "address", ["postgresql://me:secret@host/db", "s3://bucket/lists.parquet", "file:/lists.parquet", "HTTPS://a/b"]
+)
+def test_an_address_is_no_place_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^\w+:\.\.\. is an address, and what is written here are files and folders"):
+        check_output(Path(address), NOTE)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("stranger", ["notes.txt", "parts/one/notes.txt", "parts/data.npy", "mine/", "parts/one/deep/"])
 def test_one_strangers_entry_keeps_the_whole(box: Path, stranger: str) -> None:
     if stranger.endswith("/"):

@@ -31,6 +31,7 @@ def fit_prior(
 ) -> None:
     """Fit a prior over the codes of a vq-vae or vq-vae-2, so that it can sample; MODEL is written anew with it."""
     from pipelines.images.prior import fit_saved_prior
+    from recsys_vae.locks import exclusive
 
     settings = chosen(
         sets,
@@ -41,7 +42,9 @@ def fit_prior(
         device=device,
         precision=precision,
     )
-    fitted = fit_saved_prior(model.expanduser().resolve(), prior, settings, data=data, by_class=by_class, resume=resume)
+    place = model.expanduser().resolve()
+    with exclusive(place):
+        fitted = fit_saved_prior(place, prior, settings, data=data, by_class=by_class, resume=resume)
     print(
         f"{prior} over {fitted.codes} codes an image, epoch {fitted.epoch}; on validation {fitted.nats:.2f} nats or "
         f"{fitted.bits:.1f} bits an image, {fitted.nats / fitted.codes:.3f} nats a code"

@@ -66,6 +66,7 @@ def train(
     from pipelines.images.datasets import load_images
     from pipelines.images.train import ImageOutput, specify_image_model, train_image_model
     from recsys_vae.images.saved import WRITTEN
+    from recsys_vae.locks import exclusive
     from recsys_vae.outputs import check_output
 
     settings = chosen(
@@ -83,7 +84,9 @@ def train(
     spec = specify_image_model(model, settings)
     parts = load_images(data, size=size, colour=colour)
     tell_remarks(parts)
-    _tell(train_image_model(parts, spec, output, resume=resume), parts, output)
+    with exclusive(output.path):
+        trained = train_image_model(parts, spec, output, resume=resume)
+    _tell(trained, parts, output)
 
 
 def _tell(trained: "TrainedImageModel", parts: "ImageParts", output: "ImageOutput") -> None:

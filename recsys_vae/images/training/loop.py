@@ -93,7 +93,7 @@ def train_images(
         DataError: images of another shape than the model's, or labels that it cannot use.
         TrainingError: the loss became infinite or NaN.
         CheckpointError: the checkpoint belongs to another run.
-        KeyboardInterrupt: Ctrl-C; the run was saved after the step that was under way.
+        KeyboardInterrupt, Terminated: Ctrl-C, SIGTERM; the run was saved after the step that was under way.
     """
     tracker = tracker or NoTracker()
     pixels = config.pixels_for(getattr(model.config, "likelihood", None))

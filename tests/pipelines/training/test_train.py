@@ -176,3 +176,23 @@ def test_train_killed_at_any_moment_resumes_to_the_same_bundle(dataset: DatasetD
     assert files[0]["version"] == files[1]["version"]
     runs = connect().search_runs([connect().get_experiment_by_name("tastes").experiment_id])
     assert len(runs) == 2  # the resumed run went on in its own
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_command_line_in_time_and_marks_its_run(dataset: DatasetDir, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "train", str(dataset.path), "--to", str(tmp_path / "bundle")]
+    command += ["--epochs", "100000", "--patience", "0", "--checkpoint-seconds", "0", "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    checkpoint = tmp_path / ".bundle.training" / "choose.safetensors"
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.terminate()
+        told = process.communicate(timeout=30)[1]
+    assert process.returncode == 143
+    assert "terminated; nothing half-written is left; training goes on with --resume" in told
+    (run,) = connect().search_runs([connect().get_experiment_by_name("tastes").experiment_id])
+    assert run.info.status == "KILLED"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.training", "home"]
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]

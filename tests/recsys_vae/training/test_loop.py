@@ -23,8 +23,10 @@ from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.native import adam
+from recsys_vae.termination import Terminated
 from recsys_vae.training import loop
 from recsys_vae.training.batches import Batches
+from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.likelihood import suits_rows
@@ -210,8 +212,12 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.partial"))
 
 
-@pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ctrl_c", "sigterm")
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_saves_the_step_under_way_and_a_second_one_does_not_wait(
+    tmp_path: Path, number: signal.Signals, raised: type[BaseException]
+) -> None:
+    before = signal.getsignal(number)
     whole, resumed = fresh(), fresh(seed=4)
     expected = train(whole, WORLD.matrix, CONFIG)
 
@@ -221,23 +227,23 @@ def test_ctrl_c_saves_the_step_under_way_and_a_second_one_does_not_wait(tmp_path
         def loss(self, *arguments: object, **options: object):  # type: ignore[no-untyped-def]
             self.left -= 1
             if not self.left:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             return super().loss(*arguments, **options)  # type: ignore[arg-type]
 
     Stopping.__name__ = "MultVAE"
     torch.manual_seed(0)
     stopping = Stopping(12, MultVAEConfig(hidden=16, latent=4))
     rarely = replace(CONFIG, checkpoint_seconds=1e9)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised):
         train(stopping, WORLD.matrix, rarely, checkpoint=tmp_path / "run")
     assert stopping.left == 0  # the eighth step was taken
     result = train(resumed, WORLD.matrix, rarely, checkpoint=tmp_path / "run", resume=True)
     assert [r["loss"] for r in result.history] == [r["loss"] for r in expected.history]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is before
     with Interrupt():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
+        with pytest.raises(raised):
+            signal.raise_signal(number)
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -277,6 +283,29 @@ def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -
     save_file({"x": torch.zeros(1)}, checkpoint)
     with pytest.raises(CheckpointError, match="format None"):
         train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
+
+
+def test_a_flipped_byte_anywhere_in_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
+    whole = checkpoint.read_bytes()
+    header = int.from_bytes(whole[:8], "little")
+    rng = np.random.default_rng(0)
+    for place in (*rng.integers(0, header + 8, 60), *rng.integers(header + 8, len(whole), 20)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            saved_run_id(checkpoint)
+
+
+def test_a_checkpoint_of_a_version_without_checksums_is_continued(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    first = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
+    with safe_open(checkpoint, "pt") as file:
+        told = {name: file.metadata()[name] for name in ("format", "state")}
+    save_file(load_file(checkpoint), checkpoint, told)
+    assert train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True).history == first.history
 
 
 def test_a_model_without_a_divergence_trains_too() -> None:

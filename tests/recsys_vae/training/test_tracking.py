@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys_vae.errors import UnavailableError
-from recsys_vae.training.tracking import connect, git_commit, mlflow_name, tracked_run, without_password
+from recsys_vae.errors import BusyError, UnavailableError
+from recsys_vae.locks import exclusive
+from recsys_vae.termination import Terminated
+from recsys_vae.training.tracking import connect, git_commit, mlflow_name, tracked_run
 
 
 def stored(run_id: str):  # type: ignore[no-untyped-def]
@@ -69,7 +71,9 @@ def test_more_parameters_than_one_call_takes_are_all_kept(mlflow_home: Path) -> 
     assert len(stored(tracker.run_id).data.params) == 250
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "KILLED"), (Terminated, "KILLED"), (ValueError, "FAILED")]
+)
 def test_a_run_that_is_cut_short_says_so(mlflow_home: Path, error: type[BaseException], status: str) -> None:
     with pytest.raises(error), tracked_run("movies", "a") as tracker:
         raise error
@@ -123,12 +127,6 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest
         connect()
 
 
-def test_messages_show_no_password() -> None:
-    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert without_password("https://me:secret@host:5000") == "https://me:***@host:5000"
-    assert without_password("databricks") == "databricks"
-
-
 def test_the_commit_is_that_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -139,3 +137,24 @@ def test_the_commit_is_that_of_the_working_directory(tmp_path: Path, monkeypatch
     commit = git_commit()
     assert commit is not None
     assert len(commit) == 40
+
+
+def test_a_store_that_another_process_is_making_is_waited_for(
+    mlflow_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys_vae.local_store.PATIENCE", 0.1)
+    with exclusive(mlflow_home / "mlflow.db"), monkeypatch.context() as elsewhere:
+        elsewhere.setattr("recsys_vae.locks._held", {})  # what another process knows of it
+        with pytest.raises(BusyError, match=r"mlflow\.db is being worked on by process"):
+            connect()
+    connect()
+
+
+@pytest.mark.slow
+def test_three_first_runs_at_once_find_one_store(recsys_home: Path) -> None:
+    code = "from recsys_vae.training.tracking import tracked_run\nwith tracked_run('movies', 'a') as run: pass"
+    started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ends = [(process.communicate(timeout=200)[1], process.returncode) for process in started]
+    assert ends == [("", 0)] * 3
+    experiment = connect().get_experiment_by_name("movies")
+    assert [run.info.status for run in connect().search_runs([experiment.experiment_id])] == ["FINISHED"] * 3
