@@ -1,5 +1,6 @@
 """The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from recsys_vae.errors import ConfigError
 from service.cli import keys as key_commands
 from service.cli.ab_test import uplift
 from service.cli.settings_options import takes_settings
+from service.store.identities import DATASET
 
 if TYPE_CHECKING:
     from service.server.worker_messages import Opened
@@ -100,10 +102,13 @@ def load_history(
                 yield batch
                 bar.update(len(batch))
 
-        take = events.replace if replace else events.append
-        new = take(counted(), _source(table.name))
-    known = table.n_rows - new
-    typer.echo(f"{table.name}: {table.n_rows:,} events, {new:,} new, {known:,} known already. Store: {events.address}")
+        take, erased = events.replace if replace else events.append, Counter[str]()
+        new = take(counted(), _source(table.name), lambda number: erased.update(rows=number))
+    known = table.n_rows - new - erased["rows"]
+    told = f"{table.n_rows:,} events, {new:,} new, {known:,} known already"
+    if erased:
+        told += f", {erased['rows']:,} left out: their users were erased"
+    typer.echo(f"{table.name}: {told}. Store: {events.address}")
     events.close()
 
 
@@ -173,13 +178,13 @@ def export_events(
 
 
 def _source(dataset: str) -> str:
-    return f"dataset:{dataset}"
+    return f"{DATASET}{dataset}"
 
 
 def _check_same_users(events: "EventStore", source: str) -> None:
     """Refuse to pour two products into one store, where user 1 of one would get the history of user 1 of the other."""
-    datasets = [other for other in events.sources() if other.startswith(_source(""))]
-    others = [other.removeprefix(_source("")) for other in datasets if other != source]
+    datasets = [other for other in events.sources() if other.startswith(DATASET)]
+    others = [other.removeprefix(DATASET) for other in datasets if other != source]
     if others:
         raise ConfigError(
             f"The store {events.address} holds dataset {', '.join(others)} already, and equal user ids would be taken "
