@@ -38,6 +38,10 @@ def mount(app: typer.Typer) -> None:
 @takes_settings
 def serve(**chosen: object) -> None:
     """Answer recommendation requests over HTTP."""
+    from service.server import metrics_folder
+
+    metrics_folder.pass_over_inherited()  # before anything is imported that looks at it
+
     from service.security import bind_checks
     from service.settings import read_settings
 
@@ -46,22 +50,21 @@ def serve(**chosen: object) -> None:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service.observability import logs
-    from service.server import supervisor, uvicorn_server
     from service.store.events import EventStore
 
     logs.configure(settings)
     events = EventStore(settings.store_url).address
     if settings.workers > 1:
-        listener = uvicorn_server.listen(settings.host, settings.port, accepts=False)
+        from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter
+
+        listener = listening.listen(settings.host, settings.port, accepts=False)
         supervisor.supervise(
-            settings, listener, lambda opened: _tell(settings, uvicorn_server.address(listener), events, opened)
+            settings, listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
         )
     else:
-        app, opened = uvicorn_server.opened(settings)
-        listener = uvicorn_server.listen(settings.host, settings.port)
-        uvicorn_server.run(
-            app, settings, listener, lambda: _tell(settings, uvicorn_server.address(listener), events, opened)
-        )
+        from service.server import uvicorn_server
+
+        uvicorn_server.serve(settings, lambda url, opened: _tell(settings, url, events, opened))
     typer.echo("Stopped.")
 
 

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import polars as pl
 import pytest
 
-from service.server import uvicorn_server
+from service.server import listening
 from service.store.events import EventStore
 from tests.service.tiny import HISTORIES, write_tiny_bundle
 
@@ -84,9 +84,9 @@ def check_one_error_line(finished: subprocess.CompletedProcess[str], words: str)
 
 
 def test_answers_on_a_kept_connection_are_sent_at_once() -> None:
-    with uvicorn_server.listen("localhost", 0) as listener:
+    with listening.listen("localhost", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # what asyncio asks before it sets TCP_NODELAY
-        assert re.fullmatch(r"http://(127\.0\.0\.1|\[::1\]):\d+", uvicorn_server.address(listener))
+        assert re.fullmatch(r"http://(127\.0\.0\.1|\[::1\]):\d+", listening.address(listener))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
