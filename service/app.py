@@ -1,7 +1,7 @@
 """The composition root: settings in, application out. Nothing else puts parts together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from anyio import create_task_group, to_thread
 from fastapi import FastAPI
@@ -74,7 +74,12 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        store = EventStore(settings.store_url, counts.count_store_error)
+        with closing(EventStore(settings.store_url, counts.count_store_error)) as store:
+            async with running(store) as services:
+                yield State(services=services)
+
+    @asynccontextmanager
+    async def running(store: EventStore) -> AsyncIterator[Services]:
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts))
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set)
@@ -86,14 +91,14 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
             tasks.start_soon(deployments.run)
             tasks.start_soon(AliasWatch(settings, deployments).run)
             tasks.start_soon(exposures.run)
-            yield State(services=Services(settings, deployments, engine, store, histories, shown, exposures, counts))
+            yield Services(settings, deployments, engine, store, histories, shown, exposures, counts)
             tasks.cancel_scope.cancel()
         engine.close()
         await exposures.close()
+        await deployments.close()
         await limits.close()
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
-        store.close()
 
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
     app = Application(

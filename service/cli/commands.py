@@ -1,5 +1,6 @@
 """The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from recsys_vae.errors import ConfigError
 from service.cli import keys as key_commands
 from service.cli.ab_test import uplift
 from service.cli.settings_options import takes_settings
+from service.store.identities import DATASET
 
 if TYPE_CHECKING:
     from service.server.worker_messages import Opened
@@ -36,6 +38,10 @@ def mount(app: typer.Typer) -> None:
 @takes_settings
 def serve(**chosen: object) -> None:
     """Answer recommendation requests over HTTP."""
+    from service.server import metrics_folder
+
+    metrics_folder.pass_over_inherited()  # before anything is imported that looks at it
+
     from service.security import bind_checks
     from service.settings import read_settings
 
@@ -44,22 +50,21 @@ def serve(**chosen: object) -> None:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service.observability import logs
-    from service.server import supervisor, uvicorn_server
     from service.store.events import EventStore
 
     logs.configure(settings)
     events = EventStore(settings.store_url).address
     if settings.workers > 1:
-        listener = uvicorn_server.listen(settings.host, settings.port, accepts=False)
+        from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter
+
+        listener = listening.listen(settings.host, settings.port, accepts=False)
         supervisor.supervise(
-            settings, listener, lambda opened: _tell(settings, uvicorn_server.address(listener), events, opened)
+            settings, listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
         )
     else:
-        app, opened = uvicorn_server.opened(settings)
-        listener = uvicorn_server.listen(settings.host, settings.port)
-        uvicorn_server.run(
-            app, settings, listener, lambda: _tell(settings, uvicorn_server.address(listener), events, opened)
-        )
+        from service.server import uvicorn_server
+
+        uvicorn_server.serve(settings, lambda url, opened: _tell(settings, url, events, opened))
     typer.echo("Stopped.")
 
 
@@ -100,10 +105,13 @@ def load_history(
                 yield batch
                 bar.update(len(batch))
 
-        take = events.replace if replace else events.append
-        new = take(counted(), _source(table.name))
-    known = table.n_rows - new
-    typer.echo(f"{table.name}: {table.n_rows:,} events, {new:,} new, {known:,} known already. Store: {events.address}")
+        take, erased = events.replace if replace else events.append, Counter[str]()
+        new = take(counted(), _source(table.name), lambda number: erased.update(rows=number))
+    known = table.n_rows - new - erased["rows"]
+    told = f"{table.n_rows:,} events, {new:,} new, {known:,} known already"
+    if erased:
+        told += f", {erased['rows']:,} left out: their users were erased"
+    typer.echo(f"{table.name}: {told}. Store: {events.address}")
     events.close()
 
 
@@ -174,13 +182,13 @@ def export_events(
 
 
 def _source(dataset: str) -> str:
-    return f"dataset:{dataset}"
+    return f"{DATASET}{dataset}"
 
 
 def _check_same_users(events: "EventStore", source: str) -> None:
     """Refuse to pour two products into one store, where user 1 of one would get the history of user 1 of the other."""
-    datasets = [other for other in events.sources() if other.startswith(_source(""))]
-    others = [other.removeprefix(_source("")) for other in datasets if other != source]
+    datasets = [other for other in events.sources() if other.startswith(DATASET)]
+    others = [other.removeprefix(DATASET) for other in datasets if other != source]
     if others:
         raise ConfigError(
             f"The store {events.address} holds dataset {', '.join(others)} already, and equal user ids would be taken "

@@ -28,7 +28,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 JSON = {"Content-Type": "application/json"}
 PASSING = (429, 503)
 """Statuses that say: not now."""
-LOADING = httpx2.Timeout(300.0, connect=2.0)
+LOADING_SECONDS = 300.0
 """A bundle is fetched, verified and warmed up before the answer comes."""
 CHARACTERS_TOLD = 200
 """How much of an answer that is not ours goes into a message."""
@@ -54,7 +54,7 @@ class Call(Generic[Answer]):
     path: str
     answer: type[Answer]
     body: BaseModel | None = None
-    params: Mapping[str, int | str | None] = field(default_factory=dict)
+    params: Mapping[str, float | str | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True
     timeout: httpx2.Timeout | None = None
@@ -164,16 +164,21 @@ def show_deployment() -> Call[DeploymentSummary]:
     return Call("GET", "/v1/admin/deployment", DeploymentSummary)
 
 
-def reload(source: str | None, variant: str | None) -> Call[DeploymentChange]:
+def reload(source: str | None, variant: str | None, wait: float | None) -> Call[DeploymentChange]:
     """POST /v1/admin/reload; without a body where nothing is named."""
     chosen = {name: value for name, value in (("source", source), ("variant", variant)) if value is not None}
     body = ReloadRequest(**chosen) if chosen else None
-    return Call("POST", "/v1/admin/reload", DeploymentChange, body, timeout=LOADING)
+    return Call("POST", "/v1/admin/reload", DeploymentChange, body, {"wait": wait}, timeout=_loading(wait))
 
 
-def rollback() -> Call[DeploymentChange]:
+def rollback(wait: float | None) -> Call[DeploymentChange]:
     """POST /v1/admin/rollback; sent once, as another one goes further back."""
-    return Call("POST", "/v1/admin/rollback", DeploymentChange, is_repeatable=False, timeout=LOADING)
+    path, timeout = "/v1/admin/rollback", _loading(wait)
+    return Call("POST", path, DeploymentChange, params={"wait": wait}, is_repeatable=False, timeout=timeout)
+
+
+def _loading(wait: float | None) -> httpx2.Timeout:
+    return httpx2.Timeout(LOADING_SECONDS + (wait or 0.0), connect=2.0)
 
 
 def ready() -> Call[Health]:

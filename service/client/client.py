@@ -100,13 +100,21 @@ class Client:
         """The variants in service, and where their bundles come from; needs the scope `admin`."""
         return self._ask(calls.show_deployment())
 
-    def reload(self, source: str | None = None, *, variant: str | None = None) -> DeploymentChange:
-        """Put in service what the settings name, read afresh; or a source as one variant. Needs the scope `admin`."""
-        return self._ask(calls.reload(source, variant))
+    def reload(
+        self, source: str | None = None, *, variant: str | None = None, wait: float | None = None
+    ) -> DeploymentChange:
+        """Put in service what the settings name, read afresh; or a source as one variant. Needs the scope `admin`.
 
-    def rollback(self) -> DeploymentChange:
-        """Put in service again what was before; needs the scope `admin`. Once more goes further back."""
-        return self._ask(calls.rollback())
+        With `wait`, all replicas are waited for, as many seconds at most; `behind` of the answer counts the others.
+        """
+        return self._ask(calls.reload(source, variant, wait))
+
+    def rollback(self, *, wait: float | None = None) -> DeploymentChange:
+        """Put in service again what was before; needs the scope `admin`. Once more goes further back.
+
+        `wait`: as for `reload`.
+        """
+        return self._ask(calls.rollback(wait))
 
     def is_ready(self) -> bool:
         """Whether it answers requests now; asked once, without retries."""
@@ -199,13 +207,21 @@ class AsyncClient:
         """The variants in service, and where their bundles come from; needs the scope `admin`."""
         return await self._ask(calls.show_deployment())
 
-    async def reload(self, source: str | None = None, *, variant: str | None = None) -> DeploymentChange:
-        """Put in service what the settings name, read afresh; or a source as one variant. Needs the scope `admin`."""
-        return await self._ask(calls.reload(source, variant))
+    async def reload(
+        self, source: str | None = None, *, variant: str | None = None, wait: float | None = None
+    ) -> DeploymentChange:
+        """Put in service what the settings name, read afresh; or a source as one variant. Needs the scope `admin`.
 
-    async def rollback(self) -> DeploymentChange:
-        """Put in service again what was before; needs the scope `admin`. Once more goes further back."""
-        return await self._ask(calls.rollback())
+        With `wait`, all replicas are waited for, as many seconds at most; `behind` of the answer counts the others.
+        """
+        return await self._ask(calls.reload(source, variant, wait))
+
+    async def rollback(self, *, wait: float | None = None) -> DeploymentChange:
+        """Put in service again what was before; needs the scope `admin`. Once more goes further back.
+
+        `wait`: as for `reload`.
+        """
+        return await self._ask(calls.rollback(wait))
 
     async def is_ready(self) -> bool:
         """Whether it answers requests now; asked once, without retries."""

@@ -3,9 +3,8 @@
 import asyncio
 from random import uniform
 
-from anyio import to_thread
-
 from recsys_vae.errors import BundleError
+from service.deployment.background import in_background
 from service.deployment.bundle_sources import is_alias
 from service.deployment.controller import Deployments, attempt
 from service.deployment.loader import aliases_of
@@ -33,7 +32,7 @@ class AliasWatch:
             await attempt(self._look)
 
     async def _look(self) -> None:
-        now = await to_thread.run_sync(aliases_of, self._sources)
+        now = await in_background(lambda: aliases_of(self._sources))
         if now == self._refused or not self._has_changed(now):
             return
         try:

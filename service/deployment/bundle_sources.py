@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -22,9 +23,14 @@ from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, Unav
 from recsys_vae.local_store import follow_home
 from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
 from recsys_vae.tracking_store import REGISTERED_MODEL, default_database, default_tracking_uri, tracking_uri
+from service.deployment.background import within
 from service.ranking.served_model import Catalogue
 
 WARM_UP_K = 10
+REGISTRY_SECONDS: Final = 10.0
+"""How long the model registry is waited for, to say what an alias names."""
+DOWNLOAD_SECONDS: Final = 600.0
+"""The same for a whole bundle, from the registry or the bucket that it names."""
 ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """How addresses begin, and paths do not."""
 WITHOUT_HISTORY = (PRIOR, SEGMENT, POPULAR)
@@ -42,9 +48,11 @@ def resolved(source: str) -> str:
     found = REGISTERED_MODEL.fullmatch(source)
     if found is None or found["alias"] is None:
         return source
+    name, alias = found["name"], found["alias"]
     with _registry(source) as mlflow:
-        version = mlflow.MlflowClient().get_model_version_by_alias(found["name"], found["alias"]).version
-    return f"models:/{found['name']}/{version}"
+        asked = f"MLflow, asked for {source}"
+        held = within(REGISTRY_SECONDS, lambda: mlflow.MlflowClient().get_model_version_by_alias(name, alias), asked)
+    return f"models:/{name}/{held.version}"
 
 
 def is_model(source: str) -> bool:
@@ -119,9 +127,10 @@ def fetched(model_uri: str) -> Iterator[Path]:
         UnavailableError: the registry does not hand the model out.
         BundleError: the model does not hold exactly one bundle.
     """
-    with TemporaryDirectory(prefix="recsys-bundle-") as folder:
+    with TemporaryDirectory(prefix="recsys-bundle-", ignore_cleanup_errors=True) as folder:
         with _registry(model_uri) as mlflow:
-            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)
+            take = partial(mlflow.artifacts.download_artifacts, artifact_uri=model_uri, dst_path=folder)
+            within(DOWNLOAD_SECONDS, take, f"MLflow, or where it keeps files, asked for {model_uri}")
         yield find_bundle(Path(folder), model_uri)
 
 
@@ -136,12 +145,15 @@ def _registry(wanted: str) -> Iterator[Any]:
             )
         follow_home()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{REGISTRY_SECONDS:.0f}")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
     try:
         yield mlflow
+    except UnavailableError:
+        raise
     except Exception as error:
         # mlflow lets errors of its stores and of their drivers through, which have no common class.
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]

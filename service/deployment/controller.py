@@ -4,29 +4,38 @@
     ask the store -> fetch -> verify -> warm up -> swap                    by everybody else
 
 The old set of variants answers until the new one is in its place, and stays there whatever goes wrong before. Loading
-happens in a thread, one load at a time. Swapping is one assignment on the event loop: requests under way hold on to
-theirs."""
+happens in the background. Swapping is one assignment on the event loop: requests under way hold on to theirs. Of loads
+that were begun beside each other, the store lets one have its way: a deployment says which one it replaces. So nothing
+waits for a reload that hangs, a rollback least of all."""
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
+from socket import gethostname
+from typing import Final, Protocol
+from uuid import uuid4
 
-from anyio import to_thread
+from anyio import create_task_group, to_thread
 
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError
+from service.deployment.background import in_background
 from service.deployment.loader import Held, assemble, open_first, open_named, with_source
 from service.deployment.variants import VariantSet
 from service.errors import BehindError, ConflictError, FieldError, NotReadyError, SourceUnavailableError
 from service.settings import Settings
-from service.store.deployments import Deployment, DeploymentTable, Plan
+from service.store.deployments import Deployment, DeploymentTable, Plan, Replicas
 
 logger = logging.getLogger("recsys.service")
 
 LONGEST_PAUSE_SECONDS = 60.0
 """Between attempts to load what is in service and cannot be loaded here."""
+HEARTBEAT_SECONDS: Final = 5.0
+"""How often a replica tells the store that it runs, and at once when it answers with something else."""
+LOOK_SECONDS: Final = 0.1
+"""How often the store is asked whether all replicas follow, by who waits for that."""
 
 
 async def attempt(step: Callable[[], Awaitable[None]]) -> None:
@@ -76,9 +85,12 @@ class Deployments:
         self._active = 0
         self._has_met = False
         self._kept: deque[VariantSet] = deque(maxlen=settings.keep_previous)
-        self._lock = asyncio.Lock()
+        self._is_reloading = False
+        self._following = asyncio.Lock()
         self._pause = 0.0
         self._pause_ends = 0.0
+        self._replica = f"{gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._told = 0
 
     @property
     def variant_set(self) -> VariantSet:
@@ -111,24 +123,32 @@ class Deployments:
         """Have what the settings name, or what the store says, in service. A store that is down is asked again later.
 
         Raises:
-            BundleError: what the settings name cannot be used.
+            BundleError: what the settings name cannot be used, or what the store says cannot be had.
             UnavailableError: the model registry does not hand it out.
         """
         if self._variant_set is None:
-            self._variant_set = await to_thread.run_sync(open_first, self._settings, self._store)
+            self._variant_set = await in_background(lambda: open_first(self._settings, self._store))
         if self._variant_set is not None:
             self._observer.name_lineup(self._variant_set)
         try:
-            async with self._lock:
+            async with self._following:
                 await self._meet()
         except UnavailableError as error:
             logger.warning("%s Until it does, stored histories are left out of answers.", error)
+        await attempt(self._tell)
 
     async def run(self) -> None:
-        """Ask the store again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(self._settings.poll_seconds)
-            await attempt(self._follow)
+        """Ask the store again and again, and tell it that this replica runs, until cancelled."""
+        async with create_task_group() as tasks:
+            tasks.start_soon(self._repeat, self._settings.poll_seconds, self._follow)
+            tasks.start_soon(self._repeat, HEARTBEAT_SECONDS, self._tell)
+
+    async def close(self) -> None:
+        """Have the store take note that this replica stops; nobody waits for it any more."""
+        try:
+            await to_thread.run_sync(self._store.drop_replica, self._replica)
+        except RecsysError:
+            logger.info("The store did not take note that this replica stops; it will miss it.")
 
     async def reload(self, source: str | None = None, variant: str | None = None) -> bool:
         """Put in service what the settings name, read afresh; or a source as one of the variants. False: it is already.
@@ -139,62 +159,86 @@ class Deployments:
             SourceUnavailableError: where it is to be taken from does not answer.
             UnavailableError: the store does not answer.
             BehindError: a variant is to be replaced beside others that this replica could not load.
-            ConflictError: another load is under way, or something else was put in service meanwhile.
+            ConflictError: another reload is under way, or something else was put in service meanwhile.
         """
-        self._check_idle()
-        async with self._lock:
+        if self._is_reloading:
+            raise ConflictError("load-under-way", "A bundle is being loaded. Ask again when it is done.")
+        self._is_reloading = True
+        try:
             await self._catch_up()
-            if source is None and variant is None:
-                variant_set = await self._load(self._named)
-            elif self._is_behind:  # the variants that are to stay are not known here
-                raise BehindError(self._active, self._generation)
-            else:
-                held = self._held()
-                variant_set = await self._load(
-                    lambda: with_source(self.variant_set, source, variant, self._settings, held)
-                )
-            return await self._put_in_service(variant_set)
+            after = self._active
+            variant_set = await self._load(self._wanted(source, variant))
+            return await self._put_in_service(variant_set, after)
+        finally:
+            self._is_reloading = False
 
     async def rollback(self) -> None:
-        """Put in service again what was before.
+        """Put in service again what was before, whatever is being loaded meanwhile.
 
         Raises:
-            ConflictError: nothing was; another load is under way; the earlier bundles cannot be had any more.
+            ConflictError: nothing was; the earlier bundles cannot be had any more; something else was put in service
+                meanwhile.
             UnavailableError: the store does not answer.
         """
-        self._check_idle()
-        async with self._lock:
-            await self._meet()
-            active, target = await to_thread.run_sync(self._before)
-            held, sources = self._held(), self._settings.sources
+        if not self._has_met:
+            async with self._following:
+                await self._meet()
+        active, target = await to_thread.run_sync(self._before)
+        held, sources = self._held(), self._settings.sources
+        try:
+            variant_set = await in_background(lambda: assemble(target, sources, held))
+        except BundleError as error:
+            self._observer.count_swap("refused")
+            raise ConflictError("not-to-be-had", str(error)) from error
+        # What aliases name now stays known, else what was rolled back would come again by itself.
+        plan = Plan(target.plan.parts, active.plan.aliases)
+        made = await to_thread.run_sync(self._store.add, plan, active.generation, target.previous)
+        self._swap(replace(variant_set, generation=made.generation, aliases=plan.aliases), "rolled-back")
+        await attempt(self._tell)
+
+    async def replicas(self, patience: float = 0.0) -> Replicas | None:
+        """Who answers from this store, and who does not yet answer with what does here; None where the store is silent.
+
+        Args:
+            patience: seconds to wait for all of them to follow.
+        """
+        loop, generation = asyncio.get_running_loop(), self._generation
+        deadline = loop.time() + patience
+        while True:
             try:
-                variant_set = await to_thread.run_sync(assemble, target, sources, held)
-            except BundleError as error:
-                self._observer.count_swap("refused")
-                raise ConflictError("not-to-be-had", str(error)) from error
-            # What aliases name now stays known, else what was rolled back would come again by itself.
-            plan = Plan(target.plan.parts, active.plan.aliases)
-            made = await to_thread.run_sync(self._store.add, plan, active.generation, target.previous)
-            self._swap(replace(variant_set, generation=made.generation, aliases=plan.aliases), "rolled-back")
+                found = await to_thread.run_sync(self._store.replicas, generation)
+            except UnavailableError as error:
+                logger.warning("How many replicas follow is not known: %s", error)
+                return None
+            if not found.behind or loop.time() >= deadline:
+                return found
+            await asyncio.sleep(LOOK_SECONDS)
 
-    def _named(self) -> VariantSet:
-        if not self._settings.sources:
-            raise FieldError("body.source", "the settings name nothing to load again; name a source")
-        return open_named(self._settings.sources, self._held())
+    def _wanted(self, source: str | None, variant: str | None) -> Callable[[], VariantSet]:
+        held = self._held()
+        if source is None and variant is None:
+            if not self._settings.sources:
+                raise FieldError("body.source", "the settings name nothing to load again; name a source")
+            return lambda: open_named(self._settings.sources, held)
+        if self._is_behind:  # the variants that are to stay are not known here
+            raise BehindError(self._active, self._generation)
+        current = self.variant_set
+        return lambda: with_source(current, source, variant, self._settings, held)
 
-    async def _put_in_service(self, variant_set: VariantSet) -> bool:
+    async def _put_in_service(self, variant_set: VariantSet, after: int) -> bool:
         current = self._variant_set
-        if current is not None and variant_set.plan == current.plan and not self._is_behind:
+        is_first = after == self._active and not self._is_behind
+        if current is not None and variant_set.plan == current.plan and is_first:
             self._observer.count_swap("unchanged")
             return False
-        after = self._active
         made = await to_thread.run_sync(self._store.add, variant_set.plan, after, after or None)
         self._swap(replace(variant_set, generation=made.generation), "swapped")
+        await attempt(self._tell)
         return True
 
     async def _load(self, load: Callable[[], VariantSet]) -> VariantSet:
         try:
-            return await to_thread.run_sync(load)
+            return await in_background(load)
         except UnavailableError as error:
             self._observer.count_swap("unavailable")
             raise SourceUnavailableError(str(error)) from error
@@ -231,28 +275,43 @@ class Deployments:
             made = await to_thread.run_sync(self._store.add, mine.plan, after, after or None)
             self._adopt(replace(mine, generation=made.generation))
 
+    async def _repeat(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await attempt(step)
+
+    async def _tell(self) -> None:
+        """Tell the store that this replica runs, and what it answers with."""
+        if self._variant_set is not None:
+            generation = self._generation
+            await to_thread.run_sync(self._store.note_replica, self._replica, generation)
+            self._told = generation
+
     async def _follow(self) -> None:
         """Load what the store says is in service, unless this is it."""
         active = await to_thread.run_sync(self._store.active)
         is_here = self._has_met and active is not None and active.generation == self._generation
         if not is_here and asyncio.get_running_loop().time() >= self._pause_ends:
-            async with self._lock:
-                await self._catch_up()
+            await self._catch_up()
+        if self._told != self._generation:
+            await self._tell()
 
     async def _catch_up(self) -> None:
-        active = await to_thread.run_sync(self._store.active)
-        if active is None:  # it is new, or came back empty
-            self._has_met = False
-        if not self._has_met:
-            await self._meet()
-        elif active is not None and active.generation != self._generation:
-            await self._take_over(active)
+        async with self._following:
+            active = await to_thread.run_sync(self._store.active)
+            if active is None:  # it is new, or came back empty
+                self._has_met = False
+            if not self._has_met:
+                await self._meet()
+            elif active is not None and active.generation != self._generation:
+                await self._take_over(active)
 
     async def _take_over(self, active: Deployment) -> None:
         self._active = active.generation
         self._observer.show_behind(is_behind=self._is_behind)
+        sources, held = self._settings.sources, self._held()
         try:
-            variant_set = await to_thread.run_sync(assemble, active, self._settings.sources, self._held())
+            variant_set = await in_background(lambda: assemble(active, sources, held))
         except Exception as error:
             self._observer.count_swap("refused")
             self._pause = min(LONGEST_PAUSE_SECONDS, max(1.0, 2 * self._pause))
@@ -263,10 +322,12 @@ class Deployments:
             self._swap(variant_set, "followed")
 
     def _swap(self, variant_set: VariantSet, result: str) -> None:
+        self._observer.count_swap(result)
+        if variant_set.generation < self._active:
+            return  # another one was put in service meanwhile, and is here, or is followed next
         if self._variant_set is not None and self._variant_set.catalogues.keys() != variant_set.catalogues.keys():
             self._kept.append(self._variant_set)
         self._adopt(variant_set)
-        self._observer.count_swap(result)
         named = ", ".join(f"{variant.name} {variant.version}" for variant in variant_set.variants)
         logger.info("In service (%s), generation %d: %s", result, variant_set.generation, named)
 
@@ -280,10 +341,6 @@ class Deployments:
         return {
             version: catalogue for variant_set in variant_sets for version, catalogue in variant_set.catalogues.items()
         }
-
-    def _check_idle(self) -> None:
-        if self._lock.locked():
-            raise ConflictError("load-under-way", "A bundle is being loaded. Ask again when it is done.")
 
     @property
     def _generation(self) -> int:

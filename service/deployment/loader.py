@@ -26,19 +26,24 @@ def open_first(settings: Settings, store: DeploymentTable) -> VariantSet | None:
     """What to start with: what the settings name, or with `follow` what the store says; None where there is neither.
 
     Raises:
-        BundleError: what the settings name cannot be used.
-        UnavailableError: the model registry does not hand it out.
+        BundleError: what the settings name cannot be used, or what the store says is in service cannot be had: then
+            nothing else is, since it is not what is to be answered with.
+        UnavailableError: the model registry does not hand it out, or the store does not answer and is all there is.
     """
-    if settings.follow:
-        try:
-            active = store.active()
-            if active is not None:
-                return assemble(active, settings.sources, {})
-        except (BundleError, UnavailableError) as error:
-            if not settings.sources:
-                raise
-            logger.error("This starts with what its settings name: %s", error)
+    active = _active(settings, store) if settings.follow else None
+    if active is not None:
+        return assemble(active, settings.sources, {})
     return open_named(settings.sources) if settings.sources else None
+
+
+def _active(settings: Settings, store: DeploymentTable) -> Deployment | None:
+    try:
+        return store.active()
+    except UnavailableError as error:
+        if not settings.sources:
+            raise
+        logger.error("This starts with what its settings name: %s", error)
+        return None
 
 
 def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> VariantSet:

@@ -3,9 +3,11 @@
 The table is the contract with the pipelines; columns.py names its columns.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -24,6 +26,7 @@ from recsys_vae.data.columns import (
 )
 from recsys_vae.errors import DataError, SchemaError
 from recsys_vae.home import existing_dataset
+from service.store import identities
 from service.store.events import Event
 
 TABLE, USERS_TABLE = "interactions.parquet", "users.parquet"
@@ -69,9 +72,9 @@ class DatasetEvents:
         Raises:
             DataError: a time could not be given back, or a weight is no finite number above 0.
         """
-        table = pq.ParquetFile(self.path, pre_buffer=False)
+        table, untimed = pq.ParquetFile(self.path, pre_buffer=False), Untimed()
         for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
-            yield to_events(_checked(pl.DataFrame(pa.table(piece)), self.path))
+            yield to_events(_checked(pl.DataFrame(pa.table(piece)), self.path), untimed)
 
 
 def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -89,14 +92,34 @@ def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     return frame
 
 
-def to_events(frame: pl.DataFrame) -> list[Event]:
-    """Rows as events. The same user, item, kind and time are the same event; where times are unknown, the place in
-    the user's order tells events apart.
+class Untimed:
+    """Counts a user's events without times by item and kind; a dataset has the rows of a user one after the other."""
+
+    def __init__(self) -> None:
+        self._user_id: str | None = None
+        self._seen: Counter[tuple[str, str | None]] = Counter()
+
+    def before(self, user_id: str, item_id: str, event_type: str | None) -> int:
+        """How many such ones came before; this one is counted."""
+        if user_id != self._user_id:
+            self._user_id, self._seen = user_id, Counter()
+        self._seen[item_id, event_type] += 1
+        return self._seen[item_id, event_type] - 1
+
+
+def to_events(frame: pl.DataFrame, untimed: Untimed) -> list[Event]:
+    """Rows as events. The same user, item, kind and time are the same event, in every dataset. Where times are unknown
+    but the order is not, so are the user's first with the item, the second, and so on; without an order there is one.
     """  # fmt: skip
     time = pl.col(TIMESTAMP).cast(pl.Datetime("us", "UTC")).dt.epoch("us")
-    moment = pl.coalesce(time.cast(pl.String), "p" + pl.col(POSITION).cast(pl.String), pl.lit(""))
-    identity = pl.concat_str(USER, ITEM, pl.col(EVENT_TYPE).fill_null(""), moment, separator="\x1f")
-    columns = frame.select(
-        identity.alias("identity"), USER, ITEM, pl.col(EVENT_TYPE).cast(pl.String), WEIGHT, time.alias(TIMESTAMP)
-    )
-    return [Event(*row) for row in columns.iter_rows()]
+    columns = frame.select(USER, ITEM, pl.col(EVENT_TYPE).cast(pl.String), WEIGHT, time.alias(TIMESTAMP), POSITION)
+    return [_to_event(row, untimed) for row in columns.iter_rows()]
+
+
+def _to_event(row: tuple[Any, ...], untimed: Untimed) -> Event:
+    user_id, item_id, event_type, weight, time, position = row
+    if time is not None:
+        moment = identities.timed(time)
+    else:
+        moment = identities.untimed(0 if position is None else untimed.before(user_id, item_id, event_type))
+    return Event(identities.content(user_id, item_id, event_type, moment), user_id, item_id, event_type, weight, time)

@@ -7,14 +7,16 @@ counted, and its gauges go.
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service.deployment.variants import VariantSet
 from service.observability.request_context import CURRENT
-from service.ranking.results import Notice
+
+if TYPE_CHECKING:  # who supervises workers reads this file, and computes nothing
+    from service.deployment.variants import VariantSet
+    from service.ranking.results import Notice
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -96,7 +98,7 @@ class Metrics:
         """Tell that a request came (1) or went (-1)."""
         self._under_way.inc(change)
 
-    def count_answer(self, tier: str, notices: tuple[Notice, ...]) -> None:
+    def count_answer(self, tier: str, notices: "tuple[Notice, ...]") -> None:
         """Tell that a list was answered, and with which warnings."""
         self._child(self._answers, tier).inc()
         for notice in notices:
@@ -144,7 +146,7 @@ class Metrics:
         self._starts.inc()
         self._workers.set(1)
 
-    def name_lineup(self, variant_set: VariantSet) -> None:
+    def name_lineup(self, variant_set: "VariantSet") -> None:
         """Tell what is in service."""
         manifests = {one.version: one.catalogue.chain.bundle.manifest for one in variant_set.variants}
         self._show(self._bundles, {(version, manifest.model): 1.0 for version, manifest in manifests.items()})

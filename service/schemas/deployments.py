@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Header, Query
 from pydantic import Field
 
 from service.schemas.common import VARIANT_HEADER, WITHOUT_NUL, Schema
@@ -16,6 +16,15 @@ ChosenVariant = Annotated[
         examples=["main"],
     ),
 ]
+
+
+Wait = Annotated[
+    float,
+    Query(
+        ge=0, le=600, allow_inf_nan=False, examples=[30],
+        description="Seconds to wait with the answer until all replicas follow; `behind` says how many do not by then.",
+    ),
+]  # fmt: skip
 
 
 class ReloadRequest(Schema):
@@ -59,6 +68,14 @@ class DeploymentSummary(Schema):
         examples=[[{"name": "main", "weight": 1.0, "share": 1.0, "model_version": "mult-vae-679558afa88b",
                     "model": "mult-vae", "n_items": 3533, "source": "/bundles/2026-11-24"}]],
     )  # fmt: skip
+    replicas: int | None = Field(
+        None, description="Processes that answer from this event store; null where it did not say.", examples=[4]
+    )
+    behind: int | None = Field(
+        None,
+        description="Those among them that did not yet answer with this deployment; null where the store did not say.",
+        examples=[0],
+    )
 
 
 class DeploymentChange(DeploymentSummary):

@@ -30,8 +30,10 @@ SHORTEST = 32
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HASH = re.compile(r"sha256:([0-9a-f]{64})")
 EXPECTED = "NAME sha256:HASH SCOPE,SCOPE [LIMIT], as `recsys keys new` prints it"
-LOOK_AGAIN_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 0.5
 """How soon a change of the file is seen."""
+LOOK_SOON_SECONDS = 0.1
+"""The same while the file gives no key: it may be just now being written."""
 
 logger = logging.getLogger("recsys.service")
 
@@ -138,7 +140,10 @@ class KeyRing:
 
 
 class WatchedKeys:
-    """The keys of the settings; a changed file is read again, so that a key is revoked without a restart.
+    """The keys of the settings; the file is read again twice a second, so that a key is revoked without a restart.
+
+    Only what stands in the file opens something: a line that is gone or broken, or a file that is emptied, removed or
+    not readable, opens nothing from then on. What is wrong is logged once.
 
     Raises:
         ConfigError: the file or the setting breaks its form, or holds no key.
@@ -146,7 +151,7 @@ class WatchedKeys:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stamp = self._file_stamp()
+        self._content = _content(settings.keys_file)
         self._ring = read_keys(settings)
         self._look_at = monotonic() + LOOK_AGAIN_SECONDS
 
@@ -162,27 +167,17 @@ class WatchedKeys:
         return self._ring.find(key)
 
     def _look_again(self) -> None:
-        self._look_at = monotonic() + LOOK_AGAIN_SECONDS
-        stamp = self._file_stamp()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._ring = read_keys(self._settings)
-        except ConfigError as error:
-            # A slip of the pen must not lock every caller out; it stays in the log until it is mended.
-            logger.error("%s The keys that were read before go on being valid.", error)
-        else:
-            logger.info("Read %d keys again from %s.", len(self._ring), self._settings.keys_file)
-
-    def _file_stamp(self) -> tuple[int, int, int] | None:
-        if self._settings.keys_file is None:
-            return None
-        try:
-            found = self._settings.keys_file.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        path = self._settings.keys_file
+        # The content and not its time or size: a file that was put back with `cp -p` is another one all the same.
+        content = _content(path)
+        if content != self._content:
+            self._content = content
+            entries, faults = _well_formed(self._settings)
+            self._ring = KeyRing(entries)
+            for fault in faults:
+                logger.error("%s It opens nothing.", fault)
+            logger.info("Read %d keys again from %s.", len(self._ring), path)
+        self._look_at = monotonic() + (LOOK_AGAIN_SECONDS if len(self._ring) else LOOK_SOON_SECONDS)
 
 
 def has_keys(settings: Settings) -> bool:
@@ -196,28 +191,60 @@ def read_keys(settings: Settings) -> KeyRing:
     Raises:
         ConfigError: a line breaks its form; the file cannot be read; keys are to be asked for and there are none.
     """
-    lines = [("RECSYS_KEYS, entry", line) for line in (settings.keys or "").split(";")]
-    entries = [*_parse(lines), *_parse(_lines_of(settings.keys_file))]
+    entries = [parse_entry(line, place) for place, line in (*_set_lines(settings), *_file_lines(settings.keys_file))]
     if has_keys(settings) and not entries:
         raise ConfigError("Keys are to be asked for, and there are none. `recsys keys new --name NAME` makes one.")
     return KeyRing(entries)
 
 
-def _lines_of(path: Path | None) -> list[tuple[str, str]]:
+def _well_formed(settings: Settings) -> tuple[list[KeyEntry], list[ConfigError]]:
+    """The entries of all lines that hold one, and what is wrong with the others."""
+    entries, faults = [], []
+    lines = _set_lines(settings)
+    try:
+        lines += _file_lines(settings.keys_file)
+    except ConfigError as fault:
+        faults.append(fault)
+    for place, line in lines:
+        try:
+            entries.append(parse_entry(line, place))
+        except ConfigError as fault:
+            faults.append(fault)
+    return entries, faults
+
+
+def _content(path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError:
+        return None
+
+
+def _set_lines(settings: Settings) -> list[tuple[str, str]]:
+    """Place and text of the entries in the settings."""
+    return _filled("RECSYS_KEYS, entry", (settings.keys or "").split(";"))
+
+
+def _file_lines(path: Path | None) -> list[tuple[str, str]]:
+    """Place and text of the entries in the file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     if path is None:
         return []
     try:
-        text = path.read_text(encoding="utf-8")
+        return _filled(f"{path}, line", path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not UTF-8"
         raise ConfigError(f"The file of keys {path} cannot be read: {cause}.") from error
-    return [(f"{path}, line", line) for line in text.splitlines()]
 
 
-def _parse(lines: list[tuple[str, str]]) -> list[KeyEntry]:
+def _filled(place: str, lines: Iterable[str]) -> list[tuple[str, str]]:
+    """Those that are neither blank nor a comment."""
     return [
-        parse_entry(line, f"{place} {number}")
-        for number, (place, line) in enumerate(lines, start=1)
+        (f"{place} {number}", line)
+        for number, line in enumerate(lines, start=1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
 

@@ -5,7 +5,6 @@ settings, and accepts from the one socket that they share: a connection goes to 
 """
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -15,10 +14,10 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from tempfile import TemporaryDirectory
 from time import monotonic
 
 from recsys_vae.errors import RecsysError, UnavailableError
+from service.server import metrics_folder
 from service.server.worker_messages import Failed, Opened
 from service.settings import Settings
 
@@ -171,24 +170,23 @@ def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[O
     Raises:
         UnavailableError: they do not start.
     """
-    from service.observability.metrics import DIRECTORY
-
-    # A folder of this service's own, whatever the environment says: files that another service left would be counted.
-    with TemporaryDirectory(prefix="recsys-metrics-") as directory:
-        os.environ[DIRECTORY] = directory
-        try:
-            Supervisor(settings, listener, directory, on_ready).run()
-        finally:
-            del os.environ[DIRECTORY]
+    with metrics_folder.own_folder() as directory:
+        Supervisor(settings, listener, directory, on_ready).run()
 
 
 def work(settings: Settings, listener: socket.socket, channel: Connection) -> None:
     """The life of one worker."""
     from service.observability import logs
-    from service.server import uvicorn_server
 
     logs.configure(settings)
-    _end_with_parent(channel)
+    with metrics_folder.shared():
+        _end_with_parent(channel)
+        _answer(settings, listener, channel)
+
+
+def _answer(settings: Settings, listener: socket.socket, channel: Connection) -> None:
+    from service.server import uvicorn_server
+
     try:
         app, opened = uvicorn_server.opened(settings)
     except RecsysError as error:

@@ -9,18 +9,17 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
-from recsys_vae.errors import ConfigError, UnavailableError
+from recsys_vae.errors import ConfigError
 from service.app import create_app
 from service.deployment.loader import open_first
 from service.deployment.variants import VariantSet
 from service.http.load_shedding import LoadSheddingProtocol
+from service.server.listening import BACKLOG, address, listen
 from service.server.worker_messages import Opened
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
 
-BACKLOG = 2048
-"""Connections that may wait to be accepted."""
 COLLECTED = (50_000, 20, 100)
 """Objects made between two looks of the garbage collector at the young ones, and between those at older ones. A request
 makes hundreds that are gone with it; with Python's 700 the collector took a tenth of the time of an answer."""
@@ -47,6 +46,19 @@ class Server(uvicorn.Server):
         self._on_ready()
 
 
+def serve(settings: Settings, on_ready: Callable[[str, Opened], None]) -> None:
+    """Serve in this process until SIGTERM or SIGINT; `on_ready` is told the address, and what answers.
+
+    Raises:
+        BundleError: a bundle cannot be used.
+        UnavailableError: the model registry does not hand one out, or the address cannot be had.
+        ConfigError: nothing is named here or in the store.
+    """
+    app, found = opened(settings)
+    listener = listen(settings.host, settings.port)
+    run(app, settings, listener, lambda: on_ready(address(listener), found))
+
+
 def opened(settings: Settings) -> tuple[FastAPI, Opened]:
     """The application that the settings describe, with its bundles verified and warm, and what they are.
 
@@ -71,44 +83,6 @@ def _titles(variant_set: VariantSet) -> str:
         return titles[0]
     shares = (f"{one.name} {variant_set.share(one):.0%}" for one in variant_set.variants)
     return ", ".join(f"{share}: {title}" for share, title in zip(shares, titles, strict=True))
-
-
-def listen(host: str, port: int, *, accepts: bool = True) -> socket.socket:
-    """A bound socket; it accepts connections from now on, or once a worker opens it.
-
-    Raises:
-        UnavailableError: the address cannot be had.
-    """
-    try:
-        return _bound(host, port, accepts)
-    except OSError as error:
-        cause = error.strerror or error
-        raise UnavailableError(
-            f"Cannot listen at {host}:{port}: {cause}. Stop what listens there, or choose another --port (0 takes any "
-            "free one)."
-        ) from error
-
-
-def _bound(host: str, port: int, accepts: bool) -> socket.socket:
-    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    # Made by hand for its protocol: asyncio sets TCP_NODELAY only where that is named (`create_server` leaves it 0),
-    # and without it every answer on a kept connection waits 40 ms for an acknowledgement.
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        if accepts:
-            listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def address(listener: socket.socket) -> str:
-    """URL of a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:

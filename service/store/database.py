@@ -1,8 +1,10 @@
 """Database: transactions on a store that may be down, and is used again once it is back."""
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -11,6 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from recsys_vae.errors import UnavailableError
 from service.store import schema
 from service.store.connections import WRITES, connect_lazily
+
+logger = logging.getLogger("recsys.service")
 
 
 class Database:
@@ -34,6 +38,7 @@ class Database:
             self._engine.execution_options(isolation_level="AUTOCOMMIT") if is_remote else self._engine
         )
         self._is_prepared = False
+        self._holds_erased = False
 
     @property
     def address(self) -> str:
@@ -75,10 +80,40 @@ class Database:
             self._prepare()
             with self._writing_engine.begin() as connection:
                 yield connection
+        if self._holds_erased:
+            with suppress(UnavailableError):  # what was to be written is
+                self._try_to_empty_log(waits=False)
+
+    def empty_log(self) -> None:
+        """Have SQLite's write-ahead log hold nothing of what was erased before.
+
+        Whoever reads at the moment is waited for, as long as for a lock; later transactions try again then. Only a log
+        says so: what was erased is gone from the store either way. PostgreSQL's log is not ours to empty.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return
+        self._holds_erased = True
+        self._try_to_empty_log(waits=True)
+        if self._holds_erased:
+            logger.warning("SQLite's write-ahead log still holds what was erased: somebody reads. It is tried again.")
 
     def close(self) -> None:
         """Give all connections back."""
+        if self._holds_erased:
+            with suppress(UnavailableError):
+                self._try_to_empty_log(waits=True)
         self._engine.dispose()
+
+    def _try_to_empty_log(self, *, waits: bool) -> None:
+        with self._translated("write"), self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            [patience] = driver.execute("PRAGMA busy_timeout").fetchone()
+            try:
+                driver.execute(f"PRAGMA busy_timeout = {patience if waits else 0}")
+                is_busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {patience}")
+            self._holds_erased = bool(is_busy)
 
     @contextmanager
     def _translated(self, operation: str) -> Iterator[None]:

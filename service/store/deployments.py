@@ -1,16 +1,17 @@
 """Deployments: what is in service, in the one place that every worker and every replica looks at."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, Row, case, cast, delete, extract, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from service import timestamps
 from service.errors import ConflictError
+from service.store.bulk_insert import INSERTS
 from service.store.database import Database
-from service.store.tables import DEPLOYMENTS
+from service.store.tables import DEPLOYMENTS, REPLICAS
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,25 @@ class Deployment:
     created_at: int
 
 
+class Replicas(NamedTuple):
+    """Who answers from a store.
+
+    Attributes:
+        running: processes that do.
+        behind: those among them that still answer with something older.
+    """
+
+    running: int
+    behind: int
+
+
+SILENT_SECONDS = 15
+"""A replica that has not been heard of for so long has died; each is heard of every few seconds."""
+# By the clock of the database: every replica may have another one.
+_SECONDS: dict[str, ColumnElement[int]] = {
+    "sqlite": cast(func.strftime("%s", "now"), BigInteger),
+    "postgresql": cast(extract("epoch", func.clock_timestamp()), BigInteger),
+}
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 """What a newer version adds to a plan is passed over: while replicas are upgraded, both versions read it."""
 
@@ -111,6 +131,27 @@ class DeploymentTable:
         except IntegrityError:  # on PostgreSQL, both may find the same last one
             raise _superseded(after) from None
         return made
+
+    def note_replica(self, replica: str, generation: int) -> None:
+        """Write down that a replica answers with a generation, and runs; those that fell silent are dropped."""
+        with self._database.writing() as connection:
+            now = connection.execute(select(_SECONDS[connection.dialect.name])).scalar_one()
+            told = {"generation": generation, "seen_at": now}
+            added = INSERTS[connection.dialect.name](REPLICAS).values(replica=replica, **told)
+            connection.execute(added.on_conflict_do_update(index_elements=[REPLICAS.c.replica], set_=told))
+            connection.execute(delete(REPLICAS).where(REPLICAS.c.seen_at < now - SILENT_SECONDS))
+
+    def drop_replica(self, replica: str) -> None:
+        """Write down that a replica has stopped."""
+        with self._database.writing() as connection:
+            connection.execute(delete(REPLICAS).where(REPLICAS.c.replica == replica))
+
+    def replicas(self, generation: int) -> Replicas:
+        """Who answers from this store, and who not yet with a generation or a later one."""
+        with self._database.looking_up() as connection:
+            is_alive = REPLICAS.c.seen_at >= _SECONDS[connection.dialect.name] - SILENT_SECONDS
+            query = select(func.count(), func.count(case((REPLICAS.c.generation < generation, 1)))).where(is_alive)
+            return Replicas(*connection.execute(query).one())
 
 
 def _deployment(row: Row[Any]) -> Deployment:

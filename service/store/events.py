@@ -7,14 +7,16 @@ event that is taken; a user's `version` is another one whenever that user's even
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select
 
 from recsys_vae.data.histories import History
-from service.store.bulk_insert import Row, insert_few, insert_many, touch_users
+from service.store.admission import without_erased, without_sent
+from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
 from service.store.database import Database
+from service.store.erasures import bury, tombstones, welcome_back
+from service.store.identities import digest, is_dataset
 from service.store.impressions import erase_impressions
 from service.store.tables import EVENTS, METADATA, USERS
 
@@ -51,6 +53,8 @@ class Fate(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     """Its identity belongs to another event."""
+    ERASED = "erased"
+    """Its user was erased after it happened."""
 
 
 class HeldEvent(NamedTuple):
@@ -130,28 +134,24 @@ class EventStore:
         return self.database.address
 
     def take(self, events: Sequence[Event], source: str) -> list[Fate]:
-        """Take events in one transaction, and say what became of each. When this returns, they are committed."""
-        identities = [_digest(source, event.identity) for event in events]
-        first = {identity: at for at, identity in reversed(list(enumerate(identities)))}
+        """Take events that were sent, in one transaction, and say what became of each. When this returns, they are
+        committed.
+        """  # fmt: skip
         with self.database.writing() as connection:
-            touch_users(connection, (event.user_id for event in events))
-            rows = [_row(source, events[at]) for at in sorted(first.values())]
-            new = insert_few(connection, rows) if rows else set()
-            held = _contents(connection, [identity for identity in first if identity not in new])
-            if not new:
+            fates = take_within(connection, events, source)
+            if Fate.ACCEPTED not in fates:
                 connection.rollback()
-        held |= {identity: _content(events[first[identity]]) for identity in new}
-        return [
-            Fate.ACCEPTED
-            if identity in new and first[identity] == at
-            else Fate.DUPLICATE
-            if held[identity] == _content(events[at])
-            else Fate.CONFLICT
-            for at, identity in enumerate(identities)
-        ]
+        return fates
 
-    def append(self, batches: Iterable[list[Event]], source: str) -> int:
-        """Take many events, a transaction a batch, and say how many of them were new.
+    def append(
+        self, batches: Iterable[list[Event]], source: str, on_erased: Callable[[int], None] = lambda number: None
+    ) -> int:
+        """Import many events, a transaction a batch, and say how many of them were new.
+
+        Args:
+            batches: of the events.
+            source: of all of them.
+            on_erased: told how many were left out because their users were erased.
 
         Raises:
             UnavailableError: the store does not answer; whole batches may have been taken, and come to no harm again.
@@ -159,19 +159,21 @@ class EventStore:
         taken = 0
         for batch in batches:
             with self.database.writing() as connection:
-                new = insert_many(connection, _rows(source, batch)) if batch else 0
+                new = _import(connection, batch, source, on_erased)
                 if not new:
                     connection.rollback()
             taken += new
         return taken
 
-    def replace(self, batches: Iterable[list[Event]], source: str) -> int:
-        """Forget all events of a source and take these, in one transaction; say how many were taken."""
+    def replace(
+        self, batches: Iterable[list[Event]], source: str, on_erased: Callable[[int], None] = lambda number: None
+    ) -> int:
+        """Forget all events of a source and import these, in one transaction; say how many were taken."""
         of_source = EVENTS.c.source == source
         with self.database.writing() as connection:
             touch_users(connection, connection.execute(select(EVENTS.c.user_id).where(of_source).distinct()).scalars())
             connection.execute(delete(EVENTS).where(of_source))
-            return sum(insert_many(connection, _rows(source, batch)) for batch in batches if batch)
+            return sum(_import(connection, batch, source, on_erased) for batch in batches)
 
     def version(self, user_id: str) -> int:
         """Of a user's events; 0 for a user who was never seen."""
@@ -214,14 +216,19 @@ class EventStore:
         return UserRecord(n_events, n_items, first, last, by_source, tuple(HeldEvent(*row) for row in held))
 
     def erase(self, user_id: str) -> Erased:
-        """Forget a user in every table that names users; say how much there was."""
+        """Forget a user in every table that names users, for good; say how much there was.
+
+        What was erased is overwritten in SQLite's file, and its write-ahead log is emptied.
+        """
         with self.database.writing() as connection:
             touch_users(connection, [user_id])
+            bury(connection, user_id)
             exposures = erase_impressions(connection, user_id)
             events = connection.execute(delete(EVENTS).where(EVENTS.c.user_id == user_id)).rowcount
             for table in METADATA.sorted_tables:
                 if "user_id" in table.c:
                     connection.execute(delete(table).where(table.c.user_id == user_id))
+        self.database.empty_log()
         return Erased(events, exposures)
 
     def stream(self, query: Select[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -244,17 +251,51 @@ class EventStore:
         self.database.close()
 
 
+def take_within(connection: Connection, events: Sequence[Event], source: str) -> list[Fate]:
+    """Take events that were sent within a transaction, and say what became of each."""
+    users = {event.user_id for event in events}
+    touch_users(connection, users)
+    buried = tombstones(connection, users)
+    is_late = [event.user_id in buried and not buried[event.user_id].admits_sent(event.timestamp) for event in events]
+    known_again = {event.user_id for event, late in zip(events, is_late, strict=True) if not late} & buried.keys()
+    drop_users(connection, [who for who, told in buried.items() if told.returned_at is None and who not in known_again])
+    welcome_back(connection, [user_id for user_id in known_again if buried[user_id].returned_at is None])
+    fates = iter(_take(connection, [event for event, late in zip(events, is_late, strict=True) if not late], source))
+    return [Fate.ERASED if late else next(fates) for late in is_late]
+
+
+def _take(connection: Connection, events: Sequence[Event], source: str) -> list[Fate]:
+    identities = [digest(source, event.identity) for event in events]
+    first = {identity: at for at, identity in reversed(list(enumerate(identities)))}
+    rows = [_row(source, events[at]) for at in sorted(first.values())]
+    new = insert_few(connection, rows) if rows else set()
+    held = _contents(connection, [identity for identity in first if identity not in new])
+    held |= {identity: _content(events[first[identity]]) for identity in new}
+    return [
+        Fate.ACCEPTED
+        if identity in new and first[identity] == at
+        else Fate.DUPLICATE
+        if held[identity] == _content(events[at])
+        else Fate.CONFLICT
+        for at, identity in enumerate(identities)
+    ]
+
+
+def _import(connection: Connection, events: Sequence[Event], source: str, on_erased: Callable[[int], None]) -> int:
+    touch_users(connection, (event.user_id for event in events))
+    rows = without_erased(connection, [_row(source, event) for event in events])
+    if len(rows) < len(events):
+        on_erased(len(events) - len(rows))
+    return insert_many(connection, without_sent(connection, rows) if is_dataset(source) else rows)
+
+
 def _version(connection: Connection, user_id: str) -> int:
     return connection.execute(select(USERS.c.version).where(USERS.c.user_id == user_id)).scalar() or 0
 
 
-def _rows(source: str, events: Iterable[Event]) -> list[Row]:
-    return [_row(source, event) for event in events]
-
-
 def _row(source: str, event: Event) -> Row:
-    """In the order of `intake.COLUMNS`."""
-    return (_digest(source, event.identity), source, *event[1:])
+    """In the order of `bulk_insert.COLUMNS`."""
+    return (digest(source, event.identity), source, *event[1:])
 
 
 def _content(event: Event) -> tuple[Any, ...]:
@@ -270,7 +311,3 @@ def _contents(connection: Connection, identities: list[bytes]) -> dict[bytes, tu
         chunk = identities[start : start + CHUNK]
         found |= {row[0]: tuple(row[1:]) for row in connection.execute(query.where(EVENTS.c.identity.in_(chunk)))}
     return found
-
-
-def _digest(source: str, identity: str) -> bytes:
-    return blake2b(f"{source}\x1f{identity}".encode(), digest_size=16).digest()

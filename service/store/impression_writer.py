@@ -33,6 +33,9 @@ class ImpressionWriter:
         table: where they are kept.
         count: told what became of how many: `written`, `erased` or `dropped`.
         capacity: how many may wait.
+
+    Attributes:
+        last_erasure: sequence of the last erasure of a user that is known here; what a request gives to its exposure.
     """
 
     def __init__(self, table: ImpressionTable, count: Callable[[str, int], None], capacity: int = CAPACITY) -> None:
@@ -43,6 +46,7 @@ class ImpressionWriter:
         self._lock = asyncio.Lock()
         self._is_down = False
         self._untold = 0
+        self.last_erasure = 0
 
     def note(self, impression: Impression) -> None:
         """Have a list written down; called on the event loop."""
@@ -83,7 +87,7 @@ class ImpressionWriter:
         if not batch:
             return True
         try:
-            written = await to_thread.run_sync(self._table.add, batch)
+            written, self.last_erasure = await to_thread.run_sync(self._table.add, batch)
         except RecsysError as error:
             if not self._is_down:
                 logger.warning("Exposures wait to be written: %s", error)

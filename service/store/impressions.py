@@ -2,24 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select
 
-from service import timestamps
-from service.store.bulk_insert import INSERTS
 from service.store.database import Database
-from service.store.tables import ERASURES, EVENTS, IMPRESSIONS
+from service.store.erasures import last_erasure, let_nobody_be_buried, tombstones
+from service.store.tables import EVENTS, IMPRESSIONS
 
 LONGEST_WAIT_SECONDS = 300
 """An exposure that could not be written for so long is given up."""
-ERASURES_KEPT_SECONDS = 2 * LONGEST_WAIT_SECONDS
-"""So that whatever still waits in any process, whose clock may differ, finds the erasure of its user."""
 MICROSECONDS = 1_000_000
-LOCK = 0x7265_6373_7973_01
-"""Of PostgreSQL's advisory locks: shared by those who write exposures, exclusive to those who erase a user's."""
-CHUNK = 500
 
 
 class Impression(NamedTuple):
@@ -33,6 +26,7 @@ class Impression(NamedTuple):
         is_dealt: whether the variant was assigned, and not chosen by the caller.
         items: ids, best first.
         answered_at: in microseconds since 1970, UTC.
+        last_erasure: sequence of the last erasure of any user that was known here when the request came.
     """
 
     request_id: str
@@ -42,6 +36,19 @@ class Impression(NamedTuple):
     is_dealt: bool
     items: tuple[str, ...]
     answered_at: int
+    last_erasure: int = 0
+
+
+class Added(NamedTuple):
+    """What became of exposures that were to be written.
+
+    Attributes:
+        written: how many were; the users of the others were erased since.
+        last_erasure: sequence of the last erasure by then.
+    """
+
+    written: int
+    last_erasure: int
 
 
 class HeldExposure(NamedTuple):
@@ -62,15 +69,20 @@ class ImpressionTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, exposures: Sequence[Impression]) -> int:
-        """Write exposures in one transaction, but for those of users who were erased since; say how many."""
+    def add(self, exposures: Sequence[Impression]) -> Added:
+        """Write exposures in one transaction, but for those of users who were erased since.
+
+        By the order of the erasures and not by clocks, of which every process may have another: an exposure counts as
+        one of before an erasure that its process did not know of.
+        """
         with self._database.writing() as connection:
-            _lock(connection, "pg_advisory_xact_lock_shared")
-            erased = _erasures(connection, {one.user_id for one in exposures if one.user_id is not None})
-            rows = [_row(one) for one in exposures if one.answered_at > erased.get(one.user_id or "", -1)]
+            let_nobody_be_buried(connection)
+            buried = tombstones(connection, {one.user_id for one in exposures if one.user_id is not None})
+            erased = {user_id: tombstone.sequence for user_id, tombstone in buried.items()}
+            rows = [_row(one) for one in exposures if one.last_erasure >= erased.get(one.user_id or "", 0)]
             if rows:
                 connection.execute(insert(IMPRESSIONS), rows)
-        return len(rows)
+            return Added(len(rows), last_erasure(connection))
 
     def of_user(self, user_id: str, limit: int, before: int | None = None) -> list[HeldExposure]:
         """The newest `limit` exposures of a user, or those before a sequence."""
@@ -95,41 +107,17 @@ def about(user_id: str) -> ColumnElement[bool]:
 
 
 def erase_impressions(connection: Connection, user_id: str) -> int:
-    """Forget what was shown to a user, and see to it that what is still to be written is not; say how many there were.
+    """Forget what was shown to a user who is being erased; say how many lists there were.
 
     It must come before the user's events are erased: they lead to lists without a name.
     """
-    _lock(connection, "pg_advisory_xact_lock")
-    now = timestamps.now()
-    connection.execute(delete(ERASURES).where(ERASURES.c.erased_at < now - ERASURES_KEPT_SECONDS * MICROSECONDS))
-    added = INSERTS[connection.dialect.name](ERASURES).values(user_digest=_digest(user_id), erased_at=now)
-    connection.execute(added.on_conflict_do_update(index_elements=[ERASURES.c.user_digest], set_={"erased_at": now}))
     return connection.execute(delete(IMPRESSIONS).where(about(user_id))).rowcount
 
 
-def _erasures(connection: Connection, user_ids: set[str]) -> dict[str, int]:
-    """User -> when erased, of those that were lately."""
-    digests = {_digest(user_id): user_id for user_id in user_ids}
-    known, found = list(digests), {}
-    for start in range(0, len(known), CHUNK):
-        query = select(ERASURES.c.user_digest, ERASURES.c.erased_at)
-        for digest, moment in connection.execute(query.where(ERASURES.c.user_digest.in_(known[start : start + CHUNK]))):
-            found[digests[bytes(digest)]] = moment
-    return found
-
-
-def _lock(connection: Connection, function: str) -> None:
-    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        connection.execute(text(f"SELECT {function}(:key)"), {"key": LOCK})
-
-
 def _row(impression: Impression) -> dict[str, Any]:
-    return impression._asdict() | {"items": json.dumps(impression.items)}
+    fields = impression._asdict() | {"items": json.dumps(impression.items)}
+    return {name: fields[name] for name in fields if name in IMPRESSIONS.c}
 
 
 def _held(row: Row[Any]) -> HeldExposure:
     return HeldExposure(**row._asdict() | {"items": tuple(json.loads(row.items))})
-
-
-def _digest(user_id: str) -> bytes:
-    return blake2b(user_id.encode(), digest_size=16).digest()

@@ -60,11 +60,22 @@ IMPRESSIONS = Table(
     sqlite_autoincrement=True,
 )
 
-# Exposures are written some time after the answer, by whichever process gave it. Without this note, one that still
-# waits in another process when its user is erased would bring the user back.
+# Without these, what lies elsewhere would bring an erased user back: a dataset that is loaded again, a request that is
+# sent again, a list that waits in another process to be recorded. Rows are never removed: then a sequence would come
+# again, and a list that waits since before an erasure would pass for one of after it.
 ERASURES = Table(
     "erasures",
     METADATA,
     Column("user_digest", LargeBinary(16), primary_key=True),
-    Column("erased_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC; kept for minutes"),
+    Column("erased_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Column("sequence", BigInteger, nullable=False, unique=True, comment="in the order of the erasures"),
+    Column("returned_at", BigInteger, comment="likewise; null while the user has not come back"),
+)
+
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("replica", String, primary_key=True),
+    Column("generation", BigInteger, nullable=False, comment="of what it answers with"),
+    Column("seen_at", BigInteger, nullable=False, comment="seconds since 1970, by the database's clock"),
 )

@@ -20,7 +20,7 @@ def test_every_variable_is_a_setting_and_its_value_is_taken() -> None:
     names = {name.removeprefix("RECSYS_").lower() for name in given | in_image} - {"home"}
     assert names <= set(Settings.model_fields)
     settings = read_settings(**{name.removeprefix("RECSYS_").lower(): value for name, value in given.items()})
-    assert (settings.workers, settings.rate_limit, str(settings.keys_file)) == (2, "6000/minute", "/run/secrets/keys")
+    assert (settings.workers, settings.rate_limit, str(settings.keys_file)) == (2, "6000/minute", "/run/keys/entries")
 
 
 def test_the_password_of_the_store_may_hold_any_character() -> None:
@@ -33,6 +33,9 @@ def test_the_password_of_the_store_may_hold_any_character() -> None:
 
 def test_what_is_mounted_and_needed_is_there() -> None:
     services = COMPOSE["services"]
+    keys = Path(services["service"]["environment"]["RECSYS_KEYS_FILE"])
+    # The folder: a file mounted by itself stays as it was when an editor puts another in its place.
+    assert f"./keys:{keys.parent}:ro" in services["service"]["volumes"]
     mounted = [volume.split(":")[0] for volume in services["prometheus"]["volumes"]]
     assert [path for path in mounted if not (ROOT / "deploy" / path).resolve().is_file()] == []
     assert set(services["service"]["depends_on"]) <= set(services)

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from recsys_vae.bundles.bundle import INDEX, write_bundle
 from recsys_vae.bundles.manifest import Provenance, describe, read_manifest, write_manifest
 from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import UnavailableError
+from recsys_vae.errors import BundleError, UnavailableError
 from recsys_vae.models import catalog
 from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.retrieval.faiss_index import build_index
@@ -260,11 +260,98 @@ def test_a_second_load_is_not_begun_beside_the_first(
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(client.post, RELOAD)
         assert begun.wait(SOON)
-        for address in (RELOAD, ROLLBACK):
-            check_problem(client.post(address), 409, "load-under-way")
+        check_problem(client.post(RELOAD), 409, "load-under-way")
         assert served(client) == version(root, "one")  # nobody waits for the load
         let_go.set()
         assert changed(first.result())["changed"]
+
+
+def test_a_rollback_passes_a_reload_that_hangs_and_the_reload_does_not_undo_it(
+    client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(client.post(RELOAD, json={"source": "two"}))
+    begun, let_go = Signal(), Signal()
+    real = bundle_sources.open_catalogue
+
+    def hanging(source: str):
+        begun.set()
+        assert let_go.wait(SOON)
+        return real(source)
+
+    monkeypatch.setattr(bundle_sources, "open_catalogue", hanging)
+    with ThreadPoolExecutor(1) as threads:
+        reload = threads.submit(client.post, RELOAD, json={"source": "three"})
+        assert begun.wait(SOON)
+        assert changed(client.post(ROLLBACK))["generation"] == 3
+        assert served(client) == version(root, "one")
+        let_go.set()
+        check_problem(reload.result(), 409, "superseded")
+    assert served(client) == version(root, "one")
+    assert client.get("/v1/admin/deployment").json()["active"] == 3
+
+
+def test_a_registry_that_hangs_does_not_hold_up_a_stop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    alias, begun, let_go, came_back = "models:/movies@champion", Signal(), Signal(), Signal()
+    answers = iter(["models:/movies/1"])
+
+    def resolved(source: str) -> str:
+        if (answer := next(answers, None)) is None:
+            begun.set()
+            let_go.wait(SOON)
+            came_back.set()
+        return answer or source
+
+    real, bundle = bundle_sources.open_catalogue, str(settings.bundle)
+    monkeypatch.setattr(bundle_sources, "resolved", lambda source: resolved(source) if source == alias else source)
+    monkeypatch.setattr(bundle_sources, "open_catalogue", lambda source: real(bundle))
+    polled = settings.model_copy(update={"bundle": None, "model": alias, "alias_poll_seconds": 0.05})
+    with running(polled):
+        assert begun.wait(SOON)
+    assert not came_back.is_set()
+    let_go.set()
+
+
+def test_a_reload_tells_how_many_replicas_follow_and_waits_for_them(settings: Settings, root: Path) -> None:
+    slow = settings.model_copy(update={"poll_seconds": 60.0})
+    with running(settings) as one:
+        with running(settings) as other:
+            followed = changed(one.post(RELOAD, params={"wait": SOON}, json={"source": "two"}))
+            assert (followed["replicas"], followed["behind"]) == (2, 0)
+            assert served(other) == version(root, "two")
+            back = Client(http=other).rollback(wait=SOON)
+            assert (back.replicas, back.behind, served(one)) == (2, 0, version(root, "one"))
+        with running(slow):
+            at_once = changed(one.post(RELOAD, json={"source": "two"}))
+            assert (at_once["replicas"], at_once["behind"]) == (2, 1)
+            assert one.get("/v1/admin/deployment").json()["behind"] == 1
+            assert changed(one.post(RELOAD, params={"wait": 0.2}, json={"source": "two"}))["behind"] == 1
+        assert one.get("/v1/admin/deployment").json()["replicas"] == 1
+        for wait in (-1, 601, "nan"):
+            check_problem(one.post(RELOAD, params={"wait": wait}), 422, "invalid-request")
+
+
+def test_a_replica_that_was_killed_is_missed_after_a_while(client: TestClient, settings: Settings) -> None:
+    with closing(Place(settings.store_url).open()) as store:
+        table = DeploymentTable(store.database)
+        table.note_replica("killed", 0)
+        assert table.replicas(1) == (2, 1)
+        with store.database.writing() as connection:
+            connection.execute(text("UPDATE replicas SET seen_at = seen_at - 16 WHERE replica = 'killed'"))
+        assert table.replicas(1) == (1, 0)
+        table.note_replica("other", 1)
+        with store.database.reading() as connection:
+            left = connection.execute(text("SELECT count(*) FROM replicas WHERE replica = 'killed'")).scalar()
+        assert (table.replicas(1), left) == ((2, 0), 0)
+
+
+def test_a_replica_that_follows_does_not_start_with_anything_but_what_is_in_service(
+    settings: Settings, root: Path
+) -> None:
+    with running(settings) as client:
+        changed(client.post(RELOAD, json={"source": "two"}))
+    shutil.rmtree(root / "two")
+    with pytest.raises(BundleError, match="cannot be had"), running(settings.model_copy(update={"follow": True})):
+        pass
 
 
 def test_swaps_under_load_fail_no_request_and_every_answer_is_of_the_version_it_names(

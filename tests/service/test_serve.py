@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -17,7 +17,8 @@ from urllib.request import Request, urlopen
 import polars as pl
 import pytest
 
-from service.server import uvicorn_server
+from service.server import listening
+from service.store.events import EventStore
 from tests.service.tiny import HISTORIES, write_tiny_bundle
 
 PATIENCE_SECONDS = 60
@@ -83,9 +84,9 @@ def check_one_error_line(finished: subprocess.CompletedProcess[str], words: str)
 
 
 def test_answers_on_a_kept_connection_are_sent_at_once() -> None:
-    with uvicorn_server.listen("localhost", 0) as listener:
+    with listening.listen("localhost", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # what asyncio asks before it sets TCP_NODELAY
-        assert re.fullmatch(r"http://(127\.0\.0\.1|\[::1\]):\d+", uvicorn_server.address(listener))
+        assert re.fullmatch(r"http://(127\.0\.0\.1|\[::1\]):\d+", listening.address(listener))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -164,6 +165,10 @@ def test_loading_again_adds_nothing_and_replacing_starts_over(home: Path) -> Non
     assert "18 events, 0 new, 18 known already" in recsys(home, "load-history", "tiny").stdout
     path = str(home / "datasets" / "tiny")
     assert "18 events, 18 new, 0 known already" in recsys(home, "load-history", path, "--replace").stdout
+    with closing(EventStore(f"sqlite:///{home / 'events.db'}")) as store:
+        store.erase("u0")
+    again = recsys(home, "load-history", path).stdout
+    assert "18 events, 0 new, 15 known already, 3 left out: their users were erased" in again
 
 
 def test_another_dataset_is_not_poured_into_the_same_store_unasked(home: Path) -> None:
@@ -172,4 +177,5 @@ def test_another_dataset_is_not_poured_into_the_same_store_unasked(home: Path) -
     check_one_error_line(recsys(home, "load-history", "other"), "holds dataset tiny already")
     own_store = ("--store", f"sqlite:///{home / 'other.db'}")
     assert "18 new" in recsys(home, "load-history", "other", *own_store).stdout
-    assert "18 new" in recsys(home, "load-history", "other", "--mix").stdout
+    # The same events under another name are the same events.
+    assert "0 new, 18 known already" in recsys(home, "load-history", "other", "--mix").stdout

@@ -1,11 +1,13 @@
 """/v1/admin: what is in service, and putting something else there while requests are answered."""
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from service.deployment.variants import Variant, VariantSet
-from service.http.dependencies import RequestId, ServicesDep
+from service.http.dependencies import RequestId, Services, ServicesDep
 from service.problems import RESPONSES
-from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest, VariantSummary
+from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest, VariantSummary, Wait
 from service.security.authorization import needs
 
 router = APIRouter(prefix="/v1/admin", tags=["operation"])
@@ -14,13 +16,7 @@ router = APIRouter(prefix="/v1/admin", tags=["operation"])
 @router.get("/deployment", dependencies=[needs("admin")], responses={503: RESPONSES[503]})
 async def show_deployment(services: ServicesDep, request_id: RequestId) -> DeploymentSummary:
     """The variants in service, and where their bundles were taken from."""
-    variant_set = services.deployments.variant_set
-    return DeploymentSummary(
-        request_id=request_id,
-        generation=variant_set.generation,
-        active=services.deployments.active,
-        variants=_variants(variant_set),
-    )
+    return DeploymentSummary(**await _summary(services, request_id))
 
 
 @router.post(
@@ -28,32 +24,45 @@ async def show_deployment(services: ServicesDep, request_id: RequestId) -> Deplo
     dependencies=[needs("admin")],
     responses={status: RESPONSES[status] for status in (400, 409, 413, 415, 422, 503)},
 )
-async def reload(services: ServicesDep, request_id: RequestId, asked: ReloadRequest | None = None) -> DeploymentChange:
+async def reload(
+    services: ServicesDep, request_id: RequestId, asked: ReloadRequest | None = None, wait: Wait = 0.0
+) -> DeploymentChange:
     """Load a bundle, verify it, let it answer once, and put it in service here and, by the event store, everywhere.
 
     Without a body, what the settings name is loaded again: a directory or link that holds something else by now. What
-    was in service answers until then, and goes on where anything is wrong with the bundle; the answer says what.
+    was in service answers until then, and goes on where anything is wrong with the bundle; the answer says what. The
+    other replicas follow within seconds; `wait` waits for them.
     """
     wanted = asked or ReloadRequest()
     changed = await services.deployments.reload(wanted.source, wanted.variant)
-    return _change(services.deployments.variant_set, request_id, changed=changed)
+    return await _change(services, request_id, wait, changed=changed)
 
 
-@router.post("/rollback", dependencies=[needs("admin")], responses={status: RESPONSES[status] for status in (409, 503)})
-async def roll_back(services: ServicesDep, request_id: RequestId) -> DeploymentChange:
+@router.post(
+    "/rollback", dependencies=[needs("admin")], responses={status: RESPONSES[status] for status in (409, 422, 503)}
+)
+async def roll_back(services: ServicesDep, request_id: RequestId, wait: Wait = 0.0) -> DeploymentChange:
     """Put in service again what was before, here and everywhere. Once more goes further back."""
     await services.deployments.rollback()
-    return _change(services.deployments.variant_set, request_id, changed=True)
+    return await _change(services, request_id, wait, changed=True)
 
 
-def _change(variant_set: VariantSet, request_id: str, *, changed: bool) -> DeploymentChange:
-    return DeploymentChange(
-        request_id=request_id,
-        generation=variant_set.generation,
-        active=variant_set.generation,
-        variants=_variants(variant_set),
-        changed=changed,
-    )
+async def _change(services: Services, request_id: str, patience: float, *, changed: bool) -> DeploymentChange:
+    return DeploymentChange(**await _summary(services, request_id, patience), changed=changed)
+
+
+async def _summary(services: Services, request_id: str, patience: float = 0.0) -> dict[str, Any]:
+    """The fields of `DeploymentSummary`, once all replicas follow or patience is at an end."""
+    found = await services.deployments.replicas(patience)
+    variant_set = services.deployments.variant_set
+    return {
+        "request_id": request_id,
+        "generation": variant_set.generation,
+        "active": services.deployments.active,
+        "variants": _variants(variant_set),
+        "replicas": None if found is None else found.running,
+        "behind": None if found is None else found.behind,
+    }
 
 
 def _variants(variant_set: VariantSet) -> list[VariantSummary]:

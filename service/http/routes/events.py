@@ -27,6 +27,11 @@ FATES: dict[Fate, tuple[Literal["accepted", "duplicate", "rejected"], str | None
         "This event_id, or this place under this Idempotency-Key, names another event already: one with another user, "
         "item, type or weight",
     ),
+    Fate.ERASED: (
+        "rejected",
+        "This user was erased, and the event is of before that. One of after it, or without a timestamp, makes the "
+        "user known again",
+    ),
 }
 IdempotencyKey = Annotated[
     EventId | None,

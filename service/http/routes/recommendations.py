@@ -89,11 +89,13 @@ async def respond(request: Request, services: Services, request_id: str, chosen:
     key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
     version = None if request.cursor is None else request.cursor.model_version
     assignment = variant_set.assign(key, chosen, version)
+    last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
     page = await services.engine.recommend(assignment.variant.catalogue, request)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
     services.metrics.count_variant(assignment.variant.name, assignment.variant.version)
     if _is_noted(variant_set, services):
-        services.exposures.note(_impression(assignment, page, request.user_id, request_id))
+        impression = _impression(assignment, page, request.user_id, request_id)
+        services.exposures.note(impression._replace(last_erasure=last_erasure))
     return to_wire(page, request_id, assignment.variant.name)
 
 

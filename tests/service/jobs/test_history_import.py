@@ -6,7 +6,7 @@ import pytest
 
 from recsys_vae.errors import DataError, SchemaError, UnknownNameError
 from service.jobs import history_import
-from service.jobs.history_import import DatasetEvents, to_events
+from service.jobs.history_import import DatasetEvents, Untimed, to_events
 from service.store.events import Event
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -33,12 +33,12 @@ def write(folder: Path, frame: pl.DataFrame) -> Path:
 
 
 def identities(frame: pl.DataFrame) -> list[str]:
-    return [event.identity for event in to_events(frame)]
+    return [event.identity for event in to_events(frame, Untimed())]
 
 
 def test_rows_become_events_with_times_in_microseconds() -> None:
     frame = table(user_id=["u"], item_id=["i"], event_type=["buy"], weight=[2.0], timestamp=[NOON], position=[7])
-    assert to_events(frame)[0][1:] == Event("", "u", "i", "buy", 2.0, NOON_US)[1:]
+    assert to_events(frame, Untimed())[0][1:] == Event("", "u", "i", "buy", 2.0, NOON_US)[1:]
 
 
 def test_a_new_weight_or_place_is_the_same_event_but_another_time_is_not() -> None:
@@ -48,8 +48,12 @@ def test_a_new_weight_or_place_is_the_same_event_but_another_time_is_not() -> No
     assert len(set(identities(later))) == 2
 
 
-def test_without_times_the_place_tells_events_apart() -> None:
-    assert len(set(identities(table(user_id=["u"] * 2, item_id=["i"] * 2, weight=[1, 1], position=[0, 1])))) == 2
+def test_without_times_the_order_tells_events_apart_whatever_the_places_are() -> None:
+    users, items = ["u", "u", "u", "v"], ["i", "j", "i", "i"]
+    found = identities(table(user_id=users, item_id=items, weight=[1] * 4, position=[0, 1, 2, 0]))
+    assert len(set(found)) == 4
+    later = identities(table(user_id=users, item_id=items, weight=[1] * 4, position=[4, 7, 9, 3]))
+    assert later == found
 
 
 def test_without_times_and_places_a_user_meets_an_item_once() -> None:

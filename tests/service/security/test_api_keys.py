@@ -79,22 +79,64 @@ def test_keys_that_are_to_be_asked_for_and_do_not_exist_are_an_error(tmp_path: P
         read_keys(Settings(keys_file=tmp_path / "nowhere"))
 
 
-def test_a_key_is_revoked_without_a_restart_and_a_broken_file_changes_nothing(
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str, WatchedKeys]:
+    """A file with one key, the key, and who watches the file, at every look."""
+    for name in ("LOOK_AGAIN_SECONDS", "LOOK_SOON_SECONDS"):
+        monkeypatch.setattr(api_keys, name, 0.0)
+    key = new_key()
+    (tmp_path / "keys").write_text(f"{entry_of(key, 'shop', ['recommend'])}\n")
+    return tmp_path / "keys", key, WatchedKeys(Settings(keys_file=tmp_path / "keys"))
+
+
+def test_a_key_is_exchanged_without_a_restart(watched: tuple[Path, str, WatchedKeys]) -> None:
+    path, old, keys = watched
+    new = new_key()
+    assert keys.find(old.encode()) is not None
+    path.write_text(str(entry_of(new, "new", ["recommend"])))
+    assert keys.find(old.encode()) is None
+    assert keys.find(new.encode()) is not None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"# none\n", b"broken", b"\xff\xfe"])
+def test_a_file_without_the_line_opens_nothing_until_it_is_back(
+    watched: tuple[Path, str, WatchedKeys], content: bytes | None
+) -> None:
+    path, key, keys = watched
+    before = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    assert keys.find(key.encode()) is None
+    assert keys.are_asked_for
+    path.write_bytes(before)
+    assert keys.find(key.encode()) is not None
+
+
+def test_a_broken_line_costs_no_other_its_key_and_is_told_once(
+    watched: tuple[Path, str, WatchedKeys], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, key, keys = watched
+    path.write_text(path.read_text() + "shop2 sha256:oops recommend\n")
+    assert [keys.find(key.encode()) is not None for _ in range(3)] == [True] * 3
+    assert [record.message for record in caplog.records if "line 2" in record.message] == [
+        f"{path}, line 2 (shop2): no hash of a key (sha256: and 64 hex digits). Expected {api_keys.EXPECTED}. "
+        "It opens nothing."
+    ]
+
+
+def test_a_change_that_keeps_time_and_size_is_seen(watched: tuple[Path, str, WatchedKeys]) -> None:
+    path, key, keys = watched
+    told = path.stat()
+    path.write_text(path.read_text().replace("sha256:", "sha257:"))
+    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert keys.find(key.encode()) is None
+
+
+def test_keys_in_the_settings_stay_whatever_becomes_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_keys, "LOOK_AGAIN_SECONDS", 0.0)
-    path, old, new = tmp_path / "keys", new_key(), new_key()
-    path.write_text(str(entry_of(old, "old", ["recommend"])))
-    keys = WatchedKeys(Settings(keys_file=path))
-    assert keys.find(old.encode()) is not None
-    write_later(path, str(entry_of(new, "new", ["recommend"])), 1)
-    assert keys.find(old.encode()) is None
-    assert keys.find(new.encode()) is not None
-    write_later(path, "broken", 2)
-    assert keys.find(new.encode()) is not None
-
-
-def write_later(path: Path, text: str, seconds: int) -> None:
-    path.write_text(text)
-    later = path.stat().st_mtime + seconds
-    os.utime(path, (later, later))
+    one, other, path = new_key(), new_key(), tmp_path / "keys"
+    path.write_text(str(entry_of(one, "one", ["recommend"])))
+    keys = WatchedKeys(Settings(keys_file=path, keys=str(entry_of(other, "other", ["recommend"]))))
+    path.unlink()
+    assert [keys.find(key.encode()) is None for key in (one, other)] == [True, False]

@@ -163,12 +163,21 @@ def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path) 
             service.ask("/health/live")
 
 
-def test_workers_whose_supervisor_is_killed_end_too(home: Path, bundle_path: Path) -> None:
+def test_workers_whose_supervisor_is_killed_end_too_and_leave_nothing(
+    home: Path, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "of-somebody-else"))
     with Service(home, bundle_path) as service:
         left = service.workers()
+        assert list(folder.glob("recsys-metrics-*"))
         service.process.kill()
         service.process.wait()
         wait_until(lambda: not [pid for pid in left if Path(f"/proc/{pid}/cmdline").exists() and is_running(pid)])
+        assert not list(folder.glob("recsys-metrics-*"))
+        assert not (tmp_path / "of-somebody-else").exists()
 
 
 def is_running(pid: int) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from recsys_vae.errors import ConfigError, UnavailableError
+from service import timestamps
 from service.store.bulk_insert import insert_few, touch_users
 from service.store.events import Event, EventStore, Fate, UserHistory
 from tests.service.places import Place, count_events
@@ -24,6 +25,10 @@ def store(place: Place) -> Iterator[EventStore]:
 
 def click(identity: str, user_id: str = "ann", item_id: str = "tea", weight: float = 1.0) -> Event:
     return Event(identity, user_id, item_id, "click", weight, 1_700_000_000_000_000)
+
+
+def click_now(identity: str, user_id: str = "ann", item_id: str = "tea") -> Event:
+    return click(identity, user_id, item_id)._replace(timestamp=timestamps.now())
 
 
 def test_a_user_never_seen_has_an_empty_history(store: EventStore) -> None:
@@ -132,13 +137,13 @@ def test_a_version_changes_with_the_events_and_only_with_them(store: EventStore)
         lambda: store.replace([[click("9")]], "shop"),
         lambda: store.replace([], "shop"),
         lambda: store.erase("ann"),
-        lambda: store.take([click("1")], "api"),
+        lambda: store.take([click_now("1")], "api"),
     ):
         change()
         versions.append(store.version("ann"))
     assert versions[5] == 0
     assert len(set(versions)) == len(versions) - 1
-    store.take([click("1")], "api")
+    store.take([click_now("1")], "api")
     store.append([[click("8", user_id="bob")]], "shop")
     assert store.version("ann") == store.history("ann").version == versions[-1]
 
@@ -207,7 +212,7 @@ def test_an_erased_user_is_named_nowhere(store: EventStore) -> None:
     with store.database.reading() as connection:
         for table in ("events", "users"):
             assert connection.execute(text(f"SELECT DISTINCT user_id FROM {table}")).scalars().all() == ["bob"]
-    store.take([click("1")], "api")
+    store.take([click_now("1")], "api")
     assert store.history("ann").sequence > last
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys_vae.errors import UnavailableError
+from service import timestamps
 from service.store.events import Event, EventStore, UserHistory
 from service.store.history_cache import Histories
 from tests.service.places import Place
@@ -48,7 +49,7 @@ def test_what_was_erased_elsewhere_does_not_come_back_with_the_next_event(place:
         histories = Histories(here)
         assert tuple(histories.history("ann").history) == ("tea",)
         elsewhere.erase("ann")
-        elsewhere.take([click("ann", "jam")], "api")
+        elsewhere.take([click("ann", "jam")._replace(timestamp=timestamps.now())], "api")
         assert tuple(histories.history("ann").history) == ("jam",)
 
 

@@ -11,7 +11,7 @@ from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.store import impression_writer
 from service.store.impression_writer import ImpressionWriter
-from service.store.impressions import Impression
+from service.store.impressions import Added, Impression
 
 
 class Table:
@@ -21,12 +21,12 @@ class Table:
         self.kept: list[str] = []
         self.failure: Exception | None = None
 
-    def add(self, exposures: list[Impression]) -> int:
+    def add(self, exposures: list[Impression]) -> Added:
         if self.failure is not None:
             raise self.failure
         new = [one.request_id for one in exposures if one.user_id != "erased"]
         self.kept += new
-        return len(new)
+        return Added(len(new), 7)
 
 
 def shown(number: int, user_id: str = "ann", age: int = 0) -> Impression:

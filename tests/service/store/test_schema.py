@@ -4,9 +4,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from threading import Barrier
 
+import polars as pl
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -15,11 +17,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from recsys_vae.errors import ConfigError
+from service.jobs.history_import import Untimed, to_events
 from service.store import schema
 from service.store.deployments import DeploymentTable
-from service.store.events import Event
+from service.store.events import Event, Fate
 from service.store.impressions import ImpressionTable
-from service.store.tables import METADATA
+from service.store.tables import EVENTS, METADATA, USERS
 from tests.service.places import Place, count_events
 
 KEY = {"sqlite": "INTEGER PRIMARY KEY", "postgresql": "BIGSERIAL PRIMARY KEY"}
@@ -98,6 +101,63 @@ def test_a_store_of_the_migration_before_keeps_its_events_and_users(place: Place
         assert DeploymentTable(store.database).active() is None
         assert ImpressionTable(store.database).count("ann") == 0
         assert (store.version("ann"), tuple(store.history("ann").history)) == (version, ("jam",))
+    check_schema(place)
+
+
+def make_store_of_v3(place: Place, rows: list[tuple], erased: list[str]) -> None:
+    """With events of (source, identity, user, item, kind, time), erasures, and a row a user."""
+    with closing(place.open()) as store, store.database.writing() as connection:
+        connection.execute(text("DROP TABLE replicas"))
+        connection.execute(text("DROP TABLE erasures"))
+        kind = BINARY[connection.dialect.name]
+        connection.execute(
+            text(f"CREATE TABLE erasures (user_digest {kind} NOT NULL PRIMARY KEY, erased_at BIGINT NOT NULL)")
+        )
+        for number, (source, identity, *told) in enumerate(rows, start=1):
+            known = blake2b(f"{source}\x1f{identity}".encode(), digest_size=16).digest()
+            connection.execute(EVENTS.insert().values((number, known, source, *told[:3], 1.0, told[3], None)))
+        for user_id in {told[2] for told in rows}:
+            connection.execute(USERS.insert().values(user_id=user_id, version=5))
+        for number, user_id in enumerate(erased):
+            digest = blake2b(user_id.encode(), digest_size=16).digest()
+            connection.execute(text("INSERT INTO erasures VALUES (:d, :at)"), {"d": digest, "at": 100 - number})
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = 'v3'"))
+
+
+def test_a_store_of_v3_knows_events_of_datasets_by_content_and_keeps_what_two_brought_once(place: Place) -> None:
+    week_1 = [
+        ("dataset:w1", "a", "ann", "tea", "click", 7),
+        ("dataset:w1", "b", "ann", "jam", None, None),
+        ("dataset:w1", "c", "ann", "jam", None, None),
+        ("dataset:w1", "d", "bob", "Ünï", "", 7),
+    ]
+    week_2 = [("dataset:w2", *rest) for _, *rest in week_1[:3]] + [("dataset:w2", "e", "ann", "bun", None, 9)]
+    sent = [("api", "mine", "ann", "tea", "click", 7)]
+    make_store_of_v3(place, [*week_1, *week_2, *sent], ["gone", "bob"])
+    frame = pl.DataFrame(
+        {
+            "user_id": ["ann"] * 4 + ["bob"],
+            "item_id": ["tea", "jam", "jam", "bun", "Ünï"],
+            "event_type": ["click", None, None, None, None],
+            "weight": [1.0] * 5,
+            "timestamp": pl.Series([7, None, None, 9, 7], dtype=pl.Datetime("us", "UTC")),
+            "position": [0, 1, 5, 6, 0],
+        }
+    )
+    with closing(place.open()) as store:
+        assert store.record("ann", 9).sources == {"api": 1, "dataset:w1": 3, "dataset:w2": 1}
+        assert store.record("bob", 9).n_events == 1
+        assert store.version("bob") == 5 != store.version("ann") > 0
+        assert store.append([to_events(frame, Untimed())], "dataset:w3") == 0
+        assert store.take([Event("mine", "ann", "tea", "click", 1.0, 7)], "api") == [Fate.DUPLICATE]
+        later = 200
+        came_back = [Event("1", who, "egg", None, 1.0, later) for who in ("gone", "bob")]
+        assert store.append([came_back], "dataset:w3") == 1  # bob had come back before
+        with store.database.reading() as connection:
+            assert connection.execute(text("SELECT erased_at FROM erasures ORDER BY sequence")).scalars().all() == [
+                99,
+                100,
+            ]
     check_schema(place)
 
 
