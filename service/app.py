@@ -26,6 +26,7 @@ from service.ranking.micro_batcher import Limits
 from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys
 from service.security.rate_limits import RateLimits
+from service.security.same_origin import SameOrigin
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
@@ -109,6 +110,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
     front = authorization.Guard(front, keys, limits, counts)
+    front = SameOrigin(front, settings.cors_origins, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
         front = with_cors(front, settings.cors_origins)

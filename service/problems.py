@@ -44,7 +44,7 @@ RESPONSES: dict[int | str, dict[str, object]] = {
     for status, text in {
         400: "The body is not JSON",
         401: "No key, or one that is not known",
-        403: "A key without the scope that this needs",
+        403: "A key without the scope that this needs, or a page of another site",
         404: "There is no such thing",
         408: "The body came too slowly",
         409: "Not as things stand: another load is under way, or there is nothing to go back to",
@@ -166,9 +166,6 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     if any(fault["type"] == "json_invalid" for fault in found):
         cause = found[0].get("ctx", {}).get("error", "syntax error")
         return problem(400, "not-json", f"The body is not JSON: {cause}.", request.state.request_id)
-    if isinstance(error.body, bytes):  # FastAPI leaves what is not declared as JSON unread
-        detail = "The body is not declared as JSON. Send it with the header Content-Type: application/json."
-        return problem(415, "not-json", detail, request.state.request_id)
     return respond(problem_of_faults(found, request.state.request_id))
 
 
