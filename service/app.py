@@ -105,6 +105,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
         openapi_url="/openapi.json" if shows_docs else None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)

@@ -42,7 +42,7 @@ RETRY_AFTER = {"Retry-After": "1"}
 RESPONSES: dict[int | str, dict[str, object]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for status, text in {
-        400: "The body is not JSON",
+        400: "The body is not JSON, or the address is not percent-encoded UTF-8",
         401: "No key, or one that is not known",
         403: "A key without the scope that this needs, or a page of another site",
         404: "There is no such thing",

@@ -22,6 +22,7 @@ from service.observability.request_context import RequestRecord
 from service.problems import RESPONSES, problem
 from service.security.api_keys import ANYBODY, Caller, Scope, WatchedKeys
 from service.security.rate_limits import RateLimits, Verdict
+from service.security.same_origin import CHANGING
 
 OPEN: Final = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 """Addresses that need no key; the last two exist only where the settings turn them on."""
@@ -175,11 +176,13 @@ def forbidden(error: ForbiddenError, scope: AsgiScope) -> JSONResponse:
 def _with_refusals(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     def documented() -> dict[str, Any]:
         document = openapi()
-        for operations in document["paths"].values():
-            for operation in operations.values():
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
                 guarded = (401, 403, 429) if "security" in operation else ()
+                changing = (403, 415) if method.upper() in CHANGING else ()
                 slow = (408,) if "requestBody" in operation else ()
-                for status in (*guarded, *slow, 431):
+                with_id = (400,) if "{" in path else ()
+                for status in (*guarded, *changing, *slow, *with_id, 431):
                     operation["responses"].setdefault(str(status), RESPONSES[status])
         return document
 

@@ -1,7 +1,7 @@
 """Same origin: a page of another site must not change anything here, whatever a browser lets it send.
 
 Browsers say where a request comes from (`Sec-Fetch-Site`, or `Origin` where they are older); programs say neither. A
-page may send forms and plain text anywhere without asking, so a body is declared as JSON, which it may not send unasked.
+page may send forms and plain text anywhere without asking, so a body is declared as JSON, which it may not send so.
 """
 
 from collections.abc import Iterable

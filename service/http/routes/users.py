@@ -53,7 +53,7 @@ async def recommend_to_user(
 
 
 @router.get(
-    "/{user_id:recsys_user}",
+    "/{user_id:recsys_id}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},
@@ -89,7 +89,7 @@ async def show_user(
 
 
 @router.delete(
-    "/{user_id:recsys_user}",
+    "/{user_id:recsys_id}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},
