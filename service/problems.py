@@ -17,8 +17,10 @@ from service.errors import (
     CursorExpiredError,
     DeadlineError,
     FieldError,
+    ForbiddenError,
     NotReadyError,
     OverloadedError,
+    RateLimitedError,
     SourceUnavailableError,
     UnknownItemError,
     logger,
@@ -61,8 +63,10 @@ RESPONSES: dict[int | str, dict[str, object]] = {
 
 TOLD: dict[type[RecsysError], tuple[int, str]] = {
     UnknownItemError: (404, "unknown-item"),
+    ForbiddenError: (403, "wrong-scope"),
     CursorExpiredError: (410, "cursor-expired"),
     BundleError: (422, "bundle-refused"),
+    RateLimitedError: (429, "rate-limited"),
     NotReadyError: (503, "not-ready"),
     BehindError: (503, "not-ready"),
     OverloadedError: (503, "overloaded"),
