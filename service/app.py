@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio import create_task_group, to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
@@ -15,6 +15,7 @@ from service.deployment.variants import VariantSet
 from service.http.dependencies import Services, State
 from service.http.fast_path import FastPath
 from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
+from service.http.queries import check_query
 from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.http.routes.pages import show_docs
 from service.observability.logs import request_log
@@ -120,7 +121,8 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     app.front = front if tracer is None else Traced(front, tracer)
     problems.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        # Probes may be sent with anything behind the address.
+        app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
     if shows_docs:
         show_docs(app)
     authorization.install(app)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from sys import get_int_max_str_digits
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -35,7 +36,14 @@ PLAIN_WORDS = {
 }
 
 
-CODES = {404: "not-found", 405: "method-not-allowed", 408: "body-too-slow", 413: "body-too-long"}
+CODES = {
+    400: "malformed-http",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "body-too-slow",
+    413: "body-too-long",
+    431: "too-many-headers",
+}
 TITLES = {413: "Content Too Large", 421: "Misdirected Request", 422: "Unprocessable Content"}
 """Of RFC 9110; older versions of Python have other words for these."""
 
@@ -175,6 +183,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and (why := _unreadable(error.__cause__)):
+        return problem(400, "not-json", f"The body is not JSON that can be read: {why}.", request.state.request_id)
     is_plain = error.detail == HTTPStatus(error.status_code).phrase
     detail = PLAIN_WORDS.get(error.status_code, error.detail) if is_plain else error.detail
     headers = dict(error.headers) if error.headers else None
@@ -182,6 +192,19 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         headers = (headers or {}) | {"Allow": ", ".join(_methods_at(request))}
     code = CODES.get(error.status_code, f"http-{error.status_code}")
     return problem(error.status_code, code, detail, request.state.request_id, headers=headers)
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """Why a body could not be read that need not break the grammar of JSON; nothing where that was not the cause."""
+    if isinstance(cause, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(cause, RecursionError):
+        return "it is nested too deep"
+    return (
+        f"it holds a whole number of more than {get_int_max_str_digits()} digits"
+        if isinstance(cause, ValueError)
+        else ""
+    )
 
 
 def _methods_at(request: Request) -> list[str]:

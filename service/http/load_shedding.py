@@ -10,6 +10,8 @@ import asyncio
 import logging
 import os
 import re
+import sys
+from http import HTTPStatus
 
 import h11
 from starlette.types import Receive, Scope, Send
@@ -19,12 +21,13 @@ from service.errors import OverloadedError
 from service.http.dependencies import Services
 from service.http.limits import Headers, cors_headers, with_cors
 from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS
-from service.problems import MEDIA_TYPE, RETRY_AFTER, problem_of
+from service.problems import CODES, MEDIA_TYPE, RETRY_AFTER, describe, problem_of
 
 REQUEST = re.compile(rb"POST (/v1/recommendations(?::batch)?) HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 IDENTITY = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 ORIGIN = re.compile(rb"\r\norigin:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+MALFORMED = "This is no HTTP request that can be read"
 SECONDS_A_LINE = 1.0
 """The log tells of a flood once a second, not once a request."""
 
@@ -64,6 +67,10 @@ class LoadShedder:
         lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in head), b"", body]
         return b"\r\n".join(lines)
 
+    def count_malformed(self) -> None:
+        """Count what was no HTTP."""
+        self._metrics.count_refusal("malformed-http")
+
     def _cross_origin(self, head: bytes) -> Headers:
         """What lets a page read the answer; without it a browser shows the page a network error."""
         if self._cors is None:
@@ -99,6 +106,33 @@ class LoadSheddingProtocol(H11Protocol):
             )
         else:
             super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell of what is no HTTP, as everything else is told of. Called while the error is handled."""
+        error = sys.exc_info()[1]
+        self._shedder().count_malformed()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer has begun
+            self.transport.close()
+            return
+        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        identity = os.urandom(16).hex()
+        code = CODES.get(status, CODES[400])
+        body = describe(status, code, f"{MALFORMED}: {error or msg}.", identity).model_dump_json(exclude_none=True)
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            (REQUEST_ID, identity.encode()),
+            *SECURITY_HEADERS,
+        ]
+        for event in (
+            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode()),
+            h11.Data(data=body.encode()),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def _shedder(self) -> LoadShedder:
         """One for all connections, made with the first of them."""

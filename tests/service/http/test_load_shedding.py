@@ -169,3 +169,37 @@ def test_one_too_many_is_told_so_and_its_connection_stays(
 
     play(settings.model_copy(update={"max_queue": 1}), chain, scenario)
     assert "2 requests were turned away: too many were under way." in caplog.messages
+
+
+MALFORMED = [
+    (b"nonsense\r\n\r\n", 400),
+    (b"GET /health/live HTTP/1.1\r\n\r\n", 400),  # without a Host
+    (b"GET /health/live HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", 400),
+    (b"GET /h\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (HEAD + b"Content-Length: x\r\n\r\n", 400),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000, 431),
+]
+
+
+def test_what_is_no_http_is_told_as_everything_else_is(settings: Settings, chain: FallbackChain) -> None:
+    async def scenario(host: str, port: int, _: uvicorn.Server) -> None:
+        for data, status in MALFORMED:
+            connection = await asyncio.open_connection(host, port)
+            found, headers, body = await ask(connection, data)
+            problem = json.loads(body)
+            code = "too-many-headers" if status == 431 else "malformed-http"
+            assert (found, problem["status"], problem["type"]) == (status, status, f"urn:recsys:problem:{code}"), data
+            assert headers["content-type"] == "application/problem+json"
+            assert (headers["connection"], headers["x-content-type-options"]) == ("close", "nosniff")
+            assert headers["x-request-id"] == problem["request_id"]
+            assert await connection[0].read() == b""
+            connection[1].close()
+        connection = await asyncio.open_connection(host, port)
+        metrics = (await ask(connection, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"))[2].decode()
+        counted = f'recsys_refused_requests_total{{reason="malformed-http"}} {float(len(MALFORMED))}'
+        assert counted in metrics
+        connection[1].close()
+
+    play(settings, chain, scenario)
