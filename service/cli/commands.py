@@ -44,10 +44,11 @@ def serve(**chosen: object) -> None:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service.observability import logs
-    from service.server import supervisor, uvicorn_server
+    from service.server import open_files, supervisor, uvicorn_server
     from service.store.events import EventStore
 
     logs.configure(settings)
+    settings = open_files.with_room(settings)
     events = EventStore(settings.store_url).address
     if settings.workers > 1:
         listener = uvicorn_server.listen(settings.host, settings.port, accepts=False)
@@ -57,9 +58,8 @@ def serve(**chosen: object) -> None:
     else:
         app, opened = uvicorn_server.opened(settings)
         listener = uvicorn_server.listen(settings.host, settings.port)
-        uvicorn_server.run(
-            app, settings, listener, lambda: _tell(settings, uvicorn_server.address(listener), events, opened)
-        )
+        url = uvicorn_server.address(listener)
+        uvicorn_server.run(app, settings, listener, lambda: _tell(settings, url, events, opened))
     typer.echo("Stopped.")
 
 

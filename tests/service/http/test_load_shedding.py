@@ -10,7 +10,8 @@ import uvicorn
 
 from recsys_vae.recommender import FallbackChain
 from service.app import create_app
-from service.http.load_shedding import LoadSheddingProtocol, is_whole_request
+from service.http.load_shedding import is_whole_request
+from service.http.protocol import ServerProtocol
 from service.server import uvicorn_server
 from service.settings import Settings
 from tests.service.tiny import only
@@ -61,7 +62,7 @@ def play(
 
     async def run() -> None:
         app = create_app(settings, only(chain))
-        running = uvicorn.Server(uvicorn.Config(app, http=LoadSheddingProtocol, log_config=None, access_log=False))
+        running = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, access_log=False))
         listener = uvicorn_server.listen("127.0.0.1", 0)
         serving = asyncio.create_task(running.serve([listener]))
         while not running.started:
@@ -132,7 +133,7 @@ def cross_origin(headers: dict[str, str]) -> dict[str, str]:
 def test_one_too_many_is_told_so_and_its_connection_stays(
     settings: Settings, chain: FallbackChain, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.http.load_shedding.SECONDS_A_LINE", 0.01)
+    monkeypatch.setattr("service.observability.tally.SECONDS_A_LINE", 0.01)
     caplog.set_level(logging.WARNING, "recsys.service")
 
     async def scenario(host: str, port: int, running: uvicorn.Server) -> None:
