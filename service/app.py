@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 from anyio import create_task_group, to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
@@ -15,6 +15,7 @@ from service.deployment.variants import VariantSet
 from service.http.dependencies import Services, State
 from service.http.fast_path import FastPath
 from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
+from service.http.queries import check_query
 from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
 from service.http.routes.pages import show_docs
 from service.observability.logs import request_log
@@ -26,6 +27,7 @@ from service.ranking.micro_batcher import Limits
 from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys
 from service.security.rate_limits import RateLimits
+from service.security.same_origin import SameOrigin
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
@@ -109,11 +111,13 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
         openapi_url="/openapi.json" if shows_docs else None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
     front = authorization.Guard(front, keys, limits, counts)
+    front = SameOrigin(front, settings.cors_origins, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
         front = with_cors(front, settings.cors_origins)
@@ -122,7 +126,8 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     app.front = front if tracer is None else Traced(front, tracer)
     problems.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        # Probes may be sent with anything behind the address.
+        app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
     if shows_docs:
         show_docs(app)
     authorization.install(app)

@@ -55,6 +55,28 @@ class DeadlineError(UnavailableError):
         super().__init__("This request could not be answered in time. Try again later.")
 
 
+class ForbiddenError(RecsysError):
+    """A key that does not open this door.
+
+    Attributes:
+        scope: that does.
+    """
+
+    def __init__(self, scope: str, what: str = "") -> None:
+        super().__init__(f"This key may not do that: it lacks the scope {scope!r}{f', which {what}' if what else ''}.")
+        self.scope = scope
+
+
+class RateLimitedError(RecsysError):
+    """More requests, or more work, than the rate limit of a key leaves room for."""
+
+    def __init__(self, amount: int, window_seconds: int, reset_seconds: int, weight: int = 1) -> None:
+        counted = f", and this one counts as {weight}" if weight > 1 else ""
+        super().__init__(
+            f"This key may send {amount} requests in {window_seconds} s{counted}. Try again in {reset_seconds} s."
+        )
+
+
 class FieldError(ConfigError):
     """A field of a request that fits its schema but not the bundle in service.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from sys import get_int_max_str_digits
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,15 +18,17 @@ from service.errors import (
     CursorExpiredError,
     DeadlineError,
     FieldError,
+    ForbiddenError,
     NotReadyError,
     OverloadedError,
+    RateLimitedError,
     SourceUnavailableError,
     UnknownItemError,
     logger,
 )
+from service.observability.request_context import METHODS
 from service.schemas.common import Fault, Problem
 
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 MEDIA_TYPE = "application/problem+json"
 PLAIN_WORDS = {
     404: "Nothing is at this address; /docs lists what there is.",
@@ -33,7 +36,14 @@ PLAIN_WORDS = {
 }
 
 
-CODES = {404: "not-found", 405: "method-not-allowed", 408: "body-too-slow", 413: "body-too-long"}
+CODES = {
+    400: "malformed-http",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "body-too-slow",
+    413: "body-too-long",
+    431: "too-many-headers",
+}
 TITLES = {413: "Content Too Large", 421: "Misdirected Request", 422: "Unprocessable Content"}
 """Of RFC 9110; older versions of Python have other words for these."""
 
@@ -42,9 +52,9 @@ RETRY_AFTER = {"Retry-After": "1"}
 RESPONSES: dict[int | str, dict[str, object]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for status, text in {
-        400: "The body is not JSON",
+        400: "The body is not JSON, or the address is not percent-encoded UTF-8",
         401: "No key, or one that is not known",
-        403: "A key without the scope that this needs",
+        403: "A key without the scope that this needs, or a page of another site",
         404: "There is no such thing",
         408: "The body came too slowly",
         409: "Not as things stand: another load is under way, or there is nothing to go back to",
@@ -61,8 +71,10 @@ RESPONSES: dict[int | str, dict[str, object]] = {
 
 TOLD: dict[type[RecsysError], tuple[int, str]] = {
     UnknownItemError: (404, "unknown-item"),
+    ForbiddenError: (403, "wrong-scope"),
     CursorExpiredError: (410, "cursor-expired"),
     BundleError: (422, "bundle-refused"),
+    RateLimitedError: (429, "rate-limited"),
     NotReadyError: (503, "not-ready"),
     BehindError: (503, "not-ready"),
     OverloadedError: (503, "overloaded"),
@@ -166,14 +178,13 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     if any(fault["type"] == "json_invalid" for fault in found):
         cause = found[0].get("ctx", {}).get("error", "syntax error")
         return problem(400, "not-json", f"The body is not JSON: {cause}.", request.state.request_id)
-    if isinstance(error.body, bytes):  # FastAPI leaves what is not declared as JSON unread
-        detail = "The body is not declared as JSON. Send it with the header Content-Type: application/json."
-        return problem(415, "not-json", detail, request.state.request_id)
     return respond(problem_of_faults(found, request.state.request_id))
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and (why := _unreadable(error.__cause__)):
+        return problem(400, "not-json", f"The body is not JSON that can be read: {why}.", request.state.request_id)
     is_plain = error.detail == HTTPStatus(error.status_code).phrase
     detail = PLAIN_WORDS.get(error.status_code, error.detail) if is_plain else error.detail
     headers = dict(error.headers) if error.headers else None
@@ -181,6 +192,19 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         headers = (headers or {}) | {"Allow": ", ".join(_methods_at(request))}
     code = CODES.get(error.status_code, f"http-{error.status_code}")
     return problem(error.status_code, code, detail, request.state.request_id, headers=headers)
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """Why a body could not be read that need not break the grammar of JSON; nothing where that was not the cause."""
+    if isinstance(cause, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(cause, RecursionError):
+        return "it is nested too deep"
+    return (
+        f"it holds a whole number of more than {get_int_max_str_digits()} digits"
+        if isinstance(cause, ValueError)
+        else ""
+    )
 
 
 def _methods_at(request: Request) -> list[str]:

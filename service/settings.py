@@ -105,6 +105,14 @@ class Settings(BaseSettings):
         None, description="Requests that a key may send, such as 600/minute; none: any number."
     )
     rate_limit_store: str | None = Field(None, description="URL of the Redis where workers count requests together.")
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Connections of a process; none: 10000, or what the limit of open files leaves.",
+    )
+    idle_seconds: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="Time that a connection may take until a request's head has come."
+    )
     max_headers: int = Field(100, ge=1, description="Most headers that a request may have.")
     body_seconds: float = Field(
         10.0, gt=0, allow_inf_nan=False, description="Time that a request's body may take to come."

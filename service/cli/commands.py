@@ -50,9 +50,11 @@ def serve(**chosen: object) -> None:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service.observability import logs
+    from service.server import open_files
     from service.store.events import EventStore
 
     logs.configure(settings)
+    settings = open_files.with_room(settings)
     events = EventStore(settings.store_url).address
     if settings.workers > 1:
         from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter

@@ -7,7 +7,9 @@ import typer
 app = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option(help="Who will use the key; logs and metrics call it so.")]
-Scopes = Annotated[str, typer.Option(help="What it may do, with commas: recommend, events, users, admin, metrics.")]
+Scopes = Annotated[
+    str, typer.Option(help="What it may do, with commas: recommend, explain, events, histories, users, admin, metrics.")
+]
 Limit = Annotated[str | None, typer.Option(help="A rate limit of its own, such as 600/minute.")]
 
 

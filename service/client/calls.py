@@ -13,15 +13,17 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from recsys_vae.errors import ConfigError
 from service.client.errors import ServiceError
-from service.schemas.common import BundleSummary, Health, Problem, SimilarItemsList
+from service.schemas.common import BundleSummary, Health, Id, Problem, SimilarItemsList
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest
 from service.schemas.events import Erasure, EventReceipt, NewEvent, NewEvents, UserSummary
 from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 
 Answer = TypeVar("Answer", bound=BaseModel)
+ID: TypeAdapter[str] = TypeAdapter(Id)
 
 REQUEST_ID = "X-Request-ID"
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -187,7 +189,12 @@ def ready() -> Call[Health]:
 
 
 def _quoted(part: str) -> str:
-    return quote(part, safe="")
+    """An id as one segment of an address."""
+    try:
+        found = quote(ID.validate_python(part), safe="")
+    except ValidationError as error:
+        raise ConfigError(f"{part!r} is no id: {error.errors()[0]['msg']}.") from error
+    return found.replace(".", "%2E") if found in (".", "..") else found  # plain, they would be steps in the address
 
 
 def _problem(response: httpx2.Response) -> Problem | None:

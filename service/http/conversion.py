@@ -18,8 +18,8 @@ ONE_LIST = {"k", "explain", "cursor"}
 """Fields that pages of one list may differ in."""
 
 
-def to_request(asked: RecommendationRequest) -> Request:
-    """What the engine is asked."""
+def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
+    """What the engine is asked, in this flow."""
     query = Query(
         asked.k,
         _history(asked),
@@ -32,7 +32,7 @@ def to_request(asked: RecommendationRequest) -> Request:
         metadata=asked.metadata,
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
-    return Request(query, asked.user_id, _digest(asked), cursor)
+    return Request(query, asked.user_id, _digest(asked), cursor, flow=flow)
 
 
 def to_condition(asked: AnyFilter) -> Condition:

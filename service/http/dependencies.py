@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from service.deployment.controller import Deployments
 from service.observability.metrics import Metrics
 from service.ranking.engine import Engine
+from service.security.access import Access
 from service.settings import Settings
 from service.store.events import EventStore
 from service.store.history_cache import Histories
@@ -45,5 +46,11 @@ async def _request_id(request: Request) -> str:
     return request_id
 
 
+async def _access(request: Request) -> Access:
+    access: Access = request.state.access
+    return access
+
+
 ServicesDep = Annotated[Services, Depends(_services)]
 RequestId = Annotated[str, Depends(_request_id)]
+AccessDep = Annotated[Access, Depends(_access)]

@@ -15,11 +15,12 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from service.errors import ForbiddenError
 from service.http.dependencies import Services
-from service.problems import problem_of, respond
 from service.schemas.common import VARIANT_HEADER
+from service.security.access import Access
 from service.security.api_keys import Scope
-from service.security.authorization import ForbiddenError, forbidden, opens
+from service.security.authorization import response_to
 
 JSON = b"application/json"
 VARIANT = VARIANT_HEADER.lower().encode()
@@ -32,13 +33,13 @@ class Line:
     Attributes:
         path_format: the address, with the name that routes have for it.
         schema: of the body.
-        answer: from the body, the services and the request's identity to what is answered, for `written`.
+        answer: from the body, the services and what the key may do to what is answered, for `written`.
         scope: that opens it.
     """
 
     path_format: str
     schema: type[BaseModel]
-    answer: Callable[[Any, Services, str], Awaitable[dict[str, Any]]]
+    answer: Callable[[Any, Services, Access], Awaitable[dict[str, Any]]]
     scope: Scope
 
 
@@ -52,12 +53,14 @@ class FastPath:
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         line = self._lines.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if line is None or not is_plain(scope["headers"]):
+        if line is None or scope["query_string"] or not is_plain(scope["headers"]):
             await self._app(scope, receive, send)
             return
         scope["route"] = line
-        if not opens(scope, line.scope):
-            await forbidden(ForbiddenError(line.scope), scope)(scope, receive, send)
+        state = scope["state"]
+        access: Access = state["access"]
+        if not access.opens(line.scope):
+            await response_to(ForbiddenError(line.scope), scope)(scope, receive, send)
             return
         try:
             body = await _read(receive)
@@ -71,11 +74,10 @@ class FastPath:
         except ValidationError:
             await self._app(scope, _again(body, receive), send)
             return
-        state = scope["state"]
         try:
-            content = written(await line.answer(asked, state["services"], state["request_id"]))
+            content = written(await line.answer(asked, state["services"], access))
         except Exception as error:  # whatever it is, there is a problem that tells it
-            await respond(problem_of(error, state["request_id"]))(scope, receive, send)
+            await response_to(error, scope)(scope, receive, send)
             return
         headers = [(b"content-type", JSON), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.addresses import path_of
 from service.problems import problem, unexpected
 from service.schemas.common import VARIANT_HEADER
 
@@ -21,6 +22,8 @@ CORS: Final[dict[str, Any]] = {
     "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
 }
 """What pages of the origins in the settings may send and see; cookies never."""
+
+PROBES: Final = frozenset({"/health/live", "/health/ready"})
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -69,13 +72,15 @@ class Net:
 
 
 class HeadLimit:
-    """Refuses requests with more headers than `max_headers`, and those meant for a host that this is not.
+    """Refuses requests with more headers than `max_headers`, those meant for a host that this is not, and those whose
+    address is no text; the others get the path that routes see.
 
     Args:
         app: what is behind.
         max_headers: the most that a request may have.
         hosts: names in the header Host that are answered; empty: all. A page of another site that makes a browser take
-            its name for this machine (DNS rebinding) sends its own name here.
+            its name for this machine (DNS rebinding) sends its own name here. Probes of health name whatever address
+            they were given, and learn nothing that a page may not know: they are always answered.
     """
 
     def __init__(self, app: ASGIApp, max_headers: int, hosts: tuple[str, ...] = ()) -> None:
@@ -90,7 +95,13 @@ class HeadLimit:
                 detail = f"The request has more than {self._max_headers} headers."
                 await problem(431, "too-many-headers", detail, scope["state"]["request_id"])(scope, receive, send)
                 return
-            if self._hosts and _host(scope) not in self._hosts:
+            path = path_of(scope)
+            if path is None:
+                detail = "The address is not percent-encoded UTF-8."
+                await problem(400, "bad-address", detail, scope["state"]["request_id"])(scope, receive, send)
+                return
+            scope["path"] = path
+            if self._hosts and path not in PROBES and _host(scope) not in self._hosts:
                 detail = "This service does not answer for the host that the request names."
                 await problem(421, "wrong-host", detail, scope["state"]["request_id"])(scope, receive, send)
                 return

@@ -6,29 +6,22 @@ head and a few lines written at once. What does not look like a whole, plain req
 application, whatever it is.
 """
 
-import asyncio
-import logging
 import os
 import re
 
-import h11
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.errors import OverloadedError
 from service.http.dependencies import Services
 from service.http.limits import Headers, cors_headers, with_cors
 from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS
+from service.observability.tally import Tally
 from service.problems import MEDIA_TYPE, RETRY_AFTER, problem_of
 
 REQUEST = re.compile(rb"POST (/v1/recommendations(?::batch)?) HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 IDENTITY = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 ORIGIN = re.compile(rb"\r\norigin:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
-SECONDS_A_LINE = 1.0
-"""The log tells of a flood once a second, not once a request."""
-
-logger = logging.getLogger("recsys.service")
 
 
 class LoadShedder:
@@ -39,7 +32,7 @@ class LoadShedder:
         self._metrics = services.metrics
         origins = services.settings.cors_origins
         self._cors = with_cors(_nobody, origins) if origins else None
-        self._untold = 0
+        self._refused = Tally("%d requests were turned away: too many were under way.")
 
     def is_closed(self, under_way: int) -> bool:
         """Whether no more can be answered in time than these."""
@@ -64,6 +57,10 @@ class LoadShedder:
         lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in head), b"", body]
         return b"\r\n".join(lines)
 
+    def count_malformed(self) -> None:
+        """Count what was no HTTP."""
+        self._metrics.count_refusal("malformed-http")
+
     def _cross_origin(self, head: bytes) -> Headers:
         """What lets a page read the answer; without it a browser shows the page a network error."""
         if self._cors is None:
@@ -76,40 +73,7 @@ class LoadShedder:
         assert found is not None
         self._metrics.count_queue_refusal("overloaded")
         self._metrics.count_request("POST", found[1].decode(), 503, 0.0)
-        if not self._untold:
-            asyncio.get_running_loop().call_later(SECONDS_A_LINE, self._tell)
-        self._untold += 1
-
-    def _tell(self) -> None:
-        logger.warning("%d requests were turned away: too many were under way.", self._untold)
-        self._untold = 0
-
-
-class LoadSheddingProtocol(H11Protocol):
-    """uvicorn's protocol over h11, with the gate in front."""
-
-    def data_received(self, data: bytes) -> None:
-        """Turn a request away, or let it in."""
-        shedder = self._shedder()
-        if shedder.is_closed(len(self.tasks)) and self._is_between_requests() and is_whole_request(data):
-            self._unset_keepalive_if_required()
-            self.transport.write(shedder.refuse(data, self.server_state.default_headers))
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        else:
-            super().data_received(data)
-
-    def _shedder(self) -> LoadShedder:
-        """One for all connections, made with the first of them."""
-        shedder: LoadShedder | None = self.app_state.get("gate")
-        if shedder is None:
-            shedder = self.app_state["gate"] = LoadShedder(self.app_state["services"])
-        return shedder
-
-    def _is_between_requests(self) -> bool:
-        is_idle = self.conn.our_state is h11.IDLE and self.conn.their_state is h11.IDLE
-        return is_idle and not self.conn.trailing_data[0]
+        self._refused.add()
 
 
 async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,6 +26,7 @@ from recsys_vae.data.columns import (
 )
 from recsys_vae.errors import DataError, SchemaError
 from recsys_vae.home import existing_dataset
+from service.schemas.common import MAX_ID_LENGTH
 from service.store import identities
 from service.store.events import Event
 
@@ -70,7 +71,7 @@ class DatasetEvents:
         """All events in the table's order; memory holds one batch at a time.
 
         Raises:
-            DataError: a time could not be given back, or a weight is no finite number above 0.
+            DataError: an id is none, a time could not be given back, or a weight is no finite number above 0.
         """
         table, untimed = pq.ParquetFile(self.path, pre_buffer=False), Untimed()
         for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
@@ -80,16 +81,26 @@ class DatasetEvents:
 def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     weight, time = pl.col(WEIGHT), pl.col(TIMESTAMP)
     wrong = {
+        USER: _is_no_id(USER),
+        ITEM: _is_no_id(ITEM),
         TIMESTAMP: ~time.is_between(EARLIEST, LATEST),
         WEIGHT: weight.is_null() | ~weight.is_finite() | (weight <= 0),
     }
     for name, test in wrong.items():
         if rows := frame.filter(test).height:
             raise DataError(
-                f"{rows} rows of {path} have a {name} that cannot be kept. Expected times from {EARLIEST:%Y-%m-%d} to "
-                f"{LATEST:%Y-%m-%d} and weights above 0: ingest the log again with this version."
+                f"{rows} rows of {path} have a {name} that cannot be kept. Expected ids of 1 to {MAX_ID_LENGTH} "
+                f"characters without NUL, times from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} and weights above 0: "
+                "ingest the log again with this version, or mend what the log holds."
             )
     return frame
+
+
+def _is_no_id(column: str) -> pl.Expr:
+    """Where a column holds what is no `Id` of a request."""
+    text = pl.col(column)
+    is_long = ~text.str.len_chars().is_between(1, MAX_ID_LENGTH)
+    return text.is_null() | is_long | text.str.contains("\0", literal=True)
 
 
 class Untimed:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError
+from service.observability.metrics import known_method
 from service.observability.request_middleware import route_of
 from service.settings import Settings
 
@@ -84,12 +85,13 @@ class Traced:
             await send(message)
 
         parent = self._tracer.propagator.extract(carrier)
-        with self._tracer.spans.start_as_current_span(scope["method"], parent, SpanKind.SERVER) as span:
+        method = known_method(scope["method"])
+        with self._tracer.spans.start_as_current_span(method, parent, SpanKind.SERVER) as span:
             scope.setdefault("state", {})["trace_id"] = f"{span.get_span_context().trace_id:032x}"
             await self._app(scope, receive, send_seen)
             record = scope["state"]["record"]
-            span.update_name(f"{scope['method']} {route_of(scope)}")
-            known = {"http.request.method": scope["method"], "http.route": route_of(scope), "recsys.tier": record.tier}
+            span.update_name(f"{method} {route_of(scope)}")
+            known = {"http.request.method": method, "http.route": route_of(scope), "recsys.tier": record.tier}
             span.set_attributes(known | {"http.response.status_code": status, "recsys.request_id": record.request_id})
             if status >= 500:
                 span.set_status(Status(StatusCode.ERROR))

@@ -16,6 +16,7 @@ from service.ranking.micro_batcher import Batcher, Limits, Observer
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Notice, Query, SimilarItems, similar
 from service.ranking.served_model import Catalogue
+from service.ranking.work import work_of
 from service.store.events import UserHistory
 
 
@@ -41,6 +42,7 @@ class Request:
         digest: of what makes the list; pages of one list have the same.
         cursor: where the list goes on, with the bundle that it began with; None for its start.
         notices: what there is to say already.
+        flow: whose it is: those who ask share the queue alike.
     """
 
     query: Query
@@ -48,6 +50,7 @@ class Request:
     digest: bytes = bytes(16)
     cursor: Cursor | None = None
     notices: tuple[Notice, ...] = ()
+    flow: str = ""
 
 
 class Page(NamedTuple):
@@ -110,7 +113,7 @@ class Engine:
         query = request.query
         if after is not None or stored.history:
             query = replace(query, history=_joined(stored.history, query.history), after=after)
-        answer = await self.batcher.submit(Job(catalogue, query), deadline)
+        answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))

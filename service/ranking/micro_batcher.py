@@ -6,21 +6,23 @@ A request that finds a thread and the queue empty goes at once, with whatever ca
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first.
 
-Who could not be answered in time is refused when it comes, not when its time is over: by those ahead of it, and the
-pace at which batches that follow each other at once have ended of late. So what is computed is waited for, and first
-come, first served is as good as any order: whoever is let in gets its answer.
+Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
+pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
+let in gets its answer. Who shares the queue gets an equal part of it (`fair_queue`), and no batch has more work than
+`max_batch` plain requests make, unless it is one request: heavy ones are computed in parts, between others.
 """
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
 from service.errors import DeadlineError, OverloadedError
+from service.ranking.fair_queue import FairQueue
 
 PATIENCE = 0.5
 """Share of the time left to a request that it may wait for others: the rest is for its own batch and its answer."""
@@ -39,7 +41,7 @@ class Limits:
 
     Attributes:
         compute_threads: batches that are computed at the same time.
-        max_batch: requests in one batch.
+        max_batch: requests in one batch, and its work in plain requests.
         gather_seconds: longest time that a batch gathers while a thread is free and another computes.
         max_queue: requests that may wait; what comes on top is refused.
         deadline_seconds: time from a request's arrival to its answer, past which nobody is taken to wait for it.
@@ -82,6 +84,7 @@ class Waiting(Generic[Job, Result]):
 
     job: Job
     result: "asyncio.Future[Result]"
+    work: float
     since: float
     deadline: float
 
@@ -111,7 +114,7 @@ class Batcher(Generic[Job, Result]):
         self._compute = compute
         self._limits = limits
         self._observer: Observer = observer or Unobserved()
-        self._queue: deque[Waiting[Job, Result]] = deque()
+        self._queue: FairQueue[Waiting[Job, Result]] = FairQueue()
         self._threads = ThreadPoolExecutor(limits.compute_threads, thread_name_prefix="compute")
         self._next: asyncio.Handle | None = None
         self._under_way: list[Batch[Job, Result]] = []
@@ -125,28 +128,29 @@ class Batcher(Generic[Job, Result]):
 
     @property
     def most_under_way(self) -> float:
-        """Requests that can be answered in time together."""
+        """Plain requests that can be answered in time together."""
         return min(self._limits.max_queue, self._most_within(self._limits.deadline_seconds))
 
-    async def submit(self, job: Job, deadline: float) -> Result:
+    async def submit(self, job: Job, deadline: float, *, flow: str = "", work: float = 1.0) -> Result:
         """The result of one job.
 
         Args:
             job: for `compute`.
             deadline: on the event loop's clock.
+            flow: whose it is; all flows share the queue alike.
+            work: what it costs, in plain requests.
 
         Raises:
             OverloadedError: the queue is full, or so long that it would not be computed in time.
             DeadlineError: it was not computed in time; if it had not begun, it never will be.
         """
         loop = asyncio.get_running_loop()
-        if len(self._queue) >= self._limits.max_queue:
-            self._drop_abandoned()
-        if self.queue_depth >= min(self._limits.max_queue, self._most_within(deadline - loop.time())):
+        is_late = self._queue.work_ahead(flow) >= self._most_within(deadline - loop.time())
+        if is_late or (len(self._queue) >= self._limits.max_queue and not self._make_room(flow, work)):
             self._observer.request_refused("overloaded")
             raise OverloadedError
-        waiting: Waiting[Job, Result] = Waiting(job, loop.create_future(), perf_counter(), deadline)
-        self._queue.append(waiting)
+        waiting: Waiting[Job, Result] = Waiting(job, loop.create_future(), work, perf_counter(), deadline)
+        self._queue.add(waiting, flow, work)
         self._watch(deadline)
         self._schedule()
         return await waiting.result
@@ -158,7 +162,7 @@ class Batcher(Generic[Job, Result]):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _most_within(self, seconds: float) -> float:
-        """Requests ahead of one that has these seconds left, at most."""
+        """Work ahead of a request that has these seconds left, at most."""
         fewest = FEWEST * self._limits.max_batch
         return max(fewest, PATIENCE * seconds / self._pace) if self._pace else math.inf
 
@@ -172,7 +176,7 @@ class Batcher(Generic[Job, Result]):
 
     def _expire(self) -> None:
         self._alarm, now = None, asyncio.get_running_loop().time()
-        open_ones = [w for batch in (self._queue, *self._under_way) for w in batch if not w.result.done()]
+        open_ones = [w for w in chain(self._queue, *self._under_way) if not w.result.done()]
         for waiting in open_ones:
             if waiting.deadline <= now:
                 waiting.result.set_exception(DeadlineError())
@@ -193,14 +197,14 @@ class Batcher(Generic[Job, Result]):
     def _seconds_to_gather(self) -> float:
         if not self.computing or len(self._queue) >= self._limits.max_batch:
             return 0.0
-        return max(0.0, self._queue[0].since + self._limits.gather_seconds - perf_counter())
+        return max(0.0, self._queue.first.since + self._limits.gather_seconds - perf_counter())
 
     def _begin(self) -> None:
         self._next = None
         self._drop_abandoned()
         if not self._queue or self.computing >= self._limits.compute_threads:
             return
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.max_batch))]
+        batch = self._queue.take(self._limits.max_batch, self._limits.max_batch)
         began = perf_counter()
         self.computing += 1
         self._under_way.append(batch)
@@ -215,7 +219,7 @@ class Batcher(Generic[Job, Result]):
         self._under_way = [other for other in self._under_way if other is not batch]
         ended, waited = perf_counter(), [began - waiting.since for waiting in batch]
         if min(waiting.since for waiting in batch) < self._last_end:  # somebody was waiting when the one before ended
-            pace = (ended - self._last_end) / len(batch)
+            pace = (ended - self._last_end) / sum(waiting.work for waiting in batch)
             self._pace += NEWEST * (pace - self._pace) if self._pace else pace
         self._last_end = ended
         self._observer.batch_computed(waited, ended - began, self.queue_depth)
@@ -231,7 +235,20 @@ class Batcher(Generic[Job, Result]):
     def _drop_abandoned(self) -> None:
         """Whoever gave up, or was given up on, is not computed."""
         if any(waiting.result.done() for waiting in self._queue):
-            self._queue = deque(waiting for waiting in self._queue if not waiting.result.done())
+            self._queue.keep(lambda waiting: not waiting.result.done())
+
+    def _make_room(self, flow: str, work: float) -> bool:
+        """Whether there is room in a full queue: for one who has less in it than another, who gives way."""
+        self._drop_abandoned()
+        if len(self._queue) < self._limits.max_queue:
+            return True
+        last = self._queue.last_of_longest(flow, work)
+        if last is None:
+            return False
+        last.result.set_exception(OverloadedError())
+        self._observer.request_refused("overloaded")
+        self._drop_abandoned()
+        return True
 
 
 def _outcomes(done: "asyncio.Future[Sequence[Result | Exception]]", n: int) -> Sequence[Result | Exception]:

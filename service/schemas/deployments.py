@@ -3,11 +3,27 @@
 from typing import Annotated
 
 from fastapi import Header, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from recsys_vae.tracking_store import REGISTERED_MODEL
 from service.schemas.common import VARIANT_HEADER, WITHOUT_NUL, Schema
 
-VariantName = Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)]
+SOURCE_PATTERN = rf"^({REGISTERED_MODEL.pattern.replace('?P<', '?<')}|(?!models:)[^\x00]+)$"
+"""A registered model, or what is none: as JSON schema has it, which names groups otherwise."""
+
+
+def _model_or_directory(source: str) -> str:
+    if source.startswith("models:") and REGISTERED_MODEL.fullmatch(source) is None:
+        raise ValueError("a model is named by models:/NAME@ALIAS or models:/NAME/VERSION")
+    return source
+
+
+VariantName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+Source = Annotated[
+    str,
+    Field(min_length=1, max_length=1024, pattern=WITHOUT_NUL, json_schema_extra={"pattern": SOURCE_PATTERN}),
+    AfterValidator(_model_or_directory),
+]
 ChosenVariant = Annotated[
     VariantName | None,
     Header(
@@ -30,7 +46,7 @@ Wait = Annotated[
 class ReloadRequest(Schema):
     """What to load. Nothing at all: what the settings name, once more."""
 
-    source: Annotated[str, Field(min_length=1, max_length=1024, pattern=WITHOUT_NUL)] | None = Field(
+    source: Source | None = Field(
         default=None,
         description="A directory below the bundle root, or a model: models:/NAME@ALIAS or models:/NAME/VERSION.",
         examples=["2026-11-24"],

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     StrictBool,
@@ -24,6 +25,8 @@ MAX_CONDITIONS = 64
 """Conditions of one filter, all together."""
 MAX_VALUES = 1000
 """Values of an `in`."""
+BOUNDS = f"At most {MAX_CONDITIONS} conditions, {MAX_DEPTH} deep; columns are those of the bundle in service."
+"""What a JSON schema cannot say."""
 LARGEST = 2**63 - 1
 LONGEST_TEXT = 512
 
@@ -82,8 +85,15 @@ class InFilter(Schema):
     )
 
 
+def given(name: str) -> dict[str, Any]:
+    """JSON schema of an object in which a field is there, and not null."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
 class RangeFilter(Schema):
     """The column's value lies between two; dates and times are written as in ISO 8601."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [given("min"), given("max")]})
 
     op: Literal["range"] = Field(description="`range`.", examples=["range"])
     column: ColumnName = Field(description="A column of numbers, dates, times or text.", examples=["year"])

@@ -3,25 +3,40 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from service import timestamps
 from service.schemas.common import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
-from service.schemas.filters import Filter, MetadataValue
+from service.schemas.filters import BOUNDS, Filter, MetadataValue, given
 
 LONGEST_CURSOR = 40_000
 """Characters; each item of a list takes three bytes or less where it follows one near it."""
+SHORTEST_CURSOR = 47
+"""Of the shortest name of a bundle, at the start of its list."""
+SMALLEST_FACTOR = 1e-6
 MAX_BOOSTS = 16
 MAX_METADATA = 64
 MAX_REQUESTS = 256
 REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
 
 
+CURSOR = r"^A[Q-Za-f][A-Za-z0-9_-]+$"
+"""What a cursor looks like, for the document: base64 whose first byte is their format (ranking/cursors.py)."""
 CursorText = Annotated[
-    Annotated[str, Field(min_length=1, max_length=LONGEST_CURSOR, pattern=r"^[A-Za-z0-9_-]+$")] | None,
+    Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=LONGEST_CURSOR,
+            pattern=r"^[A-Za-z0-9_-]+$",
+            json_schema_extra={"minLength": SHORTEST_CURSOR, "pattern": CURSOR},
+        ),
+    ]
+    | None,
     Field(
-        description="`next_cursor` of the page before. All but k and explain is repeated as it was.",
-        examples=["AVi1tQ"],
+        description="`next_cursor` of the page before, as it came: it holds a checksum, and any other text is refused. "
+        "All but k and explain is repeated as it was.",
+        examples=["ARB2KxO9iPh5gSI2Iybce28DAAAAAAAAABFlYXNlLTgwYjcwODBhMmFkNgUB0dnRe4MBr1c"],
     ),
 ]
 
@@ -64,6 +79,16 @@ HistoryEntry = Annotated[
 class BoostRequest(Schema):
     """A push for chosen items: by metadata, or by id."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [given("where"), given("items")],
+            "anyOf": [
+                {"properties": {"by": {"const": "add"}}},
+                {"properties": {"by": {"const": "multiply"}, "value": {"minimum": SMALLEST_FACTOR}}},
+            ],
+        }
+    )
+
     by: Literal["multiply", "add"] = Field(
         description="`multiply` the score (one below 0 is divided: a factor above 1 always moves up), or `add`.",
         examples=["multiply"],
@@ -72,7 +97,7 @@ class BoostRequest(Schema):
         ge=-1e6, le=1e6, allow_inf_nan=False, description="The factor, above 0, or what is added.", examples=[1.5]
     )
     where: Filter | None = Field(
-        default=None, description="The items whose metadata fit this.",
+        default=None, description=f"The items whose metadata fit this. {BOUNDS}",
         examples=[{"op": "eq", "column": "genre", "value": "Drama"}],
     )  # fmt: skip
     items: list[Id] | None = Field(
@@ -83,7 +108,7 @@ class BoostRequest(Schema):
     def _complete(self) -> Self:
         if (self.where is None) == (self.items is None):
             raise ValueError("a boost names its items by where or by items, by one of them")
-        if self.by == "multiply" and self.value < 1e-6:
+        if self.by == "multiply" and self.value < SMALLEST_FACTOR:
             raise ValueError("a factor is at least 0.000001")
         return self
 
@@ -114,7 +139,7 @@ class RecommendationRequest(Schema):
         examples=[["527", "593", "296", "608"]],
     )  # fmt: skip
     filter: Filter | None = Field(
-        default=None, description="Choose among items whose metadata fit this; all when not given.",
+        default=None, description=f"Choose among items whose metadata fit this; all when not given. {BOUNDS}",
         examples=[{"op": "range", "column": "year", "min": 1990}],
     )  # fmt: skip
     boost: list[BoostRequest] = Field(
@@ -182,7 +207,8 @@ class Recommendations(Schema):
         description="Best first.", examples=[[{"rank": 1, "item_id": "527", "score": 4.7081, "source": "history"}]]
     )
     next_cursor: str | None = Field(
-        description="Send it as `cursor` for the next page; null where no allowed item is left.", examples=["AVi1tQ"]
+        description="Send it as `cursor` for the next page; null where no allowed item is left.",
+        examples=["ARB2KxO9iPh5gSI2Iybce28DAAAAAAAAABFlYXNlLTgwYjcwODBhMmFkNgUB0dnRe4MBr1c"],
     )
     warnings: list[AnswerWarning] = Field(description="Empty where all went as asked.", examples=[[]])
 

@@ -16,26 +16,20 @@ from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from recsys_vae.errors import RecsysError
+from service.errors import ForbiddenError, RateLimitedError
 from service.observability.metrics import Metrics
 from service.observability.request_context import RequestRecord
-from service.problems import RESPONSES, problem
+from service.problems import RESPONSES, problem, problem_of, respond
+from service.security.access import Access
 from service.security.api_keys import ANYBODY, Caller, Scope, WatchedKeys
-from service.security.rate_limits import RateLimits, Verdict
+from service.security.rate_limits import RateLimits
+from service.security.same_origin import CHANGING
 
 OPEN: Final = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 """Addresses that need no key; the last two exist only where the settings turn them on."""
 REALM: Final = 'Bearer realm="recsys"'
 NO_KEY = "Send the header `Authorization: Bearer KEY`, with a key of this service."
 WRONG_KEY = "This key is not known here, or no longer."
-
-
-class ForbiddenError(RecsysError):
-    """A key that does not open this door."""
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"This key may not do that: it lacks the scope {scope!r}.")
-        self.scope = scope
 
 
 class NeedsScope(SecurityBase):
@@ -52,19 +46,20 @@ class NeedsScope(SecurityBase):
         Raises:
             ForbiddenError: the caller's key lacks the scope, or nobody has looked at it.
         """
-        if not opens(request.scope, self.scope):
+        access: Access | None = request.scope["state"].get("access")
+        if access is None:
             raise ForbiddenError(self.scope)
-
-
-def opens(request: AsgiScope, scope: Scope) -> bool:
-    """Whether the key of a request opens doors with this scope; no key that nobody has looked at does."""
-    caller: Caller | None = request["state"].get("caller")
-    return caller is not None and scope in caller.scopes
+        access.demand(self.scope)
 
 
 def needs(scope: Scope) -> Any:
     """The dependency by which a route says which scope opens it."""
     return Security(NeedsScope(scope), scopes=[scope])
+
+
+def also(*scopes: Scope) -> dict[str, Any]:
+    """`openapi_extra` of a route that other scopes open, or that does more for a key with these."""
+    return {"security": [{"key": list(scopes)}]}
 
 
 class Guard:
@@ -87,14 +82,15 @@ class Guard:
             await self._refuse(caller, record)(scope, receive, send)
             return
         record.caller = caller.name
-        scope["state"]["caller"] = caller
         verdict = await self._limits.check(caller.name, caller.rate_limit)
+        access = scope["state"]["access"] = Access(record.request_id, caller, self._limits, verdict)
         if verdict is None:
             await self._app(scope, receive, send)
         elif verdict.is_allowed:
-            await self._app(scope, receive, _with_headers(send, verdict))
+            await self._app(scope, receive, _with_headers(send, access))
         else:
-            await self._limit(verdict, record)(scope, receive, _with_headers(send, verdict))
+            error = RateLimitedError(verdict.amount, verdict.window_seconds, verdict.reset_seconds)
+            await limited(error, scope, self._metrics)(scope, receive, _with_headers(send, access))
 
     def _caller(self, scope: AsgiScope) -> Caller | str:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -113,18 +109,13 @@ class Guard:
         detail = WRONG_KEY if is_wrong else NO_KEY
         return problem(401, reason, detail, record.request_id, headers={"WWW-Authenticate": challenge})
 
-    def _limit(self, verdict: Verdict, record: RequestRecord) -> JSONResponse:
-        record.refusal = "rate-limited"
-        self._metrics.count_rate_limited(record.caller)
-        allowed = f"{verdict.amount} requests in {verdict.window_seconds} s"
-        detail = f"This key may send {allowed}. Try again in {verdict.reset_seconds} s."
-        return problem(429, "rate-limited", detail, record.request_id)
 
+def _with_headers(send: Send, access: Access) -> Send:
+    """What the limit says once the work is known."""
 
-def _with_headers(send: Send, verdict: Verdict) -> Send:
     async def sent(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *verdict.headers]
+        if message["type"] == "http.response.start" and access.verdict is not None:
+            message["headers"] = [*message["headers"], *access.verdict.headers]
         await send(message)
 
     return sent
@@ -139,7 +130,8 @@ def install(app: FastAPI) -> None:
     unguarded = [path for path, scope in scopes_of(app) if scope is None and path not in OPEN]
     if unguarded:
         raise TypeError(f"{', '.join(unguarded)}: a route names its scope, as in dependencies=[needs('recommend')].")
-    app.add_exception_handler(ForbiddenError, _on_forbidden)
+    for kind in (ForbiddenError, RateLimitedError):
+        app.add_exception_handler(kind, _on_refusal)
     app.openapi = _with_refusals(app.openapi)  # type: ignore[method-assign]
 
 
@@ -157,29 +149,41 @@ def scopes_of(app: FastAPI) -> list[tuple[str, str | None]]:
     return found
 
 
-async def _on_forbidden(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ForbiddenError)
-    return forbidden(error, request.scope)
+async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
+    return response_to(error, request.scope)
 
 
-def forbidden(error: ForbiddenError, scope: AsgiScope) -> JSONResponse:
-    """The answer to a request with a key that does not open its door; it is counted."""
+def response_to(error: Exception, scope: AsgiScope) -> JSONResponse:
+    """The answer to a request that ended in an error; a key that lacks a scope, or asks too much, is counted."""
     state = scope["state"]
-    state["record"].refusal = "scope"
-    state["services"].metrics.count_refusal("scope")
-    challenge = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
-    headers = {"WWW-Authenticate": challenge}
-    return problem(403, "wrong-scope", str(error), state["request_id"], headers=headers)
+    if isinstance(error, ForbiddenError):
+        state["record"].refusal = "scope"
+        state["services"].metrics.count_refusal("scope")
+        challenge = f'{REALM}, error="insufficient_scope", scope="{error.scope}"'
+        return respond(problem_of(error, state["request_id"]), {"WWW-Authenticate": challenge})
+    if isinstance(error, RateLimitedError):
+        return limited(error, scope, state["services"].metrics)
+    return respond(problem_of(error, state["request_id"]))
+
+
+def limited(error: RateLimitedError, scope: AsgiScope, metrics: Metrics) -> JSONResponse:
+    """The answer to a request past the rate limit of its key."""
+    record: RequestRecord = scope["state"]["record"]
+    record.refusal = "rate-limited"
+    metrics.count_rate_limited(record.caller)
+    return respond(problem_of(error, record.request_id))
 
 
 def _with_refusals(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     def documented() -> dict[str, Any]:
         document = openapi()
-        for operations in document["paths"].values():
-            for operation in operations.values():
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
                 guarded = (401, 403, 429) if "security" in operation else ()
+                changing = (403, 415) if method.upper() in CHANGING else ()
                 slow = (408,) if "requestBody" in operation else ()
-                for status in (*guarded, *slow, 431):
+                with_id = (400,) if "{" in path else ()
+                for status in (*guarded, *changing, *slow, *with_id, 431):
                     operation["responses"].setdefault(str(status), RESPONSES[status])
         return document
 

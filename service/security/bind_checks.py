@@ -14,7 +14,8 @@ def made_safe(settings: Settings) -> Settings:
     """The settings, with what follows from asking nobody for a key: only this machine is answered, by its own names.
 
     Raises:
-        ConfigError: others could reach a service that asks for no key; several workers would count requests apart.
+        ConfigError: others, or pages of all sites, could reach a service that asks for no key; several workers would
+            count requests apart.
         UnavailableError: the host has no address.
     """
     is_limited = read_keys(settings).has_limits or settings.rate_limit is not None
@@ -25,6 +26,12 @@ def made_safe(settings: Settings) -> Settings:
         )
     if has_keys(settings):
         return settings
+    if "*" in settings.cors_origins:
+        raise ConfigError(
+            "RECSYS_CORS_ORIGINS lets pages of every site in, and nobody is asked for a key: any page that is open "
+            "in a browser on this machine could change what is in service. Name the origins, or ask for keys "
+            "(--keys-file)."
+        )
     if not is_loopback(settings.host):
         raise ConfigError(
             f"Other machines could reach {settings.host}, and nobody would be asked for a key. Make one with "

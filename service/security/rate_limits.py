@@ -95,20 +95,22 @@ class RateLimits:
         if rate is not None:
             parse_rate(rate)
 
-    async def check(self, name: str, own_rate: str | None = None) -> Verdict | None:
-        """Count a caller's request and say whether it may pass; None where no limit applies or Redis is down."""
+    async def check(self, name: str, own_rate: str | None = None, weight: int = 1) -> Verdict | None:
+        """Count a caller's request, as `weight` of them, and say whether it may pass; None where no limit applies or
+        Redis is down.
+        """  # fmt: skip
         chosen = own_rate or self._default
         if chosen is None:
             return None
         rate = parse_rate(chosen)
         if self._pool is None:
-            return await self._ask(rate, name)
+            return await self._ask(rate, name, weight)
         if monotonic() < self._ask_again_at:
             self._metrics.count_unchecked_request()
             return None
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                return await self._ask(rate, name)
+                return await self._ask(rate, name, weight)
         except Exception as error:
             # Of redis, of sockets, of asyncio: they have no class in common, and none may stop an answer.
             self._rest(error)
@@ -119,9 +121,9 @@ class RateLimits:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    async def _ask(self, rate: RateLimitItem, name: str) -> Verdict:
+    async def _ask(self, rate: RateLimitItem, name: str, weight: int) -> Verdict:
         limiter = self._opened()
-        is_allowed = await limiter.hit(rate, name)
+        is_allowed = await limiter.hit(rate, name, cost=weight)
         window = await limiter.get_window_stats(rate, name)
         reset = max(1, math.ceil(window.reset_time - time()))
         remaining = max(0, window.remaining) if is_allowed else 0

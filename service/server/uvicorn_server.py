@@ -1,5 +1,6 @@
 """The server: a socket, uvicorn, and words for whoever started it."""
 
+import asyncio
 import gc
 import signal
 import socket
@@ -13,8 +14,9 @@ from recsys_vae.errors import ConfigError
 from service.app import create_app
 from service.deployment.loader import open_first
 from service.deployment.variants import VariantSet
-from service.http.load_shedding import LoadSheddingProtocol
+from service.http.protocol import ServerProtocol
 from service.server.listening import BACKLOG, address, listen
+from service.server.open_files import resting, tell_in_a_line
 from service.server.worker_messages import Opened
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
@@ -38,6 +40,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
+        asyncio.get_running_loop().set_exception_handler(tell_in_a_line)
         await super().startup(sockets)
         # What is loaded by now stays: the collector needs not look through it again, which stops all for tens of ms.
         gc.collect()
@@ -90,7 +93,7 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Cal
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
-        http=LoadSheddingProtocol,
+        http=ServerProtocol,
         log_config=None,
         access_log=False,
         ws="none",
@@ -101,4 +104,4 @@ def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Cal
     # uvicorn raises the signal again once it has stopped: to end well, somebody must be there to take it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    Server(config, on_ready).run(sockets=[listener])
+    Server(config, on_ready).run(sockets=[resting(listener)])

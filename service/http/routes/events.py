@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header
 from pydantic import TypeAdapter, ValidationError
 
 from service import timestamps
-from service.http.dependencies import RequestId, ServicesDep
+from service.http.dependencies import AccessDep, ServicesDep
 from service.problems import RESPONSES
 from service.schemas.events import EVENT_SOURCE, EventId, EventOutcome, EventReceipt, NewEvent, NewEvents
 from service.security.authorization import needs
@@ -17,6 +17,8 @@ from service.store.events import Event, Fate
 router = APIRouter(prefix="/v1", tags=["events"])
 
 NAMED_FAULTS = 3
+EVENTS_A_REQUEST = 50
+"""Events that a rate limit counts as one request."""
 MAX_REASON_LENGTH = 500
 EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 FATES: dict[Fate, tuple[Literal["accepted", "duplicate", "rejected"], str | None]] = {
@@ -48,13 +50,14 @@ IdempotencyKey = Annotated[
     responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
 )
 async def take_events(
-    sent: NewEvents, services: ServicesDep, request_id: RequestId, idempotency_key: IdempotencyKey = None
+    sent: NewEvents, services: ServicesDep, access: AccessDep, idempotency_key: IdempotencyKey = None
 ) -> EventReceipt:
     """Take one event or many. What is accepted is on disk when this answers, and in the user's next answer.
 
     Rows are judged one by one. Sending an event again, under its event_id or in a request of the same
     Idempotency-Key, changes nothing and says so.
     """
+    await access.pay(len(sent.events) / EVENTS_A_REQUEST)
     rows = [_read(row) for row in sent.events]
     events = [
         _to_event(row, f"{idempotency_key}\x1f{index}" if idempotency_key else None)
@@ -66,7 +69,7 @@ async def take_events(
         _outcome(index, row, next(fates)) if isinstance(row, NewEvent) else _rejected(index, sent.events[index], row)
         for index, row in enumerate(rows)
     ]
-    return _receipt(request_id, results)
+    return _receipt(access.request_id, results)
 
 
 def _read(row: Any) -> NewEvent | str:

@@ -10,17 +10,24 @@ from pydantic import ValidationError
 from service import timestamps
 from service.deployment.variants import Assignment, VariantSet
 from service.http.conversion import to_request, to_wire
-from service.http.dependencies import RequestId, Services, ServicesDep
+from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
 from service.ranking.engine import Page, Request
+from service.ranking.results import Query
+from service.ranking.work import work_of
+from service.schemas.common import Problem
 from service.schemas.deployments import ChosenVariant
 from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
-from service.security.authorization import needs
+from service.security.access import Access
+from service.security.authorization import also, needs
 from service.store.impressions import Impression
 
 LONGEST_ID = 128
 """Of requests, and so of what events name."""
+STORED = 100
+"""Items that a stored history is taken to have when a request is weighed for the rate limit, before it is read."""
+TELLS = "explain, candidates and boosts of named items need for a user_id: they tell what its stored history holds"
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
@@ -30,15 +37,17 @@ router = APIRouter(prefix="/v1", tags=["recommendations"])
     dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (400, 410, 413, 415, 422, 503)},
     response_model=Recommendations,
+    openapi_extra=also("recommend", "explain"),
 )
 async def recommend(
-    asked: RecommendationRequest, services: ServicesDep, request_id: RequestId, variant: ChosenVariant = None
+    asked: RecommendationRequest, services: ServicesDep, access: AccessDep, variant: ChosenVariant = None
 ) -> Response:
     """The k best items for a user: from the stored history, the history that is sent, or both; else what is popular.
 
-    Items of the history are not returned.
+    Items of the history are not returned. With `user_id`, `explain`, `candidates` and boosts of named items tell what
+    the stored history holds: they need a key with the scope `explain` too.
     """
-    return as_json(await answer_one(asked, services, request_id, variant))
+    return as_json(await answer_one(asked, services, access, variant))
 
 
 @router.post(
@@ -46,30 +55,35 @@ async def recommend(
     dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
     response_model=BatchAnswer,
+    openapi_extra=also("recommend", "explain"),
 )
 async def recommend_to_many(
-    asked: BatchRequest, services: ServicesDep, request_id: RequestId, variant: ChosenVariant = None
+    asked: BatchRequest, services: ServicesDep, access: AccessDep, variant: ChosenVariant = None
 ) -> Response:
     """Many such requests in one, each with an answer or a problem of its own, from the variant of its own user."""
-    return as_json(await answer_many(asked, services, request_id, variant))
+    return as_json(await answer_many(asked, services, access, variant))
 
 
 async def answer_one(
-    asked: RecommendationRequest, services: Services, request_id: str, variant: str | None = None
+    asked: RecommendationRequest, services: Services, access: Access, variant: str | None = None
 ) -> dict[str, Any]:
     """The fields of `Recommendations`."""
-    return await respond(to_request(asked), services, request_id, variant)
+    request = to_request(asked, access.caller.name)
+    await access.pay(_work(request))
+    return await respond(request, services, access, access.request_id, variant)
 
 
 async def answer_many(
-    asked: BatchRequest, services: Services, request_id: str, variant: str | None = None
+    asked: BatchRequest, services: Services, access: Access, variant: str | None = None
 ) -> dict[str, Any]:
     """The fields of `BatchAnswer`."""
     variant_set = services.deployments.variant_set  # nothing in service is a problem of all of them
     if variant is not None:
         variant_set.named(variant)  # and so is a variant that is not there
-    one_by_one = (_result(one, services, request_id, variant, place) for place, one in enumerate(asked.requests))
-    return {"request_id": request_id, "results": list(await asyncio.gather(*one_by_one))}
+    requests = [_read(one, access) for one in asked.requests]
+    await access.pay(sum(_work(request) for request in requests))
+    one_by_one = (_result(one, services, access, variant, place) for place, one in enumerate(requests))
+    return {"request_id": access.request_id, "results": list(await asyncio.gather(*one_by_one))}
 
 
 FAST_PATH = (
@@ -83,8 +97,12 @@ def as_json(content: dict[str, Any]) -> Response:
     return Response(written(content), media_type="application/json")
 
 
-async def respond(request: Request, services: Services, request_id: str, chosen: str | None) -> dict[str, Any]:
+async def respond(
+    request: Request, services: Services, access: Access, request_id: str, chosen: str | None
+) -> dict[str, Any]:
     """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`."""
+    if request.user_id is not None and _tells_the_history(request.query):
+        access.demand("explain", TELLS)
     variant_set = services.deployments.variant_set
     key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
     version = None if request.cursor is None else request.cursor.model_version
@@ -97,6 +115,11 @@ async def respond(request: Request, services: Services, request_id: str, chosen:
         impression = _impression(assignment, page, request.user_id, request_id)
         services.exposures.note(impression._replace(last_erasure=last_erasure))
     return to_wire(page, request_id, assignment.variant.name)
+
+
+def _tells_the_history(query: Query) -> bool:
+    """Whether the answer says of named items whether they are in the history, which never comes back."""
+    return query.explain or query.candidates is not None or any(boost.items for boost in query.boosts)
 
 
 def _is_noted(variant_set: VariantSet, services: Services) -> bool:
@@ -119,13 +142,32 @@ def _list_id(request_id: str, place: int) -> str:
     return named if len(named) <= LONGEST_ID else f"{blake2b(request_id.encode(), digest_size=16).hexdigest()}.{place}"
 
 
-async def _result(one: Any, services: Services, request_id: str, chosen: str | None, place: int) -> dict[str, Any]:
+def _read(one: Any, access: Access) -> Request | Problem:
+    """One of many requests, or what is wrong with it."""
     try:
-        request = to_request(RecommendationRequest.model_validate(one))
-        own_id = _list_id(request_id, place) if request.user_id is None else request_id
-        return {"status": 200, "answer": await respond(request, services, own_id, chosen)}
+        # Many wait apart from single ones of the same key, which are not to wait for all of them.
+        return to_request(RecommendationRequest.model_validate(one), f"{access.caller.name} batch")
     except ValidationError as error:
-        found = problem_of_faults(error.errors(include_url=False), request_id, inside="body")
+        return problem_of_faults(error.errors(include_url=False), access.request_id, inside="body")
     except Exception as error:  # whatever it is, it must not sink the others
-        found = problem_of(error, request_id)
+        return problem_of(error, access.request_id)
+
+
+def _work(request: Request | Problem) -> float:
+    """What it counts as; the stored history has not been read yet."""
+    if isinstance(request, Problem):
+        return 1.0
+    return work_of(request.query, STORED if request.user_id is not None else 0)
+
+
+async def _result(
+    request: Request | Problem, services: Services, access: Access, chosen: str | None, place: int
+) -> dict[str, Any]:
+    if isinstance(request, Problem):
+        return {"status": request.status, "problem": request}
+    own_id = _list_id(access.request_id, place) if request.user_id is None else access.request_id
+    try:
+        return {"status": 200, "answer": await respond(request, services, access, own_id, chosen)}
+    except Exception as error:  # whatever it is, it must not sink the others
+        found = problem_of(error, access.request_id)
     return {"status": found.status, "problem": found}

@@ -7,15 +7,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 
 from service import timestamps
-from service.http.conversion import to_request
-from service.http.dependencies import RequestId, ServicesDep
-from service.http.routes.recommendations import as_json, respond
+from service.http.dependencies import AccessDep, RequestId, ServicesDep
+from service.http.routes.recommendations import answer_one, as_json
 from service.problems import RESPONSES
 from service.schemas.common import Id, K
 from service.schemas.deployments import ChosenVariant
 from service.schemas.events import Erasure, ShownList, StoredEvent, UserSummary
 from service.schemas.recommendations import CursorText, RecommendationRequest, Recommendations
-from service.security.authorization import needs
+from service.security.authorization import also, needs
 from service.store.events import HeldEvent
 from service.store.impressions import HeldExposure
 
@@ -42,21 +41,22 @@ ShownBefore = Annotated[
 async def recommend_to_user(
     user_id: UserId,
     services: ServicesDep,
-    request_id: RequestId,
+    access: AccessDep,
     k: K = 20,
     cursor: CursorText = None,
     variant: ChosenVariant = None,
 ) -> Response:
     """The k best items for a user of the event store; what is popular for anybody else."""
     asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor)
-    return as_json(await respond(to_request(asked), services, request_id, variant))
+    return as_json(await answer_one(asked, services, access, variant))
 
 
 @router.get(
-    "/{user_id:recsys_user}",
+    "/{user_id:recsys_id}",
     tags=["events"],
-    dependencies=[needs("users")],
+    dependencies=[needs("histories")],
     responses={status: RESPONSES[status] for status in (422, 503)},
+    openapi_extra=also("users"),
 )
 async def show_user(
     user_id: UserId,
@@ -89,7 +89,7 @@ async def show_user(
 
 
 @router.delete(
-    "/{user_id:recsys_user}",
+    "/{user_id:recsys_id}",
     tags=["events"],
     dependencies=[needs("users")],
     responses={status: RESPONSES[status] for status in (422, 503)},

@@ -8,8 +8,11 @@ from pydantic import BaseModel
 from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.http.fast_path import FastPath, Line
+from service.observability.metrics import Metrics
 from service.schemas.recommendations import BatchAnswer, Recommendations
+from service.security.access import Access
 from service.security.api_keys import ANYBODY, entry_of, new_key
+from service.security.rate_limits import RateLimits
 from service.settings import Settings
 from tests.service.tiny import only
 
@@ -69,7 +72,7 @@ def test_a_defect_is_a_problem_with_the_identity_of_its_request(
 def test_a_body_in_parts_is_read_whole_and_one_that_breaks_off_is_nobodys() -> None:
     asked: list[dict] = []
 
-    async def answer(body: Asked, services: object, request_id: str) -> dict:
+    async def answer(body: Asked, services: object, access: Access) -> dict:
         asked.append(body.model_dump())
         return {}
 
@@ -82,9 +85,16 @@ def test_a_body_in_parts_is_read_whole_and_one_that_breaks_off_is_nobodys() -> N
         async def send(message: dict) -> None:
             sent.append(message)
 
-        state = {"caller": ANYBODY, "services": None, "request_id": "r1"}
+        state = {"access": Access("r1", ANYBODY, RateLimits(None, None, Metrics())), "services": None}
         headers = [(b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/x", "headers": headers, "state": state}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/x",
+            "query_string": b"",
+            "headers": headers,
+            "state": state,
+        }
         asyncio.run(FastPath(nobody, [Line("/x", Asked, answer, "recommend")])(scope, receive, send))
         return sent
 

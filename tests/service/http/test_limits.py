@@ -102,6 +102,15 @@ def test_a_page_that_takes_its_name_for_this_machine_is_refused(
         assert client.get("/v1/bundle", headers={"Host": host}).status_code == status
 
 
+def test_probes_of_health_are_answered_by_whatever_name(settings: Settings, chain: FallbackChain) -> None:
+    with client_of(settings, chain, hosts=("recsys.example",)) as client:
+        for host in ("127.0.0.1:8000", "10.0.0.7", "recsys.example", "localhost"):
+            probes = [client.get(f"/health/{kind}", headers={"Host": host}).status_code for kind in ("live", "ready")]
+            assert probes == [200, 200]
+        assert client.get("/v1/bundle", headers={"Host": "127.0.0.1:8000"}).status_code == 421
+        assert client.get("/health%2Flive", headers={"Host": "127.0.0.1:8000"}).status_code == 421
+
+
 def test_a_body_that_does_not_come_in_time_is_given_up(settings: Settings, chain: FallbackChain) -> None:
     app = create_app(settings.model_copy(update={"body_seconds": 0.05}), only(chain))
     parts = [b'{"k":', None]  # the second part never comes

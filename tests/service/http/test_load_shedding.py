@@ -10,7 +10,8 @@ import uvicorn
 
 from recsys_vae.recommender import FallbackChain
 from service.app import create_app
-from service.http.load_shedding import LoadSheddingProtocol, is_whole_request
+from service.http.load_shedding import is_whole_request
+from service.http.protocol import ServerProtocol
 from service.server import uvicorn_server
 from service.settings import Settings
 from tests.service.tiny import only
@@ -61,7 +62,7 @@ def play(
 
     async def run() -> None:
         app = create_app(settings, only(chain))
-        running = uvicorn.Server(uvicorn.Config(app, http=LoadSheddingProtocol, log_config=None, access_log=False))
+        running = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, access_log=False))
         listener = uvicorn_server.listen("127.0.0.1", 0)
         serving = asyncio.create_task(running.serve([listener]))
         while not running.started:
@@ -88,7 +89,7 @@ def test_a_page_may_read_a_refusal_as_it_may_read_an_answer(
     async def scenario(host: str, port: int, running: uvicorn.Server) -> None:
         connection = await asyncio.open_connection(host, port)
         status, answered, _ = await ask(connection, request)
-        assert status == 200
+        assert status == (200 if origin is None or origin in allowed or "*" in allowed else 403)
         under_way = asyncio.create_task(asyncio.sleep(10))
         running.server_state.tasks.add(under_way)
         status, refused, _ = await ask(connection, request)
@@ -132,7 +133,7 @@ def cross_origin(headers: dict[str, str]) -> dict[str, str]:
 def test_one_too_many_is_told_so_and_its_connection_stays(
     settings: Settings, chain: FallbackChain, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.http.load_shedding.SECONDS_A_LINE", 0.01)
+    monkeypatch.setattr("service.observability.tally.SECONDS_A_LINE", 0.01)
     caplog.set_level(logging.WARNING, "recsys.service")
 
     async def scenario(host: str, port: int, running: uvicorn.Server) -> None:
@@ -169,3 +170,37 @@ def test_one_too_many_is_told_so_and_its_connection_stays(
 
     play(settings.model_copy(update={"max_queue": 1}), chain, scenario)
     assert "2 requests were turned away: too many were under way." in caplog.messages
+
+
+MALFORMED = [
+    (b"nonsense\r\n\r\n", 400),
+    (b"GET /health/live HTTP/1.1\r\n\r\n", 400),  # without a Host
+    (b"GET /health/live HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", 400),
+    (b"GET /h\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (HEAD + b"Content-Length: x\r\n\r\n", 400),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000, 431),
+]
+
+
+def test_what_is_no_http_is_told_as_everything_else_is(settings: Settings, chain: FallbackChain) -> None:
+    async def scenario(host: str, port: int, _: uvicorn.Server) -> None:
+        for data, status in MALFORMED:
+            connection = await asyncio.open_connection(host, port)
+            found, headers, body = await ask(connection, data)
+            problem = json.loads(body)
+            code = "too-many-headers" if status == 431 else "malformed-http"
+            assert (found, problem["status"], problem["type"]) == (status, status, f"urn:recsys:problem:{code}"), data
+            assert headers["content-type"] == "application/problem+json"
+            assert (headers["connection"], headers["x-content-type-options"]) == ("close", "nosniff")
+            assert headers["x-request-id"] == problem["request_id"]
+            assert await connection[0].read() == b""
+            connection[1].close()
+        connection = await asyncio.open_connection(host, port)
+        metrics = (await ask(connection, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"))[2].decode()
+        counted = f'recsys_refused_requests_total{{reason="malformed-http"}} {float(len(MALFORMED))}'
+        assert counted in metrics
+        connection[1].close()
+
+    play(settings, chain, scenario)

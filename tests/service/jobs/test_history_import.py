@@ -103,3 +103,15 @@ def test_times_and_weights_that_cannot_be_kept_are_refused(tmp_path: Path, colum
     dataset = DatasetEvents.open(str(write(tmp_path / "d", wrong)))
     with pytest.raises(DataError, match=f"1 rows of .* have a {column}"):
         list(dataset.batches())
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+@pytest.mark.parametrize("value", ["", "a\x00b", "x" * 513])
+def test_what_is_no_id_for_a_request_is_none_here(tmp_path: Path, column: str, value: str) -> None:
+    frame = table(user_id=["u" * 512, "v"], item_id=["🦎" * 512, "i"], weight=[1.0, 1.0])
+    good = DatasetEvents.open(str(write(tmp_path / "good", frame)))
+    assert [len(batch) for batch in good.batches()] == [2]
+    wrong = frame.with_columns(pl.Series(column, [value, "w"]))
+    dataset = DatasetEvents.open(str(write(tmp_path / "d", wrong)))
+    with pytest.raises(DataError, match=f"1 rows of .* have a {column} .* ids of 1 to 512 characters without NUL"):
+        list(dataset.batches())

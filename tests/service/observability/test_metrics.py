@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.parser import text_string_to_metric_families
 
 from recsys_vae.recommender import FallbackChain
+from service.app import create_app
 from service.observability.metrics import EngineMetrics, Metrics
 from service.observability.request_context import CURRENT, RequestRecord
 from service.ranking.results import Notice
-from tests.service.tiny import lineup_of
+from service.security.api_keys import SCOPES, entry_of, new_key
+from service.settings import Settings
+from tests.service.tiny import lineup_of, only
 
 
 def values(text: bytes) -> dict[str, float]:
@@ -105,3 +109,43 @@ def test_workers_are_summed_and_a_dead_one_leaves_what_it_counted_only(tmp_path:
     assert (after["recsys_workers"], after["recsys_queue_depth"], after["recsys_worker_starts_total"]) == (1, 3, 2)
     label = "method=GET route=/v1/bundle status=200 tier=history"
     assert after[f"recsys_request_seconds_count {label}"] == 2
+
+
+def series(client: TestClient, headers: dict[str, str]) -> set[str]:
+    """Every time series that is told, without its value."""
+    lines = client.get("/metrics", headers=headers).text.splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_what_strangers_send_makes_no_time_series(settings: Settings, chain: FallbackChain, has_key: bool) -> None:
+    key = new_key()
+    guarded = settings.model_copy(update={"keys": str(entry_of(key, "all", SCOPES)), "rate_limit": "100000/hour"})
+    with TestClient(create_app(guarded, only(chain))) as client:
+        known = {"Authorization": f"Bearer {key}"}
+
+        def send_strange_ones(word: str) -> None:
+            headers = (known if has_key else {"Authorization": f"Bearer {word * 9}"}) | {
+                "X-Recsys-Variant": word, "X-Request-ID": word, "Host": f"{word}.example", "User-Agent": word,
+            }  # fmt: skip
+            for method, address, body in (
+                (f"X{word}", "/v1/bundle", None), (f"get{word}", f"/{word}", None), ("GET", f"/{word}/{word}", None),
+                ("GET", f"/v1/users/{word}/recommendations", None), ("GET", f"/v1/items/{word}/similar", None),
+                ("GET", f"/v1/users/{word}?{word}={word}", None), ("DELETE", f"/v1/users/{word}", None),
+                ("POST", "/v1/recommendations", {"history": [word], "metadata": {word: word}}),
+                ("POST", "/v1/recommendations", {word: 1}),
+                ("POST", "/v1/recommendations:batch", {"requests": [{word: 1}]}),
+                ("POST", "/v1/events", {"events": [{"user_id": word, "item_id": word, "event_type": word}]}),
+                ("POST", "/v1/admin/reload", {"source": word, "variant": word}), ("HEAD", f"/{word}", None),
+            ):  # fmt: skip
+                client.request(method, address, json=body, headers=headers)
+
+        send_strange_ones("first")
+        series(client, known)  # which is one itself
+        before = series(client, known)
+        for number in range(8):
+            send_strange_ones(f"made-up-{number}")
+        after = series(client, known)
+        assert after == before
+        assert any('method="other"' in line for line in after)
+        assert not any(word in line for line in after for word in ("first", "made-up"))

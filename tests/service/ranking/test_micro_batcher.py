@@ -134,6 +134,57 @@ def test_past_its_bound_the_queue_takes_nobody() -> None:
     play(scenario, Limits(max_queue=2))
 
 
+def test_plain_requests_are_computed_beside_the_heavy_ones_of_another_key_and_not_after_them() -> None:
+    """Heavy ones 100 to 163, each work for a batch of its own; plain ones 1 to 4 that come after them."""
+
+    async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        heavy = [asyncio.create_task(batcher.submit(100 + n, soon(), flow="bulk", work=400)) for n in range(64)]
+        await asyncio.sleep(0)
+        plain = [asyncio.create_task(batcher.submit(n, soon(), flow="shop")) for n in range(1, 5)]
+        await asyncio.sleep(0)
+        held.let_go.set()
+        assert await asyncio.gather(first, *plain) == [0, 2, 4, 6, 8]
+        assert held.batches[1:3] in ([[100], [1, 2, 3, 4]], [[1, 2, 3, 4], [100]])
+        assert sum(not task.done() for task in heavy) >= 62
+        await asyncio.gather(*heavy)
+        assert counts.refused == []
+
+    held, _ = play(scenario)
+    assert [len(batch) for batch in held.batches[3:]] == [1] * 63
+
+
+def test_what_is_left_of_a_heavy_batch_at_its_deadline_is_not_computed() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        heavy = [asyncio.create_task(batcher.submit(n, soon(0.02), flow="bulk", work=400)) for n in range(1, 65)]
+        failures = await asyncio.gather(*heavy, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {DeadlineError}
+        plain = asyncio.create_task(batcher.submit(100, soon(), flow="shop"))
+        await asyncio.sleep(0)
+        held.let_go.set()
+        assert await asyncio.gather(first, plain) == [0, 200]
+
+    assert play(scenario)[0].batches == [[0], [100]]
+
+
+def test_in_a_full_queue_who_has_most_gives_way_and_only_to_who_has_less() -> None:
+    async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
+        first = await begin(batcher, held, 0)
+        bulk = [asyncio.create_task(batcher.submit(n, soon(), flow="bulk")) for n in (1, 2, 3)]
+        await asyncio.sleep(0)
+        plain = asyncio.create_task(batcher.submit(9, soon(), flow="shop"))
+        with pytest.raises(OverloadedError):
+            await bulk[2]
+        with pytest.raises(OverloadedError):
+            await batcher.submit(4, soon(), flow="bulk")
+        assert counts.refused == ["overloaded", "overloaded"]
+        held.let_go.set()
+        assert await asyncio.gather(first, *bulk[:2], plain) == [0, 2, 4, 18]
+
+    play(scenario, Limits(max_queue=3))
+
+
 def test_who_gave_up_or_ran_out_of_time_is_not_computed_and_leaves_room() -> None:
     async def scenario(batcher: "Batcher[int, int]", held: Held, counts: Counts) -> None:
         first = await begin(batcher, held, 0)

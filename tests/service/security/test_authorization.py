@@ -13,6 +13,7 @@ from recsys_vae.recommender import FallbackChain
 from service import app as composition
 from service.app import create_app
 from service.security import authorization
+from service.security.access import INCLUDED
 from service.security.api_keys import SCOPES, entry_of, new_key
 from service.security.authorization import OPEN, needs, scopes_of
 from service.settings import Settings
@@ -67,12 +68,54 @@ def test_every_route_is_refused_without_a_key_with_a_wrong_one_and_with_a_wrong_
         assert scope in SCOPES, f"{method} {address} names no scope"
         refused(client.request(method, address), 401, "no-key")
         refused(client.request(method, address, headers=bearer(new_key())), 401, "wrong-key")
-        for other in set(SCOPES) - {scope}:
+        for other in set(SCOPES) - {scope, INCLUDED.get(scope)}:
             response = client.request(method, address, headers=bearer(KEYS[other]), json={})
             refused(response, 403, "wrong-scope")
             assert f'scope="{scope}"' in response.headers["www-authenticate"]
         allowed = client.request(method, address, headers=bearer(KEYS[scope]), json={}).status_code
         assert allowed not in (401, 403), f"{method} {address} is closed to its own scope"
+
+
+TELLING = [
+    {"explain": True},
+    {"candidates": ["a"]},
+    {"candidates": []},
+    {"boost": [{"by": "add", "value": 9, "items": ["a"]}]},
+]
+
+
+@pytest.mark.parametrize("extra", TELLING)
+@pytest.mark.parametrize("plain", [True, False], ids=["fast", "plain"])
+def test_a_key_for_lists_does_not_read_what_is_stored_of_a_user(
+    guarded: Settings, chain: FallbackChain, extra: dict, plain: bool
+) -> None:
+    reader = new_key()
+    entries = f"{guarded.keys};{entry_of(reader, 'reader', ['recommend', 'explain'])}"
+    kind = "application/json" if plain else "application/x+json"
+    with TestClient(create_app(guarded.model_copy(update={"keys": entries}), only(chain))) as client:
+
+        def ask(key: str, address: str, body: dict) -> dict:
+            response = client.post(address, json=body, headers=bearer(key) | {"Content-Type": kind})
+            return response.json() | {"status": response.status_code}
+
+        for user_id in ("u0", "nobody"):
+            stored = {"user_id": user_id, "k": 1, **extra}
+            response = client.post(POST, json=stored, headers=bearer(KEYS["recommend"]) | {"Content-Type": kind})
+            assert "'explain', which explain, candidates" in refused(response, 403, "wrong-scope")["detail"]
+            assert 'scope="explain"' in response.headers["www-authenticate"]
+            assert ask(reader, POST, stored)["status"] == 200
+            many = ask(KEYS["recommend"], f"{POST}:batch", {"requests": [stored, {"user_id": user_id, "k": 1}]})
+            assert [one["status"] for one in many["results"]] == [403, 200]
+        assert ask(KEYS["recommend"], POST, {"history": ["a", "b"], "k": 1, **extra})["status"] == 200
+        assert ask(KEYS["explain"], POST, {"k": 1})["status"] == 403  # it adds to the scope `recommend`
+
+
+def test_reading_what_is_held_about_a_user_does_not_need_the_right_to_erase_it(client: TestClient) -> None:
+    address = "/v1/users/u0"
+    assert client.get(address, headers=bearer(KEYS["histories"])).json()["events"] == 3
+    refused(client.delete(address, headers=bearer(KEYS["histories"])), 403, "wrong-scope")
+    assert client.get(address, headers=bearer(KEYS["users"])).status_code == 200
+    assert client.delete(address, headers=bearer(KEYS["users"])).json()["erased"] == 3
 
 
 def test_a_route_without_a_scope_does_not_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +190,9 @@ def test_a_key_is_in_no_answer_no_metric_and_no_log(
 def test_the_api_documents_its_keys_and_refusals(client: TestClient) -> None:
     document = client.app.openapi()
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    assert document["paths"][POST]["post"]["security"] == [{"key": ["recommend"]}]
+    assert document["paths"][POST]["post"]["security"] == [{"key": ["recommend"]}, {"key": ["recommend", "explain"]}]
+    assert document["paths"]["/v1/users/{user_id}"]["get"]["security"] == [{"key": ["histories"]}, {"key": ["users"]}]
+    assert document["paths"]["/v1/users/{user_id}"]["delete"]["security"] == [{"key": ["users"]}]
     assert {"401", "403", "408", "429", "431"} <= set(document["paths"][POST]["post"]["responses"])
     assert "security" not in document["paths"]["/health/live"]["get"]
 

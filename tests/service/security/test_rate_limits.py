@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NoReturn
@@ -105,7 +106,7 @@ def test_redis_down_serves_uncounted_says_so_and_is_not_waited_for_again(monkeyp
     limits = RateLimits("1/hour", DOWN, metrics)
     asked = []
     whole = limits._ask
-    monkeypatch.setattr(limits, "_ask", lambda rate, name: asked.append(name) or whole(rate, name))
+    monkeypatch.setattr(limits, "_ask", lambda rate, name, weight: asked.append(name) or whole(rate, name, weight))
     assert ask([limits], "aaaaa") == []
     assert asked == ["a"]
     assert b"recsys_rate_limit_unchecked_total 5.0" in metrics.text()
@@ -142,6 +143,41 @@ def test_over_http_it_is_a_problem_with_the_time_to_wait_and_health_is_never_lim
         metrics = client.get("/metrics", headers={"Authorization": f"Bearer {patient}"})
         assert metrics.headers["ratelimit-policy"] == '"key";q=9;w=3600'
         assert 'recsys_rate_limited_requests_total{key="hasty"} 1.0' in metrics.text
+
+
+HEAVY = {"history": ["a"] * 1000, "k": 1000, "diversity": 0.5}
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x+json"], ids=["fast", "plain"])
+def test_requests_are_weighed_by_the_work_they_make(settings: Settings, chain: FallbackChain, kind: str) -> None:
+    key = new_key()
+    entries = str(entry_of(key, "shop", ["recommend", "events"], "1000/hour"))
+    with TestClient(create_app(settings.model_copy(update={"keys": entries}), only(chain))) as client:
+        client.headers.update({"Authorization": f"Bearer {key}", "Content-Type": kind})
+
+        def left(address: str, body: dict) -> tuple[int, int]:
+            answer = client.post(address, json=body)
+            return answer.status_code, int(re.search(r"r=(\d+)", answer.headers["ratelimit"])[1])
+
+        one, many, events = "/v1/recommendations", "/v1/recommendations:batch", "/v1/events"
+        assert left(one, {"k": 1}) == (200, 999)
+        assert left(many, {"requests": [{"k": 1}] * 10}) == (200, 989)
+        assert left(many, {"requests": [{"k": 0}, {"k": 1}]}) == (200, 987)
+        assert left(events, {"events": [{"user_id": "u", "item_id": "a"}] * 100}) == (200, 985)
+        assert left(one, HEAVY) == (200, 582)
+        refused = client.post(many, json={"requests": [HEAVY] * 2})
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:recsys:problem:rate-limited")
+        assert "this one counts as 805" in refused.json()["detail"]
+        assert 1 <= int(refused.headers["retry-after"]) <= 3600
+        assert left(one, {"k": 1}) == (200, 580)  # what is refused counts as the one request that it is
+
+
+def test_a_request_of_more_than_the_whole_limit_fits_an_empty_one(settings: Settings, chain: FallbackChain) -> None:
+    key = new_key()
+    entries = str(entry_of(key, "shop", ["recommend"], "5/hour"))
+    with TestClient(create_app(settings.model_copy(update={"keys": entries}), only(chain))) as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        assert [client.post("/v1/recommendations", json=HEAVY).status_code for _ in range(2)] == [200, 429]
 
 
 def test_a_verdict_tells_how_long_to_wait_only_where_it_refuses() -> None:
