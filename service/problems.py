@@ -26,8 +26,7 @@ from service.errors import (
     UnknownItemError,
     logger,
 )
-from service.observability.request_context import METHODS
-from service.schemas.common import Fault, Problem
+from service.schemas.common import METHODS, Fault, Problem
 
 MEDIA_TYPE = "application/problem+json"
 PLAIN_WORDS = {

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service.observability.request_context import CURRENT, METHODS
+from service.observability.request_context import CURRENT
+from service.schemas.common import METHODS
 
 if TYPE_CHECKING:  # who supervises workers reads this file, and computes nothing
     from service.deployment.variants import VariantSet

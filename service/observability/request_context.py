@@ -3,9 +3,6 @@
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-"""Methods of HTTP that addresses are asked with; no label names another."""
-
 
 @dataclass(slots=True)
 class RequestRecord:

@@ -8,6 +8,8 @@ MAX_K = 1000
 MAX_ITEMS = 10_000
 """Longest history, exclude and candidates of a request."""
 MAX_ID_LENGTH = 512
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+"""HTTP methods that addresses may take; labels of metrics and spans name no others."""
 VARIANT_HEADER = "X-Recsys-Variant"
 """Names the variant that is to answer, instead of the one that the user is assigned."""
 
