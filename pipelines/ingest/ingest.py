@@ -5,7 +5,7 @@
    whole in memory.) Duplicates are dropped part by part.
 3. The k-core iterates on counts over the parts.
 4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole. So are the
-   events that duplicates were, where there are any.
+   events of pairs that occur more than once, where there are any.
 
 All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
 """
@@ -23,10 +23,10 @@ from pipelines.dataset.order import users_against_time
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
-from pipelines.ingest.event_log import EventLog
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
 from pipelines.ingest.metadata_tables import check_described, write_metadata
+from pipelines.ingest.repeats import Repeats
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.user_partitions import user_bounds, write_parts
@@ -122,13 +122,13 @@ class _Run:
         dropped_rows = DroppedRows(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
-        events = EventLog(self.scratch / "events")
-        self._drop_duplicates(parts, dropped_rows, events)
+        repeats = Repeats(self.scratch / "repeats")
+        self._drop_duplicates(parts, dropped_rows, repeats)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, dropped_rows)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         kept = self._write_interactions(parts)
-        events.write(parts, self.dataset.events_path)
+        repeats.write(parts, self.dataset.repeats_path)
         dropped_rows.write(self.dataset.losses_path)
         return IngestSummary(
             dataset=name,
@@ -187,7 +187,7 @@ class _Run:
         self._rows_path.unlink()
         return parts
 
-    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows, events: EventLog) -> None:
+    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows, repeats: Repeats) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
@@ -196,8 +196,9 @@ class _Run:
             standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
             if self.source.given_test:
                 standing = cleaning.mark_given(standing, len(self.source.logs))
-            marked = cleaning.drop_duplicates(standing, self.rules.keep).collect()
-            events.add(part, standing.collect(), marked)
+            before = standing.collect()
+            marked = cleaning.drop_duplicates(before.lazy(), self.rules.keep).collect()
+            repeats.add(part, before, marked)
             _thin(part, marked, dropped_rows)
 
     def _take_core(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> int:
