@@ -18,7 +18,7 @@ from shutil import rmtree
 import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
-from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
+from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.dataset.order import users_against_time
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
@@ -143,6 +143,7 @@ class _Run:
             item_rows=item_rows,
             users_described=self._described(self.source.users, c.USER, self.dataset.users_path),
             items_described=self._described(self.source.items, c.ITEM, self.dataset.items_path),
+            unreadable_numbers=self._unreadable_numbers(),
         )
 
     @property
@@ -240,6 +241,14 @@ class _Run:
             return None
         self.step(f"copying {source.name}")
         return write_metadata(source, self.source.mapping, id_column, target)
+
+    def _unreadable_numbers(self) -> tuple[Count, ...]:
+        declared = (
+            (self.source.fields.users, self.dataset.users_path),
+            (self.source.fields.items, self.dataset.items_path),
+        )
+        found = [unreadable_numbers(fields, table).items() for fields, table in declared]
+        return tuple(Count(*pair) for pairs in found for pair in pairs)
 
     def _described(self, source: Path | None, id_column: str, table: Path) -> int | None:
         return None if source is None else check_described(self.dataset, table, id_column, source.name)
