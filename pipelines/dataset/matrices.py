@@ -91,13 +91,18 @@ def encode_events(frame: pl.LazyFrame, *, global_order: bool, keep: Keep = "last
 
 
 def _moments(columns: pl.DataFrame) -> Int64Array:
-    missing = columns[TIMESTAMP].null_count()
+    """Times; an event without one counts as the earliest where its pair has another that is timed, as in ingest."""
+    times = columns[TIMESTAMP]
+    if not times.null_count():
+        return times.to_numpy().astype(np.int64)
+    untimed = columns.filter(times.is_null())
+    missing = untimed.join(columns.filter(times.is_not_null()), on=(USER, ITEM), how="anti").height
     if missing:
         raise DataError(
             f"A cut in time needs a timestamp in every row; {missing:,} of {columns.height:,} rows have none. Map the "
             f"column of the log that holds it (--map {TIMESTAMP}=...), or use the protocol 'strong'."
         )
-    return columns[TIMESTAMP].to_numpy().astype(np.int64)
+    return times.fill_null(strategy="min").to_numpy().astype(np.int64)
 
 
 def _order_within_users(columns: pl.DataFrame) -> Int64Array:

@@ -1,5 +1,6 @@
 """Events are kept where a pair occurs twice, so that what a cut in time asks for is new to the user."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,17 @@ def test_positions_of_the_log_order_events_too(tmp_path: Path) -> None:
         found = split.part(part)
         assert found.users.values.to_list()[:2] == ["a", "b"]
         assert split.train.items.ids(found.targets.indices)[:2] == [asked, asked]
+
+
+def test_a_repeat_without_a_time_was_met_before(tmp_path: Path) -> None:
+    log, dataset = tmp_path / "log.csv", DatasetDir(tmp_path / "dataset")
+    rows = [f"{user},{item},1,{100 + n}" for n, (user, item) in enumerate((u, i) for i in "xyz" for u in "abc")]
+    log.write_text(HEADER + "\n".join([*rows, "a,w,1,300", "a,w,1,", "b,w,1,200", "b,y,1,301", "c,w,1,302"]) + "\n")
+    ingest(Source((log,)), dataset)
+    moments = {"validation_from": datetime.fromtimestamp(106, UTC), "test_from": datetime.fromtimestamp(300, UTC)}
+    make_split(dataset, recipe("temporal", **moments))
+    # a's w came at 300, and at a time that nobody knows; b's y is a repeat.
+    assert load_split(dataset, "temporal").test.users.values.to_list() == ["c"]
 
 
 def test_a_log_without_repeats_has_no_events_beside_its_interactions(tmp_path: Path) -> None:
