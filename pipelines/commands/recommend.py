@@ -30,7 +30,7 @@ def recommend(
     bundle: BundlePath,
     dataset: Dataset,
     to: Annotated[Path, typer.Option("--to", help="Parquet file to write.", show_default=False)],
-    k: Annotated[int, typer.Option("--k", help="Items a user.")] = 100,
+    k: Annotated[int, typer.Option("--k", help="Items a user; no list is longer than the catalogue.")] = 100,
     users: Users = None,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Also recommend what users already have.")] = False,
     chunk: Annotated[int, typer.Option(help="Users scored at once.", min=1)] = 1024,

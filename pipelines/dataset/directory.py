@@ -2,7 +2,7 @@
 
 DATASET/
     interactions.parquet    clean interactions, all of them, sorted by user and order (ingest/table_schemas.py)
-    events.parquet          the same, before duplicates were dropped; only where a (user, item) occurs more than once
+    repeats.parquet         every event of a (user, item) that occurs more than once, likewise; only where there is one
     given_test.parquet      user_id, item_id of the published test part; only where the dataset came with one
     users.parquet           metadata a user, one row an id; optional
     items.parquet           metadata an item, one row an id; optional
@@ -23,9 +23,9 @@ from typing import Any, cast
 
 import polars as pl
 
-from recsys_vae.data.columns import TIMESTAMP
+from recsys_vae.data.columns import ITEM, TIMESTAMP, USER
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.evaluation.ordered_splits import Repeats
+from recsys_vae.evaluation.ordered_splits import Keep
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
@@ -49,7 +49,7 @@ STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensor
 _FILES = (
     *(
         f"{table}.parquet"
-        for table in ("interactions", "events", "given_test", "users", "items", "quarantine", "losses")
+        for table in ("interactions", "repeats", "given_test", "users", "items", "quarantine", "losses")
     ),
     "fields.json",
     "summary.json",
@@ -121,9 +121,9 @@ class DatasetDir:
         return self.path / TABLE
 
     @property
-    def events_path(self) -> Path:
-        """The events that the interactions stand for, where there are more of them."""
-        return self.path / "events.parquet"
+    def repeats_path(self) -> Path:
+        """The events of pairs that occur more than once, where there are some."""
+        return self.path / "repeats.parquet"
 
     @property
     def given_test_path(self) -> Path:
@@ -183,11 +183,15 @@ class DatasetDir:
         return scan_table(self.interactions_path)
 
     def events(self) -> pl.LazyFrame:
-        """Every event of a (user, item) that was kept, lazily, in the columns of the interactions.
+        """Every event of a (user, item) that was kept, lazily, in the columns of the interactions and no order.
 
-        They are the interactions themselves where no pair occurs twice, and in datasets from before events were kept.
+        They are the interactions themselves where no pair occurs twice, and in datasets from before repeats were kept.
         """
-        return pl.scan_parquet(self.events_path) if self.events_path.is_file() else self.interactions()
+        if not self.repeats_path.is_file():
+            return self.interactions()
+        repeats = scan_table(self.repeats_path)
+        once = self.interactions().join(repeats.select(USER, ITEM).unique(), on=(USER, ITEM), how="anti")
+        return pl.concat([once, repeats])
 
     def latest(self, before: int | None = None) -> str | None:
         """Time of the latest event in ISO 8601; None where some event has no time.
@@ -202,10 +206,10 @@ class DatasetDir:
         )
         return None if latest is None or untimed else str(latest.isoformat())
 
-    def repeats(self) -> Repeats:
+    def keep(self) -> Keep:
         """What stands for a (user, item) that occurs more than once, as ingest was told by `--keep`."""
         try:
-            return cast("Repeats", json.loads(self.summary_path.read_bytes())["rules"]["keep"])
+            return cast("Keep", json.loads(self.summary_path.read_bytes())["rules"]["keep"])
         except (OSError, ValueError, KeyError, TypeError):
             return "last"
 

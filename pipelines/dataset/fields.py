@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recsys_vae.atomic import write_atomically
-from recsys_vae.data.features import SENTENCE, Field
+from recsys_vae.data.features import NUMBER, SENTENCE, Field
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.frames import columns_in
 
@@ -40,6 +40,19 @@ class Fields:
             return cls(*(tuple(Field(**field) for field in content[part]) for part in ("users", "items")))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} does not declare fields: {error}. Run `recsys ingest` again.") from error
+
+
+def unreadable_numbers(fields: Sequence[Field], table: Path) -> dict[str, int]:
+    """How many values of the text columns declared as numbers are none, by name; only where there are such."""
+    declared = [field.name for field in fields if field.kind == NUMBER]
+    if not declared:
+        return {}
+    frame = pl.scan_parquet(table).select(declared)
+    texts = [name for name, dtype in frame.collect_schema().items() if dtype == pl.String]
+    values = [pl.col(name).str.strip_chars() for name in texts]
+    bad = [(value != "") & ~value.cast(pl.Float64, strict=False).is_finite().fill_null(value=False) for value in values]
+    counts = frame.select(one.sum() for one in bad).collect(engine="streaming").to_dicts()
+    return {name: number for name, number in counts[0].items() if number} if texts else {}
 
 
 def check_fields(fields: Sequence[Field], table: Path, option: str) -> None:

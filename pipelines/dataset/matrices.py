@@ -10,7 +10,7 @@ from recsys_vae.data.columns import ITEM, POSITION, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import DataError, EmptyDataError
-from recsys_vae.evaluation.ordered_splits import Events, Repeats
+from recsys_vae.evaluation.ordered_splits import Events, Keep
 from recsys_vae.protocols import Int64Array
 
 
@@ -65,7 +65,7 @@ def encode_pairs(frame: pl.LazyFrame, users: IdMap, items: IdMap) -> tuple[csr_a
     return matrix, pairs.height - known.height
 
 
-def encode_events(frame: pl.LazyFrame, *, global_order: bool, repeats: Repeats = "last") -> Events:
+def encode_events(frame: pl.LazyFrame, *, global_order: bool, keep: Keep = "last") -> Events:
     """Events one by one with their order.
 
     Args:
@@ -73,7 +73,7 @@ def encode_events(frame: pl.LazyFrame, *, global_order: bool, repeats: Repeats =
         global_order: order is the timestamp in microseconds since 1970, comparable between users. Otherwise it is any
             number that grows within a user: by timestamp and, among equal ones, position; by position alone where
             there are no timestamps.
-        repeats: what stands for a pair of user and item that occurs more than once.
+        keep: what stands for a pair of user and item that occurs more than once.
 
     Raises:
         DataError: rows lack what the order needs; the message says how many.
@@ -87,17 +87,22 @@ def encode_events(frame: pl.LazyFrame, *, global_order: bool, repeats: Repeats =
     table = frame.select(row_number(USER, users), row_number(ITEM, items), weight, time, position)
     columns = table.collect(engine="streaming")
     order = _moments(columns) if global_order else _order_within_users(columns)
-    return Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), columns[WEIGHT].to_numpy(), order, repeats)
+    return Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), columns[WEIGHT].to_numpy(), order, keep)
 
 
 def _moments(columns: pl.DataFrame) -> Int64Array:
-    missing = columns[TIMESTAMP].null_count()
+    """Times; an event without one counts as the earliest where its pair has another that is timed, as in ingest."""
+    times = columns[TIMESTAMP]
+    if not times.null_count():
+        return times.to_numpy().astype(np.int64)
+    untimed = columns.filter(times.is_null())
+    missing = untimed.join(columns.filter(times.is_not_null()), on=(USER, ITEM), how="anti").height
     if missing:
         raise DataError(
             f"A cut in time needs a timestamp in every row; {missing:,} of {columns.height:,} rows have none. Map the "
             f"column of the log that holds it (--map {TIMESTAMP}=...), or use the protocol 'strong'."
         )
-    return columns[TIMESTAMP].to_numpy().astype(np.int64)
+    return times.fill_null(strategy="min").to_numpy().astype(np.int64)
 
 
 def _order_within_users(columns: pl.DataFrame) -> Int64Array:

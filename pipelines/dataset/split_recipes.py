@@ -79,7 +79,7 @@ class Temporal(_Recipe):
 
     def cut(self, dataset: DatasetDir) -> Split:
         """Cut the events of a dataset."""
-        events = encode_events(dataset.events(), global_order=True, repeats=dataset.repeats())
+        events = encode_events(dataset.events(), global_order=True, keep=dataset.keep())
         validation_from, test_from = self._windows(events.order)
         return ordered_splits.temporal(events, validation_from=validation_from, test_from=test_from)
 
@@ -91,7 +91,7 @@ class LastOut(_Recipe):
 
     def cut(self, dataset: DatasetDir) -> Split:
         """Cut the events of a dataset."""
-        return ordered_splits.last_out(encode_events(dataset.events(), global_order=False, repeats=dataset.repeats()))
+        return ordered_splits.last_out(encode_events(dataset.events(), global_order=False, keep=dataset.keep()))
 
 
 class Given(_Recipe):

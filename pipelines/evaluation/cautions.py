@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from pipelines.dataset.split_recipes import Recipe
 from pipelines.dataset.splits import SplitManifest
 from recsys_vae.evaluation.metrics import parse_metric
 
@@ -14,11 +13,9 @@ LARGEST_SHARE = 0.5
 
 def of_split(manifest: SplitManifest) -> list[str]:
     """What to know of a split before training on it."""
-    remedy = _more_users(
-        manifest.recipe, sum(manifest.sizes[part]["users"] for part in ("train", "validation", "test"))
-    )
     asked = {part: manifest.sizes[part]["users"] for part in ("validation", "test")}
-    return [f"The {part} part asks {_few(users)} {remedy}" for part, users in asked.items() if users < ENOUGH_USERS]
+    few = {part: users for part, users in asked.items() if users < ENOUGH_USERS}
+    return [f"The {part} part asks {_few(users)} {_more_users(manifest)}" for part, users in few.items()]
 
 
 def of_figures(n_users: int, n_items: int, metrics: Iterable[str], manifest: SplitManifest) -> list[str]:
@@ -31,8 +28,7 @@ def of_figures(n_users: int, n_items: int, metrics: Iterable[str], manifest: Spl
     """
     cautions = []
     if n_users < ENOUGH_USERS:
-        total = sum(manifest.sizes[part]["users"] for part in ("train", "validation", "test"))
-        cautions.append(f"The figures come from {_few(n_users)} {_more_users(manifest.recipe, total)}")
+        cautions.append(f"The figures come from {_few(n_users)} {_more_users(manifest)}")
     long = [metric.name for metric in map(parse_metric, metrics) if (metric.k or 0) > LARGEST_SHARE * n_items]
     if long:
         k = max(1, n_items // 10)
@@ -49,9 +45,11 @@ def _few(users: int) -> str:
     return f"{users:,} users: standard errors and intervals of fewer than {ENOUGH_USERS} are rough."
 
 
-def _more_users(recipe: Recipe, total: int) -> str:
+def _more_users(manifest: SplitManifest) -> str:
+    recipe = manifest.recipe
     match recipe.protocol:
         case "strong":
+            total = sum(manifest.sizes[part]["users"] for part in ("train", "validation", "test"))
             wanted = max(1, min(ENOUGH_USERS, total // 4))
             return (
                 f"Hold out more users (--heldout {wanted}), let in those with fewer items than {recipe.min_items} "

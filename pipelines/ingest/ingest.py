@@ -5,7 +5,7 @@
    whole in memory.) Duplicates are dropped part by part.
 3. The k-core iterates on counts over the parts.
 4. Each part is numbered and sorted. They ascend by user, so one after the other they are sorted as a whole. So are the
-   events that duplicates were, where there are any.
+   events of pairs that occur more than once, where there are any.
 
 All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
 """
@@ -18,15 +18,15 @@ from shutil import rmtree
 import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
-from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
+from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.dataset.order import users_against_time
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
-from pipelines.ingest.event_log import EventLog
 from pipelines.ingest.group_counts import Counts
 from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_log, unreadable
 from pipelines.ingest.metadata_tables import check_described, write_metadata
+from pipelines.ingest.repeats import Repeats
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.user_partitions import user_bounds, write_parts
@@ -123,13 +123,13 @@ class _Run:
         dropped_rows = DroppedRows(self.scratch / "losses")
         rows_in, quarantined = self._read_logs()
         parts = self._cut(rows_in - sum(count.rows for count in quarantined))
-        events = EventLog(self.scratch / "events")
-        self._drop_duplicates(parts, dropped_rows, events)
+        repeats = Repeats(self.scratch / "repeats")
+        self._drop_duplicates(parts, dropped_rows, repeats)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, dropped_rows)
         _check_standing(rows_in, (*quarantined, *dropped_rows.totals()))
         kept = self._write_interactions(parts)
-        events.write(parts, self.dataset.events_path)
+        repeats.write(parts, self.dataset.repeats_path)
         dropped_rows.write(self.dataset.losses_path)
         return IngestSummary(
             dataset=name,
@@ -144,6 +144,7 @@ class _Run:
             item_rows=item_rows,
             users_described=self._described(self.source.users, c.USER, self.dataset.users_path),
             items_described=self._described(self.source.items, c.ITEM, self.dataset.items_path),
+            unreadable_numbers=self._unreadable_numbers(),
         )
 
     @property
@@ -188,7 +189,7 @@ class _Run:
         self._rows_path.unlink()
         return parts
 
-    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows, events: EventLog) -> None:
+    def _drop_duplicates(self, parts: Sequence[Path], dropped_rows: DroppedRows, repeats: Repeats) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
@@ -197,8 +198,9 @@ class _Run:
             standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
             if self.source.given_test:
                 standing = cleaning.mark_given(standing, len(self.source.logs))
-            marked = cleaning.drop_duplicates(standing, self.rules.keep).collect()
-            events.add(part, standing.collect(), marked)
+            before = standing.collect()
+            marked = cleaning.drop_duplicates(before.lazy(), self.rules.keep).collect()
+            repeats.add(part, before, marked)
             _thin(part, marked, dropped_rows)
 
     def _take_core(self, parts: Sequence[Path], dropped_rows: DroppedRows) -> int:
@@ -240,6 +242,14 @@ class _Run:
             return None
         self.step(f"copying {source.name}")
         return write_metadata(source, self.source.mapping, id_column, target)
+
+    def _unreadable_numbers(self) -> tuple[Count, ...]:
+        declared = (
+            (self.source.fields.users, self.dataset.users_path),
+            (self.source.fields.items, self.dataset.items_path),
+        )
+        found = [unreadable_numbers(fields, table).items() for fields, table in declared]
+        return tuple(Count(*pair) for pairs in found for pair in pairs)
 
     def _described(self, source: Path | None, id_column: str, table: Path) -> int | None:
         return None if source is None else check_described(self.dataset, table, id_column, source.name)

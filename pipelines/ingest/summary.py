@@ -65,6 +65,7 @@ class IngestSummary:
         item_rows: rows of items.parquet.
         users_described: users with interactions that users.parquet names.
         items_described: items with interactions that items.parquet names.
+        unreadable_numbers: of each field declared as a number, the values that are none.
         core_rounds: passes that the k-core took.
     """
 
@@ -79,6 +80,7 @@ class IngestSummary:
     item_rows: int | None = None
     users_described: int | None = None
     items_described: int | None = None
+    unreadable_numbers: tuple[Count, ...] = ()
     core_rounds: int = 0
 
     @classmethod
@@ -121,6 +123,11 @@ class IngestSummary:
                 notes.append(
                     f"The metadata describe {described:,} of {everyone:,} {name}. Are their ids those of the log?"
                 )
+        notes += [
+            f"{count.rows:,} values of the field {count.name!r} are no numbers, as which it is declared: they count as "
+            "unknown."
+            for count in self.unreadable_numbers
+        ]
         if kept.users_against_time:
             notes.append(
                 f"The log's column `position` orders the rows of {kept.users_against_time:,} of {kept.users:,} users "

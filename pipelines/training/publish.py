@@ -4,6 +4,7 @@ The test part is read here and in `recsys evaluate`, never while choosing. The p
 bundle that was measured, as it is served: its own cannot be measured any more, it has seen everything.
 """
 
+import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -67,7 +68,7 @@ def publish_bundle(
 
     Raises:
         ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
-            them.
+            them; or there is a moment and no half-life.
         BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
     """
     bundle = Bundle.load(source)
@@ -80,6 +81,9 @@ def publish_bundle(
     check_index_use(spec, output)
     if new_items:
         check_content(dataset, spec)  # before the test part is measured, not after
+    segments = bundle.tiers.segments
+    if now is not None and (segments is None or segments.half_life == math.inf):
+        raise ConfigError(f"{bundle.version} has no half-life, so there are no ages to count: leave --now out.")
     check_workspace(output, resume, WRITTEN)
     split = load_split(dataset, split_name)
     check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")

@@ -20,7 +20,7 @@ from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_
 from recsys_vae.frames import columns_of
 from recsys_vae.protocols import BoolArray, Int64Array
 
-Repeats = Literal["sum", "last", "first", "max"]
+Keep = Literal["sum", "last", "first", "max"]
 """What stands for a pair that occurs more than once: all weights added up, or one event."""
 
 
@@ -45,7 +45,7 @@ class Events:
         item_rows: shape (n_events,).
         weights: shape (n_events,), > 0.
         order: shape (n_events,), larger is later; any unit, the same for all users where a global cut is wanted.
-        repeats: what stands for a pair, on either side of a cut by itself: `sum` adds its weights up, `last` and
+        keep: what stands for a pair, on either side of a cut by itself: `sum` adds its weights up, `last` and
             `first` go by the order, `max` by the weight, ties by the place in the arrays.
     """
 
@@ -55,11 +55,11 @@ class Events:
     item_rows: Int64Array
     weights: NDArray[np.float32]
     order: Int64Array
-    repeats: Repeats = "sum"
+    keep: Keep = "sum"
 
     def __post_init__(self) -> None:
-        if self.repeats not in get_args(Repeats):
-            raise UnknownNameError("rule for repeated pairs", self.repeats, get_args(Repeats))
+        if self.keep not in get_args(Keep):
+            raise UnknownNameError("rule for repeated pairs", self.keep, get_args(Keep))
         sizes = {len(a) for a in (self.user_rows, self.item_rows, self.weights, self.order)}
         if len(sizes) != 1:
             raise DataError(f"Events need as many users, items, weights and orders; got {sorted(sizes)}.")
@@ -92,7 +92,7 @@ class Events:
         return len(self.order)
 
     def interactions(self, chosen: BoolArray) -> Interactions:
-        """The chosen events as a matrix over all users and items, one entry a pair by the rule of `repeats`."""
+        """The chosen events as a matrix over all users and items, one entry a pair by the rule of `keep`."""
         standing = self._one_a_pair(np.flatnonzero(chosen))
         return Interactions.from_rows(
             self.user_rows[standing],
@@ -109,13 +109,13 @@ class Events:
 
     def _one_a_pair(self, places: Int64Array) -> Int64Array:
         """Those of the places whose event stands for its pair; all of them where weights add up."""
-        if self.repeats == "sum":
+        if self.keep == "sum":
             return places
-        by_weight = (self.weights[places],) if self.repeats == "max" else ()
+        by_weight = (self.weights[places],) if self.keep == "max" else ()
         cells = self.cells[places]
         ranked = np.lexsort((places, self.order[places], *by_weight, cells))
         cells, changes = cells[ranked], np.ones(len(places), dtype=np.bool_)
-        if self.repeats == "first":
+        if self.keep == "first":
             changes[1:] = cells[1:] != cells[:-1]
         else:
             changes[:-1] = cells[1:] != cells[:-1]

@@ -96,15 +96,15 @@ def given(
     train = Interactions(entries.pick(known.matrix, ~chosen), known.users, known.items)
     asked = HeldOut(known.users, train.matrix, entries.pick(known.matrix, chosen)).asked()
     held_out, unlearnable = drop_unlearnable(asked, train.item_counts())
-    test = HeldOut(known.users, known.matrix, targets.matrix)
+    test = HeldOut(known.users, known.matrix, targets.matrix).asked()
     counts = {
         "test_pairs_not_among_interactions": test_pairs.nnz - published.matrix.nnz,
         "test_interactions_outside_catalogue": published.matrix.nnz - targets.matrix.nnz,
-        "test_users_without_targets": test.n_without_targets,
+        "test_users_without_targets": int(np.count_nonzero(entries.row_lengths(test_pairs))) - len(test.users),
         "validation_interactions_outside_training": unlearnable,
         "validation_users_without_targets": held_out.n_without_targets,
     }
-    return Split("given", train, held_out, test.asked(), refit=known, counts=counts)
+    return Split("given", train, held_out, test, refit=known, counts=counts)
 
 
 def _heldout_users(heldout: float, n_users: int) -> int:

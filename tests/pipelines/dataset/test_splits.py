@@ -38,11 +38,25 @@ def test_what_is_loaded_is_what_was_cut(tastes: DatasetDir, protocol: str) -> No
         assert (found.histories != expected.histories).nnz == (found.targets != expected.targets).nnz == 0
         assert found.overlap() == 0
         assert manifest.sizes[part]["targets"] == found.targets.nnz > 0
+        assert manifest.sizes[part]["users"] == np.count_nonzero(np.diff(found.targets.indptr))
     assert loaded.counts == manifest.counts == cut.counts
     assert loaded.notes == manifest.notes == cut.notes
     assert loaded.windows == cut.windows
     assert bool(loaded.windows) == (protocol == "temporal")
     assert loaded.protocol == protocol
+
+
+def test_users_of_a_split_are_those_who_are_asked(tmp_path: Path) -> None:
+    """Held-out users with one known item have nothing to predict: they are counted, and not among the users."""
+    log = frame(100)
+    one_item = log.filter(pl.col("user_id") < "u050").group_by("user_id").first().select(log.columns)
+    others = log.filter(pl.col("user_id") >= "u050")
+    found = dataset(tmp_path / "few", pl.concat([one_item, others]))
+    manifest = make_split(found, recipe("strong", min_items=1, heldout=20))
+    for part in ("validation", "test"):
+        left_out = manifest.counts[f"{part}_users_without_targets"]
+        assert left_out > 0
+        assert manifest.sizes[part]["users"] == 20 - left_out
 
 
 def test_arrays_are_mapped_and_writing_to_them_leaves_the_files_alone(tastes: DatasetDir) -> None:

@@ -6,12 +6,14 @@ import polars as pl
 import pytest
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.fields import Fields
 from pipelines.ingest.cleaning import CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.ingest import Source, ingest
 from pipelines.ingest.log_files import FORMATS
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import DROPPED_ROWS, GIVEN_TEST, INTERACTIONS
+from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 
 LOG = """user_id,item_id,weight,timestamp
@@ -99,7 +101,7 @@ def test_the_summary_on_disk_is_the_one_returned(log, target):
 def test_only_the_tables_of_a_dataset_are_left(log, target):
     ingest(Source((log,)), target)
     assert sorted(path.name for path in target.path.iterdir()) == [
-        "events.parquet", "interactions.parquet", "losses.parquet", "quarantine.parquet", "summary.json",
+        "interactions.parquet", "losses.parquet", "quarantine.parquet", "repeats.parquet", "summary.json",
     ]  # fmt: skip
 
 
@@ -135,6 +137,16 @@ def test_metadata_of_few_ids_are_noted(log, tmp_path, target):
     assert (summary.users_described, summary.items_described) == (2, 1)
     assert summary.notes() == ["The metadata describe 1 of 3 items. Are their ids those of the log?"]
     assert IngestSummary.read(target.summary_path) == summary
+
+
+def test_values_that_are_not_the_numbers_they_were_declared_as_are_noted(log, tmp_path, target):
+    items = tmp_path / "items.csv"
+    items.write_text('item_id,price,rank,stock\n1,"1,000.50",1,3\n2,$5,2,\n3, 7.5 ,3,1e2\n')
+    fields = Fields(items=(Field("price", "number"), Field("stock", "number"), Field("rank", "category")))
+    summary = ingest(Source((log,), items=items, fields=fields), target)
+    assert summary.unreadable_numbers == (Count("price", 2),)
+    (note,) = summary.notes()
+    assert note.startswith("2 values of the field 'price' are no numbers")
 
 
 def test_positions_that_contradict_the_times_are_noted(tmp_path, target):

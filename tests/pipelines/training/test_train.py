@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import make_split
 from pipelines.training import publish as publish_module
+from pipelines.training.decay import Decay
 from pipelines.training.fit import ModelSpec
 from pipelines.training.publish import publish_bundle, spec_of, split_of
 from pipelines.training.train import Output, train_bundle
@@ -98,6 +100,18 @@ def test_a_training_that_this_version_does_not_know_is_not_repeated() -> None:
     for settings in ({"momentum": 0.9}, {"epochs": 2.5}):
         with pytest.raises(BundleVersionError, match=r"momentum|epochs"):
             spec_of(trained(**settings))
+
+
+def test_ages_are_counted_from_a_moment_only_where_there_is_a_half_life(dataset: DatasetDir, output: Output) -> None:
+    decay = Decay(10.0, now=datetime(2024, 2, 1))
+    train_bundle(dataset, "strong", EASE, output, resume=False, decay=decay)
+    segments = Bundle.load(output.path).tiers.segments
+    assert segments is not None
+    assert segments.half_life == 10.0
+    train_bundle(dataset, "strong", EASE, replace(output, path=output.path.with_name("plain")), resume=False)
+    shipped = replace(output, path=output.path.with_name("shipped"))
+    with pytest.raises(ConfigError, match="has no half-life"):
+        publish_bundle(output.path.with_name("plain"), dataset, shipped, resume=False, now=datetime(2024, 2, 1))
 
 
 def test_publish_reads_the_test_part_once(dataset: DatasetDir, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:

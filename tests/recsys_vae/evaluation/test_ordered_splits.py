@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
-from recsys_vae.evaluation.ordered_splits import Events, Repeats, cut_points, last_out, temporal
+from recsys_vae.evaluation.ordered_splits import Events, Keep, cut_points, last_out, temporal
 from recsys_vae.evaluation.splits import HeldOut, Split
 
 Row = tuple[str, str, int]
@@ -203,12 +203,12 @@ def test_every_count_of_a_last_out_split_is_what_it_says(log: list[Row]) -> None
 
 
 @pytest.mark.parametrize(
-    ("repeats", "learned", "windowed"), [("sum", 6.0, 12.0), ("last", 1.0, 3.0), ("first", 2.0, 4.0), ("max", 3.0, 5.0)]
+    ("keep", "learned", "windowed"), [("sum", 6.0, 12.0), ("last", 1.0, 3.0), ("first", 2.0, 4.0), ("max", 3.0, 5.0)]
 )
-def test_one_event_stands_for_a_pair_on_either_side_of_a_cut(repeats: Repeats, learned: float, windowed: float) -> None:
+def test_one_event_stands_for_a_pair_on_either_side_of_a_cut(keep: Keep, learned: float, windowed: float) -> None:
     log = [("ann", "a", order) for order in (1, 3, 2, 13, 11, 12)]
     weights = np.array([2, 1, 3, 3, 4, 5], dtype=np.float32)
-    found = replace(events(log), weights=weights, repeats=repeats)
+    found = replace(events(log), weights=weights, keep=keep)
     before = found.order < 10
     assert found.interactions(before).matrix.data.tolist() == [learned]
     assert found.interactions(~before).matrix.data.tolist() == [windowed]
@@ -216,7 +216,7 @@ def test_one_event_stands_for_a_pair_on_either_side_of_a_cut(repeats: Repeats, l
 
 def test_an_unknown_rule_for_repeats_is_named() -> None:
     with pytest.raises(UnknownNameError, match="largest"):
-        replace(events(LOG), repeats="largest")
+        replace(events(LOG), keep="largest")
 
 
 def test_events_of_unequal_length_are_refused() -> None:

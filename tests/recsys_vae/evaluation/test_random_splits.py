@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given as property_of
 from hypothesis import settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
@@ -121,7 +122,7 @@ def test_given_takes_the_published_pairs_as_they_are() -> None:
     assert split.test.histories.toarray().tolist() == [[1, 1, 1, 0]]
     assert split.counts["test_interactions_outside_catalogue"] == 1
     assert split.counts["test_pairs_not_among_interactions"] == 1
-    assert split.counts["test_users_without_targets"] == 2
+    assert split.counts["test_users_without_targets"] == 1  # u002; u001 is no test user
 
 
 def test_given_validation_is_a_part_of_the_training_part_user_by_user() -> None:
@@ -139,6 +140,54 @@ def test_given_validation_is_a_part_of_the_training_part_user_by_user() -> None:
     lengths = entries.row_lengths(split.refit.matrix)
     cut = lengths - entries.row_lengths(split.train.matrix)
     assert cut.tolist() == np.minimum(np.floor(lengths * 0.25 + 0.5), np.maximum(lengths - 1, 0)).tolist()
+
+
+def pairs_of(matrix: csr_array) -> set[tuple[int, int]]:
+    rows, columns = matrix.nonzero()
+    return set(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+@settings(deadline=None, max_examples=40)
+@property_of(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from([0.1, 0.2, 6]))
+def test_every_count_of_a_strong_split_is_what_it_says(seed: int, min_items: int, heldout: float) -> None:
+    data = random_interactions(seed)
+    split = strong(data, heldout=heldout, seed=seed % 7, min_items=min_items)
+    lengths = np.diff(data.matrix.indptr)
+    catalogue = set(split.train.items.values)
+    assert split.counts["users_with_too_few_items"] == np.count_nonzero(lengths < min_items)
+    assert split.counts["items_without_training_users"] == data.n_items - len(catalogue)
+    for name in ("validation", "test"):
+        part = split.part(name)
+        rows = data.users.rows(part.users.values)
+        known = [len(catalogue & set(data.items.ids(data.matrix[[row]].indices))) for row in rows]
+        assert split.counts[f"{name}_interactions_outside_catalogue"] == lengths[rows].sum() - sum(known)
+        assert split.counts[f"{name}_users_without_targets"] == sum(number < 2 for number in known)
+        assert part.n_without_targets == split.counts[f"{name}_users_without_targets"]
+        assert part.histories.nnz + part.targets.nnz == sum(known)
+
+
+@settings(deadline=None, max_examples=40)
+@property_of(st.integers(0, 2**32))
+def test_every_count_of_a_given_split_is_what_it_says(seed: int) -> None:
+    data, rng = random_interactions(seed, n_users=15, n_items=20), np.random.default_rng(seed)
+    chosen = entries.pick(data.matrix, rng.random(data.matrix.nnz) < 0.3)
+    foreign = csr([sorted(rng.choice(20, rng.integers(0, 2), replace=False).tolist()) for _ in range(15)], 20)
+    published = csr_array(chosen + foreign)
+    published.data[:] = 1.0
+    split = given(data, published, validation=0.3, seed=0)
+    test_pairs, all_pairs = pairs_of(published), pairs_of(data.matrix)
+    training = all_pairs - test_pairs
+    catalogue = {item for _, item in training}
+    targets = {pair for pair in test_pairs & all_pairs if pair[1] in catalogue}
+    assert split.test.targets.nnz == len(targets)
+    assert len(split.test.users) == len({user for user, _ in targets})
+    assert split.counts["test_pairs_not_among_interactions"] == len(test_pairs - all_pairs)
+    assert split.counts["test_interactions_outside_catalogue"] == len((test_pairs & all_pairs) - targets)
+    without = {user for user, _ in test_pairs} - {user for user, _ in targets}
+    assert split.counts["test_users_without_targets"] == len(without)
+    left_out = split.counts["validation_interactions_outside_training"]
+    assert split.train.matrix.nnz + split.validation.targets.nnz + left_out == len(training)
+    assert split.validation.n_without_targets == split.counts["validation_users_without_targets"]
 
 
 def test_given_can_draw_validation_from_few_users() -> None:

@@ -1,5 +1,6 @@
 """Events are kept where a pair occurs twice, so that what a cut in time asks for is new to the user."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -56,20 +57,48 @@ def test_events_are_those_of_pairs_that_were_kept_in_order(tmp_path: Path) -> No
     rows = ["a,1,1,100", "a,2,1,90", "a,1,2,300", "b,1,9,200", "b,1,1,50", "b,3,1,10", "b,3,1,20", "b,2,1,5"]
     log.write_text(HEADER + "\n".join(rows) + "\n")
     ingest(Source((log,)), dataset, CleaningRules(keep=Keep.MAX, min_item=2), rows_per_part=1)
-    found = dataset.events().select("user_id", "item_id", "weight", "position").collect()
-    assert found.rows() == [
-        ("a", "2", 1.0, 0), ("a", "1", 1.0, 1), ("a", "1", 2.0, 2),
-        ("b", "2", 1.0, 0), ("b", "1", 1.0, 1), ("b", "1", 9.0, 2),
+    found = dataset.events().select("user_id", "item_id", "weight", pl.col("timestamp").dt.epoch("s")).collect()
+    assert sorted(found.rows()) == [
+        ("a", "1", 1.0, 100), ("a", "1", 2.0, 300), ("a", "2", 1.0, 90),
+        ("b", "1", 1.0, 50), ("b", "1", 9.0, 200), ("b", "2", 1.0, 5),
     ]  # fmt: skip
+    assert pl.read_parquet(dataset.repeats_path)["item_id"].unique().to_list() == ["1"]
     assert dataset.events().collect_schema() == dataset.interactions().collect_schema()
-    assert dataset.repeats() == "max"
+    assert dataset.keep() == "max"
+
+
+def test_positions_of_the_log_order_events_too(tmp_path: Path) -> None:
+    log, dataset = tmp_path / "log.csv", DatasetDir(tmp_path / "dataset")
+    # Met first: x, y, z; then x again, which --keep last puts at the end.
+    log.write_text(
+        "user_id,item_id,position\na,x,10\na,y,20\na,z,30\na,x,40\nb,x,1\nb,y,2\nb,z,3\nc,y,1\nc,z,2\nc,x,3\nc,w,4\n"
+    )
+    ingest(Source((log,)), dataset)
+    assert dataset.interactions().collect()["item_id"].to_list() == [*"yzx", *"xyz", *"yzxw"]
+    make_split(dataset, recipe("last-out"))
+    split = load_split(dataset, "last-out")
+    for part, asked in (("validation", "y"), ("test", "z")):
+        found = split.part(part)
+        assert found.users.values.to_list()[:2] == ["a", "b"]
+        assert split.train.items.ids(found.targets.indices)[:2] == [asked, asked]
+
+
+def test_a_repeat_without_a_time_was_met_before(tmp_path: Path) -> None:
+    log, dataset = tmp_path / "log.csv", DatasetDir(tmp_path / "dataset")
+    rows = [f"{user},{item},1,{100 + n}" for n, (user, item) in enumerate((u, i) for i in "xyz" for u in "abc")]
+    log.write_text(HEADER + "\n".join([*rows, "a,w,1,300", "a,w,1,", "b,w,1,200", "b,y,1,301", "c,w,1,302"]) + "\n")
+    ingest(Source((log,)), dataset)
+    moments = {"validation_from": datetime.fromtimestamp(106, UTC), "test_from": datetime.fromtimestamp(300, UTC)}
+    make_split(dataset, recipe("temporal", **moments))
+    # a's w came at 300, and at a time that nobody knows; b's y is a repeat.
+    assert load_split(dataset, "temporal").test.users.values.to_list() == ["c"]
 
 
 def test_a_log_without_repeats_has_no_events_beside_its_interactions(tmp_path: Path) -> None:
     log, dataset = tmp_path / "log.csv", DatasetDir(tmp_path / "dataset")
     log.write_text(HEADER + "a,1,1,100\na,2,1,90\nb,1,1,80\n")
     ingest(Source((log,)), dataset)
-    assert not dataset.events_path.exists()
+    assert not dataset.repeats_path.exists()
     assert dataset.events().collect().equals(dataset.interactions().collect())
 
 
@@ -77,6 +106,6 @@ def test_other_events_make_a_split_stale(visits: Path, tmp_path: Path) -> None:
     dataset = DatasetDir(tmp_path / "visits")
     ingest(Source((visits,)), dataset)
     make_split(dataset, recipe("temporal"))
-    dataset.events().collect().head(-5).write_parquet(dataset.events_path)
+    dataset.events().collect().head(-5).write_parquet(dataset.repeats_path)
     with pytest.raises(DataError, match="was ingested anew"):
         load_split(dataset, "temporal")
