@@ -275,7 +275,7 @@ def _check_database(uri: str) -> None:
         engine = create_engine(uri)
         engine.connect().close()
         engine.dispose()
-    except (SQLAlchemyError, ArgumentError, ImportError) as error:
+    except (SQLAlchemyError, ArgumentError, ImportError, ValueError) as error:  # the last: a port that is no number
         raise _unavailable(error) from error
 
 
