@@ -25,6 +25,7 @@ from recsys_vae.errors import BundleError, UnknownNameError
 from recsys_vae.frames import scan_table
 from recsys_vae.home import home
 from recsys_vae.outputs import check_output
+from recsys_vae.storage import storing
 from recsys_vae.tracking_store import REGISTERED_MODEL, check_model_name, tracking_uri
 from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name
 
@@ -138,10 +139,16 @@ def download_bundle(uri: str, to: Path | None = None) -> Path:
         UnknownNameError: the store knows no such model, version or alias.
         BundleError: there is no bundle, or a damaged one.
         UnavailableError: the store does not answer.
+        StorageError: the disk is full.
     """
     to = check_output(to, WRITTEN) if to else None
     client = connect()
     place = to.parent if to else home() / "bundles"
+    with storing(place):
+        return _fetch(client, uri, place, to)
+
+
+def _fetch(client: "MlflowClient", uri: str, place: Path, to: Path | None) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=place, prefix=".download-") as folder:
         with answering():

@@ -101,7 +101,7 @@ def train(
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
-                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec)):
+                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec, output)):
                     return
                 days = math.inf if half_life is None else half_life
                 trained = train_bundle(opened, split, spec, output, resume=resume, group=group, half_life=days)
