@@ -187,7 +187,7 @@ def _events() -> Iterator[Finding]:
         engine = create_engine(url)
         engine.connect().close()
         engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         yield Finding("stores", "events", f"RECSYS_STORE does not answer: {str(error).splitlines()[0]}", State.BROKEN)
     else:
         yield Finding("stores", "events", f"{shown} answers")

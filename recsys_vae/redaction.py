@@ -21,14 +21,15 @@ SECRET_NAME: Final = r"(?:password|passwd|pwd|secret|token|signature|credential|
 PASSWORD: Final = re.compile(r"(?<=://)([^\s/?#:@'\"]*):[^\s/?#'\"]+@")
 NAMED_VALUE: Final = re.compile(rf"((?:\b|[-_])(?:{SECRET_NAME}|(?<=[?&;])sig)=)[^\s&;'\"#]+", re.IGNORECASE)
 SECRET_VARIABLE: Final = re.compile(r"(?:PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY)$", re.IGNORECASE)
-SHORTEST: Final = 4
-"""Characters of a secret below which it is not searched for: it would be found in words that mean something else."""
+SHORTEST: Final = 8
+"""Characters of a secret below which it is not searched for: `recsys` would be found where it means something else."""
 
 
 def redacted(text: str) -> str:
     """A text without the secrets in it."""
     for secret in sorted(_secrets(), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        if secret in text:
+            text = re.sub(rf"{_edge(secret[0], '<!')}{re.escape(secret)}{_edge(secret[-1], '!')}", HIDDEN, text)
     text = PASSWORD.sub(rf"\1:{HIDDEN}@", text)
     return NAMED_VALUE.sub(rf"\1{HIDDEN}", text)
 
@@ -55,6 +56,11 @@ def redact_logs() -> None:
 
 def _show(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
     sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, at))))
+
+
+def _edge(sign: str, look: str) -> str:
+    """That no word goes on there."""
+    return rf"(?{look}\w)" if re.match(r"\w", sign) else ""
 
 
 def _secrets() -> set[str]:

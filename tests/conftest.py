@@ -1,6 +1,7 @@
 """Places that tests of several rooms share."""
 
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -41,6 +42,15 @@ def sigterm() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, raise_terminated)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Files may not grow beyond 64 KiB: what a full disk is to whoever writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pipelines.artifacts.workspace import clear_workspace, workspace_of
 from recsys_vae.bundles.manifest import Manifest, Provenance, read_manifest, verify_files
 from recsys_vae.errors import BundleError, ConfigError, UnavailableError
 from recsys_vae.tracking_store import check_model_name
-from recsys_vae.training.tracking import MlflowTracker, connect, mlflow_name, tracked_run
+from recsys_vae.training.tracking import MlflowTracker, answering, connect, mlflow_name, tracked_run
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def registering(bundle: Path, name: str) -> Iterator[None]:
 def log_outcome(tracker: MlflowTracker, provenance: Provenance) -> None:
     """Tell a run what its bundle says of itself, unless it knows."""
     tracker.log_parameters({"dataset_fingerprint": provenance.dataset_fingerprint})
-    known = tracker.client.get_run(tracker.run_id).data.metrics
+    with answering():
+        known = tracker.client.get_run(tracker.run_id).data.metrics
     figures = {key: value for key, value in provenance.metrics.items() if mlflow_name(key) not in known}
     if figures:
         tracker.log_metrics(figures, provenance.epochs)

@@ -113,7 +113,7 @@ def train(
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
-                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec)):
+                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec, output)):
                     return
                 trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
             _tell(trained, output, "validation")

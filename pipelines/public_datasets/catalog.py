@@ -17,6 +17,7 @@ from recsys_vae.data.features import Field
 from recsys_vae.errors import DataError, UnavailableError, UnknownNameError
 from recsys_vae.frames import scan_table
 from recsys_vae.home import home
+from recsys_vae.locks import exclusive
 from recsys_vae.outputs import DirectoryProduct, check_output, new_directory
 
 DATA_DIR_VARIABLE = "RECSYS_DATA_DIR"
@@ -110,6 +111,7 @@ def fetch(dataset: NamedDataset, to: Path | None = None) -> Path:
         ConfigError: something else lies there.
         UnavailableError: no place that publishes it answers; the message says what each of them said.
         DataError: what came is not what was published.
+        BusyError: another process downloads it.
     """
     folder, product = to or _fetched(dataset), _product(dataset, to)
     if dataset.is_in(folder):
@@ -119,7 +121,8 @@ def fetch(dataset: NamedDataset, to: Path | None = None) -> Path:
     complaints = []
     for release in dataset.releases:
         try:
-            files = [origin.download(_downloads(dataset)) for origin in release.origins]
+            with exclusive(_downloads(dataset)):
+                files = [origin.download(_downloads(dataset)) for origin in release.origins]
         except UnavailableError as error:
             complaints.append(str(error))
             continue

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from recsys_vae.errors import DataError, UnavailableError
+from recsys_vae.storage import storing
 
 CHUNK = 1 << 18
 TIMEOUT_S = 30.0
@@ -144,6 +145,7 @@ def _receive(url: str, partial: Path) -> None:
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
             with (
+                storing(partial),
                 partial.open("ab" if resumed else "wb") as file,
                 tqdm(desc=partial.stem, initial=have, total=total, unit="B", unit_scale=True, leave=False) as bar,
             ):

@@ -307,7 +307,7 @@ def write_fitted(
         ) from error
 
 
-def is_trained_as(manifest: Manifest, dataset: DatasetDir, split_name: str, spec: ModelSpec) -> bool:
+def is_trained_as(manifest: Manifest, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output) -> bool:
     """Whether a bundle is what `train_bundle` makes of these.
 
     What the training chooses itself, the weight of a blend and the columns of metadata, may be anything.
@@ -319,6 +319,7 @@ def is_trained_as(manifest: Manifest, dataset: DatasetDir, split_name: str, spec
     return (
         (manifest.model, origin.dataset) == (spec.name, dataset.name)
         and origin.trained_on.startswith(f"split:{split_name}/")
+        and manifest.index.get("kind", output.index) == output.index
         and _plain(origin.training) == _plain(training)
         and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
     )

@@ -18,7 +18,7 @@ from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from recsys_vae.extras import explained
 from recsys_vae.home import home
 from recsys_vae.local_store import opening
-from recsys_vae.termination import at_last
+from recsys_vae.termination import Terminated, at_last
 from recsys_vae.tracking_store import artifact_root, default_tracking_uri, tracking_uri
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def tracked_run(
             yield tracker
     except BaseException as error:
         with suppress(RecsysError), answering():
-            status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+            status = "KILLED" if isinstance(error, KeyboardInterrupt | Terminated) else "FAILED"
             client.set_terminated(tracker.run_id, status)
         raise
     with answering():
@@ -275,7 +275,7 @@ def _check_database(uri: str) -> None:
         engine = create_engine(uri)
         engine.connect().close()
         engine.dispose()
-    except (SQLAlchemyError, ArgumentError, ImportError) as error:
+    except (SQLAlchemyError, ArgumentError, ImportError, ValueError) as error:  # the last: a port that is no number
         raise _unavailable(error) from error
 
 

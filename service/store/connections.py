@@ -31,7 +31,7 @@ def connect_lazily(url: str) -> Engine:
             return _sqlite(parsed)
         if kind == "postgresql":
             return _postgresql(parsed)
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # the last: a port that is no number
         raise ConfigError("The store is not a database URL; expected one such as sqlite:///events.db.") from error
     except ModuleNotFoundError as error:
         raise ConfigError(

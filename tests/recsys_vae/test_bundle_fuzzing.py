@@ -21,9 +21,8 @@ def check(folder: Path, model: str, index: str, *, seed: int, rounds: int) -> No
     assert found["refused"] > rounds / 2
 
 
-@pytest.mark.parametrize(("model", "index"), [("elsa", "hnsw"), ("mult-vae", "flat")])
-def test_a_damaged_bundle_is_refused_or_answers_finitely(tmp_path: Path, model: str, index: str) -> None:
-    check(tmp_path, model, index, seed=0, rounds=60)
+def test_a_damaged_bundle_is_refused_or_answers_finitely(tmp_path: Path) -> None:
+    check(tmp_path, "elsa", "flat", seed=0, rounds=80)
 
 
 @pytest.mark.slow

@@ -40,6 +40,14 @@ def test_what_the_environment_keeps_secret_is_hidden_wherever_it_stands(monkeypa
     assert redacted("said of/the%40gods, of/the@gods") == "said ***, ***"
 
 
+def test_a_secret_that_is_a_word_does_not_take_words_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "recsys")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "movielens")
+    assert redacted("run `recsys doctor` on movielens1m") == "run `recsys doctor` on movielens1m"
+    assert redacted("user me, password: movielens") == "user me, password: ***"
+    assert redacted("postgresql://me:recsys@host/recsys") == "postgresql://me:***@host/recsys"
+
+
 def test_errors_of_ours_and_log_lines_are_redacted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,6 @@
 import errno
 import os
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -17,8 +16,7 @@ from recsys_vae.errors import DataError, StorageError
 from recsys_vae.outputs import new_directory
 from recsys_vae.storage import storing
 
-BYTES = 1 << 16
-NUMBERS = np.random.default_rng(0).integers(0, 1 << 60, BYTES)
+NUMBERS = np.random.default_rng(0).integers(0, 1 << 60, 1 << 16)
 FRAME = pl.DataFrame({"a": NUMBERS})
 
 
@@ -37,15 +35,6 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "faiss": lambda path: faiss.write_index(_index(), str(path)),
     "safetensors": lambda path: save_file({"a": NUMBERS}, path),
 }
-
-
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Files may not grow beyond some bytes: what a full disk is to whoever writes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (BYTES, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.usefixtures("full_disk")

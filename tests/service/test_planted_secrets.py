@@ -29,7 +29,6 @@ SECRETS = {
 PLANTED = ("planted-", "nted-1")
 COMMANDS = (
     ("doctor",),
-    ("doctor", "--json"),
     ("train", "tastes", "--to", "bundle", "--model", "popularity"),
     ("promote", "movies"),
     ("register", "BUNDLE", "--as", "movies"),

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 
 from pipelines.public_datasets.download import Checksum, WebFile, Wheel
-from recsys_vae.errors import DataError, UnavailableError
+from recsys_vae.errors import DataError, StorageError, UnavailableError
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = Checksum("sha256", hashlib.sha256(CONTENT).hexdigest())
@@ -70,6 +70,12 @@ def test_a_broken_download_is_continued_or_begun_anew(publisher, tmp_path, knows
     (tmp_path / "data.zip.partial").write_bytes(CONTENT[:1000])
     assert publisher.web_file().download(tmp_path).read_bytes() == CONTENT
     assert publisher.offsets == offsets
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_not_blamed_on_the_network(publisher, tmp_path):
+    with pytest.raises(StorageError, match=r"data\.zip\.partial cannot be written: .* Make room there"):
+        publisher.web_file().download(tmp_path)
 
 
 def test_a_download_that_was_complete_needs_its_name_only(publisher, tmp_path):

@@ -246,6 +246,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     ("url", "message"),
     [
         ("events.db", "not a database URL"),
+        ("postgresql://me@host:port/db", "not a database URL"),
         ("mysql://a/b", "SQLite or PostgreSQL"),
         ("sqlite+nodriver:///x", "not a database URL"),
         ("sqlite://", "forgets all events"),
