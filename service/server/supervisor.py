@@ -18,6 +18,7 @@ from time import monotonic
 
 from recsys_vae.errors import RecsysError, UnavailableError
 from service.server import metrics_folder
+from service.server.stopping import GRACE_SECONDS
 from service.server.worker_messages import Failed, Opened
 from service.settings import Settings
 
@@ -25,8 +26,6 @@ LONG_LIFE_SECONDS = 10.0
 """A worker that lived as long is replaced at once."""
 PATIENCE = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker is replaced, by how many before it in a row lived shortly."""
-GRACE_SECONDS = 5.0
-"""What a worker gets, past the time of its open requests, to put things away."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger("recsys.service")

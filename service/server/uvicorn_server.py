@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ from service.deployment.variants import VariantSet
 from service.http.protocol import ServerProtocol
 from service.server.listening import BACKLOG, address, listen
 from service.server.open_files import resting, tell_in_a_line
+from service.server.stopping import GRACE_SECONDS, end_within
 from service.server.worker_messages import Opened
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
@@ -47,6 +49,12 @@ class Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(*COLLECTED)
         self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, and see to it that the process ends."""
+        if not self.should_exit:
+            end_within((self.config.timeout_graceful_shutdown or 0) + GRACE_SECONDS)
+        super().handle_exit(sig, frame)
 
 
 def serve(settings: Settings, on_ready: Callable[[str, Opened], None]) -> None:

@@ -1,5 +1,7 @@
 """Connections: from a URL to a pool of them, durable and bounded in every wait."""
 
+from collections.abc import Callable
+from random import uniform
 from sqlite3 import OperationalError
 from time import monotonic, sleep
 from typing import Any
@@ -14,6 +16,8 @@ WAIT_SECONDS = 5
 POOL_SIZE, POOL_OVERFLOW = 5, 10
 """Connections that a process keeps open to PostgreSQL, and opens beyond them under load."""
 RECYCLE_SECONDS = 1800
+LOOK_SECONDS = (0.001, 0.005)
+"""Between two looks at a lock of SQLite's."""
 WRITES = "recsys_writes"
 """Execution option of transactions that write."""
 
@@ -55,23 +59,40 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A transaction that reads first and then writes cannot wait for the lock: what it has read may be out of date.
-        writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get(WRITES, False):
+            _begin_to_write(connection.connection.driver_connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
 
 
+def _begin_to_write(connection: Any) -> None:
+    # SQLite's own wait looks every 100 ms: beside a busy writer that is often never, as nothing deals out turns. Who
+    # looks often, at random moments, finds the gap between two transactions.
+    [patience] = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        _retry_while_locked(lambda: connection.execute("BEGIN IMMEDIATE"), patience / 1000)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience}")
+
+
 def _keep_write_ahead_log(connection: Any) -> None:
     # SQLite does not wait for this lock whatever its timeout, and several processes may make one new file at once.
-    give_up = monotonic() + WAIT_SECONDS
+    _retry_while_locked(lambda: connection.execute("PRAGMA journal_mode=WAL"), WAIT_SECONDS)
+
+
+def _retry_while_locked(step: Callable[[], object], seconds: float) -> None:
+    give_up = monotonic() + seconds
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            step()
             return
         except OperationalError as error:
             if "locked" not in str(error) or monotonic() > give_up:
                 raise
-            sleep(0.01)
+            sleep(uniform(*LOOK_SECONDS))
 
 
 def _postgresql(url: URL) -> Engine:

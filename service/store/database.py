@@ -45,6 +45,11 @@ class Database:
         """The URL without its password."""
         return self._engine.url.render_as_string(hide_password=True)
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether transactions that write wait for each other, whatever they write."""
+        return self._engine.dialect.name == "sqlite"
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads.

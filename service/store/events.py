@@ -7,6 +7,8 @@ event that is taken; a user's `version` is another one whenever that user's even
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select
@@ -16,12 +18,16 @@ from service.store.admission import without_erased, without_sent
 from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
 from service.store.database import Database
 from service.store.erasures import bury, tombstones, welcome_back
+from service.store.group_commit import GroupCommit
 from service.store.identities import digest, is_dataset
 from service.store.impressions import erase_impressions
 from service.store.tables import EVENTS, METADATA, USERS
 
 CHUNK = 5_000
 """Identities asked for in one statement."""
+LARGEST_GROUP = 5_000
+"""Events that are taken in one transaction, of several requests: so many that its cost counts little, and so few that
+other processes get their turn within a fraction of a second."""
 
 
 class Event(NamedTuple):
@@ -127,6 +133,7 @@ class EventStore:
 
     def __init__(self, url: str, on_failure: Callable[[str], None] = lambda operation: None) -> None:
         self.database = Database(url, on_failure)
+        self._groups = GroupCommit(self._take_groups, lambda sent: len(sent[1]), LARGEST_GROUP)
 
     @property
     def address(self) -> str:
@@ -137,10 +144,9 @@ class EventStore:
         """Take events that were sent, in one transaction, and say what became of each. When this returns, they are
         committed.
         """  # fmt: skip
-        with self.database.writing() as connection:
-            fates = take_within(connection, events, source)
-            if Fate.ACCEPTED not in fates:
-                connection.rollback()
+        if self.database.has_one_writer:
+            return self._groups.submit((source, events))
+        [fates] = self._take_groups([(source, events)])
         return fates
 
     def append(
@@ -230,6 +236,18 @@ class EventStore:
                     connection.execute(delete(table).where(table.c.user_id == user_id))
         self.database.empty_log()
         return Erased(events, exposures)
+
+    def _take_groups(self, groups: Sequence[tuple[str, Sequence[Event]]]) -> list[list[Fate]]:
+        """Take events of several requests, (source, events) each, in one transaction."""
+        found: list[list[Fate]] = []
+        with self.database.writing() as connection:
+            for source, same in groupby(groups, key=itemgetter(0)):
+                requests = [events for _, events in same]
+                fates = iter(take_within(connection, list(chain.from_iterable(requests)), source))
+                found += [list(islice(fates, len(events))) for events in requests]
+            if Fate.ACCEPTED not in chain.from_iterable(found):
+                connection.rollback()
+        return found
 
     def stream(self, query: Select[Any], size: int) -> Iterator[Sequence[Any]]:
         """Rows of a query, as of one moment, in batches."""
