@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(FAISS)
 EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
-	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-cold-start bench-images
+	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability-service bench-cold-start bench-images
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -102,6 +102,9 @@ bench-images: setup ## Every image model on MNIST and generated shapes; prints k
 
 bench-service: setup ## Speed and steadiness of the service on two cores (wrk, if installed); prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.service
+
+bench-reliability-service: setup ## 20,000 requests of schemathesis to the service, all checks: gaps and server errors (some minutes)
+	$(BIN)/python -m tests.benchmarks.reliability_service
 
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel

@@ -57,10 +57,6 @@ class LoadShedder:
         lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in head), b"", body]
         return b"\r\n".join(lines)
 
-    def count_malformed(self) -> None:
-        """Count what was no HTTP."""
-        self._metrics.count_refusal("malformed-http")
-
     def _cross_origin(self, head: bytes) -> Headers:
         """What lets a page read the answer; without it a browser shows the page a network error."""
         if self._cors is None:

@@ -70,7 +70,7 @@ class ServerProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Tell of what is no HTTP, as everything else is told of. Called while the error is handled."""
         error = sys.exc_info()[1]
-        self._shedder().count_malformed()
+        self._services.metrics.count_refusal("malformed-http")
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer has begun
             self.transport.close()
             return
@@ -102,8 +102,7 @@ class ServerProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
 
     def _wait_for_head(self) -> None:
-        services: Services = self.app_state["services"]
-        self._head_timer = self.loop.call_later(services.settings.idle_seconds, self._head_is_late)
+        self._head_timer = self.loop.call_later(self._services.settings.idle_seconds, self._head_is_late)
 
     def _stop_waiting(self) -> None:
         if self._head_timer is not None:
@@ -118,17 +117,22 @@ class ServerProtocol(H11Protocol):
         is_idle = self.conn.our_state is h11.IDLE and self.conn.their_state is h11.IDLE
         return is_idle and not self.conn.trailing_data[0]
 
+    @property
+    def _services(self) -> Services:
+        services: Services = self.app_state["services"]
+        return services
+
     def _shedder(self) -> LoadShedder:
         """One for all connections, made with the first of them."""
         shedder: LoadShedder | None = self.app_state.get("gate")
         if shedder is None:
-            shedder = self.app_state["gate"] = LoadShedder(self.app_state["services"])
+            shedder = self.app_state["gate"] = LoadShedder(self._services)
         return shedder
 
     def _connections(self) -> Connections:
+        """Likewise."""
         connections: Connections | None = self.app_state.get("connections")
         if connections is None:
-            services: Services = self.app_state["services"]
-            connections = Connections(services.settings.max_connections, services.metrics)
+            connections = Connections(self._services.settings.max_connections, self._services.metrics)
             self.app_state["connections"] = connections
         return connections

@@ -67,6 +67,8 @@ class FairQueue(Generic[Entry]):
 
     def work_ahead(self, flow: str) -> float:
         """What would be taken before an entry that came to this flow now."""
+        if not self._heap:
+            return 0.0
         own = self._flows.get(flow)
         start = self._now if own is None else max(self._now, own.finish)
         # A flow in which something waits has no gaps: its first start is its finish less its work.

@@ -126,7 +126,8 @@ class RateLimits:
         is_allowed = await limiter.hit(rate, name, cost=weight)
         window = await limiter.get_window_stats(rate, name)
         reset = max(1, math.ceil(window.reset_time - time()))
-        remaining = max(0, window.remaining) if is_allowed else 0
+        # One that counts as several may be too many where there is still room for others.
+        remaining = max(0, window.remaining) if is_allowed or weight > 1 else 0
         return Verdict(is_allowed, rate.amount, rate.get_expiry(), remaining, reset)
 
     def _opened(self) -> SlidingWindowCounterRateLimiter:

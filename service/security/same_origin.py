@@ -18,6 +18,7 @@ from service.problems import problem
 CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OWN: Final = frozenset({b"same-origin", b"none"})
 """Of Sec-Fetch-Site: a page of this service, and a person at the address bar."""
+JSON: Final = b"application/json"
 ELSEWHERE = (
     "This request comes from a page of another site (its headers Sec-Fetch-Site and Origin say so), and such a page "
     "may not change anything here. An operator lets an origin in by RECSYS_CORS_ORIGINS."
@@ -46,7 +47,7 @@ class SameOrigin:
             if not self._is_ours(sent):
                 await self._refuse(scope, 403, "cross-site", ELSEWHERE)(scope, receive, send)
                 return
-            if not is_json(sent.get(b"content-type", b"")) and has_body(sent):
+            if sent.get(b"content-type") != JSON and not is_json(sent.get(b"content-type", b"")) and has_body(sent):
                 await self._refuse(scope, 415, "not-json", NOT_JSON)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
