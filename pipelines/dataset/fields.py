@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import polars as pl
+
 from recsys_vae.atomic import write_atomically
 from recsys_vae.data.features import NUMBER, SENTENCE, Field
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.frames import columns_in
+from recsys_vae.frames import columns_in, scan_table
 
 USER_OPTION = "--user-field"
 ITEM_OPTION = "--item-field"
@@ -47,7 +49,7 @@ def unreadable_numbers(fields: Sequence[Field], table: Path) -> dict[str, int]:
     declared = [field.name for field in fields if field.kind == NUMBER]
     if not declared:
         return {}
-    frame = pl.scan_parquet(table).select(declared)
+    frame = scan_table(table).select(declared)
     texts = [name for name, dtype in frame.collect_schema().items() if dtype == pl.String]
     values = [pl.col(name).str.strip_chars() for name in texts]
     bad = [(value != "") & ~value.cast(pl.Float64, strict=False).is_finite().fill_null(value=False) for value in values]
