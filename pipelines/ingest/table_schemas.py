@@ -144,8 +144,14 @@ def _raw(name: str) -> str:
     return f"raw {name}"
 
 
-def _positive(value: pl.Expr) -> pl.Expr:
-    return (value > 0) & value.is_finite()
+def in_range(weight: pl.Expr) -> pl.Expr:
+    """Whether a weight, Float32, is one that an interaction may have."""
+    least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (c.LEAST_WEIGHT, c.GREATEST_WEIGHT))
+    return weight.is_between(least, greatest)
+
+
+OUT_OF_RANGE = f"not a number from {c.LEAST_WEIGHT:f} to {c.GREATEST_WEIGHT:g}"
+"""In words that end the sentence "weight is ..."."""
 
 
 USER = Column(c.USER, pl.String(), value_parsers.read_id, "an id", required=True)
@@ -162,8 +168,8 @@ INTERACTIONS = Table(
             pl.Float32(),
             value_parsers.read_number,
             "a number",
-            holds=_positive,
-            broken="not a finite number above 0",
+            holds=in_range,
+            broken=OUT_OF_RANGE,
         ),
         Column(
             c.TIMESTAMP,

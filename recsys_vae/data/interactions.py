@@ -64,7 +64,7 @@ class Interactions:
 
         Raises:
             SchemaError: a column is missing.
-            DataError: an id is null or neither a string nor a whole number, or a weight is not above 0.
+            DataError: an id is null or neither a string nor a whole number, or a weight is not finite or not above 0.
         """
         users, items, *weights = columns_of(frame, *filter(None, (user, item, weight)))
         user_ids, item_ids = IdMap.from_labels(users), IdMap.from_labels(items)
@@ -120,13 +120,14 @@ def read_weights(column: pl.Series) -> NDArray[np.float32]:
     """A column of weights, shape (n,).
 
     Raises:
-        DataError: one is null, or not above 0.
+        DataError: one is null, not finite, or not above 0.
     """
     if not column.dtype.is_numeric() or column.null_count():
         raise DataError(f"Weights are numbers above 0; column {column.name!r} holds {column.dtype} or nulls.")
     values = column.to_numpy().astype(np.float32)
-    if len(values) and not values.min() > 0:
-        raise DataError(f"Weights are above 0; column {column.name!r} has {values.min()}. Leave these rows out.")
+    if len(values) and not (values.min() > 0 and values.max() < np.inf):
+        worst = values.max() if values.min() > 0 else values.min()
+        raise DataError(f"Weights are finite and above 0; column {column.name!r} has {worst}. Leave these rows out.")
     return values
 
 
@@ -140,7 +141,7 @@ def check_histories(matrix: csr_array, n_items: int) -> None:
     """Check the contract of a matrix of histories, shape (n, n_items).
 
     Raises:
-        DataError: not a float32 `csr_array` of that width in canonical form with weights > 0.
+        DataError: not a float32 `csr_array` of that width in canonical form with finite weights > 0.
     """
     if not isinstance(matrix, csr_array) or matrix.dtype != np.float32:
         raise DataError(f"Histories are a scipy csr_array of float32, got {type(matrix).__name__} of {matrix.dtype}.")
@@ -150,8 +151,8 @@ def check_histories(matrix: csr_array, n_items: int) -> None:
         )
     if not matrix.has_canonical_format:
         raise DataError("Histories hold duplicates or unsorted indices. Call sum_duplicates() on the matrix first.")
-    if matrix.nnz and not matrix.data.min() > 0:
-        raise DataError("Histories hold weights <= 0 or NaN. Leave these entries out.")
+    if matrix.nnz and not (matrix.data.min() > 0 and matrix.data.max() < np.inf):
+        raise DataError("Histories hold weights <= 0, infinite or NaN. Leave these entries out.")
 
 
 def empty_histories(n: int, n_items: int) -> csr_array:
