@@ -54,6 +54,8 @@ def guess(name: str, found: list[str]) -> str:
     plain = {_plain(column): column for column in found}
     stem = name.removesuffix("_id")
     close = [key for key in plain if stem in key] or get_close_matches(_plain(name), plain, n=1)
+    if not close and name != stem and "id" in plain:
+        close = ["id"]
     return plain[close[0]] if close else "COLUMN"
 
 

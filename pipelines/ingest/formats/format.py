@@ -9,7 +9,6 @@ import polars as pl
 from pipelines.ingest.formats.peek import Peek
 from pipelines.ingest.readers import Layout
 
-
 Recognise = Callable[[Peek], bool]
 
 
@@ -39,6 +38,7 @@ class Format:
         mapping: pairs (our column, theirs) where the layout's columns have names of their own.
         event_type: of every row, where the file has one kind of event.
         rows: from text columns as read to text columns as wanted, row by row.
+        whole: of metadata, from all rows to one row an id.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Format:
     mapping: tuple[tuple[str, str], ...] = ()
     event_type: str | None = None
     rows: Callable[[pl.DataFrame], pl.DataFrame] = field(default=as_found)
+    whole: Callable[[pl.DataFrame], pl.DataFrame] = field(default=as_found)
 
     def layout_of(self, peek: Peek) -> Layout:
         """How a file of this format is laid out."""

@@ -33,7 +33,9 @@ class JokeRows:
         self._width = self._width or (int(widths[0]) if len(widths) else 0)
         fits = widths == self._width
         wrong = pl.DataFrame({"number": numbers, "line": lines}).filter(~fits)
-        rejected = tuple(Rejected(n, line, f"not the {self._width} fields of the first line") for n, line in wrong.rows())
+        rejected = tuple(
+            Rejected(n, line, f"not the {self._width} fields of the first line") for n, line in wrong.rows()
+        )
         users = pl.Series(range(self._users + 1, self._users + 1 + int(fits.sum())), dtype=pl.Int64)
         self._users += len(users)
         table = pl.DataFrame(

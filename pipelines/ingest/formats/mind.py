@@ -38,7 +38,9 @@ class Clicks:
         time = pl.coalesce(moment.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), TIMESTAMP)
         rows = visits.with_columns(clicked.alias(ITEM), time, pl.lit("click").alias(EVENT_TYPE))
         rows = rows.filter(pl.col(ITEM).list.len() > 0).explode(ITEM)
-        return Made(rows.select(self.columns), rows["line"], rejected, structure=visits.height - rows["line"].n_unique())
+        return Made(
+            rows.select(self.columns), rows["line"], rejected, structure=visits.height - rows["line"].n_unique()
+        )
 
 
 def _is_news(peek: Peek) -> bool:

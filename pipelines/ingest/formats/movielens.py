@@ -1,7 +1,7 @@
 """MovieLens in its three shapes, MovieTweetings, and HetRec 2011, which GroupLens publishes too.
 
-Sources: the READMEs of ml-100k (1998), ml-1m (2003), ml-10m (2009), ml-20m and later; github.com/sidooms/MovieTweetings;
-files.grouplens.org/datasets/hetrec2011.
+Sources: the READMEs of ml-100k (1998), ml-1m (2003), ml-10m (2009), ml-20m and later;
+github.com/sidooms/MovieTweetings; files.grouplens.org/datasets/hetrec2011.
 """
 
 import polars as pl

@@ -32,9 +32,7 @@ class Sections:
         table = parts.with_columns(films.alias(ITEM), numbers.alias("number"), lines.alias("line"))
         is_row = parts[USER].is_not_null() & (films != "")
         bad = table.filter(~is_row & headings.is_null())
-        rejected = tuple(
-            Rejected(row["number"], row["line"], _why(row[ITEM])) for row in bad.iter_rows(named=True)
-        )
+        rejected = tuple(Rejected(row["number"], row["line"], _why(row[ITEM])) for row in bad.iter_rows(named=True))
         good = table.filter(is_row)
         return Made(good.select(self.columns), good["number"], rejected, structure=int(headings.count()))
 

@@ -1,6 +1,7 @@
-"""RecBole's atomic files: tab-separated, a header of NAME:TYPE. Source: recbole.io/docs/user_guide/data/atomic_files.html.
+"""RecBole's atomic files: tab-separated, a header of NAME:TYPE.
 
-A sequence (`token_seq`, `float_seq`) is a field of values with blanks between them; they become a set, `a|b`.
+Source: recbole.io/docs/user_guide/data/atomic_files.html. A sequence (`token_seq`, `float_seq`) is a field of values
+with blanks between them; it becomes a set, `a|b`, unless it is a name or a title.
 """
 
 import re
@@ -15,6 +16,7 @@ from recsys_vae.data.columns import ITEM, USER
 
 COLUMN = r"[^\t:]+:(?:token|float)(?:_seq)?"
 ENDINGS = {".inter": Role.LOG, ".user": Role.USERS, ".item": Role.ITEMS}
+TEXT = re.compile("title|name|text|description")
 SEQUENCE = " (sequence)"
 
 
@@ -32,7 +34,9 @@ def _role(peek: Peek) -> Role | None:
 
 
 def _layout(peek: Peek) -> Layout:
-    names = tuple(name + (SEQUENCE if kind.endswith("_seq") else "") for name, kind in _columns(peek))
+    names = tuple(
+        name + (SEQUENCE if kind.endswith("_seq") and not TEXT.search(name) else "") for name, kind in _columns(peek)
+    )
     return Layout(separator="\t", quote=None, columns=names)
 
 

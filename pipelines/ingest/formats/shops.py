@@ -57,6 +57,17 @@ def _implicit_apart(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _named_properties(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of the properties those that have a name; the other thousand are numbered, and nobody knows what they mean."""
+    return rows.filter(~pl.col("property").str.contains(r"^\d+$"))
+
+
+def _one_row_an_item(rows: pl.DataFrame) -> pl.DataFrame:
+    """The long form as a wide one: of each property the latest value."""
+    latest = rows.sort(pl.col(TIMESTAMP).cast(pl.Int64), maintain_order=True)
+    return latest.pivot("property", index="itemid", values="value", aggregate_function="last", sort_columns=True)
+
+
 def _without_header(*columns: str, separator: str = ",", quote: str | None = '"') -> Layout:
     return Layout(separator=separator, quote=quote, header=False, columns=columns)
 
@@ -76,6 +87,16 @@ FORMATS = (
         _has_header("timestamp", "visitorid", "event", "itemid", "transactionid"),
         Layout(),
         mapping=((USER, "visitorid"), (ITEM, "itemid"), (EVENT_TYPE, "event")),
+    ),
+    Format(
+        "retailrocket-items",
+        "RetailRocket, item_properties",
+        _has_header("timestamp", "itemid", "property", "value"),
+        Layout(),
+        Role.ITEMS,
+        mapping=((ITEM, "itemid"),),
+        rows=_named_properties,
+        whole=_one_row_an_item,
     ),
     Format(
         "yoochoose-clicks",
@@ -188,7 +209,7 @@ FORMATS = (
     ),
     Format(
         "criteo",
-        "Criteo display advertising: a label, 13 numbers (I1 to I13) and 26 categories (C1 to C26), no user and no item",
+        "Criteo display advertising: label, I1 to I13, C1 to C26; no user and no item",
         lambda peek: peek.all_match(r"[01](?:\t-?\d*){13}(?:\t[0-9a-f]*){26}"),
         _without_header(*CRITEO, separator="\t", quote=None),
     ),
