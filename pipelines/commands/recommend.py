@@ -93,7 +93,7 @@ def embed(
 def _read_users(path: Path | None) -> "IdMap | None":
     import polars as pl
 
-    from pipelines.ingest.log_files import check_all_read, scan_file
+    from pipelines.ingest.metadata_tables import read_table
     from recsys_vae.data.columns import USER
     from recsys_vae.data.ids import IdMap
 
@@ -103,8 +103,9 @@ def _read_users(path: Path | None) -> "IdMap | None":
         raise DataError(f"There is no file {path} with a list of users.")
     if path.suffix not in (".parquet", ".csv"):
         return IdMap.from_values(line.strip() for line in path.read_text().splitlines() if line.strip())
-    frame = scan_file(path).collect()
-    check_all_read(path, frame.height)
+    frame, rejected = read_table(path)
+    if rejected:
+        raise DataError(f"{path.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
     if USER not in frame.columns:
         raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
     return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())

@@ -35,6 +35,10 @@ class Rule(StrEnum):
     MIN_ITEM = "min_item"
 
 
+RULES = pl.Enum([rule.value for rule in Rule])
+"""Type of `lost_to`."""
+
+
 class Keep(StrEnum):
     """Which row stands for a (user, item) that occurs more than once."""
 
@@ -98,8 +102,8 @@ def mark_losses(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
         tests.append((Rule.SINCE, pl.col(c.TIMESTAMP) < _moment(rules.since)))
     if rules.until:
         tests.append((Rule.UNTIL, pl.col(c.TIMESTAMP) >= _moment(rules.until)))
-    marks = [pl.when(test).then(pl.lit(rule.value)) for rule, test in tests]
-    lost = pl.coalesce(marks) if marks else pl.lit(None, dtype=pl.String)
+    marks = [pl.when(test).then(_taken_by(rule)) for rule, test in tests]
+    lost = pl.coalesce(marks) if marks else pl.lit(None, dtype=RULES)
     return frame.with_columns(lost.alias(DROPPED_BY))
 
 
@@ -132,7 +136,7 @@ def drop_duplicates(frame: pl.LazyFrame, keep: Keep) -> pl.LazyFrame:
     if keep is Keep.SUM:
         ordered = ordered.with_columns(pl.col(c.WEIGHT).sum().over(c.USER, c.ITEM))
     lost = ~(pair.is_first_distinct() if first else pair.is_last_distinct())
-    return ordered.with_columns(pl.when(lost).then(pl.lit(Rule.DUPLICATE.value)).alias(DROPPED_BY)).drop("order")
+    return ordered.with_columns(pl.when(lost).then(_taken_by(Rule.DUPLICATE)).alias(DROPPED_BY)).drop("order")
 
 
 def number_positions(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -212,8 +216,12 @@ def _pairs(part: pl.LazyFrame, core: Core | None, number: int) -> pl.DataFrame:
 def _absent(rows: pl.LazyFrame, column: str, ids: pl.DataFrame, rule: Rule) -> pl.LazyFrame:
     left = ids.lazy().with_columns(pl.lit(True).alias("left"))
     joined = rows.join(left, on=column, how="left", maintain_order="left")
-    lost = pl.when(pl.col("left").is_null()).then(pl.lit(rule.value))
+    lost = pl.when(pl.col("left").is_null()).then(_taken_by(rule))
     return joined.with_columns(pl.coalesce(DROPPED_BY, lost).alias(DROPPED_BY)).drop("left")
+
+
+def _taken_by(rule: Rule) -> pl.Expr:
+    return pl.lit(rule.value, dtype=RULES)
 
 
 def _order() -> pl.Expr:

@@ -20,8 +20,13 @@ class DroppedRows:
     A user's rows are all in one part, so the counts of users go straight to disk; those of items add up in memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user_ids: pl.Series, item_ids: pl.Series) -> None:
+        """Args:
+        user_ids: texts of the numbers that stand for users in the parts.
+        item_ids: likewise.
+        """
         folder.mkdir()
+        self._user_ids, self._item_ids = user_ids, item_ids
         self._folder = folder
         self._files: list[Path] = []
         self._items = Counts([c.ITEM, RULE])
@@ -34,7 +39,7 @@ class DroppedRows:
         self._items.count(lost)
         self._files.append(self._folder / f"{len(self._files):06d}.parquet")
         users = lost.group_by(c.USER, RULE).agg(pl.len().alias(ROWS))
-        _as_losses(users.lazy(), USER_ENTITY, c.USER).sink_parquet(self._files[-1])
+        _as_losses(users, USER_ENTITY, c.USER, self._user_ids).write_parquet(self._files[-1])
 
     def totals(self) -> tuple[Count, ...]:
         """Rows that each rule took, in the order of the rules."""
@@ -43,11 +48,16 @@ class DroppedRows:
 
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
-        items = _as_losses(self._items.total().lazy(), ITEM_ENTITY, c.ITEM)
-        table = pl.concat([items, pl.scan_parquet(self._files)]).sort("entity", "id", RULE)
+        items = _as_losses(self._items.total(), ITEM_ENTITY, c.ITEM, self._item_ids)
+        table = pl.concat([items.lazy(), pl.scan_parquet(self._files)]).sort("entity", "id", RULE)
         DROPPED_ROWS.check(table)
         table.sink_parquet(path)
 
 
-def _as_losses(counts: pl.LazyFrame, entity: str, column: str) -> pl.LazyFrame:
-    return counts.select(pl.lit(entity).alias("entity"), pl.col(column).alias("id"), RULE, pl.col(ROWS).cast(pl.UInt32))
+def _as_losses(counts: pl.DataFrame, entity: str, column: str, ids: pl.Series) -> pl.DataFrame:
+    return counts.select(
+        pl.lit(entity).alias("entity"),
+        ids.gather(counts[column]).alias("id"),
+        pl.col(RULE).cast(pl.String),
+        pl.col(ROWS).cast(pl.UInt32),
+    )

@@ -62,6 +62,10 @@ class IngestSummary:
         user_rows: rows of users.parquet; None where there is none.
         item_rows: rows of items.parquet.
         core_rounds: passes that the k-core took.
+        lines: lines of the files read; of a Parquet file its rows, of a JSON array its values.
+        lines_apart: of them those that are no row of their own: headers, blank ones, those that go on with a row.
+            `rows_in` is `lines` less these.
+        metadata_quarantined: lines of metadata files that could not be read, by reason.
     """
 
     dataset: str
@@ -74,6 +78,9 @@ class IngestSummary:
     user_rows: int | None = None
     item_rows: int | None = None
     core_rounds: int = 0
+    lines: int = 0
+    lines_apart: int = 0
+    metadata_quarantined: tuple[Count, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "IngestSummary":
@@ -99,6 +106,8 @@ class IngestSummary:
         table.add_row("rows in", f"{self.rows_in:,}")
         for count in self.quarantined:
             table.add_row(f"  quarantined: {count.name}", f"{count.rows:,}", style="yellow")
+        for count in self.metadata_quarantined:
+            table.add_row(f"  quarantined of metadata: {count.name}", f"{count.rows:,}", style="yellow")
         for count in self.lost:
             table.add_row(f"  lost to {count.name}", f"{count.rows:,}", style="dim")
         table.add_section()

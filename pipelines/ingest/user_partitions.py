@@ -1,48 +1,140 @@
-"""Cutting a table that is larger than memory into ranges of users, so that each can be cleaned and sorted by itself."""
+"""Rows of all logs, and how they are cut into ranges of users, so that each can be cleaned and sorted by itself.
 
-from contextlib import ExitStack
+Few rows stay in memory; many lie on disk, in files that are read one at a time.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from recsys_vae.data import columns as c
 
-BATCH_ROWS = 131_072
-SAMPLES_PER_PART = 256
 MAX_PARTS = 512
-"""Every part is a file that is open for writing while the table is read."""
+HELD_PARTS = 2
+"""So many parts' rows are held in memory; more go to disk."""
 
 
-def user_bounds(rows: pl.LazyFrame, height: int, rows_per_part: int) -> pl.Series:
-    """First user of every part but the first, ascending, from a sample of the rows.
+class Part:
+    """Rows of a range of users: held, or in files."""
 
-    A part has about `rows_per_part` rows, give or take a tenth; more where that made more than 512 parts, or where one
-    user has more.
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._frames: list[pl.DataFrame] = []
+        self._files: list[Path] = []
+        self._written = 0
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add rows after those that are there."""
+        if self._folder is None:
+            self._frames.append(rows)
+            return
+        self._folder.mkdir(exist_ok=True)
+        self._files.append(self._folder / f"{self._written:06d}.arrow")
+        self._written += 1
+        rows.write_ipc(self._files[-1])
+
+    def read(self) -> pl.DataFrame:
+        """All its rows, in the order in which they were added."""
+        frames = self._frames or [pl.read_ipc(file) for file in self._files]
+        return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+    def scan(self) -> pl.LazyFrame:
+        """All its rows, lazily."""
+        return pl.scan_ipc(self._files) if self._files else self.read().lazy()
+
+    def replace(self, rows: pl.DataFrame) -> None:
+        """Leave these rows alone."""
+        old = self._files
+        self._frames, self._files = [], []
+        self.add(rows)
+        for file in old:
+            file.unlink()
+
+    def remove(self) -> None:
+        """Leave nothing."""
+        for file in self._files:
+            file.unlink()
+        self._frames, self._files = [], []
+
+
+class RowStore:
+    """Rows as they are read, ids as numbers; at most two parts' rows are in memory.
+
+    Args:
+        folder: where others go.
+        rows_per_part: about how many rows a part has.
     """
-    wanted = max(rows_per_part, height // MAX_PARTS, 1)
-    step = max(wanted // SAMPLES_PER_PART, 1)
-    sample = rows.filter(pl.col("row").hash() % step == 0).select(c.USER).collect(engine="streaming")
-    firsts = sample[c.USER].sort().gather_every(max(wanted // step, 1))
-    return firsts.slice(1).unique(maintain_order=True)
 
+    def __init__(self, folder: Path, rows_per_part: int) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._rows_per_part = rows_per_part
+        self._held: list[pl.DataFrame] = []
+        self._held_rows = 0
+        self._spilled: list[Path] = []
+        self._user_counts = np.zeros(0, np.int64)
+        self.height = 0
 
-def write_parts(source: Path, folder: Path, bounds: pl.Series) -> list[Path]:
-    """Copy the rows of a Parquet file to one file a range of users, in order of the ranges; rows keep their order.
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add a block; memory is let go by writing what is held."""
+        self._held.append(rows)
+        self._held_rows += rows.height
+        self.height += rows.height
+        if self._held_rows > HELD_PARTS * self._rows_per_part:
+            self._spill()
 
-    The file is read in batches, so that one batch is held in memory at a time.
-    """
-    paths = [folder / f"{number:06d}.parquet" for number in range(len(bounds) + 1)]
-    with ExitStack() as stack:
-        # Arrow's pre-buffering, on by default, would hold all compressed bytes of the file until the last batch.
-        file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
-        schema = file.schema_arrow
-        writers = [stack.enter_context(pq.ParquetWriter(path, schema, compression="lz4")) for path in paths]
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            rows = pl.DataFrame(batch)
-            part = bounds.search_sorted(rows[c.USER], side="right").alias("part")
-            for (number,), some in (
-                rows.with_columns(part).partition_by("part", as_dict=True, include_key=False).items()
-            ):
-                writers[number].write_table(some.to_arrow().cast(schema))
-    return paths
+    def cut(self, user_places: np.ndarray, item_places: np.ndarray) -> list[Part]:
+        """All rows, a part a range of users, ascending; in it they keep their order.
+
+        Args:
+            user_places: of each number that stands for a user its place among the users in byte order; rows have the
+                place then.
+            item_places: likewise.
+        """
+        if self._spilled and self._held:
+            self._spill()
+        users = len(user_places)
+        counts = np.zeros(users, np.int64)
+        for rows in self._frames():
+            counts += np.bincount(user_places[rows[c.USER].to_numpy()], minlength=users)
+        bounds = self._bounds(counts)
+        parts = [Part(self._folder / f"part{number}" if self._spilled else None) for number in range(len(bounds) + 1)]
+        for rows in self._frames(remove=True):
+            placed = rows.with_columns(
+                pl.Series(c.USER, user_places[rows[c.USER].to_numpy()]),
+                pl.Series(c.ITEM, item_places[rows[c.ITEM].to_numpy()]),
+            )
+            if len(parts) == 1:
+                parts[0].add(placed)
+                continue
+            numbers = np.searchsorted(bounds, placed[c.USER].to_numpy(), side="right")
+            order = np.argsort(numbers, kind="stable")
+            ends = np.searchsorted(numbers[order], np.arange(len(parts)), side="right")
+            sorted_rows = placed[order]
+            for number, (start, end) in enumerate(zip(np.concatenate(([0], ends[:-1])), ends, strict=True)):
+                if end > start:
+                    parts[number].add(sorted_rows[int(start) : int(end)])
+        return parts
+
+    def _bounds(self, counts: np.ndarray) -> np.ndarray:
+        """First user of every part but the first: whole users, about as many rows in each part."""
+        wanted = max(self._rows_per_part, self.height // MAX_PARTS, 1)
+        number = (np.cumsum(counts) - counts) // wanted
+        return np.flatnonzero(np.diff(number)) + 1
+
+    def _spill(self) -> None:
+        self._spilled.append(self._folder / f"{len(self._spilled):06d}.arrow")
+        pl.concat(self._held).write_ipc(self._spilled[-1])
+        self._held, self._held_rows = [], 0
+
+    def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
+        if self._held:
+            yield pl.concat(self._held)
+        for file in self._spilled:
+            yield pl.read_ipc(file)
+            if remove:
+                file.unlink()
+        if remove:
+            self._held = []

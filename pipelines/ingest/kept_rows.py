@@ -1,0 +1,98 @@
+"""What is left of a log: numbers become ids again, row groups are written as they come and described."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipelines.ingest.summary import Kept
+from pipelines.ingest.table_schemas import Table
+from recsys_vae.data import columns as c
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids that numbers stand for.
+
+    Attributes:
+        users: in byte order.
+        user_places: of each number that was given while reading its place in `users`, uint32.
+        items: likewise.
+        item_places: likewise.
+    """
+
+    users: pl.Series
+    user_places: np.ndarray
+    items: pl.Series
+    item_places: np.ndarray
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with ids as texts where they were places in `users` and `items`."""
+        return rows.with_columns(
+            self.users.gather(rows[c.USER]).alias(c.USER), self.items.gather(rows[c.ITEM]).alias(c.ITEM)
+        )
+
+
+class TableWriter:
+    """Writes a table of the dataset, a row group for each frame."""
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self._table = table
+        self._schema = pl.DataFrame(schema=table.schema).to_arrow().schema
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Write rows.
+
+        Raises:
+            SchemaError: names or types differ from the table's.
+        """
+        self._table.check(rows.lazy())
+        if rows.height:
+            self._writer.write_table(rows.to_arrow().cast(self._schema))
+            self.rows += rows.height
+
+
+class KeptFacts:
+    """Describes the interactions of a dataset while they are written."""
+
+    def __init__(self, items: int) -> None:
+        self._has_item = np.zeros(items, bool)
+        self._rows = self._users = self._untimed = self._unordered = 0
+        self._times: list[datetime] = []
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add the rows of a part: none of its users is in another part."""
+        self._rows += rows.height
+        self._users += rows[c.USER].n_unique()
+        self._has_item[rows[c.ITEM].to_numpy()] = True
+        times = rows[c.TIMESTAMP]
+        self._untimed += times.null_count()
+        self._unordered += rows[c.POSITION].null_count()
+        self._times += [time for time in (times.min(), times.max()) if isinstance(time, datetime)]
+
+    def kept(self, given_test: int) -> Kept:
+        """All of it."""
+        items = int(self._has_item.sum())
+        return Kept(
+            interactions=self._rows,
+            users=self._users,
+            items=items,
+            density=self._rows / (self._users * items),
+            given_test=given_test,
+            first=min(self._times, default=None),
+            last=max(self._times, default=None),
+            without_timestamp=self._untimed,
+            without_position=self._unordered,
+        )

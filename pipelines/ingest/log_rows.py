@@ -1,0 +1,222 @@
+"""Reading the logs: rows that keep the contract, their ids as numbers, and apart from them those that break it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from pipelines.ingest import cleaning
+from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.id_codes import IdCodes
+from pipelines.ingest.log_files import ColumnMap, layout_of
+from pipelines.ingest.readers import Block, Kind, LogReader, Rejected, open_log
+from pipelines.ingest.summary import Count
+from pipelines.ingest.table_schemas import INTERACTIONS
+from recsys_vae.data import columns as c
+from recsys_vae.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pipelines.ingest.ingest import Source
+
+LINE, RAW = "line", "raw"
+"""Of a row in quarantine: the number of its line in the file, from 1; and its text, where no columns could be cut."""
+_QUARANTINE = {name: pl.String() for name in c.INTERACTION_COLUMNS} | {
+    "file": pl.String(),
+    "row": pl.UInt64(),
+    c.REASON: pl.String(),
+    LINE: pl.UInt64(),
+    RAW: pl.String(),
+}
+
+
+@dataclass
+class ReadLogs:
+    """What has been read of all logs.
+
+    Attributes:
+        users: their ids as numbers.
+        items: likewise.
+        rows_in: rows and records that could not be read.
+        lines: lines of the text files.
+        lines_apart: of them headers, blank ones, and those that go on with a row.
+    """
+
+    users: IdCodes = field(default_factory=IdCodes)
+    items: IdCodes = field(default_factory=IdCodes)
+    rows_in: int = 0
+    lines: int = 0
+    lines_apart: int = 0
+
+
+class Quarantine:
+    """Rows that broke the contract, written as they come."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._files: list[Path] = []
+        self._reasons: Counter[str] = Counter()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add rows, as many columns of the table as they have."""
+        if rows.height:
+            self._reasons.update(dict(rows[c.REASON].value_counts().iter_rows()))
+            self._files.append(self._folder / f"{len(self._files):06d}.parquet")
+            absent = [pl.lit(None, dtype=kind).alias(name) for name, kind in _QUARANTINE.items() if name not in rows]
+            rows.with_columns(absent).select(
+                pl.col(name).cast(kind) for name, kind in _QUARANTINE.items()
+            ).write_parquet(self._files[-1])
+
+    def take_counts(self) -> tuple[Count, ...]:
+        """Rows added since the last call, by reason."""
+        counts = tuple(Count(reason, self._reasons[reason]) for reason in sorted(self._reasons))
+        self._reasons.clear()
+        return counts
+
+    def write(self, path: Path) -> None:
+        """All of them as one table, by file and row."""
+        if self._files:
+            pl.scan_parquet(self._files).sink_parquet(path)
+        else:
+            pl.DataFrame(schema=_QUARANTINE).write_parquet(path)
+
+
+def read_logs(source: "Source", rules: CleaningRules, read: ReadLogs, quarantine: Quarantine) -> Iterator[pl.DataFrame]:
+    """Good rows of the files, block by block: columns of `INTERACTIONS`, ids as numbers, `file`, `row` and `lost_to`.
+
+    Raises:
+        SchemaError: a file has no column for the user or the item, or a column of it is nested.
+        ConfigError: a mapped column does not exist, or a rule needs one that no file has.
+        DataError: a file cannot be read.
+    """
+    mapping = source.mapping
+    found: set[str] = set()
+    for number, path in enumerate(source.files):
+        log = _Log(open_log(path, source.layouts.get(path) or layout_of(path), mapping.may_read()), number, mapping)
+        for block in log.reader:
+            rows, bad = log.assess(block, rules)
+            quarantine.add(bad)
+            if rows.height:
+                yield rows.with_columns(
+                    read.users.encode(rows[c.USER]).alias(c.USER), read.items.encode(rows[c.ITEM]).alias(c.ITEM)
+                )
+        found |= log.finish()
+        tally = log.reader.tally
+        read.rows_in += tally.rows + tally.rejected
+        read.lines += tally.lines
+        read.lines_apart += tally.structure + tally.blank + tally.continued
+    check_rules(rules, found)
+
+
+class _Log:
+    """One log that is being read."""
+
+    def __init__(self, reader: LogReader, number: int, mapping: ColumnMap) -> None:
+        self.reader = reader
+        self._number, self._mapping = number, mapping
+        self._is_json = reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
+        self._names = {} if self._is_json else mapping.resolve(reader.columns, reader.path.name)
+        self._records = self._counted = 0
+
+    def finish(self) -> set[str]:
+        """Columns of ours that the file had.
+
+        Raises:
+            SchemaError: none stands for the user or the item, in all of the file.
+            ConfigError: a mapped column does not exist.
+            DataError: rows were lost between the reader and here.
+        """
+        tally = self.reader.tally
+        if self._is_json:
+            self._names = self._mapping.resolve(tuple(tally.columns), self.reader.path.name)
+        if self._counted != tally.rows + tally.rejected:
+            raise DataError(
+                f"{self.reader.path.name} holds {tally.rows + tally.rejected:,} rows, and {self._counted:,} came out: "
+                "nothing is taken of it. This is a fault of ours: please report it with the file."
+            )
+        return set(self._names)
+
+    def assess(self, block: Block, rules: CleaningRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Good rows, and rows for quarantine."""
+        places = pl.Series("row", block.places() + self._records).cast(pl.UInt64)
+        self._records += block.records
+        found = self._ours(block.rows).with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"), places)
+        bad = self._rejected(block)
+        if not found.height:
+            self._counted += bad.height
+            return found, bad
+        assessed = _assess(
+            found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns), rules
+        )
+        is_bad = assessed[c.REASON].is_not_null()
+        if is_bad.any():
+            # Once more, of the few that break the contract: what was found, as text.
+            broken = INTERACTIONS.divide(_assess(found.filter(is_bad), rules).lazy()).bad.collect()
+            lines = pl.Series(LINE, block.lines).filter(is_bad)
+            bad = _merged(broken.with_columns(lines, pl.lit(str(self.reader.path)).alias("file")), bad)
+            assessed = assessed.filter(~is_bad)
+        self._counted += assessed.height + bad.height
+        return INTERACTIONS.divide(assessed.lazy()).good.collect(), bad
+
+    def _ours(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The block's columns under our names."""
+        if not self._is_json:
+            return rows.select(pl.col(theirs).alias(ours) for ours, theirs in self._names.items())
+        # A row of JSON names its own columns, so each may have its rating under either name.
+        weight = [name for name in self._mapping.weights() if name in rows.columns]
+        names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in rows.columns}
+        found = {ours: pl.col(theirs) for ours, theirs in names.items()}
+        if weight:
+            found[c.WEIGHT] = pl.coalesce(weight)
+        return rows.select(**found).with_columns(
+            pl.lit(None, dtype=pl.String).alias(name) for name in (c.USER, c.ITEM) if name not in found
+        )
+
+    def _rejected(self, block: Block) -> pl.DataFrame:
+        """Records that could not be cut into columns."""
+        first = self._records - block.records
+        lines = np.asarray([one.line for one in block.rejected], np.int64)
+        places = first + np.searchsorted(block.lines, lines) + np.arange(len(lines))
+        return rejected_rows(self.reader.path, block.rejected, places.tolist())
+
+
+def rejected_rows(path: Path, rejected: Sequence[Rejected], places: Sequence[int]) -> pl.DataFrame:
+    """Rows for quarantine."""
+    schema = {"file": pl.String, "row": pl.UInt64, c.REASON: pl.String, LINE: pl.UInt64, RAW: pl.String}
+    rows = [(str(path), row, one.reason, one.line, one.raw) for one, row in zip(rejected, places, strict=True)]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+_NUMERIC = (c.WEIGHT, c.TIMESTAMP, c.POSITION)
+
+
+def _narrowed(column: pl.Series) -> pl.Series:
+    """A text column as whole numbers where all of it is that: what is read of them is the same, and sooner."""
+    if column.dtype != pl.String or (column.len() and not (column[0] or "0").isdigit()):
+        return column
+    numbers = column.cast(pl.Int64, strict=False)
+    return numbers if numbers.null_count() == column.null_count() else column
+
+
+def _assess(rows: pl.DataFrame, rules: CleaningRules) -> pl.DataFrame:
+    return cleaning.weigh_events(cleaning.mark_losses(INTERACTIONS.assess(rows.lazy()), rules), rules).collect()
+
+
+def _merged(broken: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([broken, rejected], how="diagonal_relaxed").sort("row") if rejected.height else broken
+
+
+def check_rules(rules: CleaningRules, found: set[str]) -> None:
+    """Raise ConfigError where a rule needs a column that no log has."""
+    needs = {
+        "--min-rating": (rules.min_rating is not None, c.WEIGHT),
+        "--event-weight": (bool(rules.event_weights), c.EVENT_TYPE),
+        "--since or --until": (bool(rules.since or rules.until), c.TIMESTAMP),
+    }
+    for option, (wanted, column) in needs.items():
+        if wanted and column not in found:
+            raise ConfigError(f"{option} needs a column {column!r}. Say which one it is: --map {column}=COLUMN.")
