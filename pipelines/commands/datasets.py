@@ -13,8 +13,9 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
 from pipelines.ingest.cleaning import CleaningRules, Keep
 from pipelines.ingest.explain import Entity, explain
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
 from pipelines.ingest.log_files import ColumnMap, find_files
+from pipelines.ingest.log_sources import Source
 from pipelines.public_datasets import catalog
 from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError

@@ -11,9 +11,9 @@
 All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
@@ -24,13 +24,14 @@ from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fie
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.file_times import odd_times
 from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
-from pipelines.ingest.log_files import ColumnMap
-from pipelines.ingest.log_rows import Quarantine, ReadLogs, read_logs
-from pipelines.ingest.metadata_tables import write_metadata
-from pipelines.ingest.readers import Layout
+from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
+from pipelines.ingest.log_sources import Source
+from pipelines.ingest.metadata_tables import MetadataFile, write_metadata
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
+from pipelines.ingest.times import Unit
 from pipelines.ingest.user_partitions import Part, RowStore
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
@@ -39,34 +40,6 @@ from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 2_000_000
 Step = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is ingested.
-
-    Attributes:
-        logs: log files; their order breaks ties between rows of one user.
-        mapping: which of their columns is which.
-        given_test: files of a published test part. Their rows are interactions like any other, and are listed besides.
-        users: metadata file of users.
-        items: metadata file of items.
-        fields: which of the metadata's columns models may use.
-        layouts: how files are laid out where their endings do not say it.
-    """
-
-    logs: tuple[Path, ...]
-    mapping: ColumnMap = field(default_factory=ColumnMap)
-    given_test: tuple[Path, ...] = ()
-    users: Path | None = None
-    items: Path | None = None
-    fields: Fields = field(default_factory=Fields)
-    layouts: Mapping[Path, Layout] = field(default_factory=dict)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files that hold interactions; a row's `file` is a place in here."""
-        return self.logs + self.given_test
 
 
 def ingest(
@@ -98,6 +71,7 @@ def ingest(
             "to replace it together with its splits and studies."
         )
     remove_partials(target.path)
+    source.said.check([*source.files, *filter(None, (source.users, source.items))])
     with atomic_directory(target.path, WRITTEN) as folder:
         run = _Run(source, rules or CleaningRules(), DatasetDir(folder), folder / "scratch", rows_per_part, step)
         summary = run.summary(target.name)
@@ -151,18 +125,32 @@ class _Run:
             lines=read.lines,
             lines_apart=read.lines_apart,
             metadata_quarantined=of_metadata,
+            taken_for=tuple(read.taken_for),
+            times=tuple(
+                filter(None, (one.of(path.name) for one, path in zip(read.times, self.source.files, strict=True)))
+            ),
+            notes=(*odd_times(read.times), *_notes_on_ids(read)),
         )
         return _reconciled(summary)
 
     def _read_logs(self, quarantine: Quarantine) -> tuple[ReadLogs, RowStore]:
         """What was read, and the rows that keep the contract."""
         self.step("reading the logs, checking the contract")
-        read, store = ReadLogs(), RowStore(self.scratch / "rows", self.rows_per_part)
-        for rows in read_logs(self.source, self.rules, read, quarantine):
-            store.add(rows)
-        if read.rows_in == 0:
-            raise EmptyDataError("The log is empty: it has columns but no rows.")
-        return read, store
+        units: dict[Path, Unit] = {}
+        while True:
+            folder = self.scratch / f"rows{len(units)}"
+            read, store = ReadLogs(), RowStore(folder, self.rows_per_part)
+            try:
+                for rows in read_logs(self.source, self.rules, read, quarantine, units):
+                    store.add(rows)
+            except OtherUnitError as other:
+                units[other.path] = other.unit
+                quarantine.clear()
+                rmtree(folder)
+                continue
+            if read.rows_in == 0:
+                raise EmptyDataError("The log is empty: it has columns but no rows.")
+            return read, store
 
     def _cut(self, store: RowStore, ids: Ids) -> list[Part]:
         """One part a range of users."""
@@ -218,8 +206,27 @@ class _Run:
         if source is None:
             return None
         self.step(f"copying {source.name}")
-        layout = self.source.layouts.get(source)
-        return write_metadata(source, self.source.mapping, id_column, target, layout=layout, quarantine=quarantine)
+        return write_metadata(_metadata(self.source, source, id_column), id_column, target, quarantine)
+
+
+def _metadata(source: Source, path: Path, id_column: str) -> MetadataFile:
+    return MetadataFile(
+        path,
+        mapping=source.mapping,
+        own=source.users_map if id_column == c.USER else source.items_map,
+        says=source.said.of_metadata(path),
+        prefix=source.said.prefixes_of(path).get(id_column, ""),
+        layout=source.layouts.get(path),
+    )
+
+
+def _notes_on_ids(read: ReadLogs) -> tuple[str, ...]:
+    changed = {c.USER: read.users.without_zeros, c.ITEM: read.items.without_zeros}
+    return tuple(
+        f"{count:,} {name}s were whole numbers written as floats: 12.0 is read as 12"
+        for name, count in changed.items()
+        if count
+    )
 
 
 def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:

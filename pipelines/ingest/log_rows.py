@@ -1,26 +1,25 @@
 """Reading the logs: rows that keep the contract, their ids as numbers, and apart from them those that break it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from pipelines.ingest import cleaning
 from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
-from pipelines.ingest.log_files import ColumnMap, layout_of
-from pipelines.ingest.readers import Block, Kind, LogReader, Rejected, open_log
+from pipelines.ingest.log_sources import LogSource, Source
+from pipelines.ingest.readers import Block, Kind, Rejected
 from pipelines.ingest.summary import Count
-from pipelines.ingest.table_schemas import INTERACTIONS
+from pipelines.ingest.table_schemas import Table, judged
+from pipelines.ingest.times import Unit
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from pipelines.ingest.ingest import Source
 
 LINE, RAW = "line", "raw"
 """Of a row in quarantine: the number of its line in the file, from 1; and its text, where no columns could be cut."""
@@ -43,6 +42,8 @@ class ReadLogs:
         rows_in: rows and records that could not be read.
         lines: lines of the text files.
         lines_apart: of them headers, blank ones, and those that go on with a row.
+        taken_for: of each file what it was taken for.
+        times: of each file what its times are.
     """
 
     users: IdCodes = field(default_factory=IdCodes)
@@ -50,6 +51,8 @@ class ReadLogs:
     rows_in: int = 0
     lines: int = 0
     lines_apart: int = 0
+    taken_for: list[str] = field(default_factory=list)
+    times: list[TimeCounts] = field(default_factory=list)
 
 
 class Quarantine:
@@ -59,6 +62,7 @@ class Quarantine:
         folder.mkdir()
         self._folder = folder
         self._files: list[Path] = []
+        self._settled = 0
         self._reasons: Counter[str] = Counter()
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -71,10 +75,16 @@ class Quarantine:
                 pl.col(name).cast(kind) for name, kind in _QUARANTINE.items()
             ).write_parquet(self._files[-1])
 
+    def clear(self) -> None:
+        """Forget what was added since the last call of `take_counts`."""
+        del self._files[self._settled :]
+        self._reasons.clear()
+
     def take_counts(self) -> tuple[Count, ...]:
         """Rows added since the last call, by reason."""
         counts = tuple(Count(reason, self._reasons[reason]) for reason in sorted(self._reasons))
         self._reasons.clear()
+        self._settled = len(self._files)
         return counts
 
     def write(self, path: Path) -> None:
@@ -85,26 +95,46 @@ class Quarantine:
             pl.DataFrame(schema=_QUARANTINE).write_parquet(path)
 
 
-def read_logs(source: "Source", rules: CleaningRules, read: ReadLogs, quarantine: Quarantine) -> Iterator[pl.DataFrame]:
+class OtherUnitError(Exception):
+    """A file's later numbers say that it counts another unit than its first ones: it is to be read anew."""
+
+    def __init__(self, path: Path, unit: Unit) -> None:
+        super().__init__(f"{path} counts {unit}")
+        self.path, self.unit = path, unit
+
+
+def read_logs(
+    source: Source, rules: CleaningRules, read: ReadLogs, quarantine: Quarantine, units: Mapping[Path, Unit]
+) -> Iterator[pl.DataFrame]:
     """Good rows of the files, block by block: columns of `INTERACTIONS`, ids as numbers, `file`, `row` and `lost_to`.
 
+    Args:
+        units: what numbers of times count in files of which that is known.
+
     Raises:
+        OtherUnitError: all numbers of a file say that it counts another unit than the first block of them does.
         SchemaError: a file has no column for the user or the item, or a column of it is nested.
         ConfigError: a mapped column does not exist, or a rule needs one that no file has.
         DataError: a file cannot be read.
     """
-    mapping = source.mapping
     found: set[str] = set()
+    now = datetime.now(UTC)
     for number, path in enumerate(source.files):
-        log = _Log(open_log(path, source.layouts.get(path) or layout_of(path), mapping.may_read()), number, mapping)
+        one = source.log(path)
+        read.taken_for.append(str(one.recognised))
+        log = _Log(one, number, TimeCounts(units.get(path)))
         for block in log.reader:
             rows, bad = log.assess(block, rules)
             quarantine.add(bad)
             if rows.height:
-                yield rows.with_columns(
-                    read.users.encode(rows[c.USER]).alias(c.USER), read.items.encode(rows[c.ITEM]).alias(c.ITEM)
-                )
+                log.times.add(rows[c.TIMESTAMP], now)
+                users = read.users.encode(rows[c.USER], one.prefixes.get(c.USER, ""))
+                items = read.items.encode(rows[c.ITEM], one.prefixes.get(c.ITEM, ""))
+                yield rows.with_columns(users.alias(c.USER), items.alias(c.ITEM))
         found |= log.finish()
+        if (unit := log.times.other_unit) is not None:
+            raise OtherUnitError(path, unit)
+        read.times.append(log.times)
         tally = log.reader.tally
         read.rows_in += tally.rows + tally.rejected
         read.lines += tally.lines
@@ -115,11 +145,12 @@ def read_logs(source: "Source", rules: CleaningRules, read: ReadLogs, quarantine
 class _Log:
     """One log that is being read."""
 
-    def __init__(self, reader: LogReader, number: int, mapping: ColumnMap) -> None:
-        self.reader = reader
-        self._number, self._mapping = number, mapping
-        self._is_json = reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
-        self._names = {} if self._is_json else mapping.resolve(reader.columns, reader.path.name)
+    def __init__(self, source: LogSource, number: int, times: TimeCounts) -> None:
+        self.reader = source.open()
+        self.times = times
+        self._number, self._mapping = number, source.mapping
+        self._is_json = self.reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
+        self._names = {} if self._is_json else self._mapping.resolve(self.reader.columns, self.reader.path.name)
         self._records = self._counted = 0
 
     def finish(self) -> set[str]:
@@ -132,7 +163,7 @@ class _Log:
         """
         tally = self.reader.tally
         if self._is_json:
-            self._names = self._mapping.resolve(tuple(tally.columns), self.reader.path.name)
+            self._names = self._mapping.resolve(self.reader.columns, self.reader.path.name)
         if self._counted != tally.rows + tally.rejected:
             raise DataError(
                 f"{self.reader.path.name} holds {tally.rows + tally.rejected:,} rows, and {self._counted:,} came out: "
@@ -149,18 +180,18 @@ class _Log:
         if not found.height:
             self._counted += bad.height
             return found, bad
-        assessed = _assess(
-            found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns), rules
-        )
+        narrow = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
+        table = judged(self.times.look(narrow[c.TIMESTAMP]) if c.TIMESTAMP in narrow.columns else None)
+        assessed = _assess(table, narrow, rules)
         is_bad = assessed[c.REASON].is_not_null()
         if is_bad.any():
             # Once more, of the few that break the contract: what was found, as text.
-            broken = INTERACTIONS.divide(_assess(found.filter(is_bad), rules).lazy()).bad.collect()
+            broken = table.divide(_assess(table, found.filter(is_bad), rules).lazy()).bad.collect()
             lines = pl.Series(LINE, block.lines).filter(is_bad)
             bad = _merged(broken.with_columns(lines, pl.lit(str(self.reader.path)).alias("file")), bad)
             assessed = assessed.filter(~is_bad)
         self._counted += assessed.height + bad.height
-        return INTERACTIONS.divide(assessed.lazy()).good.collect(), bad
+        return table.divide(assessed.lazy()).good.collect(), bad
 
     def _ours(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The block's columns under our names."""
@@ -202,8 +233,8 @@ def _narrowed(column: pl.Series) -> pl.Series:
     return numbers if numbers.null_count() == column.null_count() else column
 
 
-def _assess(rows: pl.DataFrame, rules: CleaningRules) -> pl.DataFrame:
-    return cleaning.weigh_events(cleaning.mark_losses(INTERACTIONS.assess(rows.lazy()), rules), rules).collect()
+def _assess(table: Table, rows: pl.DataFrame, rules: CleaningRules) -> pl.DataFrame:
+    return cleaning.weigh_events(cleaning.mark_losses(table.assess(rows.lazy()), rules), rules).collect()
 
 
 def _merged(broken: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:

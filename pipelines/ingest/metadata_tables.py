@@ -1,43 +1,68 @@
 """Metadata of users or items: one row an id, joined to the interactions by id when it is used; and their fields."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.ingest import value_parsers
-from pipelines.ingest.log_files import ColumnMap, layout_of
+from pipelines.ingest import ids
+from pipelines.ingest.formats.format import Role
+from pipelines.ingest.formats.recognition import Recognised, Says, look_at
+from pipelines.ingest.log_files import ColumnMap
 from pipelines.ingest.log_rows import Quarantine, rejected_rows
 from pipelines.ingest.readers import Layout, Rejected, open_log
+from pipelines.ingest.table_schemas import check_type
+from pipelines.ingest.value_parsers import guess
 from recsys_vae.data import columns as c
-from recsys_vae.errors import DataError, EmptyDataError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+
+ROLES = {c.USER: Role.USERS, c.ITEM: Role.ITEMS}
 
 
-def read_table(path: Path, layout: Layout | None = None) -> tuple[pl.DataFrame, list[Rejected]]:
+@dataclass(frozen=True)
+class MetadataFile:
+    """A file of metadata, and what is said of it.
+
+    Attributes:
+        path: where it lies.
+        mapping: of the log; its name of the id is tried where the file has no column of ours.
+        own: mapping of this file alone, which rules.
+        says: of its layout.
+        prefix: put before each id.
+        layout: how it is laid out, where its looks do not say it.
+    """
+
+    path: Path
+    mapping: ColumnMap = field(default_factory=ColumnMap)
+    own: ColumnMap = field(default_factory=ColumnMap)
+    says: Says = field(default_factory=Says)
+    prefix: str = ""
+    layout: Layout | None = None
+
+
+def read_table(path: Path, recognised: Recognised | None = None) -> tuple[pl.DataFrame, list[Rejected]]:
     """A small table whole, with all its columns, and the lines that could not be read.
 
+    Args:
+        recognised: how it is read; as it looks when None.
+
     Raises:
+        ConfigError: it has no header.
         DataError: there is no such file, or it cannot be read.
         EmptyDataError: it has no header and no row.
-        UnknownNameError: its ending names no known format.
     """
-    log = open_log(path, layout or layout_of(path))
+    recognised = recognised or look_at(path, role=Role.USERS)
     frames: list[pl.DataFrame] = []
     rejected: list[Rejected] = []
-    for block in log:
-        frames.append(block.rows)
+    for block in open_log(path, recognised.layout):
+        if block.rows.width:
+            frames.append(recognised.rows(block.rows))
         rejected += block.rejected
-    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(), rejected
+    return (recognised.whole(pl.concat(frames, how="diagonal_relaxed")) if frames else pl.DataFrame()), rejected
 
 
-def write_metadata(
-    source: Path,
-    mapping: ColumnMap,
-    id_column: str,
-    target: Path,
-    *,
-    layout: Layout | None = None,
-    quarantine: Quarantine | None = None,
-) -> int:
+def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantine: Quarantine | None = None) -> int:
     """Copy a metadata table to Parquet, its id first, as text and named `id_column`; returns its number of rows.
 
     All rows are kept, also of ids without interactions: such users and items can be served by what is known of them.
@@ -48,21 +73,45 @@ def write_metadata(
     Raises:
         ConfigError: no column holds the id.
         DataError: an id is missing or occurs twice, or a line cannot be read and there is no quarantine.
+        SchemaError: ids are lists, or bytes that are no text.
         EmptyDataError: the table has no rows.
     """
-    frame, rejected = read_table(source, layout)
+    name = source.path.name
+    names = [theirs for ours, theirs in (*source.own.pairs, *source.mapping.pairs) if ours == id_column]
+    recognised = look_at(source.path, source.says, names=names, role=ROLES[id_column])
+    if source.layout is not None:
+        recognised = Recognised(source.layout)
+    found, rejected = read_table(source.path, recognised)
     if rejected and quarantine is None:
-        raise DataError(f"{source.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
+        raise DataError(f"{name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
     if quarantine is not None:
-        rows = rejected_rows(source, rejected, [one.line for one in rejected])
-        quarantine.add(rows.with_columns(pl.format(f"{source.name}: {{}}", c.REASON).alias(c.REASON)))
-    found = frame.schema
-    theirs = mapping.id_column(id_column, found.names(), source.name)
-    others = [name for name in found if name not in (theirs, id_column)]
-    table = frame.select(value_parsers.read_id(pl.col(theirs), found[theirs]).alias(id_column), *others)
-    _check_ids(table.select(id_column), id_column, source.name)
+        rows = rejected_rows(source.path, rejected, [one.line for one in rejected])
+        quarantine.add(rows.with_columns(pl.format(f"{name}: {{}}", c.REASON).alias(c.REASON)))
+    theirs = _id_column(source, id_column, dict(recognised.mapping).get(id_column), found.columns)
+    check_type(theirs, found[theirs].dtype)
+    known = ids.read_ids(found[theirs], without_zeros=ids.drops_zeros(ids.count_forms(found[theirs])))
+    others = [column for column in found.columns if column not in (theirs, id_column)]
+    table = found.select((pl.lit(source.prefix) + known).alias(id_column), *others)
+    _check_ids(table.select(id_column), id_column, name)
     table.write_parquet(target)
     return table.height
+
+
+def _id_column(source: MetadataFile, ours: str, of_format: str | None, found: Sequence[str]) -> str:
+    """The column that holds the id: the one that is mapped for this file, else ours, else that of the log or format."""
+    option = f"--{ROLES[ours]}-map"
+    own = dict(source.own.pairs).get(ours)
+    if own is not None and own not in found:
+        raise ConfigError(
+            f"{option} {ours}={own}: {source.path.name} has no column {own!r}. Columns found: {', '.join(found)}."
+        )
+    for name in (own, ours, dict(source.mapping.pairs).get(ours), of_format):
+        if name in found:
+            return str(name)
+    raise ConfigError(
+        f"{source.path.name} has no column {ours!r}. Columns found: {', '.join(found)}. "
+        f"Say which of them is the id: {option} {ours}={guess(ours, list(found))}."
+    )
 
 
 def _check_ids(ids: pl.DataFrame, id_column: str, source: str) -> None:

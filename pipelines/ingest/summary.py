@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.file_times import FileTimes
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError
 
@@ -66,6 +67,9 @@ class IngestSummary:
         lines_apart: of them those that are no row of their own: headers, blank ones, those that go on with a row.
             `rows_in` is `lines` less these.
         metadata_quarantined: lines of metadata files that could not be read, by reason.
+        taken_for: of each source what it was taken for.
+        times: of each source that has times, which.
+        notes: what is worth knowing of the log, in words.
     """
 
     dataset: str
@@ -81,6 +85,9 @@ class IngestSummary:
     lines: int = 0
     lines_apart: int = 0
     metadata_quarantined: tuple[Count, ...] = ()
+    taken_for: tuple[str, ...] = ()
+    times: tuple[FileTimes, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "IngestSummary":

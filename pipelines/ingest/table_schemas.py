@@ -5,11 +5,13 @@ those that break it, as they were found and with a reason. Everything is lazy an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
 from pipelines.ingest import value_parsers
+from pipelines.ingest.times import Unit
 from recsys_vae.data import columns as c
 from recsys_vae.errors import SchemaError
 
@@ -123,11 +125,8 @@ class Table:
                 raise SchemaError(
                     f"Table {self.name!r} needs a column {column.name!r}. Columns found: {', '.join(found)}."
                 )
-            if column.name in found and found[column.name].is_nested():
-                raise SchemaError(
-                    f"Column {column.name!r} holds {found[column.name]}; expected one plain value a row. "
-                    "Flatten it first, or map another column."
-                )
+            if column.name in found:
+                check_type(column.name, found[column.name])
 
     def _raw_column(self, column: Column, found: pl.Schema) -> pl.Expr:
         if column.name not in found:
@@ -138,6 +137,22 @@ class Table:
         if column.name not in found:
             return pl.lit(None, dtype=column.dtype).alias(column.name)
         return column.read(pl.col(column.name), found[column.name]).alias(column.name)
+
+
+def check_type(name: str, dtype: pl.DataType) -> None:
+    """Raise SchemaError where a column of such a type holds no plain values of the kind that is wanted."""
+    if dtype.is_nested():
+        wrong, wanted = f"{dtype}", "one plain value a row. Flatten it first"
+    elif dtype == pl.Binary:
+        wrong, wanted = "bytes that are no text", "ids as text. Write them as text or numbers, as with hex(x) in SQL"
+    elif name == c.TIMESTAMP and dtype in (pl.Time, pl.Duration):
+        wrong, wanted = (
+            f"{dtype}, which is no moment",
+            "dates, times with a date, or epochs. Put date and time together",
+        )
+    else:
+        return
+    raise SchemaError(f"Column {name!r} holds {wrong}; expected {wanted}, or map another column.")
 
 
 def _raw(name: str) -> str:
@@ -183,6 +198,24 @@ INTERACTIONS = Table(
         Column(c.POSITION, pl.UInt32(), value_parsers.read_count, "a whole number from 0"),
     ),
 )
+
+
+def judged(unit: Unit | None) -> Table:
+    """`INTERACTIONS` of one file: its numbers count `unit`, and ids of texts are left as they are, to be judged at the
+    end with those of all files.
+    """  # fmt: skip
+    read = {
+        c.USER: partial(value_parsers.read_id, without_zeros=False),
+        c.ITEM: partial(value_parsers.read_id, without_zeros=False),
+        c.TIMESTAMP: partial(value_parsers.read_time, unit=unit),
+    }
+    why = {c.TIMESTAMP: partial(value_parsers.why_no_time, unit=unit)}
+    columns = [
+        replace(one, read=read.get(one.name, one.read), why=why.get(one.name, one.why)) for one in INTERACTIONS.columns
+    ]
+    return replace(INTERACTIONS, columns=tuple(columns))
+
+
 GIVEN_TEST = Table("given_test", (USER, ITEM))
 DROPPED_ROWS = Table(
     "losses",

@@ -156,9 +156,16 @@ def _encoding(path: Path, of_format: str) -> str:
     return encoding_of(start)
 
 
+def _json_kind(peek: Peek) -> Kind | None:
+    """By the first character; where that is of no JSON, by the ending."""
+    by_start = {"{": Kind.JSON_LINES, "[": Kind.JSON_ARRAY}.get(peek.header.lstrip()[:1])
+    by_ending = {".json": Kind.JSON_ARRAY, ".jsonl": Kind.JSON_LINES, ".ndjson": Kind.JSON_LINES}
+    return by_start or next((kind for ending, kind in by_ending.items() if peek.name.endswith(ending)), None)
+
+
 def _table(path: Path, peek: Peek, says: Says, names: Collection[str]) -> Layout:
-    if not says.is_about_tables and peek.header.lstrip()[:1] in ("{", "["):
-        return Layout(Kind.JSON_LINES if peek.header.lstrip()[0] == "{" else Kind.JSON_ARRAY)
+    if not says.is_about_tables and (kind := _json_kind(peek)):
+        return Layout(kind)
     said = says.separator
     separator = SEPARATOR_NAMES.get(said, said) if said else tables.find_separator(peek)
     width = len(tables.fields_of(peek.header, separator)) if separator != BLANKS else len(peek.header.split())

@@ -1,8 +1,7 @@
-"""Columns of Parquet as other tools write them, in types that polars reads: each by itself, so that one that nobody asks
-for stops nothing.
+"""Columns of Parquet as other tools write them, in types that polars reads.
 
-What is met: DuckDB's UUIDs and blobs, categories of pandas and polars (dictionaries), intervals (which polars 2.1 panics
-at), decimals of 256 bits, half floats, and the index that pandas keeps in a note of the file instead of a column.
+What is met: DuckDB's UUIDs and blobs, categories of pandas and polars (dictionaries), decimals of 256 bits, half
+floats, and the index that pandas keeps in a note of the file instead of a column.
 """
 
 import json

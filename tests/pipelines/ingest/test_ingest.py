@@ -8,7 +8,8 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import RULES, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 from pipelines.ingest.readers import delimited, reader
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import DROPPED_ROWS, GIVEN_TEST, INTERACTIONS

@@ -44,7 +44,7 @@ def test_quotes_in_tab_separated_text_are_plain_characters(tmp_path):
     ("name", "content", "error", "message"),
     [
         ("log.csv", b"", EmptyDataError, "is empty"),
-        ("log.xlsx", b"PK", UnknownNameError, "log format named 'xlsx'"),
+        ("log.xlsx", b"PK\x03\x04rest", DataError, "a zip archive or a workbook"),
         ("log.parquet", b"not parquet at all", DataError, "cannot be read"),
         ("log.json", b"user,item\n1,2\n", DataError, "is no JSON array"),
         ("log.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", DataError, "pointer of Git LFS"),
