@@ -33,6 +33,7 @@ from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
 from pipelines.ingest.user_partitions import Part, RowStore
+from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
@@ -104,7 +105,8 @@ class _Run:
         ids = Ids(*read.users.settle(), *read.items.settle())
         dropped_rows = DroppedRows(self.scratch / "losses", ids.users, ids.items)
         parts = self._cut(store, ids)
-        self._drop_duplicates(parts, dropped_rows)
+        facts = UserFacts(ids.users)
+        self._drop_duplicates(parts, dropped_rows, facts)
         quarantined = quarantine.take_counts()
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, dropped_rows)
@@ -129,7 +131,8 @@ class _Run:
             times=tuple(
                 filter(None, (one.of(path.name) for one, path in zip(read.times, self.source.files, strict=True)))
             ),
-            notes=(*odd_times(read.times), *_notes_on_ids(read)),
+            notes=(*odd_times(read.times), *_notes_on_ids(read), *facts.notes()),
+            duplicates=facts.duplicates(),
         )
         return _reconciled(summary)
 
@@ -157,16 +160,27 @@ class _Run:
         self.step("cutting into ranges of users")
         return store.cut(ids.user_places, ids.item_places)
 
-    def _drop_duplicates(self, parts: Sequence[Part], dropped_rows: DroppedRows) -> None:
+    def _drop_duplicates(self, parts: Sequence[Part], dropped_rows: DroppedRows, facts: UserFacts) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
             rows = part.read()
             dropped_rows.add(rows)
-            standing = rows.lazy().filter(pl.col(DROPPED_BY).is_null())
+            standing = _standing(rows)
+            if self.rules.max_events_per_user is not None:
+                marked = mark_busy_users(standing, self.rules.max_events_per_user)
+                dropped_rows.add(marked)
+                facts.count_busy(marked)
+                standing = _standing(marked)
+            if self.rules.returns:
+                marked = mark_returns(standing)
+                dropped_rows.add(marked)
+                standing = _standing(marked)
             if self.source.given_test:
-                standing = cleaning.mark_given(standing, len(self.source.logs))
-            _thin(part, cleaning.drop_duplicates(standing, self.rules.keep).collect(), dropped_rows)
+                standing = cleaning.mark_given(standing.lazy(), len(self.source.logs)).collect()
+            marked = cleaning.drop_duplicates(standing.lazy(), self.rules.keep).collect()
+            facts.count_duplicates(marked)
+            _thin(part, marked, dropped_rows)
 
     def _take_core(self, parts: Sequence[Part], dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
@@ -212,7 +226,7 @@ class _Run:
 def _metadata(source: Source, path: Path, id_column: str) -> MetadataFile:
     return MetadataFile(
         path,
-        mapping=source.mapping,
+        mapping=source.mapping.updated(source.said.mapping_of_all()),
         own=source.users_map if id_column == c.USER else source.items_map,
         says=source.said.of_metadata(path),
         prefix=source.said.prefixes_of(path).get(id_column, ""),
@@ -237,10 +251,14 @@ def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
         )
 
 
+def _standing(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col(DROPPED_BY).is_null())
+
+
 def _thin(part: Part, marked: pl.DataFrame, dropped_rows: DroppedRows) -> None:
     """Count what is marked as lost and leave the rest in the part."""
     dropped_rows.add(marked)
-    part.replace(marked.filter(pl.col(DROPPED_BY).is_null()))
+    part.replace(_standing(marked))
 
 
 def _reconciled(summary: IngestSummary) -> IngestSummary:

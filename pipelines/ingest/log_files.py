@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.ingest import value_parsers
-from pipelines.ingest.readers import Kind, Layout
+from pipelines.ingest.part_folders import parts_of
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, SchemaError, UnknownNameError
 
@@ -55,7 +55,8 @@ class ColumnMap:
         for ours, theirs in self.pairs:
             if theirs not in found:
                 raise ConfigError(
-                    f"--map {ours}={theirs}: {source} has no column {theirs!r}. Columns found: {', '.join(found)}."
+                    f"--map {ours}={theirs}: {source} has no column {theirs!r}. Columns found: {', '.join(found)}. "
+                    f"What holds for some files only, say of these: --map 'GLOB:{ours}={theirs}'."
                 )
         names = {ours: theirs for ours, theirs in self.all_names().items() if theirs in found}
         if c.WEIGHT not in names and RATING in found:
@@ -81,34 +82,21 @@ class ColumnMap:
         """All columns of a log that may be read."""
         return tuple(dict.fromkeys([*self.all_names().values(), *self.weights()]))
 
-    def id_column(self, ours: str, found: Sequence[str], source: str) -> str:
-        """The column of a metadata table that holds the id `ours`.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        for name in (ours, dict(self.pairs).get(ours, ours)):
-            if name in found:
-                return name
-        raise ConfigError(
-            f"{source} has no column {ours!r}. Columns found: {', '.join(found)}. "
-            f"Rename its id column, or map it: --map {ours}=COLUMN."
-        )
-
 
 def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
-    """Files that the paths and globs name, each once, sorted within a glob.
+    """Files that the paths and globs name, each once, sorted within a glob; of a folder its parts.
 
     Raises:
-        DataError: a pattern matches no file.
+        DataError: a pattern matches no file, or a folder holds files of several kinds.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
         named = Path(pattern).expanduser()
-        matches = [named] if named.is_file() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))]
-        files = [match for match in matches if match.is_file()]
+        matches = [named] if named.exists() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))]
+        folders = [match for match in matches if match.is_dir()] if not any(map(Path.is_file, matches)) else []
+        files = [match for match in matches if match.is_file()] + [part for one in folders for part in parts_of(one)]
         if not files:
-            raise DataError(f"No file matches {pattern!r}. Give files or quoted globs, such as 'logs/*.csv'.")
+            raise DataError(f"No file matches {pattern!r}. Give files, folders of parts or quoted globs: 'logs/*.csv'.")
         found |= dict.fromkeys(files)
     return tuple(found)
 
@@ -121,29 +109,6 @@ def _separated_by(found: Sequence[str]) -> str:
         if wrong
         else ""
     )
-
-
-def layout_of(path: Path) -> Layout:
-    """How a file is laid out, as its ending says.
-
-    Raises:
-        UnknownNameError: the ending names no known format.
-    """
-    ending = path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
-    if ending not in FORMATS:
-        raise UnknownNameError("log format", ending, FORMATS)
-    return FORMATS[ending]
-
-
-FORMATS = {
-    "csv": Layout(),
-    "tsv": Layout(separator="\t", quote=None),
-    "parquet": Layout(Kind.PARQUET),
-    "pq": Layout(Kind.PARQUET),
-    "ndjson": Layout(Kind.JSON_LINES),
-    "jsonl": Layout(Kind.JSON_LINES),
-    "json": Layout(Kind.JSON_ARRAY),
-}
 
 
 def _parse_pair(option: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
 from pipelines.ingest.readers import Block, Kind, Rejected
+from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import Table, judged
 from pipelines.ingest.times import Unit
@@ -120,11 +121,11 @@ def read_logs(
     found: set[str] = set()
     now = datetime.now(UTC)
     for number, path in enumerate(source.files):
-        one = source.log(path)
+        one, own_rules = source.log(path), rules.of_file(path)
         read.taken_for.append(str(one.recognised))
         log = _Log(one, number, TimeCounts(units.get(path)))
         for block in log.reader:
-            rows, bad = log.assess(block, rules)
+            rows, bad = log.assess(block, own_rules)
             quarantine.add(bad)
             if rows.height:
                 log.times.add(rows[c.TIMESTAMP], now)
@@ -181,7 +182,8 @@ class _Log:
             self._counted += bad.height
             return found, bad
         narrow = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
-        table = judged(self.times.look(narrow[c.TIMESTAMP]) if c.TIMESTAMP in narrow.columns else None)
+        unit = self.times.look(narrow[c.TIMESTAMP]) if c.TIMESTAMP in narrow.columns else None
+        table = judged(unit, returns=rules.returns)
         assessed = _assess(table, narrow, rules)
         is_bad = assessed[c.REASON].is_not_null()
         if is_bad.any():
@@ -245,9 +247,15 @@ def check_rules(rules: CleaningRules, found: set[str]) -> None:
     """Raise ConfigError where a rule needs a column that no log has."""
     needs = {
         "--min-rating": (rules.min_rating is not None, c.WEIGHT),
-        "--event-weight": (bool(rules.event_weights), c.EVENT_TYPE),
+        "--event-weight": (bool(set(_weighed(rules)) - {ANY_EVENT}), c.EVENT_TYPE),
         "--since or --until": (bool(rules.since or rules.until), c.TIMESTAMP),
     }
     for option, (wanted, column) in needs.items():
         if wanted and column not in found:
             raise ConfigError(f"{option} needs a column {column!r}. Say which one it is: --map {column}=COLUMN.")
+
+
+def _weighed(rules: CleaningRules) -> tuple[str, ...]:
+    """Event types that have a weight, in any file."""
+    of_files = tuple(event for _, event, _ in rules.file_event_weights)
+    return tuple(event for event, _ in rules.event_weights) + of_files

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote
 
 import polars as pl
 
@@ -11,6 +10,7 @@ from pipelines.dataset.fields import Fields
 from pipelines.ingest.formats.format import as_found
 from pipelines.ingest.formats.recognition import Recognised, look_at
 from pipelines.ingest.log_files import ColumnMap
+from pipelines.ingest.part_folders import partition_of
 from pipelines.ingest.readers import Block, Layout, LogReader, open_log
 from pipelines.ingest.said import Said
 
@@ -122,18 +122,3 @@ class SourceReader:
     def __iter__(self) -> Iterator[Block]:
         for block in self._reader:
             yield replace(block, rows=self._source.rows(block.rows)) if block.rows.width else block
-
-
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-"""What Hive and Spark write for a partition of nulls."""
-
-
-def partition_of(path: Path) -> dict[str, str | None]:
-    """Columns of a partitioned folder, as Hive, Spark and DuckDB write it: `event_type=view/part-0.parquet`."""
-    found: dict[str, str | None] = {}
-    for folder in path.parents:
-        name, equals, value = folder.name.partition("=")
-        if not (equals and name):
-            break
-        found[unquote(name)] = None if value == _NO_PARTITION else unquote(value)
-    return found

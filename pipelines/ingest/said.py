@@ -51,10 +51,13 @@ class Said:
             encoding=_last([(glob, one) for glob, one in self.encodings if glob is not None], path),
         )
 
+    def mapping_of_all(self) -> ColumnMap:
+        """What is said of the columns of all logs."""
+        return ColumnMap.parse(option for glob, option in self.maps if glob is None)
+
     def mapping_of(self, path: Path) -> ColumnMap:
         """Which of a log's columns is which: what is said of the file rules over what is said of all."""
-        of_all = ColumnMap.parse(option for glob, option in self.maps if glob is None)
-        return of_all.updated(
+        return self.mapping_of_all().updated(
             ColumnMap.parse(option for glob, option in self.maps if glob is not None and names(glob, path))
         )
 
@@ -63,7 +66,9 @@ class Said:
         return dict(pair for glob, pair in self.prefixes if names(glob, path))
 
     def check(self, files: Sequence[Path]) -> None:
-        """Raise ConfigError where a glob names none of the files."""
+        """Raise ConfigError where a glob names none of the files, or an option of `--map` is none."""
+        for path in files:
+            self.mapping_of(path)
         said = (*self.formats, *self.encodings, *self.maps, *self.prefixes)
         for glob in dict.fromkeys(glob for glob, _ in said if glob is not None):
             if not any(names(glob, path) for path in files):

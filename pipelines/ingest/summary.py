@@ -7,10 +7,13 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.cleaning import CleaningRules, Rule
 from pipelines.ingest.file_times import FileTimes
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError
+
+SHOWN = 20
+"""Sources that are named at most."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class IngestSummary:
         taken_for: of each source what it was taken for.
         times: of each source that has times, which.
         notes: what is worth knowing of the log, in words.
+        duplicates: rows lost as duplicates by their event type, where there are any.
     """
 
     dataset: str
@@ -88,6 +92,7 @@ class IngestSummary:
     taken_for: tuple[str, ...] = ()
     times: tuple[FileTimes, ...] = ()
     notes: tuple[str, ...] = ()
+    duplicates: tuple[Count, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "IngestSummary":
@@ -117,10 +122,25 @@ class IngestSummary:
             table.add_row(f"  quarantined of metadata: {count.name}", f"{count.rows:,}", style="yellow")
         for count in self.lost:
             table.add_row(f"  lost to {count.name}", f"{count.rows:,}", style="dim")
+            if count.name == Rule.DUPLICATE:
+                for kind in self.duplicates:
+                    table.add_row(f"    of them {kind.name}", f"{kind.rows:,}", style="dim")
         table.add_section()
         for name, value in self._facts():
             table.add_row(name, value)
         return table
+
+    def said(self) -> list[str]:
+        """For people, a line each: what every source was taken for, its times, and what is odd."""
+        times = {one.file: one for one in self.times}
+        names = list(zip(self.sources, self.taken_for, strict=False))
+        lines = [
+            f"{source}: {taken_for}" + (f"; times from {times[source]}" if source in times else "")
+            for source, taken_for in names[:SHOWN]
+        ]
+        if len(names) > SHOWN:
+            lines.append(f"... and {len(names) - SHOWN:,} more files; summary.json has them all")
+        return lines + [f"note: {note}" for note in self.notes]
 
     def _facts(self) -> list[tuple[str, str]]:
         kept = self.kept

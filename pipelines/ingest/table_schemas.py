@@ -160,7 +160,7 @@ def _raw(name: str) -> str:
 
 
 def in_range(weight: pl.Expr) -> pl.Expr:
-    """Whether a weight, Float32, is one that an interaction may have."""
+    """Whether a weight, Float32, is one that an interaction may have; see `recsys_vae.data.columns`."""
     least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (c.LEAST_WEIGHT, c.GREATEST_WEIGHT))
     return weight.is_between(least, greatest)
 
@@ -200,18 +200,25 @@ INTERACTIONS = Table(
 )
 
 
-def judged(unit: Unit | None) -> Table:
-    """`INTERACTIONS` of one file: its numbers count `unit`, and ids of texts are left as they are, to be judged at the
-    end with those of all files.
+def judged(unit: Unit | None, *, returns: bool = False) -> Table:
+    """`INTERACTIONS` of one file: its numbers count `unit`, weights may be negative where there are returns, and ids of
+    texts are left as they are, to be judged at the end with those of all files.
     """  # fmt: skip
     read = {
         c.USER: partial(value_parsers.read_id, without_zeros=False),
         c.ITEM: partial(value_parsers.read_id, without_zeros=False),
         c.TIMESTAMP: partial(value_parsers.read_time, unit=unit),
     }
+    holds = {c.WEIGHT: lambda weight: in_range(weight.abs())} if returns else {}
     why = {c.TIMESTAMP: partial(value_parsers.why_no_time, unit=unit)}
     columns = [
-        replace(one, read=read.get(one.name, one.read), why=why.get(one.name, one.why)) for one in INTERACTIONS.columns
+        replace(
+            one,
+            read=read.get(one.name, one.read),
+            why=why.get(one.name, one.why),
+            holds=holds.get(one.name, one.holds),
+        )
+        for one in INTERACTIONS.columns
     ]
     return replace(INTERACTIONS, columns=tuple(columns))
 
