@@ -91,8 +91,7 @@ def embed(
 
 
 def _read_users(path: Path | None) -> "IdMap | None":
-    import polars as pl
-
+    from pipelines.ingest.ids import count_forms, drops_zeros, read_ids
     from pipelines.ingest.metadata_tables import read_table
     from recsys_vae.data.columns import USER
     from recsys_vae.data.ids import IdMap
@@ -108,4 +107,4 @@ def _read_users(path: Path | None) -> "IdMap | None":
         raise DataError(f"{path.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
     if USER not in frame.columns:
         raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
-    return IdMap.from_values(frame[USER].cast(pl.String).drop_nulls())
+    return IdMap.from_values(read_ids(frame[USER], without_zeros=drops_zeros(count_forms(frame[USER]))).drop_nulls())

@@ -21,14 +21,12 @@ class FileTimes:
     """Times of one file that keep the contract.
 
     Attributes:
-        file: its name.
         unit: what its numbers count; None where times are no numbers.
         rows: how many have a time.
         first: the earliest.
         last: the latest.
     """
 
-    file: str
     unit: str | None
     rows: int
     first: datetime
@@ -80,12 +78,12 @@ class TimeCounts:
         else:
             self.years.update(dict(times.drop_nulls().dt.year().value_counts().iter_rows()))
 
-    def of(self, file: str) -> FileTimes | None:
+    def file_times(self) -> FileTimes | None:
         """What was counted; None where no row has a time."""
         if self._first is None or self._last is None:
             return None
         unit = str(self.unit) if Unit.of(self._counts) else None
-        return FileTimes(file, unit, self.rows, self._first, self._last)
+        return FileTimes(unit, self.rows, self._first, self._last)
 
 
 def odd_times(counts: Sequence[TimeCounts]) -> tuple[str, ...]:

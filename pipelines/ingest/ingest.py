@@ -29,6 +29,7 @@ from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
 from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.metadata_tables import MetadataFile, write_metadata
+from pipelines.ingest.part_folders import name_of
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
@@ -115,7 +116,7 @@ class _Run:
         dropped_rows.write(self.dataset.losses_path)
         summary = IngestSummary(
             dataset=name,
-            sources=tuple(path.name for path in self.source.files),
+            sources=tuple(map(name_of, self.source.files)),
             rules=self.rules,
             rows_in=read.rows_in,
             quarantined=quarantined,
@@ -128,9 +129,7 @@ class _Run:
             lines_apart=read.lines_apart,
             metadata_quarantined=of_metadata,
             taken_for=tuple(read.taken_for),
-            times=tuple(
-                filter(None, (one.of(path.name) for one, path in zip(read.times, self.source.files, strict=True)))
-            ),
+            times=tuple(one.file_times() for one in read.times),
             notes=(*odd_times(read.times), *_notes_on_ids(read), *facts.notes()),
             duplicates=facts.duplicates(),
         )

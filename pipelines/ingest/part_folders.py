@@ -37,6 +37,11 @@ def partition_of(path: Path) -> dict[str, str | None]:
     return dict(reversed(found.items()))
 
 
+def name_of(path: Path) -> str:
+    """The name of a file, with the folders that are its partition."""
+    return "/".join(path.parts[-1 - len(partition_of(path)) :])
+
+
 def _is_hidden(path: Path) -> bool:
     """A name of a partition may begin with an underscore: `_kind=view`."""
     return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.parts)

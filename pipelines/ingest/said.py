@@ -17,8 +17,8 @@ ANY_EVENT = "*"
 
 
 def names(glob: str | None, path: Path) -> bool:
-    """Whether a glob, or the file itself, is meant; None means all."""
-    return glob is None or glob in (path.name, str(path)) or any(fnmatchcase(x, glob) for x in (path.name, str(path)))
+    """Whether a glob means a file, by its name or the last folders before it; None means all."""
+    return glob is None or f"/{path.as_posix()}".endswith(f"/{glob}") or fnmatchcase(f"/{path.as_posix()}", f"*/{glob}")
 
 
 @dataclass(frozen=True)

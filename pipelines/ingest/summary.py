@@ -71,7 +71,7 @@ class IngestSummary:
             `rows_in` is `lines` less these.
         metadata_quarantined: lines of metadata files that could not be read, by reason.
         taken_for: of each source what it was taken for.
-        times: of each source that has times, which.
+        times: of each source which times it has; None where it has none.
         notes: what is worth knowing of the log, in words.
         duplicates: rows lost as duplicates by their event type, where there are any.
     """
@@ -90,7 +90,7 @@ class IngestSummary:
     lines_apart: int = 0
     metadata_quarantined: tuple[Count, ...] = ()
     taken_for: tuple[str, ...] = ()
-    times: tuple[FileTimes, ...] = ()
+    times: tuple[FileTimes | None, ...] = ()
     notes: tuple[str, ...] = ()
     duplicates: tuple[Count, ...] = ()
 
@@ -132,14 +132,13 @@ class IngestSummary:
 
     def said(self) -> list[str]:
         """For people, a line each: what every source was taken for, its times, and what is odd."""
-        times = {one.file: one for one in self.times}
-        names = list(zip(self.sources, self.taken_for, strict=False))
+        files = list(zip(self.sources, self.taken_for, self.times, strict=False))
         lines = [
-            f"{source}: {taken_for}" + (f"; times from {times[source]}" if source in times else "")
-            for source, taken_for in names[:SHOWN]
+            f"{source}: {taken_for}" + (f"; times from {times}" if times else "")
+            for source, taken_for, times in files[:SHOWN]
         ]
-        if len(names) > SHOWN:
-            lines.append(f"... and {len(names) - SHOWN:,} more files; summary.json has them all")
+        if len(files) > SHOWN:
+            lines.append(f"... and {len(files) - SHOWN:,} more files; summary.json has them all")
         return lines + [f"note: {note}" for note in self.notes]
 
     def _facts(self) -> list[tuple[str, str]]:

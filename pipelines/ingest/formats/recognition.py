@@ -97,7 +97,7 @@ class Recognised:
         """For people: what the file was taken for."""
         layout = self.layout
         parts = [f"{self.format.title} (--format {self.format.name})" if self.format else str(layout.kind)]
-        if layout.kind is Kind.DELIMITED and (self.format is None or not layout.header):
+        if layout.kind is Kind.DELIMITED and self.format is None:
             named = {mark: name for name, mark in SEPARATOR_NAMES.items() if name != "\\t"}
             parts.append(f"separated by {named.get(layout.separator, layout.separator)!r}")
             parts.append("with a header" if layout.header else f"without a header: {', '.join(layout.columns)}")

@@ -38,17 +38,20 @@ def fields_of(line: str, separator: str) -> list[str]:
 def has_header(peek: Peek, separator: str, names: Collection[str] = ()) -> bool:
     """Whether the first line names the columns.
 
-    It does where one of its fields is a name that is known; it does not where one is a number, a time, or a value that
-    stands again in its column below.
+    It does where one of its fields is a name of ours or one that the user says, unless the user says a number; it does
+    not where a field is a number, a time, or a value that stands again in its column below.
 
     Args:
         names: that columns of the file are said to have, beside ours.
     """
     first, *rest = [fields_of(line, separator) for line in peek.lines] or [[]]
-    known = {*INTERACTION_COLUMNS, "rating", *(name for name in names if not _VALUE.fullmatch(name))}
-    if known.intersection(field.strip() for field in first):
+    named = {field.strip() for field in first}
+    if named.intersection((*INTERACTION_COLUMNS, "rating")):
         return True
-    if any(_VALUE.fullmatch(field) for field in first):
+    said = named.intersection(names)
+    if said and not any(map(_VALUE.fullmatch, said)):
+        return True
+    if any(map(_VALUE.fullmatch, first)):
         return False
     return not any(_stands_again(field, place, rest) for place, field in enumerate(first))
 
