@@ -92,8 +92,9 @@ def split_plain_option(option: str) -> tuple[str | None, str]:
 
 def split_event_option(event: str, files: Sequence[Path]) -> tuple[str | None, str]:
     """`[GLOB:]EVENT`: event types may hold colons, so what stands before one is a glob where it names a file."""
-    glob, colon, rest = event.rpartition(":")
-    return (glob, rest) if colon and rest and any(names(glob, path) for path in files) else (None, event)
+    colons = [place for place, character in enumerate(event) if character == ":"]
+    globs = [event[:place] for place in colons if any(names(event[:place], path) for path in files)]
+    return (globs[0], event[len(globs[0]) + 1 :]) if globs else (None, event)
 
 
 def parse_prefixes(options: Iterable[str]) -> tuple[tuple[str | None, tuple[str, str]], ...]:
