@@ -50,6 +50,13 @@ EPOCHS = {
     Unit.NANOSECONDS: (1e17, 1e19),
 }
 """Unit -> (from this magnitude, below this magnitude): epochs of 1973 to 5138."""
+SURE = {
+    Unit.SECONDS: (10**8, 10**11),
+    Unit.MILLISECONDS: (10**12, 10**13),
+    Unit.MICROSECONDS: (10**15, 10**16),
+    Unit.NANOSECONDS: (10**18, 10**19),
+}
+"""Likewise, where no date has as many digits."""
 MICROSECONDS_A_UNIT = {Unit.SECONDS: 1e6, Unit.MILLISECONDS: 1e3, Unit.MICROSECONDS: 1.0, Unit.NANOSECONDS: 1e-3}
 
 FAST_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.f", "%+")
@@ -66,6 +73,8 @@ _ASCTIME = r"^[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d) ([+-]\d{
 
 def count_units(values: pl.Series) -> dict[str, int]:
     """How many numbers of a column look like which unit, and how many are `small`; texts count for nothing."""
+    if (unit := _plain_unit(values)) is not None:
+        return {unit: values.len() - values.null_count()}
     number = pl.col("number").abs()
     looks = {unit: number.is_between(low, high, closed="left") for unit, (low, high) in EPOCHS.items()}
     is_date = _has_digits_of_dates(number)
@@ -112,6 +121,14 @@ def why_no_times(values: pl.Series, unit: Unit | None) -> pl.Series:
     is_date = _has_digits_of_dates(number.abs()) if unit == Unit.DATES else pl.lit(False)
     words = pl.when(is_date).then(pl.lit(no_date)).when(number.is_not_null()).then(pl.lit(other))
     return pl.DataFrame({"number": _numbers(values)}).select(words.alias("why")).to_series()
+
+
+def _plain_unit(values: pl.Series) -> Unit | None:
+    """The unit of whole numbers that all look like one and like no date, which two numbers tell: the usual column."""
+    if not values.dtype.is_integer() or values.null_count() == values.len():
+        return None
+    first, last = int(values.min()), int(values.max())  # type: ignore[arg-type]
+    return next((unit for unit, (low, high) in SURE.items() if low <= first and last < high), None)
 
 
 def _numbers(values: pl.Series) -> pl.Series:

@@ -75,6 +75,8 @@ def test_units_are_counted_over_blocks_and_small_numbers_are_evidence_of_none():
     assert counts == {
         "small": 2, "seconds": 0, "milliseconds": 1, "microseconds": 0, "nanoseconds": 0, "calendar dates": 1
     }  # fmt: skip
+    for digits, unit in ((10, "seconds"), (13, "milliseconds"), (16, "microseconds"), (19, "nanoseconds")):
+        assert count_units(pl.Series([10 ** (digits - 1), None, 2 * 10 ** (digits - 1)])) == {unit: 2}
     assert Unit.of({"small": 60, "milliseconds": 2}) == Unit.MILLISECONDS
     assert Unit.of({"small": 60}) == Unit.SECONDS
     assert Unit.of({"calendar dates": 2, "seconds": 2}) == Unit.DATES
