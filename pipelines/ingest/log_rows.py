@@ -40,6 +40,7 @@ class ReadLogs:
     Attributes:
         users: their ids as numbers.
         items: likewise.
+        events: event types likewise.
         rows_in: rows and records that could not be read.
         lines: lines of the text files.
         lines_apart: of them headers, blank ones, and those that go on with a row.
@@ -47,6 +48,7 @@ class ReadLogs:
 
     users: IdCodes = field(default_factory=IdCodes)
     items: IdCodes = field(default_factory=IdCodes)
+    events: IdCodes = field(default_factory=IdCodes)
     rows_in: int = 0
     lines: int = 0
     lines_apart: int = 0
@@ -96,14 +98,13 @@ def read_logs(source: "Source", rules: CleaningRules, read: ReadLogs, quarantine
     mapping = source.mapping
     found: set[str] = set()
     for number, path in enumerate(source.files):
-        log = _Log(open_log(path, source.layouts.get(path) or layout_of(path), mapping.may_read()), number, mapping)
+        layout = source.layouts.get(path) or layout_of(path)
+        log = _Log(open_log(path, layout, mapping.may_read(), numbers=True), number, source.mapping, rules, read)
         for block in log.reader:
-            rows, bad = log.assess(block, rules)
+            rows, bad = log.assess(block)
             quarantine.add(bad)
             if rows.height:
-                yield rows.with_columns(
-                    read.users.encode(rows[c.USER]).alias(c.USER), read.items.encode(rows[c.ITEM]).alias(c.ITEM)
-                )
+                yield rows
         found |= log.finish()
         tally = log.reader.tally
         read.rows_in += tally.rows + tally.rejected
@@ -115,9 +116,11 @@ def read_logs(source: "Source", rules: CleaningRules, read: ReadLogs, quarantine
 class _Log:
     """One log that is being read."""
 
-    def __init__(self, reader: LogReader, number: int, mapping: ColumnMap) -> None:
+    def __init__(
+        self, reader: LogReader, number: int, mapping: ColumnMap, rules: CleaningRules, read: ReadLogs
+    ) -> None:
         self.reader = reader
-        self._number, self._mapping = number, mapping
+        self._number, self._mapping, self._rules, self._read = number, mapping, rules, read
         self._is_json = reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
         self._names = {} if self._is_json else mapping.resolve(reader.columns, reader.path.name)
         self._records = self._counted = 0
@@ -140,33 +143,59 @@ class _Log:
             )
         return set(self._names)
 
-    def assess(self, block: Block, rules: CleaningRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Good rows, and rows for quarantine."""
         places = pl.Series("row", block.places() + self._records).cast(pl.UInt64)
         self._records += block.records
-        found = self._ours(block.rows).with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"), places)
+        keys = (pl.lit(self._number, dtype=pl.UInt32).alias("file"), places)
         bad = self._rejected(block)
-        if not found.height:
+        if not block.height:
             self._counted += bad.height
-            return found, bad
-        assessed = _assess(
-            found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns), rules
-        )
-        is_bad = assessed[c.REASON].is_not_null()
+            return pl.DataFrame(), bad
+        codes = {name: self._codes(block, name, known) for name, known in self._known()}
+        coded = {name: found for name, found in codes.items() if found is not None}
+        found = self._ours(block, apart=tuple(coded)).with_columns(*keys)
+        found = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
+        read = self._cleaned(INTERACTIONS.read(found.lazy(), coded))
+        is_bad = read[c.REASON].is_not_null()
         if is_bad.any():
-            # Once more, of the few that break the contract: what was found, as text.
-            broken = INTERACTIONS.divide(_assess(found.filter(is_bad), rules).lazy()).bad.collect()
+            # Once more, of the few that break the contract, with words and as text.
+            whole = self._ours(block).with_columns(keys).filter(is_bad)
+            broken = INTERACTIONS.divide(self._cleaned(INTERACTIONS.assess(whole.lazy())).lazy()).bad.collect()
             lines = pl.Series(LINE, block.lines).filter(is_bad)
             bad = _merged(broken.with_columns(lines, pl.lit(str(self.reader.path)).alias("file")), bad)
-            assessed = assessed.filter(~is_bad)
-        self._counted += assessed.height + bad.height
-        return INTERACTIONS.divide(assessed.lazy()).good.collect(), bad
+            read = read.filter(~is_bad)
+        self._counted += read.height + bad.height
+        others = {name: known for name, known in self._known() if name not in coded}
+        return read.drop(c.REASON).with_columns(
+            known.encode(read[name]).alias(name) for name, known in {**others, c.EVENT_TYPE: self._read.events}.items()
+        ), bad
 
-    def _ours(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The block's columns under our names."""
+    def _known(self) -> tuple[tuple[str, IdCodes], ...]:
+        return ((c.USER, self._read.users), (c.ITEM, self._read.items))
+
+    def _codes(self, block: Block, name: str, known: IdCodes) -> pl.Series | None:
+        """Ids of a block as numbers, where no text need be made of them; None where it must."""
+        theirs = self._names.get(name, "")
+        if theirs in block.texts:
+            codes = known.encode_fields(block.texts[theirs], _is_id)
+            return None if codes is None else codes.alias(name)
+        if theirs in block.rows and block.rows.schema[theirs] == pl.Int64:
+            return known.encode(block.rows[theirs]).alias(name)
+        return None
+
+    def _cleaned(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        return cleaning.weigh_events(cleaning.mark_losses(rows, self._rules), self._rules).collect()
+
+    def _ours(self, block: Block, apart: Sequence[str] = ()) -> pl.DataFrame:
+        """The block's columns under our names, but those of `apart`."""
         if not self._is_json:
-            return rows.select(pl.col(theirs).alias(ours) for ours, theirs in self._names.items())
+            names = {ours: theirs for ours, theirs in self._names.items() if ours not in apart}
+            texts = {theirs: block.texts[theirs].series() for theirs in names.values() if theirs in block.texts}
+            rows = block.rows.with_columns(**texts) if texts else block.rows
+            return rows.select(pl.col(theirs).alias(ours) for ours, theirs in names.items())
         # A row of JSON names its own columns, so each may have its rating under either name.
+        rows = block.rows
         weight = [name for name in self._mapping.weights() if name in rows.columns]
         names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in rows.columns}
         found = {ours: pl.col(theirs) for ours, theirs in names.items()}
@@ -202,8 +231,11 @@ def _narrowed(column: pl.Series) -> pl.Series:
     return numbers if numbers.null_count() == column.null_count() else column
 
 
-def _assess(rows: pl.DataFrame, rules: CleaningRules) -> pl.DataFrame:
-    return cleaning.weigh_events(cleaning.mark_losses(INTERACTIONS.assess(rows.lazy()), rules), rules).collect()
+def _is_id(texts: pl.Series) -> bool:
+    """Whether texts are ids as they stand: read as such, they are the same and keep the contract."""
+    frame = pl.LazyFrame({c.USER: texts, c.ITEM: texts})
+    read = INTERACTIONS.read(frame).select(c.USER, c.REASON).collect()
+    return read[c.REASON].null_count() == len(texts) and bool((read[c.USER] == texts).all())
 
 
 def _merged(broken: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
