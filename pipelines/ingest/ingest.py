@@ -21,7 +21,7 @@ import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields
-from pipelines.ingest import cleaning
+from pipelines.ingest import cleaning, cleaning_compiled
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.file_times import odd_times
@@ -103,14 +103,14 @@ class _Run:
         self._write_fields(self.source.fields)
         read, store = self._read_logs(quarantine)
         quarantine.write(self.dataset.quarantine_path)
-        ids = Ids(*read.users.settle(), *read.items.settle())
-        dropped_rows = DroppedRows(self.scratch / "losses", ids.users, ids.items)
+        ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
+        dropped_rows = DroppedRows(ids.users, ids.items)
         parts = self._cut(store, ids)
-        facts = UserFacts(ids.users)
-        self._drop_duplicates(parts, dropped_rows, facts)
+        facts = UserFacts(ids)
+        self._drop_duplicates(parts, ids, dropped_rows, facts)
         quarantined = quarantine.take_counts()
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
-        rounds = self._take_core(parts, dropped_rows)
+        rounds = self._take_core(parts, ids, dropped_rows)
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         kept = self._write_interactions(parts, ids)
         dropped_rows.write(self.dataset.losses_path)
@@ -159,34 +159,37 @@ class _Run:
         self.step("cutting into ranges of users")
         return store.cut(ids.user_places, ids.item_places)
 
-    def _drop_duplicates(self, parts: Sequence[Part], dropped_rows: DroppedRows, facts: UserFacts) -> None:
+    def _drop_duplicates(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows, facts: UserFacts) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
-            rows = part.read()
+            rows = part.take()
             dropped_rows.add(rows)
-            standing = _standing(rows)
+            rows = _standing(rows)
             if self.rules.max_events_per_user is not None:
-                marked = mark_busy_users(standing, self.rules.max_events_per_user)
+                marked = mark_busy_users(rows, self.rules.max_events_per_user)
                 dropped_rows.add(marked)
                 facts.count_busy(marked)
-                standing = _standing(marked)
+                rows = _standing(marked)
             if self.rules.returns:
-                marked = mark_returns(standing)
+                marked = mark_returns(rows)
                 dropped_rows.add(marked)
-                standing = _standing(marked)
+                rows = _standing(marked)
             if self.source.given_test:
-                standing = cleaning.mark_given(standing.lazy(), len(self.source.logs)).collect()
-            marked = cleaning.drop_duplicates(standing.lazy(), self.rules.keep).collect()
+                rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
+            kept = cleaning_compiled.drop_duplicates(rows, self.rules.keep, len(ids.items))
+            marked = cleaning.drop_duplicates(rows.lazy(), self.rules.keep).collect() if kept is None else kept
             facts.count_duplicates(marked)
             _thin(part, marked, dropped_rows)
 
-    def _take_core(self, parts: Sequence[Part], dropped_rows: DroppedRows) -> int:
+    def _take_core(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
         if not self.rules.has_core:
             return 0
         self.step("taking the k-core")
-        core = cleaning.k_core([part.scan() for part in parts], self.rules.min_user, self.rules.min_item)
+        pairs = [part.scan() for part in parts]
+        least = self.rules.min_user, self.rules.min_item
+        core = cleaning_compiled.k_core(pairs, *least, len(ids.users), len(ids.items)) or cleaning.k_core(pairs, *least)
         for number, part in enumerate(parts):
             _thin(part, core.mark_losses(part.scan(), number).collect(), dropped_rows)
         return core.rounds
@@ -200,8 +203,10 @@ class _Run:
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
             facts = KeptFacts(len(ids.items))
             for part in parts:
-                rows = cleaning.number_positions(part.scan()).collect()
-                part.remove()
+                left = part.take()
+                rows = cleaning_compiled.number_positions(left)
+                if rows is None:
+                    rows = cleaning.number_positions(left.lazy()).collect()
                 facts.add(rows)
                 named = ids.named(rows)
                 table.write(named.select(c.INTERACTION_COLUMNS))
@@ -251,7 +256,7 @@ def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
 
 
 def _standing(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col(DROPPED_BY).is_null())
+    return rows.filter(pl.col(DROPPED_BY).is_null()) if rows[DROPPED_BY].count() else rows
 
 
 def _thin(part: Part, marked: pl.DataFrame, dropped_rows: DroppedRows) -> None:

@@ -23,17 +23,21 @@ class Ids:
         user_places: of each number that was given while reading its place in `users`, uint32.
         items: likewise.
         item_places: likewise.
+        events: event types, by their numbers.
     """
 
     users: pl.Series
     user_places: np.ndarray
     items: pl.Series
     item_places: np.ndarray
+    events: pl.Series
 
     def named(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows with ids as texts where they were places in `users` and `items`."""
         return rows.with_columns(
-            self.users.gather(rows[c.USER]).alias(c.USER), self.items.gather(rows[c.ITEM]).alias(c.ITEM)
+            self.users.gather(rows[c.USER]).alias(c.USER),
+            self.items.gather(rows[c.ITEM]).alias(c.ITEM),
+            self.events.gather(rows[c.EVENT_TYPE]).alias(c.EVENT_TYPE),
         )
 
 

@@ -17,7 +17,7 @@ from pipelines.ingest.log_sources import LogSource, Source
 from pipelines.ingest.readers import Block, Kind, Rejected
 from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
-from pipelines.ingest.table_schemas import Table, judged
+from pipelines.ingest.table_schemas import judged
 from pipelines.ingest.times import Unit
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError
@@ -40,6 +40,7 @@ class ReadLogs:
     Attributes:
         users: their ids as numbers.
         items: likewise.
+        events: event types likewise.
         rows_in: rows and records that could not be read.
         lines: lines of the text files.
         lines_apart: of them headers, blank ones, and those that go on with a row.
@@ -49,6 +50,7 @@ class ReadLogs:
 
     users: IdCodes = field(default_factory=IdCodes)
     items: IdCodes = field(default_factory=IdCodes)
+    events: IdCodes = field(default_factory=IdCodes)
     rows_in: int = 0
     lines: int = 0
     lines_apart: int = 0
@@ -121,17 +123,15 @@ def read_logs(
     found: set[str] = set()
     now = datetime.now(UTC)
     for number, path in enumerate(source.files):
-        one, own_rules = source.log(path), rules.of_file(path)
+        one = source.log(path)
         read.taken_for.append(str(one.recognised))
-        log = _Log(one, number, TimeCounts(units.get(path)))
+        log = _Log(one, number, rules.of_file(path), read, TimeCounts(units.get(path)))
         for block in log.reader:
-            rows, bad = log.assess(block, own_rules)
+            rows, bad = log.assess(block)
             quarantine.add(bad)
             if rows.height:
                 log.times.add(rows[c.TIMESTAMP], now)
-                users = read.users.encode(rows[c.USER], one.prefixes.get(c.USER, ""))
-                items = read.items.encode(rows[c.ITEM], one.prefixes.get(c.ITEM, ""))
-                yield rows.with_columns(users.alias(c.USER), items.alias(c.ITEM))
+                yield rows
         found |= log.finish()
         if (unit := log.times.other_unit) is not None:
             raise OtherUnitError(path, unit)
@@ -146,10 +146,11 @@ def read_logs(
 class _Log:
     """One log that is being read."""
 
-    def __init__(self, source: LogSource, number: int, times: TimeCounts) -> None:
+    def __init__(self, source: LogSource, number: int, rules: CleaningRules, read: ReadLogs, times: TimeCounts) -> None:
         self.reader = source.open()
         self.times = times
-        self._number, self._mapping = number, source.mapping
+        self._number, self._mapping, self._rules, self._read = number, source.mapping, rules, read
+        self._prefixes = source.prefixes
         self._is_json = self.reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
         self._names = {} if self._is_json else self._mapping.resolve(self.reader.columns, self.reader.path.name)
         self._records = self._counted = 0
@@ -172,42 +173,76 @@ class _Log:
             )
         return set(self._names)
 
-    def assess(self, block: Block, rules: CleaningRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Good rows, and rows for quarantine."""
         places = pl.Series("row", block.places() + self._records).cast(pl.UInt64)
         self._records += block.records
-        found = self._ours(block.rows).with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"), places)
+        keys = [pl.repeat(self._number, block.height, dtype=pl.UInt32, eager=True).alias("file"), places]
         bad = self._rejected(block)
-        if not found.height:
+        if not block.height:
             self._counted += bad.height
-            return found, bad
-        narrow = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
-        unit = self.times.look(narrow[c.TIMESTAMP]) if c.TIMESTAMP in narrow.columns else None
-        table = judged(unit, returns=rules.returns)
-        assessed = _assess(table, narrow, rules)
-        is_bad = assessed[c.REASON].is_not_null()
+            return pl.DataFrame(), bad
+        codes = {name: self._codes(block, name, known) for name, known in self._known()}
+        coded = {name: found for name, found in codes.items() if found is not None}
+        found = pl.DataFrame([*self._ours(block, apart=tuple(coded)), *keys])
+        found = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
+        unit = self.times.look(found[c.TIMESTAMP]) if c.TIMESTAMP in found.columns else None
+        table = judged(unit, returns=self._rules.returns)
+        read = self._cleaned(table.read(found.lazy(), coded))
+        is_bad = read[c.REASON].is_not_null()
         if is_bad.any():
-            # Once more, of the few that break the contract: what was found, as text.
-            broken = table.divide(_assess(table, found.filter(is_bad), rules).lazy()).bad.collect()
+            # Once more, of the few that break the contract, with words and as text.
+            whole = pl.DataFrame([*self._ours(block), *keys]).filter(is_bad)
+            broken = table.divide(self._cleaned(table.assess(whole.lazy())).lazy()).bad.collect()
             lines = pl.Series(LINE, block.lines).filter(is_bad)
             bad = _merged(broken.with_columns(lines, pl.lit(str(self.reader.path)).alias("file")), bad)
-            assessed = assessed.filter(~is_bad)
-        self._counted += assessed.height + bad.height
-        return table.divide(assessed.lazy()).good.collect(), bad
+            read = read.filter(~is_bad)
+        self._counted += read.height + bad.height
+        others = {name: known for name, known in self._known() if name not in coded}
+        return read.drop(c.REASON).with_columns(
+            known.encode(read[name], self._prefixes.get(name, "")).alias(name)
+            for name, known in {**others, c.EVENT_TYPE: self._read.events}.items()
+        ), bad
 
-    def _ours(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The block's columns under our names."""
+    def _known(self) -> tuple[tuple[str, IdCodes], ...]:
+        return ((c.USER, self._read.users), (c.ITEM, self._read.items))
+
+    def _codes(self, block: Block, name: str, known: IdCodes) -> pl.Series | None:
+        """Ids of a block as numbers, where no text need be made of them; None where it must."""
+        theirs = self._names.get(name, "")
+        if name in self._prefixes:
+            return None
+        if theirs in block.texts:
+            codes = known.encode_fields(block.texts[theirs], _is_id)
+            return None if codes is None else codes.alias(name)
+        if theirs in block.rows and block.rows.schema[theirs] == pl.Int64:
+            return known.encode(block.rows[theirs]).alias(name)
+        return None
+
+    def _cleaned(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        return cleaning.weigh_events(cleaning.mark_losses(rows, self._rules), self._rules).collect()
+
+    def _ours(self, block: Block, apart: Sequence[str] = ()) -> list[pl.Series]:
+        """The block's columns under our names, but those of `apart`."""
         if not self._is_json:
-            return rows.select(pl.col(theirs).alias(ours) for ours, theirs in self._names.items())
+            names = {ours: theirs for ours, theirs in self._names.items() if ours not in apart}
+            return [self._as_written(block, theirs, ours) for ours, theirs in names.items()]
         # A row of JSON names its own columns, so each may have its rating under either name.
+        rows = block.rows
         weight = [name for name in self._mapping.weights() if name in rows.columns]
         names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in rows.columns}
         found = {ours: pl.col(theirs) for ours, theirs in names.items()}
         if weight:
             found[c.WEIGHT] = pl.coalesce(weight)
-        return rows.select(**found).with_columns(
-            pl.lit(None, dtype=pl.String).alias(name) for name in (c.USER, c.ITEM) if name not in found
-        )
+        absent = [name for name in (c.USER, c.ITEM) if name not in found]
+        nothing = pl.repeat(None, block.height, dtype=pl.String, eager=True)
+        return [*rows.select(**found).get_columns(), *(nothing.alias(name) for name in absent)]
+
+    def _as_written(self, block: Block, theirs: str, ours: str) -> pl.Series:
+        """A column; ids of text files are texts, however they come: only all of them say whether 12.0 is 12."""
+        column = block.texts[theirs].series() if theirs in block.texts else block.rows[theirs]
+        is_number = column.dtype == pl.Float64 and self.reader.layout.kind is not Kind.PARQUET
+        return (column.cast(pl.String) if is_number and ours in (c.USER, c.ITEM) else column).alias(ours)
 
     def _rejected(self, block: Block) -> pl.DataFrame:
         """Records that could not be cut into columns."""
@@ -235,8 +270,11 @@ def _narrowed(column: pl.Series) -> pl.Series:
     return numbers if numbers.null_count() == column.null_count() else column
 
 
-def _assess(table: Table, rows: pl.DataFrame, rules: CleaningRules) -> pl.DataFrame:
-    return cleaning.weigh_events(cleaning.mark_losses(table.assess(rows.lazy()), rules), rules).collect()
+def _is_id(texts: pl.Series) -> bool:
+    """Whether texts are ids as they stand: read as such, they are the same and keep the contract."""
+    frame = pl.LazyFrame({c.USER: texts, c.ITEM: texts})
+    read = judged(None).read(frame).select(c.USER, c.REASON).collect()
+    return read[c.REASON].null_count() == len(texts) and bool((read[c.USER] == texts).all())
 
 
 def _merged(broken: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:

@@ -95,7 +95,9 @@ class LogSource:
         form = self.recognised.format
         is_plain = form is None or form.rows is as_found
         wanted = self.mapping.may_read() if is_plain else None
-        return SourceReader(self, open_log(self.path, self.recognised.layout, wanted))
+        # Bytes and numbers for columns are for those who take them as they are.
+        is_as_read = is_plain and not self.constants and (form is None or form.event_type is None)
+        return SourceReader(self, open_log(self.path, self.recognised.layout, wanted, numbers=is_as_read))
 
     def rows(self, found: pl.DataFrame) -> pl.DataFrame:
         """The rows of a block, with the columns that the file itself does not have."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -102,13 +103,13 @@ class IngestSummary:
             DataError: missing, or not such a file.
         """
         try:
-            return _FORMAT.validate_json(path.read_bytes())
+            return _format().validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise DataError(f"{path} is no summary of an ingest: {error}. Run `recsys ingest` again.") from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        write_atomically(path, _FORMAT.dump_json(self, indent=2) + b"\n")
+        write_atomically(path, _format().dump_json(self, indent=2) + b"\n")
 
     def table(self) -> Table:
         """For people."""
@@ -163,4 +164,6 @@ class IngestSummary:
         return facts + [(name, f"{count:,}") for name, count in counts.items() if count]
 
 
-_FORMAT = TypeAdapter(IngestSummary)
+@cache
+def _format() -> TypeAdapter[IngestSummary]:
+    return TypeAdapter(IngestSummary)

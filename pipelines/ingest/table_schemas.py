@@ -4,7 +4,7 @@ A `Table` is a list of `Column`s. `Table.filter` divides a raw frame into the ro
 those that break it, as they were found and with a reason. Everything is lazy and works row by row, so it streams.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -56,6 +56,19 @@ class Column:
             broken.append((~self.holds(value), pl.lit(self.broken)))
         return pl.coalesce([pl.when(test).then(pl.format(f"{self.name} is {{}}", words)) for test, words in broken])
 
+    def breaks(self, found: pl.Schema) -> pl.Expr | None:
+        """Whether this column breaks the contract in a row that `Table.read` makes, without the words; None: never."""
+        raw, value = pl.col(_raw(self.name)), pl.col(self.name)
+        tests = []
+        if self.name in found:
+            given = (raw != "").fill_null(False) if found[self.name] == pl.String else raw.is_not_null()
+            tests.append(given & value.is_null())
+        if self.required:
+            tests.append(value.is_null())
+        if self.holds is not None and self.name in found:
+            tests.append((~self.holds(value)).fill_null(False))
+        return pl.any_horizontal(tests) if tests else None
+
 
 @dataclass(frozen=True)
 class FilterResult:
@@ -100,6 +113,28 @@ class Table:
         reason = pl.coalesce([column.reason() for column in self.columns]).alias(c.REASON)
         return frame.select(*keys, *raw, *read).with_columns(reason)
 
+    def read(self, frame: pl.LazyFrame, known: Mapping[str, pl.Series] | None = None) -> pl.LazyFrame:
+        """Read every column; `reason` is null or, in rows that break the contract, no more than not null.
+
+        It is `assess` without what is needed for words: for the many rows that keep the contract.
+
+        Args:
+            known: columns that have been read already, in types of their own; nulls break the contract where they are
+                required.
+        """
+        known = known or {}
+        found = frame.collect_schema()
+        columns = [column for column in self.columns if column.name not in known]
+        self._check_columns(found, known)
+        keys = [name for name in INGEST_KEYS if name in found]
+        raw = [pl.col(column.name).alias(_raw(column.name)) for column in columns if column.name in found]
+        read = [known.get(column.name, self._read_column(column, found)) for column in self.columns]
+        broken = [test for column in columns if (test := column.breaks(found)) is not None]
+        broken += [pl.col(column.name).is_null() for column in self.columns if column.name in known and column.required]
+        reason = pl.when(pl.any_horizontal(broken)).then(pl.lit("broken")).alias(c.REASON)
+        whole = frame.select(*keys, *raw, *read).with_columns(reason)
+        return whole.drop(_raw(column.name) for column in columns if column.name in found)
+
     def divide(self, assessed: pl.LazyFrame) -> FilterResult:
         """Divide what `assess` returned."""
         known = assessed.collect_schema().names()
@@ -119,9 +154,9 @@ class Table:
                 f"Table {self.name!r} holds {dict(frame.collect_schema())}, expected {dict(self.schema)}."
             )
 
-    def _check_columns(self, found: pl.Schema) -> None:
+    def _check_columns(self, found: pl.Schema, known: Collection[str] = ()) -> None:
         for column in self.columns:
-            if column.required and column.name not in found:
+            if column.required and column.name not in found and column.name not in known:
                 raise SchemaError(
                     f"Table {self.name!r} needs a column {column.name!r}. Columns found: {', '.join(found)}."
                 )

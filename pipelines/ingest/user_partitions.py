@@ -52,11 +52,13 @@ class Part:
         for file in old:
             file.unlink()
 
-    def remove(self) -> None:
-        """Leave nothing."""
+    def take(self) -> pl.DataFrame:
+        """All its rows, which are here no longer."""
+        rows = self.read()
         for file in self._files:
             file.unlink()
         self._frames, self._files = [], []
+        return rows
 
 
 class RowStore:

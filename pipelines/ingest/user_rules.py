@@ -5,6 +5,7 @@ from collections import Counter
 import polars as pl
 
 from pipelines.ingest.cleaning import DROPPED_BY, RULES, Rule, in_order
+from pipelines.ingest.kept_rows import Ids
 from pipelines.ingest.summary import Count
 from recsys_vae.data import columns as c
 
@@ -17,11 +18,11 @@ class UserFacts:
     """What the rules found, for people.
 
     Args:
-        users: ids of the numbers that stand for users.
+        ids: what the numbers in the rows stand for.
     """
 
-    def __init__(self, users: pl.Series) -> None:
-        self._users = users
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
         self._busy: Counter[str] = Counter()
         self._duplicates: Counter[str] = Counter()
 
@@ -29,14 +30,15 @@ class UserFacts:
         """Count the users of a part that `mark_busy_users` took."""
         lost = marked.filter(pl.col(DROPPED_BY) == Rule.MAX_EVENTS_PER_USER.value)
         counts = lost.group_by(c.USER).len()
-        self._busy.update(dict(zip(self._users.gather(counts[c.USER]), counts["len"], strict=True)))
+        self._busy.update(dict(zip(self._ids.users.gather(counts[c.USER]), counts["len"], strict=True)))
 
     def count_duplicates(self, marked: pl.DataFrame) -> None:
         """Count the duplicates of a part by their event type."""
         lost = marked.filter(pl.col(DROPPED_BY) == Rule.DUPLICATE.value)
         if lost.height and lost[c.EVENT_TYPE].null_count() < lost.height:
-            counts = lost.group_by(pl.col(c.EVENT_TYPE).fill_null("no event type")).len()
-            self._duplicates.update(dict(counts.iter_rows()))
+            counts = lost.group_by(c.EVENT_TYPE).len()
+            kinds = self._ids.events.gather(counts[c.EVENT_TYPE]).fill_null("no event type")
+            self._duplicates.update(dict(zip(kinds, counts["len"], strict=True)))
 
     def duplicates(self) -> tuple[Count, ...]:
         """Rows lost as duplicates, by event type, the most first."""

@@ -157,7 +157,7 @@ def test_ctrl_c_says_how_to_go_on_once(
     def train() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "build", lambda: app)
+    monkeypatch.setattr(cli, "build", lambda *_: app)
     monkeypatch.setattr("sys.argv", ["recsys"])
     monkeypatch.setenv("RANK", rank)
     with pytest.raises(SystemExit) as end:

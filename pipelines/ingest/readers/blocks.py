@@ -1,11 +1,16 @@
 """Block: some lines of a file as rows, and an account of every line that it stands for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
 
 from recsys_vae.errors import DataError
+
+if TYPE_CHECKING:
+    from recsys_vae.native.tables import TextCodes
 
 RAW_CHARACTERS = 500
 """At most so much of a line is kept or shown."""
@@ -45,6 +50,16 @@ class Made:
     structure: int = 0
 
 
+class FieldColumn(Protocol):
+    """A column of text that stands in the bytes of a block."""
+
+    def series(self) -> pl.Series:
+        """As text; empty ones are null."""
+
+    def codes(self, known: "TextCodes") -> np.ndarray:
+        """As numbers of its texts, uint32; `TextCodes.EMPTY` for empty ones."""
+
+
 @dataclass(frozen=True)
 class Block:
     """Some lines of a file, read.
@@ -52,6 +67,8 @@ class Block:
     Attributes:
         rows: columns of text, as found (an empty text is null); of Parquet in their own types. Columns may differ from
             block to block where every row names its own, as in JSON: one that is not here is null in all its rows.
+            Where the log was opened for numbers, a column whose every text is the usual way to write a number comes as
+            Int64 or Float64: as text it is the same again.
         lines: of each row the number of its first line in the file, from 1, int64, ascending; of Parquet the row's
             number.
         rejected: what could not be read, ascending.
@@ -60,6 +77,8 @@ class Block:
         blank: of them blank.
         continued: of them lines that go on with a row that begins above, and lines of which several rows were made,
             counted below zero.
+        texts: where the log was opened for numbers, columns that are not among `rows` and come as bytes; `whole` has
+            them all.
     """
 
     rows: pl.DataFrame
@@ -69,16 +88,27 @@ class Block:
     structure: int = 0
     blank: int = 0
     continued: int = 0
+    texts: Mapping[str, FieldColumn] = field(default_factory=dict)
+
+    def whole(self) -> pl.DataFrame:
+        """All columns."""
+        texts = [column.series().alias(name) for name, column in self.texts.items()]
+        return pl.DataFrame([*self.rows.get_columns(), *texts])
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return len(self.lines)
 
     @property
     def records(self) -> int:
         """Rows and rejected records."""
-        return self.rows.height + len(self.rejected)
+        return self.height + len(self.rejected)
 
     def places(self) -> np.ndarray:
         """Of each row its place among all records of the block, from 0, int64."""
         before = np.searchsorted([one.line for one in self.rejected], self.lines) if self.rejected else 0
-        return np.arange(self.rows.height, dtype=np.int64) + before
+        return np.arange(self.height, dtype=np.int64) + before
 
     def check(self, name: str) -> "Block":
         """The block, once it is known that every line is accounted for.
@@ -86,12 +116,13 @@ class Block:
         Raises:
             DataError: the account does not add up: a line was lost, or made up.
         """
-        found = self.rows.height + self.structure + self.blank + self.continued
+        found = self.height + self.structure + self.blank + self.continued
         found += sum(one.lines for one in self.rejected)
-        if found != self.taken or len(self.lines) != self.rows.height:
+        if found != self.taken or (self.rows.width and self.rows.height != self.height):
             raise DataError(
-                f"{name}: {self.taken:,} lines hold {self.rows.height:,} rows, and only {found:,} lines are accounted "
-                "for. Nothing is taken of the file. This is a fault of the reader: please report it with the file."
+                f"{name}: of {self.taken:,} lines {found:,} are accounted for, and {self.height:,} of them were to "
+                f"be rows where {self.rows.height:,} were read: nothing is taken of the file. This is a fault of the "
+                "reader: please report it with the file."
             )
         return self
 
@@ -117,9 +148,9 @@ class Tally:
     def add(self, block: Block) -> None:
         """Add a block that has been checked."""
         self.lines += block.taken
-        self.rows += block.rows.height
+        self.rows += block.height
         self.rejected += len(block.rejected)
         self.structure += block.structure
         self.blank += block.blank
         self.continued += block.continued
-        self.columns |= dict.fromkeys(block.rows.columns)
+        self.columns |= dict.fromkeys([*block.rows.columns, *block.texts])

@@ -20,6 +20,7 @@ from pipelines.ingest.readers.blocks import Block, Rejected
 from pipelines.ingest.readers.dialect import NOT_TEXT, Dialect, cut_off, raw_text, too_many_fields
 from pipelines.ingest.readers.layout import BLANKS, Layout
 from pipelines.ingest.readers.quoted_lines import LONGEST_RECORD, first_record, read_quoted
+from pipelines.ingest.readers.regular_lines import read_regular
 from pipelines.ingest.readers.separators import UNIT, one_byte
 from pipelines.ingest.readers.streams import Chunk
 from recsys_vae.errors import EmptyDataError
@@ -27,11 +28,14 @@ from recsys_vae.errors import EmptyDataError
 LINE_FEED = 10
 
 
-def read_delimited(chunks: Iterator[Chunk], layout: Layout, wanted: Sequence[str] | None, name: str) -> "Delimited":
+def read_delimited(
+    chunks: Iterator[Chunk], layout: Layout, wanted: Sequence[str] | None, name: str, *, numbers: bool = False
+) -> "Delimited":
     """Open the chunks of a delimited file: its columns are known then.
 
     Args:
         wanted: names of the columns that are read, where the file has them; None: all.
+        numbers: whether columns may come as numbers, or as bytes.
 
     Raises:
         EmptyDataError: there is no line, where a header should be.
@@ -46,7 +50,7 @@ def read_delimited(chunks: Iterator[Chunk], layout: Layout, wanted: Sequence[str
         names = names or _unique(found)
     shown = b" " if layout.separator == BLANKS else layout.separator.encode()
     places = tuple(place for place, column in enumerate(names) if wanted is None or column in wanted)
-    return Delimited(separated, Dialect(separator, quote, names, places, shown), header)
+    return Delimited(separated, Dialect(separator, quote, names, places, shown, numbers), header)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,10 @@ def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool
         cut: the file ends without a line end, so that its last line may be half of one.
     """
     content = np.frombuffer(data, np.uint8)
+    if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and _is_text(data):
+        regular = read_regular(data, int(np.count_nonzero(content == LINE_FEED)), first, dialect)
+        if regular is not None:
+            return regular, b""
     ends = np.flatnonzero(content == LINE_FEED)
     quotes = np.empty(0, np.int64)
     if dialect.quote is not None and dialect.quote in data:

@@ -17,6 +17,7 @@ class Dialect:
         names: of all columns, in order.
         wanted: places of the columns that are read, ascending.
         shown: the separator as it stands in the file, for raw text.
+        numbers: whether columns may come as numbers, or as bytes.
     """
 
     separator: bytes
@@ -24,6 +25,7 @@ class Dialect:
     names: tuple[str, ...]
     wanted: tuple[int, ...]
     shown: bytes
+    numbers: bool = False
 
 
 def too_many_fields(found: int, expected: int) -> str:

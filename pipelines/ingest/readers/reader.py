@@ -1,6 +1,7 @@
 """Opening a log by its layout; whatever it is, blocks of rows come out, each with its account of lines."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from pipelines.ingest.readers.json_lines import JsonLines
 from pipelines.ingest.readers.layout import Kind, Layout
 from pipelines.ingest.readers.line_rows import LineRows
 from pipelines.ingest.readers.parquet import Parquet
-from pipelines.ingest.readers.streams import Chunk, Text, chunks, texts
+from pipelines.ingest.readers.streams import PACKED, Chunk, Text, ahead, chunks, texts
 from recsys_vae.errors import DataError
 
 Part = TypeVar("Part", Chunk, Text)
@@ -38,10 +39,10 @@ class LogReader:
         tally: what has been read so far.
     """
 
-    def __init__(self, path: Path, layout: Layout, form: _Format, damage: list[str]) -> None:
+    def __init__(self, path: Path, layout: Layout, form: _Format, source: "_Source") -> None:
         self.path, self.layout = path, layout
         self.tally = Tally()
-        self._form, self._damage = form, damage
+        self._form, self._source = form, source
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,23 +55,31 @@ class LogReader:
         Raises:
             DataError: an account does not add up, or the file is no text.
         """
-        for block in self._form:
+        blocks = iter(self._form)
+        for block in ahead(blocks) if self.path.stat().st_size > PACKED else blocks:
             self.tally.add(block.check(self.path.name))
             yield block
-        for reason in self._damage:
+        if self._source.lines not in (0, self.tally.lines):
+            raise DataError(
+                f"{self.path.name} holds {self._source.lines:,} lines, and {self.tally.lines:,} were read: nothing is "
+                "taken of it. This is a fault of the reader: please report it with the file."
+            )
+        if self._source.damage:
             # What could not be unpacked is no line, and counts as one record that was rejected.
-            lost = Rejected(self.tally.lines + 1, "", f"the rest of the file is lost: {reason}")
+            reason = f"the rest of the file is lost: {self._source.damage}"
+            lost = Rejected(self.tally.lines + 1, "", reason)
             block = Block(pl.DataFrame(), np.empty(0, np.int64), (lost,), taken=1)
             self.tally.add(block.check(self.path.name))
             yield block
 
 
-def open_log(path: Path, layout: Layout, wanted: Sequence[str] | None = None) -> LogReader:
+def open_log(path: Path, layout: Layout, wanted: Sequence[str] | None = None, *, numbers: bool = False) -> LogReader:
     """Open a log.
 
     Args:
         wanted: names of the columns that are read, where the file has them; None: all. Values of JSON come as text
             where they are named, nested ones being rejected; with None, nested values keep their types.
+        numbers: whether columns may come as numbers, or as bytes (`Block.texts`), where that is sooner.
 
     Raises:
         DataError: there is no such file, it cannot be opened, or it is a pointer of Git LFS.
@@ -78,25 +87,34 @@ def open_log(path: Path, layout: Layout, wanted: Sequence[str] | None = None) ->
     """
     if not path.is_file():
         raise DataError(f"There is no file {path}. Check its name, and the folder that it is looked for in.")
-    damage: list[str] = []
-    return LogReader(path, layout, _open(path, layout, wanted, damage), damage)
+    source = _Source()
+    return LogReader(path, layout, _open(path, layout, wanted, source, numbers=numbers), source)
 
 
-def _open(path: Path, layout: Layout, wanted: Sequence[str] | None, damage: list[str]) -> _Format:
+@dataclass
+class _Source:
+    """What is known of the lines of a file before they are read: how many were cut, and what cannot be unpacked."""
+
+    lines: int = 0
+    damage: str = ""
+
+    def watch(self, parts: Iterator[Part]) -> Iterator[Part]:
+        """The same parts, noted as they pass."""
+        for part in parts:
+            if isinstance(part, Chunk):
+                self.lines += part.lines + len(part.too_long)
+            self.damage = self.damage or part.damage
+            yield part
+
+
+def _open(path: Path, layout: Layout, wanted: Sequence[str] | None, source: _Source, *, numbers: bool) -> _Format:
     if layout.kind is Kind.PARQUET:
         return Parquet(path, wanted)
     if layout.kind is Kind.JSON_ARRAY:
-        return JsonArray(_noting_damage(texts(path, layout.encoding, layout.compression), damage), wanted, path.name)
-    lines = _noting_damage(chunks(path, layout.encoding, layout.compression), damage)
+        return JsonArray(source.watch(texts(path, layout.encoding, layout.compression)), wanted, path.name)
+    lines = source.watch(chunks(path, layout.encoding, layout.compression))
     if layout.kind is Kind.JSON_LINES:
         return JsonLines(lines, wanted)
     if layout.make_transformer is not None:
         return LineRows(lines, layout.make_transformer())
-    return read_delimited(lines, layout, wanted, path.name)
-
-
-def _noting_damage(parts: Iterator[Part], damage: list[str]) -> Iterator[Part]:
-    for part in parts:
-        if part.damage:
-            damage.append(part.damage)
-        yield part
+    return read_delimited(lines, layout, wanted, path.name, numbers=numbers)

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from pipelines.ingest.readers.blocks import RAW_CHARACTERS, Rejected, plain_raw
 from pipelines.ingest.readers.layout import Compression
@@ -33,6 +35,7 @@ MAGIC = {
 }
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 """Byte-order marks, and what they say of the encoding."""
+LINE_FEED = 10
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -80,7 +83,7 @@ def texts(path: Path, encoding: str = "utf-8", compression: Compression | None =
     lines = _Cutter(path.name)
     damage = ""
     try:
-        for block in _ahead(_in_utf8(unpacked(path, compression), encoding)):
+        for block in _in_utf8(_read_on(path, compression), encoding):
             yield Text(decode(lines.one_line_end(block)))
     except _DamageError as error:
         damage = str(error)
@@ -117,7 +120,7 @@ def chunks(path: Path, encoding: str = "utf-8", compression: Compression | None 
     cutter = _Cutter(path.name)
     damage = ""
     try:
-        for block in _ahead(_in_utf8(unpacked(path, compression), encoding)):
+        for block in _in_utf8(_read_on(path, compression), encoding):
             found = cutter.cut(block)
             if found.lines or found.too_long:
                 yield found
@@ -158,7 +161,7 @@ class _Cutter:
             too_long += more
         if len(self.rest) > LONGEST_LINE:
             self.skipped, self.skipped_start, self.rest = len(self.rest), self.rest[: 4 * RAW_CHARACTERS], b""
-        lines = data.count(b"\n")
+        lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_FEED))
         first += len(too_long)
         self.line = first + lines
         return Chunk(data, first, lines, tuple(too_long))
@@ -301,6 +304,12 @@ def _unpacked_zstd(path: Path) -> Iterator[bytes]:
         raise _DamageError(f"the packed bytes are broken ({str(error).splitlines()[0][:200]})") from error
 
 
+def _read_on(path: Path, compression: Compression | None) -> Iterator[bytes]:
+    """The file's bytes; where they are many, they are unpacked in a thread of their own."""
+    blocks = unpacked(path, compression)
+    return ahead(blocks) if path.stat().st_size > PACKED else blocks
+
+
 def _in_utf8(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """The same text in UTF-8, without a byte-order mark. Bytes that are no text stay bytes that are no UTF-8."""
     first = next(blocks, b"")
@@ -319,10 +328,13 @@ def _in_utf8(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     yield decode(b"", final=True).encode("utf-8", "surrogatepass")
 
 
-def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same blocks, the next of them being read while one is worked on."""
+Value = TypeVar("Value")
+
+
+def ahead(values: Iterator[Value]) -> Iterator[Value]:
+    """The same values, the next of them being made in another thread while one is worked on."""
     with ThreadPoolExecutor(1, "recsys-read") as pool:
-        waiting = pool.submit(next, blocks, None)
-        while (block := waiting.result()) is not None:
-            waiting = pool.submit(next, blocks, None)
-            yield block
+        waiting = pool.submit(next, values, None)
+        while (value := waiting.result()) is not None:
+            waiting = pool.submit(next, values, None)
+            yield value

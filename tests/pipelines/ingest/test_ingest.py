@@ -185,7 +185,7 @@ def test_a_rule_without_its_column_is_an_error(tmp_path, target, rules, column):
 
 
 def test_losses_add_up_over_calls(tmp_path):
-    dropped_rows = DroppedRows(tmp_path / "losses", pl.Series(["a", "b", "c"]), pl.Series(["1"]))
+    dropped_rows = DroppedRows(pl.Series(["a", "b", "c"]), pl.Series(["1"]))
     rows = pl.DataFrame({"user_id": [0, 1], "item_id": [0, 0], "lost_to": pl.Series(["duplicate", None], dtype=RULES)})
     dropped_rows.add(rows)
     dropped_rows.add(rows.with_columns(pl.lit(2).cast(pl.Int64).alias("user_id")))

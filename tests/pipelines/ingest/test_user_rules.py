@@ -1,8 +1,13 @@
+import numpy as np
 import polars as pl
 import pytest
 
 from pipelines.ingest.cleaning import RULES
+from pipelines.ingest.kept_rows import Ids
 from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
+
+PLACES = np.arange(2, dtype=np.uint32)
+IDS = Ids(pl.Series(["ann", "bot"]), PLACES, pl.Series(["x", "y"]), PLACES, pl.Series(["buy", "view"]))
 
 
 def frame(*rows):
@@ -48,11 +53,11 @@ def test_users_with_too_many_rows_are_lost_whole_and_named():
     rows = frame(*[(1, item, None, 1.0) for item in range(3)], (0, 0, None, 1.0), (0, 0, None, 1.0))
     marked = mark_busy_users(rows, 2)
     assert [mark for mark, _ in marks(marked)] == ["max_events_per_user"] * 3 + [None] * 2
-    facts = UserFacts(pl.Series(["ann", "bot"]))
+    facts = UserFacts(IDS)
     facts.count_busy(marked)
     assert facts.notes() == (
         "1 users have more rows than --max-events-per-user and are left out: bot (3 rows)",
     )  # fmt: skip
-    facts = UserFacts(pl.Series(["ann", "bot"]))
+    facts = UserFacts(IDS)
     facts.count_busy(mark_busy_users(rows, 3))
     assert facts.notes() == ()
