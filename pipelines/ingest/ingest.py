@@ -31,13 +31,13 @@ from pipelines.ingest.metadata_tables import write_metadata
 from pipelines.ingest.readers import Layout
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
-from pipelines.ingest.user_partitions import Part, RowStore
+from pipelines.ingest.user_partitions import Part, RowStore, whole
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.outputs import check_output
 
-ROWS_PER_PART = 2_000_000
+ROWS_PER_PART = 4_000_000
 Step = Callable[[str], None]
 
 
@@ -81,7 +81,7 @@ def ingest(
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
     Args:
-        rows_per_part: about how many rows are sorted at a time; one takes some 150 bytes of memory.
+        rows_per_part: about how many rows are sorted at a time; one takes some 100 bytes of memory.
         step: told what begins, in a few words.
 
     Raises:
@@ -130,7 +130,7 @@ class _Run:
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
         dropped_rows = DroppedRows(ids.users, ids.items)
         parts = self._cut(store, ids)
-        self._drop_duplicates(parts, ids, dropped_rows)
+        self._drop_duplicates(parts, dropped_rows)
         quarantined = quarantine.take_counts()
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, ids, dropped_rows)
@@ -157,7 +157,10 @@ class _Run:
     def _read_logs(self, quarantine: Quarantine) -> tuple[ReadLogs, RowStore]:
         """What was read, and the rows that keep the contract."""
         self.step("reading the logs, checking the contract")
-        read, store = ReadLogs(), RowStore(self.scratch / "rows", self.rows_per_part)
+        read, store = (
+            ReadLogs(),
+            RowStore(self.scratch / "rows", self.rows_per_part, with_file=bool(self.source.given_test)),
+        )
         for rows in read_logs(self.source, self.rules, read, quarantine):
             store.add(rows)
         if read.rows_in == 0:
@@ -169,20 +172,21 @@ class _Run:
         self.step("cutting into ranges of users")
         return store.cut(ids.user_places, ids.item_places)
 
-    def _drop_duplicates(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> None:
+    def _drop_duplicates(self, parts: Sequence[Part], dropped_rows: DroppedRows) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
             rows = part.take()
-            dropped_rows.add(rows)
-            if rows[DROPPED_BY].null_count() < rows.height:
-                rows = rows.filter(pl.col(DROPPED_BY).is_null())
+            if DROPPED_BY in rows.columns:
+                rows = _thinned(rows, dropped_rows)
             if self.source.given_test:
                 rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
-            marked = cleaning_compiled.drop_duplicates(rows, self.rules.keep, len(ids.items))
-            if marked is None:
-                marked = cleaning.drop_duplicates(rows.lazy(), self.rules.keep).collect()
-            _thin(part, marked, dropped_rows)
+            thinned = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
+            if thinned is None:
+                thinned = _thinned(
+                    cleaning.drop_duplicates(whole(rows).lazy(), self.rules.keep).collect(), dropped_rows
+                )
+            part.replace(thinned)
 
     def _take_core(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
@@ -191,9 +195,14 @@ class _Run:
         self.step("taking the k-core")
         pairs = [part.scan() for part in parts]
         least = self.rules.min_user, self.rules.min_item
-        core = cleaning_compiled.k_core(pairs, *least, len(ids.users), len(ids.items)) or cleaning.k_core(pairs, *least)
+        compiled = cleaning_compiled.k_core(pairs, *least, len(ids.users), len(ids.items))
+        if compiled is not None:
+            for part in parts:
+                part.replace(compiled.thin(part.take(), dropped_rows))
+            return compiled.rounds
+        core = cleaning.k_core(pairs, *least)
         for number, part in enumerate(parts):
-            _thin(part, core.mark_losses(part.scan(), number).collect(), dropped_rows)
+            part.replace(_thinned(core.mark_losses(part.scan(), number).collect(), dropped_rows))
         return core.rounds
 
     def _write_interactions(self, parts: Sequence[Part], ids: Ids) -> Kept:
@@ -208,7 +217,8 @@ class _Run:
                 left = part.take()
                 rows = cleaning_compiled.number_positions(left)
                 if rows is None:
-                    rows = cleaning.number_positions(left.lazy()).collect()
+                    rows = cleaning.number_positions(whole(left).lazy()).collect()
+                rows = whole(rows)
                 facts.add(rows)
                 named = ids.named(rows)
                 table.write(named.select(c.INTERACTION_COLUMNS))
@@ -238,10 +248,10 @@ def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
         )
 
 
-def _thin(part: Part, marked: pl.DataFrame, dropped_rows: DroppedRows) -> None:
-    """Count what is marked as lost and leave the rest in the part."""
+def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
+    """Count what is marked as lost; the rest."""
     dropped_rows.add(marked)
-    part.replace(marked.filter(pl.col(DROPPED_BY).is_null()) if marked[DROPPED_BY].count() else marked)
+    return marked.filter(pl.col(DROPPED_BY).is_null())
 
 
 def _reconciled(summary: IngestSummary) -> IngestSummary:

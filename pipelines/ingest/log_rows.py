@@ -147,20 +147,20 @@ class _Log:
         """Good rows, and rows for quarantine."""
         places = pl.Series("row", block.places() + self._records).cast(pl.UInt64)
         self._records += block.records
-        keys = (pl.lit(self._number, dtype=pl.UInt32).alias("file"), places)
+        keys = pl.DataFrame([pl.repeat(self._number, len(places), dtype=pl.UInt32, eager=True).alias("file"), places])
         bad = self._rejected(block)
         if not block.height:
             self._counted += bad.height
             return pl.DataFrame(), bad
         codes = {name: self._codes(block, name, known) for name, known in self._known()}
         coded = {name: found for name, found in codes.items() if found is not None}
-        found = self._ours(block, apart=tuple(coded)).with_columns(*keys)
+        found = keys.hstack(self._ours(block, apart=tuple(coded)).get_columns())
         found = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
         read = self._cleaned(INTERACTIONS.read(found.lazy(), coded))
         is_bad = read[c.REASON].is_not_null()
         if is_bad.any():
             # Once more, of the few that break the contract, with words and as text.
-            whole = self._ours(block).with_columns(keys).filter(is_bad)
+            whole = keys.hstack(self._ours(block).get_columns()).filter(is_bad)
             broken = INTERACTIONS.divide(self._cleaned(INTERACTIONS.assess(whole.lazy())).lazy()).bad.collect()
             lines = pl.Series(LINE, block.lines).filter(is_bad)
             bad = _merged(broken.with_columns(lines, pl.lit(str(self.reader.path)).alias("file")), bad)
