@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from pipelines.ingest.cleaning import DROPPED_BY, RULES, Keep, Rule
+from pipelines.ingest.cleaning import Keep, Rule
+from pipelines.ingest.dropped_rows import DroppedRows
 from recsys_vae.data import columns as c
 from recsys_vae.native.tables import (
     KEEP_FIRST,
@@ -24,8 +25,8 @@ from recsys_vae.native.tables import (
 _KEEP = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}
 
 
-def drop_duplicates(rows: pl.DataFrame, keep: Keep, n_items: int) -> pl.DataFrame | None:
-    """As `cleaning.drop_duplicates` of rows in their order in the log, and sorted for `number_positions`."""
+def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -> pl.DataFrame | None:
+    """One row a (user, item), of rows in their order in the log, sorted for `number_positions`; others are counted."""
     library = tables()
     order = _order(rows)
     if library is None or keep not in _KEEP or isinstance(order, str):
@@ -33,22 +34,24 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, n_items: int) -> pl.DataFram
     users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
     if not len(users):
         return rows
-    first = int(users.min())
-    users = users - np.uint32(first)
-    grouped, bounds = group_users(library, users, order, int(users.max()) + 1)
+    own = users - users.min()
+    n_own = int(own.max()) + 1
+    grouped, bounds = group_users(library, own, order, n_own)
     weights = rows[c.WEIGHT].to_numpy() if keep is Keep.MAX else None
-    lost = mark_duplicates(library, items, grouped, bounds, n_items, _KEEP[keep], weights)
+    lost = mark_duplicates(library, items, grouped, bounds, dropped_rows.n_items, _KEEP[keep], weights)
     if order is None:
         # Of unknown order, so their order is that of the items.
-        grouped, _ = group_users(library, users, items.astype(np.int64), int(users.max()) + 1)
-    marked = rows.with_columns(pl.Series(DROPPED_BY, np.where(lost, _PHYSICAL[Rule.DUPLICATE], 255).astype(np.uint8)))
-    return marked[grouped].with_columns(_as_rule(DROPPED_BY))
+        grouped, _ = group_users(library, own, items.astype(np.int64), n_own)
+    if lost.any():
+        dropped_rows.count(Rule.DUPLICATE, users[lost], items[lost])
+        grouped = grouped[~lost[grouped]]
+    return rows[grouped]
 
 
 def number_positions(rows: pl.DataFrame) -> pl.DataFrame | None:
     """As `cleaning.number_positions`, of rows that `drop_duplicates` has sorted and of which some may be gone."""
     order = _order(rows)
-    if isinstance(order, str):
+    if isinstance(order, str) or "row" in rows.columns:  # a row that knows its place was not sorted here
         return None
     users = rows[c.USER].to_numpy()
     if order is None or not len(users):
@@ -69,15 +72,15 @@ class CompiledCore:
     def __init__(self, user_taken: np.ndarray, item_taken: np.ndarray, rounds: int) -> None:
         self._user_taken, self._item_taken, self.rounds = user_taken, item_taken, rounds
 
-    def mark_losses(self, part: pl.LazyFrame, _: int) -> pl.LazyFrame:
-        """Add `lost_to`: `min_user` where the user was taken, `min_item` where only the item was."""
-        rows = part.collect()
-        by_user = self._user_taken[rows[c.USER].to_numpy()]
-        by_item = self._item_taken[rows[c.ITEM].to_numpy()]
-        marks = np.full(rows.height, 255, np.uint8)
-        marks[by_item] = _PHYSICAL[Rule.MIN_ITEM]
-        marks[by_user] = _PHYSICAL[Rule.MIN_USER]
-        return rows.with_columns(pl.Series(DROPPED_BY, marks)).with_columns(_as_rule(DROPPED_BY)).lazy()
+    def thin(self, rows: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
+        """Rows that are left; others are counted: by the user where that was taken, else by the item."""
+        users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
+        by_user = self._user_taken[users]
+        by_item = self._item_taken[items] & ~by_user
+        for rule, lost in ((Rule.MIN_USER, by_user), (Rule.MIN_ITEM, by_item)):
+            if lost.any():
+                dropped_rows.count(rule, users[lost], items[lost])
+        return rows.filter(~(by_user | by_item))
 
 
 def k_core(
@@ -111,17 +114,9 @@ def _pairs(part: pl.LazyFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def _order(rows: pl.DataFrame) -> np.ndarray | str | None:
     """The order of each row; None where none has one; in words, why it takes a closer look."""
-    position, time = rows[c.POSITION], rows[c.TIMESTAMP]
-    if position.null_count() not in (0, rows.height) or time.null_count() not in (0, rows.height):
+    known = {name: rows.height - rows[name].null_count() for name in (c.POSITION, c.TIMESTAMP) if name in rows.columns}
+    if set(known.values()) - {0, rows.height}:
         return "some rows have an order, others none"
-    if position.null_count() == 0 and rows.height:
-        return position.to_numpy().astype(np.int64)
-    return None if time.null_count() else time.to_physical().to_numpy()
-
-
-_PHYSICAL = {rule: number for number, rule in enumerate(Rule)}
-
-
-def _as_rule(column: str) -> pl.Expr:
-    """Numbers of rules as rules; 255 is none."""
-    return pl.when(pl.col(column) < len(_PHYSICAL)).then(pl.col(column)).cat.to(RULES)
+    if known.get(c.POSITION):
+        return rows[c.POSITION].to_numpy().astype(np.int64)
+    return rows[c.TIMESTAMP].to_physical().to_numpy() if known.get(c.TIMESTAMP) else None

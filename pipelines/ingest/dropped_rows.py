@@ -34,8 +34,17 @@ class DroppedRows:
         for number, rule in enumerate(Rule):
             lost = rules == number
             if lost.any():
-                self._count(USER_ENTITY, rule, users[lost])
-                self._count(ITEM_ENTITY, rule, items[lost])
+                self.count(rule, users[lost], items[lost])
+
+    def count(self, rule: Rule, users: np.ndarray, items: np.ndarray) -> None:
+        """Count rows that a rule took, by their numbers."""
+        self._count(USER_ENTITY, rule, users)
+        self._count(ITEM_ENTITY, rule, items)
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are."""
+        return len(self._ids[ITEM_ENTITY])
 
     def totals(self) -> tuple[Count, ...]:
         """Rows that each rule took, in the order of the rules."""

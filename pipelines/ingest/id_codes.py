@@ -37,7 +37,7 @@ class IdCodes:
         library = tables()
         self.compiled = None if library is None else TextCodes(library)
         self._codes: _Codes = _PlainCodes() if self.compiled is None else _CompiledCodes(self.compiled)
-        self._of_numbers = np.full(1 << 10, -1, np.int64)
+        self._of_numbers = np.full(1 << 10, TextCodes.EMPTY, np.uint32)
         self._has_odd = self._has_prefixes = False
         self.without_zeros = 0
 
@@ -107,15 +107,17 @@ class IdCodes:
     def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
         largest = int(numbers.max())
         if largest >= len(self._of_numbers):
-            more = np.full(max(largest + 1, 2 * len(self._of_numbers)) - len(self._of_numbers), -1, np.int64)
+            size = max(largest + 1, 2 * len(self._of_numbers))
+            more = np.full(size - len(self._of_numbers), TextCodes.EMPTY, np.uint32)
             self._of_numbers = np.concatenate((self._of_numbers, more))
         codes = self._of_numbers[numbers]
-        new = codes < 0
-        if new.any():
-            met = np.unique(numbers[new])
+        if codes.max() == TextCodes.EMPTY:
+            is_new = np.zeros(largest + 1, bool)
+            is_new[numbers[codes == TextCodes.EMPTY]] = True
+            met = np.flatnonzero(is_new)
             self._of_numbers[met] = self._codes.add(pl.Series(met).cast(pl.String))
             codes = self._of_numbers[numbers]
-        return np.asarray(codes, np.uint32)
+        return np.asarray(codes)
 
 
 class _PlainCodes:
@@ -142,7 +144,7 @@ class _CompiledCodes:
     def add(self, texts: pl.Series) -> np.ndarray:
         sizes = texts.str.len_bytes().to_numpy().astype(np.uint32)
         starts = np.cumsum(sizes, dtype=np.uint32) - sizes
-        return self._known.add("".join(texts).encode(), starts, sizes)
+        return self._known.add((texts.str.join("").item() or "").encode(), starts, sizes)
 
     def texts(self, first: int) -> pl.Series:
         return text_series(*self._known.texts(first))

@@ -33,14 +33,14 @@ from pipelines.ingest.part_folders import name_of
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
-from pipelines.ingest.user_partitions import Part, RowStore
+from pipelines.ingest.user_partitions import Part, RowStore, whole
 from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.outputs import check_output
 
-ROWS_PER_PART = 2_000_000
+ROWS_PER_PART = 4_000_000
 Step = Callable[[str], None]
 
 
@@ -56,7 +56,7 @@ def ingest(
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
     Args:
-        rows_per_part: about how many rows are sorted at a time; one takes some 150 bytes of memory.
+        rows_per_part: about how many rows are sorted at a time; one takes some 100 bytes of memory.
         step: told what begins, in a few words.
 
     Raises:
@@ -107,7 +107,7 @@ class _Run:
         dropped_rows = DroppedRows(ids.users, ids.items)
         parts = self._cut(store, ids)
         facts = UserFacts(ids)
-        self._drop_duplicates(parts, ids, dropped_rows, facts)
+        self._drop_duplicates(parts, dropped_rows, facts)
         quarantined = quarantine.take_counts()
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, ids, dropped_rows)
@@ -141,7 +141,7 @@ class _Run:
         units: dict[Path, Unit] = {}
         while True:
             folder = self.scratch / f"rows{len(units)}"
-            read, store = ReadLogs(), RowStore(folder, self.rows_per_part)
+            read, store = ReadLogs(), RowStore(folder, self.rows_per_part, with_file=bool(self.source.given_test))
             try:
                 for rows in read_logs(self.source, self.rules, read, quarantine, units):
                     store.add(rows)
@@ -159,28 +159,28 @@ class _Run:
         self.step("cutting into ranges of users")
         return store.cut(ids.user_places, ids.item_places)
 
-    def _drop_duplicates(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows, facts: UserFacts) -> None:
+    def _drop_duplicates(self, parts: Sequence[Part], dropped_rows: DroppedRows, facts: UserFacts) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
         for part in parts:
             rows = part.take()
-            dropped_rows.add(rows)
-            rows = _standing(rows)
+            if DROPPED_BY in rows.columns:
+                rows = _thinned(rows, dropped_rows)
             if self.rules.max_events_per_user is not None:
                 marked = mark_busy_users(rows, self.rules.max_events_per_user)
-                dropped_rows.add(marked)
                 facts.count_busy(marked)
-                rows = _standing(marked)
+                rows = _thinned(marked, dropped_rows)
             if self.rules.returns:
-                marked = mark_returns(rows)
-                dropped_rows.add(marked)
-                rows = _standing(marked)
+                rows = _thinned(mark_returns(whole(rows)), dropped_rows).select(rows.columns)
             if self.source.given_test:
                 rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
-            kept = cleaning_compiled.drop_duplicates(rows, self.rules.keep, len(ids.items))
-            marked = cleaning.drop_duplicates(rows.lazy(), self.rules.keep).collect() if kept is None else kept
-            facts.count_duplicates(marked)
-            _thin(part, marked, dropped_rows)
+            thinned = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
+            if thinned is None:
+                thinned = _thinned(
+                    cleaning.drop_duplicates(whole(rows).lazy(), self.rules.keep).collect(), dropped_rows
+                )
+            facts.count_duplicates(rows, thinned)
+            part.replace(thinned)
 
     def _take_core(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
@@ -189,9 +189,14 @@ class _Run:
         self.step("taking the k-core")
         pairs = [part.scan() for part in parts]
         least = self.rules.min_user, self.rules.min_item
-        core = cleaning_compiled.k_core(pairs, *least, len(ids.users), len(ids.items)) or cleaning.k_core(pairs, *least)
+        compiled = cleaning_compiled.k_core(pairs, *least, len(ids.users), len(ids.items))
+        if compiled is not None:
+            for part in parts:
+                part.replace(compiled.thin(part.take(), dropped_rows))
+            return compiled.rounds
+        core = cleaning.k_core(pairs, *least)
         for number, part in enumerate(parts):
-            _thin(part, core.mark_losses(part.scan(), number).collect(), dropped_rows)
+            part.replace(_thinned(core.mark_losses(part.scan(), number).collect(), dropped_rows))
         return core.rounds
 
     def _write_interactions(self, parts: Sequence[Part], ids: Ids) -> Kept:
@@ -206,7 +211,8 @@ class _Run:
                 left = part.take()
                 rows = cleaning_compiled.number_positions(left)
                 if rows is None:
-                    rows = cleaning.number_positions(left.lazy()).collect()
+                    rows = cleaning.number_positions(whole(left).lazy()).collect()
+                rows = whole(rows)
                 facts.add(rows)
                 named = ids.named(rows)
                 table.write(named.select(c.INTERACTION_COLUMNS))
@@ -255,14 +261,10 @@ def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
         )
 
 
-def _standing(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col(DROPPED_BY).is_null()) if rows[DROPPED_BY].count() else rows
-
-
-def _thin(part: Part, marked: pl.DataFrame, dropped_rows: DroppedRows) -> None:
-    """Count what is marked as lost and leave the rest in the part."""
+def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
+    """Count what is marked as lost; the rest."""
     dropped_rows.add(marked)
-    part.replace(_standing(marked))
+    return marked.filter(pl.col(DROPPED_BY).is_null())
 
 
 def _reconciled(summary: IngestSummary) -> IngestSummary:

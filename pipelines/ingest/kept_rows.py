@@ -47,7 +47,11 @@ class TableWriter:
     def __init__(self, path: Path, table: Table) -> None:
         self._table = table
         self._schema = pl.DataFrame(schema=table.schema).to_arrow().schema
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        # Ids repeat, numbers hardly do: a dictionary of these would only be made and thrown away.
+        texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
+        self._writer = pq.ParquetWriter(
+            path, self._schema, compression="zstd", compression_level=1, use_dictionary=texts
+        )
         self.rows = 0
 
     def __enter__(self) -> Self:

@@ -177,14 +177,14 @@ class _Log:
         """Good rows, and rows for quarantine."""
         places = pl.Series("row", block.places() + self._records).cast(pl.UInt64)
         self._records += block.records
-        keys = [pl.repeat(self._number, block.height, dtype=pl.UInt32, eager=True).alias("file"), places]
+        keys = pl.DataFrame([pl.repeat(self._number, len(places), dtype=pl.UInt32, eager=True).alias("file"), places])
         bad = self._rejected(block)
         if not block.height:
             self._counted += bad.height
             return pl.DataFrame(), bad
         codes = {name: self._codes(block, name, known) for name, known in self._known()}
         coded = {name: found for name, found in codes.items() if found is not None}
-        found = pl.DataFrame([*self._ours(block, apart=tuple(coded)), *keys])
+        found = keys.hstack(self._ours(block, apart=tuple(coded)))
         found = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
         unit = self.times.look(found[c.TIMESTAMP]) if c.TIMESTAMP in found.columns else None
         table = judged(unit, returns=self._rules.returns)
@@ -192,7 +192,7 @@ class _Log:
         is_bad = read[c.REASON].is_not_null()
         if is_bad.any():
             # Once more, of the few that break the contract, with words and as text.
-            whole = pl.DataFrame([*self._ours(block), *keys]).filter(is_bad)
+            whole = keys.hstack(self._ours(block)).filter(is_bad)
             broken = table.divide(self._cleaned(table.assess(whole.lazy())).lazy()).bad.collect()
             lines = pl.Series(LINE, block.lines).filter(is_bad)
             bad = _merged(broken.with_columns(lines, pl.lit(str(self.reader.path)).alias("file")), bad)

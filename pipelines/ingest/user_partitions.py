@@ -9,11 +9,29 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pipelines.ingest.cleaning import DROPPED_BY, RULES
 from recsys_vae.data import columns as c
+from recsys_vae.native.tables import group_users, tables
 
 MAX_PARTS = 512
-HELD_PARTS = 2
-"""So many parts' rows are held in memory; more go to disk."""
+
+
+OPTIONAL = {
+    c.EVENT_TYPE: pl.UInt32(),
+    c.TIMESTAMP: pl.Datetime("us", "UTC"),
+    c.POSITION: pl.UInt32(),
+    DROPPED_BY: RULES,
+}
+"""Columns that are left out where no row has a value."""
+
+
+def whole(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a part with all their columns, and with the `file` and `row` that give them their order."""
+    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in OPTIONAL.items() if name not in rows.columns]
+    if "file" not in rows.columns:
+        absent.append(pl.lit(0, dtype=pl.UInt32).alias("file"))
+    rows = rows.with_columns(absent)
+    return rows if "row" in rows.columns else rows.with_row_index("row")
 
 
 class Part:
@@ -38,11 +56,13 @@ class Part:
     def read(self) -> pl.DataFrame:
         """All its rows, in the order in which they were added."""
         frames = self._frames or [pl.read_ipc(file) for file in self._files]
-        return frames[0] if len(frames) == 1 else pl.concat(frames)
+        return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
 
     def scan(self) -> pl.LazyFrame:
         """All its rows, lazily."""
-        return pl.scan_ipc(self._files) if self._files else self.read().lazy()
+        if self._files:
+            return pl.concat([pl.scan_ipc(file) for file in self._files], how="diagonal")
+        return self.read().lazy()
 
     def replace(self, rows: pl.DataFrame) -> None:
         """Leave these rows alone."""
@@ -62,29 +82,32 @@ class Part:
 
 
 class RowStore:
-    """Rows as they are read, ids as numbers; at most two parts' rows are in memory.
+    """Rows as they are read, ids as numbers; no more than a part has are held, more go to disk.
 
     Args:
         folder: where others go.
         rows_per_part: about how many rows a part has.
+        with_file: whether it matters which file a row is of.
     """
 
-    def __init__(self, folder: Path, rows_per_part: int) -> None:
+    def __init__(self, folder: Path, rows_per_part: int, *, with_file: bool = False) -> None:
         folder.mkdir()
         self._folder = folder
         self._rows_per_part = rows_per_part
         self._held: list[pl.DataFrame] = []
         self._held_rows = 0
         self._spilled: list[Path] = []
-        self._user_counts = np.zeros(0, np.int64)
+        self._with_file = with_file
         self.height = 0
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add a block; memory is let go by writing what is held."""
-        self._held.append(rows)
+        # Rows keep their order, so nothing need say it.
+        absent = [name for name in OPTIONAL if name in rows.columns and rows[name].null_count() == rows.height]
+        self._held.append(rows.drop("row", *absent, *(() if self._with_file else ("file",)), strict=False))
         self._held_rows += rows.height
         self.height += rows.height
-        if self._held_rows > HELD_PARTS * self._rows_per_part:
+        if self._held_rows > self._rows_per_part:
             self._spill()
 
     def cut(self, user_places: np.ndarray, item_places: np.ndarray) -> list[Part]:
@@ -97,27 +120,25 @@ class RowStore:
         """
         if self._spilled and self._held:
             self._spill()
+        if not self._spilled:
+            part = Part()
+            for rows in self._frames(remove=True):
+                part.add(_placed(rows, user_places, item_places))
+            return [part]
         users = len(user_places)
         counts = np.zeros(users, np.int64)
         for rows in self._frames():
             counts += np.bincount(user_places[rows[c.USER].to_numpy()], minlength=users)
         bounds = self._bounds(counts)
-        parts = [Part(self._folder / f"part{number}" if self._spilled else None) for number in range(len(bounds) + 1)]
+        part_of_user = np.searchsorted(bounds, np.arange(users), side="right").astype(np.uint32)
+        parts = [Part(self._folder / f"part{number}") for number in range(len(bounds) + 1)]
         for rows in self._frames(remove=True):
-            placed = rows.with_columns(
-                pl.Series(c.USER, user_places[rows[c.USER].to_numpy()]),
-                pl.Series(c.ITEM, item_places[rows[c.ITEM].to_numpy()]),
-            )
-            if len(parts) == 1:
-                parts[0].add(placed)
-                continue
-            numbers = np.searchsorted(bounds, placed[c.USER].to_numpy(), side="right")
-            order = np.argsort(numbers, kind="stable")
-            ends = np.searchsorted(numbers[order], np.arange(len(parts)), side="right")
-            sorted_rows = placed[order]
-            for number, (start, end) in enumerate(zip(np.concatenate(([0], ends[:-1])), ends, strict=True)):
+            placed = _placed(rows, user_places, item_places)
+            order, ends = _grouped(part_of_user[placed[c.USER].to_numpy()], len(parts))
+            ordered = placed[order]
+            for part, start, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
                 if end > start:
-                    parts[number].add(sorted_rows[int(start) : int(end)])
+                    part.add(ordered[start:end])
         return parts
 
     def _bounds(self, counts: np.ndarray) -> np.ndarray:
@@ -128,15 +149,31 @@ class RowStore:
 
     def _spill(self) -> None:
         self._spilled.append(self._folder / f"{len(self._spilled):06d}.arrow")
-        pl.concat(self._held).write_ipc(self._spilled[-1])
+        pl.concat(self._held, how="diagonal").write_ipc(self._spilled[-1])
         self._held, self._held_rows = [], 0
 
     def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
         if self._held:
-            yield pl.concat(self._held)
+            yield pl.concat(self._held, how="diagonal")
         for file in self._spilled:
             yield pl.read_ipc(file)
             if remove:
                 file.unlink()
         if remove:
             self._held = []
+
+
+def _placed(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.Series(c.USER, user_places[rows[c.USER].to_numpy()]),
+        pl.Series(c.ITEM, item_places[rows[c.ITEM].to_numpy()]),
+    )
+
+
+def _grouped(numbers: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of rows by group, in their order; and where each group begins, shape (groups + 1,)."""
+    library = tables()
+    if library is not None:
+        return group_users(library, numbers, None, groups)
+    order = np.argsort(numbers, kind="stable")
+    return order, np.searchsorted(numbers[order], np.arange(groups + 1))

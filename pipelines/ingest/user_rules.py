@@ -32,17 +32,20 @@ class UserFacts:
         counts = lost.group_by(c.USER).len()
         self._busy.update(dict(zip(self._ids.users.gather(counts[c.USER]), counts["len"], strict=True)))
 
-    def count_duplicates(self, marked: pl.DataFrame) -> None:
-        """Count the duplicates of a part by their event type."""
-        lost = marked.filter(pl.col(DROPPED_BY) == Rule.DUPLICATE.value)
-        if lost.height and lost[c.EVENT_TYPE].null_count() < lost.height:
-            counts = lost.group_by(c.EVENT_TYPE).len()
-            kinds = self._ids.events.gather(counts[c.EVENT_TYPE]).fill_null("no event type")
-            self._duplicates.update(dict(zip(kinds, counts["len"], strict=True)))
+    def count_duplicates(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
+        """Count the duplicates of a part by their event type: rows before and after they were dropped."""
+        if c.EVENT_TYPE in before.columns:
+            self._duplicates.update(self._by_event(before))
+            self._duplicates.subtract(self._by_event(after))
+
+    def _by_event(self, rows: pl.DataFrame) -> dict[str, int]:
+        counts = rows.group_by(c.EVENT_TYPE).len()
+        kinds = self._ids.events.gather(counts[c.EVENT_TYPE]).fill_null("no event type")
+        return dict(zip(kinds, counts["len"], strict=True))
 
     def duplicates(self) -> tuple[Count, ...]:
         """Rows lost as duplicates, by event type, the most first."""
-        return tuple(Count(kind, rows) for kind, rows in self._duplicates.most_common())
+        return tuple(Count(kind, rows) for kind, rows in self._duplicates.most_common() if rows)
 
     def notes(self) -> tuple[str, ...]:
         """Who was left out as no person."""

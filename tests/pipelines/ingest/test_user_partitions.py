@@ -8,7 +8,7 @@ from pipelines.ingest.user_partitions import RowStore
 def blocks(rows: int = 60) -> list[pl.DataFrame]:
     codes = np.arange(rows) * 7 % 13
     frame = pl.DataFrame(
-        {"user_id": codes.astype(np.uint32), "item_id": (codes % 3).astype(np.uint32), "row": range(rows)}
+        {"user_id": codes.astype(np.uint32), "item_id": (codes % 3).astype(np.uint32), "place": range(rows)}
     )
     return [frame[start : start + 20] for start in range(0, rows, 20)]
 
@@ -21,8 +21,8 @@ def test_parts_are_ranges_of_users_and_rows_keep_their_order(tmp_path, rows_per_
         store.add(block)
     parts = [part.read() for part in store.cut(places, np.arange(3, dtype=np.uint32))]
     expected = pl.concat(blocks()).with_columns(pl.Series("user_id", places[pl.concat(blocks())["user_id"].to_numpy()]))
-    assert pl.concat(parts).sort("row").equals(expected)
-    assert all(part["row"].is_sorted() for part in parts)
+    assert pl.concat(parts).sort("place").equals(expected)
+    assert all(part["place"].is_sorted() for part in parts)
     users = [part["user_id"].unique().sort().to_list() for part in parts]
     assert [user for some in users for user in some] == list(range(13))
 
