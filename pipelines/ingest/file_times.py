@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import polars as pl
 
 from pipelines.ingest.times import Unit, count_units
 from recsys_vae.dates import FIRST_YEAR
 
+MICROSECONDS_A_DAY = 86_400_000_000
 FAR_YEARS = 5
 """Years that a row lies from the middle half of all rows, at least, to be an outlier."""
 FAR_SPANS = 3
@@ -76,7 +78,7 @@ class TimeCounts:
         if first.year == last.year:
             self.years[first.year] += len(times) - times.null_count()
         else:
-            self.years.update(dict(times.drop_nulls().dt.year().value_counts().iter_rows()))
+            self.years.update(_by_year(times.drop_nulls()))
 
     def file_times(self) -> FileTimes | None:
         """What was counted; None where no row has a time."""
@@ -104,6 +106,16 @@ def odd_times(counts: Sequence[TimeCounts]) -> tuple[str, ...]:
     if far:
         said.append(f"{sum(far.values()):,} rows lie years from the others ({_some(far)})")
     return tuple(said)
+
+
+def _by_year(times: pl.Series) -> dict[int, int]:
+    """Rows a year, by way of days: a division, where calendars take twenty times as long."""
+    days = times.to_physical().to_numpy() // MICROSECONDS_A_DAY
+    counts = np.bincount(days - days.min())
+    there = np.flatnonzero(counts)
+    years = (there + days.min()).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+    found = np.unique(years)
+    return {int(year): int(counts[there[years == year]].sum()) for year in found}
 
 
 def _usual(years: Counter[int]) -> tuple[float, float]:

@@ -43,6 +43,13 @@ def test_rows_of_the_future_of_old_times_and_far_from_all_others_are_said():
     )
 
 
+def test_years_are_those_of_the_calendar():
+    moments = [datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC),
+               datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC),
+               datetime(1, 1, 2, tzinfo=UTC)]  # fmt: skip
+    assert counted(*moments).years == {1969: 1, 1970: 1, 2024: 1, 9999: 1, 1: 1}
+
+
 def test_a_log_of_many_years_has_no_outliers_by_that():
     assert odd_times([counted(*[time for n in range(1996, 2024) for time in year(n, 3)])]) == ()
 
