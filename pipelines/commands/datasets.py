@@ -1,5 +1,7 @@
 """`recsys data`, `recsys ingest`, `recsys explain-data`."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +16,14 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
 from pipelines.ingest.cleaning import CleaningRules, Keep
 from pipelines.ingest.explain import Entity, explain
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.formats.given import split_given
+from pipelines.ingest.formats.recognition import Says
+from pipelines.ingest.ingest import ingest
 from pipelines.ingest.log_files import ColumnMap, find_files
+from pipelines.ingest.log_sources import Source
+from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_event_option, split_plain_option
 from pipelines.public_datasets import catalog
+from recsys_vae.data import columns as c
 from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError
 
@@ -44,15 +51,43 @@ def fetch_dataset(
 
 def ingest_logs(
     logs: Annotated[
-        list[str], typer.Argument(help="Files or quoted globs (CSV, TSV, Parquet, NDJSON), or one public dataset.")
+        list[str],
+        typer.Argument(help="Files, folders of parts or quoted globs, of any known format; or one public dataset."),
     ],
     *,
     to: Annotated[str, typer.Option(help="Name of the dataset, or a path with a slash.")],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="OURS=THEIRS, as in user_id=userId; repeatable.")
+        list[str] | None,
+        typer.Option("--map", help="OURS=THEIRS, as in user_id=userId; 'GLOB:OURS=THEIRS' for some files; repeatable."),
+    ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="NAME of a format, where the files' looks mislead; 'GLOB:NAME' for some files."),
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="What stands between fields: a mark, '::', tab, blank (any run of blanks).")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether the first line names the columns.", show_default=False),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of all columns in order, as user_id,item_id,-,timestamp; - for none.")
+    ] = None,
+    encoding: Annotated[
+        list[str] | None,
+        typer.Option(help="Of text files: utf-8, latin-1, cp1252 ...; 'GLOB:NAME' for some files, also of metadata."),
+    ] = None,
+    id_prefix: Annotated[
+        list[str] | None,
+        typer.Option(help="user_id=TEXT or item_id=TEXT, put before each id; 'GLOB:user_id=TEXT' for some files."),
     ] = None,
     event_weight: Annotated[
-        list[str] | None, typer.Option(help="EVENT=WEIGHT, as in purchase=3; repeatable. Other events are quarantined.")
+        list[str] | None,
+        typer.Option(
+            help="EVENT=WEIGHT, as in purchase=3; 'GLOB:EVENT=WEIGHT' for some files, '*' for any event; repeatable. "
+            "Other events are quarantined."
+        ),
     ] = None,
     min_rating: Annotated[float | None, typer.Option(help="Least weight (or rating) of a row.")] = None,
     keep: Annotated[
@@ -60,10 +95,22 @@ def ingest_logs(
     ] = Keep.LAST,
     since: Annotated[datetime | None, typer.Option(help="First moment kept (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="First moment no longer kept (UTC).")] = None,
+    max_events_per_user: Annotated[
+        int | None, typer.Option(help="Most rows of a user; who has more is no person, and left out.", min=1)
+    ] = None,
+    returns: Annotated[
+        bool, typer.Option("--returns", help="Rows of negative weight take back the purchase that they belong to.")
+    ] = False,
     min_user: Annotated[int, typer.Option(help="Least number of items a user keeps (k-core).")] = 1,
     min_item: Annotated[int, typer.Option(help="Least number of users an item keeps (k-core).")] = 1,
     users: Annotated[Path | None, typer.Option(help="Metadata a user, one row an id.")] = None,
     items: Annotated[Path | None, typer.Option(help="Metadata an item, one row an id.")] = None,
+    users_map: Annotated[
+        str | None, typer.Option(help="user_id=COLUMN of --users, where it is not the log's name of it.")
+    ] = None,
+    items_map: Annotated[
+        str | None, typer.Option(help="item_id=COLUMN of --items, where it is not the log's name of it.")
+    ] = None,
     user_field: Annotated[
         list[str] | None,
         typer.Option(help="NAME:KIND of a column of --users that models may use; kind category, set or number."),
@@ -78,24 +125,40 @@ def ingest_logs(
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
     target = DatasetDir.to_write(to)
+    said = Said(
+        tables=Says(separator=separator, header=header, columns=tuple(columns.split(",")) if columns else ()),
+        formats=tuple(map(split_plain_option, form or [])),
+        encodings=tuple(map(split_plain_option, encoding or [])),
+        maps=tuple(map(split_column_option, mapping or [])),
+        prefixes=parse_prefixes(id_prefix or []),
+    )
+    source = _source(logs, said, given_test or [], users, items)
+    of_all, of_files = _event_weights(event_weight or [], source.files)
     rules = CleaningRules(
         min_rating=min_rating,
-        event_weights=_event_weights(event_weight or []),
+        event_weights=of_all,
+        file_event_weights=of_files,
         since=_utc(since),
         until=_utc(until),
         keep=keep,
+        max_events_per_user=max_events_per_user,
+        returns=returns,
         min_user=min_user,
         min_item=min_item,
     )
-    source = _source(logs, ColumnMap.parse(mapping or []), given_test or [], users, items)
     fields = Fields(_fields(user_field) or source.fields.users, _fields(item_field) or source.fields.items)
-    source = replace(source, fields=fields)
+    source = replace(
+        source,
+        fields=fields,
+        users_map=_metadata_map(users_map, "--users-map", c.USER),
+        items_map=_metadata_map(items_map, "--items-map", c.ITEM),
+    )
     console = Console(stderr=True)
     with console.status("starting") as status:
         summary = ingest(source, target, rules, overwrite=overwrite, step=status.update)
+    for line in summary.said():
+        print(line, file=sys.stderr)
     output_console().print(summary.table())
-    for note in summary.notes():
-        console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     print(target.path)
 
 
@@ -112,37 +175,56 @@ def explain_data(
     print("\n".join(explain(DatasetDir.open(dataset), entity, user or item or "").lines()))
 
 
-def _source(
-    logs: list[str], mapping: ColumnMap, given_test: list[str], users: Path | None, items: Path | None
-) -> Source:
+def _source(logs: list[str], said: Said, given_test: list[str], users: Path | None, items: Path | None) -> Source:
     """What the arguments mean: a public dataset with its own mapping and metadata, or files."""
-    named = catalog.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).is_file() else None
+    named = catalog.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).exists() else None
     base = Source(find_files(logs)) if named is None else named.source(catalog.locate(named) or catalog.fetch(named))
+    train, test = split_given(base.logs)
     return Source(
-        logs=base.logs,
-        mapping=base.mapping.updated(mapping),
-        given_test=base.given_test + find_files(given_test),
+        logs=train,
+        mapping=base.mapping,
+        given_test=base.given_test + test + find_files(given_test),
         users=users or base.users,
         items=items or base.items,
         # The fields of a public dataset are those of its own tables.
         fields=Fields(base.fields.users if users is None else (), base.fields.items if items is None else ()),
+        said=said,
     )
+
+
+def _metadata_map(option: str | None, name: str, column: str) -> ColumnMap:
+    if option is None:
+        return ColumnMap()
+    ours, equals, theirs = option.partition("=")
+    if not (equals and theirs and ours == column):
+        raise ConfigError(f"{name} takes {column}=COLUMN, the column that holds the id; got {option!r}.")
+    return ColumnMap(((ours, theirs),))
 
 
 def _fields(options: list[str] | None) -> tuple[Field, ...]:
     return tuple(map(Field.parse, options or []))
 
 
-def _event_weights(options: list[str]) -> tuple[tuple[str, float], ...]:
-    pairs = [option.rpartition("=")[::2] for option in options]
-    try:
-        return tuple((event, float(weight)) for event, weight in pairs if event or _fail(weight))
-    except ValueError as error:
-        raise ConfigError(f"--event-weight takes EVENT=NUMBER, for example purchase=3; got {options}.") from error
-
-
-def _fail(option: str) -> bool:
-    raise ValueError(option)
+def _event_weights(
+    options: list[str], files: Sequence[Path]
+) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, str, float], ...]]:
+    """Weights of events of all files, and of some: (event, weight) and (glob, event, weight)."""
+    of_all: list[tuple[str, float]] = []
+    of_files: list[tuple[str, str, float]] = []
+    for option in options:
+        said, equals, weight = option.rpartition("=")
+        glob, event = split_event_option(said, files)
+        try:
+            number = float(weight)
+        except ValueError:
+            number = None
+        if not (equals and event) or number is None:
+            raise ConfigError(f"--event-weight takes EVENT=NUMBER, for example purchase=3; got {option!r}.")
+        if glob is None:
+            of_all.append((event, number))
+        else:
+            of_files.append((glob, event, number))
+    return tuple(of_all), tuple(of_files)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

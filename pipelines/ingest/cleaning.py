@@ -9,13 +9,16 @@ A row that a rule takes is marked with the rule's name in `lost_to`, never dropp
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 
 import polars as pl
 
 from pipelines.ingest.group_counts import ROWS, Counts
+from pipelines.ingest.said import ANY_EVENT, names
+from pipelines.ingest.table_schemas import OUT_OF_RANGE
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError
 
@@ -30,9 +33,16 @@ class Rule(StrEnum):
     NO_TIMESTAMP = "no_timestamp"
     SINCE = "since"
     UNTIL = "until"
+    MAX_EVENTS_PER_USER = "max_events_per_user"
+    RETURN = "return"
+    RETURNED = "returned"
     DUPLICATE = "duplicate"
     MIN_USER = "min_user"
     MIN_ITEM = "min_item"
+
+
+RULES = pl.Enum([rule.value for rule in Rule])
+"""Type of `lost_to`."""
 
 
 class Keep(StrEnum):
@@ -52,11 +62,15 @@ class CleaningRules:
         min_rating: rows whose weight, as the log has it, is below are lost; a row without weight too.
         event_weights: pairs (event type, weight); a row's weight is multiplied by its event's. An event type that is
             not named breaks the contract. Nothing is done where there are no pairs.
+        file_event_weights: triples (glob of a file's name, event type, weight), which rule over `event_weights` in the
+            files that are named. The event type `*` is any that has no weight of its own, and none at all.
         since: rows before it are lost; a row without timestamp too.
         until: rows at or after it are lost; a row without timestamp too.
         keep: which row stands for a (user, item) that occurs more than once. `last` and `first` follow the order within
             the user, rows of unknown order counting as earliest and latest; `max` takes the largest weight; `sum` the
             last row with all weights added up.
+        max_events_per_user: users with more rows that stand, duplicates included, are lost with all of them.
+        returns: a row of negative weight takes back the purchase that it belongs to, and is lost with it.
         min_user: least number of items a user keeps.
         min_item: least number of users an item keeps.
 
@@ -66,20 +80,33 @@ class CleaningRules:
 
     min_rating: float | None = None
     event_weights: tuple[tuple[str, float], ...] = ()
+    file_event_weights: tuple[tuple[str, str, float], ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     keep: Keep = Keep.LAST
+    max_events_per_user: int | None = None
+    returns: bool = False
     min_user: int = 1
     min_item: int = 1
 
     def __post_init__(self) -> None:
         if self.min_user < 1 or self.min_item < 1:
             raise ConfigError(f"--min-user and --min-item are at least 1, got {self.min_user} and {self.min_item}.")
-        for event, weight in self.event_weights:
-            if not 0 < weight < float("inf"):
-                raise ConfigError(f"The weight of event {event!r} is {weight}; expected a finite number above 0.")
+        for event, weight in (*self.event_weights, *((event, weight) for _, event, weight in self.file_event_weights)):
+            if not c.LEAST_WEIGHT <= weight <= c.GREATEST_WEIGHT:
+                raise ConfigError(
+                    f"The weight of event {event!r} is {weight}; expected a number from {c.LEAST_WEIGHT:f} to "
+                    f"{c.GREATEST_WEIGHT:g}."
+                )
+        if self.max_events_per_user is not None and self.max_events_per_user < 1:
+            raise ConfigError(f"--max-events-per-user is at least 1, got {self.max_events_per_user}.")
         if self.since and self.until and not self.since < self.until:
             raise ConfigError(f"--since {self.since} is not before --until {self.until}: no row could pass.")
+
+    def of_file(self, path: Path) -> "CleaningRules":
+        """The rules with the event weights that hold in a file."""
+        own = {event: weight for glob, event, weight in self.file_event_weights if names(glob, path)}
+        return replace(self, event_weights=tuple({**dict(self.event_weights), **own}.items()), file_event_weights=())
 
     @property
     def has_core(self) -> bool:
@@ -91,20 +118,24 @@ def mark_losses(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
     """Add `lost_to`: the first rule on single rows that takes a row, else null."""
     tests: list[tuple[Rule, pl.Expr]] = []
     if rules.min_rating is not None:
-        tests.append((Rule.MIN_RATING, (pl.col(c.WEIGHT) >= rules.min_rating).fill_null(False).not_()))
+        is_return = (pl.col(c.WEIGHT) < 0) & rules.returns
+        is_enough = (pl.col(c.WEIGHT) >= rules.min_rating) | is_return
+        tests.append((Rule.MIN_RATING, is_enough.fill_null(False).not_()))
     if rules.since or rules.until:
         tests.append((Rule.NO_TIMESTAMP, pl.col(c.TIMESTAMP).is_null()))
     if rules.since:
         tests.append((Rule.SINCE, pl.col(c.TIMESTAMP) < _moment(rules.since)))
     if rules.until:
         tests.append((Rule.UNTIL, pl.col(c.TIMESTAMP) >= _moment(rules.until)))
-    marks = [pl.when(test).then(pl.lit(rule.value)) for rule, test in tests]
-    lost = pl.coalesce(marks) if marks else pl.lit(None, dtype=pl.String)
+    marks = [pl.when(test).then(_taken_by(rule)) for rule, test in tests]
+    lost = pl.coalesce(marks) if marks else pl.lit(None, dtype=RULES)
     return frame.with_columns(lost.alias(DROPPED_BY))
 
 
 def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
-    """Multiply weights by their event's; a missing weight is 1. Unknown events get a `reason`."""
+    """Multiply weights by their event's; a missing weight is 1. Unknown events get a `reason`, as does a product that
+    no interaction may have.
+    """  # fmt: skip
     weight = pl.col(c.WEIGHT).fill_null(1.0)
     if not rules.event_weights:
         return frame.with_columns(weight)
@@ -114,8 +145,16 @@ def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
     factor = pl.col(c.EVENT_TYPE).replace_strict(
         named[c.EVENT_TYPE], named["event_weight"], default=None, return_dtype=pl.Float32
     )
-    unknown = pl.when(factor.is_null()).then(pl.lit("event_type has no weight"))
-    return frame.with_columns((weight * factor).alias(c.WEIGHT), pl.coalesce(c.REASON, unknown).alias(c.REASON))
+    if ANY_EVENT in dict(rules.event_weights):
+        factor = factor.fill_null(dict(rules.event_weights)[ANY_EVENT])
+    least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (c.LEAST_WEIGHT, c.GREATEST_WEIGHT))
+    reason = (
+        pl.when(factor.is_null())
+        .then(pl.lit("event_type has no weight"))
+        .when(~(weight * factor).abs().is_between(least, greatest))
+        .then(pl.lit(f"weight times the event's is {OUT_OF_RANGE}"))
+    )
+    return frame.with_columns((weight * factor).alias(c.WEIGHT), pl.coalesce(c.REASON, reason).alias(c.REASON))
 
 
 def mark_given(frame: pl.LazyFrame, first_file: int) -> pl.LazyFrame:
@@ -130,9 +169,16 @@ def drop_duplicates(frame: pl.LazyFrame, keep: Keep) -> pl.LazyFrame:
     by = [c.WEIGHT] if keep is Keep.MAX else []
     ordered = frame.with_columns(_order()).sort([*by, "order", "file", "row"], nulls_last=first)
     if keep is Keep.SUM:
-        ordered = ordered.with_columns(pl.col(c.WEIGHT).sum().over(c.USER, c.ITEM))
+        # In 64 bits, and no more than what an interaction may have.
+        total = pl.col(c.WEIGHT).cast(pl.Float64).sum().over(c.USER, c.ITEM)
+        ordered = ordered.with_columns(total.clip(upper_bound=c.GREATEST_WEIGHT).cast(pl.Float32).alias(c.WEIGHT))
     lost = ~(pair.is_first_distinct() if first else pair.is_last_distinct())
-    return ordered.with_columns(pl.when(lost).then(pl.lit(Rule.DUPLICATE.value)).alias(DROPPED_BY)).drop("order")
+    return ordered.with_columns(pl.when(lost).then(_taken_by(Rule.DUPLICATE)).alias(DROPPED_BY)).drop("order")
+
+
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows by user, item and order, those of unknown order first; all rows of a user must be in the frame."""
+    return rows.with_columns(_order()).sort(c.USER, c.ITEM, "order", "file", "row").drop("order")
 
 
 def number_positions(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -212,8 +258,12 @@ def _pairs(part: pl.LazyFrame, core: Core | None, number: int) -> pl.DataFrame:
 def _absent(rows: pl.LazyFrame, column: str, ids: pl.DataFrame, rule: Rule) -> pl.LazyFrame:
     left = ids.lazy().with_columns(pl.lit(True).alias("left"))
     joined = rows.join(left, on=column, how="left", maintain_order="left")
-    lost = pl.when(pl.col("left").is_null()).then(pl.lit(rule.value))
+    lost = pl.when(pl.col("left").is_null()).then(_taken_by(rule))
     return joined.with_columns(pl.coalesce(DROPPED_BY, lost).alias(DROPPED_BY)).drop("left")
+
+
+def _taken_by(rule: Rule) -> pl.Expr:
+    return pl.lit(rule.value, dtype=RULES)
 
 
 def _order() -> pl.Expr:

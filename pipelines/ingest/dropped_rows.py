@@ -2,53 +2,77 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from pipelines.ingest.cleaning import DROPPED_BY, Rule
-from pipelines.ingest.group_counts import ROWS, Counts
+from pipelines.ingest.kept_rows import TableWriter
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import DROPPED_ROWS
 from recsys_vae.data import columns as c
-from recsys_vae.frames import scan_table
 
 USER_ENTITY, ITEM_ENTITY = "user", "item"
-RULE = "rule"
 
 
 class DroppedRows:
-    """Collects losses part by part.
+    """Adds up losses part by part; in memory is one count a rule and user, and one a rule and item."""
 
-    A user's rows are all in one part, so the counts of users go straight to disk; those of items add up in memory.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
-        self._files: list[Path] = []
-        self._items = Counts([c.ITEM, RULE])
-        self._rules = Counts([RULE])
+    def __init__(self, user_ids: pl.Series, item_ids: pl.Series) -> None:
+        """Args:
+        user_ids: texts of the numbers that stand for users in the parts, in byte order.
+        item_ids: likewise.
+        """
+        self._ids = {USER_ENTITY: user_ids, ITEM_ENTITY: item_ids}
+        self._counts: dict[tuple[str, Rule], np.ndarray] = {}
 
     def add(self, marked: pl.DataFrame) -> None:
         """Count the rows of a part that have a rule in `lost_to`. No row may be given twice with the same rule."""
-        lost = marked.filter(pl.col(DROPPED_BY).is_not_null()).rename({DROPPED_BY: RULE})
-        self._rules.count(lost)
-        self._items.count(lost)
-        self._files.append(self._folder / f"{len(self._files):06d}.parquet")
-        users = lost.group_by(c.USER, RULE).agg(pl.len().alias(ROWS))
-        _as_losses(users.lazy(), USER_ENTITY, c.USER).sink_parquet(self._files[-1])
+        if not marked[DROPPED_BY].count():
+            return
+        rules = marked[DROPPED_BY].to_physical().fill_null(255).to_numpy()
+        users, items = marked[c.USER].to_numpy(), marked[c.ITEM].to_numpy()
+        for number, rule in enumerate(Rule):
+            lost = rules == number
+            if lost.any():
+                self.count(rule, users[lost], items[lost])
+
+    def count(self, rule: Rule, users: np.ndarray, items: np.ndarray) -> None:
+        """Count rows that a rule took, by their numbers."""
+        self._count(USER_ENTITY, rule, users)
+        self._count(ITEM_ENTITY, rule, items)
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are."""
+        return len(self._ids[ITEM_ENTITY])
 
     def totals(self) -> tuple[Count, ...]:
         """Rows that each rule took, in the order of the rules."""
-        found = dict(self._rules.total().iter_rows())
-        return tuple(Count(rule.value, found[rule.value]) for rule in Rule if rule.value in found)
+        found = [(rule, self._counts.get((USER_ENTITY, rule))) for rule in Rule]
+        return tuple(Count(rule.value, int(counts.sum())) for rule, counts in found if counts is not None)
 
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
-        items = _as_losses(self._items.total().lazy(), ITEM_ENTITY, c.ITEM)
-        table = pl.concat([items, scan_table(self._files)]).sort("entity", "id", RULE)
-        DROPPED_ROWS.check(table)
-        table.sink_parquet(path)
+        with TableWriter(path, DROPPED_ROWS) as table:
+            for entity in sorted(self._ids):
+                table.write(self._losses(entity))
 
+    def _losses(self, entity: str) -> pl.DataFrame:
+        # In the order of the rules' names, which that of the columns of a matrix makes that of its cells.
+        rules = sorted(rule for name, rule in self._counts if name == entity)
+        counts = [self._counts[entity, rule] for rule in rules]
+        matrix = np.stack(counts, axis=1) if counts else np.zeros((0, 0), np.uint32)
+        ids, ruled = np.nonzero(matrix)
+        return pl.DataFrame(
+            {
+                "entity": pl.repeat(entity, len(ids), eager=True),
+                "id": self._ids[entity].gather(ids),
+                "rule": pl.Series([rule.value for rule in rules], dtype=pl.String).gather(ruled),
+                "rows": pl.Series(matrix[ids, ruled].astype(np.uint32)),
+            }
+        )
 
-def _as_losses(counts: pl.LazyFrame, entity: str, column: str) -> pl.LazyFrame:
-    return counts.select(pl.lit(entity).alias("entity"), pl.col(column).alias("id"), RULE, pl.col(ROWS).cast(pl.UInt32))
+    def _count(self, entity: str, rule: Rule, numbers: np.ndarray) -> None:
+        counts = np.bincount(numbers, minlength=len(self._ids[entity])).astype(np.uint32)
+        known = self._counts.get((entity, rule))
+        self._counts[entity, rule] = counts if known is None else known + counts

@@ -106,6 +106,11 @@ IN_WORDS: dict[str, Callable[[CleaningRules], str]] = {
     Rule.NO_TIMESTAMP: lambda _: "no timestamp, so inside no time window (--since, --until)",
     Rule.SINCE: lambda rules: f"before {rules.since} (--since)",
     Rule.UNTIL: lambda rules: f"not before {rules.until} (--until)",
+    Rule.MAX_EVENTS_PER_USER: lambda rules: (
+        f"a user with more than {rules.max_events_per_user} rows (--max-events-per-user)"
+    ),
+    Rule.RETURN: lambda _: "a return, which takes back an earlier purchase (--returns)",
+    Rule.RETURNED: lambda _: "a purchase that was returned (--returns)",
     Rule.DUPLICATE: lambda rules: f"the same user and item again (--keep {rules.keep})",
     Rule.MIN_USER: lambda rules: f"a user with fewer than {rules.min_user} items left (--min-user)",
     Rule.MIN_ITEM: lambda rules: f"an item with fewer than {rules.min_item} users left (--min-item)",

@@ -1,22 +1,19 @@
-"""Raw logs: which files are meant, how each format is scanned, and which of their columns is which."""
+"""Raw logs: which files are meant, how each is laid out, and which of their columns is which."""
 
 import glob
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from pipelines.ingest import value_parsers
-from pipelines.records import Records, check_rows, count_csv, count_lines, count_objects
+from pipelines.ingest.part_folders import parts_of
 from recsys_vae.data import columns as c
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError, UnknownNameError
-from recsys_vae.frames import scan_table
+from recsys_vae.errors import ConfigError, DataError, SchemaError, UnknownNameError
 
 RATING = "rating"
 """Taken for `weight` where a log has no column of that name."""
-
-Scan = Callable[[Path], pl.LazyFrame]
 
 
 @dataclass(frozen=True)
@@ -50,51 +47,56 @@ class ColumnMap:
             ConfigError: a mapped column does not exist.
             SchemaError: no column stands for the user or the item.
         """
-        found = frame.collect_schema().names()
+        names = self.resolve(frame.collect_schema().names(), source)
+        return frame.select(**{ours: pl.col(theirs) for ours, theirs in names.items()})
+
+    def resolve(self, found: Sequence[str], source: str) -> dict[str, str]:
+        """Which of the columns found stand for which of ours; raises as `apply`."""
         for ours, theirs in self.pairs:
             if theirs not in found:
                 raise ConfigError(
-                    f"--map {ours}={theirs}: {source} has no column {theirs!r}. Columns found: {', '.join(found)}."
+                    f"--map {ours}={theirs}: {source} has no column {theirs!r}. Columns found: {', '.join(found)}. "
+                    f"What holds for some files only, say of these: --map 'GLOB:{ours}={theirs}'."
                 )
-        names = {name: name for name in c.INTERACTION_COLUMNS if name in found} | dict(self.pairs)
+        names = {ours: theirs for ours, theirs in self.all_names().items() if theirs in found}
         if c.WEIGHT not in names and RATING in found:
             names[c.WEIGHT] = RATING
         for required in (c.USER, c.ITEM):
             if required not in names:
                 raise SchemaError(
                     f"{source} has no column {required!r}. Columns found: {', '.join(found)}. {_separated_by(found)}"
-                    f"Say which one it is: --map {required}={value_parsers.guess(required, found)}."
+                    f"Say which one it is: --map {required}={value_parsers.guess(required, list(found))}."
                 )
-        return frame.select(**{ours: pl.col(theirs) for ours, theirs in names.items()})
+        return names
 
-    def id_column(self, ours: str, found: Sequence[str], source: str) -> str:
-        """The column of a metadata table that holds the id `ours`.
+    def all_names(self) -> dict[str, str]:
+        """Of each of our columns the one that stands for it, whether a log has it or not."""
+        return {name: name for name in c.INTERACTION_COLUMNS} | dict(self.pairs)
 
-        Raises:
-            ConfigError: there is none.
-        """
-        for name in (ours, dict(self.pairs).get(ours, ours)):
-            if name in found:
-                return name
-        raise ConfigError(
-            f"{source} has no column {ours!r}. Columns found: {', '.join(found)}. "
-            f"Rename its id column, or map it: --map {ours}=COLUMN."
-        )
+    def weights(self) -> tuple[str, ...]:
+        """Columns that may hold the weight; the first that is there does."""
+        named = dict(self.pairs).get(c.WEIGHT)
+        return (named,) if named else (c.WEIGHT, RATING)
+
+    def may_read(self) -> tuple[str, ...]:
+        """All columns of a log that may be read."""
+        return tuple(dict.fromkeys([*self.all_names().values(), *self.weights()]))
 
 
 def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
-    """Files that the paths and globs name, each once, sorted within a glob.
+    """Files that the paths and globs name, each once, sorted within a glob; of a folder its parts.
 
     Raises:
-        DataError: a pattern matches no file.
+        DataError: a pattern matches no file, or a folder holds files of several kinds.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
         named = Path(pattern).expanduser()
-        matches = [named] if named.is_file() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))]
-        files = [match for match in matches if match.is_file()]
+        matches = [named] if named.exists() else [Path(p) for p in sorted(glob.glob(str(named), recursive=True))]
+        folders = [match for match in matches if match.is_dir()] if not any(map(Path.is_file, matches)) else []
+        files = [match for match in matches if match.is_file()] + [part for one in folders for part in parts_of(one)]
         if not files:
-            raise DataError(f"No file matches {pattern!r}. Give files or quoted globs, such as 'logs/*.csv'.")
+            raise DataError(f"No file matches {pattern!r}. Give files, folders of parts or quoted globs: 'logs/*.csv'.")
         found |= dict.fromkeys(files)
     return tuple(found)
 
@@ -107,100 +109,6 @@ def _separated_by(found: Sequence[str]) -> str:
         if wrong
         else ""
     )
-
-
-def scan_file(path: Path) -> pl.LazyFrame:
-    """One file as it is, lazily; CSV and TSV come as text.
-
-    Raises:
-        UnknownNameError: the ending names no known format.
-        EmptyDataError: the file has no header and no row.
-        DataError: there is no such file, or it is not in the format that its ending names.
-    """
-    ending = _ending(path)
-    if ending not in FORMATS:
-        raise UnknownNameError("log format", ending, FORMATS)
-    if not path.is_file():
-        raise DataError(f"There is no file {path}. Check its name, and the folder that it is looked for in.")
-    if path.stat().st_size == 0:
-        raise EmptyDataError(f"{path} is empty. Expected rows with at least a user and an item.")
-    try:
-        frame = FORMATS[ending](path)
-        frame.collect_schema()
-    except pl.exceptions.NoDataError as error:
-        raise EmptyDataError(f"{path} is empty. Expected rows with at least a user and an item.") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(path.name, error) from error
-    return frame
-
-
-def check_all_read(path: Path, parsed: int) -> None:
-    """Compare the rows that were read of a file with those that it holds, by another count than the parser's.
-
-    Raises:
-        DataError: they differ.
-    """
-    count = COUNTS.get(_ending(path))
-    if count is not None:
-        check_rows(path, count(path), parsed)
-
-
-def scan_log(path: Path, number: int, mapping: ColumnMap) -> pl.LazyFrame:
-    """The rows of one log under our column names, with the `number` of their `file` and their `row` in it."""
-    rows = mapping.apply(scan_file(path), path.name).with_row_index("row")
-    return rows.with_columns(pl.lit(number, dtype=pl.UInt32).alias("file"), pl.col("row").cast(pl.UInt64))
-
-
-def unreadable(source: str, error: Exception) -> DataError:
-    """The one message for a file that polars gives up on."""
-    first_line = str(error).strip().splitlines()[0]
-    return DataError(
-        f"{source} cannot be read: {first_line}. Check that its content fits its ending, and each row its header."
-    )
-
-
-def _ending(path: Path) -> str:
-    return path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
-
-
-def _scan_csv(path: Path) -> pl.LazyFrame:
-    """Polars takes any quote for one that opens or closes a field; where none opens one, all are plain characters."""
-    quote = '"' if count_csv(path).has_quoted_fields else None
-    return pl.scan_csv(path, infer_schema=False, quote_char=quote, glob=False)
-
-
-def _scan_tsv(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, infer_schema=False, separator="\t", quote_char=None, glob=False)
-
-
-def _scan_parquet(path: Path) -> pl.LazyFrame:
-    return scan_table(path)
-
-
-def _scan_ndjson(path: Path) -> pl.LazyFrame:
-    """Plain values as text, because a type guessed from the first rows need not hold for the rest."""
-    guessed = pl.scan_ndjson(path, infer_schema_length=1000).collect_schema()
-    as_text = {name: dtype if dtype.is_nested() else pl.String() for name, dtype in guessed.items()}
-    return pl.scan_ndjson(path, schema=as_text)
-
-
-FORMATS: dict[str, Scan] = {
-    "csv": _scan_csv,
-    "tsv": _scan_tsv,
-    "parquet": _scan_parquet,
-    "pq": _scan_parquet,
-    "ndjson": _scan_ndjson,
-    "jsonl": _scan_ndjson,
-}
-
-
-COUNTS: dict[str, Callable[[Path], Records]] = {
-    "csv": count_csv,
-    "tsv": count_lines,
-    "ndjson": count_objects,
-    "jsonl": count_objects,
-}
-"""Of text formats; Parquet counts its own rows."""
 
 
 def _parse_pair(option: str) -> tuple[str, str]:

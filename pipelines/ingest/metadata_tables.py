@@ -1,39 +1,102 @@
 """Metadata of users or items: one row an id, joined to the interactions by id when it is used; and their fields."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest import value_parsers
-from pipelines.ingest.log_files import ColumnMap, check_all_read, scan_file, unreadable
-from recsys_vae.errors import DataError, EmptyDataError
+from pipelines.ingest import ids
+from pipelines.ingest.formats.format import Role
+from pipelines.ingest.formats.recognition import Recognised, Says, look_at
+from pipelines.ingest.log_files import ColumnMap
+from pipelines.ingest.log_rows import Quarantine, rejected_rows
+from pipelines.ingest.readers import Layout, Rejected, open_log
+from pipelines.ingest.table_schemas import check_type
+from pipelines.ingest.value_parsers import guess
+from recsys_vae.data import columns as c
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.frames import scan_table
 
+ROLES = {c.USER: Role.USERS, c.ITEM: Role.ITEMS}
 
-def write_metadata(source: Path, mapping: ColumnMap, id_column: str, target: Path) -> int:
+
+@dataclass(frozen=True)
+class MetadataFile:
+    """A file of metadata, and what is said of it.
+
+    Attributes:
+        path: where it lies.
+        mapping: of the log; its name of the id is tried where the file has no column of ours.
+        own: mapping of this file alone, which rules.
+        says: of its layout.
+        prefix: put before each id.
+        layout: how it is laid out, where its looks do not say it.
+    """
+
+    path: Path
+    mapping: ColumnMap = field(default_factory=ColumnMap)
+    own: ColumnMap = field(default_factory=ColumnMap)
+    says: Says = field(default_factory=Says)
+    prefix: str = ""
+    layout: Layout | None = None
+
+
+def read_table(path: Path, recognised: Recognised | None = None) -> tuple[pl.DataFrame, list[Rejected]]:
+    """A small table whole, with all its columns, and the lines that could not be read.
+
+    Args:
+        recognised: how it is read; as it looks when None.
+
+    Raises:
+        ConfigError: it has no header.
+        DataError: there is no such file, or it cannot be read.
+        EmptyDataError: it has no header and no row.
+    """
+    recognised = recognised or look_at(path, role=Role.USERS)
+    frames: list[pl.DataFrame] = []
+    rejected: list[Rejected] = []
+    for block in open_log(path, recognised.layout):
+        if block.rows.width:
+            frames.append(recognised.rows(block.rows))
+        rejected += block.rejected
+    return (recognised.whole(pl.concat(frames, how="diagonal_relaxed")) if frames else pl.DataFrame()), rejected
+
+
+def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantine: Quarantine | None = None) -> int:
     """Copy a metadata table to Parquet, its id first, as text and named `id_column`; returns its number of rows.
 
     All rows are kept, also of ids without interactions: such users and items can be served by what is known of them.
 
+    Args:
+        quarantine: where lines go that cannot be read; None: they are an error.
+
     Raises:
         ConfigError: no column holds the id.
-        DataError: an id is missing or occurs twice, or the source holds other than the rows that were read.
+        DataError: an id is missing or occurs twice, or a line cannot be read and there is no quarantine.
+        SchemaError: ids are lists, or bytes that are no text.
         EmptyDataError: the table has no rows.
     """
-    frame = scan_file(source)
-    found = frame.collect_schema()
-    theirs = mapping.id_column(id_column, found.names(), source.name)
-    others = [name for name in found if name not in (theirs, id_column)]
-    table = frame.select(value_parsers.read_id(pl.col(theirs), found[theirs]).alias(id_column), *others)
-    try:
-        _check_ids(table.select(id_column), id_column, source.name)
-        table.sink_parquet(target)
-    except pl.exceptions.PolarsError as error:
-        raise unreadable(source.name, error) from error
-    rows = int(scan_table(target).select(pl.len()).collect().item())
-    check_all_read(source, rows)
-    return rows
+    name = source.path.name
+    names = [theirs for ours, theirs in (*source.own.pairs, *source.mapping.pairs) if ours == id_column]
+    recognised = look_at(source.path, source.says, names=names, role=ROLES[id_column])
+    if source.layout is not None:
+        recognised = Recognised(source.layout)
+    found, rejected = read_table(source.path, recognised)
+    if rejected and quarantine is None:
+        raise DataError(f"{name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
+    if quarantine is not None:
+        rows = rejected_rows(source.path, rejected, [one.line for one in rejected])
+        quarantine.add(rows.with_columns(pl.format(f"{name}: {{}}", c.REASON).alias(c.REASON)))
+    theirs = _id_column(source, id_column, dict(recognised.mapping).get(id_column), found.columns)
+    check_type(theirs, found[theirs].dtype)
+    known = ids.read_ids(found[theirs], without_zeros=ids.drops_zeros(ids.count_forms(found[theirs])))
+    others = [column for column in found.columns if column not in (theirs, id_column)]
+    table = found.select((pl.lit(source.prefix) + known).alias(id_column), *others)
+    _check_ids(table.select(id_column), id_column, name)
+    table.write_parquet(target)
+    return table.height
 
 
 def check_described(dataset: DatasetDir, table: Path, id_column: str, source: str) -> int:
@@ -43,7 +106,7 @@ def check_described(dataset: DatasetDir, table: Path, id_column: str, source: st
         DataError: none: the ids are others.
     """
     ids = dataset.interactions().select(id_column).unique()
-    described = pl.scan_parquet(table).select(id_column)
+    described = scan_table(table).select(id_column)
     found = int(ids.join(described, on=id_column, how="semi").select(pl.len()).collect(engine="streaming").item())
     if not found:
         ours, theirs = (
@@ -57,8 +120,25 @@ def check_described(dataset: DatasetDir, table: Path, id_column: str, source: st
     return found
 
 
-def _check_ids(ids: pl.LazyFrame, id_column: str, source: str) -> None:
-    counts = ids.group_by(id_column).agg(pl.len().alias("n")).collect(engine="streaming")
+def _id_column(source: MetadataFile, ours: str, of_format: str | None, found: Sequence[str]) -> str:
+    """The column that holds the id: the one that is mapped for this file, else ours, else that of the log or format."""
+    option = f"--{ROLES[ours]}-map"
+    own = dict(source.own.pairs).get(ours)
+    if own is not None and own not in found:
+        raise ConfigError(
+            f"{option} {ours}={own}: {source.path.name} has no column {own!r}. Columns found: {', '.join(found)}."
+        )
+    for name in (own, ours, dict(source.mapping.pairs).get(ours), of_format):
+        if name in found:
+            return str(name)
+    raise ConfigError(
+        f"{source.path.name} has no column {ours!r}. Columns found: {', '.join(found)}. "
+        f"Say which of them is the id: {option} {ours}={guess(ours, list(found))}."
+    )
+
+
+def _check_ids(ids: pl.DataFrame, id_column: str, source: str) -> None:
+    counts = ids.group_by(id_column).agg(pl.len().alias("n"))
     if counts.is_empty():
         raise EmptyDataError(f"{source} has no rows. Leave the option out, or give a table with one row an id.")
     missing = counts.filter(pl.col(id_column).is_null())
@@ -66,7 +146,7 @@ def _check_ids(ids: pl.LazyFrame, id_column: str, source: str) -> None:
         raise DataError(f"{missing['n'].item()} rows of {source} have no {id_column}. Remove them first.")
     twice = counts.filter(pl.col("n") > 1).sort(id_column)
     if not twice.is_empty():
-        some = ", ".join(twice[id_column].head(5).to_list())
+        some = ", ".join(twice[id_column].head(5).str.slice(0, 100).to_list())
         raise DataError(
             f"{source} names {twice.height} {id_column}s more than once, among them {some}. Expected one row an id: "
             "remove or merge the duplicates."

@@ -4,20 +4,20 @@ A cut in time asks for what is new to the user, so it needs to know when a pair 
 pair says when it was met last, or most.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.ingest.cleaning import DROPPED_BY
+from pipelines.ingest.kept_rows import Ids, TableWriter
 from pipelines.ingest.table_schemas import INTERACTIONS
+from pipelines.ingest.user_partitions import Part, whole
 from recsys_vae.data import columns as c
 
 PAIR = (c.USER, c.ITEM)
 
 
 class Repeats:
-    """Collects, part by part on disk, all events of the pairs that occur more than once.
+    """Collects, part by part on disk, all events of the pairs that occur more than once; ids are numbers.
 
     Where the log gives positions, those of the interactions are numbered anew. There all events of a user with such a
     pair are kept, so that their order can be told.
@@ -26,39 +26,39 @@ class Repeats:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
+        self._parts: dict[int, Part] = {}
 
-    def add(self, part: Path, standing: pl.DataFrame, marked: pl.DataFrame) -> None:
+    def add(self, number: int, rows: pl.DataFrame) -> None:
         """Keep what is needed of a part before its duplicates are dropped.
 
         Args:
-            part: the file of its rows.
-            standing: the rows that no rule has taken yet.
-            marked: the same with the duplicates marked.
+            number: of the part.
+            rows: those that no rule has taken yet, in their order in the log; all rows of a user are in one part.
         """
-        lost = marked.filter(pl.col(DROPPED_BY).is_not_null()).select(PAIR).unique()
-        if lost.is_empty():
-            return
-        events = standing.join(lost, on=PAIR, how="semi")
-        if standing[c.POSITION].null_count() < standing.height:
-            placed = standing.filter(pl.col(c.POSITION).is_not_null()).select(c.USER).unique()
-            users = placed.join(lost, on=c.USER, how="semi")
-            events = pl.concat([events, standing.join(users, on=c.USER, how="semi").join(lost, on=PAIR, how="anti")])
-        events.write_parquet(self._folder / part.name, compression="lz4")
+        is_repeated = pl.struct(PAIR).is_duplicated()
+        if c.POSITION in rows.columns:
+            has_position = pl.col(c.POSITION).is_not_null().any().over(c.USER)
+            is_repeated |= has_position & is_repeated.any().over(c.USER)
+        events = rows.filter(is_repeated)
+        if not events.is_empty():
+            self._parts[number] = Part(self._folder / f"{number}")
+            self._parts[number].add(events)
 
-    def write(self, parts: Sequence[Path], target: Path) -> None:
-        """Write the events whose pair is left in the parts, by user and order; nothing where there are none."""
-        left = []
-        for part in parts:
-            path = self._folder / part.name
-            if not path.exists():
-                continue
-            kept = pl.scan_parquet(path).join(pl.scan_parquet(part).select(PAIR), on=PAIR, how="semi")
-            by = (c.USER, c.POSITION, c.TIMESTAMP, "file", "row")
-            rows = kept.sort(by, nulls_last=True).select(c.INTERACTION_COLUMNS).collect()
-            if not rows.is_empty():
-                left.append(path.with_suffix(".kept"))
-                rows.write_parquet(left[-1], compression="lz4")
-        if left:
-            whole = pl.scan_parquet(left)
-            INTERACTIONS.check(whole)
-            whole.sink_parquet(target)
+    def thin(self, number: int, kept: pl.DataFrame) -> None:
+        """Leave the events of a part whose pair is among the rows that are kept, by user and order."""
+        part = self._parts.pop(number, None)
+        if part is None:
+            return
+        left = whole(part.take()).join(kept.select(PAIR), on=PAIR, how="semi", maintain_order="left")
+        if not left.is_empty():
+            # The sort is stable: what is equal stays in the order of the log.
+            by = (c.USER, c.POSITION, c.TIMESTAMP)
+            part.add(left.sort(by, nulls_last=True, maintain_order=True))
+            self._parts[number] = part
+
+    def write(self, path: Path, ids: Ids) -> None:
+        """Write the events that are left; no file where there are none."""
+        if self._parts:
+            with TableWriter(path, INTERACTIONS) as table:
+                for number in sorted(self._parts):
+                    table.write(ids.named(self._parts[number].take()).select(c.INTERACTION_COLUMNS))

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.cleaning import CleaningRules, Rule
+from pipelines.ingest.file_times import FileTimes
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError
+
+SHOWN = 20
+"""Sources that are named at most."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,14 @@ class IngestSummary:
         items_described: items with interactions that items.parquet names.
         unreadable_numbers: of each field declared as a number, the values that are none.
         core_rounds: passes that the k-core took.
+        lines: lines of the files read; of a Parquet file its rows, of a JSON array its values.
+        lines_apart: of them those that are no row of their own: headers, blank ones, those that go on with a row.
+            `rows_in` is `lines` less these.
+        metadata_quarantined: lines of metadata files that could not be read, by reason.
+        taken_for: of each source what it was taken for.
+        times: of each source which times it has; None where it has none.
+        notes: what is worth knowing of the log, in words.
+        duplicates: rows lost as duplicates by their event type, where there are any.
     """
 
     dataset: str
@@ -82,6 +95,13 @@ class IngestSummary:
     items_described: int | None = None
     unreadable_numbers: tuple[Count, ...] = ()
     core_rounds: int = 0
+    lines: int = 0
+    lines_apart: int = 0
+    metadata_quarantined: tuple[Count, ...] = ()
+    taken_for: tuple[str, ...] = ()
+    times: tuple[FileTimes | None, ...] = ()
+    notes: tuple[str, ...] = ()
+    duplicates: tuple[Count, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "IngestSummary":
@@ -91,13 +111,13 @@ class IngestSummary:
             DataError: missing, or not such a file.
         """
         try:
-            return _FORMAT.validate_json(path.read_bytes())
+            return _format().validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise DataError(f"{path} is no summary of an ingest: {error}. Run `recsys ingest` again.") from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        write_atomically(path, _FORMAT.dump_json(self, indent=2) + b"\n")
+        write_atomically(path, _format().dump_json(self, indent=2) + b"\n")
 
     def table(self) -> Table:
         """For people."""
@@ -107,34 +127,28 @@ class IngestSummary:
         table.add_row("rows in", f"{self.rows_in:,}")
         for count in self.quarantined:
             table.add_row(f"  quarantined: {count.name}", f"{count.rows:,}", style="yellow")
+        for count in self.metadata_quarantined:
+            table.add_row(f"  quarantined of metadata: {count.name}", f"{count.rows:,}", style="yellow")
         for count in self.lost:
             table.add_row(f"  lost to {count.name}", f"{count.rows:,}", style="dim")
+            if count.name == Rule.DUPLICATE:
+                for kind in self.duplicates:
+                    table.add_row(f"    of them {kind.name}", f"{kind.rows:,}", style="dim")
         table.add_section()
         for name, value in self._facts():
             table.add_row(name, value)
         return table
 
-    def notes(self) -> list[str]:
-        """What one should know of the dataset before using it, a sentence each."""
-        kept, notes = self.kept, []
-        pairs = (("users", self.users_described, kept.users), ("items", self.items_described, kept.items))
-        for name, described, everyone in pairs:
-            if described is not None and described < everyone / 2:
-                notes.append(
-                    f"The metadata describe {described:,} of {everyone:,} {name}. Are their ids those of the log?"
-                )
-        notes += [
-            f"{count.rows:,} values of the field {count.name!r} are no numbers, as which it is declared: they count as "
-            "unknown."
-            for count in self.unreadable_numbers
+    def said(self) -> list[str]:
+        """For people, a line each: what every source was taken for, its times, and what is odd."""
+        files = list(zip(self.sources, self.taken_for, self.times, strict=False))
+        lines = [
+            f"{source}: {taken_for}" + (f"; times from {times}" if times else "")
+            for source, taken_for, times in files[:SHOWN]
         ]
-        if kept.users_against_time:
-            notes.append(
-                f"The log's column `position` orders the rows of {kept.users_against_time:,} of {kept.users:,} users "
-                "otherwise than `timestamp`, and the position counts. If it is no order within a user, such as a rank "
-                "in a list, rename it."
-            )
-        return notes
+        if len(files) > SHOWN:
+            lines.append(f"... and {len(files) - SHOWN:,} more files; summary.json has them all")
+        return lines + [f"note: {note}" for note in self.notes]
 
     def _facts(self) -> list[tuple[str, str]]:
         kept = self.kept
@@ -158,4 +172,6 @@ class IngestSummary:
         return facts + [(name, f"{count:,}") for name, count in counts.items() if count]
 
 
-_FORMAT = TypeAdapter(IngestSummary)
+@cache
+def _format() -> TypeAdapter[IngestSummary]:
+    return TypeAdapter(IngestSummary)

@@ -4,12 +4,14 @@ A `Table` is a list of `Column`s. `Table.filter` divides a raw frame into the ro
 those that break it, as they were found and with a reason. Everything is lazy and works row by row, so it streams.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
 from pipelines.ingest import value_parsers
+from pipelines.ingest.times import Unit
 from recsys_vae.data import columns as c
 from recsys_vae.errors import SchemaError
 
@@ -53,6 +55,19 @@ class Column:
         if self.holds is not None:
             broken.append((~self.holds(value), pl.lit(self.broken)))
         return pl.coalesce([pl.when(test).then(pl.format(f"{self.name} is {{}}", words)) for test, words in broken])
+
+    def breaks(self, found: pl.Schema) -> pl.Expr | None:
+        """Whether this column breaks the contract in a row that `Table.read` makes, without the words; None: never."""
+        raw, value = pl.col(_raw(self.name)), pl.col(self.name)
+        tests = []
+        if self.name in found:
+            given = (raw != "").fill_null(False) if found[self.name] == pl.String else raw.is_not_null()
+            tests.append(given & value.is_null())
+        if self.required:
+            tests.append(value.is_null())
+        if self.holds is not None and self.name in found:
+            tests.append((~self.holds(value)).fill_null(False))
+        return pl.any_horizontal(tests) if tests else None
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,28 @@ class Table:
         reason = pl.coalesce([column.reason() for column in self.columns]).alias(c.REASON)
         return frame.select(*keys, *raw, *read).with_columns(reason)
 
+    def read(self, frame: pl.LazyFrame, known: Mapping[str, pl.Series] | None = None) -> pl.LazyFrame:
+        """Read every column; `reason` is null or, in rows that break the contract, no more than not null.
+
+        It is `assess` without what is needed for words: for the many rows that keep the contract.
+
+        Args:
+            known: columns that have been read already, in types of their own; nulls break the contract where they are
+                required.
+        """
+        known = known or {}
+        found = frame.collect_schema()
+        columns = [column for column in self.columns if column.name not in known]
+        self._check_columns(found, known)
+        keys = [name for name in INGEST_KEYS if name in found]
+        raw = [pl.col(column.name).alias(_raw(column.name)) for column in columns if column.name in found]
+        read = [known.get(column.name, self._read_column(column, found)) for column in self.columns]
+        broken = [test for column in columns if (test := column.breaks(found)) is not None]
+        broken += [pl.col(column.name).is_null() for column in self.columns if column.name in known and column.required]
+        reason = pl.when(pl.any_horizontal(broken)).then(pl.lit("broken")).alias(c.REASON)
+        whole = frame.select(*keys, *raw, *read).with_columns(reason)
+        return whole.drop(_raw(column.name) for column in columns if column.name in found)
+
     def divide(self, assessed: pl.LazyFrame) -> FilterResult:
         """Divide what `assess` returned."""
         known = assessed.collect_schema().names()
@@ -117,17 +154,14 @@ class Table:
                 f"Table {self.name!r} holds {dict(frame.collect_schema())}, expected {dict(self.schema)}."
             )
 
-    def _check_columns(self, found: pl.Schema) -> None:
+    def _check_columns(self, found: pl.Schema, known: Collection[str] = ()) -> None:
         for column in self.columns:
-            if column.required and column.name not in found:
+            if column.required and column.name not in found and column.name not in known:
                 raise SchemaError(
                     f"Table {self.name!r} needs a column {column.name!r}. Columns found: {', '.join(found)}."
                 )
-            if column.name in found and found[column.name].is_nested():
-                raise SchemaError(
-                    f"Column {column.name!r} holds {found[column.name]}; expected one plain value a row. "
-                    "Flatten it first, or map another column."
-                )
+            if column.name in found:
+                check_type(column.name, found[column.name])
 
     def _raw_column(self, column: Column, found: pl.Schema) -> pl.Expr:
         if column.name not in found:
@@ -140,12 +174,34 @@ class Table:
         return column.read(pl.col(column.name), found[column.name]).alias(column.name)
 
 
+def check_type(name: str, dtype: pl.DataType) -> None:
+    """Raise SchemaError where a column of such a type holds no plain values of the kind that is wanted."""
+    if dtype.is_nested():
+        wrong, wanted = f"{dtype}", "one plain value a row. Flatten it first"
+    elif dtype == pl.Binary:
+        wrong, wanted = "bytes that are no text", "ids as text. Write them as text or numbers, as with hex(x) in SQL"
+    elif name == c.TIMESTAMP and dtype in (pl.Time, pl.Duration):
+        wrong, wanted = (
+            f"{dtype}, which is no moment",
+            "dates, times with a date, or epochs. Put date and time together",
+        )
+    else:
+        return
+    raise SchemaError(f"Column {name!r} holds {wrong}; expected {wanted}, or map another column.")
+
+
 def _raw(name: str) -> str:
     return f"raw {name}"
 
 
-def _positive(value: pl.Expr) -> pl.Expr:
-    return (value > 0) & value.is_finite()
+def in_range(weight: pl.Expr) -> pl.Expr:
+    """Whether a weight, Float32, is one that an interaction may have; see `recsys_vae.data.columns`."""
+    least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (c.LEAST_WEIGHT, c.GREATEST_WEIGHT))
+    return weight.is_between(least, greatest)
+
+
+OUT_OF_RANGE = f"not a number from {c.LEAST_WEIGHT:f} to {c.GREATEST_WEIGHT:g}"
+"""In words that end the sentence "weight is ..."."""
 
 
 USER = Column(c.USER, pl.String(), value_parsers.read_id, "an id", required=True)
@@ -162,8 +218,8 @@ INTERACTIONS = Table(
             pl.Float32(),
             value_parsers.read_number,
             "a number",
-            holds=_positive,
-            broken="not a finite number above 0",
+            holds=in_range,
+            broken=OUT_OF_RANGE,
         ),
         Column(
             c.TIMESTAMP,
@@ -177,6 +233,31 @@ INTERACTIONS = Table(
         Column(c.POSITION, pl.UInt32(), value_parsers.read_count, "a whole number from 0"),
     ),
 )
+
+
+def judged(unit: Unit | None, *, returns: bool = False) -> Table:
+    """`INTERACTIONS` of one file: its numbers count `unit`, weights may be negative where there are returns, and ids of
+    texts are left as they are, to be judged at the end with those of all files.
+    """  # fmt: skip
+    read = {
+        c.USER: partial(value_parsers.read_id, without_zeros=False),
+        c.ITEM: partial(value_parsers.read_id, without_zeros=False),
+        c.TIMESTAMP: partial(value_parsers.read_time, unit=unit),
+    }
+    holds = {c.WEIGHT: lambda weight: in_range(weight.abs())} if returns else {}
+    why = {c.TIMESTAMP: partial(value_parsers.why_no_time, unit=unit)}
+    columns = [
+        replace(
+            one,
+            read=read.get(one.name, one.read),
+            why=why.get(one.name, one.why),
+            holds=holds.get(one.name, one.holds),
+        )
+        for one in INTERACTIONS.columns
+    ]
+    return replace(INTERACTIONS, columns=tuple(columns))
+
+
 GIVEN_TEST = Table("given_test", (USER, ITEM))
 DROPPED_ROWS = Table(
     "losses",

@@ -1,27 +1,32 @@
 """Lists of users that people make: a text file with an id a line, or a table with a column of ids."""
 
 import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.ingest import value_parsers
-from pipelines.ingest.log_files import FORMATS, check_all_read, scan_file, unreadable
+from pipelines.ingest.formats.encodings import LOOKED_AT, encoding_of
+from pipelines.ingest.formats.format import Role
+from pipelines.ingest.formats.peek import PACKED
+from pipelines.ingest.formats.recognition import look_at
+from pipelines.ingest.ids import count_forms, drops_zeros, read_ids
+from pipelines.ingest.metadata_tables import read_table
+from pipelines.ingest.readers.streams import first_bytes, texts
+from pipelines.ingest.table_schemas import check_type
 from recsys_vae.data.columns import USER
 from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import DataError, EmptyDataError, SchemaError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError
 
-_LINE_END = re.compile(r"\r\n|\n|\r")
+TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".ndjson", ".jsonl", ".json")
+"""Endings of tables, before that of a compression; any other file has an id a line."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def read_user_list(path: Path) -> IdMap:
-    """The users that a file names, each once.
+    """The users that a file names, each once; ids are read as those of logs are.
 
-    The endings of logs name tables; any other file has an id a line. There a byte-order mark, blank lines and blanks
-    around an id say nothing, a first line `user_id` is a heading, and an id in quotes is what stands between them, as a
-    spreadsheet writes it.
+    In a file with an id a line a byte-order mark, blank lines and blanks around an id say nothing, a first line
+    `user_id` is a heading, and an id in quotes is what stands between them, as a spreadsheet writes it.
 
     Raises:
         DataError: there is no such file, or it cannot be read.
@@ -30,28 +35,42 @@ def read_user_list(path: Path) -> IdMap:
     """
     if not path.is_file():
         raise DataError(f"There is no file {path} with a list of users.")
-    ending = path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
-    users = IdMap.from_values(_of_table(path) if ending in FORMATS else _of_lines(path))
+    try:
+        found = _of_table(path) if _is_table(path) else _of_lines(path)
+    except EmptyDataError:
+        found = pl.Series(USER, [], dtype=pl.String)
+    users = IdMap.from_values(read_ids(found, without_zeros=drops_zeros(count_forms(found))).drop_nulls())
     if not len(users):
         raise EmptyDataError(f"{path} names no user. Expected an id a line, or a table with a column {USER!r}.")
     return users
 
 
+def _is_table(path: Path) -> bool:
+    name = path.name.lower()
+    for ending in PACKED:
+        name = name.removesuffix(ending)
+    return name.endswith(TABLES)
+
+
 def _of_table(path: Path) -> pl.Series:
     try:
-        frame = scan_file(path)
-        found = frame.collect_schema()
-        if USER not in found:
-            raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(found)}.")
-        ids = frame.select(value_parsers.read_id(pl.col(USER), found[USER])).collect()[USER]
-    except pl.exceptions.PolarsError as error:
-        raise unreadable(path.name, error) from error
-    check_all_read(path, len(ids))
-    return ids.drop_nulls()
+        recognised = look_at(path, names=[USER], role=Role.USERS)
+    except ConfigError as error:
+        raise SchemaError(
+            f"{path} has no line that names its columns; expected one with {USER!r}. A list without columns is a text "
+            "file (.txt) with an id a line."
+        ) from error
+    frame, rejected = read_table(path, recognised)
+    if rejected:
+        raise DataError(f"{path.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
+    if USER not in frame.columns:
+        raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
+    check_type(USER, frame[USER].dtype)
+    return frame[USER]
 
 
 def _of_lines(path: Path) -> pl.Series:
-    lines = (line.strip() for line in _LINE_END.split(_text(path)))
+    lines = (line.strip() for line in _text(path).split("\n"))
     ids = [_unquoted(line) for line in lines if line]
     return pl.Series(USER, ids[1:] if ids and ids[0] == USER else ids, dtype=pl.String)
 
@@ -61,13 +80,17 @@ def _unquoted(line: str) -> str:
 
 
 def _text(path: Path) -> str:
-    content = path.read_bytes()
-    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
+    encoding = encoding_of(first_bytes(path, LOOKED_AT))
+    parts = list(texts(path, encoding))
+    if damage := next((part.damage for part in parts if part.damage), ""):
+        raise DataError(f"{path.name} cannot be read: {damage}. Check that it is whole.")
+    text = "".join(part.content for part in parts)
     try:
-        return content.removeprefix(BOM_UTF8).decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
         raise DataError(
             f"{path} is no text in {encoding.upper()}: line {line} holds other bytes. Save it as UTF-8, or give a "
-            f"table ({', '.join(FORMATS)}) with a column {USER!r}."
+            f"table ({', '.join(TABLES)}) with a column {USER!r}."
         ) from error
+    return text

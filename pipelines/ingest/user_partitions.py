@@ -1,48 +1,183 @@
-"""Cutting a table that is larger than memory into ranges of users, so that each can be cleaned and sorted by itself."""
+"""Rows of all logs, and how they are cut into ranges of users, so that each can be cleaned and sorted by itself.
 
-from contextlib import ExitStack
+Few rows stay in memory; many lie on disk, in files that are read one at a time.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
+from pipelines.ingest.cleaning import DROPPED_BY, RULES
 from recsys_vae.data import columns as c
+from recsys_vae.native.tables import group_users, tables
 
-BATCH_ROWS = 131_072
-SAMPLES_PER_PART = 256
 MAX_PARTS = 512
-"""Every part is a file that is open for writing while the table is read."""
 
 
-def user_bounds(rows: pl.LazyFrame, height: int, rows_per_part: int) -> pl.Series:
-    """First user of every part but the first, ascending, from a sample of the rows.
+OPTIONAL = {
+    c.EVENT_TYPE: pl.UInt32(),
+    c.TIMESTAMP: pl.Datetime("us", "UTC"),
+    c.POSITION: pl.UInt32(),
+    DROPPED_BY: RULES,
+}
+"""Columns that are left out where no row has a value."""
 
-    A part has about `rows_per_part` rows, give or take a tenth; more where that made more than 512 parts, or where one
-    user has more.
+
+def whole(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a part with all their columns, and with the `file` and `row` that give them their order."""
+    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in OPTIONAL.items() if name not in rows.columns]
+    if "file" not in rows.columns:
+        absent.append(pl.lit(0, dtype=pl.UInt32).alias("file"))
+    rows = rows.with_columns(absent)
+    return rows if "row" in rows.columns else rows.with_row_index("row")
+
+
+class Part:
+    """Rows of a range of users: held, or in files."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._frames: list[pl.DataFrame] = []
+        self._files: list[Path] = []
+        self._written = 0
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add rows after those that are there."""
+        if self._folder is None:
+            self._frames.append(rows)
+            return
+        self._folder.mkdir(exist_ok=True)
+        self._files.append(self._folder / f"{self._written:06d}.arrow")
+        self._written += 1
+        rows.write_ipc(self._files[-1])
+
+    def read(self) -> pl.DataFrame:
+        """All its rows, in the order in which they were added."""
+        frames = self._frames or [_scan(file).collect() for file in self._files]
+        return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
+
+    def scan(self) -> pl.LazyFrame:
+        """All its rows, lazily."""
+        if self._files:
+            return pl.concat([_scan(file) for file in self._files], how="diagonal")
+        return self.read().lazy()
+
+    def replace(self, rows: pl.DataFrame) -> None:
+        """Leave these rows alone."""
+        old = self._files
+        self._frames, self._files = [], []
+        self.add(rows)
+        for file in old:
+            file.unlink()
+
+    def take(self) -> pl.DataFrame:
+        """All its rows, which are here no longer."""
+        rows = self.read()
+        for file in self._files:
+            file.unlink()
+        self._frames, self._files = [], []
+        return rows
+
+
+class RowStore:
+    """Rows as they are read, ids as numbers; no more than a part has are held, more go to disk.
+
+    Args:
+        folder: where others go.
+        rows_per_part: about how many rows a part has.
+        with_file: whether it matters which file a row is of.
     """
-    wanted = max(rows_per_part, height // MAX_PARTS, 1)
-    step = max(wanted // SAMPLES_PER_PART, 1)
-    sample = rows.filter(pl.col("row").hash() % step == 0).select(c.USER).collect(engine="streaming")
-    firsts = sample[c.USER].sort().gather_every(max(wanted // step, 1))
-    return firsts.slice(1).unique(maintain_order=True)
+
+    def __init__(self, folder: Path, rows_per_part: int, *, with_file: bool = False) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._rows_per_part = rows_per_part
+        self._held: list[pl.DataFrame] = []
+        self._held_rows = 0
+        self._spilled: list[Path] = []
+        self._with_file = with_file
+        self.height = 0
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add a block; memory is let go by writing what is held."""
+        # Rows keep their order, so nothing need say it.
+        absent = [name for name in OPTIONAL if name in rows.columns and rows[name].null_count() == rows.height]
+        self._held.append(rows.drop("row", *absent, *(() if self._with_file else ("file",)), strict=False))
+        self._held_rows += rows.height
+        self.height += rows.height
+        if self._held_rows > self._rows_per_part:
+            self._spill()
+
+    def cut(self, user_places: np.ndarray, item_places: np.ndarray) -> list[Part]:
+        """All rows, a part a range of users, ascending; in it they keep their order.
+
+        Args:
+            user_places: of each number that stands for a user its place among the users in byte order; rows have the
+                place then.
+            item_places: likewise.
+        """
+        if self._spilled and self._held:
+            self._spill()
+        if not self._spilled:
+            part = Part()
+            for rows in self._frames(remove=True):
+                part.add(_placed(rows, user_places, item_places))
+            return [part]
+        users = len(user_places)
+        counts = np.zeros(users, np.int64)
+        for rows in self._frames():
+            counts += np.bincount(user_places[rows[c.USER].to_numpy()], minlength=users)
+        bounds = self._bounds(counts)
+        part_of_user = np.searchsorted(bounds, np.arange(users), side="right").astype(np.uint32)
+        parts = [Part(self._folder / f"part{number}") for number in range(len(bounds) + 1)]
+        for rows in self._frames(remove=True):
+            placed = _placed(rows, user_places, item_places)
+            order, ends = _grouped(part_of_user[placed[c.USER].to_numpy()], len(parts))
+            ordered = placed[order]
+            for part, start, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+                if end > start:
+                    part.add(ordered[start:end])
+        return parts
+
+    def _bounds(self, counts: np.ndarray) -> np.ndarray:
+        """First user of every part but the first: whole users, about as many rows in each part."""
+        wanted = max(self._rows_per_part, self.height // MAX_PARTS, 1)
+        number = (np.cumsum(counts) - counts) // wanted
+        return np.flatnonzero(np.diff(number)) + 1
+
+    def _spill(self) -> None:
+        self._spilled.append(self._folder / f"{len(self._spilled):06d}.arrow")
+        pl.concat(self._held, how="diagonal").write_ipc(self._spilled[-1])
+        self._held, self._held_rows = [], 0
+
+    def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
+        if self._held:
+            yield pl.concat(self._held, how="diagonal")
+        for file in self._spilled:
+            yield _scan(file).collect()
+            if remove:
+                file.unlink()
+        if remove:
+            self._held = []
 
 
-def write_parts(source: Path, folder: Path, bounds: pl.Series) -> list[Path]:
-    """Copy the rows of a Parquet file to one file a range of users, in order of the ranges; rows keep their order.
+def _scan(file: Path) -> pl.LazyFrame:
+    return pl.scan_ipc(file, glob=False)
 
-    The file is read in batches, so that one batch is held in memory at a time.
-    """
-    paths = [folder / f"{number:06d}.parquet" for number in range(len(bounds) + 1)]
-    with ExitStack() as stack:
-        # Arrow's pre-buffering, on by default, would hold all compressed bytes of the file until the last batch.
-        file = stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
-        schema = file.schema_arrow
-        writers = [stack.enter_context(pq.ParquetWriter(path, schema, compression="lz4")) for path in paths]
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            rows = pl.DataFrame(batch)
-            part = bounds.search_sorted(rows[c.USER], side="right").alias("part")
-            for (number,), some in (
-                rows.with_columns(part).partition_by("part", as_dict=True, include_key=False).items()
-            ):
-                writers[number].write_table(some.to_arrow().cast(schema))
-    return paths
+
+def _placed(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.Series(c.USER, user_places[rows[c.USER].to_numpy()]),
+        pl.Series(c.ITEM, item_places[rows[c.ITEM].to_numpy()]),
+    )
+
+
+def _grouped(numbers: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of rows by group, in their order; and where each group begins, shape (groups + 1,)."""
+    library = tables()
+    if library is not None:
+        return group_users(library, numbers, None, groups)
+    order = np.argsort(numbers, kind="stable")
+    return order, np.searchsorted(numbers[order], np.arange(groups + 1))

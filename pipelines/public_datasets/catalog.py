@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.dataset.fields import Fields
-from pipelines.ingest.ingest import Source
 from pipelines.ingest.log_files import ColumnMap
+from pipelines.ingest.log_sources import Source
 from pipelines.public_datasets import formats
 from pipelines.public_datasets.download import Checksum, Origin, WebFile, Wheel
 from recsys_vae.atomic import atomic_directory, remove_partials

@@ -22,5 +22,11 @@ REASON: Final = "reason"
 POPULARITY: Final = "popularity"
 """Number of users who have interacted with an item."""
 
+LEAST_WEIGHT, GREATEST_WEIGHT = 1e-6, 1e12
+"""The weights that an interaction may have: their squares, and sums of these, are finite and above 0 in float32."""
+
+LONGEST_ID = 512
+"""Characters of the longest id of a user or item."""
+
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """The times that a timestamp may hold: those that can be written with any offset from UTC, and so be given back."""

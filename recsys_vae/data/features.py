@@ -19,13 +19,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.settings import from_plain
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 CATEGORY, SET, TEXT, NUMBER, SENTENCE = KINDS = ("category", "set", "text", "number", "sentence")
 SEPARATOR = "|"
@@ -175,7 +177,7 @@ class Schema:
         """Columns of all fields."""
         return sum(self.widths)
 
-    def encode(self, records: Sequence[Record]) -> csr_array:
+    def encode(self, records: Sequence[Record]) -> "csr_array":
         """Rows of records, float32, shape (len(records), width); a row of which nothing is known is empty."""
         starts, columns, values = [0], list[int](), list[float]()
         for record in records:
@@ -187,11 +189,13 @@ class Schema:
                 first += block.width
             starts.append(len(columns))
         arrays = np.array(values, np.float32), np.array(columns, np.int64), np.array(starts, np.int64)
+        from scipy.sparse import csr_array
+
         matrix = csr_array(arrays, shape=(len(records), self.width))
         matrix.sort_indices()
         return matrix
 
-    def misfits(self, record: Record, encoded: csr_array) -> tuple[list[str], list[str]]:
+    def misfits(self, record: Record, encoded: "csr_array") -> tuple[list[str], list[str]]:
         """Names that are no field, and fields whose value is given but says nothing: unseen, or not of their kind.
 
         Args:
@@ -232,8 +236,10 @@ class Schema:
         return cls(tuple(blocks))
 
 
-def check_metadata(metadata: csr_array, n: int, width: int) -> None:
+def check_metadata(metadata: "csr_array", n: int, width: int) -> None:
     """Raise DataError unless the rows belong to n histories, and are as wide as the model was made for."""
+    from scipy.sparse import csr_array
+
     if not isinstance(metadata, csr_array) or metadata.dtype != np.float32:
         raise DataError(
             f"Metadata are a scipy csr_array of float32, got {type(metadata).__name__} of {metadata.dtype}."

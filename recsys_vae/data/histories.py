@@ -84,7 +84,7 @@ def check_histories(matrix: csr_array, n_items: int) -> None:
     """Check the contract of a matrix of histories, shape (n, n_items).
 
     Raises:
-        DataError: not a float32 `csr_array` of that width in canonical form with weights > 0.
+        DataError: not a float32 `csr_array` of that width in canonical form with finite weights > 0.
     """
     if not isinstance(matrix, csr_array) or matrix.dtype != np.float32:
         raise DataError(f"Histories are a scipy csr_array of float32, got {type(matrix).__name__} of {matrix.dtype}.")
@@ -94,5 +94,5 @@ def check_histories(matrix: csr_array, n_items: int) -> None:
         )
     if not matrix.has_canonical_format:
         raise DataError("Histories hold duplicates or unsorted indices. Call sum_duplicates() on the matrix first.")
-    if matrix.nnz and not matrix.data.min() > 0:
-        raise DataError("Histories hold weights <= 0 or NaN. Leave these entries out.")
+    if matrix.nnz and not (matrix.data.min() > 0 and matrix.data.max() < np.inf):
+        raise DataError("Histories hold weights <= 0, infinite or NaN. Leave these entries out.")

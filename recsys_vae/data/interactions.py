@@ -65,7 +65,7 @@ class Interactions:
 
         Raises:
             SchemaError: a column is missing.
-            DataError: an id is null or neither a string nor a whole number, or a weight is not above 0.
+            DataError: an id is null or neither a string nor a whole number, or a weight is not finite or not above 0.
         """
         users, items, *weights = columns_of(frame, *filter(None, (user, item, weight)))
         user_ids, item_ids = IdMap.from_labels(users), IdMap.from_labels(items)
@@ -121,11 +121,12 @@ def read_weights(column: pl.Series) -> NDArray[np.float32]:
     """A column of weights, shape (n,).
 
     Raises:
-        DataError: one is null, or not above 0.
+        DataError: one is null, not finite, or not above 0.
     """
     if not column.dtype.is_numeric() or column.null_count():
         raise DataError(f"Weights are numbers above 0; column {column.name!r} holds {column.dtype} or nulls.")
     values = column.to_numpy().astype(np.float32)
-    if len(values) and not values.min() > 0:
-        raise DataError(f"Weights are above 0; column {column.name!r} has {values.min()}. Leave these rows out.")
+    if len(values) and not (values.min() > 0 and values.max() < np.inf):
+        worst = values.max() if values.min() > 0 else values.min()
+        raise DataError(f"Weights are finite and above 0; column {column.name!r} has {worst}. Leave these rows out.")
     return values

@@ -22,6 +22,8 @@ from typing import NamedTuple
 SOURCES = Path(__file__).parent
 COMPILED = SOURCES / "compiled"
 RECORD = "build.json"
+TABLES = "tables"
+"""Of source and library of its own: loaded without torch, so it has no OpenMP, and one level for any processor."""
 # -fopenmp is for the compiler alone: linked without a runtime, a library takes the one that torch has (openmp.py).
 COMPILE = ("-std=c++20", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-fvisibility-inlines-hidden", "-w")
 LINK = ("-shared", "-s")
@@ -69,10 +71,15 @@ def build(folder: Path, say: Callable[[str], object]) -> list[Path]:
     compiler = _compiler()
     with TemporaryDirectory() as objects, ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {
-            level: [pool.submit(_compile, compiler, level, source, Path(objects)) for source in SOURCES.glob("*.cpp")]
+            level.name: [
+                pool.submit(_compile, compiler, level, source, Path(objects))
+                for source in SOURCES.glob("*.cpp")
+                if source.stem != TABLES
+            ]
             for level in levels()
         }
-        reasons = {level.name: _link(compiler, jobs[level], folder / f"{level.name}.so") for level in jobs}
+        jobs[TABLES] = [pool.submit(_compile, compiler, levels()[0], SOURCES / f"{TABLES}.cpp", Path(objects))]
+        reasons = {name: _link(compiler, jobs[name], folder / f"{name}.so") for name in jobs}
     left_out = {name: reason for name, reason in reasons.items() if reason}
     for reason in dict.fromkeys(left_out.values()):
         names = ", ".join(name for name, given in left_out.items() if given == reason)

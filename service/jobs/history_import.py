@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 from recsys_vae.data.columns import (
     EARLIEST,
     EVENT_TYPE,
+    GREATEST_WEIGHT,
     INTERACTION_COLUMNS,
     ITEM,
     LATEST,
+    LEAST_WEIGHT,
     POSITION,
     TIMESTAMP,
     USER,
@@ -71,7 +73,8 @@ class DatasetEvents:
         """All events in the table's order; memory holds one batch at a time.
 
         Raises:
-            DataError: an id is none, a time could not be given back, or a weight is no finite number above 0.
+            DataError: an id is none, a time could not be given back, or a weight is outside of the range that events
+                may have.
         """
         table, untimed = pq.ParquetFile(self.path, pre_buffer=False), Untimed()
         for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
@@ -80,18 +83,20 @@ class DatasetEvents:
 
 def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     weight, time = pl.col(WEIGHT), pl.col(TIMESTAMP)
+    least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (LEAST_WEIGHT, GREATEST_WEIGHT))
     wrong = {
         USER: _is_no_id(USER),
         ITEM: _is_no_id(ITEM),
         TIMESTAMP: ~time.is_between(EARLIEST, LATEST),
-        WEIGHT: weight.is_null() | ~weight.is_finite() | (weight <= 0),
+        WEIGHT: ~weight.is_between(least, greatest).fill_null(False),
     }
     for name, test in wrong.items():
         if rows := frame.filter(test).height:
             raise DataError(
                 f"{rows} rows of {path} have a {name} that cannot be kept. Expected ids of 1 to {MAX_ID_LENGTH} "
-                f"characters without NUL, times from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} and weights above 0: "
-                "ingest the log again with this version, or mend what the log holds."
+                f"characters without NUL, times from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} and weights from "
+                f"{LEAST_WEIGHT:f} to {GREATEST_WEIGHT:g}: ingest the log again with this version, or mend what the "
+                "log holds."
             )
     return frame
 

@@ -174,7 +174,7 @@ def _metadata(table: Path, users: pl.Series, schema: Schema | None) -> dict[str,
     """What a dataset knows of users, by the fields of a schema; nothing where it has no table."""
     if schema is None or not table.is_file():
         return {}
-    rows = pl.scan_parquet(table)
+    rows = scan_table(table)
     fields = [block.name for block in schema.blocks if block.name in rows.collect_schema()]
     found = rows.select(pl.col(USER).cast(pl.String), *fields).filter(pl.col(USER).is_in(users.implode())).collect()
     return {record.pop(USER): _as_sent(record) for record in found.iter_rows(named=True)}

@@ -4,10 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recsys_vae.data.columns import GREATEST_WEIGHT, LEAST_WEIGHT, LONGEST_ID
+
 MAX_K = 1000
 MAX_ITEMS = 10_000
 """Longest history, exclude and candidates of a request."""
-MAX_ID_LENGTH = 512
+MAX_ID_LENGTH = LONGEST_ID
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 """HTTP methods that addresses may take; labels of metrics and spans name no others."""
 VARIANT_HEADER = "X-Recsys-Variant"
@@ -18,7 +20,7 @@ WITHOUT_NUL = r"^[^\x00]*$"
 """Pattern of a text without NUL characters, which databases refuse."""
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=WITHOUT_NUL)]
 """The one rule for ids of users and items, in bodies, addresses, events and datasets: 1 to 512 characters, none NUL."""
-Weight = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=LEAST_WEIGHT, le=GREATEST_WEIGHT, allow_inf_nan=False)]
 """How much an event or an item of a history says: finite and above 0 in float32 too, as models take it."""
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items wanted.", examples=[20])]
 

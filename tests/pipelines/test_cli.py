@@ -159,7 +159,7 @@ def test_ctrl_c_says_how_to_go_on_once(
     def train() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "build", lambda: app)
+    monkeypatch.setattr(cli, "build", lambda *_: app)
     monkeypatch.setattr("sys.argv", ["recsys"])
     monkeypatch.setenv("RANK", rank)
     with pytest.raises(SystemExit) as end:
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_written_is_one_line(
     def fail() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/out.csv")
 
-    monkeypatch.setattr(cli, "build", lambda: fail)
+    monkeypatch.setattr(cli, "build", lambda *_: fail)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1

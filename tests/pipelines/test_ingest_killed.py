@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from pipelines.ingest.cleaning import CleaningRules
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 
 def pause(step):
     print(step, flush=True)

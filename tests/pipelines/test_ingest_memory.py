@@ -28,7 +28,8 @@ resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]), int(sys.argv[1])))
 
 from pipelines.ingest.cleaning import CleaningRules
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 
 rules = CleaningRules(min_rating=2, min_user=5, min_item=5)
 ingest(Source((Path(sys.argv[2]),)), DatasetDir(Path(sys.argv[3])), rules)

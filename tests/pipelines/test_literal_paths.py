@@ -76,12 +76,12 @@ def test_tables_are_read_from_the_file_that_is_named(tmp_path: Path) -> None:
 
 
 def test_no_table_is_read_past_the_functions_that_take_paths_literally() -> None:
-    globbing = re.compile(r"\bpl\.(scan|read)_(parquet|csv|ipc)(_schema)?\((?!BytesIO)")
+    globbing = re.compile(r"\bpl\.(scan|read)_(parquet|csv|ipc)(_schema)?\((?!BytesIO|data,)")
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for package in ("recsys_vae", "pipelines", "service")
         for path in sorted((ROOT / package).rglob("*.py"))
-        for line in path.read_text().splitlines()
+        for line in re.sub(r"\(\n\s*", "(", path.read_text()).splitlines()
         if globbing.search(line) and "glob=False" not in line and "_member(" not in line
     ]
     assert found == []

@@ -9,7 +9,8 @@ from pipelines import cli
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import make_split
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 from recsys_vae.bundles.bundle import write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from tests.pipelines.commands.saved_images import saved

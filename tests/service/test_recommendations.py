@@ -251,7 +251,7 @@ def test_overload_and_lateness_are_problems_that_say_when_to_come_back(bundle_pa
     ("item", "field"),
     [
         ({"item_id": "a", "weight": 1e-50}, "weight"),
-        ({"item_id": "a", "weight": 1e7}, "weight"),
+        ({"item_id": "a", "weight": 1e13}, "weight"),
         ({"item_id": "a", "time": "9999-12-31T23:59:59-14:00"}, "time"),
         ({"item_id": "a", "time": "0001-01-01T00:00:00"}, "time"),
     ],

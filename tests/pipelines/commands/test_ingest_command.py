@@ -41,6 +41,42 @@ def test_globs_mapping_and_event_weights_reach_the_dataset(home, tmp_path):
     assert rows.select("user_id", "item_id", "weight").rows() == [("1", "10", 1.0), ("1", "11", 3.0), ("2", "10", 3.0)]
 
 
+FILES = Path(__file__).parents[2] / "formats"
+
+
+def test_a_published_split_is_recognised_and_said(home):
+    output = recsys("ingest", *(str(FILES / "lightgcn" / f"{part}.txt") for part in ("test", "train")), "--to", "g")
+    assert "train.txt: LightGCN's lists, a user a line (--format lightgcn)" in output
+    assert pl.read_parquet(home / "datasets/g/given_test.parquet").rows() == [("0", "3"), ("2", "4")]
+    assert pl.read_parquet(home / "datasets/g/interactions.parquet").height == 10
+
+
+def test_what_is_said_of_files_reaches_the_reader(home, tmp_path):
+    log = tmp_path / "a.log"
+    log.write_bytes("1 caf\xe9 3\n2  th\xe9 4\n".encode("latin-1"))
+    (tmp_path / "items.csv").write_bytes("key,title\ncaf\xe9,x\n".encode("latin-1"))
+    output = recsys(
+        "ingest", str(log), "--to", "g", "--no-header", "--separator", "blank", "--columns", "user_id,item_id,weight",
+        "--encoding", "latin-1", "--id-prefix", "user_id=u", "--items", str(tmp_path / "items.csv"),
+        "--items-map", "item_id=key", "--event-weight", "a.log:*=2",
+    )  # fmt: skip
+    assert "separated by 'blanks', without a header: user_id, item_id, weight, in latin-1" in output
+    rows = pl.read_parquet(home / "datasets/g/interactions.parquet")
+    assert rows.select("user_id", "item_id", "weight").rows() == [("u1", "caf\xe9", 6.0), ("u2", "th\xe9", 8.0)]
+    assert pl.read_parquet(home / "datasets/g/items.parquet").rows() == [("caf\xe9", "x")]
+    for wrong in (["--items-map", "user_id=key"], ["--format", "movielense"], ["--event-weight", "x"]):
+        with pytest.raises(RecsysError):
+            recsys("ingest", str(log), "--to", "h", *wrong)
+
+
+def test_a_format_that_is_named_overrules_the_looks(home, tmp_path):
+    (tmp_path / "list.txt").write_text("1 2\n2 3\n")
+    recsys("ingest", str(tmp_path / "list.txt"), "--to", "g", "--format", "lightgcn")
+    assert pl.read_parquet(home / "datasets/g/interactions.parquet").select("user_id", "item_id").rows() == [
+        ("1", "2"), ("2", "3")
+    ]  # fmt: skip
+
+
 def test_explain_data_says_what_became_of_a_user(home, tmp_path):
     recsys("ingest", str(tmp_path / "*.csv"), "--to", "shop", *MAPPING, "--min-item", "2")
     assert "1 lost: an item with fewer than 2 users left" in recsys("explain-data", "shop", "--user", "3")

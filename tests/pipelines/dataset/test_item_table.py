@@ -9,7 +9,8 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
 from pipelines.dataset.item_table import item_table
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 from recsys_vae.data.features import Field
 from service.ranking.filters import Condition, Eq, Filters, Range
 

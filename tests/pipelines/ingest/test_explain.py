@@ -6,7 +6,8 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules, Rule
 from pipelines.ingest.explain import IN_WORDS, Entity, explain
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 
 
 @pytest.fixture

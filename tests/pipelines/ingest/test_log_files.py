@@ -4,7 +4,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.ingest.log_files import ColumnMap, find_files, scan_file, scan_log
+from pipelines.ingest.log_files import ColumnMap, find_files
+from pipelines.ingest.metadata_tables import read_table
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError, UnknownNameError
 
 TABLE = pl.DataFrame({"user_id": ["1", "2"], "item_id": ["x", "y"]})
@@ -24,34 +25,35 @@ def write(path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["log.csv", "log.tsv", "log.parquet", "log.ndjson", "LOG.csv.gz"])
 def test_every_format_gives_the_same_rows(tmp_path, name):
-    assert scan_file(write(tmp_path / name)).collect().equals(TABLE)
+    assert read_table(write(tmp_path / name))[0].equals(TABLE)
 
 
 def test_values_of_mixed_type_in_ndjson_come_as_text(tmp_path):
     log = tmp_path / "log.ndjson"
     log.write_text('{"user_id": 1, "item_id": "x"}\n{"user_id": "u2", "item_id": 2.5}\n')
-    assert scan_file(log).collect().rows() == [("1", "x"), ("u2", "2.5")]
+    assert read_table(log)[0].rows() == [("1", "x"), ("u2", "2.5")]
 
 
 def test_quotes_in_tab_separated_text_are_plain_characters(tmp_path):
     log = tmp_path / "log.tsv"
     log.write_text('user_id\titem_id\n"1\tx\n')
-    assert scan_file(log).collect().row(0) == ('"1', "x")
+    assert read_table(log)[0].row(0) == ('"1', "x")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
         ("log.csv", b"", EmptyDataError, "is empty"),
-        ("log.xlsx", b"PK", UnknownNameError, "log format named 'xlsx'"),
+        ("log.xlsx", b"PK\x03\x04rest", DataError, "a zip archive or a workbook"),
         ("log.parquet", b"not parquet at all", DataError, "cannot be read"),
-        ("log.ndjson", b"user,item\n1,2\n", DataError, "cannot be read"),
+        ("log.json", b"user,item\n1,2\n", DataError, "is no JSON array"),
+        ("log.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", DataError, "pointer of Git LFS"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path, name, content, error, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=message):
-        scan_file(tmp_path / name)
+        read_table(tmp_path / name)
 
 
 def test_globs_are_sorted_and_a_file_counts_once(tmp_path):
@@ -62,14 +64,6 @@ def test_globs_are_sorted_and_a_file_counts_once(tmp_path):
 def test_a_pattern_without_a_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match="No file matches"):
         find_files([str(tmp_path / "*.csv")])
-
-
-def test_mapped_columns_come_under_our_names_with_their_place(tmp_path):
-    log = tmp_path / "log.csv"
-    log.write_text("who,what,rating,extra\n1,x,4,e\n")
-    mapping = ColumnMap.parse(["user_id=who", "item_id=what"])
-    frame = scan_log(log, 3, mapping).collect()
-    assert frame.to_dicts() == [{"row": 0, "user_id": "1", "item_id": "x", "weight": "4", "file": 3}]
 
 
 def test_rating_stands_for_weight_only_where_there_is_no_weight():

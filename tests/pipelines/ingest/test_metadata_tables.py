@@ -2,13 +2,14 @@ import polars as pl
 import pytest
 
 from pipelines.ingest.log_files import ColumnMap
-from pipelines.ingest.metadata_tables import write_metadata
+from pipelines.ingest.metadata_tables import MetadataFile, write_metadata
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 
 
 def copy(tmp_path, content, *mapping):
     (tmp_path / "items.csv").write_text(content)
-    rows = write_metadata(tmp_path / "items.csv", ColumnMap.parse(mapping), "item_id", tmp_path / "items.parquet")
+    source = MetadataFile(tmp_path / "items.csv", ColumnMap.parse(mapping))
+    rows = write_metadata(source, "item_id", tmp_path / "items.parquet")
     return rows, pl.read_parquet(tmp_path / "items.parquet")
 
 

@@ -11,7 +11,8 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
 from pipelines.ingest.cleaning import CleaningRules, Keep
-from pipelines.ingest.ingest import Source, ingest
+from pipelines.ingest.ingest import ingest
+from pipelines.ingest.log_sources import Source
 from recsys_vae.errors import DataError
 
 HEADER = "user_id,item_id,weight,timestamp\n"

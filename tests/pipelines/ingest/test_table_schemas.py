@@ -24,8 +24,8 @@ def test_good_rows_are_typed_and_bad_rows_stay_as_they_were_found():
         "b": "user_id is missing",
         None: "item_id is missing",
         "d": "weight is not a number",
-        "e": "weight is not a finite number above 0",
-        "f": "weight is not a finite number above 0",
+        "e": "weight is not a number from 0.000001 to 1e+12",
+        "f": "weight is not a number from 0.000001 to 1e+12",
     }
     assert bad["weight"].to_list() == ["1", "1", "abc", "0", "inf"]
 
@@ -57,10 +57,18 @@ def test_times_that_no_calendar_holds_break_the_contract():
     times = ["9999-12-31T23:59:59-14:00", "1e30", "-99999999999", "9999-12-29"]
     good, bad = filter_rows(user_id=["1"] * 4, item_id=["a"] * 4, timestamp=times)
     assert good["timestamp"].to_list() == [datetime(9999, 12, 29, tzinfo=UTC)]
-    assert set(bad["reason"]) <= {
-        "timestamp is not a time (ISO 8601 or epoch)",
+    assert bad["reason"].to_list() == [
         "timestamp is not a time of the years 1 to 9999",
-    }
+        "timestamp is a number that counts no time of the years 1 to 9999 in seconds, the unit of its column",
+        "timestamp is a number that counts no time of the years 1 to 9999 in seconds, the unit of its column",
+    ]
+
+
+def test_weights_that_no_later_reader_can_hold_break_the_contract():
+    weights = ["0.000001", "1e12", "5e-324", "1e-39", "1e13", "nan"]
+    good, bad = filter_rows(user_id=["1"] * 6, item_id=["a"] * 6, weight=weights)
+    assert good["weight"].len() == 2
+    assert bad["weight"].to_list() == weights[2:]
 
 
 def test_the_place_of_a_row_in_its_log_is_kept():

@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import polars as pl
@@ -17,13 +18,29 @@ from recsys_vae.errors import DataError, EmptyDataError, SchemaError
         b'"u1"\n"u2"\n',
         b"\xef\xbb\xbfuser_id\nu1\nu2\n",
         "u1\nu2\n".encode("utf-16"),
+        gzip.compress(b"u1\nu2\n"),
     ],
-    ids=["plain", "mark", "old Mac", "heading", "quoted", "mark and heading", "UTF-16"],
+    ids=["plain", "mark", "old Mac", "heading", "quoted", "mark and heading", "UTF-16", "packed"],
 )
 def test_a_text_has_an_id_a_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "users.txt"
     path.write_bytes(content)
     assert read_user_list(path).values.to_list() == ["u1", "u2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"12.0\n7\n", ["12", "7"]),
+        (b"1.0\n1.10\n", ["1.0", "1.10"]),
+        ("müller\n".encode("cp1252"), ["müller"]),
+    ],
+    ids=["floats", "versions", "Windows-1252"],
+)
+def test_ids_are_read_as_those_of_logs(tmp_path: Path, content: bytes, expected: list[str]) -> None:
+    for name, heading in (("users.txt", b""), ("users.csv", b"user_id\n")):
+        (tmp_path / name).write_bytes(heading + content)
+        assert read_user_list(tmp_path / name).values.to_list() == expected
 
 
 def test_quote_marks_within_an_id_belong_to_it(tmp_path: Path) -> None:
@@ -57,7 +74,8 @@ def test_a_csv_keeps_quote_marks_in_its_ids(tmp_path: Path) -> None:
     [
         ("users.txt", b"", EmptyDataError, "names no user"),
         ("users.txt", b"user_id\n\n", EmptyDataError, "names no user"),
-        ("users.txt", b"u1\nm\xfcller\n", DataError, "line 2 holds other bytes"),
+        ("users.txt", b"u1\nm\x81ller\n", DataError, "line 2 holds other bytes"),
+        ("users.csv", b"12\n7\n", SchemaError, "no line that names its columns"),
         ("users.csv", b"customer,age\nu1,2\n", SchemaError, "no column 'user_id'; it has customer, age"),
         ("users.parquet", b"user_id", DataError, "cannot be read"),
         ("users.csv", b'user_id,name\n"u1,a\nu2,b\n', DataError, "users.csv"),

@@ -1,33 +1,40 @@
+import numpy as np
 import polars as pl
+import pytest
 
-from pipelines.ingest.user_partitions import user_bounds, write_parts
-
-ROWS = pl.DataFrame({"user_id": ["c", "a", "b", "a", "c", "d", "a", "b"], "row": range(8)})
-
-
-def test_bounds_cut_between_users():
-    # Of so few rows every one is in the sample: a a a, b b c, c d.
-    assert user_bounds(ROWS.lazy(), 8, 3).to_list() == ["b", "c"]
-    assert user_bounds(ROWS.lazy(), 8, 1).to_list() == ["a", "b", "c", "d"]
-    assert user_bounds(ROWS.lazy(), 8, 100).to_list() == []
+from pipelines.ingest.user_partitions import RowStore
 
 
-def test_a_sample_makes_parts_of_about_the_size_asked_for():
-    rows = pl.LazyFrame({"row": range(200_000)}).with_columns(pl.col("row").hash(1).cast(pl.String).alias("user_id"))
-    bounds = user_bounds(rows, 200_000, 20_000)
-    part = rows.select(bounds.search_sorted(rows.collect()["user_id"], side="right").alias("part"))
-    sizes = part.group_by("part").len().collect()["len"].to_list()
-    assert len(sizes) in (10, 11)
-    assert max(sizes) < 26_000
+def blocks(rows: int = 60) -> list[pl.DataFrame]:
+    codes = np.arange(rows) * 7 % 13
+    frame = pl.DataFrame(
+        {"user_id": codes.astype(np.uint32), "item_id": (codes % 3).astype(np.uint32), "place": range(rows)}
+    )
+    return [frame[start : start + 20] for start in range(0, rows, 20)]
 
 
-def test_there_are_never_more_parts_than_files_that_may_be_open():
-    rows = pl.LazyFrame({"row": range(5000)}).with_columns(pl.col("row").cast(pl.String).alias("user_id"))
-    assert len(user_bounds(rows, 5000, 1)) < 600
+@pytest.mark.parametrize("rows_per_part", [1, 15, 1000])
+def test_parts_are_ranges_of_users_and_rows_keep_their_order(tmp_path, rows_per_part):
+    places = np.arange(13, dtype=np.uint32)[::-1].copy()
+    store = RowStore(tmp_path / "rows", rows_per_part)
+    for block in blocks():
+        store.add(block)
+    parts = [part.read() for part in store.cut(places, np.arange(3, dtype=np.uint32))]
+    expected = pl.concat(blocks()).with_columns(pl.Series("user_id", places[pl.concat(blocks())["user_id"].to_numpy()]))
+    assert pl.concat(parts).sort("place").equals(expected)
+    assert all(part["place"].is_sorted() for part in parts)
+    users = [part["user_id"].unique().sort().to_list() for part in parts]
+    assert [user for some in users for user in some] == list(range(13))
 
 
-def test_parts_hold_whole_users_in_ascending_ranges(tmp_path):
-    ROWS.write_parquet(tmp_path / "rows.parquet")
-    (tmp_path / "parts").mkdir()
-    paths = write_parts(tmp_path / "rows.parquet", tmp_path / "parts", pl.Series(["b", "c"]))
-    assert [pl.read_parquet(path)["row"].to_list() for path in paths] == [[1, 3, 6], [2, 7], [0, 4, 5]]
+def test_a_part_that_is_thinned_leaves_no_old_file(tmp_path):
+    store = RowStore(tmp_path / "rows", 5)
+    for block in blocks():
+        store.add(block)
+    (part, *_) = store.cut(np.arange(13, dtype=np.uint32), np.arange(3, dtype=np.uint32))
+    rows = part.read().head(1)
+    part.replace(rows)
+    assert part.read().equals(rows)
+    assert part.scan().collect().equals(rows)
+    assert part.take().equals(rows)
+    assert not list((tmp_path / "rows" / "part0").iterdir())

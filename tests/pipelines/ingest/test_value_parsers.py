@@ -91,12 +91,6 @@ def test_whole_numbers_with_the_digits_of_dates_are_dates_and_no_epochs(number, 
         assert read(value_parsers.read_time, [f"{number}.0"]) == [expected]
 
 
-def test_one_column_may_hold_dates_epochs_and_iso():
-    texts = ["20240131", "1706659200", "2024-01-31", "2024-01-31T00:00:00Z", "20240131.5", "202"]
-    seconds = datetime(1970, 1, 1, 0, 3, 22, tzinfo=UTC)
-    assert read(value_parsers.read_time, texts) == [JANUARY, JANUARY, JANUARY, JANUARY, None, seconds]
-
-
 def test_columns_of_dates_and_times_are_taken_as_utc():
     assert read(value_parsers.read_time, [date(2020, 9, 13)]) == [datetime(2020, 9, 13, tzinfo=UTC)]
     assert read(value_parsers.read_time, [NOON.replace(tzinfo=None)]) == [NOON]

@@ -1,0 +1,122 @@
+"""The steps of cleaning that look at all rows of a user, on arrays by compiled loops, equal to cleaning.py's.
+
+Each function gives None where it is not for the case at hand, and cleaning.py's are then asked: where nothing is
+compiled, where weights are summed, and where within a part some rows have an order and others none.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from pipelines.ingest.cleaning import Keep, Rule
+from pipelines.ingest.dropped_rows import DroppedRows
+from recsys_vae.data import columns as c
+from recsys_vae.native.tables import (
+    KEEP_FIRST,
+    KEEP_LAST,
+    KEEP_MAX,
+    core_round,
+    group_users,
+    mark_duplicates,
+    tables,
+)
+
+_KEEP = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}
+
+
+def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -> pl.DataFrame | None:
+    """One row a (user, item), of rows in their order in the log, sorted for `number_positions`; others are counted."""
+    library = tables()
+    order = _order(rows)
+    if library is None or keep not in _KEEP or isinstance(order, str):
+        return None
+    users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
+    if not len(users):
+        return rows
+    own = users - users.min()
+    n_own = int(own.max()) + 1
+    grouped, bounds = group_users(library, own, order, n_own)
+    weights = rows[c.WEIGHT].to_numpy() if keep is Keep.MAX else None
+    lost = mark_duplicates(library, items, grouped, bounds, dropped_rows.n_items, _KEEP[keep], weights)
+    if order is None:
+        # Of unknown order, so their order is that of the items.
+        grouped, _ = group_users(library, own, items.astype(np.int64), n_own)
+    if lost.any():
+        dropped_rows.count(Rule.DUPLICATE, users[lost], items[lost])
+        grouped = grouped[~lost[grouped]]
+    return rows[grouped]
+
+
+def number_positions(rows: pl.DataFrame) -> pl.DataFrame | None:
+    """As `cleaning.number_positions`, of rows that `drop_duplicates` has sorted and of which some may be gone."""
+    order = _order(rows)
+    if isinstance(order, str) or "row" in rows.columns:  # a row that knows its place was not sorted here
+        return None
+    users = rows[c.USER].to_numpy()
+    if order is None or not len(users):
+        return rows.with_columns(pl.lit(None, dtype=pl.UInt32).alias(c.POSITION))
+    begins = np.flatnonzero(np.diff(users, prepend=users[0] + 1))
+    sizes = np.diff(begins, append=len(users))
+    positions = np.arange(len(users)) - np.repeat(begins, sizes)
+    return rows.with_columns(pl.Series(c.POSITION, positions.astype(np.uint32)))
+
+
+class CompiledCore:
+    """The users and items that a k-core leaves, as `cleaning.Core`.
+
+    Attributes:
+        rounds: how often the parts were looked at.
+    """
+
+    def __init__(self, user_taken: np.ndarray, item_taken: np.ndarray, rounds: int) -> None:
+        self._user_taken, self._item_taken, self.rounds = user_taken, item_taken, rounds
+
+    def thin(self, rows: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
+        """Rows that are left; others are counted: by the user where that was taken, else by the item."""
+        users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
+        by_user = self._user_taken[users]
+        by_item = self._item_taken[items] & ~by_user
+        for rule, lost in ((Rule.MIN_USER, by_user), (Rule.MIN_ITEM, by_item)):
+            if lost.any():
+                dropped_rows.count(rule, users[lost], items[lost])
+        return rows.filter(~(by_user | by_item))
+
+
+def k_core(
+    parts: Sequence[pl.LazyFrame], min_user: int, min_item: int, n_users: int, n_items: int
+) -> CompiledCore | None:
+    """As `cleaning.k_core`; in memory are the users and items of the rows that are left."""
+    library = tables()
+    if library is None:
+        return None
+    rows = [_pairs(part) for part in parts]
+    user_taken, item_taken = np.zeros(n_users, bool), np.zeros(n_items, bool)
+    rounds = 0
+    while True:
+        rounds += 1
+        item_counts = np.zeros(n_items, np.int64)
+        took_any = False
+        for number, (users, items) in enumerate(rows):
+            left, took = core_round(library, users, items, item_taken, user_taken, item_counts, min_user)
+            rows[number] = users[:left], items[:left]
+            took_any |= took
+        few = (item_counts > 0) & (item_counts < min_item)
+        if not took_any and not few.any():
+            return CompiledCore(user_taken, item_taken | (item_counts == 0), rounds)
+        item_taken |= few
+
+
+def _pairs(part: pl.LazyFrame) -> tuple[np.ndarray, np.ndarray]:
+    pairs = part.select(c.USER, c.ITEM).collect()
+    return np.array(pairs[c.USER].to_numpy()), np.array(pairs[c.ITEM].to_numpy())
+
+
+def _order(rows: pl.DataFrame) -> np.ndarray | str | None:
+    """The order of each row; None where none has one; in words, why it takes a closer look."""
+    known = {name: rows.height - rows[name].null_count() for name in (c.POSITION, c.TIMESTAMP) if name in rows.columns}
+    if set(known.values()) - {0, rows.height}:
+        return "some rows have an order, others none"
+    if known.get(c.POSITION):
+        return rows[c.POSITION].to_numpy().astype(np.int64)
+    return rows[c.TIMESTAMP].to_physical().to_numpy() if known.get(c.TIMESTAMP) else None

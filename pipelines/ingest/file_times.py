@@ -1,0 +1,141 @@
+"""File times: what the moments of a file look like, and what is odd about them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from pipelines.ingest.times import Unit, count_units
+from recsys_vae.dates import FIRST_YEAR
+
+MICROSECONDS_A_DAY = 86_400_000_000
+FAR_YEARS = 5
+"""Years that a row lies from the middle half of all rows, at least, to be an outlier."""
+FAR_SPANS = 3
+"""The same in years that the middle half spans."""
+
+
+@dataclass(frozen=True)
+class FileTimes:
+    """Times of one file that keep the contract.
+
+    Attributes:
+        unit: what its numbers count; None where times are no numbers.
+        rows: how many have a time.
+        first: the earliest.
+        last: the latest.
+    """
+
+    unit: str | None
+    rows: int
+    first: datetime
+    last: datetime
+
+    def __str__(self) -> str:
+        """For people."""
+        counted = f", numbers in {self.unit}" if self.unit else ""
+        return f"{self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M}{counted}"
+
+
+class TimeCounts:
+    """Counts times of a file block by block."""
+
+    def __init__(self, unit: Unit | None = None) -> None:
+        """`unit`: what the numbers are known to count."""
+        self._known = unit
+        self._counts: Counter[str] = Counter()
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+        self.unit = unit
+        self.rows = 0
+        self.years: Counter[int] = Counter()
+        self.future = 0
+
+    def look(self, raw: pl.Series) -> Unit | None:
+        """Judge by the numbers of a block and those before it what the column counts, and read all alike."""
+        if not raw.dtype.is_temporal():
+            self._counts.update(count_units(raw))
+            self.unit = self.unit or Unit.of(self._counts)
+        return self.unit
+
+    @property
+    def other_unit(self) -> Unit | None:
+        """The unit by which the file should have been read, now that all of it was seen; None: it was."""
+        judged = Unit.of(self._counts)
+        return judged if self._known is None and judged != self.unit else None
+
+    def add(self, times: pl.Series, now: datetime) -> None:
+        """Count the times of rows that keep the contract."""
+        first, last = times.min(), times.max()
+        if not isinstance(first, datetime) or not isinstance(last, datetime):
+            return
+        self.rows += len(times) - times.null_count()
+        self._first, self._last = min(first, self._first or first), max(last, self._last or last)
+        self.future += int((times > now).sum()) if last > now else 0
+        if first.year == last.year:
+            self.years[first.year] += len(times) - times.null_count()
+        else:
+            self.years.update(_by_year(times.drop_nulls()))
+
+    def file_times(self) -> FileTimes | None:
+        """What was counted; None where no row has a time."""
+        if self._first is None or self._last is None:
+            return None
+        unit = str(self.unit) if Unit.of(self._counts) else None
+        return FileTimes(unit, self.rows, self._first, self._last)
+
+
+def odd_times(counts: Sequence[TimeCounts]) -> tuple[str, ...]:
+    """What is odd about the times of all files, in words: rows in the future, before 1990, and far from all others."""
+    future = sum(one.future for one in counts)
+    years: Counter[int] = Counter()
+    for one in counts:
+        years.update(one.years)
+    this_year = datetime.now(UTC).year
+    early = sum(rows for year, rows in years.items() if year < FIRST_YEAR)
+    low, high = _usual(years)
+    far = {year: rows for year, rows in years.items() if not low <= year <= high and FIRST_YEAR <= year <= this_year}
+    said = []
+    if future:
+        said.append(f"{future:,} rows lie in the future")
+    if early:
+        said.append(f"{early:,} rows lie before {FIRST_YEAR}")
+    if far:
+        said.append(f"{sum(far.values()):,} rows lie years from the others ({_some(far)})")
+    return tuple(said)
+
+
+def _by_year(times: pl.Series) -> dict[int, int]:
+    """Rows a year, by way of days: a division, where calendars take twenty times as long."""
+    days = times.to_physical().to_numpy() // MICROSECONDS_A_DAY
+    counts = np.bincount(days - days.min())
+    there = np.flatnonzero(counts)
+    years = (there + days.min()).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+    found = np.unique(years)
+    return {int(year): int(counts[there[years == year]].sum()) for year in found}
+
+
+def _usual(years: Counter[int]) -> tuple[float, float]:
+    """Years that are not far from those of the middle half of the rows."""
+    if not years:
+        return 0, 0
+    low, high = (_quantile(years, share) for share in (0.25, 0.75))
+    reach = max(FAR_YEARS, FAR_SPANS * (high - low))
+    return low - reach, high + reach
+
+
+def _quantile(years: Counter[int], share: float) -> int:
+    wanted, seen = share * years.total(), 0
+    for year in sorted(years):
+        seen += years[year]
+        if seen >= wanted:
+            return year
+    return max(years)
+
+
+def _some(years: Iterable[int]) -> str:
+    shown = sorted(years)
+    return ", ".join(map(str, shown[:5])) + (" ..." if len(shown) > 5 else "")

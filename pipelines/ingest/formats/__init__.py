@@ -1,0 +1,1 @@
+"""Formats of the field: each a frozen description, recognised by a small function."""

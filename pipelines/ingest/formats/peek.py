@@ -1,0 +1,70 @@
+"""Peek: a look at the first lines of a file and at its name, from which its format is recognised."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipelines.ingest.formats.encodings import decode
+from pipelines.ingest.readers.streams import first_bytes
+
+SIZE = 1 << 16
+MOST_LINES = 200
+PACKED = (".gz", ".zst", ".bz2", ".xz")
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What can be seen of a file without reading it.
+
+    Attributes:
+        name: of the file in lower case, without the ending of a compression.
+        lines: the first lines that are whole and not blank.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+
+    @classmethod
+    def at(cls, path: Path) -> "Peek":
+        """Look at a file.
+
+        Raises:
+            DataError: it cannot be opened or unpacked.
+            EmptyDataError: it is empty.
+        """
+        name = path.name.lower()
+        for ending in PACKED:
+            name = name.removesuffix(ending)
+        data = first_bytes(path, SIZE)
+        return cls(name, _whole_lines(decode(data), is_all=len(data) < SIZE))
+
+    @property
+    def header(self) -> str:
+        """The first line; empty where there is none."""
+        return self.lines[0] if self.lines else ""
+
+    def rows(self, separator: str) -> list[list[str]]:
+        """All lines, cut at a separator; quote marks are no marks here."""
+        return [line.split(separator) for line in self.lines]
+
+    def all_match(self, pattern: str) -> bool:
+        """Whether there are lines, and every one is of a pattern from its beginning to its end."""
+        return bool(self.lines) and all(re.fullmatch(pattern, line) for line in self.lines)
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Keys of the JSON object in the first line; none where it is no such object."""
+        try:
+            found: Any = json.loads(self.header)
+        except ValueError:
+            return frozenset()
+        return frozenset(found) if isinstance(found, dict) else frozenset()
+
+
+def _whole_lines(text: str, *, is_all: bool) -> tuple[str, ...]:
+    lines = re.split(r"\r\n|\r|\n", text)
+    kept = lines if is_all or len(lines) == 1 else lines[:-1]
+    return tuple(line for line in kept if line.strip())[:MOST_LINES]

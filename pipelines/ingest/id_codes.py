@@ -1,0 +1,150 @@
+"""Ids as whole numbers: each text once, under the number of its first appearance."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from pipelines.ingest.ids import count_forms, drops_zeros, plain_whole_numbers
+from pipelines.ingest.readers.blocks import FieldColumn
+from pipelines.ingest.readers.regular_lines import text_series
+from recsys_vae.native.tables import TextCodes, tables
+
+LARGEST = 1 << 24
+"""Numbers below it are found in a table, and no text is made of them."""
+END_OF_PREFIX = "\x00"
+
+
+class _Codes(Protocol):
+    def __len__(self) -> int: ...
+
+    def add(self, texts: pl.Series) -> np.ndarray:
+        """Of texts that are all different, and not null."""
+
+    def texts(self, first: int) -> pl.Series: ...
+
+
+class IdCodes:
+    """Numbers of the ids met so far; in memory is each text once.
+
+    Attributes:
+        compiled: the table that the compiled loops fill; None where there are none.
+        without_zeros: how many texts were whole numbers written as floats, which are the numbers once all are settled.
+    """
+
+    def __init__(self) -> None:
+        library = tables()
+        self.compiled = None if library is None else TextCodes(library)
+        self._codes: _Codes = _PlainCodes() if self.compiled is None else _CompiledCodes(self.compiled)
+        self._of_numbers = np.full(1 << 10, TextCodes.EMPTY, np.uint32)
+        self._has_odd = self._has_prefixes = False
+        self.without_zeros = 0
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def encode(self, ids: pl.Series, prefix: str = "") -> pl.Series:
+        """The number of each id, UInt32; null stays null. Ids are texts, or whole numbers (Int64) for theirs.
+
+        Args:
+            prefix: what is put before each id once all are settled; the same text with another prefix is another id.
+        """
+        if prefix:
+            self._has_prefixes = True
+            ids = (prefix + END_OF_PREFIX) + ids.cast(pl.String)
+        if ids.dtype == pl.Int64:
+            if ids.null_count() == 0 and len(ids) and ids.min() >= 0 and ids.max() < LARGEST:  # type: ignore[operator]
+                return pl.Series(ids.name, self._encode_numbers(ids.to_numpy()))
+            ids = ids.cast(pl.String)
+        met = ids.unique().drop_nulls()
+        codes = pl.Series(self._codes.add(met), dtype=pl.UInt32)
+        if not len(met):
+            return pl.Series(ids.name, [None] * len(ids), dtype=pl.UInt32)
+        return ids.replace_strict(met, codes, return_dtype=pl.UInt32)
+
+    def encode_fields(self, column: FieldColumn, is_id: Callable[[pl.Series], bool]) -> pl.Series | None:
+        """The number of each text of a column, null where it is empty; None where some text is no id as it stands.
+
+        Args:
+            is_id: whether all of some texts are ids as they stand.
+        """
+        if self.compiled is None or self._has_odd:
+            return None
+        before = len(self)
+        codes = pl.Series(column.codes(self.compiled))
+        if len(self) > before and not is_id(self.texts(before)):
+            # What is no id now has a number, so new ones can no longer be told by their numbers.
+            self._has_odd = True
+            return None
+        return codes.set(codes == TextCodes.EMPTY, None) if codes.max() == TextCodes.EMPTY else codes
+
+    def texts(self, first: int = 0) -> pl.Series:
+        """Texts from a number on."""
+        return self._codes.texts(first)
+
+    def settle(self) -> tuple[pl.Series, np.ndarray]:
+        """All texts in byte order, and of each number its text's place among them (uint32)."""
+        texts = self._plain(self.texts())
+        order = texts.arg_sort().to_numpy()
+        sorted_texts = texts.gather(order)
+        # Several numbers may stand for one text by now: 12.0 and 12.
+        is_new = (sorted_texts != sorted_texts.shift()).fill_null(True)
+        places = np.empty(len(order), np.uint32)
+        places[order] = is_new.cum_sum().to_numpy().astype(np.uint32) - 1
+        return sorted_texts.filter(is_new), places
+
+    def _plain(self, texts: pl.Series) -> pl.Series:
+        """The ids themselves: whole numbers without a point, prefixes put before."""
+        prefixes = texts.str.extract(f"^([^{END_OF_PREFIX}]*){END_OF_PREFIX}") if self._has_prefixes else None
+        ids = texts if prefixes is None else texts.str.replace(f"^[^{END_OF_PREFIX}]*{END_OF_PREFIX}", "")
+        if drops_zeros(count_forms(ids)):
+            plain = plain_whole_numbers(ids)
+            self.without_zeros = int((plain != ids).sum())
+            ids = plain
+        return ids if prefixes is None else prefixes.fill_null("") + ids
+
+    def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        largest = int(numbers.max())
+        if largest >= len(self._of_numbers):
+            size = max(largest + 1, 2 * len(self._of_numbers))
+            more = np.full(size - len(self._of_numbers), TextCodes.EMPTY, np.uint32)
+            self._of_numbers = np.concatenate((self._of_numbers, more))
+        codes = self._of_numbers[numbers]
+        if codes.max() == TextCodes.EMPTY:
+            is_new = np.zeros(largest + 1, bool)
+            is_new[numbers[codes == TextCodes.EMPTY]] = True
+            met = np.flatnonzero(is_new)
+            self._of_numbers[met] = self._codes.add(pl.Series(met).cast(pl.String))
+            codes = self._of_numbers[numbers]
+        return np.asarray(codes)
+
+
+class _PlainCodes:
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def add(self, texts: pl.Series) -> np.ndarray:
+        return np.asarray([self._codes.setdefault(text, len(self._codes)) for text in texts], np.uint32)
+
+    def texts(self, first: int) -> pl.Series:
+        return pl.Series("id", list(self._codes)[first:], dtype=pl.String)
+
+
+class _CompiledCodes:
+    def __init__(self, known: TextCodes) -> None:
+        self._known = known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, texts: pl.Series) -> np.ndarray:
+        sizes = texts.str.len_bytes().to_numpy().astype(np.uint32)
+        starts = np.cumsum(sizes, dtype=np.uint32) - sizes
+        return self._known.add((texts.str.join("").item() or "").encode(), starts, sizes)
+
+    def texts(self, first: int) -> pl.Series:
+        return text_series(*self._known.texts(first))

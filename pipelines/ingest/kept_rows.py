@@ -1,0 +1,115 @@
+"""What is left of a log: numbers become ids again, row groups are written as they come and described."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipelines.ingest.summary import Kept
+from pipelines.ingest.table_schemas import Table
+from recsys_vae.data import columns as c
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids that numbers stand for.
+
+    Attributes:
+        users: in byte order.
+        user_places: of each number that was given while reading its place in `users`, uint32.
+        items: likewise.
+        item_places: likewise.
+        events: event types, by their numbers.
+    """
+
+    users: pl.Series
+    user_places: np.ndarray
+    items: pl.Series
+    item_places: np.ndarray
+    events: pl.Series
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with ids as texts where they were places in `users` and `items`."""
+        return rows.with_columns(
+            self.users.gather(rows[c.USER]).alias(c.USER),
+            self.items.gather(rows[c.ITEM]).alias(c.ITEM),
+            self.events.gather(rows[c.EVENT_TYPE]).alias(c.EVENT_TYPE),
+        )
+
+
+class TableWriter:
+    """Writes a table of the dataset, a row group for each frame."""
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self._table = table
+        self._schema = pl.DataFrame(schema=table.schema).to_arrow().schema
+        # Ids repeat, numbers hardly do: a dictionary of these would only be made and thrown away.
+        texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
+        self._writer = pq.ParquetWriter(
+            path, self._schema, compression="zstd", compression_level=1, use_dictionary=texts
+        )
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Write rows.
+
+        Raises:
+            SchemaError: names or types differ from the table's.
+        """
+        self._table.check(rows.lazy())
+        if rows.height:
+            self._writer.write_table(rows.to_arrow().cast(self._schema))
+            self.rows += rows.height
+
+
+class KeptFacts:
+    """Describes the interactions of a dataset while they are written."""
+
+    def __init__(self, items: int) -> None:
+        self._has_item = np.zeros(items, bool)
+        self._rows = self._users = self._untimed = self._unordered = self._against_time = 0
+        self._times: list[datetime] = []
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add the rows of a part, by user and order: none of its users is in another part."""
+        self._rows += rows.height
+        self._users += rows[c.USER].n_unique()
+        self._has_item[rows[c.ITEM].to_numpy()] = True
+        times = rows[c.TIMESTAMP]
+        self._untimed += times.null_count()
+        self._unordered += rows[c.POSITION].null_count()
+        self._against_time += _users_against_time(rows)
+        self._times += [time for time in (times.min(), times.max()) if isinstance(time, datetime)]
+
+    def kept(self, given_test: int) -> Kept:
+        """All of it."""
+        items = int(self._has_item.sum())
+        return Kept(
+            interactions=self._rows,
+            users=self._users,
+            items=items,
+            density=self._rows / (self._users * items),
+            given_test=given_test,
+            first=min(self._times, default=None),
+            last=max(self._times, default=None),
+            without_timestamp=self._untimed,
+            without_position=self._unordered,
+            users_against_time=self._against_time,
+        )
+
+
+def _users_against_time(rows: pl.DataFrame) -> int:
+    """Users with a row that stands after a later one: a column `position` of the log orders them otherwise."""
+    user, time = pl.col(c.USER), pl.col(c.TIMESTAMP)
+    stands_after_a_later = (user == user.shift()) & (time < time.shift())
+    return rows.lazy().filter(stands_after_a_later).select(user).collect()[c.USER].n_unique()

@@ -1,0 +1,69 @@
+"""Parquet: in batches, in their own types; a row's number is its place in the file, from 1.
+
+Arrow reads the columns that are wanted and no other: polars 2.1 panics at types that it does not know, wanted or not.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.ingest.readers.arrow_columns import range_index, to_series
+from pipelines.ingest.readers.blocks import Block
+from recsys_vae.errors import DataError
+
+BATCH_ROWS = 1 << 18
+
+
+class Parquet:
+    """A Parquet file that is open.
+
+    Attributes:
+        columns: names of all its columns.
+    """
+
+    columns: tuple[str, ...]
+
+    def __init__(self, path: Path, wanted: Sequence[str] | None) -> None:
+        self._path = path
+        try:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                schema, self._height = file.schema_arrow, file.metadata.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(path.name, error) from error
+        names = [name for name in schema.names if name]
+        indexes = range_index(schema.metadata).items()
+        self._index = {
+            name: values for name, values in indexes if name not in names and (wanted is None or name in wanted)
+        }
+        self.columns = (*names, *self._index)
+        self._wanted = [name for name in names if wanted is None or name in wanted]
+
+    def __iter__(self) -> Iterator[Block]:
+        first = 0
+        try:
+            with pq.ParquetFile(self._path, pre_buffer=False) as file:
+                for batch in file.iter_batches(BATCH_ROWS, columns=self._wanted):
+                    yield self._block(batch, first)
+                    first += batch.num_rows
+        except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as error:
+            raise unreadable(self._path.name, error) from error
+        if not first:
+            yield Block(pl.DataFrame(schema=dict.fromkeys(self._wanted, pl.String)), np.empty(0, np.int64))
+
+    def _block(self, batch: pa.RecordBatch, first: int) -> Block:
+        series = [to_series(name, batch.column(name)) for name in self._wanted]
+        numbers = np.arange(first, first + batch.num_rows)
+        series += [pl.Series(name, values.start + numbers * values.step) for name, values in self._index.items()]
+        return Block(pl.DataFrame(series), numbers + 1, taken=batch.num_rows)
+
+
+def unreadable(name: str, error: Exception) -> DataError:
+    """The one message for a file that cannot be read."""
+    first_line = (str(error).strip().splitlines() or ["no reason is given"])[0][:200]
+    return DataError(
+        f"{name} cannot be read: {first_line}. Check that its content fits its ending, and each row its header."
+    )

@@ -1,0 +1,203 @@
+"""Tables of text, compiled (tables.cpp): lines cut into fields, numbers read, texts numbered, rows of users in order.
+
+Loaded without torch. Nothing depends on it for its results: where it was not compiled, or with RECSYS_NATIVE=0, its
+callers do the same with numpy and polars, slower.
+"""
+
+import ctypes
+import os
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_vae.native.build import COMPILED, TABLES
+
+Bytes = NDArray[np.uint8]
+Numbers = tuple[NDArray[Any], NDArray[np.bool_] | None]
+"""Numbers, and which of them are known; None: all."""
+LARGEST = 1 << 31
+"""Bytes of the largest block whose fields can be told apart."""
+
+
+def tables() -> ctypes.CDLL | None:
+    """The library, None where it cannot be had."""
+    return None if os.environ.get("RECSYS_NATIVE", "1") == "0" else _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> ctypes.CDLL | None:
+    try:
+        found = ctypes.CDLL(str(COMPILED / f"{TABLES}.so"))
+    except OSError:
+        return None
+    for name in ("cut_lines", "whole_numbers", "decimals", "codes_size", "codes_bytes", "codes_add", "core_round"):
+        getattr(found, f"recsys_{name}").restype = ctypes.c_int64
+    found.recsys_codes_new.restype = ctypes.c_void_p
+    return found
+
+
+class FieldTable:
+    """Fields of some lines.
+
+    Attributes:
+        states: of each line 0 where it has as many fields as there are columns, 1: blank, 2: it has more, 3: fewer.
+        regular: whether all states are 0.
+    """
+
+    def __init__(self, library: ctypes.CDLL, data: bytes, separator: int, columns: int, wanted: list[int], lines: int):
+        """Cut lines.
+
+        Args:
+            data: ends with a line feed; shorter than `LARGEST`.
+            separator: one byte.
+            columns: how many there are.
+            wanted: places of those that are read, ascending.
+            lines: how many there are.
+        """
+        self._library, self._data, self._lines = library, data, lines
+        self._wanted = wanted
+        slots = np.full(max(columns, 1), -1, np.int32)
+        slots[wanted] = np.arange(len(wanted))
+        self._starts = np.empty((len(wanted), lines), np.uint32)
+        self._sizes = np.empty((len(wanted), lines), np.uint32)
+        self.states = np.empty(lines, np.uint8)
+        found = library.recsys_cut_lines(
+            ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(separator), _int(columns), _at(slots), _int(lines),
+            _at(self._starts), _at(self._sizes), _at(self.states),
+        )  # fmt: skip
+        if found < 0:
+            raise ValueError(f"There are not {lines} lines.")
+        self.regular = found == 0
+
+    def whole_numbers(self, slot: int) -> Numbers | None:
+        """A wanted column as whole numbers; None where it holds anything else."""
+        return self._numbers(slot, np.int64, self._library.recsys_whole_numbers)
+
+    def decimals(self, slot: int) -> Numbers | None:
+        """A wanted column as decimals, likewise."""
+        return self._numbers(slot, np.float64, self._library.recsys_decimals)
+
+    def codes(self, slot: int, codes: "TextCodes") -> NDArray[np.uint32]:
+        """A wanted column as numbers of its texts; `TextCodes.EMPTY` where there is none."""
+        return codes.add(self._data, self._starts[slot], self._sizes[slot])
+
+    def texts(self, slot: int) -> tuple[Bytes, NDArray[np.int64]]:
+        """A wanted column as texts, one after the other, and where each begins and ends, shape (lines + 1,)."""
+        offsets = np.zeros(self._lines + 1, np.int64)
+        np.cumsum(self._sizes[slot], out=offsets[1:])
+        data = np.empty(offsets[-1], np.uint8)
+        self._library.recsys_gather_texts(
+            ctypes.c_char_p(self._data), _at(self._starts[slot]), _at(self._sizes[slot]), _int(self._lines), _at(data)
+        )
+        return data, offsets
+
+    def _numbers(self, slot: int, dtype: Any, read: Any) -> Numbers | None:
+        numbers, known = np.empty(self._lines, dtype), np.empty(self._lines, bool)
+        empty = read(
+            ctypes.c_char_p(self._data), _at(self._starts[slot]), _at(self._sizes[slot]), _int(self._lines),
+            _at(numbers), _at(known),
+        )  # fmt: skip
+        return None if empty < 0 else (numbers, known if empty else None)
+
+
+class TextCodes:
+    """Numbers of texts, in the order of their first appearance."""
+
+    EMPTY = 0xFFFFFFFF
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._codes = ctypes.c_void_p(library.recsys_codes_new())
+
+    def __del__(self) -> None:
+        self._library.recsys_codes_free(self._codes)
+
+    def __len__(self) -> int:
+        return int(self._library.recsys_codes_size(self._codes))
+
+    def add(self, data: bytes, starts: NDArray[np.uint32], sizes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """The number of each of the texts that begin at `starts` in `data`."""
+        found = np.empty(len(starts), np.uint32)
+        self._library.recsys_codes_add(
+            self._codes, ctypes.c_char_p(data), _at(starts), _at(sizes), _int(len(starts)), _at(found)
+        )
+        return found
+
+    def texts(self, first: int = 0) -> tuple[Bytes, NDArray[np.int64]]:
+        """Texts from a number on, in UTF-8 one after the other, and where each begins and ends, shape (n + 1,)."""
+        data = np.empty(self._library.recsys_codes_bytes(self._codes, _int(first)), np.uint8)
+        offsets = np.zeros(len(self) - first + 1, np.int64)
+        self._library.recsys_codes_texts(self._codes, _int(first), _at(data), _at(offsets[1:]))
+        return data, offsets
+
+
+def group_users(
+    library: ctypes.CDLL, users: NDArray[np.uint32], order: NDArray[np.int64] | None, n_users: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Places of rows by user and then `order`, ties as they come; and where each user's begin, shape (users + 1,)."""
+    rows, bounds = np.empty(len(users), np.uint32), np.empty(n_users + 1, np.int64)
+    library.recsys_group_users(
+        _at(users), _at(order) if order is not None else None, _int(len(users)), _int(n_users), _at(rows), _at(bounds)
+    )
+    return rows, bounds
+
+
+def mark_duplicates(
+    library: ctypes.CDLL,
+    items: NDArray[np.uint32],
+    rows: NDArray[np.uint32],
+    bounds: NDArray[np.int64],
+    n_items: int,
+    keep: int,
+    weights: NDArray[np.float32] | None = None,
+) -> NDArray[np.bool_]:
+    """Which rows do not stand for their (user, item), of rows in the order of `group_users`.
+
+    Args:
+        keep: `KEEP_LAST`, `KEEP_FIRST`, or `KEEP_MAX`: the last of those with the largest of the `weights`.
+    """
+    lost = np.zeros(len(items), bool)
+    library.recsys_mark_duplicates(
+        _at(items), _at(weights) if weights is not None else None, _at(rows), _at(bounds), _int(len(bounds) - 1),
+        _int(n_items), ctypes.c_int32(keep), _at(lost),
+    )  # fmt: skip
+    return lost
+
+
+KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)
+
+
+def core_round(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    item_taken: NDArray[np.bool_],
+    user_taken: NDArray[np.bool_],
+    item_counts: NDArray[np.int64],
+    min_user: int,
+) -> tuple[int, bool]:
+    """One round of a k-core over the rows of a part; returns how many of them are left, and whether a user was taken.
+
+    Args:
+        users: shape (n,); what is left stands at its beginning then.
+        items: likewise.
+        item_taken: shape (n_items,); their rows are left out.
+        user_taken: shape (n_users,); users with fewer than `min_user` rows are added.
+        item_counts: shape (n_items,); the rows that are left are added.
+    """
+    took = ctypes.c_int32(0)
+    left = library.recsys_core_round(
+        _at(users), _at(items), _int(len(users)), _at(item_taken), _int(len(user_taken)), _int(min_user),
+        _at(user_taken), _at(item_counts), ctypes.byref(took),
+    )  # fmt: skip
+    return left, bool(took.value)
+
+
+def _at(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _int(number: int) -> ctypes.c_int64:
+    return ctypes.c_int64(number)

@@ -1,0 +1,74 @@
+"""Parquet as DuckDB, Spark, pandas and polars write it, made with pyarrow."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.ingest.readers import Kind, Layout, open_log
+
+UUIDS = (UUID(int=1), UUID("50f13c4e-e02d-4554-ac95-93e6c15eac3b"))
+
+
+def read(path, wanted=None):
+    return pl.concat([block.rows for block in open_log(path, Layout(Kind.PARQUET), wanted)])
+
+
+def column(tmp_path, values, kind):
+    pq.write_table(pa.table({"x": pa.array(values, kind)}), tmp_path / "x.parquet")
+    return read(tmp_path / "x.parquet")["x"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([one.bytes for one in UUIDS], pa.uuid(), [str(one) for one in UUIDS]),
+        ([one.bytes for one in UUIDS], pa.binary(16), [str(one) for one in UUIDS]),
+        ([one.bytes for one in UUIDS], pa.binary(), [str(one) for one in UUIDS]),
+        ([b"tea", "Café".encode(), None], pa.binary(), ["tea", "Café", None]),
+        ([b"tea", b"pie"], pa.binary(3), ["tea", "pie"]),
+        (["a", None, "b"], pa.dictionary(pa.int8(), pa.string()), ["a", None, "b"]),
+        ([Decimal("1.50"), None], pa.decimal128(10, 2), [Decimal("1.50"), None]),
+        ([Decimal(2**200)], pa.decimal256(76, 0), [str(2**200)]),
+        ([1.5, None], pa.float16(), [1.5, None]),
+        (["a"], pa.large_string(), ["a"]),
+        ([datetime(2023, 1, 15, 10)], pa.timestamp("s"), [datetime(2023, 1, 15, 10)]),
+        ([datetime(2023, 1, 15, 10, tzinfo=UTC)], pa.timestamp("us", "UTC"), [datetime(2023, 1, 15, 10, tzinfo=UTC)]),
+        ([[1, 2], None], pa.list_(pa.int64()), [[1, 2], None]),
+        ([{"a": 1}], pa.struct({"a": pa.int32()}), [{"a": 1}]),
+        ([None, None], pa.null(), [None, None]),
+        ([b"\xff"], pa.binary(), [b"\xff"]),
+    ],
+)
+def test_columns_come_in_types_that_are_read(tmp_path, values, kind, expected):
+    assert column(tmp_path, values, kind) == expected
+
+
+def test_the_old_timestamps_of_spark_are_read(tmp_path):
+    table = pa.table({"x": pa.array([datetime(2023, 1, 15, 10)], pa.timestamp("ns"))})
+    pq.write_table(table, tmp_path / "x.parquet", use_deprecated_int96_timestamps=True)
+    assert read(tmp_path / "x.parquet")["x"].to_list() == [datetime(2023, 1, 15, 10)]
+
+
+def test_an_index_of_pandas_is_a_column_and_one_that_counts_up_too(tmp_path):
+    frame = pd.DataFrame({"item_id": ["p", "q", "r"]})
+    frame.set_index(pd.Index(["a", "b", "c"], name="user_id")).to_parquet(tmp_path / "named.parquet")
+    assert read(tmp_path / "named.parquet").rows() == [("p", "a"), ("q", "b"), ("r", "c")]
+    frame.set_index(pd.RangeIndex(7, 13, 2, name="user_id")).to_parquet(tmp_path / "range.parquet")
+    assert "user_id" not in pq.read_schema(tmp_path / "range.parquet").names
+    assert read(tmp_path / "range.parquet").rows() == [("p", 7), ("q", 9), ("r", 11)]
+    assert read(tmp_path / "range.parquet", ["item_id"]).columns == ["item_id"]
+    frame.to_parquet(tmp_path / "plain.parquet")
+    assert read(tmp_path / "plain.parquet").columns == ["item_id"]
+
+
+def test_only_the_columns_that_are_wanted_are_read(tmp_path):
+    pq.write_table(pa.table({"user_id": ["a"], "x": [[1]], "item.id": ["b"]}), tmp_path / "x.parquet")
+    reader = open_log(tmp_path / "x.parquet", Layout(Kind.PARQUET), ["user_id", "item.id"])
+    assert reader.columns == ("user_id", "x", "item.id")
+    assert [block.rows.columns for block in reader] == [["user_id", "item.id"]]
