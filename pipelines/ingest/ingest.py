@@ -12,6 +12,7 @@ All of it happens in a hidden directory beside the dataset, which takes its plac
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,15 +129,17 @@ class _Run:
         read, store = self._read_logs(quarantine)
         quarantine.write(self.dataset.quarantine_path)
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
-        dropped_rows = DroppedRows(ids.users, ids.items)
-        parts = self._cut(store, ids)
-        self._drop_duplicates(parts, dropped_rows)
+        dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
         quarantined = quarantine.take_counts()
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
+        parts = self._cut(store, ids)
+        self._drop_duplicates(parts, dropped_rows)
         rounds = self._take_core(parts, ids, dropped_rows)
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
-        kept = self._write_interactions(parts, ids)
-        dropped_rows.write(self.dataset.losses_path)
+        with ThreadPoolExecutor(1, "recsys-losses") as pool:
+            writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
+            kept = self._write_interactions(parts, ids)
+            writing.result()
         summary = IngestSummary(
             dataset=name,
             sources=tuple(path.name for path in self.source.files),
@@ -177,8 +180,6 @@ class _Run:
         self.step("dropping duplicates")
         for part in parts:
             rows = part.take()
-            if DROPPED_BY in rows.columns:
-                rows = _thinned(rows, dropped_rows)
             if self.source.given_test:
                 rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
             thinned = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
@@ -220,10 +221,10 @@ class _Run:
                     rows = cleaning.number_positions(whole(left).lazy()).collect()
                 rows = whole(rows)
                 facts.add(rows)
-                named = ids.named(rows)
-                table.write(named.select(c.INTERACTION_COLUMNS))
+                table.write(rows, ids.coded(rows))
                 if test is not None:
-                    test.write(named.filter("given").select(c.USER, c.ITEM))
+                    given_rows = rows.filter("given")
+                    test.write(given_rows, ids.coded(given_rows))
         return facts.kept(test.rows if test is not None else 0)
 
     def _write_fields(self, fields: Fields) -> None:

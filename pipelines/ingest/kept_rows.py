@@ -1,5 +1,6 @@
 """What is left of a log: numbers become ids again, row groups are written as they come and described."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -7,11 +8,15 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.ingest.summary import Kept
 from pipelines.ingest.table_schemas import Table
 from recsys_vae.data import columns as c
+
+DICTIONARY_BYTES = 1 << 28
+"""Bytes of texts in one dictionary of a row group."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,36 @@ class Ids:
     item_places: np.ndarray
     events: pl.Series
 
-    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with ids as texts where they were places in `users` and `items`."""
-        return rows.with_columns(
-            self.users.gather(rows[c.USER]).alias(c.USER),
-            self.items.gather(rows[c.ITEM]).alias(c.ITEM),
-            self.events.gather(rows[c.EVENT_TYPE]).alias(c.EVENT_TYPE),
-        )
+    def coded(self, rows: pl.DataFrame) -> dict[str, "Coded"]:
+        """The columns of rows that are numbers of ids here."""
+        known = {c.USER: self.users, c.ITEM: self.items, c.EVENT_TYPE: self.events}
+        return {name: Coded(rows[name], texts) for name, texts in known.items()}
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of texts as their numbers.
+
+    Attributes:
+        numbers: places in `texts`, or null.
+        texts: all of them.
+    """
+
+    numbers: pl.Series
+    texts: pl.Series
+
+    def to_arrow(self) -> pa.DictionaryArray:
+        """With a dictionary of those texts alone that occur."""
+        known = self.numbers.is_not_null()
+        numbers = self.numbers.fill_null(0).to_numpy()
+        occurs = np.zeros(max(len(self.texts), 1), bool)
+        occurs[numbers[known.to_numpy()] if self.numbers.null_count() else numbers] = True
+        met = np.flatnonzero(occurs)
+        place = np.zeros(len(occurs), np.int32)
+        place[met] = np.arange(len(met), dtype=np.int32)
+        mask = ~known.to_numpy() if self.numbers.null_count() else None
+        texts = self.texts.gather(met).to_arrow().cast(pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(place[numbers], mask=mask), texts)
 
 
 class TableWriter:
@@ -46,11 +74,21 @@ class TableWriter:
 
     def __init__(self, path: Path, table: Table) -> None:
         self._table = table
-        self._schema = pl.DataFrame(schema=table.schema).to_arrow().schema
-        # Ids repeat, numbers hardly do: a dictionary of these would only be made and thrown away.
-        texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
+        # As dictionaries texts are neither made row by row nor looked up again; what is read is text.
+        self._texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
+        types = pl.DataFrame(schema=table.schema).to_arrow().schema
+        self._schema = pa.schema(
+            pa.field(field.name, pa.dictionary(pa.int32(), pa.string()) if field.name in self._texts else field.type)
+            for field in types
+        )
         self._writer = pq.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=1, use_dictionary=texts
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=self._texts,
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+            store_schema=False,
         )
         self.rows = 0
 
@@ -60,15 +98,21 @@ class TableWriter:
     def __exit__(self, *_: object) -> None:
         self._writer.close()
 
-    def write(self, rows: pl.DataFrame) -> None:
-        """Write rows.
+    def write(self, rows: pl.DataFrame, coded: Mapping[str, Coded]) -> None:
+        """Write rows, of which some columns are numbers of texts.
 
         Raises:
             SchemaError: names or types differ from the table's.
         """
-        self._table.check(rows.lazy())
+        others = rows.select(name for name in self._table.schema if name not in coded)
+        self._table.check_types(others.schema, coded)
+        plain = others.to_arrow()
+        columns = [
+            coded[field.name].to_arrow() if field.name in coded else plain[field.name].cast(field.type)
+            for field in self._schema
+        ]
         if rows.height:
-            self._writer.write_table(rows.to_arrow().cast(self._schema))
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
             self.rows += rows.height
 
 

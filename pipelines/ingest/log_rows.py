@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from pipelines.ingest import cleaning
-from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
+from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_files import ColumnMap, layout_of
 from pipelines.ingest.readers import Block, Kind, LogReader, Rejected, open_log
@@ -41,6 +42,7 @@ class ReadLogs:
         users: their ids as numbers.
         items: likewise.
         events: event types likewise.
+        lost: rows that rules on single rows took, by these numbers.
         rows_in: rows and records that could not be read.
         lines: lines of the text files.
         lines_apart: of them headers, blank ones, and those that go on with a row.
@@ -49,6 +51,7 @@ class ReadLogs:
     users: IdCodes = field(default_factory=IdCodes)
     items: IdCodes = field(default_factory=IdCodes)
     events: IdCodes = field(default_factory=IdCodes)
+    lost: LossCounts = field(default_factory=LossCounts)
     rows_in: int = 0
     lines: int = 0
     lines_apart: int = 0
@@ -104,13 +107,22 @@ def read_logs(source: "Source", rules: CleaningRules, read: ReadLogs, quarantine
             rows, bad = log.assess(block)
             quarantine.add(bad)
             if rows.height:
-                yield rows
+                yield _standing(rows, read)
         found |= log.finish()
         tally = log.reader.tally
         read.rows_in += tally.rows + tally.rejected
         read.lines += tally.lines
         read.lines_apart += tally.structure + tally.blank + tally.continued
     check_rules(rules, found)
+
+
+def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:
+    """Rows that no rule has taken; the others are counted, and need not be kept."""
+    lost = rows[DROPPED_BY]
+    if not lost.count():
+        return rows
+    read.lost.add(rows, len(read.users), len(read.items))
+    return rows.filter(lost.is_null())
 
 
 class _Log:
@@ -224,11 +236,18 @@ _NUMERIC = (c.WEIGHT, c.TIMESTAMP, c.POSITION)
 
 
 def _narrowed(column: pl.Series) -> pl.Series:
-    """A text column as whole numbers where all of it is that: what is read of them is the same, and sooner."""
-    if column.dtype != pl.String or (column.len() and not (column[0] or "0").isdigit()):
-        return column
-    numbers = column.cast(pl.Int64, strict=False)
-    return numbers if numbers.null_count() == column.null_count() else column
+    """A column as whole numbers where all of it is that, or as times: what is read of them is the same, and sooner."""
+    if column.dtype == pl.String and (column.is_empty() or (column[0] or "0").isdigit()):
+        numbers = column.cast(pl.Int64, strict=False)
+        column = numbers if numbers.null_count() == column.null_count() else column
+    if column.name == c.TIMESTAMP and column.dtype == pl.Int64 and column.count():
+        least, most = column.min(), column.max()
+        for unit, first in (("ms", 10**12), ("s", 10**9)):
+            # As many digits as no date has: nothing but an epoch.
+            if first <= least and most < 10 * first:  # type: ignore[operator]
+                scale = 1_000_000 if unit == "s" else 1_000
+                return (column * scale).cast(pl.Datetime("us", "UTC"))
+    return column
 
 
 def _is_id(texts: pl.Series) -> bool:
