@@ -203,9 +203,12 @@ class _Log:
         """The block's columns under our names, but those of `apart`."""
         if not self._is_json:
             names = {ours: theirs for ours, theirs in self._names.items() if ours not in apart}
-            texts = {theirs: block.texts[theirs].series() for theirs in names.values() if theirs in block.texts}
-            rows = block.rows.with_columns(**texts) if texts else block.rows
-            return rows.select(pl.col(theirs).alias(ours) for ours, theirs in names.items())
+            return pl.DataFrame(
+                [
+                    (block.texts[theirs].series() if theirs in block.texts else block.rows[theirs]).alias(ours)
+                    for ours, theirs in names.items()
+                ]
+            )
         # A row of JSON names its own columns, so each may have its rating under either name.
         rows = block.rows
         weight = [name for name in self._mapping.weights() if name in rows.columns]

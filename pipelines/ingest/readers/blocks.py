@@ -92,7 +92,8 @@ class Block:
 
     def whole(self) -> pl.DataFrame:
         """All columns."""
-        return self.rows.with_columns(column.series().alias(name) for name, column in self.texts.items())
+        texts = [column.series().alias(name) for name, column in self.texts.items()]
+        return pl.DataFrame([*self.rows.get_columns(), *texts])
 
     @property
     def height(self) -> int:

@@ -285,6 +285,10 @@ def _cut(data: bytes, dialect: Dialect, quote: bytes | None, height: int) -> pl.
     columns = [dialect.names[place] for place in dialect.wanted]
     if not height or not columns:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    # Polars takes the number of columns from the first line.
+    is_short = data.count(dialect.separator, 0, data.index(b"\n")) < len(dialect.names) - 1
+    if is_short:
+        data = dialect.separator * (len(dialect.names) - 1) + b"\n" + data
     schema = {f"column_{place}": pl.String() for place in range(len(dialect.names))}
     rows = pl.read_csv(
         data,
@@ -297,6 +301,7 @@ def _cut(data: bytes, dialect: Dialect, quote: bytes | None, height: int) -> pl.
         infer_schema=False,
     )
     rows.columns = columns
+    rows = rows[1:] if is_short else rows
     if quote:
         rows = rows.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in columns)
     return rows
