@@ -1,5 +1,6 @@
 """`recsys data`, `recsys ingest`, `recsys explain-data`."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +133,11 @@ def _fields(options: list[str] | None) -> tuple[Field, ...]:
 
 def _event_weights(options: list[str]) -> tuple[tuple[str, float], ...]:
     pairs = [option.rpartition("=")[::2] for option in options]
+    twice = [event for event, count in Counter(event for event, _ in pairs).items() if event and count > 1]
+    if twice:
+        raise ConfigError(
+            f"--event-weight names {', '.join(map(repr, twice))} more than once. Give each event one weight."
+        )
     try:
         return tuple((event, float(weight)) for event, weight in pairs if event or _fail(weight))
     except ValueError as error:

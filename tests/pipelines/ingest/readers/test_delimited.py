@@ -93,6 +93,17 @@ def test_numbers_can_be_had_back_as_text(path: Path, text: str) -> None:
     assert read(path, f"a,b\n{text},x\n".encode(), numbers=True)[0] == [(2, (text, "x"))]
 
 
+def test_lines_that_begin_as_packed_bytes_do_are_text(path: Path) -> None:
+    assert read(path, b"a,b\nx^,1\nx\x01,2\n")[0] == [(2, ("x^", "1")), (3, ("x\x01", "2"))]
+    assert read(path, b"a\nx^\n", numbers=True)[0] == [(2, ("x^",))]
+
+
+def test_a_file_without_a_column_that_is_wanted_has_its_rows_counted(path: Path) -> None:
+    path.write_bytes(b'a,b\n1,TV 19"\n"2",3\n4,5\n')
+    log = open_log(path, Layout(), ["c"], numbers=True)
+    assert sum(block.height for block in log) == log.tally.rows == 3
+
+
 def test_separators_of_several_characters_and_blanks(path: Path) -> None:
     layout = Layout(separator="::", quote=None, header=False, columns=("a", "b"))
     assert read(path, b"1::x:y\n2::z::3\n", layout) == (
