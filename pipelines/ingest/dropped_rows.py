@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.ingest.cleaning import DROPPED_BY, Rule
-from pipelines.ingest.kept_rows import Coded, TableWriter
+from pipelines.ingest.kept_rows import TableWriter
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import DROPPED_ROWS
 from recsys_vae.data import columns as c
@@ -81,22 +81,20 @@ class DroppedRows:
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
         with TableWriter(path, DROPPED_ROWS) as table:
-            for entity in sorted(self._ids):
-                self._write(entity, table)
+            table.write(pl.concat([self._of(entity) for entity in sorted(self._ids)]))
 
-    def _write(self, entity: str, table: TableWriter) -> None:
+    def _of(self, entity: str) -> pl.DataFrame:
         # In the order of the rules' names, which as columns of a matrix makes that of its cells.
         rules = sorted(rule for name, rule in self._losses.counts if name == entity)
         if not rules:
-            return
+            return pl.DataFrame(schema=DROPPED_ROWS.schema)
         matrix = np.stack([self._losses.counts[entity, rule] for rule in rules], axis=1)
         ids, ruled = np.nonzero(matrix)
-        rows = pl.DataFrame({"rows": matrix[ids, ruled]})
-        table.write(
-            rows,
+        return pl.DataFrame(
             {
-                "entity": Coded(pl.Series(np.zeros(len(ids), np.uint32)), pl.Series([entity])),
-                "id": Coded(pl.Series(ids.astype(np.uint32)), self._ids[entity]),
-                "rule": Coded(pl.Series(ruled.astype(np.uint32)), pl.Series([rule.value for rule in rules])),
-            },
+                "entity": pl.repeat(entity, len(ids), eager=True),
+                "id": self._ids[entity].gather(ids),
+                "rule": pl.Series([rule.value for rule in rules], dtype=pl.String).gather(ruled),
+                "rows": matrix[ids, ruled],
+            }
         )

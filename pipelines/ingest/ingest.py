@@ -221,10 +221,10 @@ class _Run:
                     rows = cleaning.number_positions(whole(left).lazy()).collect()
                 rows = whole(rows)
                 facts.add(rows)
-                table.write(rows, ids.coded(rows))
+                named = ids.named(rows)
+                table.write(named)
                 if test is not None:
-                    given_rows = rows.filter("given")
-                    test.write(given_rows, ids.coded(given_rows))
+                    test.write(named.filter("given"))
         return facts.kept(test.rows if test is not None else 0)
 
     def _write_fields(self, fields: Fields) -> None:

@@ -1,6 +1,5 @@
 """What is left of a log: numbers become ids again, row groups are written as they come and described."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,15 +7,11 @@ from typing import Self
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.ingest.summary import Kept
 from pipelines.ingest.table_schemas import Table
 from recsys_vae.data import columns as c
-
-DICTIONARY_BYTES = 1 << 28
-"""Bytes of texts in one dictionary of a row group."""
 
 
 @dataclass(frozen=True)
@@ -37,83 +32,53 @@ class Ids:
     item_places: np.ndarray
     events: pl.Series
 
-    def coded(self, rows: pl.DataFrame) -> dict[str, "Coded"]:
-        """The columns of rows that are numbers of ids here."""
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with texts where they had numbers of them."""
         known = {c.USER: self.users, c.ITEM: self.items, c.EVENT_TYPE: self.events}
-        return {name: Coded(rows[name], texts) for name, texts in known.items()}
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A column of texts as their numbers.
-
-    Attributes:
-        numbers: places in `texts`, or null.
-        texts: all of them.
-    """
-
-    numbers: pl.Series
-    texts: pl.Series
-
-    def to_arrow(self) -> pa.DictionaryArray:
-        """With a dictionary of those texts alone that occur."""
-        known = self.numbers.is_not_null()
-        numbers = self.numbers.fill_null(0).to_numpy()
-        occurs = np.zeros(max(len(self.texts), 1), bool)
-        occurs[numbers[known.to_numpy()] if self.numbers.null_count() else numbers] = True
-        met = np.flatnonzero(occurs)
-        place = np.zeros(len(occurs), np.int32)
-        place[met] = np.arange(len(met), dtype=np.int32)
-        mask = ~known.to_numpy() if self.numbers.null_count() else None
-        texts = self.texts.gather(met).to_arrow().cast(pa.string())
-        return pa.DictionaryArray.from_arrays(pa.array(place[numbers], mask=mask), texts)
+        return rows.with_columns(texts.gather(rows[name]).alias(name) for name, texts in known.items())
 
 
 class TableWriter:
-    """Writes a table of the dataset, a row group for each frame."""
+    """Writes a table of the dataset, a row group for each frame; a lone frame is written by polars, sooner."""
 
     def __init__(self, path: Path, table: Table) -> None:
-        self._table = table
-        # As dictionaries texts are neither made row by row nor looked up again; what is read is text.
-        self._texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
-        types = pl.DataFrame(schema=table.schema).to_arrow().schema
-        self._schema = pa.schema(
-            pa.field(field.name, pa.dictionary(pa.int32(), pa.string()) if field.name in self._texts else field.type)
-            for field in types
-        )
-        self._writer = pq.ParquetWriter(
-            path,
-            self._schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=self._texts,
-            dictionary_pagesize_limit=DICTIONARY_BYTES,
-            store_schema=False,
-        )
+        self._path, self._table = path, table
+        self._held: pl.DataFrame | None = None
+        self._writer: pq.ParquetWriter | None = None
         self.rows = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        elif kind is None:
+            held = self._held if self._held is not None else pl.DataFrame(schema=self._table.schema)
+            held.write_parquet(self._path, compression_level=1)
 
-    def write(self, rows: pl.DataFrame, coded: Mapping[str, Coded]) -> None:
-        """Write rows, of which some columns are numbers of texts.
+    def write(self, rows: pl.DataFrame) -> None:
+        """Write rows; other columns than the table's are left out.
 
         Raises:
-            SchemaError: names or types differ from the table's.
+            SchemaError: types differ from the table's.
         """
-        others = rows.select(name for name in self._table.schema if name not in coded)
-        self._table.check_types(others.schema, coded)
-        plain = others.to_arrow()
-        columns = [
-            coded[field.name].to_arrow() if field.name in coded else plain[field.name].cast(field.type)
-            for field in self._schema
-        ]
-        if rows.height:
-            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-            self.rows += rows.height
+        rows = rows.select(self._table.schema.names())
+        self._table.check(rows.lazy())
+        self.rows += rows.height
+        if self._held is None and self._writer is None:
+            self._held = rows
+            return
+        if self._writer is None and self._held is not None:
+            schema = self._held.to_arrow().schema
+            self._writer = pq.ParquetWriter(self._path, schema, compression="zstd", compression_level=1)
+            self._append(self._held)
+            self._held = None
+        self._append(rows)
+
+    def _append(self, rows: pl.DataFrame) -> None:
+        if self._writer is not None and rows.height:
+            self._writer.write_table(rows.to_arrow().cast(self._writer.schema))
 
 
 class KeptFacts:

@@ -152,12 +152,6 @@ class Table:
                 f"Table {self.name!r} holds {dict(frame.collect_schema())}, expected {dict(self.schema)}."
             )
 
-    def check_types(self, found: pl.Schema, coded: Collection[str]) -> None:
-        """Raise SchemaError unless columns are in their final form, or are texts that come as numbers (`coded`)."""
-        expected = {name: dtype for name, dtype in self.schema.items() if not (name in coded and dtype == pl.String)}
-        if dict(found) != expected:
-            raise SchemaError(f"Table {self.name!r} holds {dict(found)}, expected {expected}.")
-
     def _check_columns(self, found: pl.Schema, known: Collection[str] = ()) -> None:
         for column in self.columns:
             if column.required and column.name not in found and column.name not in known:
