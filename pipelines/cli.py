@@ -5,7 +5,9 @@ group `recsys.commands` (a callable that takes the Typer application). Errors ra
 status 1.
 """
 
+import errno
 import os
+import re
 import sys
 from functools import cache
 from importlib import import_module
@@ -32,6 +34,26 @@ ALONE = dict.fromkeys(("data", "ingest", "explain-data"), "commands.datasets")
 """Verbs whose module is all that they need: without the others, and what those import, they start in half the time."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
+OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES",
+        "EPERM",
+        "EROFS",
+        "ENOSPC",
+        "EDQUOT",
+        "EFBIG",
+        "ENAMETOOLONG",
+        "ENOTDIR",
+        "EISDIR",
+        "EIO",
+        "ELOOP",
+    )
+    if hasattr(errno, name)
+)
+"""Numbers of errors that say what is wrong with a place, and nothing of our code."""
+_ERRNO = re.compile(r"(?:os error|[Ee]rrno) (\d+)")
+PLACE_CHARACTERS = 300
 INTERRUPTED = 130
 """Exit status that Typer makes of Ctrl-C."""
 
@@ -70,6 +92,19 @@ def build(verb: str = "") -> typer.Typer:
     return app
 
 
+def _of_the_machine(error: Exception) -> str | None:
+    """One line about an error that no code could have prevented: a full disk, a folder that may not be written to."""
+    found = _ERRNO.search(str(error))
+    number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
+    if number not in OF_THE_MACHINE or not (isinstance(error, OSError) or type(error).__module__.startswith("polars")):
+        return None
+    place = getattr(error, "filename", None)
+    where = f"{str(place)[:PLACE_CHARACTERS]} cannot be read or written" if place else "A file could not be written"
+    return (
+        f"{where}: {os.strerror(number)}. Name another place (--to, --out, RECSYS_HOME), or make room and rights there."
+    )
+
+
 def main() -> None:
     """Run the command line."""
     rank = os.environ.get("RANK", "0")
@@ -78,6 +113,12 @@ def main() -> None:
             build(sys.argv[1] if sys.argv[1:2] and sys.argv[1] in ALONE else "")()
     except RecsysError as error:
         print(f"error: {error}" if rank == "0" else f"error in process {rank}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        reason = _of_the_machine(error)
+        if reason is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED and rank == "0":

@@ -12,6 +12,7 @@ All of it happens in a hidden directory beside the dataset, which takes its plac
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,16 +105,18 @@ class _Run:
         read, store = self._read_logs(quarantine)
         quarantine.write(self.dataset.quarantine_path)
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
-        dropped_rows = DroppedRows(ids.users, ids.items)
+        dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
+        quarantined = quarantine.take_counts()
+        _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         parts = self._cut(store, ids)
         facts = UserFacts(ids)
         self._drop_duplicates(parts, dropped_rows, facts)
-        quarantined = quarantine.take_counts()
-        _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, ids, dropped_rows)
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
-        kept = self._write_interactions(parts, ids)
-        dropped_rows.write(self.dataset.losses_path)
+        with ThreadPoolExecutor(1, "recsys-losses") as pool:
+            writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
+            kept = self._write_interactions(parts, ids)
+            writing.result()
         summary = IngestSummary(
             dataset=name,
             sources=tuple(map(name_of, self.source.files)),
@@ -164,8 +167,6 @@ class _Run:
         self.step("dropping duplicates")
         for part in parts:
             rows = part.take()
-            if DROPPED_BY in rows.columns:
-                rows = _thinned(rows, dropped_rows)
             if self.rules.max_events_per_user is not None:
                 marked = mark_busy_users(rows, self.rules.max_events_per_user)
                 facts.count_busy(marked)
@@ -215,9 +216,9 @@ class _Run:
                 rows = whole(rows)
                 facts.add(rows)
                 named = ids.named(rows)
-                table.write(named.select(c.INTERACTION_COLUMNS))
+                table.write(named)
                 if test is not None:
-                    test.write(named.filter("given").select(c.USER, c.ITEM))
+                    test.write(named.filter("given"))
         return facts.kept(test.rows if test is not None else 0)
 
     def _write_fields(self, fields: Fields) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from pipelines.ingest import cleaning
-from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
+from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
@@ -41,6 +42,7 @@ class ReadLogs:
         users: their ids as numbers.
         items: likewise.
         events: event types likewise.
+        lost: rows that rules on single rows took, by these numbers.
         rows_in: rows and records that could not be read.
         lines: lines of the text files.
         lines_apart: of them headers, blank ones, and those that go on with a row.
@@ -51,6 +53,7 @@ class ReadLogs:
     users: IdCodes = field(default_factory=IdCodes)
     items: IdCodes = field(default_factory=IdCodes)
     events: IdCodes = field(default_factory=IdCodes)
+    lost: LossCounts = field(default_factory=LossCounts)
     rows_in: int = 0
     lines: int = 0
     lines_apart: int = 0
@@ -131,7 +134,7 @@ def read_logs(
             quarantine.add(bad)
             if rows.height:
                 log.times.add(rows[c.TIMESTAMP], now)
-                yield rows
+                yield _standing(rows, read)
         found |= log.finish()
         if (unit := log.times.other_unit) is not None:
             raise OtherUnitError(path, unit)
@@ -141,6 +144,15 @@ def read_logs(
         read.lines += tally.lines
         read.lines_apart += tally.structure + tally.blank + tally.continued
     check_rules(rules, found)
+
+
+def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:
+    """Rows that no rule has taken; the others are counted, and need not be kept."""
+    lost = rows[DROPPED_BY]
+    if not lost.count():
+        return rows
+    read.lost.add(rows, len(read.users), len(read.items))
+    return rows.filter(lost.is_null())
 
 
 class _Log:

@@ -204,8 +204,17 @@ OUT_OF_RANGE = f"not a number from {c.LEAST_WEIGHT:f} to {c.GREATEST_WEIGHT:g}"
 """In words that end the sentence "weight is ..."."""
 
 
-USER = Column(c.USER, pl.String(), value_parsers.read_id, "an id", required=True)
-ITEM = Column(c.ITEM, pl.String(), value_parsers.read_id, "an id", required=True)
+LONGEST_ID = 512
+"""Characters of the longest id that is taken: the service takes no longer ones either."""
+
+
+def _short(value: pl.Expr) -> pl.Expr:
+    return value.str.len_chars() <= LONGEST_ID
+
+
+TOO_LONG = f"longer than {LONGEST_ID:,} characters"
+USER = Column(c.USER, pl.String(), value_parsers.read_id, "an id", required=True, holds=_short, broken=TOO_LONG)
+ITEM = Column(c.ITEM, pl.String(), value_parsers.read_id, "an id", required=True, holds=_short, broken=TOO_LONG)
 
 INTERACTIONS = Table(
     "interactions",

@@ -1,8 +1,11 @@
 """Bad input at the command line: exit status 1, one line that says what to do, no traceback."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -164,3 +167,34 @@ def test_ctrl_c_says_how_to_go_on_once(
         cli.main()
     assert end.value.code == 130
     assert ("--resume" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            OSError(28, "No space left on device", "/full/x.parquet"),
+            "/full/x.parquet cannot be read or written: No space",
+        ),
+        (PermissionError(13, "Permission denied", "/theirs"), "/theirs cannot be read or written: Permission denied"),
+        (OSError("[Errno 30] Error writing bytes to file"), "A file could not be written: Read-only file system"),
+        (pl.exceptions.ComputeError("No space left on device (os error 28)"), "A file could not be written: No space"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(refused, monkeypatch, error, says):  # type: ignore[no-untyped-def]
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "build", lambda *_: fail)
+    assert says in refused("recommend")
+
+
+def test_verbs_that_start_alone_are_those_of_their_module() -> None:
+    alone = {command.name for command in typer.main.get_command(cli.build("ingest")).commands.values()}  # type: ignore[attr-defined]
+    assert alone == set(cli.ALONE)
+
+
+def test_ingest_starts_without_torch_and_mlflow() -> None:
+    script = "import sys; from pipelines.cli import build; build('ingest'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"torch", "mlflow", "scipy", "pandas"} & set(done.stdout.split())
