@@ -11,7 +11,8 @@ STAMP := $(VENV)/.installed-$(FAISS)
 EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
-	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability-service bench-cold-start bench-images
+	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability-service bench-cold-start bench-images \
+	bench-ingest bench-logs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -105,6 +106,12 @@ bench-service: setup ## Speed and steadiness of the service on two cores (wrk, i
 
 bench-reliability-service: setup ## 20,000 requests of schemathesis to the service, all checks: gaps and server errors (some minutes)
 	$(BIN)/python -m tests.benchmarks.reliability_service
+
+bench-ingest: setup ## Speed and memory of ingest beside plain scripts with pandas and polars, 1 to 10 million rows; prints kept results
+	$(BIN)/python -m tests.benchmarks.ingest
+
+bench-logs: setup ## Read damaged logs (FILES=20000): no traceback, every line accounted for
+	$(BIN)/python -m tests.benchmarks.reliability_logs --files $(or $(FILES),20000)
 
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel

@@ -10,7 +10,6 @@ import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -19,7 +18,7 @@ from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
 from recsys_vae.extras import explained
 from recsys_vae.redaction import redact_logs
-from recsys_vae.storage import storage_code, storage_error
+from recsys_vae.storage import refusal
 from recsys_vae.termination import TERMINATED, end_on_sigterm
 
 GROUPS = (
@@ -94,10 +93,11 @@ def main() -> None:
             build(sys.argv[1] if sys.argv[1:2] and sys.argv[1] in ALONE else "")()
     except RecsysError as error:
         _fail(error, rank)
-    except OSError as error:
-        if error.filename is None or storage_code(error) is None:
+    except Exception as error:
+        refused = refusal(error)
+        if refused is None:
             raise
-        _fail(storage_error(Path(os.fsdecode(error.filename)), error), rank)
+        _fail(refused, rank)
     except SystemExit as end:
         if isinstance(end.code, int) and end.code in ENDED and rank == "0":
             print(f"{ENDED[end.code]}; nothing half-written is left; training goes on with --resume", file=sys.stderr)

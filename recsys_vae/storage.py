@@ -16,10 +16,14 @@ FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 FAILING: Final = (*FULL, *FORBIDDEN, errno.EIO)
 """Only writing meets those of FULL; the others tell of an input as well, so that the name of the file decides."""
+MISPLACED: Final = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""They say what is wrong with a path."""
 CODE: Final = re.compile(r"(?:os error|Errno|errno:?) (\d+)")
 """How Rust's libraries, Python's and Arrow tell the system's code in a text."""
 WORDS: Final = {os.strerror(code): code for code in FULL} | {"database or disk is full": errno.ENOSPC}
 """What the system and SQLite say, where a library keeps the words and not the code."""
+SHOWN: Final = 300
+"""Characters of a path that are shown at most, where it may be the path that is too long."""
 SHORT_WRITE: Final = re.compile(r"\d+ requested and \d+ written")
 """What numpy says of an array that did not fit on the disk; it keeps no code."""
 
@@ -48,6 +52,23 @@ def storage_error(path: Path, error: BaseException) -> StorageError:
     remedy = "Make room there, or name" if code in FULL else "Name"
     return StorageError(
         f"{path} cannot be written: {reason[:1].lower()}{reason[1:]}. {remedy} another place to write to."
+    )
+
+
+def refusal(error: Exception) -> StorageError | None:
+    """The error that says what the system refused, of one that nothing has said more of; None where it is another."""
+    code = _code(error)
+    if code not in FAILING and not (isinstance(error, OSError) and code in MISPLACED):
+        return None
+    named = getattr(error, "filename", None)
+    place = Path(os.fsdecode(named)[:SHOWN]) if isinstance(named, str | bytes) else None
+    if place is not None and code in FULL:
+        return storage_error(place, error)
+    what = f"{place} cannot be read or written" if place else "A file cannot be written"
+    reason = os.strerror(code)
+    return StorageError(
+        f"{what}: {reason[:1].lower()}{reason[1:]}. Name another place (--to, --out, RECSYS_HOME), or make room and "
+        "rights there."
     )
 
 

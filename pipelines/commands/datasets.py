@@ -1,6 +1,7 @@
 """`recsys data`, `recsys ingest`, `recsys explain-data`."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -224,6 +225,12 @@ def _event_weights(
             of_all.append((event, number))
         else:
             of_files.append((glob, event, number))
+    said_of = [*((None, event) for event, _ in of_all), *((glob, event) for glob, event, _ in of_files)]
+    twice = [event for (_, event), count in Counter(said_of).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"--event-weight names {', '.join(map(repr, twice))} more than once. Give each event one weight."
+        )
     return tuple(of_all), tuple(of_files)
 
 

@@ -14,65 +14,89 @@ from recsys_vae.data import columns as c
 USER_ENTITY, ITEM_ENTITY = "user", "item"
 
 
-class DroppedRows:
-    """Adds up losses part by part; in memory is one count a rule and user, and one a rule and item."""
+class LossCounts:
+    """Rows by rule and user, and by rule and item, both as numbers; in memory is one count for each."""
 
-    def __init__(self, user_ids: pl.Series, item_ids: pl.Series) -> None:
-        """Args:
-        user_ids: texts of the numbers that stand for users in the parts, in byte order.
-        item_ids: likewise.
-        """
-        self._ids = {USER_ENTITY: user_ids, ITEM_ENTITY: item_ids}
-        self._counts: dict[tuple[str, Rule], np.ndarray] = {}
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, Rule], np.ndarray] = {}
 
-    def add(self, marked: pl.DataFrame) -> None:
-        """Count the rows of a part that have a rule in `lost_to`. No row may be given twice with the same rule."""
-        if not marked[DROPPED_BY].count():
-            return
+    def add(self, marked: pl.DataFrame, n_users: int, n_items: int) -> None:
+        """Count the rows that have a rule in `lost_to`; more numbers than before may be known by now."""
         rules = marked[DROPPED_BY].to_physical().fill_null(255).to_numpy()
         users, items = marked[c.USER].to_numpy(), marked[c.ITEM].to_numpy()
         for number, rule in enumerate(Rule):
             lost = rules == number
             if lost.any():
-                self.count(rule, users[lost], items[lost])
+                self.count(rule, users[lost], items[lost], n_users, n_items)
 
-    def count(self, rule: Rule, users: np.ndarray, items: np.ndarray) -> None:
-        """Count rows that a rule took, by their numbers."""
-        self._count(USER_ENTITY, rule, users)
-        self._count(ITEM_ENTITY, rule, items)
+    def count(self, rule: Rule, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> None:
+        """Count rows that a rule took."""
+        for entity, numbers, size in ((USER_ENTITY, users, n_users), (ITEM_ENTITY, items, n_items)):
+            counts = np.bincount(numbers, minlength=size).astype(np.uint32)
+            known = self.counts.get((entity, rule))
+            if known is not None:
+                counts[: len(known)] += known
+            self.counts[entity, rule] = counts
+
+    def placed(self, user_places: np.ndarray, item_places: np.ndarray) -> "LossCounts":
+        """The same by other numbers: of each that was counted by its place."""
+        places = {USER_ENTITY: user_places, ITEM_ENTITY: item_places}
+        found = LossCounts()
+        for (entity, rule), counts in self.counts.items():
+            # Several numbers may have one place: 12.0 and 12.
+            by_place = np.zeros(int(places[entity].max()) + 1, np.uint32)
+            np.add.at(by_place, places[entity][: len(counts)], counts)
+            found.counts[entity, rule] = by_place
+        return found
+
+
+class DroppedRows:
+    """Adds up losses part by part, and writes them under their ids."""
+
+    def __init__(self, user_ids: pl.Series, item_ids: pl.Series, before: LossCounts | None = None) -> None:
+        """Args:
+        user_ids: texts of the numbers that stand for users in the parts, in byte order.
+        item_ids: likewise.
+        before: losses that were counted before there were parts.
+        """
+        self._ids = {USER_ENTITY: user_ids, ITEM_ENTITY: item_ids}
+        self._losses = before or LossCounts()
 
     @property
     def n_items(self) -> int:
         """How many items there are."""
         return len(self._ids[ITEM_ENTITY])
 
+    def add(self, marked: pl.DataFrame) -> None:
+        """Count the rows of a part that have a rule in `lost_to`. No row may be given twice with the same rule."""
+        self._losses.add(marked, len(self._ids[USER_ENTITY]), self.n_items)
+
+    def count(self, rule: Rule, users: np.ndarray, items: np.ndarray) -> None:
+        """Count rows that a rule took, by their numbers."""
+        self._losses.count(rule, users, items, len(self._ids[USER_ENTITY]), self.n_items)
+
     def totals(self) -> tuple[Count, ...]:
         """Rows that each rule took, in the order of the rules."""
-        found = [(rule, self._counts.get((USER_ENTITY, rule))) for rule in Rule]
+        found = [(rule, self._losses.counts.get((USER_ENTITY, rule))) for rule in Rule]
         return tuple(Count(rule.value, int(counts.sum())) for rule, counts in found if counts is not None)
 
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
         with TableWriter(path, DROPPED_ROWS) as table:
-            for entity in sorted(self._ids):
-                table.write(self._losses(entity))
+            table.write(pl.concat([self._of(entity) for entity in sorted(self._ids)]))
 
-    def _losses(self, entity: str) -> pl.DataFrame:
-        # In the order of the rules' names, which that of the columns of a matrix makes that of its cells.
-        rules = sorted(rule for name, rule in self._counts if name == entity)
-        counts = [self._counts[entity, rule] for rule in rules]
-        matrix = np.stack(counts, axis=1) if counts else np.zeros((0, 0), np.uint32)
+    def _of(self, entity: str) -> pl.DataFrame:
+        # In the order of the rules' names, which as columns of a matrix makes that of its cells.
+        rules = sorted(rule for name, rule in self._losses.counts if name == entity)
+        if not rules:
+            return pl.DataFrame(schema=DROPPED_ROWS.schema)
+        matrix = np.stack([self._losses.counts[entity, rule] for rule in rules], axis=1)
         ids, ruled = np.nonzero(matrix)
         return pl.DataFrame(
             {
                 "entity": pl.repeat(entity, len(ids), eager=True),
                 "id": self._ids[entity].gather(ids),
                 "rule": pl.Series([rule.value for rule in rules], dtype=pl.String).gather(ruled),
-                "rows": pl.Series(matrix[ids, ruled].astype(np.uint32)),
+                "rows": matrix[ids, ruled],
             }
         )
-
-    def _count(self, entity: str, rule: Rule, numbers: np.ndarray) -> None:
-        counts = np.bincount(numbers, minlength=len(self._ids[entity])).astype(np.uint32)
-        known = self._counts.get((entity, rule))
-        self._counts[entity, rule] = counts if known is None else known + counts

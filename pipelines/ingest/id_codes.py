@@ -26,23 +26,27 @@ class _Codes(Protocol):
 
 
 class IdCodes:
-    """Numbers of the ids met so far; in memory is each text once.
+    """Numbers of the ids met so far; in memory is each once.
+
+    As long as all ids are whole numbers themselves no text is made of them.
 
     Attributes:
-        compiled: the table that the compiled loops fill; None where there are none.
         without_zeros: how many texts were whole numbers written as floats, which are the numbers once all are settled.
     """
 
     def __init__(self) -> None:
         library = tables()
-        self.compiled = None if library is None else TextCodes(library)
-        self._codes: _Codes = _PlainCodes() if self.compiled is None else _CompiledCodes(self.compiled)
+        self._compiled = None if library is None else TextCodes(library)
+        self._codes: _Codes = _PlainCodes() if self._compiled is None else _CompiledCodes(self._compiled)
         self._of_numbers = np.full(1 << 10, TextCodes.EMPTY, np.uint32)
+        self._numbers: list[np.ndarray] | None = []
+        """What was met, as long as all of it is numbers."""
+        self._n_numbers = 0
         self._has_odd = self._has_prefixes = False
         self.without_zeros = 0
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return len(self._codes) if self._numbers is None else self._n_numbers
 
     def encode(self, ids: pl.Series, prefix: str = "") -> pl.Series:
         """The number of each id, UInt32; null stays null. Ids are texts, or whole numbers (Int64) for theirs.
@@ -57,6 +61,7 @@ class IdCodes:
             if ids.null_count() == 0 and len(ids) and ids.min() >= 0 and ids.max() < LARGEST:  # type: ignore[operator]
                 return pl.Series(ids.name, self._encode_numbers(ids.to_numpy()))
             ids = ids.cast(pl.String)
+        self._take_texts()
         met = ids.unique().drop_nulls()
         codes = pl.Series(self._codes.add(met), dtype=pl.UInt32)
         if not len(met):
@@ -69,10 +74,11 @@ class IdCodes:
         Args:
             is_id: whether all of some texts are ids as they stand.
         """
-        if self.compiled is None or self._has_odd:
+        if self._compiled is None or self._has_odd:
             return None
+        self._take_texts()
         before = len(self)
-        codes = pl.Series(column.codes(self.compiled))
+        codes = pl.Series(column.codes(self._compiled))
         if len(self) > before and not is_id(self.texts(before)):
             # What is no id now has a number, so new ones can no longer be told by their numbers.
             self._has_odd = True
@@ -81,7 +87,7 @@ class IdCodes:
 
     def texts(self, first: int = 0) -> pl.Series:
         """Texts from a number on."""
-        return self._codes.texts(first)
+        return self._codes.texts(first) if self._numbers is None else self._texts_of_numbers()[first:]
 
     def settle(self) -> tuple[pl.Series, np.ndarray]:
         """All texts in byte order, and of each number its text's place among them (uint32)."""
@@ -114,10 +120,27 @@ class IdCodes:
         if codes.max() == TextCodes.EMPTY:
             is_new = np.zeros(largest + 1, bool)
             is_new[numbers[codes == TextCodes.EMPTY]] = True
-            met = np.flatnonzero(is_new)
-            self._of_numbers[met] = self._codes.add(pl.Series(met).cast(pl.String))
+            self._add_numbers(np.flatnonzero(is_new))
             codes = self._of_numbers[numbers]
         return np.asarray(codes)
+
+    def _add_numbers(self, met: np.ndarray) -> None:
+        if self._numbers is None:
+            self._of_numbers[met] = self._codes.add(pl.Series(met).cast(pl.String))
+            return
+        self._of_numbers[met] = np.arange(self._n_numbers, self._n_numbers + len(met))
+        self._numbers.append(met)
+        self._n_numbers += len(met)
+
+    def _take_texts(self) -> None:
+        """From now on texts have numbers too; those of the numbers that were met stay."""
+        if self._numbers is not None:
+            self._codes.add(self._texts_of_numbers())
+            self._numbers = None
+
+    def _texts_of_numbers(self) -> pl.Series:
+        met = np.concatenate(self._numbers) if self._numbers else np.empty(0, np.int64)
+        return pl.Series("id", met).cast(pl.String)
 
 
 class _PlainCodes:

@@ -13,6 +13,7 @@ All of it happens in a hidden directory beside the dataset, which takes its plac
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,17 +107,19 @@ class _Run:
         read, store = self._read_logs(quarantine)
         quarantine.write(self.dataset.quarantine_path)
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
-        dropped_rows = DroppedRows(ids.users, ids.items)
+        dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
+        quarantined = quarantine.take_counts()
+        _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         parts = self._cut(store, ids)
         facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
         self._drop_duplicates(parts, dropped_rows, facts, repeats)
-        quarantined = quarantine.take_counts()
-        _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         rounds = self._take_core(parts, ids, dropped_rows)
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
-        kept = self._write_interactions(parts, ids, repeats)
-        repeats.write(self.dataset.repeats_path, ids)
-        dropped_rows.write(self.dataset.losses_path)
+        with ThreadPoolExecutor(1, "recsys-losses") as pool:
+            writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
+            kept = self._write_interactions(parts, ids, repeats)
+            repeats.write(self.dataset.repeats_path, ids)
+            writing.result()
         users_described = self._described(self.source.users, c.USER, self.dataset.users_path)
         items_described = self._described(self.source.items, c.ITEM, self.dataset.items_path)
         unreadable = self._unreadable_numbers()
@@ -181,8 +184,6 @@ class _Run:
         self.step("dropping duplicates")
         for number, part in enumerate(parts):
             rows = part.take()
-            if DROPPED_BY in rows.columns:
-                rows = _thinned(rows, dropped_rows)
             if self.rules.max_events_per_user is not None:
                 marked = mark_busy_users(rows, self.rules.max_events_per_user)
                 facts.count_busy(marked)
@@ -235,9 +236,9 @@ class _Run:
                 facts.add(rows)
                 repeats.thin(number, rows)
                 named = ids.named(rows)
-                table.write(named.select(c.INTERACTION_COLUMNS))
+                table.write(named)
                 if test is not None:
-                    test.write(named.filter("given").select(c.USER, c.ITEM))
+                    test.write(named.filter("given"))
         return facts.kept(test.rows if test is not None else 0)
 
     def _write_fields(self, fields: Fields) -> None:

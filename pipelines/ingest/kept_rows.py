@@ -33,43 +33,52 @@ class Ids:
     events: pl.Series
 
     def named(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with ids as texts where they were places in `users` and `items`."""
-        return rows.with_columns(
-            self.users.gather(rows[c.USER]).alias(c.USER),
-            self.items.gather(rows[c.ITEM]).alias(c.ITEM),
-            self.events.gather(rows[c.EVENT_TYPE]).alias(c.EVENT_TYPE),
-        )
+        """Rows with texts where they had numbers of them."""
+        known = {c.USER: self.users, c.ITEM: self.items, c.EVENT_TYPE: self.events}
+        return rows.with_columns(texts.gather(rows[name]).alias(name) for name, texts in known.items())
 
 
 class TableWriter:
-    """Writes a table of the dataset, a row group for each frame."""
+    """Writes a table of the dataset, a row group for each frame; a lone frame is written by polars, sooner."""
 
     def __init__(self, path: Path, table: Table) -> None:
-        self._table = table
-        self._schema = pl.DataFrame(schema=table.schema).to_arrow().schema
-        # Ids repeat, numbers hardly do: a dictionary of these would only be made and thrown away.
-        texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
-        self._writer = pq.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=1, use_dictionary=texts
-        )
+        self._path, self._table = path, table
+        self._held: pl.DataFrame | None = None
+        self._writer: pq.ParquetWriter | None = None
         self.rows = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        elif kind is None:
+            held = self._held if self._held is not None else pl.DataFrame(schema=self._table.schema)
+            held.write_parquet(self._path, compression_level=1)
 
     def write(self, rows: pl.DataFrame) -> None:
-        """Write rows.
+        """Write rows; other columns than the table's are left out.
 
         Raises:
-            SchemaError: names or types differ from the table's.
+            SchemaError: types differ from the table's.
         """
+        rows = rows.select(self._table.schema.names())
         self._table.check(rows.lazy())
-        if rows.height:
-            self._writer.write_table(rows.to_arrow().cast(self._schema))
-            self.rows += rows.height
+        self.rows += rows.height
+        if self._held is None and self._writer is None:
+            self._held = rows
+            return
+        if self._writer is None and self._held is not None:
+            schema = self._held.to_arrow().schema
+            self._writer = pq.ParquetWriter(self._path, schema, compression="zstd", compression_level=1)
+            self._append(self._held)
+            self._held = None
+        self._append(rows)
+
+    def _append(self, rows: pl.DataFrame) -> None:
+        if self._writer is not None and rows.height:
+            self._writer.write_table(rows.to_arrow().cast(self._writer.schema))
 
 
 class KeptFacts:

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from pipelines.ingest import cleaning
-from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
+from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
@@ -42,6 +43,7 @@ class ReadLogs:
         users: their ids as numbers.
         items: likewise.
         events: event types likewise.
+        lost: rows that rules on single rows took, by these numbers.
         rows_in: rows and records that could not be read.
         lines: lines of the text files.
         lines_apart: of them headers, blank ones, and those that go on with a row.
@@ -52,6 +54,7 @@ class ReadLogs:
     users: IdCodes = field(default_factory=IdCodes)
     items: IdCodes = field(default_factory=IdCodes)
     events: IdCodes = field(default_factory=IdCodes)
+    lost: LossCounts = field(default_factory=LossCounts)
     rows_in: int = 0
     lines: int = 0
     lines_apart: int = 0
@@ -132,7 +135,7 @@ def read_logs(
             quarantine.add(bad)
             if rows.height:
                 log.times.add(rows[c.TIMESTAMP], now)
-                yield rows
+                yield _standing(rows, read)
         found |= log.finish()
         if (unit := log.times.other_unit) is not None:
             raise OtherUnitError(path, unit)
@@ -142,6 +145,15 @@ def read_logs(
         read.lines += tally.lines
         read.lines_apart += tally.structure + tally.blank + tally.continued
     check_rules(rules, found)
+
+
+def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:
+    """Rows that no rule has taken; the others are counted, and need not be kept."""
+    lost = rows[DROPPED_BY]
+    if not lost.count():
+        return rows
+    read.lost.add(rows, len(read.users), len(read.items))
+    return rows.filter(lost.is_null())
 
 
 class _Log:
@@ -188,7 +200,7 @@ class _Log:
         found = keys.hstack(self._ours(block, apart=tuple(coded)))
         found = found.with_columns(_narrowed(found[name]) for name in _NUMERIC if name in found.columns)
         unit = self.times.look(found[c.TIMESTAMP]) if c.TIMESTAMP in found.columns else None
-        table = judged(unit, returns=self._rules.returns)
+        table = judged(unit, returns=self._rules.returns, prefixes=self._prefixes)
         read = self._cleaned(table.read(found.lazy(), coded))
         is_bad = read[c.REASON].is_not_null()
         if is_bad.any():

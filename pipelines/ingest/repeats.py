@@ -61,4 +61,4 @@ class Repeats:
         if self._parts:
             with TableWriter(path, INTERACTIONS) as table:
                 for number in sorted(self._parts):
-                    table.write(ids.named(self._parts[number].take()).select(c.INTERACTION_COLUMNS))
+                    table.write(ids.named(self._parts[number].take()))

@@ -1,11 +1,11 @@
 """IngestSummary: what ingest counted, as one file and one readable table."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from pipelines.ingest.cleaning import CleaningRules, Rule
@@ -110,14 +110,16 @@ class IngestSummary:
         Raises:
             DataError: missing, or not such a file.
         """
+        from pydantic import TypeAdapter, ValidationError
+
         try:
-            return _format().validate_json(path.read_bytes())
+            return TypeAdapter(IngestSummary).validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise DataError(f"{path} is no summary of an ingest: {error}. Run `recsys ingest` again.") from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        write_atomically(path, _format().dump_json(self, indent=2) + b"\n")
+        write_atomically(path, json.dumps(asdict(self), indent=2, default=_plain, ensure_ascii=False) + "\n")
 
     def table(self) -> Table:
         """For people."""
@@ -172,6 +174,6 @@ class IngestSummary:
         return facts + [(name, f"{count:,}") for name, count in counts.items() if count]
 
 
-@cache
-def _format() -> TypeAdapter[IngestSummary]:
-    return TypeAdapter(IngestSummary)
+def _plain(value: Any) -> str:
+    """A moment as ISO 8601, in UTC."""
+    return str(value.astimezone(UTC).isoformat().replace("+00:00", "Z"))

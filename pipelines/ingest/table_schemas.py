@@ -13,6 +13,7 @@ import polars as pl
 from pipelines.ingest import value_parsers
 from pipelines.ingest.times import Unit
 from recsys_vae.data import columns as c
+from recsys_vae.data.ids import is_id
 from recsys_vae.errors import SchemaError
 
 INGEST_KEYS = ("file", "row")
@@ -204,8 +205,9 @@ OUT_OF_RANGE = f"not a number from {c.LEAST_WEIGHT:f} to {c.GREATEST_WEIGHT:g}"
 """In words that end the sentence "weight is ..."."""
 
 
-USER = Column(c.USER, pl.String(), value_parsers.read_id, "an id", required=True)
-ITEM = Column(c.ITEM, pl.String(), value_parsers.read_id, "an id", required=True)
+NO_ID = f"longer than {c.LONGEST_ID:,} characters, or holds NUL"
+USER = Column(c.USER, pl.String(), value_parsers.read_id, "an id", required=True, holds=is_id, broken=NO_ID)
+ITEM = Column(c.ITEM, pl.String(), value_parsers.read_id, "an id", required=True, holds=is_id, broken=NO_ID)
 
 INTERACTIONS = Table(
     "interactions",
@@ -235,16 +237,21 @@ INTERACTIONS = Table(
 )
 
 
-def judged(unit: Unit | None, *, returns: bool = False) -> Table:
-    """`INTERACTIONS` of one file: its numbers count `unit`, weights may be negative where there are returns, and ids of
-    texts are left as they are, to be judged at the end with those of all files.
+def judged(unit: Unit | None, *, returns: bool = False, prefixes: Mapping[str, str] | None = None) -> Table:
+    """`INTERACTIONS` of one file: its numbers count `unit`, weights may be negative where there are returns, ids leave
+    room for the prefixes that they get, and those of texts are left as they are, to be judged at the end with those of
+    all files.
     """  # fmt: skip
     read = {
         c.USER: partial(value_parsers.read_id, without_zeros=False),
         c.ITEM: partial(value_parsers.read_id, without_zeros=False),
         c.TIMESTAMP: partial(value_parsers.read_time, unit=unit),
     }
-    holds = {c.WEIGHT: lambda weight: in_range(weight.abs())} if returns else {}
+    holds: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+        name: partial(is_id, longest=c.LONGEST_ID - len(prefix)) for name, prefix in (prefixes or {}).items()
+    }
+    if returns:
+        holds[c.WEIGHT] = lambda weight: in_range(weight.abs())
     why = {c.TIMESTAMP: partial(value_parsers.why_no_time, unit=unit)}
     columns = [
         replace(

@@ -98,6 +98,8 @@ def read_times(values: pl.Series, unit: Unit | None = None) -> pl.Series:
     if dtype == pl.Date:
         return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     unit = unit or Unit.of(count_units(values)) or Unit.SECONDS
+    if unit != Unit.NANOSECONDS and _plain_unit(values) == unit:
+        return (values.cast(pl.Int64) * int(MICROSECONDS_A_UNIT[unit])).cast(UTC_MICROSECONDS)
     if dtype.is_numeric():
         return _from_numbers(values, values.cast(pl.Float64), unit)
     texts = values.cast(pl.String, strict=False).str.strip_chars()

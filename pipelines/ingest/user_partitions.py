@@ -153,14 +153,15 @@ class RowStore:
         self._held, self._held_rows = [], 0
 
     def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
-        if self._held:
-            yield pl.concat(self._held, how="diagonal")
+        held = pl.concat(self._held, how="diagonal") if self._held else None
+        if remove:
+            self._held = []
+        if held is not None:
+            yield held
         for file in self._spilled:
             yield _scan(file).collect()
             if remove:
                 file.unlink()
-        if remove:
-            self._held = []
 
 
 def _scan(file: Path) -> pl.LazyFrame:

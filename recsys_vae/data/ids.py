@@ -7,10 +7,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_vae.data.columns import LONGEST_ID
 from recsys_vae.errors import DataError
 
 IdType = type[pl.String] | type[pl.Int64]
 """What the caller's ids are: strings or whole numbers."""
+
+
+def is_id(text: pl.Expr, longest: int = LONGEST_ID) -> pl.Expr:
+    """Whether a text may be the id of a user or an item, wherever it comes from: 1 to 512 characters, none NUL."""
+    return text.str.len_chars().is_between(1, longest) & ~text.str.contains("\0", literal=True)
 
 
 class IdMap:

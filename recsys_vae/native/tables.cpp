@@ -259,9 +259,19 @@ void recsys_group_users(const uint32_t* users, const int64_t* order, int64_t n, 
     std::vector<int64_t> next(bounds, bounds + n_users);
     for (int64_t row = 0; row < n; ++row) rows[next[users[row]]++] = static_cast<uint32_t>(row);
     if (order == nullptr) return;
-    for (int64_t user = 0; user < n_users; ++user)
-        std::stable_sort(rows + bounds[user], rows + bounds[user + 1],
-                         [order](uint32_t one, uint32_t other) { return order[one] < order[other]; });
+    for (int64_t user = 0; user < n_users; ++user) {
+        uint32_t *first = rows + bounds[user], *end = rows + bounds[user + 1];
+        if (end - first > 24) {
+            std::stable_sort(first, end, [order](uint32_t one, uint32_t other) { return order[one] < order[other]; });
+            continue;
+        }
+        for (uint32_t* at = first + 1; at < end; ++at) {
+            const uint32_t row = *at;
+            uint32_t* place = at;
+            for (; place > first && order[row] < order[place[-1]]; --place) *place = place[-1];
+            *place = row;
+        }
+    }
 }
 
 // Of rows in order of users, marks all but one of each (user, item) as lost: the last stays (keep 0), the first (1), or

@@ -21,14 +21,15 @@ from recsys_vae.data.columns import (
     ITEM,
     LATEST,
     LEAST_WEIGHT,
+    LONGEST_ID,
     POSITION,
     TIMESTAMP,
     USER,
     WEIGHT,
 )
+from recsys_vae.data.ids import is_id
 from recsys_vae.errors import DataError, SchemaError
 from recsys_vae.home import existing_dataset
-from service.schemas.common import MAX_ID_LENGTH
 from service.store import identities
 from service.store.events import Event
 
@@ -85,27 +86,20 @@ def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     weight, time = pl.col(WEIGHT), pl.col(TIMESTAMP)
     least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (LEAST_WEIGHT, GREATEST_WEIGHT))
     wrong = {
-        USER: _is_no_id(USER),
-        ITEM: _is_no_id(ITEM),
+        USER: ~is_id(pl.col(USER)).fill_null(False),
+        ITEM: ~is_id(pl.col(ITEM)).fill_null(False),
         TIMESTAMP: ~time.is_between(EARLIEST, LATEST),
         WEIGHT: ~weight.is_between(least, greatest).fill_null(False),
     }
     for name, test in wrong.items():
         if rows := frame.filter(test).height:
             raise DataError(
-                f"{rows} rows of {path} have a {name} that cannot be kept. Expected ids of 1 to {MAX_ID_LENGTH} "
+                f"{rows} rows of {path} have a {name} that cannot be kept. Expected ids of 1 to {LONGEST_ID} "
                 f"characters without NUL, times from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} and weights from "
                 f"{LEAST_WEIGHT:f} to {GREATEST_WEIGHT:g}: ingest the log again with this version, or mend what the "
                 "log holds."
             )
     return frame
-
-
-def _is_no_id(column: str) -> pl.Expr:
-    """Where a column holds what is no `Id` of a request."""
-    text = pl.col(column)
-    is_long = ~text.str.len_chars().is_between(1, MAX_ID_LENGTH)
-    return text.is_null() | is_long | text.str.contains("\0", literal=True)
 
 
 class Untimed:

@@ -2,9 +2,11 @@
 
 import errno
 import json
-import os
+import subprocess
+import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -53,10 +55,10 @@ def bundle(tmp_path: Path) -> Path:
         ("user_id,item_id,rating\n", "empty"),
         ("", "empty"),
         ("user,item_id\na,x\n", "user_id"),
-        ("user_id;item_id\na;x\n", "separated by ';'"),
+        ("1;2\n1;3\n", "--columns"),
         ("user_id,item_id,rating\na,x,much\n", "not a number"),
     ],
-    ids=["no rows", "no bytes", "missing column", "wrong separator", "wrong type"],
+    ids=["no rows", "no bytes", "missing column", "no header", "wrong type"],
 )
 def test_a_bad_log_is_refused(refused, tmp_path: Path, log: str, message: str) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "log.csv").write_text(log)
@@ -168,15 +170,33 @@ def test_ctrl_c_says_how_to_go_on_once(
     assert ("--resume" in capsys.readouterr().err) == said
 
 
-def test_a_file_that_cannot_be_written_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail() -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/out.csv")
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/full/x.parquet"),
+            "/full/x.parquet cannot be written: no space left on device. Make room there, or name another place to",
+        ),
+        (OSError(errno.EACCES, "Permission denied", "/theirs"), "/theirs cannot be read or written: permission denied"),
+        (OSError(errno.ENOTDIR, "Not a directory", "/file/x"), "/file/x cannot be read or written: not a directory"),
+        (OSError("[Errno 30] Error writing bytes to file"), "A file cannot be written: read-only file system"),
+        (pl.exceptions.ComputeError("No space left on device (os error 28)"), "A file cannot be written: no space"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(refused, monkeypatch, error, says):  # type: ignore[no-untyped-def]
+    def fail(*_: object, **__: object) -> None:
+        raise error
 
     monkeypatch.setattr(cli, "build", lambda *_: fail)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 1
-    told = "error: /data/out.csv cannot be written: no space left on device. Make room there, or name another place"
-    assert capsys.readouterr().err == f"{told} to write to.\n"
+    assert says in refused("recommend")
+
+
+def test_verbs_that_start_alone_are_those_of_their_module() -> None:
+    alone = {command.name for command in typer.main.get_command(cli.build("ingest")).commands.values()}  # type: ignore[attr-defined]
+    assert alone == set(cli.ALONE)
+
+
+def test_ingest_starts_without_torch_and_mlflow() -> None:
+    script = "import sys; from pipelines.cli import build; build('ingest'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"torch", "mlflow", "scipy", "pandas"} & set(done.stdout.split())

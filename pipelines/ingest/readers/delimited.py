@@ -271,7 +271,7 @@ def _mixed(
     rejected = [*block.rejected, *(replace(one, line=first + one.line) for one in found.rejected)]
     stop = int(starts[found.stop]) if found.stop < len(ends) else len(data)
     return Block(
-        rows[order],
+        rows[order] if rows.width else rows,
         numbers[order],
         tuple(sorted(rejected, key=lambda one: one.line)),
         taken=found.stop,
@@ -285,10 +285,12 @@ def _cut(data: bytes, dialect: Dialect, quote: bytes | None, height: int) -> pl.
     columns = [dialect.names[place] for place in dialect.wanted]
     if not height or not columns:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    # Under a header of ours, for polars takes the number of columns from the first line, and a line that begins as
+    # packed bytes do ("x^") for packed bytes.
+    header = dialect.separator.join(b"column_%d" % place for place in range(len(dialect.names)))
     schema = {f"column_{place}": pl.String() for place in range(len(dialect.names))}
     rows = pl.read_csv(
-        data,
-        has_header=False,
+        header + b"\n" + data,
         schema=schema,
         columns=[f"column_{place}" for place in dialect.wanted],
         separator=dialect.separator.decode(),

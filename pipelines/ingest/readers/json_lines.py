@@ -64,7 +64,8 @@ def _rows(data: bytes, wanted: Sequence[str] | None) -> pl.DataFrame | None:
         return pl.read_ndjson(
             data, schema={name: dtype if dtype.is_nested() else pl.String() for name, dtype in guessed.items()}
         )
-    except (pl.exceptions.PolarsError, ValueError):
+    except (pl.exceptions.PolarsError, ValueError, OSError):
+        # OSError: a line that begins as packed bytes do is taken for them.
         return None
 
 

@@ -15,6 +15,7 @@ from pipelines.ingest.log_files import ColumnMap, find_files
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.readers import streams
 from pipelines.ingest.said import Said, parse_prefixes, split_column_option
+from pipelines.ingest.summary import Count
 from recsys_vae.errors import ConfigError, DataError, SchemaError
 
 FILES = Path(__file__).parents[2] / "formats"
@@ -225,3 +226,18 @@ def test_weights_stay_within_what_every_reader_holds(read, tmp_path):
     ]
     with pytest.raises(ConfigError, match=r"from 0\.000001 to 1e\+12"):
         CleaningRules(event_weights=(("buy", 1e-7),))
+
+
+def test_losses_of_one_id_written_in_two_ways_add_up(read, tmp_path):
+    log = write(tmp_path / "log.csv", "user_id,item_id,weight\na,12.0,1\nb,12,1\nc,12,5\na,13,5\n")
+    _, found = read(log, rules=CleaningRules(min_rating=4))
+    assert found == [("a", "13"), ("c", "12")]
+    losses = pl.read_parquet(tmp_path / "dataset" / "losses.parquet").filter(entity="item")
+    assert losses.select("id", "rule", "rows").rows() == [("12", "min_rating", 2)]
+
+
+def test_an_id_is_as_long_as_it_may_be_with_its_prefix(read, tmp_path):
+    log = write(tmp_path / "log.csv", f"user_id,item_id\na,{'x' * 510}\na,{'x' * 511}\n")
+    summary, found = read(log, said=Said(prefixes=((None, ("item_id", "p-")),)))
+    assert found == [("a", "p-" + "x" * 510)]
+    assert summary.quarantined == (Count("item_id is longer than 512 characters, or holds NUL", 1),)

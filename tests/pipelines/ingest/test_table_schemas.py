@@ -88,3 +88,9 @@ def test_check_takes_the_exact_form_only():
     GIVEN_TEST.check(pl.LazyFrame({"user_id": ["1"], "item_id": ["2"]}))
     with pytest.raises(SchemaError, match="given_test"):
         GIVEN_TEST.check(pl.LazyFrame({"user_id": [1], "item_id": ["2"]}))
+
+
+def test_ids_are_those_that_the_service_takes():
+    good, bad = filter_rows(user_id=["ü" * 512, "x" * 513, "a\0b"], item_id=["1", "2", "3"])
+    assert good["item_id"].to_list() == ["1"]
+    assert bad["reason"].unique().to_list() == ["user_id is longer than 512 characters, or holds NUL"]

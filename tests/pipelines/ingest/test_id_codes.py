@@ -1,0 +1,35 @@
+import polars as pl
+import pytest
+
+from pipelines.ingest.id_codes import LARGEST, IdCodes
+
+
+@pytest.fixture(params=["0", "1"])
+def codes(request, monkeypatch) -> IdCodes:
+    monkeypatch.setenv("RECSYS_NATIVE", request.param)
+    return IdCodes()
+
+
+def test_numbers_and_their_texts_are_one_id(codes):
+    first = codes.encode(pl.Series([7, 5, 7], dtype=pl.Int64))
+    assert (first[0] == first[2], len(codes)) == (True, 2)
+    second = codes.encode(pl.Series(["5", "é", None, "07"]))
+    third = codes.encode(pl.Series([5, 2000, -1, LARGEST], dtype=pl.Int64))
+    assert codes.encode(pl.Series([2000, 5], dtype=pl.Int64)).to_list() == [third[1], third[0]]
+    assert (second[0], second[2], third[0]) == (first[1], None, first[1])
+    texts, places = codes.settle()
+    assert texts.to_list() == sorted(["7", "5", "é", "07", "2000", "-1", str(LARGEST)])
+    assert [texts[int(places[code])] for code in (*first, second[1], third[2])] == ["7", "5", "7", "é", "-1"]
+
+
+def test_numbers_alone_settle_in_the_order_of_their_texts(codes):
+    found = codes.encode(pl.Series([9, 10, 0], dtype=pl.Int64))
+    texts, places = codes.settle()
+    assert texts.to_list() == ["0", "10", "9"]
+    assert places[found.to_numpy()].tolist() == [2, 1, 0]
+    assert codes.texts(1).to_list() == codes.texts().to_list()[1:]
+
+
+def test_no_ids_at_all(codes):
+    assert codes.encode(pl.Series([None], dtype=pl.String)).to_list() == [None]
+    assert codes.settle()[0].to_list() == []
