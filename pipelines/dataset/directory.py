@@ -19,16 +19,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
 from recsys_vae.data.columns import ITEM, TIMESTAMP, USER
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.evaluation.ordered_splits import Keep
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
+
+if TYPE_CHECKING:
+    from recsys_vae.evaluation.ordered_splits import Keep
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MATRIX = ("indptr.npy", "indices.npy", "data.npy")
@@ -206,7 +208,7 @@ class DatasetDir:
         )
         return None if latest is None or untimed else str(latest.isoformat())
 
-    def keep(self) -> Keep:
+    def keep(self) -> "Keep":
         """What stands for a (user, item) that occurs more than once, as ingest was told by `--keep`."""
         try:
             return cast("Keep", json.loads(self.summary_path.read_bytes())["rules"]["keep"])
