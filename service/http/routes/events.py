@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1", tags=["events"])
 
 NAMED_FAULTS = 3
 MAX_REASON_LENGTH = 500
+LONG = 50
 EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 FATES: dict[Fate, tuple[Literal["accepted", "duplicate", "rejected"], str | None]] = {
     Fate.ACCEPTED: ("accepted", None),
@@ -55,7 +56,9 @@ async def take_events(
     Rows are judged one by one. Sending an event again, under its event_id or in a request of the same
     Idempotency-Key, changes nothing and says so.
     """
-    rows = [_read(row) for row in sent.events]
+    # A long list is judged beside the event loop, so that others are answered meanwhile.
+    is_long = len(sent.events) > LONG
+    rows = await to_thread.run_sync(_read_all, sent.events) if is_long else _read_all(sent.events)
     events = [
         _to_event(row, f"{idempotency_key}\x1f{index}" if idempotency_key else None)
         for index, row in enumerate(rows)
@@ -67,6 +70,10 @@ async def take_events(
         for index, row in enumerate(rows)
     ]
     return _receipt(request_id, results)
+
+
+def _read_all(rows: list[Any]) -> list[NewEvent | str]:
+    return [_read(row) for row in rows]
 
 
 def _read(row: Any) -> NewEvent | str:
