@@ -275,11 +275,13 @@ def take_within(connection: Connection, events: Sequence[Event], source: str) ->
     touch_users(connection, users)
     buried = tombstones(connection, users)
     is_late = [event.user_id in buried and not buried[event.user_id].admits_sent(event.timestamp) for event in events]
-    known_again = {event.user_id for event, late in zip(events, is_late, strict=True) if not late} & buried.keys()
-    drop_users(connection, [who for who, told in buried.items() if told.returned_at is None and who not in known_again])
-    welcome_back(connection, [user_id for user_id in known_again if buried[user_id].returned_at is None])
-    fates = iter(_take(connection, [event for event, late in zip(events, is_late, strict=True) if not late], source))
-    return [Fate.ERASED if late else next(fates) for late in is_late]
+    taken = iter(_take(connection, [event for event, late in zip(events, is_late, strict=True) if not late], source))
+    fates = [Fate.ERASED if late else next(taken) for late in is_late]
+    accepted = {event.user_id for event, fate in zip(events, fates, strict=True) if fate is Fate.ACCEPTED}
+    gone = {user_id for user_id, tombstone in buried.items() if tombstone.returned_at is None}
+    drop_users(connection, gone - accepted)
+    welcome_back(connection, gone & accepted)
+    return fates
 
 
 def _take(connection: Connection, events: Sequence[Event], source: str) -> list[Fate]:
