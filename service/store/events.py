@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select
 
-from recsys_vae.data.histories import History
 from service.store.admission import without_erased, without_sent
 from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
 from service.store.database import Database
@@ -22,6 +21,9 @@ from service.store.group_commit import GroupCommit
 from service.store.identities import digest, is_dataset
 from service.store.impressions import erase_impressions
 from service.store.tables import EVENTS, METADATA, USERS
+
+if TYPE_CHECKING:  # who supervises workers reads this file, and loads nothing that computes
+    from recsys_vae.data.histories import History
 
 CHUNK = 5_000
 """Identities asked for in one statement."""
@@ -92,7 +94,7 @@ class UserHistory:
         version: two histories of one user with equal versions are equal; 0 where the user is unknown.
     """
 
-    history: History = field(default_factory=dict)
+    history: "History" = field(default_factory=dict)
     sequence: int = 0
     version: int = 0
 

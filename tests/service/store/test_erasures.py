@@ -59,7 +59,7 @@ def test_a_user_who_comes_back_is_known_by_what_happened_since(store: EventStore
     store.erase("ann")
     assert store.take([before, event("jam", time=0)], "api") == [Fate.ERASED, Fate.ACCEPTED]
     assert store.append([[before, since, event("egg", time=None)]], WEEK) == 1
-    assert store.history("ann").item_ids == ("jam", "bun")
+    assert tuple(store.history("ann").history) == ("jam", "bun")
     store.erase("ann")
     assert store.append([[since]], WEEK) == 0
     assert users(store) == set()
