@@ -227,8 +227,8 @@ class Deployments:
 
     async def _put_in_service(self, variant_set: VariantSet, after: int) -> bool:
         current = self._variant_set
-        is_first = after == self._active and not self._is_behind
-        if current is not None and variant_set.plan == current.plan and is_first:
+        is_last = after == self._active and not self._is_behind  # nothing else was put in service meanwhile
+        if current is not None and variant_set.plan == current.plan and is_last:
             self._observer.count_swap("unchanged")
             return False
         made = await to_thread.run_sync(self._store.add, variant_set.plan, after, after or None)

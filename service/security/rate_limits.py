@@ -1,8 +1,9 @@
 """Rate limits: how often one caller may ask. Counted in memory for one worker, in Redis for several.
 
-The window slides: at most `amount` requests in any `seconds`, by the count of this window and its share of the one
-before. Redis down does not stop the service: requests are then served uncounted, and the metric
-`recsys_rate_limit_unchecked_total` says so.
+The window slides, as an estimate: what came in this window, and of the one before the share that still lies within
+`seconds`, as if it had come evenly. An even stream is held to `amount` in any `seconds`; bursts at the ends of two
+windows get up to twice as many into one. An exact count would keep a time for each request. Redis down does not stop
+the service: requests are then served uncounted, and the metric `recsys_rate_limit_unchecked_total` says so.
 """
 
 import asyncio

@@ -67,7 +67,8 @@ def serve(settings: Settings, on_ready: Callable[[str, Opened], None]) -> None:
     """
     app, found = opened(settings)
     listener = listen(settings.host, settings.port)
-    run(app, settings, listener, lambda: on_ready(address(listener), found))
+    url = address(listener)
+    run(app, settings, listener, lambda: on_ready(url, found))
 
 
 def opened(settings: Settings) -> tuple[FastAPI, Opened]:

@@ -28,6 +28,8 @@ def without_erased(connection: Connection, rows: Sequence[Row]) -> list[Row]:
 def without_sent(connection: Connection, rows: Sequence[Row]) -> list[Row]:
     """Rows of datasets but for events that were sent to the service, whose export the dataset was made from."""
     sent = _sent(connection, sorted({row[USER] for row in rows if row[TIMESTAMP] is not None}))
+    if not sent:
+        return list(rows)
     return [row for row in rows if tuple(row[place] for place in PLACES) not in sent]
 
 

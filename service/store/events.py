@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select
 
-from recsys_vae.data.histories import History
 from service.store.admission import without_erased, without_sent
 from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
 from service.store.database import Database
@@ -22,6 +21,9 @@ from service.store.group_commit import GroupCommit
 from service.store.identities import digest, is_dataset
 from service.store.impressions import erase_impressions
 from service.store.tables import EVENTS, METADATA, USERS
+
+if TYPE_CHECKING:  # who supervises workers reads this file, and loads nothing that computes
+    from recsys_vae.data.histories import History
 
 CHUNK = 5_000
 """Identities asked for in one statement."""
@@ -92,7 +94,7 @@ class UserHistory:
         version: two histories of one user with equal versions are equal; 0 where the user is unknown.
     """
 
-    history: History = field(default_factory=dict)
+    history: "History" = field(default_factory=dict)
     sequence: int = 0
     version: int = 0
 
@@ -275,11 +277,13 @@ def take_within(connection: Connection, events: Sequence[Event], source: str) ->
     touch_users(connection, users)
     buried = tombstones(connection, users)
     is_late = [event.user_id in buried and not buried[event.user_id].admits_sent(event.timestamp) for event in events]
-    known_again = {event.user_id for event, late in zip(events, is_late, strict=True) if not late} & buried.keys()
-    drop_users(connection, [who for who, told in buried.items() if told.returned_at is None and who not in known_again])
-    welcome_back(connection, [user_id for user_id in known_again if buried[user_id].returned_at is None])
-    fates = iter(_take(connection, [event for event, late in zip(events, is_late, strict=True) if not late], source))
-    return [Fate.ERASED if late else next(fates) for late in is_late]
+    taken = iter(_take(connection, [event for event, late in zip(events, is_late, strict=True) if not late], source))
+    fates = [Fate.ERASED if late else next(taken) for late in is_late]
+    accepted = {event.user_id for event, fate in zip(events, fates, strict=True) if fate is Fate.ACCEPTED}
+    gone = {user_id for user_id, tombstone in buried.items() if tombstone.returned_at is None}
+    drop_users(connection, gone - accepted)
+    welcome_back(connection, gone & accepted)
+    return fates
 
 
 def _take(connection: Connection, events: Sequence[Event], source: str) -> list[Fate]:

@@ -69,7 +69,7 @@ ERASURES = Table(
     Column("user_digest", LargeBinary(16), primary_key=True),
     Column("erased_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
     Column("sequence", BigInteger, nullable=False, unique=True, comment="in the order of the erasures"),
-    Column("returned_at", BigInteger, comment="likewise; null while the user has not come back"),
+    Column("returned_at", BigInteger, comment="microseconds since 1970, UTC; null while not"),
 )
 
 REPLICAS = Table(

@@ -1,16 +1,17 @@
 """What the OpenAPI document allows is taken, and what is refused it does not allow: where that is not plain."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.settings import Settings
 from tests.service.test_routes import check_problem
-from tests.service.tiny import only
+from tests.service.tiny import fill
 
 POST = "/v1/recommendations"
 DRAMA = {"op": "eq", "column": "genre", "value": "drama"}
@@ -27,9 +28,17 @@ def component(name: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def document(chain: FallbackChain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    store = f"sqlite:///{tmp_path_factory.mktemp('s') / 'e.db'}"
-    found: dict[str, Any] = create_app(Settings(store=store), only(chain)).openapi()
+def client(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One for all of them: nothing here changes anything."""
+    store = f"sqlite:///{tmp_path_factory.mktemp('store') / 'events.db'}"
+    fill(store)
+    with TestClient(create_app(Settings(bundle=bundle_path, store=store))) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
     return found
 
 

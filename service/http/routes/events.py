@@ -20,6 +20,7 @@ NAMED_FAULTS = 3
 EVENTS_A_REQUEST = 50
 """Events that a rate limit counts as one request."""
 MAX_REASON_LENGTH = 500
+LONG = 50
 EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 FATES: dict[Fate, tuple[Literal["accepted", "duplicate", "rejected"], str | None]] = {
     Fate.ACCEPTED: ("accepted", None),
@@ -58,7 +59,9 @@ async def take_events(
     Idempotency-Key, changes nothing and says so.
     """
     await access.pay(len(sent.events) / EVENTS_A_REQUEST)
-    rows = [_read(row) for row in sent.events]
+    # A long list is judged beside the event loop, so that others are answered meanwhile.
+    is_long = len(sent.events) > LONG
+    rows = await to_thread.run_sync(_read_all, sent.events) if is_long else _read_all(sent.events)
     events = [
         _to_event(row, f"{idempotency_key}\x1f{index}" if idempotency_key else None)
         for index, row in enumerate(rows)
@@ -70,6 +73,10 @@ async def take_events(
         for index, row in enumerate(rows)
     ]
     return _receipt(access.request_id, results)
+
+
+def _read_all(rows: list[Any]) -> list[NewEvent | str]:
+    return [_read(row) for row in rows]
 
 
 def _read(row: Any) -> NewEvent | str:

@@ -88,15 +88,14 @@ def test_what_is_no_id_is_refused_at_every_door(service: Client, user_id: str) -
 
 
 @pytest.mark.parametrize("segment", ["%ff", "%fe", "%ed%a0%80", "%c3", "%", "%2", "%zz", "a%"])
-@pytest.mark.parametrize("address", ["/v1/users/{}", "/v1/users/{}/recommendations", "/v1/items/{}/similar", "/{}"])
-def test_an_address_that_is_no_text_is_nobodys(client: TestClient, address: str, segment: str) -> None:
-    for method in ("GET", "DELETE"):
-        raw = address.format(segment).encode()
-        request = client.build_request(method, "/")
-        request.url = request.url.copy_with(raw_path=raw)
-        assert request.url.raw_path == raw
-        problem = check_problem(client.send(request), 400, "bad-address")
-        assert "UTF-8" in problem["detail"]
+def test_an_address_that_is_no_text_is_nobodys(client: TestClient, segment: str) -> None:
+    for address in ("/v1/users/{}", "/v1/users/{}/recommendations", "/v1/items/{}/similar", "/{}"):
+        for method in ("GET", "DELETE"):
+            raw = address.format(segment).encode()
+            request = client.build_request(method, "/")
+            request.url = request.url.copy_with(raw_path=raw)
+            assert request.url.raw_path == raw
+            assert "UTF-8" in check_problem(client.send(request), 400, "bad-address")["detail"]
 
 
 @pytest.mark.parametrize("user_id", ["", "%00", "x" * (MAX_ID_LENGTH + 1)])

@@ -59,10 +59,19 @@ def test_a_user_who_comes_back_is_known_by_what_happened_since(store: EventStore
     store.erase("ann")
     assert store.take([before, event("jam", time=0)], "api") == [Fate.ERASED, Fate.ACCEPTED]
     assert store.append([[before, since, event("egg", time=None)]], WEEK) == 1
-    assert store.history("ann").item_ids == ("jam", "bun")
+    assert tuple(store.history("ann").history) == ("jam", "bun")
     store.erase("ann")
     assert store.append([[since]], WEEK) == 0
     assert users(store) == set()
+
+
+def test_an_event_that_is_not_taken_does_not_make_a_user_known_again(store: EventStore) -> None:
+    store.take([event("jam", "bob")], "api")
+    store.erase("ann")
+    borrowed = event("jam", "bob")._replace(user_id="ann", timestamp=timestamps.now())
+    assert store.take([borrowed, event("tea", "bob")], "api") == [Fate.CONFLICT, Fate.ACCEPTED]
+    assert users(store) == {"bob"}
+    assert store.append([[event("bun", time=YEAR)]], WEEK) == 0
 
 
 def test_an_import_under_way_does_not_bring_back_who_is_erased_beside_it(place: Place) -> None:

@@ -50,7 +50,7 @@ def _keep_erasures() -> None:
         sa.Column("user_digest", sa.LargeBinary(16), primary_key=True),
         sa.Column("erased_at", sa.BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
         sa.Column("sequence", sa.BigInteger, nullable=False, unique=True, comment="in the order of the erasures"),
-        sa.Column("returned_at", sa.BigInteger, comment="likewise; null while the user has not come back"),
+        sa.Column("returned_at", sa.BigInteger, comment="microseconds since 1970, UTC; null while not"),
     )
     for sequence, (digest, erased_at) in enumerate(before, start=1):
         returned_at = erased_at if bytes(digest) in here else None
