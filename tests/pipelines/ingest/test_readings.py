@@ -229,7 +229,7 @@ def test_weights_stay_within_what_every_reader_holds(read, tmp_path):
 
 def test_losses_of_one_id_written_in_two_ways_add_up(read, tmp_path):
     log = write(tmp_path / "log.csv", "user_id,item_id,weight\na,12.0,1\nb,12,1\nc,12,5\na,13,5\n")
-    summary, found = read(log, rules=CleaningRules(min_rating=4))
+    _, found = read(log, rules=CleaningRules(min_rating=4))
     assert found == [("a", "13"), ("c", "12")]
     losses = pl.read_parquet(tmp_path / "dataset" / "losses.parquet").filter(entity="item")
     assert losses.select("id", "rule", "rows").rows() == [("12", "min_rating", 2)]
