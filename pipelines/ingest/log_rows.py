@@ -216,9 +216,8 @@ class _Log:
         found = {ours: pl.col(theirs) for ours, theirs in names.items()}
         if weight:
             found[c.WEIGHT] = pl.coalesce(weight)
-        return rows.select(**found).with_columns(
-            pl.lit(None, dtype=pl.String).alias(name) for name in (c.USER, c.ITEM) if name not in found
-        )
+        absent = [pl.Series(name, [None] * block.height, pl.String) for name in (c.USER, c.ITEM) if name not in found]
+        return pl.DataFrame([*rows.select(**found).get_columns(), *absent])
 
     def _rejected(self, block: Block) -> pl.DataFrame:
         """Records that could not be cut into columns."""

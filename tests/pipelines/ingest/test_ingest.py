@@ -250,3 +250,9 @@ def test_columns_that_begin_late_in_json_lines_are_read(tmp_path, target):
     assert summary.quarantined == (Count("user_id is missing", 1200),)
     assert pl.read_parquet(target.interactions_path).select("user_id", "item_id", "weight").rows() == [("7", "1", 4.5)]
     assert summary.kept.first == datetime(2020, 9, 13, 12, 26, 40, tzinfo=UTC)
+
+
+def test_objects_without_any_column_that_is_read_are_quarantined(tmp_path, target):
+    (tmp_path / "log.ndjson").write_text('{"user_id": 1, "item_id": 2}\n{"other": 1}\n{}')
+    summary = ingest(Source((tmp_path / "log.ndjson",)), target)
+    assert (summary.rows_in, summary.quarantined) == (3, (Count("user_id is missing", 2),))
