@@ -12,7 +12,7 @@ from pipelines.ingest.ingest import Source, ingest
 from pipelines.ingest.readers import delimited, reader
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import DROPPED_ROWS, GIVEN_TEST, INTERACTIONS
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError
 
 LOG = """user_id,item_id,weight,timestamp
 b,1,5,1600000300
@@ -256,3 +256,9 @@ def test_objects_without_any_column_that_is_read_are_quarantined(tmp_path, targe
     (tmp_path / "log.ndjson").write_text('{"user_id": 1, "item_id": 2}\n{"other": 1}\n{}')
     summary = ingest(Source((tmp_path / "log.ndjson",)), target)
     assert (summary.rows_in, summary.quarantined) == (3, (Count("user_id is missing", 2),))
+
+
+def test_a_key_that_is_missing_in_all_of_a_json_log_lists_those_that_are_there(tmp_path, target):
+    (tmp_path / "log.ndjson").write_text('{"userId": 1, "item_id": 2}\n')
+    with pytest.raises(SchemaError, match=r"no column 'user_id'\. Columns found: item_id, userId\. .*user_id=userId"):
+        ingest(Source((tmp_path / "log.ndjson",)), target)
