@@ -85,7 +85,7 @@ class Quarantine:
     def write(self, path: Path) -> None:
         """All of them as one table, by file and row."""
         if self._files:
-            pl.scan_parquet(self._files).sink_parquet(path)
+            pl.scan_parquet(self._files, glob=False).sink_parquet(path)
         else:
             pl.DataFrame(schema=_QUARANTINE).write_parquet(path)
 

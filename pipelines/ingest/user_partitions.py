@@ -57,13 +57,13 @@ class Part:
 
     def read(self) -> pl.DataFrame:
         """All its rows, in the order in which they were added."""
-        frames = self._frames or [pl.read_ipc(file) for file in self._files]
+        frames = self._frames or [pl.scan_ipc(file, glob=False).collect() for file in self._files]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
 
     def scan(self) -> pl.LazyFrame:
         """All its rows, lazily."""
         if self._files:
-            return pl.concat([pl.scan_ipc(file) for file in self._files], how="diagonal")
+            return pl.concat([pl.scan_ipc(file, glob=False) for file in self._files], how="diagonal")
         return self.read().lazy()
 
     def replace(self, rows: pl.DataFrame) -> None:
@@ -166,7 +166,7 @@ class RowStore:
         if held is not None:
             yield held
         for file in self._spilled:
-            yield pl.read_ipc(file)
+            yield pl.scan_ipc(file, glob=False).collect()
             if remove:
                 file.unlink()
 

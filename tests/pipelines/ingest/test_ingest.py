@@ -262,3 +262,13 @@ def test_a_key_that_is_missing_in_all_of_a_json_log_lists_those_that_are_there(t
     (tmp_path / "log.ndjson").write_text('{"userId": 1, "item_id": 2}\n')
     with pytest.raises(SchemaError, match=r"no column 'user_id'\. Columns found: item_id, userId\. .*user_id=userId"):
         ingest(Source((tmp_path / "log.ndjson",)), target)
+
+
+def test_marks_of_globs_in_paths_are_taken_as_they_stand(tmp_path):
+    folder = tmp_path / "a[1]*"
+    folder.mkdir()
+    (folder / "log.csv").write_text("user_id,item_id\n" + "".join(f"{n},x\n" for n in range(9)) + ",y\n1,2,3\n")
+    (folder / "items.csv").write_text("item_id,title\nx,One\n")
+    source = Source((folder / "log.csv",), items=folder / "items.csv")
+    summary = ingest(source, DatasetDir(folder / "shop"), CleaningRules(min_item=2), rows_per_part=1)
+    assert (summary.rows_in, summary.kept.interactions, len(summary.quarantined)) == (11, 9, 2)
