@@ -158,7 +158,7 @@ class DatasetDir:
 
     def interactions(self) -> pl.LazyFrame:
         """Clean interactions, lazily."""
-        return pl.scan_parquet(self.interactions_path)
+        return pl.scan_parquet(self.interactions_path, glob=False)
 
     def table(self, path: Path) -> pl.LazyFrame:
         """One of the optional tables, lazily.
@@ -168,4 +168,4 @@ class DatasetDir:
         """
         if not path.is_file():
             raise DataError(f"Dataset {self.name!r} has no {path.name}: it was ingested without one.")
-        return pl.scan_parquet(path)
+        return pl.scan_parquet(path, glob=False)

@@ -45,7 +45,7 @@ class Fields:
 
 def check_fields(fields: Sequence[Field], table: Path, option: str) -> None:
     """Raise ConfigError where a field is declared that the table does not have, or one of sentences for users."""
-    present = pl.scan_parquet(table).collect_schema().names() if table.is_file() else []
+    present = pl.scan_parquet(table, glob=False).collect_schema().names() if table.is_file() else []
     for field in fields:
         if field.kind == SENTENCE and option == USER_OPTION:
             raise ConfigError(f"{option} {field.name}:{field.kind}: sentences describe items only. Declare it as text.")

@@ -75,9 +75,9 @@ def explain(dataset: DatasetDir, entity: Entity, wanted: str) -> Explanation:
         DataError: the dataset has no readable summary.
     """
     rules = IngestSummary.read(dataset.summary_path).rules
-    dropped_rows = pl.scan_parquet(dataset.losses_path).filter(entity=entity.value, id=wanted).collect()
+    dropped_rows = pl.scan_parquet(dataset.losses_path, glob=False).filter(entity=entity.value, id=wanted).collect()
     rows_by_rule = dict(dropped_rows.select("rule", "rows").iter_rows())
-    quarantine = pl.scan_parquet(dataset.quarantine_path).filter(pl.col(entity.column) == wanted)
+    quarantine = pl.scan_parquet(dataset.quarantine_path, glob=False).filter(pl.col(entity.column) == wanted)
     reasons = quarantine.group_by(c.REASON).len().sort(c.REASON).collect()
     return Explanation(
         entity=entity,
@@ -96,7 +96,7 @@ def _has_metadata(dataset: DatasetDir, entity: Entity, wanted: str) -> bool | No
 
 
 def _rows_of(path: Path, entity: Entity, wanted: str) -> int:
-    found = pl.scan_parquet(path).filter(pl.col(entity.column) == wanted)
+    found = pl.scan_parquet(path, glob=False).filter(pl.col(entity.column) == wanted)
     return int(found.select(pl.len()).collect(engine="streaming").item())
 
 

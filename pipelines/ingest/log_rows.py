@@ -15,7 +15,7 @@ from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
-from pipelines.ingest.readers import Block, Kind, Rejected
+from pipelines.ingest.readers import Block, Kind, Rejected, open_log
 from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import judged
@@ -96,7 +96,7 @@ class Quarantine:
     def write(self, path: Path) -> None:
         """All of them as one table, by file and row."""
         if self._files:
-            pl.scan_parquet(self._files).sink_parquet(path)
+            pl.scan_parquet(self._files, glob=False).sink_parquet(path)
         else:
             pl.DataFrame(schema=_QUARANTINE).write_parquet(path)
 
@@ -177,13 +177,24 @@ class _Log:
         """
         tally = self.reader.tally
         if self._is_json:
-            self._names = self._mapping.resolve(self.reader.columns, self.reader.path.name)
+            self._names = self._mapping.resolve(self._keys(), self.reader.path.name)
         if self._counted != tally.rows + tally.rejected:
             raise DataError(
                 f"{self.reader.path.name} holds {tally.rows + tally.rejected:,} rows, and {self._counted:,} came out: "
                 "nothing is taken of it. This is a fault of ours: please report it with the file."
             )
         return set(self._names)
+
+    def _keys(self) -> tuple[str, ...]:
+        """Keys of JSON that were met: those that are read, and, where one is missing among them, some of the others."""
+        met = self.reader.columns
+        needed = {self._mapping.all_names()[name] for name in (c.USER, c.ITEM)} | {
+            pair[1] for pair in self._mapping.pairs
+        }
+        if needed <= set(met):
+            return met
+        others = next((block.rows.columns for block in open_log(self.reader.path, self.reader.layout)), [])
+        return tuple(dict.fromkeys([*met, *others]))
 
     def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Good rows, and rows for quarantine."""
