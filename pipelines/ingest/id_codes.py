@@ -19,8 +19,8 @@ END_OF_PREFIX = "\x00"
 class _Codes(Protocol):
     def __len__(self) -> int: ...
 
-    def add(self, texts: pl.Series) -> np.ndarray:
-        """Of texts that are all different, and not null."""
+    def encode(self, texts: pl.Series) -> pl.Series:
+        """The number of each text, a new one where it is met for the first time; null stays null."""
 
     def texts(self, first: int) -> pl.Series: ...
 
@@ -62,11 +62,7 @@ class IdCodes:
                 return pl.Series(ids.name, self._encode_numbers(ids.to_numpy()))
             ids = ids.cast(pl.String)
         self._take_texts()
-        met = ids.unique().drop_nulls()
-        codes = pl.Series(self._codes.add(met), dtype=pl.UInt32)
-        if not len(met):
-            return pl.Series(ids.name, [None] * len(ids), dtype=pl.UInt32)
-        return ids.replace_strict(met, codes, return_dtype=pl.UInt32)
+        return self._codes.encode(ids)
 
     def encode_fields(self, column: FieldColumn, is_id: Callable[[pl.Series], bool]) -> pl.Series | None:
         """The number of each text of a column, null where it is empty; None where some text is no id as it stands.
@@ -126,7 +122,7 @@ class IdCodes:
 
     def _add_numbers(self, met: np.ndarray) -> None:
         if self._numbers is None:
-            self._of_numbers[met] = self._codes.add(pl.Series(met).cast(pl.String))
+            self._of_numbers[met] = self._codes.encode(pl.Series(met).cast(pl.String)).to_numpy()
             return
         self._of_numbers[met] = np.arange(self._n_numbers, self._n_numbers + len(met))
         self._numbers.append(met)
@@ -135,7 +131,7 @@ class IdCodes:
     def _take_texts(self) -> None:
         """From now on texts have numbers too; those of the numbers that were met stay."""
         if self._numbers is not None:
-            self._codes.add(self._texts_of_numbers())
+            self._codes.encode(self._texts_of_numbers())
             self._numbers = None
 
     def _texts_of_numbers(self) -> pl.Series:
@@ -150,8 +146,12 @@ class _PlainCodes:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def add(self, texts: pl.Series) -> np.ndarray:
-        return np.asarray([self._codes.setdefault(text, len(self._codes)) for text in texts], np.uint32)
+    def encode(self, texts: pl.Series) -> pl.Series:
+        met = texts.unique(maintain_order=True).drop_nulls()
+        codes = [self._codes.setdefault(text, len(self._codes)) for text in met]
+        if not codes:
+            return pl.Series(texts.name, [None] * len(texts), dtype=pl.UInt32)
+        return texts.replace_strict(met, pl.Series(codes, dtype=pl.UInt32), return_dtype=pl.UInt32)
 
     def texts(self, first: int) -> pl.Series:
         return pl.Series("id", list(self._codes)[first:], dtype=pl.String)
@@ -164,10 +164,11 @@ class _CompiledCodes:
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, texts: pl.Series) -> np.ndarray:
-        sizes = texts.str.len_bytes().to_numpy().astype(np.uint32)
+    def encode(self, texts: pl.Series) -> pl.Series:
+        sizes = texts.str.len_bytes().fill_null(0).to_numpy().astype(np.uint32)
         starts = np.cumsum(sizes, dtype=np.uint32) - sizes
-        return self._known.add((texts.str.join("").item() or "").encode(), starts, sizes)
+        codes = pl.Series(texts.name, self._known.add((texts.str.join("").item() or "").encode(), starts, sizes))
+        return codes.set(codes == TextCodes.EMPTY, None) if len(codes) and codes.max() == TextCodes.EMPTY else codes
 
     def texts(self, first: int) -> pl.Series:
         return text_series(*self._known.texts(first))

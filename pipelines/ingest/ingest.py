@@ -43,7 +43,7 @@ from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.outputs import check_output
 
-ROWS_PER_PART = 4_000_000
+ROWS_PER_PART = 1_000_000
 Step = Callable[[str], None]
 
 
@@ -59,7 +59,7 @@ def ingest(
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
     Args:
-        rows_per_part: about how many rows are sorted at a time; one takes some 100 bytes of memory.
+        rows_per_part: about how many rows are sorted at a time; four times as many are held.
         step: told what begins, in a few words.
 
     Raises:

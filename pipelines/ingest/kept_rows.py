@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from pipelines.ingest.summary import Kept
 from pipelines.ingest.table_schemas import Table
 from recsys_vae.data import columns as c
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class TableWriter:
             self._held = rows
             return
         if self._writer is None and self._held is not None:
+            import pyarrow.parquet as pq
+
             schema = self._held.to_arrow().schema
             self._writer = pq.ParquetWriter(self._path, schema, compression="zstd", compression_level=1)
             self._append(self._held)

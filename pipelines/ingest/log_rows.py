@@ -15,7 +15,7 @@ from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
-from pipelines.ingest.readers import Block, Kind, Rejected
+from pipelines.ingest.readers import Block, Kind, Rejected, open_log
 from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import judged
@@ -178,13 +178,24 @@ class _Log:
         """
         tally = self.reader.tally
         if self._is_json:
-            self._names = self._mapping.resolve(self.reader.columns, self.reader.path.name)
+            self._names = self._mapping.resolve(self._keys(), self.reader.path.name)
         if self._counted != tally.rows + tally.rejected:
             raise DataError(
                 f"{self.reader.path.name} holds {tally.rows + tally.rejected:,} rows, and {self._counted:,} came out: "
                 "nothing is taken of it. This is a fault of ours: please report it with the file."
             )
         return set(self._names)
+
+    def _keys(self) -> tuple[str, ...]:
+        """Keys of JSON that were met: those that are read, and, where one is missing among them, some of the others."""
+        met = self.reader.columns
+        needed = {self._mapping.all_names()[name] for name in (c.USER, c.ITEM)} | {
+            pair[1] for pair in self._mapping.pairs
+        }
+        if needed <= set(met):
+            return met
+        others = next((block.rows.columns for block in open_log(self.reader.path, self.reader.layout)), [])
+        return tuple(dict.fromkeys([*met, *others]))
 
     def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Good rows, and rows for quarantine."""

@@ -14,6 +14,8 @@ from recsys_vae.data import columns as c
 from recsys_vae.native.tables import group_users, tables
 
 MAX_PARTS = 512
+HELD_PARTS = 4
+"""As many rows as so many parts have are held; where there are more, all go to disk."""
 
 
 OPTIONAL = {
@@ -55,13 +57,13 @@ class Part:
 
     def read(self) -> pl.DataFrame:
         """All its rows, in the order in which they were added."""
-        frames = self._frames or [_scan(file).collect() for file in self._files]
+        frames = self._frames or [pl.scan_ipc(file, glob=False).collect() for file in self._files]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
 
     def scan(self) -> pl.LazyFrame:
         """All its rows, lazily."""
         if self._files:
-            return pl.concat([_scan(file) for file in self._files], how="diagonal")
+            return pl.concat([pl.scan_ipc(file, glob=False) for file in self._files], how="diagonal")
         return self.read().lazy()
 
     def replace(self, rows: pl.DataFrame) -> None:
@@ -82,7 +84,7 @@ class Part:
 
 
 class RowStore:
-    """Rows as they are read, ids as numbers; no more than a part has are held, more go to disk.
+    """Rows as they are read, ids as numbers; few are held, many go to disk.
 
     Args:
         folder: where others go.
@@ -107,7 +109,7 @@ class RowStore:
         self._held.append(rows.drop("row", *absent, *(() if self._with_file else ("file",)), strict=False))
         self._held_rows += rows.height
         self.height += rows.height
-        if self._held_rows > self._rows_per_part:
+        if self._held_rows > self._rows_per_part * (1 if self._spilled else HELD_PARTS):
             self._spill()
 
     def cut(self, user_places: np.ndarray, item_places: np.ndarray) -> list[Part]:
@@ -148,9 +150,14 @@ class RowStore:
         return np.flatnonzero(np.diff(number)) + 1
 
     def _spill(self) -> None:
-        self._spilled.append(self._folder / f"{len(self._spilled):06d}.arrow")
-        pl.concat(self._held, how="diagonal").write_ipc(self._spilled[-1])
-        self._held, self._held_rows = [], 0
+        """Write what is held, a file for about as many rows as a part has."""
+        while self._held:
+            some = [self._held.pop(0)]
+            while self._held and sum(rows.height for rows in some) < self._rows_per_part:
+                some.append(self._held.pop(0))
+            self._spilled.append(self._folder / f"{len(self._spilled):06d}.arrow")
+            pl.concat(some, how="diagonal").write_ipc(self._spilled[-1])
+        self._held_rows = 0
 
     def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
         held = pl.concat(self._held, how="diagonal") if self._held else None
@@ -159,13 +166,9 @@ class RowStore:
         if held is not None:
             yield held
         for file in self._spilled:
-            yield _scan(file).collect()
+            yield pl.scan_ipc(file, glob=False).collect()
             if remove:
                 file.unlink()
-
-
-def _scan(file: Path) -> pl.LazyFrame:
-    return pl.scan_ipc(file, glob=False)
 
 
 def _placed(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray) -> pl.DataFrame:

@@ -75,7 +75,7 @@ FORMATS = (
     Format(
         "jester-ratings",
         "Jester dataset 2, jester_ratings.dat",
-        lambda peek: peek.all_match(r"\d+\t\t\d+\t\t-?\d*\.?\d+\s*"),
+        lambda peek: peek.matches(r"\d+\t\t\d+\t\t-?\d*\.?\d+\s*"),
         Layout(separator="\t\t", quote=None, header=False, columns=(USER, ITEM, WEIGHT)),
     ),
 )

@@ -80,18 +80,18 @@ class SparseRows:
 
 
 def _is_lists(peek: Peek) -> bool:
-    if not peek.all_match(LISTS):
+    if not peek.matches(LISTS):
         return False
     widths = {len(line.split()) for line in peek.lines}
     return len(widths) > 1 or max(widths) > 5 or peek.name in ("train.txt", "test.txt")
 
 
 def _is_libfm(peek: Peek) -> bool:
-    return peek.all_match(r"\s*[+-]?[\d.]+\s+[^\s:]+:1(?:\.0*)?\s+[^\s:]+:1(?:\.0*)?\s*")
+    return peek.matches(r"\s*[+-]?[\d.]+\s+[^\s:]+:1(?:\.0*)?\s+[^\s:]+:1(?:\.0*)?\s*")
 
 
 def _is_svmlight(peek: Peek) -> bool:
-    return peek.all_match(rf"{SPARSE}|\s*#.*") and any(":" in line.partition("#")[0] for line in peek.lines)
+    return peek.matches(rf"{SPARSE}|\s*#.*") and any(":" in line.partition("#")[0] for line in peek.lines)
 
 
 FORMATS = (

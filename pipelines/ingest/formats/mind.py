@@ -44,14 +44,14 @@ class Clicks:
 
 
 def _is_news(peek: Peek) -> bool:
-    return peek.all_match(r"N\d+(?:\t[^\t]*){7}")
+    return peek.matches(r"N\d+(?:\t[^\t]*){7}")
 
 
 FORMATS = (
     Format(
         "mind",
         "MIND, behaviors.tsv: the clicks",
-        lambda peek: peek.all_match(VISIT),
+        lambda peek: peek.matches(VISIT),
         Layout(Kind.LINES, make_transformer=Clicks),
     ),
     Format(

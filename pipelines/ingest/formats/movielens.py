@@ -25,23 +25,23 @@ def _without_quotes(separator: str, columns: tuple[str, ...], encoding: str = "u
 
 
 def _is_movietweetings(peek: Peek) -> bool:
-    return peek.all_match(rf"\d+::\d{{7,8}}::{NUMBER}::{EPOCH}")
+    return peek.matches(rf"\d+::\d{{7,8}}::{NUMBER}::{EPOCH}")
 
 
 def _is_dat(peek: Peek) -> bool:
-    return peek.all_match(rf"\d+::\d+::{NUMBER}::{EPOCH}")
+    return peek.matches(rf"\d+::\d+::{NUMBER}::{EPOCH}")
 
 
 def _is_dat_items(peek: Peek) -> bool:
-    return peek.all_match(r"\d+::.*\(\d{4}\)::[^:]*")
+    return peek.matches(r"\d+::.*\(\d{4}\)::[^:]*")
 
 
 def _is_u_data(peek: Peek) -> bool:
-    return peek.all_match(rf"\d+\t\d+\t{NUMBER}\t{EPOCH}")
+    return peek.matches(rf"\d+\t\d+\t{NUMBER}\t{EPOCH}")
 
 
 def _is_u_item(peek: Peek) -> bool:
-    return peek.all_match(r"\d+\|[^|]*\|[^|]*\|[^|]*\|[^|]*(?:\|[01]){19}")
+    return peek.matches(r"\d+\|[^|]*\|[^|]*\|[^|]*\|[^|]*(?:\|[01]){19}")
 
 
 def _genres_of_flags(rows: pl.DataFrame) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def _is_hetrec(peek: Peek) -> bool:
 
 def _hetrec_columns(rows: pl.DataFrame) -> pl.DataFrame:
     """Their item, whatever it is called; days in three columns as one date."""
-    item = next(name for name in ("artistID", "movieID", "bookmarkID") if name in rows.columns)
+    item = next((name for name in ("artistID", "movieID", "bookmarkID") if name in rows.columns), "artistID")
     days = next((prefix for prefix in ("", "date_") if f"{prefix}day" in rows.columns), None)
     renamed = rows.rename({"userID": USER, item: ITEM} | ({"rating": WEIGHT} if "rating" in rows.columns else {}))
     if days is None or TIMESTAMP in rows.columns:
@@ -78,7 +78,7 @@ FORMATS = (
     Format(
         "movielens-dat-users",
         "MovieLens 1M, users.dat",
-        lambda peek: peek.all_match(r"\d+::[MF]::\d+::\d+::[^:]*"),
+        lambda peek: peek.matches(r"\d+::[MF]::\d+::\d+::[^:]*"),
         _without_quotes("::", (USER, "gender", "age", "occupation", "zip"), LATIN_1),
         Role.USERS,
     ),
@@ -94,7 +94,7 @@ FORMATS = (
     Format(
         "movielens-100k-users",
         "MovieLens 100K, u.user",
-        lambda peek: peek.all_match(r"\d+\|\d+\|[MF]\|[^|]*\|[^|]*"),
+        lambda peek: peek.matches(r"\d+\|\d+\|[MF]\|[^|]*\|[^|]*"),
         _without_quotes("|", (USER, "age", "gender", "occupation", "zip"), LATIN_1),
         Role.USERS,
     ),

@@ -58,8 +58,8 @@ class Titles:
 
 def _is_ratings(peek: Peek) -> bool:
     rest = peek.lines[1:]
-    return Peek(peek.name, (peek.header,)).all_match(r"\d+:") and (
-        not rest or Peek(peek.name, rest).all_match(r"\d+:|\d+,[1-5],\d{4}-\d\d-\d\d")
+    return Peek(peek.name, (peek.header,)).matches(r"\d+:") and (
+        not rest or Peek(peek.name, rest).matches(r"\d+:|\d+,[1-5],\d{4}-\d\d-\d\d")
     )
 
 
@@ -68,7 +68,7 @@ FORMATS = (
     Format(
         "netflix-items",
         "Netflix Prize, movie_titles.csv",
-        lambda peek: peek.all_match(TITLE),
+        lambda peek: peek.matches(TITLE),
         Layout(Kind.LINES, encoding="latin-1", make_transformer=Titles),
         Role.ITEMS,
     ),

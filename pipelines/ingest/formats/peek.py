@@ -12,6 +12,8 @@ from pipelines.ingest.readers.streams import first_bytes
 
 SIZE = 1 << 16
 MOST_LINES = 200
+ALIKE = 0.9
+"""Share of the lines that are as a format has them, at least; the rest will be quarantined."""
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 
 
@@ -50,9 +52,10 @@ class Peek:
         """All lines, cut at a separator; quote marks are no marks here."""
         return [line.split(separator) for line in self.lines]
 
-    def all_match(self, pattern: str) -> bool:
-        """Whether there are lines, and every one is of a pattern from its beginning to its end."""
-        return bool(self.lines) and all(re.fullmatch(pattern, line) for line in self.lines)
+    def matches(self, pattern: str) -> bool:
+        """Whether there are lines, and all but a few damaged ones are of a pattern from beginning to end."""
+        found = sum(re.fullmatch(pattern, line) is not None for line in self.lines)
+        return bool(self.lines) and found >= ALIKE * len(self.lines)
 
     @cached_property
     def keys(self) -> frozenset[str]:

@@ -27,26 +27,26 @@ FORMATS = (
     Format(
         "lastfm-360k",
         "Last.fm 360K, plays (an artist is its name: many have no MusicBrainz id)",
-        lambda peek: peek.all_match(rf"{SHA_1}\t[^\t]*\t[^\t]*\t\s*\d+"),
+        lambda peek: peek.matches(rf"{SHA_1}\t[^\t]*\t[^\t]*\t\s*\d+"),
         _tabs(USER, "artist_mbid", ITEM, WEIGHT),
     ),
     Format(
         "lastfm-360k-users",
         "Last.fm 360K, profiles",
-        lambda peek: peek.all_match(rf"{SHA_1}\t[mf]?\t-?\d*\t[^\t]*\t[^\t]*"),
+        lambda peek: peek.matches(rf"{SHA_1}\t[mf]?\t-?\d*\t[^\t]*\t[^\t]*"),
         _tabs(USER, "gender", "age", "country", "signup"),
         Role.USERS,
     ),
     Format(
         "lastfm-1k",
         "Last.fm 1K, plays (an artist is its name)",
-        lambda peek: peek.all_match(rf"user_\d+\t{ISO}\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*"),
+        lambda peek: peek.matches(rf"user_\d+\t{ISO}\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*"),
         _tabs(USER, TIMESTAMP, "artist_mbid", ITEM, "track_mbid", "track"),
     ),
     Format(
         "foursquare-tsmc",
         "Foursquare check-ins of New York or Tokyo (TSMC 2014)",
-        lambda peek: peek.all_match(rf"\d+\t[0-9a-f]{{24}}(?:\t[^\t]*){{5}}\t{WEEKDAY_TIME}"),
+        lambda peek: peek.matches(rf"\d+\t[0-9a-f]{{24}}(?:\t[^\t]*){{5}}\t{WEEKDAY_TIME}"),
         _tabs(
             USER, ITEM, "category_id", "category", "latitude", "longitude", "offset_minutes", TIMESTAMP,
             encoding="latin-1",
@@ -55,7 +55,7 @@ FORMATS = (
     Format(
         "gowalla-checkins",
         "Check-ins of Gowalla or Brightkite (SNAP)",
-        lambda peek: peek.all_match(rf"\d+\t(?:{ISO})?\t[^\t]*\t[^\t]*\t[0-9a-f]*"),
+        lambda peek: peek.matches(rf"\d+\t(?:{ISO})?\t[^\t]*\t[^\t]*\t[0-9a-f]*"),
         _tabs(USER, TIMESTAMP, "latitude", "longitude", ITEM),
         rows=_without_place_of_zeros,
     ),

@@ -21,7 +21,8 @@ SEQUENCE = " (sequence)"
 
 
 def _columns(peek: Peek) -> list[list[str]]:
-    return [name.rsplit(":", 1) for name in peek.header.split("\t")]
+    """Names and types; a name that has none is of one token."""
+    return [[name.partition(":")[0], name.rpartition(":")[2]] for name in peek.header.split("\t")]
 
 
 def _role(peek: Peek) -> Role | None:

@@ -1,6 +1,6 @@
 """Recognition: of which format a file is and how it is laid out, by its name, its looks, and what the user says."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,13 +9,13 @@ import polars as pl
 from pipelines.ingest.formats import tables
 from pipelines.ingest.formats.catalog import FORMATS, find_format, recognise
 from pipelines.ingest.formats.encodings import LOOKED_AT, UTF_8, encoding_of, is_utf8
-from pipelines.ingest.formats.format import Format, Role, as_found
+from pipelines.ingest.formats.format import Format, Role
 from pipelines.ingest.formats.peek import Peek
 from pipelines.ingest.readers import Kind, Layout
 from pipelines.ingest.readers.layout import BLANKS
 from pipelines.ingest.readers.streams import first_bytes
 from recsys_vae.data.columns import EVENT_TYPE
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import ConfigError, DataError, SchemaError
 
 PARQUET_MAGIC, ZIP_MAGIC = b"PAR1", b"PK\x03\x04"
 SEPARATOR_NAMES = {"tab": "\t", "\\t": "\t", "blank": BLANKS, "blanks": BLANKS, "space": " ", "comma": ",", "pipe": "|"}
@@ -77,21 +77,30 @@ class Recognised:
         return self.format.mapping if self.format else ()
 
     def rows(self, found: pl.DataFrame) -> pl.DataFrame:
-        """The rows of a block, as wanted."""
+        """The rows of a block, as wanted.
+
+        Raises:
+            SchemaError: they lack columns of their format.
+        """
         if self.format is None:
             return found
-        rows = self.format.rows(found)
+        rows = self._of_format(self.format.rows, found)
         event = self.format.event_type
         return rows if event is None else rows.with_columns(pl.lit(event).alias(EVENT_TYPE))
 
     def whole(self, found: pl.DataFrame) -> pl.DataFrame:
-        """All rows of a table of metadata, as wanted."""
-        return found if self.format is None else self.format.whole(found)
+        """All rows of a table of metadata, as wanted; raises as `rows`."""
+        return found if self.format is None else self._of_format(self.format.whole, found)
 
-    @property
-    def changes_rows(self) -> bool:
-        """Whether `rows` does anything."""
-        return self.format is not None and (self.format.rows is not as_found or self.format.event_type is not None)
+    def _of_format(self, read: Callable[[pl.DataFrame], pl.DataFrame], found: pl.DataFrame) -> pl.DataFrame:
+        try:
+            return read(found)
+        except (pl.exceptions.ColumnNotFoundError, pl.exceptions.DuplicateError) as error:
+            title = self.format.title if self.format else ""
+            raise SchemaError(
+                f"A file taken for {title} has not its columns. Columns found: {', '.join(found.columns)}. Name "
+                "another format with --format, or say how the file is laid out (--separator, --columns)."
+            ) from error
 
     def __str__(self) -> str:
         """For people: what the file was taken for."""

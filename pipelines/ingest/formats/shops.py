@@ -29,7 +29,7 @@ def _has_keys(*keys: str) -> Recognise:
 
 
 def _rated(first: str, second: str) -> Recognise:
-    return lambda peek: peek.all_match(rf"{first},{second},[1-5](?:\.0)?,\d{{9,10}}")
+    return lambda peek: peek.matches(rf"{first},{second},[1-5](?:\.0)?,\d{{9,10}}")
 
 
 def _book_columns(peek: Peek) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _named_properties(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _one_row_an_item(rows: pl.DataFrame) -> pl.DataFrame:
     """The long form as a wide one: of each property the latest value."""
-    latest = rows.sort(pl.col(TIMESTAMP).cast(pl.Int64), maintain_order=True)
+    latest = rows.sort(pl.col(TIMESTAMP).cast(pl.Int64, strict=False), nulls_last=False, maintain_order=True)
     return latest.pivot("property", index="itemid", values="value", aggregate_function="last", sort_columns=True)
 
 
@@ -78,7 +78,7 @@ FORMATS = (
     Format(
         "steam-200k",
         "Steam 200k",
-        lambda peek: peek.all_match(r"\d+,.+,(?:purchase|play),\d+(?:\.\d+)?,0"),
+        lambda peek: peek.matches(r"\d+,.+,(?:purchase|play),\d+(?:\.\d+)?,0"),
         _without_header(USER, ITEM, EVENT_TYPE, WEIGHT, "zero"),
     ),
     Format(
@@ -101,14 +101,14 @@ FORMATS = (
     Format(
         "yoochoose-clicks",
         "Yoochoose, clicks",
-        lambda peek: peek.all_match(rf"\d+,{ISO},\d+,[^,]*"),
+        lambda peek: peek.matches(rf"\d+,{ISO},\d+,[^,]*"),
         _without_header(USER, TIMESTAMP, ITEM, "category"),
         event_type="click",
     ),
     Format(
         "yoochoose-buys",
         "Yoochoose, buys",
-        lambda peek: peek.all_match(rf"\d+,{ISO},\d+,\d+,\d+"),
+        lambda peek: peek.matches(rf"\d+,{ISO},\d+,\d+,\d+"),
         _without_header(USER, TIMESTAMP, ITEM, "price", "quantity"),
         event_type="buy",
     ),
@@ -210,7 +210,7 @@ FORMATS = (
     Format(
         "criteo",
         "Criteo display advertising: label, I1 to I13, C1 to C26; no user and no item",
-        lambda peek: peek.all_match(r"[01](?:\t-?\d*){13}(?:\t[0-9a-f]*){26}"),
+        lambda peek: peek.matches(r"[01](?:\t-?\d*){13}(?:\t[0-9a-f]*){26}"),
         _without_header(*CRITEO, separator="\t", quote=None),
     ),
 )

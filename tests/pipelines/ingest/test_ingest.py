@@ -15,7 +15,7 @@ from pipelines.ingest.readers import delimited, reader
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import DROPPED_ROWS, GIVEN_TEST, INTERACTIONS
 from recsys_vae.data.features import Field
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError
 
 LOG = """user_id,item_id,weight,timestamp
 b,1,5,1600000300
@@ -294,3 +294,25 @@ def test_columns_that_begin_late_in_json_lines_are_read(tmp_path, target):
     assert summary.quarantined == (Count("user_id is missing", 1200),)
     assert pl.read_parquet(target.interactions_path).select("user_id", "item_id", "weight").rows() == [("7", "1", 4.5)]
     assert summary.kept.first == datetime(2020, 9, 13, 12, 26, 40, tzinfo=UTC)
+
+
+def test_objects_without_any_column_that_is_read_are_quarantined(tmp_path, target):
+    (tmp_path / "log.ndjson").write_text('{"user_id": 1, "item_id": 2}\n{"other": 1}\n{}')
+    summary = ingest(Source((tmp_path / "log.ndjson",)), target)
+    assert (summary.rows_in, summary.quarantined) == (3, (Count("user_id is missing", 2),))
+
+
+def test_a_key_that_is_missing_in_all_of_a_json_log_lists_those_that_are_there(tmp_path, target):
+    (tmp_path / "log.ndjson").write_text('{"userId": 1, "item_id": 2}\n')
+    with pytest.raises(SchemaError, match=r"no column 'user_id'\. Columns found: item_id, userId\. .*user_id=userId"):
+        ingest(Source((tmp_path / "log.ndjson",)), target)
+
+
+def test_marks_of_globs_in_paths_are_taken_as_they_stand(tmp_path):
+    folder = tmp_path / "a[1]*"
+    folder.mkdir()
+    (folder / "log.csv").write_text("user_id,item_id\n" + "".join(f"{n},x\n" for n in range(9)) + ",y\n1,2,3\n")
+    (folder / "items.csv").write_text("item_id,title\nx,One\n")
+    source = Source((folder / "log.csv",), items=folder / "items.csv")
+    summary = ingest(source, DatasetDir(folder / "shop"), CleaningRules(min_item=2), rows_per_part=1)
+    assert (summary.rows_in, summary.kept.interactions, len(summary.quarantined)) == (11, 9, 2)

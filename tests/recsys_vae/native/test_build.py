@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from recsys_vae.native.build import RECORD, build, levels
+from recsys_vae.native.build import RECORD, TABLES, build, levels
 
-NAMES = [level.name for level in levels()]
+NAMES = [*(level.name for level in levels()), TABLES]
 WRITES = 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo {} > "$2"; shift; done'
 
 

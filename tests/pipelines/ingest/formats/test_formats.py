@@ -10,7 +10,7 @@ from pipelines.ingest.formats.format import Role
 from pipelines.ingest.formats.recognition import Says, look_at
 from pipelines.ingest.readers import open_log
 from recsys_vae.data.columns import INTERACTION_COLUMNS
-from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, SchemaError, UnknownNameError
 
 FILES = Path(__file__).parents[3] / "formats"
 SHA_1 = "00000c289a1829a808ac09c00daf10bc3c4e223b"
@@ -298,6 +298,12 @@ def test_metadata_given_as_a_log_is_refused_by_name():
         look_at(FILES / "ml-1m/movies.dat")
 
 
+def test_a_few_damaged_lines_hide_no_format(tmp_path):
+    lines = ["1::2::3::978300760"] * 20 + ["1::2"]
+    (tmp_path / "x.dat").write_text("\n".join(lines) + "\n")
+    assert look_at(tmp_path / "x.dat").format is FORMATS["movielens-dat"]
+
+
 def test_the_format_that_is_named_overrules():
     assert look_at(FILES / "lightgcn/train.txt", Says(format="svmlight")).format is FORMATS["svmlight"]
     with pytest.raises(UnknownNameError, match="movielens"):
@@ -324,3 +330,12 @@ def test_odd_lines_of_line_formats_are_rejected_and_every_line_is_accounted_for(
         path.write_text(text)
         reader = open_log(path, look_at(path, Says(format=form)).layout)  # checks the account of every block
         assert [one.line for block in reader for one in block.rejected] == rejected[form], form
+
+
+def test_a_format_that_a_file_is_not_of_is_an_error_that_names_its_columns(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("user_id\titem_id\na\tb\n")
+    for form in ("book-crossing", "hetrec"):
+        recognised = look_at(path, Says(format=form))
+        with pytest.raises(SchemaError, match=r"has not its columns\. Columns found: user_id"):
+            [recognised.rows(block.rows) for block in open_log(path, recognised.layout)]
