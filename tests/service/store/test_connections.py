@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from recsys_vae.errors import UnavailableError
 from service.store.events import Event, EventStore, Fate
+from tests.service.places import count_events
 
 SOON = 20
 
@@ -57,4 +58,4 @@ def test_requests_that_wait_for_the_lock_share_a_transaction(tmp_path: Path, mon
         fates = [future.result() for future in waiting]
         assert fates == [[Fate.ACCEPTED], [Fate.DUPLICATE]] * 4
         assert groups == [1, 7]
-        assert store.count() == 4
+        assert count_events(store) == 4
