@@ -123,18 +123,23 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
     ask = _ask_by_id if stored else _ask_with_history
     for start in range(0, len(people), USERS_AT_ONCE):
         some = people[start : start + USERS_AT_ONCE]
-        for person, ranking in zip(some, rankings(chain, some, k), strict=True):
+        histories, known = [person.item_ids for person in some], [person.metadata for person in some]
+        for person, ranking in zip(some, rankings(chain, histories, k, known), strict=True):
             served = ask(client, person, k)
             _check_version(served, bundle)
             yield Verdict(person.user_id, difference(served.items, ranking, k))
 
 
-def rankings(chain: FallbackChain, people: Sequence[Person], k: int) -> list[Ranking]:
-    """Offline lists, to compare k places of."""
+def rankings(
+    chain: FallbackChain,
+    histories: Sequence[Sequence[str]],
+    k: int,
+    metadata: Sequence[Mapping[str, Value]] | None = None,
+) -> list[Ranking]:
+    """Offline lists, to compare k places of, from the ids of histories and, where told, each user's metadata."""
     items, schema = chain.bundle.items, chain.bundle.tiers.schema
-    histories = _matrix(chain, [person.item_ids for person in people])
-    metadata = None if schema is None else schema.encode([person.metadata for person in people])
-    found = chain.recommend(histories, min(k + BEYOND, len(items)), metadata=metadata)
+    known = None if schema is None or metadata is None else schema.encode(metadata)
+    found = chain.recommend(_matrix(chain, histories), min(k + BEYOND, len(items)), metadata=known)
     return [
         Ranking(tuple(items.ids(rows[rows >= 0])), scores[rows >= 0])
         for rows, scores in zip(found.rows, found.scores, strict=True)

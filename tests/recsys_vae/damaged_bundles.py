@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import MANIFEST, file_hashes, read_manifest, write_manifest
-from recsys_vae.data.interactions import empty_histories
+from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import RecsysError
 from recsys_vae.recommender import PRIOR, SEGMENT, FallbackChain
 from tests.recsys_vae.test_bundle_values import KNOWN, RECORDS, WORLD, written
@@ -165,7 +165,7 @@ def _is_finite(chain: FallbackChain, tier: str) -> bool:
     histories = empty_histories(3, n_items) if needs_metadata else WORLD.matrix[:3]
     with np.errstate(all="ignore"):
         answers = chain.recommend(histories, 10, metadata=metadata, tier=tier)
-        chain.similar(0, 5)
+        chain.similarity.similar(0, 5)
     return bool(np.isfinite(answers.scores[answers.rows >= 0]).all() and (answers.rows < n_items).all())
 
 
