@@ -39,7 +39,8 @@ def check_same(held: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
     """Check that an index holds the vectors of the model that it came with, up to rounding.
 
     Args:
-        held, vectors: shape (n, d).
+        held: vectors of the index, shape (n, d).
+        vectors: those of the model, shape (n, d).
 
     Raises:
         RetrievalError: it holds others; scores would be theirs, and could be infinite.
