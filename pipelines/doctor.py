@@ -84,7 +84,7 @@ def _libraries() -> Iterator[Finding]:
 def _device() -> Iterator[Finding]:
     import torch
 
-    from recsys_vae.native.library import description
+    from recsys_vae.native import library, tables
     from recsys_vae.training.device import choose_device, choose_precision
 
     device = choose_device("auto")
@@ -92,7 +92,8 @@ def _device() -> Iterator[Finding]:
     precision = str(choose_precision("auto", device)).removeprefix("torch.")
     yield Finding("computing", "device", f"{device} ({name})")
     yield Finding("computing", "precision", f"{precision} matrix products")
-    yield Finding("computing", "compiled loops", description())
+    yield Finding("computing", "compiled loops", library.description())
+    yield Finding("computing", "compiled tables", tables.description())
 
 
 def _faiss() -> Iterator[Finding]:

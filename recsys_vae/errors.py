@@ -23,8 +23,9 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     └── UnavailableError         something outside does not answer: the network, a store, a tracking server
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from recsys_vae.redaction import redacted
 
@@ -37,6 +38,11 @@ class RecsysError(Exception):
 
     def __str__(self) -> str:
         return redacted(super().__str__())
+
+
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a value that pydantic refuses, without the words it puts before those of our own checks."""
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 class DataError(RecsysError):

@@ -24,7 +24,7 @@ def check_model_name(name: str) -> None:
     if not MODEL_NAME.fullmatch(name) or name in (".", ".."):
         raise ConfigError(
             f"{name!r} cannot name a registered model: expected 1 to 200 characters, no space at either end, and none "
-            "of / : @ ? # % \\ or quotation marks. Name another one with --register-as."
+            "of / : @ ? # % \\ or quotation marks. Name another one (--register-as; recsys register has --as)."
         )
 
 

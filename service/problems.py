@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from recsys_vae.errors import BundleError, RecsysError, UnavailableError
+from recsys_vae.errors import BundleError, RecsysError, UnavailableError, fault_text
 from service.errors import (
     BehindError,
     ConflictError,
@@ -160,7 +160,7 @@ def problem_of(error: Exception, request_id: str) -> Problem:
 def problem_of_faults(found: Sequence[Any], request_id: str, *, inside: str | None = None) -> Problem:
     """What callers are told of the faults that pydantic found, `inside` of what."""
     faults = [
-        Fault(field=_field((inside, *fault["loc"]) if inside else fault["loc"]), message=fault["msg"])
+        Fault(field=_field((inside, *fault["loc"]) if inside else fault["loc"]), message=fault_text(fault))
         for fault in found
     ]
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:3])

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, fault_text
 from recsys_vae.home import home
 
 
@@ -179,7 +179,7 @@ def read_settings(**chosen: object) -> Settings:
     try:
         return Settings(**flags)  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = (f"{_name(fault['loc'])}{fault['msg']}" for fault in error.errors())
+        faults = (f"{_name(fault['loc'])}{fault_text(fault)}" for fault in error.errors())
         raise ConfigError(f"Settings: {'; '.join(faults)}.") from error
 
 

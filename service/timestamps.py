@@ -24,7 +24,7 @@ FIRST, LAST = to_microseconds(EARLIEST), to_microseconds(LATEST)
 def checked(moment: datetime) -> datetime:
     """The moment; ValueError where it is one that could not be given back. Without a zone it is taken as UTC."""
     if not FIRST <= to_microseconds(moment) <= LAST:
-        raise ValueError(f"Input should lie between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d} in UTC")
+        raise ValueError(f"Input should lie between {EARLIEST.date()} and {LATEST.date()} in UTC")
     return moment
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode, encode_events, encode_pairs
 from recsys_vae.data.columns import ITEM, USER
-from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
 from recsys_vae.evaluation import ordered_splits, random_splits
 from recsys_vae.evaluation.splits import PROTOCOLS, Split
 from recsys_vae.protocols import Int64Array
@@ -153,8 +153,8 @@ def _microseconds(moment: datetime) -> int:
 def _explain(protocol: str, error: object) -> str:
     assert isinstance(error, dict)
     if error["type"] == "value_error":
-        return f"{str(error['msg']).removeprefix('Value error, ')}."
+        return f"{fault_text(error)}."
     option = "--" + str(error["loc"][-1]).replace("_", "-")
     if error["type"] == "extra_forbidden":
         return f"{option} is not an option of protocol {protocol!r}."
-    return f"{option}: {error['msg']}, got {error['input']!r}."
+    return f"{option}: {fault_text(error)}, got {error['input']!r}."

@@ -30,7 +30,7 @@ from recsys_vae.arrays import check_sparse
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError, fault_text
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.outputs import DirectoryProduct, check_output
 
@@ -135,7 +135,7 @@ def read_manifest(dataset: DatasetDir, name: str) -> SplitManifest:
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(
-            f"{path} does not describe a split in format {FORMAT} ({first['loc']}: {first['msg']}). Make it again."
+            f"{path} does not describe a split in format {FORMAT} ({first['loc']}: {fault_text(first)}). Make it again."
         ) from error
 
 

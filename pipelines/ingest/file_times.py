@@ -37,7 +37,7 @@ class FileTimes:
     def __str__(self) -> str:
         """For people."""
         counted = f", numbers in {self.unit}" if self.unit else ""
-        return f"{self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M}{counted}"
+        return f"{_minute(self.first)} to {_minute(self.last)}{counted}"
 
 
 class TimeCounts:
@@ -100,11 +100,11 @@ def odd_times(counts: Sequence[TimeCounts]) -> tuple[str, ...]:
     far = {year: rows for year, rows in years.items() if not low <= year <= high and FIRST_YEAR <= year <= this_year}
     said = []
     if future:
-        said.append(f"{future:,} rows lie in the future")
+        said.append(f"{_rows(future)} in the future")
     if early:
-        said.append(f"{early:,} rows lie before {FIRST_YEAR}")
+        said.append(f"{_rows(early)} before {FIRST_YEAR}")
     if far:
-        said.append(f"{sum(far.values()):,} rows lie years from the others ({_some(far)})")
+        said.append(f"{_rows(sum(far.values()))} years from the others ({_some(far)})")
     return tuple(said)
 
 
@@ -139,3 +139,12 @@ def _quantile(years: Counter[int], share: float) -> int:
 def _some(years: Iterable[int]) -> str:
     shown = sorted(years)
     return ", ".join(map(str, shown[:5])) + (" ..." if len(shown) > 5 else "")
+
+
+def _minute(moment: datetime) -> str:
+    """With four digits of the year, which formats by name do not give before the year 1000."""
+    return moment.replace(tzinfo=None).isoformat(" ", "minutes")
+
+
+def _rows(number: int) -> str:
+    return "1 row lies" if number == 1 else f"{number:,} rows lie"

@@ -103,12 +103,9 @@ def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
 
 def _separated_by(found: Sequence[str]) -> str:
     """A hint where a whole header was taken for one column."""
-    wrong = [mark for mark in ";\t|" if len(found) == 1 and mark in found[0]]
-    return (
-        f"The columns seem to be separated by {wrong[0]!r}: write them with commas, or tabs in a .tsv. "
-        if wrong
-        else ""
-    )
+    marks = {";": "';'", "\t": "tab", "|": "'|'", " ": "blank"}
+    wrong = [name for mark, name in marks.items() if len(found) == 1 and mark in found[0].strip()]
+    return f"The columns seem to stand apart otherwise: --separator {wrong[0]}. " if wrong else ""
 
 
 def _parse_pair(option: str) -> tuple[str, str]:

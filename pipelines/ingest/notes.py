@@ -9,7 +9,7 @@ def on_ids(read: ReadLogs) -> tuple[str, ...]:
     """Ids that were floats."""
     changed = {c.USER: read.users.without_zeros, c.ITEM: read.items.without_zeros}
     return tuple(
-        f"{count:,} {name}s were whole numbers written as floats: 12.0 is read as 12"
+        f"{name}: 12.0 is read as 12 (whole numbers written as floats: {count:,})"
         for name, count in changed.items()
         if count
     )

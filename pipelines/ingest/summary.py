@@ -162,7 +162,7 @@ class IngestSummary:
             ("interactions a user", f"{kept.interactions / max(kept.users, 1):.1f}"),
         ]
         if kept.first and kept.last:
-            facts.append(("time", f"{kept.first:%Y-%m-%d} to {kept.last:%Y-%m-%d}"))
+            facts.append(("time", f"{kept.first.date()} to {kept.last.date()}"))
         counts = {
             "without timestamp": kept.without_timestamp,
             "without position": kept.without_position,

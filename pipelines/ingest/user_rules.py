@@ -53,8 +53,9 @@ class UserFacts:
             return ()
         some = ", ".join(f"{user} ({rows:,} rows)" for user, rows in self._busy.most_common(SHOWN))
         more = len(self._busy) - SHOWN
+        who = ("user has", "is") if len(self._busy) == 1 else ("users have", "are")
         return (
-            f"{len(self._busy):,} users have more rows than --max-events-per-user and are left out: {some}"
+            f"{len(self._busy):,} {who[0]} more rows than --max-events-per-user and {who[1]} left out: {some}"
             + (f", and {more:,} more" if more > 0 else ""),
         )
 

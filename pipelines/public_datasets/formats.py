@@ -11,13 +11,10 @@ from zipfile import BadZipFile, ZipFile
 
 import polars as pl
 
+from pipelines.ingest.formats.movielens import GENRES
 from recsys_vae.errors import DataError
 
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
-GENRES_100K = (
-    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
-    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
-)  # fmt: skip
 RATING_COLUMNS = ("user_id", "movie_id", "rating", "timestamp")
 USER_COLUMNS_1M = ("user_id", "gender", "age", "occupation", "zip")
 USER_COLUMNS_100K = ("user_id", "age", "gender", "occupation", "zip")
@@ -43,10 +40,10 @@ def read_ml100k_zip(files: Sequence[Path], folder: Path) -> None:
     ratings = _rows(_member(archive, "ml-100k/u.data"), "\t", RATING_COLUMNS)
     _write(ratings.select(_rating_types(RATING_COLUMNS)), folder / "ratings.parquet")
     _write(_rows(_member(archive, "ml-100k/u.user"), "|", USER_COLUMNS_100K), folder / "users.parquet")
-    columns = ("movie_id", "title", "released", "video_released", "url", *GENRES_100K)
+    columns = ("movie_id", "title", "released", "video_released", "url", *GENRES)
     movies = _rows(_member(archive, "ml-100k/u.item"), "|", columns)
     genres = pl.concat_str(
-        [pl.when(pl.col(g) == "1").then(pl.lit(g)) for g in GENRES_100K], separator="|", ignore_nulls=True
+        [pl.when(pl.col(g) == "1").then(pl.lit(g)) for g in GENRES], separator="|", ignore_nulls=True
     )
     _write(movies.select("movie_id", "title", genres.alias("genres")), folder / "movies.parquet")
 

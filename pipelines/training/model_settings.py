@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.training.fit import ModelSpec
 from recsys_vae.atomic import write_atomically
-from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models import catalog
 from recsys_vae.settings import settings_about
@@ -94,7 +94,8 @@ def read_settings(path: Path) -> Settings:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"][:2]))
         raise ConfigError(
-            f"Settings file {path}: {place}: {first['msg']}. Expected model = NAME and a table [settings] of values."
+            f"Settings file {path}: {place}: {fault_text(first)}. Expected model = NAME and a table [settings] of "
+            "values."
         ) from error
 
 

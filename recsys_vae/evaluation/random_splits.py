@@ -92,7 +92,10 @@ def given(
     rng = np.random.default_rng(seed)
     chosen = entries.draw(known.matrix, _validation_sizes(known.matrix, validation, validation_users, rng), rng)
     if not chosen.any():
-        raise EmptyDataError(f"{validation:.0%} of nobody's training items makes one. Give a larger validation share.")
+        raise EmptyDataError(
+            f"No user has so many training items that {validation:.0%} of them make one. Give a larger validation "
+            "share."
+        )
     train = Interactions(entries.pick(known.matrix, ~chosen), known.users, known.items)
     asked = HeldOut(known.users, train.matrix, entries.pick(known.matrix, chosen)).asked()
     held_out, unlearnable = drop_unlearnable(asked, train.item_counts())

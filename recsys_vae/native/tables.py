@@ -26,6 +26,14 @@ def tables() -> ctypes.CDLL | None:
     return None if os.environ.get("RECSYS_NATIVE", "1") == "0" else _loaded()
 
 
+def description() -> str:
+    """For people: whether it is used, or why not."""
+    if tables() is not None:
+        return "in use"
+    switch = os.environ.get("RECSYS_NATIVE", "1")
+    return "not used: " + ("RECSYS_NATIVE=0" if switch == "0" else "not compiled when this was installed")
+
+
 @lru_cache(maxsize=1)
 def _loaded() -> ctypes.CDLL | None:
     try:

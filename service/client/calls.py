@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, fault_text
 from service.client.errors import ServiceError
 from service.schemas.common import BundleSummary, Health, Id, Problem, SimilarItemsList
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest
@@ -193,7 +193,7 @@ def _quoted(part: str) -> str:
     try:
         found = quote(ID.validate_python(part), safe="")
     except ValidationError as error:
-        raise ConfigError(f"{part!r} is no id: {error.errors()[0]['msg']}.") from error
+        raise ConfigError(f"{part!r} is no id: {fault_text(error.errors()[0])}.") from error
     return found.replace(".", "%2E") if found in (".", "..") else found  # plain, they would be steps in the address
 
 

@@ -95,7 +95,7 @@ def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
         if rows := frame.filter(test).height:
             raise DataError(
                 f"{rows} rows of {path} have a {name} that cannot be kept. Expected ids of 1 to {LONGEST_ID} "
-                f"characters without NUL, times from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} and weights from "
+                f"characters without NUL, times from {EARLIEST.date()} to {LATEST.date()} and weights from "
                 f"{LEAST_WEIGHT:f} to {GREATEST_WEIGHT:g}: ingest the log again with this version, or mend what the "
                 "log holds."
             )

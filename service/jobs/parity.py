@@ -41,6 +41,9 @@ TOLERANCE = 1e-5
 BEYOND = 100
 """Items below rank k that are known of an offline list: how deep an equal score may hide."""
 USERS_AT_ONCE = 256
+ANOTHER_HISTORY = (
+    "with the dataset's history sent along it agrees: the stored one is another (not loaded, added to since, or erased)"
+)
 Value = str | int | float | bool
 METADATA_VALUE: TypeAdapter[Value] = TypeAdapter(MetadataValue)
 
@@ -127,7 +130,10 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         for person, ranking in zip(some, rankings(chain, histories, k, known), strict=True):
             served = ask(client, person, k)
             _check_version(served, bundle)
-            yield Verdict(person.user_id, difference(served.items, ranking, k))
+            found = difference(served.items, ranking, k)
+            if found and stored and difference(_ask_with_history(client, person, k).items, ranking, k) is None:
+                found = f"{found}; {ANOTHER_HISTORY}"
+            yield Verdict(person.user_id, found)
 
 
 def rankings(

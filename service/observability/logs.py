@@ -46,7 +46,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn", "uvicorn.error", "alembic", "httpx", "httpcore"):
+    for noisy in ("uvicorn", "uvicorn.error", "alembic", "httpx", "httpcore", "faiss"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     # Lines of requests do not go through the standard library's logging: that costs as much as a whole request.
     structlog.configure(

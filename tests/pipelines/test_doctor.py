@@ -40,6 +40,12 @@ def test_a_store_that_does_not_answer_is_broken_and_its_password_is_kept(
         assert "secret" not in finding.value
 
 
+def test_both_compiled_libraries_are_named(recsys_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_NATIVE", "0")
+    for name in ("compiled loops", "compiled tables"):
+        assert found(name).value == "not used: RECSYS_NATIVE=0"
+
+
 def test_both_builds_of_faiss_at_once_are_broken(recsys_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "faiss_builds", lambda: ["faiss-cpu", "faiss-gpu"])
     finding = found("faiss")

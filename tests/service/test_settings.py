@@ -30,7 +30,7 @@ def test_a_bundle_named_by_flag_goes_before_a_model_of_the_environment(monkeypat
 
 
 def test_a_bundle_and_a_model_are_one_too_many() -> None:
-    with pytest.raises(ConfigError, match="name one of them"):
+    with pytest.raises(ConfigError, match=r"^Settings: a bundle, a model and variants .* name one of them"):
         read_settings(bundle=Path("here"), model="models:/movies@champion")
 
 

@@ -55,10 +55,11 @@ def _is_hetrec(peek: Peek) -> bool:
 
 
 def _hetrec_columns(rows: pl.DataFrame) -> pl.DataFrame:
-    """Their item, whatever it is called; days in three columns as one date."""
+    """Their columns beside ours, whatever the item is called; days in three columns as one date."""
     item = next((name for name in ("artistID", "movieID", "bookmarkID") if name in rows.columns), "artistID")
     days = next((prefix for prefix in ("", "date_") if f"{prefix}day" in rows.columns), None)
-    renamed = rows.rename({"userID": USER, item: ITEM} | ({"rating": WEIGHT} if "rating" in rows.columns else {}))
+    named = {USER: "userID", ITEM: item} | ({WEIGHT: "rating"} if "rating" in rows.columns else {})
+    renamed = rows.with_columns(pl.col(theirs).alias(ours) for ours, theirs in named.items())
     if days is None or TIMESTAMP in rows.columns:
         return renamed
     parts = [pl.col(f"{days}year"), pl.col(f"{days}month").str.zfill(2), pl.col(f"{days}day").str.zfill(2)]

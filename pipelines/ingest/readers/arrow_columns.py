@@ -60,7 +60,9 @@ def _uuids(values: pl.Series) -> pl.Series:
 
 def _texts(values: pl.Series) -> pl.Series:
     """Bytes as text, or as UUIDs where all of them are of that length and no text; else as they are."""
+    is_uuid_long = (values.drop_nulls().bin.size() == UUID_BYTES).all()
     try:
-        return values.cast(pl.String)
+        texts = values.cast(pl.String)
     except pl.exceptions.PolarsError:
-        return _uuids(values) if (values.drop_nulls().bin.size() == UUID_BYTES).all() else values
+        return _uuids(values) if is_uuid_long else values
+    return _uuids(values) if is_uuid_long and texts.str.contains("\0", literal=True).any() else texts

@@ -7,6 +7,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header
 from pydantic import TypeAdapter, ValidationError
 
+from recsys_vae.errors import fault_text
 from service import timestamps
 from service.http.dependencies import AccessDep, ServicesDep
 from service.problems import RESPONSES
@@ -87,7 +88,9 @@ def _read(row: Any) -> NewEvent | str:
         return NewEvent.model_validate(row)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-        reason = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:NAMED_FAULTS])
+        reason = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault_text(fault)}" for fault in faults[:NAMED_FAULTS]
+        )
         # A name that the client made up may be of any length, and hold what is no text.
         return reason.encode(errors="replace").decode()[:MAX_REASON_LENGTH]
 

@@ -24,6 +24,7 @@ def test_the_range_of_a_file_is_told_with_its_unit():
     times = counts.file_times()
     assert (times.rows, times.unit, times.first.year, times.last.year) == (2, "seconds", 2021, 2023)
     assert str(times) == "2021-06-01 00:00 to 2023-06-01 00:00, numbers in seconds"
+    assert str(counted(datetime(900, 6, 1, tzinfo=UTC)).file_times()).startswith("0900-06-01 00:00 to")
     assert counted(None).file_times() is None
     assert counted(*year(2021)).file_times().unit is None
 
@@ -37,7 +38,7 @@ def test_rows_of_the_future_of_old_times_and_far_from_all_others_are_said():
         [counted(*usual, future), counted(*year(1970, 2)), counted(*year(2001), *year(2003), *year(2016))]
     )
     assert found == (
-        "1 rows lie in the future",
+        "1 row lies in the future",
         "2 rows lie before 1990",
         "2 rows lie years from the others (2001, 2003)",
     )

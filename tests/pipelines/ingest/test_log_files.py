@@ -94,3 +94,9 @@ def test_a_malformed_map_is_an_error(options, error):
 def test_mapping_to_a_column_that_is_not_there_is_an_error():
     with pytest.raises(ConfigError, match="has no column 'who'"):
         ColumnMap.parse(["user_id=who"]).apply(pl.LazyFrame({"item_id": [1]}), "log")
+
+
+@pytest.mark.parametrize(("header", "hint"), [("who what", "--separator blank"), ("who;what", "--separator ';'")])
+def test_a_header_that_was_taken_for_one_column_is_told_with_the_option_that_cuts_it(header: str, hint: str) -> None:
+    with pytest.raises(SchemaError, match=hint):
+        ColumnMap().resolve([header], "log.csv")

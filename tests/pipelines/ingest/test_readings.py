@@ -202,7 +202,7 @@ def test_duplicates_are_counted_by_event_type_and_busy_users_named(read, tmp_pat
     assert found == [("a", "1"), ("a", "2")]
     assert {count.name: count.rows for count in summary.lost} == {"max_events_per_user": 9, "duplicate": 4}
     assert {count.name: count.rows for count in summary.duplicates} == {"view": 3, "buy": 1}
-    assert summary.notes == ("1 users have more rows than --max-events-per-user and are left out: bot (9 rows)",)
+    assert summary.notes == ("1 user has more rows than --max-events-per-user and is left out: bot (9 rows)",)
 
 
 def test_returns_take_back_purchases(read, tmp_path):

@@ -56,7 +56,7 @@ def test_users_with_too_many_rows_are_lost_whole_and_named():
     facts = UserFacts(IDS)
     facts.count_busy(marked)
     assert facts.notes() == (
-        "1 users have more rows than --max-events-per-user and are left out: bot (3 rows)",
+        "1 user has more rows than --max-events-per-user and is left out: bot (3 rows)",
     )  # fmt: skip
     facts = UserFacts(IDS)
     facts.count_busy(mark_busy_users(rows, 3))

@@ -4,10 +4,11 @@ from zipfile import ZipFile
 import polars as pl
 import pytest
 
+from pipelines.ingest.formats.movielens import GENRES
 from pipelines.public_datasets import formats
 from recsys_vae.errors import DataError
 
-FLAGS = "|".join("1" if genre in ("Comedy", "Film-Noir") else "0" for genre in formats.GENRES_100K)
+FLAGS = "|".join("1" if genre in ("Comedy", "Film-Noir") else "0" for genre in GENRES)
 WHEEL = {
     ".inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n",
     ".user": "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n196\t49\tM\twriter\t55105\n",

@@ -8,6 +8,8 @@ import pytest
 from pipelines.ingest.formats.catalog import FORMATS
 from pipelines.ingest.formats.format import Role
 from pipelines.ingest.formats.recognition import Says, look_at
+from pipelines.ingest.log_files import ColumnMap
+from pipelines.ingest.log_sources import Source
 from pipelines.ingest.readers import open_log
 from recsys_vae.data.columns import INTERACTION_COLUMNS
 from recsys_vae.errors import ConfigError, DataError, SchemaError, UnknownNameError
@@ -339,3 +341,12 @@ def test_a_format_that_a_file_is_not_of_is_an_error_that_names_its_columns(tmp_p
         recognised = look_at(path, Says(format=form))
         with pytest.raises(SchemaError, match=r"has not its columns\. Columns found: user_id"):
             [recognised.rows(block.rows) for block in open_log(path, recognised.layout)]
+
+
+def test_columns_of_a_known_format_can_be_mapped_by_the_names_that_the_file_has():
+    path = FILES / "hetrec-lastfm/user_artists.dat"
+    said = ColumnMap.parse(["user_id=artistID", "item_id=userID"])  # the other way round than the format has it
+    source = Source((path,), said).log(path)
+    rows = pl.concat([block.rows for block in source.open() if block.rows.width])
+    names = source.mapping.resolve(rows.columns, path.name)
+    assert rows.select(names["user_id"], names["item_id"]).rows() == [("51", "2"), ("52", "2")]

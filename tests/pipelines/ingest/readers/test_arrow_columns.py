@@ -30,6 +30,8 @@ def column(tmp_path, values, kind):
         ([one.bytes for one in UUIDS], pa.uuid(), [str(one) for one in UUIDS]),
         ([one.bytes for one in UUIDS], pa.binary(16), [str(one) for one in UUIDS]),
         ([one.bytes for one in UUIDS], pa.binary(), [str(one) for one in UUIDS]),
+        ([UUIDS[0].bytes, None], pa.binary(), [str(UUIDS[0]), None]),
+        ([b"sixteen letters!", None], pa.binary(), ["sixteen letters!", None]),
         ([b"tea", "Café".encode(), None], pa.binary(), ["tea", "Café", None]),
         ([b"tea", b"pie"], pa.binary(3), ["tea", "pie"]),
         (["a", None, "b"], pa.dictionary(pa.int8(), pa.string()), ["a", None, "b"]),
