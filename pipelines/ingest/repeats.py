@@ -29,17 +29,18 @@ class Repeats:
         self._folder = folder
         self._parts: dict[int, Part] = {}
 
-    def add(self, number: int, rows: pl.DataFrame) -> None:
+    def add(self, number: int, rows: pl.DataFrame, is_repeated: pl.Series) -> None:
         """Keep what is needed of a part before its duplicates are dropped.
 
         Args:
             number: of the part.
             rows: those that no rule has taken yet, in their order in the log; all rows of a user are in one part.
+            is_repeated: whether a row is of a pair that has several.
         """
-        is_repeated = PAIR.is_duplicated()
         if c.POSITION in rows.columns:
             has_position = pl.col(c.POSITION).is_not_null().any().over(c.USER)
-            is_repeated |= has_position & is_repeated.any().over(c.USER)
+            of_user = has_position & pl.lit(is_repeated).any().over(c.USER)
+            is_repeated |= rows.select(of_user).to_series()
         events = rows.filter(is_repeated)
         if not events.is_empty():
             self._parts[number] = Part(self._folder / f"{number}")
