@@ -41,6 +41,7 @@ class Distinct(NamedTuple):
 def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -> Distinct | None:
     """One row a (user, item), of rows in their order in the log; others are counted."""
     library = tables()
+    rows = rows.rechunk()  # places are looked up in one chunk many times as fast as in several
     order = _order(rows)
     if library is None or keep not in _KEEP or isinstance(order, str):
         return None
@@ -58,7 +59,7 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -
     if lost.any():
         dropped_rows.count(Rule.DUPLICATE, users[lost], items[lost])
         grouped = grouped[~lost[grouped]]
-    return Distinct(rows.select(pl.all().gather(grouped)), pl.Series(repeated))
+    return Distinct(rows[grouped], pl.Series(repeated))
 
 
 def number_positions(rows: pl.DataFrame) -> pl.DataFrame | None:

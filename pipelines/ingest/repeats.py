@@ -6,6 +6,7 @@ pair says when it was met last, or most.
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from pipelines.ingest.kept_rows import Ids, TableWriter
@@ -51,7 +52,12 @@ class Repeats:
         part = self._parts.pop(number, None)
         if part is None:
             return
-        left = whole(part.take()).filter(PAIR.is_in(kept.select(PAIR).to_series().implode()))
+        events = whole(part.take())
+        # Pairs of users who have repeats: mostly few of all.
+        has_repeats = np.zeros(1 + max(int(events[c.USER].max()), int(kept[c.USER].max() or 0)), bool)  # type: ignore[arg-type]
+        has_repeats[events[c.USER].to_numpy()] = True
+        met = kept.select(c.USER, c.ITEM).filter(has_repeats[kept[c.USER].to_numpy()]).select(PAIR).to_series()
+        left = events.filter(PAIR.is_in(met.implode()))
         if not left.is_empty():
             # Stable sorts of one column, the last the first key: what is equal stays in the order of the log.
             for column in (c.TIMESTAMP, c.POSITION, c.USER):
