@@ -229,14 +229,11 @@ class _Run:
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
             facts = KeptFacts(len(ids.items))
             for number, part in enumerate(parts):
-                left = part.take()
-                rows = cleaning_compiled.number_positions(left)
-                if rows is None:
-                    rows = cleaning.number_positions(whole(left).lazy()).collect()
-                rows = whole(rows)
+                rows = _numbered(part.take())
                 facts.add(rows)
                 repeats.thin(number, rows)
                 named = ids.named(rows)
+                del rows  # what is written is held once
                 table.write(named)
                 if test is not None:
                     test.write(named.filter("given"))
@@ -289,6 +286,12 @@ def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
     """Count what is marked as lost; the rest."""
     dropped_rows.add(marked)
     return marked.filter(pl.col(DROPPED_BY).is_null())
+
+
+def _numbered(left: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a part, sorted, each user's numbered from 0."""
+    rows = cleaning_compiled.number_positions(left)
+    return whole(cleaning.number_positions(whole(left).lazy()).collect() if rows is None else rows)
 
 
 def _reconciled(summary: IngestSummary) -> IngestSummary:

@@ -53,10 +53,11 @@ class Repeats:
         if part is None:
             return
         events = whole(part.take())
-        # Pairs of users who have repeats: mostly few of all.
-        has_repeats = np.zeros(1 + max(int(events[c.USER].max()), int(kept[c.USER].max() or 0)), bool)  # type: ignore[arg-type]
-        has_repeats[events[c.USER].to_numpy()] = True
-        met = kept.select(c.USER, c.ITEM).filter(has_repeats[kept[c.USER].to_numpy()]).select(PAIR).to_series()
+        # Of users without repeats, who are mostly many, no pair is looked up.
+        users, kept_users = events[c.USER].to_numpy(), kept[c.USER].to_numpy()
+        has_repeats = np.zeros(int(max(users.max(), kept_users.max(initial=0))) + 1, bool)
+        has_repeats[users] = True
+        met = kept.select(c.USER, c.ITEM).filter(has_repeats[kept_users]).select(PAIR).to_series()
         left = events.filter(PAIR.is_in(met.implode()))
         if not left.is_empty():
             # Stable sorts of one column, the last the first key: what is equal stays in the order of the log.
