@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(FAISS)
 EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
-	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability-service bench-cold-start bench-images \
+	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
 	bench-ingest bench-logs
 
 help: ## List the targets
@@ -103,6 +103,9 @@ bench-images: setup ## Every image model on MNIST and generated shapes; prints k
 
 bench-service: setup ## Speed and steadiness of the service on two cores (wrk, if installed); prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.service
+
+bench-reliability: setup ## Damaged logs (FILES=20000), formats, kills and strange requests: nothing unaccounted, no error
+	$(BIN)/python -m tests.benchmarks.reliability --files $(or $(FILES),20000)
 
 bench-reliability-service: setup ## 20,000 requests of schemathesis to the service, all checks: gaps and server errors (some minutes)
 	$(BIN)/python -m tests.benchmarks.reliability_service

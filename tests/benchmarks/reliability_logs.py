@@ -14,6 +14,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 import random
 import signal
@@ -30,6 +31,7 @@ from pipelines.ingest.readers import Kind, Layout, open_log, streams
 from recsys_vae.errors import RecsysError
 
 HANGS_AFTER_S = 10
+MOST_TRACEBACKS = 20
 WHOLE_INGEST = 100
 COLUMNS = ("user_id", "item_id", "rating", "timestamp", "title")
 CELLS = (
@@ -173,8 +175,21 @@ class Count:
             print(f"seed {seed}: rows are not accounted for ({what})", file=sys.stderr)
 
 
-def _hangs(*_: object) -> None:
+def raise_that_it_hangs(*_: object) -> None:
+    """Take SIGALRM."""
     raise TimeoutError(f"a log was read for more than {HANGS_AFTER_S} s")
+
+
+def fuzz(n_files: int, seed: int, seconds: float = math.inf) -> Count:
+    """Make, damage and read so many logs, or as many as the time allows."""
+    signal.signal(signal.SIGALRM, raise_that_it_hangs)
+    count, start = Count(), time.perf_counter()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        for number in range(seed, seed + n_files):
+            count.add(number, Path(folder))
+            if time.perf_counter() - start > seconds or count.tracebacks > MOST_TRACEBACKS:
+                break
+    return count
 
 
 def main() -> None:
@@ -182,15 +197,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first log")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after them")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after them")
     options = parser.parse_args()
-    signal.signal(signal.SIGALRM, _hangs)
-    count, start = Count(), time.perf_counter()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        for seed in range(options.seed, options.seed + options.files):
-            count.add(seed, Path(folder))
-            if time.perf_counter() - start > options.seconds or count.tracebacks > 20:
-                break
+    start = time.perf_counter()
+    count = fuzz(options.files, options.seed, options.seconds)
     seconds = time.perf_counter() - start
     print(f"{count.files:,} logs in {seconds:.0f} s: {count.rows:,} rows read, {count.rejected:,} in quarantine")
     print(f"{count.refused:,} logs were refused as a whole")
