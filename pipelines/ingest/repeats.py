@@ -40,8 +40,9 @@ class Repeats:
         """
         if c.POSITION in rows.columns:
             has_position = pl.col(c.POSITION).is_not_null().any().over(c.USER)
-            of_user = has_position & pl.lit(is_repeated).any().over(c.USER)
-            is_repeated |= rows.select(of_user).to_series()
+            has_repeat = pl.col("repeated").any().over(c.USER)
+            marked = rows.select(c.USER, c.POSITION, is_repeated.alias("repeated"))
+            is_repeated |= marked.select(has_position & has_repeat).to_series()
         events = rows.filter(is_repeated)
         if not events.is_empty():
             self._parts[number] = Part(self._folder / f"{number}")
