@@ -5,6 +5,7 @@ compiled, where weights are summed, and where within a part some rows have an or
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,27 +26,40 @@ from recsys_vae.native.tables import (
 _KEEP = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}
 
 
-def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -> pl.DataFrame | None:
-    """One row a (user, item), of rows in their order in the log, sorted for `number_positions`; others are counted."""
+class Distinct(NamedTuple):
+    """What `drop_duplicates` gives.
+
+    Attributes:
+        rows: one a (user, item), sorted for `number_positions`.
+        is_repeated: of the rows that were given, those of a (user, item) that has several.
+    """
+
+    rows: pl.DataFrame
+    is_repeated: pl.Series
+
+
+def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -> Distinct | None:
+    """One row a (user, item), of rows in their order in the log; others are counted."""
     library = tables()
+    rows = rows.rechunk()  # places are looked up in one chunk many times as fast as in several
     order = _order(rows)
     if library is None or keep not in _KEEP or isinstance(order, str):
         return None
     users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
     if not len(users):
-        return rows
+        return Distinct(rows, pl.Series([], dtype=pl.Boolean))
     own = users - users.min()
     n_own = int(own.max()) + 1
     grouped, bounds = group_users(library, own, order, n_own)
     weights = rows[c.WEIGHT].to_numpy() if keep is Keep.MAX else None
-    lost = mark_duplicates(library, items, grouped, bounds, dropped_rows.n_items, _KEEP[keep], weights)
+    lost, repeated = mark_duplicates(library, items, grouped, bounds, dropped_rows.n_items, _KEEP[keep], weights)
     if order is None:
         # Of unknown order, so their order is that of the items.
         grouped, _ = group_users(library, own, items.astype(np.int64), n_own)
     if lost.any():
         dropped_rows.count(Rule.DUPLICATE, users[lost], items[lost])
         grouped = grouped[~lost[grouped]]
-    return rows[grouped]
+    return Distinct(rows[grouped], pl.Series(repeated))
 
 
 def number_positions(rows: pl.DataFrame) -> pl.DataFrame | None:

@@ -24,9 +24,10 @@ class LossCounts:
         """Count the rows that have a rule in `lost_to`; more numbers than before may be known by now."""
         rules = marked[DROPPED_BY].to_physical().fill_null(255).to_numpy()
         users, items = marked[c.USER].to_numpy(), marked[c.ITEM].to_numpy()
+        has_rows = np.bincount(rules, minlength=len(Rule)) > 0
         for number, rule in enumerate(Rule):
-            lost = rules == number
-            if lost.any():
+            if has_rows[number]:
+                lost = rules == number
                 self.count(rule, users[lost], items[lost], n_users, n_items)
 
     def count(self, rule: Rule, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> None:

@@ -25,6 +25,7 @@ from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.ingest import cleaning, cleaning_compiled, notes
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
+from pipelines.ingest.cleaning_compiled import Distinct
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.file_times import odd_times
 from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
@@ -32,7 +33,7 @@ from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.metadata_tables import MetadataFile, check_described, write_metadata
 from pipelines.ingest.part_folders import name_of
-from pipelines.ingest.repeats import Repeats
+from pipelines.ingest.repeats import PAIR, Repeats
 from pipelines.ingest.summary import Count, IngestSummary, Kept
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
@@ -192,14 +193,14 @@ class _Run:
                 rows = _thinned(mark_returns(whole(rows)), dropped_rows).select(rows.columns)
             if self.source.given_test:
                 rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
-            thinned = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
-            if thinned is None:
-                thinned = _thinned(
-                    cleaning.drop_duplicates(whole(rows).lazy(), self.rules.keep).collect(), dropped_rows
-                )
+            distinct = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
+            if distinct is None:
+                marked = cleaning.drop_duplicates(whole(rows).lazy(), self.rules.keep).collect()
+                distinct = Distinct(_thinned(marked, dropped_rows), rows.select(PAIR.is_duplicated()).to_series())
+            thinned = distinct.rows
             if thinned.height < rows.height:
                 facts.count_duplicates(rows, thinned)
-                repeats.add(number, rows)
+                repeats.add(number, rows, distinct.is_repeated)
             part.replace(thinned)
 
     def _take_core(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> int:
@@ -228,14 +229,11 @@ class _Run:
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
             facts = KeptFacts(len(ids.items))
             for number, part in enumerate(parts):
-                left = part.take()
-                rows = cleaning_compiled.number_positions(left)
-                if rows is None:
-                    rows = cleaning.number_positions(whole(left).lazy()).collect()
-                rows = whole(rows)
+                rows = _numbered(part.take())
                 facts.add(rows)
                 repeats.thin(number, rows)
                 named = ids.named(rows)
+                del rows  # what is written is held once
                 table.write(named)
                 if test is not None:
                     test.write(named.filter("given"))
@@ -288,6 +286,12 @@ def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
     """Count what is marked as lost; the rest."""
     dropped_rows.add(marked)
     return marked.filter(pl.col(DROPPED_BY).is_null())
+
+
+def _numbered(left: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a part, sorted, each user's numbered from 0."""
+    rows = cleaning_compiled.number_positions(left)
+    return whole(cleaning.number_positions(whole(left).lazy()).collect() if rows is None else rows)
 
 
 def _reconciled(summary: IngestSummary) -> IngestSummary:

@@ -6,6 +6,7 @@ pair says when it was met last, or most.
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from pipelines.ingest.kept_rows import Ids, TableWriter
@@ -29,17 +30,19 @@ class Repeats:
         self._folder = folder
         self._parts: dict[int, Part] = {}
 
-    def add(self, number: int, rows: pl.DataFrame) -> None:
+    def add(self, number: int, rows: pl.DataFrame, is_repeated: pl.Series) -> None:
         """Keep what is needed of a part before its duplicates are dropped.
 
         Args:
             number: of the part.
             rows: those that no rule has taken yet, in their order in the log; all rows of a user are in one part.
+            is_repeated: whether a row is of a pair that has several.
         """
-        is_repeated = PAIR.is_duplicated()
         if c.POSITION in rows.columns:
             has_position = pl.col(c.POSITION).is_not_null().any().over(c.USER)
-            is_repeated |= has_position & is_repeated.any().over(c.USER)
+            has_repeat = pl.col("repeated").any().over(c.USER)
+            marked = rows.select(c.USER, c.POSITION, is_repeated.alias("repeated"))
+            is_repeated |= marked.select(has_position & has_repeat).to_series()
         events = rows.filter(is_repeated)
         if not events.is_empty():
             self._parts[number] = Part(self._folder / f"{number}")
@@ -50,7 +53,13 @@ class Repeats:
         part = self._parts.pop(number, None)
         if part is None:
             return
-        left = whole(part.take()).filter(PAIR.is_in(kept.select(PAIR).to_series().implode()))
+        events = whole(part.take())
+        # Of users without repeats, who are mostly many, no pair is looked up.
+        users, kept_users = events[c.USER].to_numpy(), kept[c.USER].to_numpy()
+        has_repeats = np.zeros(int(max(users.max(), kept_users.max(initial=0))) + 1, bool)
+        has_repeats[users] = True
+        met = kept.select(c.USER, c.ITEM).filter(has_repeats[kept_users]).select(PAIR).to_series()
+        left = events.filter(PAIR.is_in(met.implode()))
         if not left.is_empty():
             # Stable sorts of one column, the last the first key: what is equal stays in the order of the log.
             for column in (c.TIMESTAMP, c.POSITION, c.USER):

@@ -275,9 +275,10 @@ void recsys_group_users(const uint32_t* users, const int64_t* order, int64_t n, 
 }
 
 // Of rows in order of users, marks all but one of each (user, item) as lost: the last stays (keep 0), the first (1), or
-// the last of those with the largest weight (2).
+// the last of those with the largest weight (2). All rows of a pair that has several are marked as repeated. Both marks
+// are zero before.
 void recsys_mark_duplicates(const uint32_t* items, const float* weights, const uint32_t* rows, const int64_t* bounds,
-                            int64_t n_users, int64_t n_items, int32_t keep, uint8_t* lost) {
+                            int64_t n_users, int64_t n_items, int32_t keep, uint8_t* lost, uint8_t* repeated) {
     struct Met {
         uint32_t user;
         uint32_t row;
@@ -287,10 +288,12 @@ void recsys_mark_duplicates(const uint32_t* items, const float* weights, const u
         for (int64_t at = bounds[user]; at < bounds[user + 1]; ++at) {
             const uint32_t row = rows[at];
             Met& met = met_items[items[row]];
-            lost[row] = 0;
             if (met.user != user) {
                 met = {static_cast<uint32_t>(user), row};
-            } else if (keep == 1 || (keep == 2 && !(weights[row] >= weights[met.row]))) {
+                continue;
+            }
+            repeated[row] = repeated[met.row] = 1;
+            if (keep == 1 || (keep == 2 && !(weights[row] >= weights[met.row]))) {
                 lost[row] = 1;
             } else {
                 lost[met.row] = 1;

@@ -160,18 +160,19 @@ def mark_duplicates(
     n_items: int,
     keep: int,
     weights: NDArray[np.float32] | None = None,
-) -> NDArray[np.bool_]:
-    """Which rows do not stand for their (user, item), of rows in the order of `group_users`.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows do not stand for their (user, item), of rows in the order of `group_users`; and which are of a pair
+    that has several.
 
     Args:
         keep: `KEEP_LAST`, `KEEP_FIRST`, or `KEEP_MAX`: the last of those with the largest of the `weights`.
     """
-    lost = np.zeros(len(items), bool)
+    lost, repeated = np.zeros(len(items), bool), np.zeros(len(items), bool)
     library.recsys_mark_duplicates(
         _at(items), _at(weights) if weights is not None else None, _at(rows), _at(bounds), _int(len(bounds) - 1),
-        _int(n_items), ctypes.c_int32(keep), _at(lost),
+        _int(n_items), ctypes.c_int32(keep), _at(lost), _at(repeated),
     )  # fmt: skip
-    return lost
+    return lost, repeated
 
 
 KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import sys
 import tomllib
@@ -65,9 +66,11 @@ def test_tracking_without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_line_without_its_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", "dirty_decay_ms:500")
     monkeypatch.delitem(sys.modules, "pipelines.cli", raising=False)
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as end:
         start.main()
+    assert os.environ["_RJEM_MALLOC_CONF"] == "dirty_decay_ms:500"  # what was set stays
     assert end.value.code == 1
     assert "pip install 'recsys-vae[pipelines]'" in capsys.readouterr().err

@@ -14,7 +14,6 @@ from pipelines.ingest.readers.json_array import JsonArray
 from pipelines.ingest.readers.json_lines import JsonLines
 from pipelines.ingest.readers.layout import Kind, Layout
 from pipelines.ingest.readers.line_rows import LineRows
-from pipelines.ingest.readers.parquet import Parquet
 from pipelines.ingest.readers.streams import PACKED, Chunk, Text, ahead, chunks, texts
 from recsys_vae.errors import DataError
 
@@ -109,6 +108,8 @@ class _Source:
 
 def _open(path: Path, layout: Layout, wanted: Sequence[str] | None, source: _Source, *, numbers: bool) -> _Format:
     if layout.kind is Kind.PARQUET:
+        from pipelines.ingest.readers.parquet import Parquet  # brings Arrow, which other formats do without
+
         return Parquet(path, wanted)
     if layout.kind is Kind.JSON_ARRAY:
         return JsonArray(source.watch(texts(path, layout.encoding, layout.compression)), wanted, path.name)

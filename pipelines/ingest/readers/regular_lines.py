@@ -57,6 +57,8 @@ class _Texts:
 
 def text_series(data: np.ndarray, offsets: np.ndarray) -> pl.Series:
     """Texts that stand one after the other in UTF-8, (n + 1) offsets between them."""
+    if len(offsets) == 1:
+        return pl.Series([], dtype=pl.String)
     import pyarrow as pa
 
     found = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))

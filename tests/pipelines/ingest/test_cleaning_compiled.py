@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipelines.ingest import cleaning, cleaning_compiled
 from pipelines.ingest.cleaning import DROPPED_BY, Keep
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.repeats import PAIR
 from pipelines.ingest.user_partitions import whole
 from recsys_vae.native.tables import tables
 
@@ -47,7 +48,8 @@ def test_duplicates_and_positions(rows: list[tuple[int, int, int, float]], order
     frame, counted, expected_losses = rows_of(rows, order), losses(), losses()
     left = cleaning_compiled.drop_duplicates(frame, keep, counted)
     assert left is not None
-    numbered = cleaning_compiled.number_positions(left)
+    assert left.is_repeated.equals(frame.select(PAIR.is_duplicated()).to_series())
+    numbered = cleaning_compiled.number_positions(left.rows)
     assert numbered is not None
     marked = cleaning.drop_duplicates(whole(frame).lazy(), keep).collect()
     expected_losses.add(marked)
@@ -107,4 +109,4 @@ def test_long_histories_are_sorted_too() -> None:
     marked = cleaning.drop_duplicates(whole(frame).lazy(), Keep.LAST).collect()
     expected = cleaning.number_positions(marked.lazy().filter(pl.col(DROPPED_BY).is_null())).collect()
     assert left is not None
-    assert left["item_id"].to_list() == expected["item_id"].to_list()
+    assert left.rows["item_id"].to_list() == expected["item_id"].to_list()

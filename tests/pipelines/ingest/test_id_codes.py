@@ -30,6 +30,14 @@ def test_numbers_alone_settle_in_the_order_of_their_texts(codes):
     assert codes.texts(1).to_list() == codes.texts().to_list()[1:]
 
 
+def test_numbers_settle_as_their_texts_do(codes):
+    numbers = [0, 1, 9, 10, 11, 99, 100, 101, 110, 12345, 9_999_999, 10_000_000, LARGEST - 1]
+    found = codes.encode(pl.Series(numbers[::-1], dtype=pl.Int64))
+    texts, places = codes.settle()
+    assert texts.to_list() == sorted(map(str, numbers))
+    assert texts.gather(places[found.to_numpy()]).to_list() == list(map(str, reversed(numbers)))
+
+
 def test_no_ids_at_all(codes):
     assert codes.encode(pl.Series([None], dtype=pl.String)).to_list() == [None]
     assert codes.settle()[0].to_list() == []

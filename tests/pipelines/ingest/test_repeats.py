@@ -76,6 +76,7 @@ def test_positions_of_the_log_order_events_too(tmp_path: Path) -> None:
     )
     ingest(Source((log,)), dataset)
     assert dataset.interactions().collect()["item_id"].to_list() == [*"yzx", *"xyz", *"yzxw"]
+    assert pl.read_parquet(dataset.repeats_path).select("user_id", "item_id").rows() == [("a", i) for i in "xyzx"]
     make_split(dataset, recipe("last-out"))
     split = load_split(dataset, "last-out")
     for part, asked in (("validation", "y"), ("test", "z")):
