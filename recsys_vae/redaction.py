@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -27,7 +28,7 @@ SHORTEST: Final = 8
 
 def redacted(text: str) -> str:
     """A text without the secrets in it."""
-    for secret in sorted(_secrets(), key=len, reverse=True):
+    for secret in _secrets(tuple(os.environ.items())):
         if secret in text:
             text = re.sub(rf"{_edge(secret[0], '<!')}{re.escape(secret)}{_edge(secret[-1], '!')}", HIDDEN, text)
     text = PASSWORD.sub(rf"\1:{HIDDEN}@", text)
@@ -63,9 +64,11 @@ def _edge(sign: str, look: str) -> str:
     return rf"(?{look}\w)" if re.match(r"\w", sign) else ""
 
 
-def _secrets() -> set[str]:
-    found = {secret for name, value in os.environ.items() for secret in _secrets_of(name, value)}
-    return {secret for secret in found if len(secret) >= SHORTEST}
+@lru_cache(maxsize=1)
+def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """What an environment keeps secret, the longest first. It hardly ever changes, and every error message asks."""
+    found = {secret for name, value in environment for secret in _secrets_of(name, value)}
+    return tuple(sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True))
 
 
 def _secrets_of(name: str, value: str) -> Iterator[str]:
