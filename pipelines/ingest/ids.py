@@ -51,6 +51,11 @@ def read_ids(values: pl.Series, *, without_zeros: bool = True) -> pl.Series:
     return texts.set(texts == "", None)
 
 
+def read_column(values: pl.Series) -> pl.Series:
+    """Ids of a whole column, as its own forms say."""
+    return read_ids(values, without_zeros=drops_zeros(count_forms(values)))
+
+
 def plain_whole_numbers(texts: pl.Series) -> pl.Series:
     """The same texts, with `12` for `12.0`."""
     if not texts.str.contains(".", literal=True).any():

@@ -141,9 +141,9 @@ def read_logs(
             raise OtherUnitError(path, unit)
         read.times.append(log.times)
         tally = log.reader.tally
-        read.rows_in += tally.rows + tally.rejected
+        read.rows_in += tally.records
         read.lines += tally.lines
-        read.lines_apart += tally.structure + tally.blank + tally.continued
+        read.lines_apart += tally.apart
     check_rules(rules, found)
 
 
@@ -179,9 +179,9 @@ class _Log:
         tally = self.reader.tally
         if self._is_json:
             self._names = self._mapping.resolve(self._keys(), self.reader.path.name)
-        if self._counted != tally.rows + tally.rejected:
+        if self._counted != tally.records:
             raise DataError(
-                f"{self.reader.path.name} holds {tally.rows + tally.rejected:,} rows, and {self._counted:,} came out: "
+                f"{self.reader.path.name} holds {tally.records:,} rows, and {self._counted:,} came out: "
                 "nothing is taken of it. This is a fault of ours: please report it with the file."
             )
         return set(self._names)

@@ -64,6 +64,12 @@ def read_table(path: Path, recognised: Recognised | None = None) -> tuple[pl.Dat
     return (recognised.whole(pl.concat(frames, how="diagonal_relaxed")) if frames else pl.DataFrame()), rejected
 
 
+def refuse(path: Path, rejected: Sequence[Rejected]) -> None:
+    """Raise DataError, which names the first of them, where lines of a table could not be read."""
+    if rejected:
+        raise DataError(f"{path.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
+
+
 def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantine: Quarantine | None = None) -> int:
     """Copy a metadata table to Parquet, its id first, as text and named `id_column`; returns its number of rows.
 
@@ -84,16 +90,15 @@ def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantin
     if source.layout is not None:
         recognised = Recognised(source.layout)
     found, rejected = read_table(source.path, recognised)
-    if rejected and quarantine is None:
-        raise DataError(f"{name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
-    if quarantine is not None:
+    if quarantine is None:
+        refuse(source.path, rejected)
+    else:
         rows = rejected_rows(source.path, rejected, [one.line for one in rejected])
         quarantine.add(rows.with_columns(pl.format(f"{name}: {{}}", c.REASON).alias(c.REASON)))
     theirs = _id_column(source, id_column, dict(recognised.mapping).get(id_column), found.columns)
     check_type(theirs, found[theirs].dtype)
-    known = ids.read_ids(found[theirs], without_zeros=ids.drops_zeros(ids.count_forms(found[theirs])))
     others = [column for column in found.columns if column not in (theirs, id_column)]
-    table = found.select((pl.lit(source.prefix) + known).alias(id_column), *others)
+    table = found.select((pl.lit(source.prefix) + ids.read_column(found[theirs])).alias(id_column), *others)
     _check_ids(table.select(id_column), id_column, name)
     table.write_parquet(target)
     return table.height

@@ -7,10 +7,10 @@ import polars as pl
 
 from pipelines.ingest.formats.encodings import LOOKED_AT, encoding_of
 from pipelines.ingest.formats.format import Role
-from pipelines.ingest.formats.peek import PACKED
+from pipelines.ingest.formats.peek import unpacked_name
 from pipelines.ingest.formats.recognition import look_at
-from pipelines.ingest.ids import count_forms, drops_zeros, read_ids
-from pipelines.ingest.metadata_tables import read_table
+from pipelines.ingest.ids import read_column
+from pipelines.ingest.metadata_tables import read_table, refuse
 from pipelines.ingest.readers.streams import first_bytes, texts
 from pipelines.ingest.table_schemas import check_type
 from recsys_vae.data.columns import USER
@@ -36,20 +36,13 @@ def read_user_list(path: Path) -> IdMap:
     if not path.is_file():
         raise DataError(f"There is no file {path} with a list of users.")
     try:
-        found = _of_table(path) if _is_table(path) else _of_lines(path)
+        found = _of_table(path) if unpacked_name(path).endswith(TABLES) else _of_lines(path)
     except EmptyDataError:
         found = pl.Series(USER, [], dtype=pl.String)
-    users = IdMap.from_values(read_ids(found, without_zeros=drops_zeros(count_forms(found))).drop_nulls())
+    users = IdMap.from_values(read_column(found).drop_nulls())
     if not len(users):
         raise EmptyDataError(f"{path} names no user. Expected an id a line, or a table with a column {USER!r}.")
     return users
-
-
-def _is_table(path: Path) -> bool:
-    name = path.name.lower()
-    for ending in PACKED:
-        name = name.removesuffix(ending)
-    return name.endswith(TABLES)
 
 
 def _of_table(path: Path) -> pl.Series:
@@ -61,8 +54,7 @@ def _of_table(path: Path) -> pl.Series:
             "file (.txt) with an id a line."
         ) from error
     frame, rejected = read_table(path, recognised)
-    if rejected:
-        raise DataError(f"{path.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
+    refuse(path, rejected)
     if USER not in frame.columns:
         raise SchemaError(f"{path} has no column {USER!r}; it has {', '.join(frame.columns)}.")
     check_type(USER, frame[USER].dtype)

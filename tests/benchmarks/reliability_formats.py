@@ -72,8 +72,7 @@ class Count:
             for block in log:
                 recognised.rows(block.rows)
             tally = log.tally
-            apart = tally.structure + tally.blank + tally.continued
-            is_right = tally.rows + tally.rejected + apart == tally.lines
+            is_right = tally.records + tally.apart == tally.lines
             has_mark = data.startswith((b"\xff\xfe", b"\xfe\xff"))
             self._check(seed, sample, is_right and (has_mark or tally.lines == lines_of(data)))
         except RecsysError as error:

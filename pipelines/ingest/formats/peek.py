@@ -37,11 +37,8 @@ class Peek:
             DataError: it cannot be opened or unpacked.
             EmptyDataError: it is empty.
         """
-        name = path.name.lower()
-        for ending in PACKED:
-            name = name.removesuffix(ending)
         data = first_bytes(path, SIZE)
-        return cls(name, _whole_lines(decode(data), is_all=len(data) < SIZE))
+        return cls(unpacked_name(path), _whole_lines(decode(data), is_all=len(data) < SIZE))
 
     @property
     def header(self) -> str:
@@ -65,6 +62,14 @@ class Peek:
         except ValueError:
             return frozenset()
         return frozenset(found) if isinstance(found, dict) else frozenset()
+
+
+def unpacked_name(path: Path) -> str:
+    """The name of a file in lower case, without the ending of a compression."""
+    name = path.name.lower()
+    for ending in PACKED:
+        name = name.removesuffix(ending)
+    return name
 
 
 def _whole_lines(text: str, *, is_all: bool) -> tuple[str, ...]:

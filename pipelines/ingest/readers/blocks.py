@@ -145,6 +145,16 @@ class Tally:
     continued: int = 0
     columns: dict[str, None] = field(default_factory=dict)
 
+    @property
+    def records(self) -> int:
+        """Rows, and records that could not be read."""
+        return self.rows + self.rejected
+
+    @property
+    def apart(self) -> int:
+        """Lines that are no record of their own: headers, blank ones, and those that go on with a row."""
+        return self.structure + self.blank + self.continued
+
     def add(self, block: Block) -> None:
         """Add a block that has been checked."""
         self.lines += block.taken
