@@ -85,6 +85,7 @@ def plot_differences(rows: Sequence[tuple[str, Sequence[Interval]]], baselines: 
     """One line a metric, one interval a baseline; right of zero the bundle's model is ahead."""
 
     def draw(axes: Axes) -> None:
+        outermost = _beside(len(baselines) - 1, len(baselines), 0.22)
         for place, baseline in enumerate(baselines):
             intervals = [intervals[place] for _, intervals in rows]
             middles = [interval.difference for interval in intervals]
@@ -103,7 +104,7 @@ def plot_differences(rows: Sequence[tuple[str, Sequence[Interval]]], baselines: 
             )
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 1 + outermost + 0.25, -outermost - 0.25)  # no marker stands on the frame
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("difference of the means, with its 95 % interval")
 
