@@ -1,7 +1,9 @@
 """The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -170,6 +172,13 @@ def export_events(
     source: Annotated[
         str | None, typer.Option(help="Events of this source only: api (those sent to the service), or dataset:NAME.")
     ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(help="Events after this sequence only: the `through` of an earlier export.", min=0),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object: events, through. With --after, none is no error.")
+    ] = False,
     store: Store = None,
 ) -> None:
     """Write the event store's events as a log, which `recsys ingest` reads as it is."""
@@ -178,9 +187,14 @@ def export_events(
     from service.store.events import EventStore
 
     events = EventStore(read_settings(store=store).store_url)
-    n_events = event_export.export_events(events, to, since=since, source=source)
-    typer.echo(f"{to}: {n_events:,} events. Next: recsys ingest {to} --to NAME")
+    done = event_export.export_events(events, to, since=since, source=source, after=after)
     events.close()
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    elif done.events:
+        typer.echo(f"{to}: {done.events:,} events. Next: recsys ingest {to} --to NAME")
+    else:
+        typer.echo(f"No event has come after sequence {after}: nothing was written.")
 
 
 def _source(dataset: str) -> str:

@@ -11,7 +11,7 @@ from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, func, select
+from sqlalchemy import Connection, Select, delete, func, select, text
 
 from service.store.admission import without_erased, without_sent
 from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
@@ -256,6 +256,21 @@ class EventStore:
         with self.database.reading() as connection:
             rows = connection.execution_options(stream_results=True, max_row_buffer=size).execute(query)
             yield from rows.partitions(size)
+
+    def holds(self, query: Select[Any]) -> bool:
+        """Whether a query finds anything."""
+        with self.database.reading() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def last_sequence(self) -> int:
+        """Sequence of the last event; every event that is committed later has a larger one. 0 where there is none."""
+        with self.database.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                # Sequences are handed out before commit: whoever holds a smaller one ends first.
+                connection.execute(text("LOCK TABLE events IN SHARE MODE"))
+            found = connection.execute(select(func.max(EVENTS.c.sequence))).scalar() or 0
+            connection.rollback()
+        return int(found)
 
     def sources(self) -> list[str]:
         """Where the events come from, in order."""

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pipelines.cli import build
 from recsys_vae.errors import EmptyDataError
 from service.jobs import event_export
-from service.jobs.event_export import export_events
+from service.jobs.event_export import Exported, export_events
 from service.jobs.history_import import DatasetEvents
 from service.store.events import Event
 from service.timestamps import to_microseconds
@@ -41,7 +41,7 @@ def test_events_come_back_from_ingest_as_they_were_sent(
     monkeypatch.setattr(event_export, "BATCH_ROWS", 3)
     with closing(place.open()) as store:
         store.take(EVENTS, "api")
-        assert export_events(store, tmp_path / "log.parquet") == 4
+        assert export_events(store, tmp_path / "log.parquet").events == 4
     found = ingest(tmp_path / "log.parquet", "again", monkeypatch, tmp_path / "home")
     rows = found.select("user_id", "item_id", "event_type", pl.col("weight"), pl.col("timestamp").dt.epoch("us"))
     expected = pl.DataFrame([event[1:6] for event in EVENTS], schema=rows.schema, orient="row")
@@ -70,12 +70,26 @@ def test_since_and_source_choose(place: Place, tmp_path: Path) -> None:
     with closing(place.open()) as store:
         store.take(EVENTS, "api")
         store.append([[Event("5", "cid", "bun", None, 1.0, None)]], "dataset:shop")
-        assert export_events(store, path, since=NOON.replace(tzinfo=None)) == 2
+        assert export_events(store, path, since=NOON.replace(tzinfo=None)).events == 2
         assert pl.read_parquet(path)["item_id"].to_list() == ["jam", "tea"]
-        assert export_events(store, path, source="dataset:shop") == 1
+        assert export_events(store, path, source="dataset:shop").events == 1
         assert pl.read_parquet(path).row(0) == ("cid", "bun", None, 1.0, None, 0, "dataset:shop", None)
-        assert export_events(store, path) == 5
+        assert export_events(store, path).events == 5
         assert pl.read_parquet(path).filter(item_id="tea", user_id="bob")["request_id"].item() == "r1"
+
+
+def test_what_came_after_an_export_is_what_the_next_one_takes(place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    with closing(place.open()) as store:
+        store.take(EVENTS[:2], "api")
+        first = export_events(store, path, after=0)
+        assert first.events == 2
+        path.unlink()
+        assert export_events(store, path, after=first.through) == Exported(0, first.through)
+        assert not path.exists()
+        store.take([Event("9", "ann", "old", None, 1.0, NOON_US - 10**12)], "api")  # late, by its own time
+        assert export_events(store, path, after=first.through) == Exported(1, first.through + 1)
+        assert pl.read_parquet(path)["item_id"].to_list() == ["old"]
 
 
 def test_nothing_to_export_is_an_error_and_leaves_no_file(place: Place, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""The job: which run goes on or begins, its steps in order, and how it ends."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.retraining import exit_status
+from pipelines.retraining.config import RetrainConfig
+from pipelines.retraining.journal import Journal, Status, now, read_journal
+from pipelines.retraining.page import write_page
+from pipelines.retraining.run import Recsys, Run, Skip, Step, StepFailedError
+from pipelines.retraining.steps import STEPS
+from recsys_vae.errors import BusyError
+from recsys_vae.home import home
+from recsys_vae.locks import exclusive
+
+
+def job_folder(name: str) -> Path:
+    """Where a job keeps its runs."""
+    return home() / "retraining" / name
+
+
+def retrain(
+    config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, steps: Sequence[Step] = STEPS
+) -> int:
+    """Run the job, or go on with a run that was cut off, and say how it ended.
+
+    A run is cut off where its process ended before it did, by a signal, a failure or a power cut. One that the checks or
+    the gate have stopped is at its end: the next call begins another one, with what has come since.
+
+    Returns:
+        One of `exit_status`.
+    """
+    root = job_folder(config.name)
+    try:
+        with exclusive(root), _begun(config, root, recsys, say) as run:
+            return _carry_out(run, steps)
+    except BusyError as error:
+        say(f"{now():%Y-%m-%dT%H:%M:%SZ} {config.name}: {error}")
+        return exit_status.BUSY
+
+
+def plan(config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, steps: Sequence[Step] = STEPS) -> None:
+    """Say what `retrain` would do, as far as can be known, and touch nothing."""
+    root = job_folder(config.name)
+    journal = latest(root)
+    going_on = journal is not None and not _is_at_end(journal)
+    if journal is None or not going_on:
+        journal = Journal(run="new", job=config.name, started_at=now())
+        say(f"A new run of {config.name} would begin.")
+    else:
+        say(f"Run {journal.run} of {config.name} would go on.")
+    run = Run(config, root / "runs" / journal.run, journal, recsys, say)
+    for number, step in enumerate(steps, 1):
+        before = journal.steps.get(step.name)
+        if before is not None and before.status is Status.DONE:
+            say(f"{number:>2} {step.name}: done before")
+            continue
+        try:
+            work = step.prepare(run)
+        except LookupError:
+            say(f"{number:>2} {step.name}: depends on the steps before")
+            continue
+        if isinstance(work, Skip):
+            say(f"{number:>2} {step.name}: nothing to do, {work.why}")
+        else:
+            say(f"{number:>2} {step.name}: " + (f"recsys {' '.join(work.command)}" if work.command else "by itself"))
+
+
+def latest(root: Path) -> Journal | None:
+    """The journal of the last run; None before the first."""
+    return next((journal for folder in reversed(runs(root)) if (journal := read_journal(folder))), None)
+
+
+def runs(root: Path) -> list[Path]:
+    """Folders of all runs, oldest first."""
+    return sorted(path for path in (root / "runs").glob("[0-9]*") if path.is_dir())
+
+
+def _is_at_end(journal: Journal) -> bool:
+    return journal.status not in (Status.RUNNING, Status.FAILED)
+
+
+@contextmanager
+def _begun(config: RetrainConfig, root: Path, recsys: Recsys, say: Callable[[str], None]) -> Iterator[Run]:
+    journal = latest(root)
+    if journal is None or _is_at_end(journal):
+        journal = Journal(run=f"{now():%Y%m%dT%H%M%SZ}", job=config.name, started_at=now())
+        word = "begins"
+    else:
+        word = "goes on"
+    folder = root / "runs" / journal.run
+    folder.mkdir(parents=True, exist_ok=True)
+    journal.status, journal.note = Status.RUNNING, ""
+    journal.write(folder)
+    run = Run(config, folder, journal, recsys, say)
+    run.tell(word)
+    yield run
+
+
+def _carry_out(run: Run, steps: Sequence[Step]) -> int:
+    ended, note, status = Status.DONE, "", exit_status.DONE
+    after = ""
+    try:
+        for number, step in enumerate(steps, 1):
+            record, result = run.take_up(step, number, len(steps), after)
+            after = record.fingerprint
+            if result.stops is not None:
+                ended, note, status = Status.STOPPED, result.note, result.stops
+                break
+            if result.ends:
+                note = result.note
+                break
+    except StepFailedError as error:
+        ended, note, status = Status.FAILED, str(error), exit_status.FAILED
+    run.journal.status, run.journal.note = ended, note
+    run.journal.write(run.folder)
+    page = write_page(run)
+    run.tell(f"{exit_status.MEANINGS[status]}{f': {note}' if note else ''} (exit status {status}; page: {page})")
+    return status

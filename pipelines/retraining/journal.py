@@ -1,0 +1,108 @@
+"""Journal: what a run of the weekly job has done so far, on disk after every step, so that the next one goes on there."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from json import dumps
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recsys_vae.atomic import write_atomically
+from recsys_vae.errors import DataError, fault_text
+
+JOURNAL = "run.json"
+FORMAT: Literal[1] = 1
+
+
+class Status(StrEnum):
+    """Of a step, or of a run."""
+
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """By a check or by the gate: it went as it should, and what comes next must not."""
+
+
+class StepRecord(BaseModel):
+    """What became of a step.
+
+    Attributes:
+        fingerprint: over what it did and what it did it on; where it is the same, the step is not done again.
+        command: what can be typed to do it by hand.
+        figures: what is worth knowing of it.
+        note: in words: why it was skipped, failed, stopped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: str
+    fingerprint: str
+    command: tuple[str, ...] = ()
+    status: Status
+    started_at: datetime
+    seconds: float | None = None
+    figures: dict[str, Any] = Field(default_factory=dict)
+    note: str = ""
+
+
+class Journal(BaseModel):
+    """What became of a run.
+
+    Attributes:
+        run: its name.
+        job: name of the job.
+        status: of the whole.
+        steps: in the order in which they were taken up.
+        facts: what steps have found out for later ones.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+    format: Literal[1] = FORMAT
+    run: str
+    job: str
+    started_at: datetime
+    status: Status = Status.RUNNING
+    note: str = ""
+    steps: dict[str, StepRecord] = Field(default_factory=dict)
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it ended before it was at an end."""
+        return self.status is Status.RUNNING
+
+    def write(self, folder: Path) -> None:
+        """Write it into the run's folder, whole."""
+        write_atomically(folder / JOURNAL, self.model_dump_json(indent=2) + "\n")
+
+
+def read_journal(folder: Path) -> Journal | None:
+    """The journal of a run's folder; None where there is none.
+
+    Raises:
+        DataError: it was not written by this program.
+    """
+    try:
+        return Journal.model_validate_json((folder / JOURNAL).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{folder / JOURNAL} is no journal of this version ({first['loc']}: {fault_text(first)}). Move the folder "
+            "away; the next run begins anew."
+        ) from error
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """SHA-256 over JSON with sorted names, its first 16 digits."""
+    return sha256(dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def now() -> datetime:
+    """This second, UTC."""
+    return datetime.now(UTC).replace(microsecond=0)

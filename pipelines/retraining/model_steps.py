@@ -1,0 +1,1 @@
+"""Steps about the model: train or update, evaluate, compare with the champion, publish, promote."""

@@ -1,0 +1,24 @@
+"""The steps of the weekly job, in order."""
+
+from typing import Final
+
+from pipelines.retraining.collect import Collect
+from pipelines.retraining.data_steps import Check, Ingest, Split
+from pipelines.retraining.delivery_steps import Clean, Recommend, TellServices
+from pipelines.retraining.model_steps import Evaluate, Gate, Promote, Publish, Train
+from pipelines.retraining.run import Step
+
+STEPS: Final[tuple[Step, ...]] = (
+    Collect(),
+    Ingest(),
+    Check(),
+    Split(),
+    Train(),
+    Evaluate(),
+    Gate(),
+    Publish(),
+    Promote(),
+    Recommend(),
+    TellServices(),
+    Clean(),
+)
