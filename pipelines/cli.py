@@ -28,6 +28,7 @@ GROUPS = (
     "commands.tune",
     "commands.registry",
     "commands.recommend",
+    "commands.retrain",
     "images.commands.group",
     "commands.doctor",
 )

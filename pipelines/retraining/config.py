@@ -1,8 +1,8 @@
 """Settings of the weekly job: one TOML file, a table a step, checked whole before anything begins.
 
 Tables named after a verb (`ingest`, `check`, `train`, `promote`, `publish`, `recommend`, `clean`) hold options of that
-verb, as its `--help` lists them, with underscores: `min_user = 5` is `--min-user 5`, a list repeats an option, true sets
-a flag.
+verb, as its `--help` lists them, with underscores: `min_user = 5` is `--min-user 5`, a list repeats an option, true
+sets a flag.
 """
 
 import tomllib
@@ -49,8 +49,8 @@ class Windows(_Table):
         validation: before that, what the training chooses on.
     """
 
-    test: float = Field(7.0, gt=0)
-    validation: float = Field(7.0, gt=0)
+    test: float = Field(default=7.0, gt=0)
+    validation: float = Field(default=7.0, gt=0)
 
 
 class FullTraining(_Table):
@@ -62,9 +62,9 @@ class FullTraining(_Table):
         new_items: share of the catalogue that has come since.
     """
 
-    after_updates: int = Field(3, ge=0)
-    after_days: float = Field(28.0, gt=0)
-    new_items: float = Field(0.1, ge=0, le=1)
+    after_updates: int = Field(default=3, ge=0)
+    after_days: float = Field(default=28.0, gt=0)
+    new_items: float = Field(default=0.1, ge=0, le=1)
 
 
 class Services(_Table):
@@ -78,7 +78,7 @@ class Services(_Table):
 
     urls: tuple[str, ...] = ()
     key_variable: str = "RECSYS_ADMIN_KEY"
-    wait: float = Field(60.0, ge=0)
+    wait: float = Field(default=60.0, ge=0)
 
 
 class RetrainConfig(_Table):

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 
@@ -85,7 +84,9 @@ class Split:
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """Sizes of the parts."""
         manifest = json.loads((run.dataset.split_path(SPLIT) / "split.json").read_bytes())
-        return Result({part: ", ".join(f"{n:,} {what}" for what, n in s.items()) for part, s in manifest["sizes"].items()})
+        return Result(
+            {part: ", ".join(f"{n:,} {what}" for what, n in s.items()) for part, s in manifest["sizes"].items()}
+        )
 
 
 def newest(run: Run) -> datetime:
@@ -99,11 +100,11 @@ def newest(run: Run) -> datetime:
         raise LookupError(run.config.name)
     horizon = run.journal.started_at + timedelta(days=1)
     time = pl.col(TIMESTAMP)
-    found: Any = run.dataset.events().filter(time <= pl.lit(horizon)).select(time.max()).collect().item()
+    found: datetime | None = run.dataset.events().filter(time <= pl.lit(horizon)).select(time.max()).collect().item()
     if found is None:
         raise DataError(
             f"No event of dataset {run.config.name!r} has a time that is past: what is new cannot be told from what is "
-            "old. Map the log's time: `map = [\"timestamp=COLUMN\"]` under [ingest]."
+            'old. Map the log\'s time: `map = ["timestamp=COLUMN"]` under [ingest].'
         )
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

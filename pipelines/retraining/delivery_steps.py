@@ -62,7 +62,9 @@ class Clean:
         """By the limits of the settings."""
         if run.config.clean is None:
             return Skip("the settings have no table [clean]: everything is kept")
-        return Work(command=("clean", run.config.name, *as_arguments(run.config.clean)), depends_on={"run": run.journal.run})
+        return Work(
+            command=("clean", run.config.name, *as_arguments(run.config.clean)), depends_on={"run": run.journal.run}
+        )
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """What was said of it."""
@@ -80,9 +82,9 @@ def reload(url: str, key: str | None, wait: float) -> str:
         UnavailableError: it does not answer, refuses, or its replicas do not follow in time.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    request = Request(f"{url.rstrip('/')}/v1/admin/reload?wait={wait:g}", b"{}", headers, method="POST")  # noqa: S310
+    request = Request(f"{url.rstrip('/')}/v1/admin/reload?wait={wait:g}", b"{}", headers, method="POST")
     try:
-        with urlopen(request, timeout=wait + PATIENCE) as answer:  # noqa: S310
+        with urlopen(request, timeout=wait + PATIENCE) as answer:
             found = json.load(answer)
     except HTTPError as error:
         detail = error.read().decode(errors="replace")[:500]

@@ -20,13 +20,11 @@ def job_folder(name: str) -> Path:
     return home() / "retraining" / name
 
 
-def retrain(
-    config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, steps: Sequence[Step] = STEPS
-) -> int:
+def retrain(config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, steps: Sequence[Step] = STEPS) -> int:
     """Run the job, or go on with a run that was cut off, and say how it ended.
 
-    A run is cut off where its process ended before it did, by a signal, a failure or a power cut. One that the checks or
-    the gate have stopped is at its end: the next call begins another one, with what has come since.
+    A run is cut off where its process ended before it did, by a signal, a failure or a power cut. One that the checks
+    or the gate have stopped is at its end: the next call begins another one, with what has come since.
 
     Returns:
         One of `exit_status`.

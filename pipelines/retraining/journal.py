@@ -1,4 +1,4 @@
-"""Journal: what a run of the weekly job has done so far, on disk after every step, so that the next one goes on there."""
+"""Journal: what a run of the weekly job has done so far, on disk after every step: an interrupted run goes on there."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

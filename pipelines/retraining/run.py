@@ -151,9 +151,7 @@ class Run:
             return before, Result()
         stands = before is not None and before.fingerprint == mark and work.made is not None and work.made.exists()
         command = work.instead if stands else work.command
-        record = StepRecord(
-            name=step.name, fingerprint=mark, command=command, status=Status.RUNNING, started_at=now()
-        )
+        record = StepRecord(name=step.name, fingerprint=mark, command=command, status=Status.RUNNING, started_at=now())
         self._write(record)
         self.tell(f"{place}: begins" + (f": recsys {' '.join(command)}" if command else ""))
         result, seconds = self._carry_out(step, number, work, command, record)
@@ -179,7 +177,7 @@ class Run:
             failed = {"status": Status.FAILED, "seconds": time.monotonic() - began, "note": str(error)}
             self._write(record.model_copy(update=failed))
             raise StepFailedError(f"Step {step.name} failed: {error} Its log: {path}") from error
-        merged = Result(figures | result.figures, result.facts, result.stops, result.note, result.ends)
+        merged = Result({**figures, **result.figures}, result.facts, result.stops, result.note, result.ends)
         return merged, time.monotonic() - began
 
     def _run(self, command: Sequence[str], log: TextIO) -> tuple[int, str]:

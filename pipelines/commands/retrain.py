@@ -1,0 +1,92 @@
+"""`recsys retrain`: the weekly job."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.termination import Terminated
+
+INTERRUPTED = 130
+"""Exit status that Typer makes of Ctrl-C."""
+MISUSED = 2
+"""Exit status that Typer makes of arguments that a verb does not take."""
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(retrain)
+
+
+def retrain(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option("--config", help="TOML file of the job.", show_default=False)],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing where all is well, so that cron sends mail only otherwise.")
+    ] = False,
+) -> None:
+    """From the newest events to the model in service: collect, ingest, check, train, compare, publish, promote.
+
+    A run that was cut off goes on where it stopped. Exit status: 0 done, or nothing new; 1 failed; 3 stopped by the
+    checks of the data; 4 refused by the gate; 75 another run is under way.
+    """
+    from pipelines.retraining import exit_status
+    from pipelines.retraining.config import as_arguments, read_config
+    from pipelines.retraining.job import plan
+    from pipelines.retraining.job import retrain as run_job
+
+    settings = read_config(config.expanduser())
+    verbs = _Verbs(context)
+    for verb in ("ingest", "train", "promote", "publish", "recommend"):
+        verbs.check(verb, as_arguments(getattr(settings, verb) or {}), config)
+    if dry_run:
+        plan(settings, verbs, print)
+        return
+    lines: list[str] = []
+    status = run_job(settings, verbs, lines.append if quiet else _print)
+    if quiet and status != exit_status.DONE:
+        print("\n".join(lines))
+    raise typer.Exit(status)
+
+
+def _print(line: str) -> None:
+    # Not sys.stdout of the moment: while a step runs, that is its log.
+    print(line, file=sys.__stdout__, flush=True)
+
+
+class _Verbs:
+    """The verbs of the command line, carried out within this process."""
+
+    def __init__(self, context: typer.Context) -> None:
+        self._root = context.find_root()
+        self._group: Any = self._root.command
+
+    def __call__(self, arguments: Sequence[str]) -> int:
+        """Carry one out; its exit status."""
+        try:
+            self._group.main(list(arguments), prog_name="recsys")
+        except Terminated:
+            raise
+        except SystemExit as end:
+            if end.code == INTERRUPTED:
+                raise KeyboardInterrupt from end
+            if end.code == MISUSED:
+                raise ConfigError(f"`recsys {arguments[0]}` does not take these options; the log says which.") from end
+            return end.code if isinstance(end.code, int) else 0
+        return 0
+
+    def check(self, verb: str, options: Sequence[str], file: Path) -> None:
+        """Raise ConfigError where a verb does not take these options."""
+        command = self._group.get_command(self._root, verb)
+        known = {option for parameter in command.params for option in parameter.opts}
+        for option in options:
+            if option.startswith("--") and option not in known:
+                raise ConfigError(
+                    f"{file}: [{verb}] {option[2:].replace('-', '_')} is no option of `recsys {verb}`; its --help "
+                    "lists them."
+                )
