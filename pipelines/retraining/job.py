@@ -83,7 +83,7 @@ def _is_at_end(journal: Journal) -> bool:
 def _begun(config: RetrainConfig, root: Path, recsys: Recsys, say: Callable[[str], None]) -> Iterator[Run]:
     journal = latest(root)
     if journal is None or _is_at_end(journal):
-        journal = Journal(run=f"{now():%Y%m%dT%H%M%SZ}", job=config.name, started_at=now())
+        journal = Journal(run=_new_name(root), job=config.name, started_at=now())
         word = "begins"
     else:
         word = "goes on"
@@ -94,6 +94,13 @@ def _begun(config: RetrainConfig, root: Path, recsys: Recsys, say: Callable[[str
     run = Run(config, folder, journal, recsys, say)
     run.tell(word)
     yield run
+
+
+def _new_name(root: Path) -> str:
+    """A name that sorts behind those of earlier runs."""
+    name = f"{now():%Y%m%dT%H%M%SZ}"
+    taken = [path.name for path in runs(root) if path.name.startswith(name)]
+    return f"{name}-{len(taken) + 1}" if taken else name
 
 
 def _carry_out(run: Run, steps: Sequence[Step]) -> int:

@@ -1,0 +1,178 @@
+"""The weekly job with steps that only count: what is done once, what is done again, and how it ends."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.retraining import exit_status, job
+from pipelines.retraining.config import Collect, RetrainConfig
+from pipelines.retraining.journal import Status
+from pipelines.retraining.run import Result, Run, Skip, Work
+from recsys_vae.errors import DataError
+from recsys_vae.locks import exclusive
+
+CONFIG = RetrainConfig(name="shop", collect=Collect(logs=("*.csv",)))
+NAMES = ("one", "two", "three")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+@dataclass
+class Noted:
+    """A step that makes a file, which the next one needs."""
+
+    name: str
+    result: Result = Result()
+    skip: str = ""
+
+    def prepare(self, run: Run) -> Work | Skip:
+        if self.skip:
+            return Skip(self.skip)
+        made = run.folder / f"{self.name}.made"
+        return Work(command=(self.name, str(made)), made=made, instead=("finish", self.name))
+
+    def conclude(self, run: Run, status: int, told: str) -> Result:
+        assert told == f"{self.name} is made\n" or told == ""
+        return self.result
+
+
+@dataclass
+class Recsys:
+    """Verbs that note what they were asked for; at one call the process is killed, before or after the work."""
+
+    dies_before: int = -1
+    dies_after: int = -1
+    fails: str = ""
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __call__(self, arguments: Sequence[str]) -> int:
+        if len(self.asked) == self.dies_before:
+            raise Killed
+        self.asked.append(tuple(arguments))
+        if arguments[0] == self.fails:
+            raise DataError("the disk is gone")
+        if arguments[0] != "finish":
+            Path(arguments[1]).write_text("made")
+            print(f"{arguments[0]} is made")
+        if len(self.asked) - 1 == self.dies_after:
+            raise Killed
+        return 0
+
+    @property
+    def verbs(self) -> list[str]:
+        return [arguments[0] for arguments in self.asked]
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def run(recsys: Recsys, steps: Sequence[Any] | None = None, lines: list[str] | None = None) -> int:
+    said: list[str] = [] if lines is None else lines
+    return job.retrain(CONFIG, recsys, said.append, steps=steps or [Noted(name) for name in NAMES])
+
+
+def journals() -> list[Any]:
+    return [job.read_journal(folder) for folder in job.runs(job.job_folder("shop"))]
+
+
+def test_every_step_is_done_once_and_told_of() -> None:
+    recsys, lines = Recsys(), []
+    assert run(recsys, lines=lines) == exit_status.DONE
+    assert recsys.verbs == list(NAMES)
+    [journal] = journals()
+    assert [step.status for step in journal.steps.values()] == [Status.DONE] * 3
+    assert journal.status is Status.DONE
+    assert "2/3 two: done" in "\n".join(lines)
+    assert (job.job_folder("shop") / "runs" / journal.run / "log.txt").read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_run_that_was_killed_before_a_step_goes_on_with_it(at: int) -> None:
+    with pytest.raises(Killed):
+        run(Recsys(dies_before=at))
+    recsys = Recsys()
+    assert run(recsys) == exit_status.DONE
+    assert recsys.verbs == list(NAMES[at:])
+    assert len(journals()) == 1
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_what_was_made_just_before_the_kill_is_not_made_again(at: int) -> None:
+    with pytest.raises(Killed):
+        run(Recsys(dies_after=at))
+    recsys = Recsys()
+    assert run(recsys) == exit_status.DONE
+    assert recsys.verbs == ["finish", *NAMES[at + 1 :]]
+
+
+def test_a_failed_step_is_named_and_tried_again() -> None:
+    lines: list[str] = []
+    assert run(Recsys(fails="two"), lines=lines) == exit_status.FAILED
+    assert "Step two failed: the disk is gone" in lines[-1]
+    assert journals()[0].steps["two"].status is Status.FAILED
+    recsys = Recsys()
+    assert run(recsys) == exit_status.DONE
+    assert recsys.verbs == ["two", "three"]
+
+
+def test_what_stops_the_job_ends_the_run_and_the_next_one_begins_anew() -> None:
+    stopped = [Noted("one"), Noted("two", Result(stops=exit_status.REFUSED, note="worse")), Noted("three")]
+    recsys = Recsys()
+    assert run(recsys, stopped) == exit_status.REFUSED
+    assert recsys.verbs == ["one", "two"]
+    assert journals()[0].status is Status.STOPPED
+    again = Recsys()
+    assert run(again) == exit_status.DONE
+    assert again.verbs == list(NAMES)
+    assert [journal.status for journal in journals()] == [Status.STOPPED, Status.DONE]
+
+
+def test_a_step_may_end_the_job_early() -> None:
+    recsys = Recsys()
+    assert run(recsys, [Noted("one", Result(ends=True, note="nothing new")), Noted("two")]) == exit_status.DONE
+    assert recsys.verbs == ["one"]
+    assert journals()[0].note == "nothing new"
+
+
+def test_steps_after_one_that_has_changed_are_done_again() -> None:
+    with pytest.raises(Killed):
+        run(Recsys(dies_before=2))
+    recsys = Recsys()
+    assert run(recsys, [Noted("other"), Noted("two"), Noted("three")]) == exit_status.DONE
+    assert recsys.verbs == ["other", "two", "three"]
+
+
+def test_a_step_without_work_says_why() -> None:
+    lines: list[str] = []
+    assert run(Recsys(), [Noted("one", skip="there is no list"), Noted("two")], lines) == exit_status.DONE
+    assert any("1/2 one: nothing to do, there is no list" in line for line in lines)
+
+
+def test_two_runs_do_not_meet() -> None:
+    script = (
+        "import sys; from tests.pipelines.retraining.test_job import CONFIG, Noted, Recsys, job; "
+        "sys.exit(job.retrain(CONFIG, Recsys(), print, steps=[Noted('one')]))"
+    )
+    with exclusive(job.job_folder("shop")):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == exit_status.BUSY, done.stderr
+    assert "is being worked on by" in done.stdout
+    assert not journals()
+
+
+def test_a_plan_touches_nothing(at_home: Path) -> None:
+    lines: list[str] = []
+    job.plan(CONFIG, Recsys(), lines.append, steps=[Noted("one"), Noted("two", skip="no need")])
+    assert "recsys one" in lines[1]
+    assert lines[2].endswith("two: nothing to do, no need")
+    assert not list(at_home.iterdir())
