@@ -29,7 +29,7 @@ class Noted:
     """A step that makes a file, which the next one needs."""
 
     name: str
-    result: Result = Result()
+    result: Result = field(default_factory=Result)
     skip: str = ""
 
     def prepare(self, run: Run) -> Work | Skip:
@@ -39,7 +39,7 @@ class Noted:
         return Work(command=(self.name, str(made)), made=made, instead=("finish", self.name))
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
-        assert told == f"{self.name} is made\n" or told == ""
+        assert told in (f"{self.name} is made\n", "")
         return self.result
 
 
