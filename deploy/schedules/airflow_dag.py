@@ -6,7 +6,7 @@ Put it into the DAGs folder; recsys is installed for the workers, or `RECSYS` na
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk import dag, task
 
 RECSYS = os.environ.get("RECSYS", "recsys")
