@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from rich.table import Table
 from pipelines.console import output_console
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
+from pipelines.ingest.append import append as append_logs
 from pipelines.ingest.cleaning import CleaningRules, Keep
 from pipelines.ingest.explain import Entity, explain
 from pipelines.ingest.formats.given import split_given
@@ -23,6 +25,7 @@ from pipelines.ingest.ingest import ingest
 from pipelines.ingest.log_files import ColumnMap, find_files
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_event_option, split_plain_option
+from pipelines.ingest.settings import OPTIONS, Settings
 from pipelines.public_datasets import catalog
 from recsys_vae.data import columns as c
 from recsys_vae.data.features import Field
@@ -123,9 +126,22 @@ def ingest_logs(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the dataset together with its splits and studies.")
     ] = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append", help="Add the logs to the dataset, under its settings; those that are in already are skipped."
+        ),
+    ] = False,
+    appendable: Annotated[
+        bool, typer.Option(help="Whether to keep what was accepted of the logs, which --append needs.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come in; write nothing.")] = False,
+    context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
     target = DatasetDir.to_write(to)
+    if append and (overwrite or given_test):
+        raise ConfigError("--append keeps what is there: it goes with neither --overwrite nor --given-test.")
     said = Said(
         tables=Says(separator=separator, header=header, columns=tuple(columns.split(",")) if columns else ()),
         formats=tuple(map(split_plain_option, form or [])),
@@ -156,11 +172,33 @@ def ingest_logs(
     )
     console = Console(stderr=True)
     with console.status("starting") as status:
-        summary = ingest(source, target, rules, overwrite=overwrite, step=status.update)
-    for line in summary.said():
+        if append:
+            given = Settings.of(source, rules)
+            appended = append_logs(
+                source.logs, target, given=given, options=_given(context), dry_run=dry_run, step=status.update
+            )
+            summary, lines = appended.summary, appended.said()
+        elif dry_run:
+            with TemporaryDirectory() as folder:
+                summary = ingest(source, DatasetDir(Path(folder) / target.name), rules, step=status.update)
+            lines = summary.said()
+        else:
+            summary = ingest(source, target, rules, overwrite=overwrite, appendable=appendable, step=status.update)
+            lines = summary.said()
+    for line in [*lines, *(["nothing was written (--dry-run)"] if dry_run else [])]:
         print(line, file=sys.stderr)
-    output_console().print(summary.table())
-    print(target.path)
+    if summary is not None:
+        output_console().print(summary.table())
+    if not dry_run:
+        print(target.path)
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Settings that stand on the command line."""
+    names = {name.removeprefix("--").replace("-", "_"): name for name in OPTIONS}
+    names |= {"mapping": "--map", "form": "--format"}
+    sources = {option: context.get_parameter_source(name) for name, option in names.items()}
+    return [option for option, source in sources.items() if source is not None and source.name != "DEFAULT"]
 
 
 def explain_data(

@@ -10,6 +10,7 @@ DATASET/
     quarantine.parquet      rows that broke the contract, with their reason
     losses.parquet          rows that each rule took, a user and an item: what `recsys explain-data` reads
     summary.json            what ingest counted
+    accepted/               what more logs are appended to (ingest/accepted.py); optional
     splits/NAME/            one folder a split (split.py)
     studies/NAME/           one folder a search of settings (study.py)
 """
@@ -55,6 +56,8 @@ _FILES = (
     ),
     "fields.json",
     "summary.json",
+    *(f"accepted/{file}" for file in ("state.json", "kept.arrow", "rows-*.arrow")),
+    *(f"accepted/{kind}-*.arrow" for kind in ("users", "items", "events", "dropped")),
     *(f"splits/*/{file}" for file in SPLIT_FILES),
     *(f"splits/.*.{left}/{ANYTHING}" for left in ("partial", "replaced")),
     *(f"{folder}/.*.lock" for folder in ("splits", "studies")),

@@ -1,8 +1,8 @@
 """File times: what the moments of a file look like, and what is odd about them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -38,6 +38,47 @@ class FileTimes:
         """For people."""
         counted = f", numbers in {self.unit}" if self.unit else ""
         return f"{_minute(self.first)} to {_minute(self.last)}{counted}"
+
+
+@dataclass(frozen=True)
+class TimeState:
+    """What `TimeCounts` has counted, to be kept: unit, numbers by what they look like, range, rows, rows a year."""
+
+    unit: str | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    first: datetime | None = None
+    last: datetime | None = None
+    rows: int = 0
+    years: Mapping[int, int] = field(default_factory=dict)
+    future: int = 0
+
+    def without_last(self, times: pl.Series) -> "TimeState":
+        """The same without the last of these times, which are those of the rows that were accepted."""
+        time = times[-1] if len(times) else None
+        if not isinstance(time, datetime):
+            return self
+        others = times[:-1]
+        years = {**self.years, time.year: self.years.get(time.year, 1) - 1}
+        first = others.min() if time == self.first else self.first
+        last = others.max() if time == self.last else self.last
+        future = self.future - (self.future > 0 and time == self.last)
+        return TimeState(self.unit, self.numbers, first, last, self.rows - 1, years, future)  # type: ignore[arg-type]
+
+    def joined(self, other: "TimeState") -> "TimeState":
+        """Both together, of one file."""
+        numbers, years = Counter(self.numbers), Counter(self.years)
+        numbers.update(other.numbers)
+        years.update(other.years)
+        ends = [time for one in (self, other) for time in (one.first, one.last) if time is not None]
+        return TimeState(
+            self.unit or other.unit,
+            dict(numbers),
+            min(ends, default=None),
+            max(ends, default=None),
+            self.rows + other.rows,
+            dict(years),
+            self.future + other.future,
+        )
 
 
 class TimeCounts:
@@ -79,6 +120,20 @@ class TimeCounts:
             self.years[first.year] += len(times) - times.null_count()
         else:
             self.years.update(_by_year(times.drop_nulls()))
+
+    def state(self) -> "TimeState":
+        """All that was counted."""
+        unit = None if self.unit is None else self.unit.value
+        return TimeState(unit, dict(self._counts), self._first, self._last, self.rows, dict(self.years), self.future)
+
+    @classmethod
+    def of(cls, state: "TimeState") -> "TimeCounts":
+        """Counts that go on from a state."""
+        found = cls()
+        found.unit = None if state.unit is None else Unit(state.unit)
+        found._counts, found._first, found._last = Counter(state.numbers), state.first, state.last
+        found.rows, found.years, found.future = state.rows, Counter(state.years), state.future
+        return found
 
     def file_times(self) -> FileTimes | None:
         """What was counted; None where no row has a time."""

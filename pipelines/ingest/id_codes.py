@@ -47,6 +47,19 @@ class IdCodes:
         self._has_odd = self._has_prefixes = False
         self.without_zeros = 0
 
+    @classmethod
+    def of(cls, texts: pl.Series, *, have_prefixes: bool) -> "IdCodes":
+        """Codes as they were when `texts` gave these texts, each once.
+
+        Args:
+            have_prefixes: whether any id was encoded with a prefix.
+        """
+        known = cls()
+        for start in range(0, len(texts), LARGEST):
+            known.encode(texts.slice(start, LARGEST))
+        known._has_prefixes = have_prefixes
+        return known
+
     def __len__(self) -> int:
         return len(self._codes) if self._numbers is None else self._n_numbers
 

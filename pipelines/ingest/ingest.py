@@ -9,7 +9,8 @@
    so one after the other they are sorted as a whole. So are the events of pairs that occur more than once, where there
    are any.
 
-All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end.
+All of it happens in a hidden directory beside the dataset, which takes its place in one rename at the end. What step 1
+accepted is kept in it, so that more logs can be added without reading these again (append.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +25,11 @@ import polars as pl
 from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.ingest import cleaning, cleaning_compiled, notes
+from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.cleaning_compiled import Distinct
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.file_records import FileHashes
 from pipelines.ingest.file_times import odd_times
 from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
 from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
@@ -34,7 +37,8 @@ from pipelines.ingest.log_sources import Source
 from pipelines.ingest.metadata_tables import MetadataFile, check_described, write_metadata
 from pipelines.ingest.part_folders import name_of
 from pipelines.ingest.repeats import PAIR, Repeats
-from pipelines.ingest.summary import Count, IngestSummary, Kept
+from pipelines.ingest.settings import Settings
+from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
 from pipelines.ingest.user_partitions import Part, RowStore, whole
@@ -54,12 +58,14 @@ def ingest(
     rules: CleaningRules | None = None,
     *,
     overwrite: bool = False,
+    appendable: bool = True,
     rows_per_part: int = ROWS_PER_PART,
     step: Step = lambda _: None,
 ) -> IngestSummary:
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
     Args:
+        appendable: whether what was accepted of the logs is kept, so that more can be appended.
         rows_per_part: about how many rows are sorted at a time; four times as many are held.
         step: told what begins, in a few words.
 
@@ -79,7 +85,8 @@ def ingest(
     remove_partials(target.path)
     source.said.check([*source.files, *filter(None, (source.users, source.items))])
     with atomic_directory(target.path, WRITTEN) as folder:
-        run = _Run(source, rules or CleaningRules(), DatasetDir(folder), folder / "scratch", rows_per_part, step)
+        rules = rules or CleaningRules()
+        run = Run(source, rules, DatasetDir(folder), folder / "scratch", rows_per_part, step, appendable)
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
@@ -87,7 +94,16 @@ def ingest(
 
 
 @dataclass(frozen=True)
-class _Run:
+class MetadataRows:
+    """Rows of the metadata: of users, of items, and those that could not be read, by reason."""
+
+    users: int | None = None
+    items: int | None = None
+    quarantined: tuple[Count, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
     """One ingest under way, in a directory of its own."""
 
     source: Source
@@ -96,31 +112,43 @@ class _Run:
     scratch: Path
     rows_per_part: int
     step: Step
+    appendable: bool = True
 
     def summary(self, name: str) -> IngestSummary:
         """Write every table of the dataset and count."""
         self.scratch.mkdir()
         quarantine = Quarantine(self.scratch / "quarantine")
-        user_rows = self._write_metadata(self.source.users, c.USER, self.dataset.users_path, quarantine)
-        item_rows = self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path, quarantine)
-        of_metadata = quarantine.take_counts()
-        self._write_fields(self.source.fields)
-        read, store = self._read_logs(quarantine)
-        quarantine.write(self.dataset.quarantine_path)
+        metadata = self.write_metadata(quarantine)
+        with FileHashes(self.source.files if self.appendable else ()) as hashes:
+            read, store, rows = self._read_logs(quarantine)
+            quarantine.write(self.dataset.quarantine_path)
+            quarantined = quarantine.take_counts()
+            if rows is not None:
+                settings = Settings.of(self.source, self.rules)
+                accepted = Accepted.begin(self.dataset.path / ACCEPTED, settings, metadata.quarantined)
+                accepted.add(read, rows, hashes.records(read, rows.last_rows), quarantined)
+        return self.derive(name, read, store, quarantined, metadata)
+
+    def derive(
+        self, name: str, read: ReadLogs, store: RowStore, quarantined: tuple[Count, ...], metadata: MetadataRows
+    ) -> IngestSummary:
+        """Write the tables of what has been read: everything but metadata and quarantine."""
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
         dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
-        quarantined = quarantine.take_counts()
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         parts = self._cut(store, ids)
         facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
-        self._drop_duplicates(parts, dropped_rows, facts, repeats)
+        self.drop_duplicates(parts, dropped_rows, facts, repeats)
         rounds = self._take_core(parts, ids, dropped_rows)
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
         with ThreadPoolExecutor(1, "recsys-losses") as pool:
             writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
-            kept = self._write_interactions(parts, ids, repeats)
+            facts_kept, given = self._write_interactions(parts, ids, repeats)
             repeats.write(self.dataset.repeats_path, ids)
             writing.result()
+        kept = facts_kept.kept(given)
+        if (accepted := self.dataset.path / ACCEPTED).is_dir():
+            write_kept(accepted, facts_kept.item_rows[ids.item_places])
         users_described = self._described(self.source.users, c.USER, self.dataset.users_path)
         items_described = self._described(self.source.items, c.ITEM, self.dataset.items_path)
         unreadable = self._unreadable_numbers()
@@ -133,14 +161,14 @@ class _Run:
             lost=dropped_rows.totals(),
             kept=kept,
             core_rounds=rounds,
-            user_rows=user_rows,
-            item_rows=item_rows,
+            user_rows=metadata.users,
+            item_rows=metadata.items,
             users_described=users_described,
             items_described=items_described,
             unreadable_numbers=unreadable,
             lines=read.lines,
             lines_apart=read.lines_apart,
-            metadata_quarantined=of_metadata,
+            metadata_quarantined=metadata.quarantined,
             taken_for=tuple(read.taken_for),
             times=tuple(one.file_times() for one in read.times),
             notes=(
@@ -152,18 +180,28 @@ class _Run:
             ),
             duplicates=facts.duplicates(),
         )
-        return _reconciled(summary)
+        return reconciled(summary)
 
-    def _read_logs(self, quarantine: Quarantine) -> tuple[ReadLogs, RowStore]:
-        """What was read, and the rows that keep the contract."""
+    def write_metadata(self, quarantine: Quarantine) -> MetadataRows:
+        """Write the tables of metadata."""
+        users = self._write_metadata(self.source.users, c.USER, self.dataset.users_path, quarantine)
+        items = self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path, quarantine)
+        self._write_fields(self.source.fields)
+        return MetadataRows(users, items, quarantine.take_counts())
+
+    def _read_logs(self, quarantine: Quarantine) -> tuple[ReadLogs, RowStore, RowsWriter | None]:
+        """What was read, and the rows that keep the contract: for this ingest, and for those that append to it."""
         self.step("reading the logs, checking the contract")
         units: dict[Path, Unit] = {}
         while True:
             folder = self.scratch / f"rows{len(units)}"
             read, store = ReadLogs(), RowStore(folder, self.rows_per_part, with_file=bool(self.source.given_test))
+            kept = self._rows_writer()
             try:
                 for rows in read_logs(self.source, self.rules, read, quarantine, units):
                     store.add(rows)
+                    if kept is not None:
+                        kept.add(rows)
             except OtherUnitError as other:
                 units[other.path] = other.unit
                 quarantine.clear()
@@ -171,14 +209,22 @@ class _Run:
                 continue
             if read.rows_in == 0:
                 raise EmptyDataError("The log is empty: it has columns but no rows.")
-            return read, store
+            return read, store, kept
+
+    def _rows_writer(self) -> RowsWriter | None:
+        """What keeps accepted rows. Nothing is appended to a published test part: there it is not needed."""
+        if not self.appendable or self.source.given_test:
+            return None
+        folder = self.dataset.path / ACCEPTED
+        rmtree(folder, ignore_errors=True)  # of a reading that was given up
+        return RowsWriter(folder)
 
     def _cut(self, store: RowStore, ids: Ids) -> list[Part]:
         """One part a range of users."""
         self.step("cutting into ranges of users")
         return store.cut(ids.user_places, ids.item_places)
 
-    def _drop_duplicates(
+    def drop_duplicates(
         self, parts: Sequence[Part], dropped_rows: DroppedRows, facts: UserFacts, repeats: Repeats
     ) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
@@ -220,7 +266,7 @@ class _Run:
             part.replace(_thinned(core.mark_losses(part.scan(), number).collect(), dropped_rows))
         return core.rounds
 
-    def _write_interactions(self, parts: Sequence[Part], ids: Ids, repeats: Repeats) -> Kept:
+    def _write_interactions(self, parts: Sequence[Part], ids: Ids, repeats: Repeats) -> tuple[KeptFacts, int]:
         """Sort every part and write them one after the other; of the repeats those stay whose pair is written."""
         self.step("sorting and writing")
         given = self.source.given_test
@@ -237,7 +283,7 @@ class _Run:
                 table.write(named)
                 if test is not None:
                     test.write(named.filter("given"))
-        return facts.kept(test.rows if test is not None else 0)
+        return facts, test.rows if test is not None else 0
 
     def _write_fields(self, fields: Fields) -> None:
         check_fields(fields.users, self.dataset.users_path, USER_OPTION)
@@ -294,7 +340,7 @@ def _numbered(left: pl.DataFrame) -> pl.DataFrame:
     return whole(cleaning.number_positions(whole(left).lazy()).collect() if rows is None else rows)
 
 
-def _reconciled(summary: IngestSummary) -> IngestSummary:
+def reconciled(summary: IngestSummary) -> IngestSummary:
     """The summary, once it is known that every row and every line is in it.
 
     Raises:

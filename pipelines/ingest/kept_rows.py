@@ -86,10 +86,14 @@ class TableWriter:
 
 
 class KeptFacts:
-    """Describes the interactions of a dataset while they are written."""
+    """Describes the interactions of a dataset while they are written.
+
+    Attributes:
+        item_rows: of each item how many there are.
+    """
 
     def __init__(self, items: int) -> None:
-        self._has_item = np.zeros(items, bool)
+        self.item_rows = np.zeros(items, np.uint32)
         self._rows = self._users = self._untimed = self._unordered = self._against_time = 0
         self._times: list[datetime] = []
 
@@ -97,7 +101,7 @@ class KeptFacts:
         """Add the rows of a part, by user and order: none of its users is in another part."""
         self._rows += rows.height
         self._users += rows[c.USER].n_unique()
-        self._has_item[rows[c.ITEM].to_numpy()] = True
+        self.item_rows += np.bincount(rows[c.ITEM].to_numpy(), minlength=len(self.item_rows)).astype(np.uint32)
         times = rows[c.TIMESTAMP]
         self._untimed += times.null_count()
         self._unordered += rows[c.POSITION].null_count()
@@ -106,7 +110,7 @@ class KeptFacts:
 
     def kept(self, given_test: int) -> Kept:
         """All of it."""
-        items = int(self._has_item.sum())
+        items = int(np.count_nonzero(self.item_rows))
         return Kept(
             interactions=self._rows,
             users=self._users,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
-from pipelines.ingest.readers import Block, Kind, Rejected, open_log
+from pipelines.ingest.readers import Block, Kind, Layout, Rejected, open_log
 from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import judged
@@ -49,6 +50,8 @@ class ReadLogs:
         lines_apart: of them headers, blank ones, and those that go on with a row.
         taken_for: of each file what it was taken for.
         times: of each file what its times are.
+        files: of each file what was read of it.
+        columns: columns of ours that some file had.
     """
 
     users: IdCodes = field(default_factory=IdCodes)
@@ -60,6 +63,17 @@ class ReadLogs:
     lines_apart: int = 0
     taken_for: list[str] = field(default_factory=list)
     times: list[TimeCounts] = field(default_factory=list)
+    files: list["FileRead"] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)
+
+
+class FileRead(NamedTuple):
+    """What was read of one file: how it is laid out, its rows and records that could not be read, and its lines."""
+
+    layout: Layout
+    records: int
+    lines: int
+    lines_apart: int
 
 
 class Quarantine:
@@ -124,7 +138,6 @@ def read_logs(
         ConfigError: a mapped column does not exist, or a rule needs one that no file has.
         DataError: a file cannot be read.
     """
-    found: set[str] = set()
     now = datetime.now(UTC)
     for number, path in enumerate(source.files):
         one = source.log(path)
@@ -136,15 +149,16 @@ def read_logs(
             if rows.height:
                 log.times.add(rows[c.TIMESTAMP], now)
                 yield _standing(rows, read)
-        found |= log.finish()
+        read.columns |= log.finish()
         if (unit := log.times.other_unit) is not None:
             raise OtherUnitError(path, unit)
         read.times.append(log.times)
         tally = log.reader.tally
+        read.files.append(FileRead(one.recognised.layout, tally.records, tally.lines, tally.apart))
         read.rows_in += tally.records
         read.lines += tally.lines
         read.lines_apart += tally.apart
-    check_rules(rules, found)
+    check_rules(rules, read.columns)
 
 
 def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:

@@ -45,19 +45,24 @@ class UserFacts:
 
     def duplicates(self) -> tuple[Count, ...]:
         """Rows lost as duplicates, by event type, the most first."""
-        return tuple(Count(kind, rows) for kind, rows in self._duplicates.most_common() if rows)
+        return tuple(Count(kind, rows) for kind, rows in _most_first(self._duplicates) if rows)
 
     def notes(self) -> tuple[str, ...]:
         """Who was left out as no person."""
         if not self._busy:
             return ()
-        some = ", ".join(f"{user} ({rows:,} rows)" for user, rows in self._busy.most_common(SHOWN))
+        some = ", ".join(f"{user} ({rows:,} rows)" for user, rows in _most_first(self._busy)[:SHOWN])
         more = len(self._busy) - SHOWN
         who = ("user has", "is") if len(self._busy) == 1 else ("users have", "are")
         return (
             f"{len(self._busy):,} {who[0]} more rows than --max-events-per-user and {who[1]} left out: {some}"
             + (f", and {more:,} more" if more > 0 else ""),
         )
+
+
+def _most_first(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Ties by name, so that the same log says the same."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def mark_busy_users(rows: pl.DataFrame, most: int) -> pl.DataFrame:

@@ -51,6 +51,7 @@ def content(target: Path) -> dict[str, bytes | pl.DataFrame]:
     return {
         path.name: pl.read_parquet(path) if path.suffix == ".parquet" else path.read_bytes()
         for path in sorted(target.iterdir())
+        if path.is_file()
     }
 
 

@@ -102,7 +102,7 @@ def test_the_summary_on_disk_is_the_one_returned(log, target):
 def test_only_the_tables_of_a_dataset_are_left(log, target):
     ingest(Source((log,)), target)
     assert sorted(path.name for path in target.path.iterdir()) == [
-        "interactions.parquet", "losses.parquet", "quarantine.parquet", "repeats.parquet", "summary.json",
+        "accepted", "interactions.parquet", "losses.parquet", "quarantine.parquet", "repeats.parquet", "summary.json",
     ]  # fmt: skip
 
 
