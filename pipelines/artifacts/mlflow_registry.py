@@ -82,14 +82,14 @@ def registered_version(client: "MlflowClient", name: str, bundle: str) -> str | 
         ]
         if not held:
             return None
-        version, aliases = max(held), _aliases(client, name)
+        version, aliases = max(held), aliases_of(client, name)
         if int(aliases.get(CHALLENGER, 0)) < version:
             client.set_registered_model_alias(name, CHALLENGER, str(version))
     return str(version)
 
 
 def promote(name: str, version: str | None = None) -> Promotion:
-    """Make a version the champion; without one, the challenger.
+    """Make a version the champion, whatever it is worth; without one, the challenger. `pipelines.promotion` asks first.
 
     Raises:
         UnknownNameError: no such model, no such version, or nothing is challenger.
@@ -98,11 +98,11 @@ def promote(name: str, version: str | None = None) -> Promotion:
     """
     client = connect()
     with answering():
-        aliases = _aliases(client, name)
+        aliases = aliases_of(client, name)
         if version is None and CHALLENGER not in aliases:
             raise UnknownNameError(f"alias of model {name}", CHALLENGER, aliases)
         chosen = version or aliases[CHALLENGER]
-        tags = _version_tags(client, name, chosen)
+        tags = tags_of(client, name, chosen)
         check_bundle(client, name, chosen)
         client.set_registered_model_alias(name, CHAMPION, chosen)
     return Promotion(name, chosen, aliases.get(CHAMPION), tags.get("bundle", "unknown"), _doubt(name, chosen, tags))
@@ -236,7 +236,12 @@ def _tags(manifest: Manifest) -> dict[str, str]:
     return told | {mlflow_name(name): f"{value:.6g}" for name, value in origin.metrics.items()}
 
 
-def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
+def aliases_of(client: "MlflowClient", name: str) -> dict[str, str]:
+    """Version by alias of a registered model.
+
+    Raises:
+        UnknownNameError: there is no such model.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -248,7 +253,12 @@ def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
         raise UnknownNameError("registered model", name, known) from error
 
 
-def _version_tags(client: "MlflowClient", name: str, version: str) -> dict[str, str]:
+def tags_of(client: "MlflowClient", name: str, version: str) -> dict[str, str]:
+    """Tags of a version.
+
+    Raises:
+        UnknownNameError: there is no such version.
+    """
     known = {str(found.version): found.tags for found in client.search_model_versions(f"name='{name}'")}
     if version not in known:
         raise UnknownNameError(f"version of model {name}", version, known)

@@ -11,6 +11,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import Temporal
 from pipelines.dataset.splits import SplitManifest
 from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError
 from recsys_vae.evaluation.splits import HeldOut, Split, onto_items
@@ -75,8 +76,13 @@ def check_eligible(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest,
 
 def learned_before(bundle: Bundle, manifest: SplitManifest, part: str) -> bool:
     """Whether all that a bundle has learned from lies before the window of a part; False where times are not known."""
-    cutoff, start = _moment(bundle.manifest.provenance.training_cutoff), _start(manifest, part)
+    cutoff, start = data_end(bundle.manifest.provenance), _start(manifest, part)
     return cutoff is not None and start is not None and cutoff < start
+
+
+def data_end(origin: Provenance) -> datetime | None:
+    """Time of the latest event that a bundle has learned from; None where it does not say."""
+    return _moment(origin.training_cutoff)
 
 
 def _start(manifest: SplitManifest, part: str) -> datetime | None:
@@ -135,7 +141,7 @@ def _has_seen(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part
 
 def _published(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part: str) -> str:
     """Why a published bundle is refused, and on what it can be measured."""
-    cutoff, start = _moment(bundle.manifest.provenance.training_cutoff), _start(manifest, part)
+    cutoff, start = data_end(bundle.manifest.provenance), _start(manifest, part)
     kept = "The figures of the model it was published from stand in its manifest."
     if cutoff is None:
         return f"it was retrained on all data, which may hold the answers, and it does not say when they end. {kept}"

@@ -1,0 +1,94 @@
+"""Page: a decision as one HTML file that needs nothing else."""
+
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipelines.promotion.comparison import SliceResult
+from pipelines.promotion.decision import Decision
+from pipelines.promotion.guard_rails import RailResult
+from recsys_vae.outputs import marked_product
+
+WRITTEN = marked_product("a page by `recsys promote`", b'<meta name="generator" content="recsys promote">')
+"""What a page may replace."""
+WIDTH, PADDING = 220.0, 8.0
+"""Of the small pictures of intervals, in pixels."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval as a picture: places from left to right, in pixels."""
+
+    low: float
+    high: float
+    middle: float
+    zero: float
+    tolerated: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of slices."""
+
+    result: SliceResult
+    interval: str
+    tolerated: str
+    bar: Bar | None
+
+
+def render(decision: Decision, name: str, version: str, champion: str | None) -> str:
+    """The page as text.
+
+    Args:
+        name: of the registered model.
+        version: of it that was to become champion.
+        champion: the version that was champion; None where there was none.
+    """
+    environment = Environment(
+        loader=PackageLoader("pipelines"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("decision.html").render(
+        decision=decision,
+        name=name,
+        version=version,
+        champion=champion,
+        other="popularity" if champion is None else "champion",
+        rows=_rows(decision.slices),
+        rails=[(rail, _figure(rail.challenger), _figure(rail.champion), _state(rail)) for rail in decision.rails],
+        width=WIDTH,
+        limits=decision.limits.model_dump(mode="json", exclude={"guard_rails"}),
+        guard_rails=decision.limits.guard_rails.model_dump(mode="json"),
+    )
+
+
+def signed(value: float) -> str:
+    """With its sign, the minus as typographers have it."""
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _rows(results: tuple[SliceResult, ...]) -> list[Row]:
+    reach = max([1e-9, *(abs(end) for one in results for end in (one.low, one.high, one.margin) if end is not None)])
+    return [_row(one, reach) for one in results]
+
+
+def _row(result: SliceResult, reach: float) -> Row:
+    def place(value: float) -> float:
+        return round(PADDING + (value / reach + 1) / 2 * (WIDTH - 2 * PADDING), 1)
+
+    if result.low is None or result.high is None:
+        return Row(result, "no interval", signed(-result.margin), None)
+    bar = Bar(*map(place, (result.low, result.high, result.difference, 0.0, -result.margin)))
+    return Row(result, f"{signed(result.low)} to {signed(result.high)}", signed(-result.margin), bar)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _state(rail: RailResult) -> str:
+    return "not judged: " + rail.note if rail.holds is None else "holds" if rail.holds else "broken"
