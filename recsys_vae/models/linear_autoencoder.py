@@ -20,6 +20,8 @@ from recsys_vae.protocols import Float32Array, Tensors
 
 TOLERANCE = 3e-6
 """Largest error of B, as a share of its largest entry, that an update may show; else it is a fit."""
+STRIPE = 1024
+"""Rows that are mirrored at once."""
 DIAGONAL = "inverse_diagonal"
 """Name of the tensor that the diagonal of P is kept as; bundles from before updates have none."""
 
@@ -58,7 +60,7 @@ class LinearAutoencoder(ABC):
         """Solve for B on the binarised interactions, shape (n_users, n_items)."""
         check_histories(interactions, self.n_items)
         binary = binarise(interactions)
-        gram = (binary.T @ binary).toarray(order="F").astype(np.float64)
+        gram = (binary.T @ binary).astype(np.float64).toarray(order="F")
         gram[np.diag_indices_from(gram)] += self.penalty(gram.diagonal())
         precision = _inverse(gram)
         diagonal = precision.diagonal().copy()
@@ -176,7 +178,11 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     if failed:
         raise DataError("The Gram matrix is not positive definite: raise l2.")
     inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(inverse, -1)
-    inverse = np.tril(inverse)
-    inverse += lower.T
+    for start in range(
+        0, len(inverse), STRIPE
+    ):  # mirrored stripe by stripe: a copy of the whole would double the memory
+        end = start + STRIPE
+        inverse[start:end, end:] = inverse[end:, start:end].T
+        square = np.tril(inverse[start:end, start:end])
+        inverse[start:end, start:end] = square + np.tril(square, -1).T
     return np.asarray(inverse)

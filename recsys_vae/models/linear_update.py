@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
 from recsys_vae.protocols import Float32Array, Int64Array
@@ -146,14 +145,12 @@ def _factor(projected: Float32Array, rows: csr_array, sign: int) -> Float32Array
     """L^-1 R P, shape (k, n), of R P and R, where L L^T = I + sign R P R^T."""
     if not len(projected):
         return projected
-    kernel = np.asarray(_columns(rows, projected), dtype=np.float64)
-    kernel *= sign
-    kernel[np.diag_indices_from(kernel)] += 1
-    factor, failed = lapack.dpotrf(kernel.T, lower=1, overwrite_a=1, clean=1)
+    kernel = torch.from_numpy(_columns(rows, projected)).double().mul_(sign)
+    kernel.diagonal().add_(1)
+    factor, failed = torch.linalg.cholesky_ex(kernel)
     if failed:
         raise UnstableUpdateError
-    lower = torch.from_numpy(np.ascontiguousarray(factor, dtype=np.float32))
-    solved = torch.linalg.solve_triangular(lower, torch.from_numpy(projected), upper=False)
+    solved = torch.linalg.solve_triangular(factor.float(), torch.from_numpy(projected), upper=False)
     return np.asarray(solved.numpy())
 
 
@@ -179,17 +176,19 @@ def _merged(
 ) -> Float32Array:
     """B of P - Z^T Z + Y^T Y, whose diagonal is given."""
     n = len(diagonal)
-    weights = np.empty((n, n), dtype=np.float32)
-    before, after = system.diagonal.astype(np.float32), (-1 / diagonal).astype(np.float32)
+    weights = torch.empty(n, n)
+    source = torch.from_numpy(system.weights)
+    before = torch.from_numpy(-system.diagonal).float()
+    after = torch.from_numpy(-1 / diagonal).float()
     gone, come = torch.from_numpy(plus), torch.from_numpy(minus)
     for top in range(0, n, BLOCK):
         rows = slice(top, min(top + BLOCK, n))
         for left in range(0, top + 1, BLOCK):
             columns = slice(left, min(left + BLOCK, n))
-            block = torch.from_numpy(system.weights[rows, columns] * -before[columns])
+            block = source[rows, columns] * before[columns]
             block.addmm_(gone[:, rows].T, gone[:, columns], alpha=-1)
             block.addmm_(come[:, rows].T, come[:, columns])
-            np.multiply(block.numpy(), after[columns], out=weights[rows, columns])
-            np.multiply(block.numpy().T, after[rows], out=weights[columns, rows])
-    np.fill_diagonal(weights, 0.0)
-    return weights
+            torch.mul(block, after[columns], out=weights[rows, columns])
+            torch.mul(block.T, after[rows], out=weights[columns, rows])
+    weights.fill_diagonal_(0.0)
+    return np.asarray(weights.numpy())
