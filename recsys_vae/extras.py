@@ -22,6 +22,8 @@ EXTRAS = {
     "otel": ("opentelemetry",),
     "text": ("sentence_transformers",),
     "client": ("httpx2",),
+    "remote": ("fsspec", "s3fs"),
+    "sources": ("adbc_driver_postgresql", "adbc_driver_sqlite", "deltalake", "pyiceberg"),
 }  # fmt: skip
 """Modules by the extra that first brings them."""
 

@@ -27,6 +27,7 @@ from pipelines.ingest.log_sources import Source
 from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_event_option, split_plain_option
 from pipelines.ingest.settings import OPTIONS, Settings
 from pipelines.public_datasets import catalog
+from pipelines.sources.staging import staged, staged_file
 from recsys_vae.data import columns as c
 from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError
@@ -56,7 +57,10 @@ def fetch_dataset(
 def ingest_logs(
     logs: Annotated[
         list[str],
-        typer.Argument(help="Files, folders of parts or quoted globs, of any known format; or one public dataset."),
+        typer.Argument(
+            help="Files, folders of parts, quoted globs or addresses (s3://, https://, postgresql:// ...), of any "
+            "known format; or one public dataset."
+        ),
     ],
     *,
     to: Annotated[str, typer.Option(help="Name of the dataset, or a path with a slash.")],
@@ -107,8 +111,8 @@ def ingest_logs(
     ] = False,
     min_user: Annotated[int, typer.Option(help="Least number of items a user keeps (k-core).")] = 1,
     min_item: Annotated[int, typer.Option(help="Least number of users an item keeps (k-core).")] = 1,
-    users: Annotated[Path | None, typer.Option(help="Metadata a user, one row an id.")] = None,
-    items: Annotated[Path | None, typer.Option(help="Metadata an item, one row an id.")] = None,
+    users: Annotated[str | None, typer.Option(help="Metadata a user, one row an id.")] = None,
+    items: Annotated[str | None, typer.Option(help="Metadata an item, one row an id.")] = None,
     users_map: Annotated[
         str | None, typer.Option(help="user_id=COLUMN of --users, where it is not the log's name of it.")
     ] = None,
@@ -121,6 +125,9 @@ def ingest_logs(
     ] = None,
     item_field: Annotated[
         list[str] | None, typer.Option(help="The same for a column of --items; also kind text or sentence.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="What to read from a database among the logs, such as postgresql://host/name.")
     ] = None,
     given_test: Annotated[list[str] | None, typer.Option(help="Log of a published test part; repeatable.")] = None,
     overwrite: Annotated[
@@ -149,7 +156,9 @@ def ingest_logs(
         maps=tuple(map(split_column_option, mapping or [])),
         prefixes=parse_prefixes(id_prefix or []),
     )
-    source = _source(logs, said, given_test or [], users, items)
+    found = context.with_resource(staged(logs, query, _say))
+    of_users, of_items = (context.with_resource(staged_file(place, _say)) for place in (users, items))
+    source = _source(found, said, given_test or [], of_users, of_items)
     of_all, of_files = _event_weights(event_weight or [], source.files)
     rules = CleaningRules(
         min_rating=min_rating,
@@ -229,6 +238,10 @@ def _source(logs: list[str], said: Said, given_test: list[str], users: Path | No
         fields=Fields(base.fields.users if users is None else (), base.fields.items if items is None else ()),
         said=said,
     )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _metadata_map(option: str | None, name: str, column: str) -> ColumnMap:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys_vae.errors import ConfigError
+from recsys_vae.redaction import redacted
 
 if TYPE_CHECKING:
     from pipelines.recommend import Named
     from recsys_vae.data.ids import IdMap
 
-BundlePath = Annotated[Path, typer.Argument(help="Directory of a bundle.")]
+BundlePath = Annotated[str, typer.Argument(help="Directory of a bundle, or its address, such as s3://bucket/name.")]
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 Users = Annotated[
     Path | None,
@@ -27,9 +28,22 @@ def mount(app: typer.Typer) -> None:
 
 
 def recommend(
+    context: typer.Context,
     bundle: BundlePath,
     dataset: Dataset,
-    to: Annotated[Path, typer.Option("--to", help="Parquet file to write.", show_default=False)],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="Where the lists go: a file that ends in .parquet, .csv or .ndjson, here or at s3:// gs:// az://, or "
+            "postgresql://host/name.",
+            show_default=False,
+        ),
+    ],
+    table: Annotated[
+        str | None,
+        typer.Option("--table", help="Of the database, which is replaced whole.  [default: recommendations]"),
+    ] = None,
     k: Annotated[int, typer.Option("--k", help="Items a user; no list is longer than the catalogue.")] = 100,
     users: Users = None,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Also recommend what users already have.")] = False,
@@ -42,26 +56,27 @@ def recommend(
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.recommend import LISTS, recommend_all
+    from pipelines.sinks.deliver import delivered
+    from pipelines.sinks.destination import parse_destination
     from recsys_vae.bundles.bundle import Bundle
-    from recsys_vae.outputs import check_output
+    from recsys_vae.remote import brought_here
 
-    check_output(to, LISTS)
-    if to.suffix not in ("", ".parquet", ".pq"):
-        raise ConfigError(f"Lists are written as Parquet, so {to.name} would mislead: end it in .parquet.")
-    opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
+    destination = parse_destination(to, LISTS, table)
+    opened, loaded = DatasetDir.open(dataset), Bundle.load(context.with_resource(brought_here(bundle)))
     if loaded.manifest.provenance.dataset != opened.name:
         learned_from = loaded.manifest.provenance.dataset
         print(f"note: {loaded.version} learned from {learned_from!r}, not from {opened.name!r}", file=sys.stderr)
-    report = recommend_all(
-        loaded,
-        opened,
-        to,
-        k=k,
-        only=_read_users(users),
-        chunk=chunk,
-        keep_seen=keep_seen,
-        scorer=scorer,
-    )
+    with delivered(destination) as path:
+        report = recommend_all(
+            loaded,
+            opened,
+            path,
+            k=k,
+            only=_read_users(users),
+            chunk=chunk,
+            keep_seen=keep_seen,
+            scorer=scorer,
+        )
     _name_strangers(report.strangers, report.asked, opened.name)
     if report.without_list.number:
         print(
@@ -73,11 +88,12 @@ def recommend(
         print(f"note: the catalogue has {len(loaded.items):,} items: no list is longer", file=sys.stderr)
     tiers = ", ".join(f"{count:,} by {tier}" for tier, count in sorted(report.tiers.items())) or "none"
     output_console().print(
-        f"{to}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True
+        f"{redacted(to)}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True
     )
 
 
 def embed(
+    context: typer.Context,
     bundle: BundlePath,
     dataset: Dataset,
     to: Annotated[Path, typer.Option("--to", help="Folder to write users.parquet and items.parquet to.")],
@@ -89,12 +105,13 @@ def embed(
     from pipelines.recommend import ITEMS, USERS, embed_items, embed_users, strangers
     from recsys_vae.bundles.bundle import Bundle
     from recsys_vae.outputs import check_output
+    from recsys_vae.remote import brought_here
 
     if to == Path():
         raise ConfigError("--to names no folder (is a variable unset?). Give it a name, or ./NAME.")
     for name, product in (("users.parquet", USERS), ("items.parquet", ITEMS)):
         check_output(to / name, product)  # both, before either is written
-    opened, loaded = DatasetDir.open(dataset), Bundle.load(bundle)
+    opened, loaded = DatasetDir.open(dataset), Bundle.load(context.with_resource(brought_here(bundle)))
     n_items = embed_items(loaded, to / "items.parquet")
     only = _read_users(users)
     n_users = embed_users(loaded, opened, to / "users.parquet", only=only)

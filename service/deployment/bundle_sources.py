@@ -22,6 +22,7 @@ from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
 from recsys_vae.local_store import follow_home
 from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
+from recsys_vae.remote import bring, is_remote
 from recsys_vae.tracking_store import REGISTERED_MODEL, default_database, default_tracking_uri, tracking_uri
 from service.deployment.background import within
 from service.ranking.served_model import Catalogue
@@ -121,16 +122,19 @@ def _somebody(bundle: Bundle) -> csr_array | None:
 
 @contextmanager
 def fetched(model_uri: str) -> Iterator[Path]:
-    """The bundle inside a registered model, in a folder that lasts as long as the context.
+    """The bundle inside a registered model, or below an address, in a folder that lasts as long as the context.
 
     Raises:
-        UnavailableError: the registry does not hand the model out.
-        BundleError: the model does not hold exactly one bundle.
+        UnavailableError: the registry, or the bucket, does not hand it out.
+        BundleError: there is not exactly one bundle.
     """
     with TemporaryDirectory(prefix="recsys-bundle-", ignore_cleanup_errors=True) as folder:
-        with _registry(model_uri) as mlflow:
-            take = partial(mlflow.artifacts.download_artifacts, artifact_uri=model_uri, dst_path=folder)
-            within(DOWNLOAD_SECONDS, take, f"MLflow, or where it keeps files, asked for {model_uri}")
+        if is_remote(model_uri):
+            within(DOWNLOAD_SECONDS, partial(bring, model_uri, Path(folder)), model_uri)
+        else:
+            with _registry(model_uri) as mlflow:
+                take = partial(mlflow.artifacts.download_artifacts, artifact_uri=model_uri, dst_path=folder)
+                within(DOWNLOAD_SECONDS, take, f"MLflow, or where it keeps files, asked for {model_uri}")
         yield find_bundle(Path(folder), model_uri)
 
 

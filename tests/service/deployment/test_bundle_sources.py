@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.errors import BundleCorruptError, BundleError, UnavailableError
+from recsys_vae.errors import BundleCorruptError, BundleError, DataError, UnavailableError
 from service.deployment.bundle_sources import (
     fetched,
     find_bundle,
@@ -16,6 +16,7 @@ from service.deployment.bundle_sources import (
     resolved,
     warmed_up,
 )
+from tests.buckets import own_bucket
 
 
 @pytest.fixture
@@ -66,6 +67,15 @@ def test_a_model_uri_is_downloaded_and_cleared_away(bundle_path: Path, tmp_path:
         assert directory != model / "artifacts" / "bundle"
         assert warmed_up(Bundle.load(directory)).bundle.version.startswith("ease-")
     assert not directory.exists()
+
+
+def test_a_bundle_is_taken_from_a_bucket(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with own_bucket(monkeypatch) as bucket:
+        for file in bundle_path.iterdir():
+            bucket.put(f"bundles/today/{file.name}", file.read_bytes())
+        assert open_catalogue(f"{bucket.address}/bundles/today").version.startswith("ease-")
+        with pytest.raises(DataError, match="There is nothing at"):
+            open_catalogue(f"{bucket.address}/bundles/tomorrow")
 
 
 def test_a_registry_that_was_never_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Sinks: where finished lists go, beside a Parquet file of this machine."""
