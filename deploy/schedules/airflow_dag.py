@@ -6,12 +6,12 @@ Put it into the DAGs folder; recsys is installed for the workers, or `RECSYS` na
 import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
 RECSYS = os.environ.get("RECSYS", "recsys")
 CONFIG = os.environ.get("RECSYS_WEEKLY", "/etc/recsys/weekly.toml")
-FOR_PEOPLE = {3: "the checks of the data stopped it", 4: "the gate refused the challenger, the champion stays"}
+FOR_PEOPLE = {3: "the gate refused the challenger, the champion stays", 4: "the checks of the data stopped it"}
 
 
 @dag(

@@ -8,7 +8,7 @@ from prefect.states import Failed
 
 RECSYS = os.environ.get("RECSYS", "recsys")
 CONFIG = os.environ.get("RECSYS_WEEKLY", "/etc/recsys/weekly.toml")
-FOR_PEOPLE = {3: "the checks of the data stopped it", 4: "the gate refused the challenger, the champion stays"}
+FOR_PEOPLE = {3: "the gate refused the challenger, the champion stays", 4: "the checks of the data stopped it"}
 
 
 @task(retries=2, retry_delay_seconds=600, timeout_seconds=12 * 3600)

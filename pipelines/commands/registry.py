@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recsys_vae.errors import ConfigError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -59,6 +61,17 @@ def promote(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Compare and print; change nothing, write nothing.")
     ] = False,
+    only_compare: Annotated[
+        bool, typer.Option("--only-compare", help="Compare, keep what was found, and promote nobody.")
+    ] = False,
+    judged: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="VERSION",
+            help="Promote by what --only-compare found of VERSION, which was made alike without the newest events.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")
     ] = False,
@@ -66,8 +79,18 @@ def promote(
     """Compare a version with the champion, and make it the champion unless it is worse; refused: exit status 3."""
     from pipelines.promotion import promote as promotion
     from pipelines.promotion.limits import read_limits
+    from pipelines.promotion.made_alike import judge, promote_as
 
-    done = promotion.promote(name, version, on=on, limits=read_limits(limits), force=force, dry_run=dry_run)
+    if only_compare or judged is not None:
+        if version is None or force is not None or dry_run or (only_compare and judged is not None):
+            raise ConfigError("--only-compare and --as VERSION go with --version, and without --force and --dry-run.")
+        done = (
+            judge(name, version, on=on, limits=read_limits(limits))
+            if judged is None
+            else promote_as(name, version, judged)
+        )
+    else:
+        done = promotion.promote(name, version, on=on, limits=read_limits(limits), force=force, dry_run=dry_run)
     if as_json:
         print(json.dumps(_as_json(done, dry_run)))
     else:

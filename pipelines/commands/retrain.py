@@ -32,8 +32,8 @@ def retrain(
 ) -> None:
     """From the newest events to the model in service: collect, ingest, check, train, compare, publish, promote.
 
-    A run that was cut off goes on where it stopped. Exit status: 0 done, or nothing new; 1 failed; 3 stopped by the
-    checks of the data; 4 refused by the gate; 75 another run is under way.
+    A run that was cut off goes on where it stopped. Exit status: 0 done, or nothing new; 1 failed; 3 refused by the
+    gate; 4 stopped by the checks of the data; 75 another run is under way.
     """
     from pipelines.retraining import exit_status
     from pipelines.retraining.config import as_arguments, read_config

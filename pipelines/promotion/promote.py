@@ -113,6 +113,15 @@ def _promote(
     return replace(told, decision=decision, page=page)
 
 
+def decide_on(client: "MlflowClient", name: str, version: str, on: str | None, limits: Limits) -> Promoted:
+    """What the gate says of a version; nothing is changed or written."""
+    with answering():
+        tags = tags_of(client, name, version)
+    line = champions(client, name)
+    told = Promoted(name, version, line[-1] if line else None, tags.get("bundle", "unknown"))
+    return replace(told, decision=_decide(client, told, tags.get(ROLLED_BACK), on, limits, None))
+
+
 def _decide(
     client: "MlflowClient", told: Promoted, rolled_back: str | None, on: str | None, limits: Limits, force: str | None
 ) -> Decision:

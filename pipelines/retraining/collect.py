@@ -1,19 +1,23 @@
 """Collect: which logs there are and what came into the event store, known by content, so that nothing counts twice."""
 
 import json
+import re
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from pipelines.ingest.log_files import find_files
+from pipelines.ingest.summary import IngestSummary
+from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.journal import Journal, Status, fingerprint, read_journal
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.atomic import write_atomically
 
 STAMPS = "files.json"
 """Of every log that was seen: size, time and SHA-256, so that what has not changed is not read again."""
-EXPORTED = "events"
-"""Folder of what was exported from the event store, a file a run."""
+EXPORTED, ENDING = "events", ".parquet"
+"""Folder of what was exported from the event store, in files named after the sequences AFTER-THROUGH."""
+_EXPORT = re.compile(r"[0-9]+-([0-9]+)\.parquet")
 NOTHING_NEW = "nothing new has come since the last run"
 
 
@@ -23,53 +27,74 @@ class Collect:
     name = "collect"
 
     def prepare(self, run: Run) -> Work | Skip:
-        """Export what came into the store since the last run that did so, and look at the logs."""
-        since = last_sequence(run.root)
-        export = ("export-events", "--after", str(since), "--to", str(_exported(run)), "--json")
+        """Export what came into the store after what the dataset holds, and look at the logs."""
+        export = ("export-events", "--source", "api", "--after", str(taken_through(run)), "--json")
         return Work(
-            command=export if run.config.collect.store else (),
+            command=(*export, "--to", str(_fresh(run))) if run.config.collect.store else (),
             depends_on={"config": run.config.model_dump(mode="json"), "run": run.journal.run},
         )
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """Name every log by its content."""
-        through = last_sequence(run.root)
+        after = through = taken_through(run)
         events = 0
         if run.config.collect.store:
             counted = json.loads(told)
             through, events = counted["through"], counted["events"]
-        logs = _logs(run)
-        content = fingerprint({"config": run.config.model_dump(mode="json"), "logs": logs, "through": through})
-        facts = {"logs": sorted(logs), "through": through, "content": content, "store_events": events}
+            _forget_untaken(run)
+            if events:
+                _fresh(run).rename(run.root / EXPORTED / f"{after}-{through}{ENDING}")
+        logs = logs_by_content(run.root, run.config)
+        content = fingerprint({"config": run.config.model_dump(mode="json"), "logs": logs, "events": events})
+        facts = {"logs": logs, "content": content}
         figures = {"log files": len(logs), "events of the store": events}
-        before = _last_content(run)
-        if content == before:
+        if not events and content == _last_content(run):
             return Result(figures, facts, note=NOTHING_NEW, ends=True)
         return Result(figures, facts)
 
 
-def last_sequence(root: Path) -> int:
-    """Sequence of the last event that an ended run has taken from the store; 0 before the first."""
-    return max((journal.facts.get("taken_through", 0) for journal in _journals(root)), default=0)
+def taken_through(run: Run) -> int:
+    """Sequence of the last event of the store that the dataset holds: the truth, whatever became of earlier runs."""
+    return max((_through(name) for name in _taken(run)), default=0)
 
 
 def exported_files(root: Path) -> list[Path]:
     """What was exported from the store, oldest first."""
-    return sorted((root / EXPORTED).glob("*.parquet"))
+    return sorted((root / EXPORTED).glob(f"[0-9]*-[0-9]*{ENDING}"), key=lambda path: _through(path.name))
 
 
-def _exported(run: Run) -> Path:
-    return run.root / EXPORTED / f"{run.journal.run}.parquet"
+def _fresh(run: Run) -> Path:
+    return run.root / EXPORTED / f"fresh{ENDING}"
 
 
-def _logs(run: Run) -> dict[str, str]:
+def _taken(run: Run) -> set[str]:
+    """Names of the files that the dataset was made of."""
+    path = run.dataset.summary_path
+    names = set(IngestSummary.read(path).sources) if path.is_file() else set()
+    return {name for name in names if _EXPORT.fullmatch(name)}
+
+
+def _forget_untaken(run: Run) -> None:
+    """Remove what a run exported that was cut off before the dataset held it: it is exported again."""
+    taken = _taken(run)
+    for file in exported_files(run.root):
+        if file.name not in taken:
+            file.unlink()
+
+
+def _through(name: str) -> int:
+    found = _EXPORT.fullmatch(name)
+    return int(found[1]) if found else 0
+
+
+def logs_by_content(root: Path, config: RetrainConfig) -> dict[str, str]:
     """Path -> SHA-256 of every log."""
-    path = run.root / STAMPS
+    path = root / STAMPS
     try:
         known: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
     except (OSError, ValueError):
         known = {}
-    found = {str(file.resolve()): file for file in find_files(run.config.collect.logs)}
+    found = {str(file.resolve()): file for file in find_files(config.collect.logs)}
     stamps = {name: _stamp(file, known.get(name)) for name, file in found.items()}
     write_atomically(path, json.dumps(stamps, indent=1, sort_keys=True) + "\n")
     return {name: stamp["sha256"] for name, stamp in stamps.items()}
@@ -84,7 +109,8 @@ def _stamp(file: Path, known: dict[str, Any] | None) -> dict[str, Any]:
         return seen | {"sha256": file_digest(content, "sha256").hexdigest()}
 
 
-def _journals(root: Path) -> list[Journal]:
+def journals(root: Path) -> list[Journal]:
+    """Of all runs of a job, oldest first."""
     folders = sorted((root / "runs").glob("[0-9]*"))
     return [journal for folder in folders if (journal := read_journal(folder)) is not None]
 
@@ -93,7 +119,7 @@ def _last_content(run: Run) -> str | None:
     """What the last run worked on that is at an end."""
     ended = [
         journal
-        for journal in _journals(run.root)
+        for journal in journals(run.root)
         if journal.run != run.journal.run and journal.status in (Status.DONE, Status.STOPPED)
     ]
     return ended[-1].facts.get("content") if ended else None

@@ -25,7 +25,7 @@ class Ingest:
 
     def prepare(self, run: Run) -> Work | Skip:
         """Append where there is a dataset, ingest all where there is none."""
-        files = [*run.facts["logs"], *map(str, exported_files(run.root))]
+        files = [*sorted(run.facts["logs"]), *map(str, exported_files(run.root))]
         options = as_arguments(run.config.ingest)
         # Not in `depends_on`: whether the dataset stands. A run that is cut off just after its first ingest appends.
         stands = (run.dataset.path / TABLE).is_file()
@@ -45,7 +45,7 @@ class Ingest:
             "rows read in all": summary.rows_in,
             "rows in quarantine": sum(count.rows for count in summary.quarantined),
         }
-        return Result(figures, {"taken_through": run.facts["through"]})
+        return Result(figures)
 
 
 class Check:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from pipelines.retraining import exit_status
+from pipelines.retraining.collect import logs_by_content
 from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.journal import Journal, Status, now, read_journal
 from pipelines.retraining.page import write_page
@@ -13,6 +15,9 @@ from pipelines.retraining.steps import STEPS
 from recsys_vae.errors import BusyError
 from recsys_vae.home import home
 from recsys_vae.locks import exclusive
+
+GOES_ON = timedelta(days=1)
+"""How long a run can be taken up again."""
 
 
 def job_folder(name: str) -> Path:
@@ -24,7 +29,8 @@ def retrain(config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *
     """Run the job, or go on with a run that was cut off, and say how it ended.
 
     A run is cut off where its process ended before it did, by a signal, a failure or a power cut. One that the checks
-    or the gate have stopped is at its end: the next call begins another one, with what has come since.
+    or the gate have stopped is at its end, and so is one of more than a day ago, or that failed on other logs than
+    there are now: the next call begins another one, with what has come since.
 
     Returns:
         One of `exit_status`.
@@ -42,8 +48,7 @@ def plan(config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, s
     """Say what `retrain` would do, as far as can be known, and touch nothing."""
     root = job_folder(config.name)
     journal = latest(root)
-    going_on = journal is not None and not _is_at_end(journal)
-    if journal is None or not going_on:
+    if journal is None or not _goes_on(journal, root, config):
         journal = Journal(run="new", job=config.name, started_at=now())
         say(f"A new run of {config.name} would begin.")
     else:
@@ -75,14 +80,18 @@ def runs(root: Path) -> list[Path]:
     return sorted(path for path in (root / "runs").glob("[0-9]*") if path.is_dir())
 
 
-def _is_at_end(journal: Journal) -> bool:
-    return journal.status not in (Status.RUNNING, Status.FAILED)
+def _goes_on(journal: Journal, root: Path, config: RetrainConfig) -> bool:
+    """Whether the next call goes on with a run: it was cut off, or failed on the logs that are there now, of late."""
+    if journal.status not in (Status.RUNNING, Status.FAILED) or now() - journal.started_at > GOES_ON:
+        return False
+    logs = journal.facts.get("logs")
+    return journal.status is Status.RUNNING or logs is None or logs == logs_by_content(root, config)
 
 
 @contextmanager
 def _begun(config: RetrainConfig, root: Path, recsys: Recsys, say: Callable[[str], None]) -> Iterator[Run]:
     journal = latest(root)
-    if journal is None or _is_at_end(journal):
+    if journal is None or not _goes_on(journal, root, config):
         journal = Journal(run=_new_name(root), job=config.name, started_at=now())
         word = "begins"
     else:

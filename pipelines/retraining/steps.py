@@ -5,7 +5,7 @@ from typing import Final
 from pipelines.retraining.collect import Collect
 from pipelines.retraining.data_steps import Ingest, Split
 from pipelines.retraining.delivery_steps import Recommend, TellServices
-from pipelines.retraining.model_steps import Evaluate, Promote, Publish, Train
+from pipelines.retraining.model_steps import Evaluate, Gate, Promote, Publish, Train
 from pipelines.retraining.run import Step
 
 STEPS: Final[tuple[Step, ...]] = (
@@ -14,6 +14,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Split(),
     Train(),
     Evaluate(),
+    Gate(),
     Publish(),
     Promote(),
     Recommend(),
