@@ -65,6 +65,9 @@ recsys evaluate bundles/chosen shop --split temporal \
 step "Train it again on everything: the bundle that ships"
 recsys publish bundles/chosen shop --to bundles/shipped
 
+step "Make it the champion, unless it is worse"
+recsys promote shop
+
 step "Lists for every user, as a file"
 recsys recommend bundles/shipped shop --k 10 --to recommendations.parquet
 

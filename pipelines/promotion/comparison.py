@@ -66,8 +66,8 @@ def compare(
     """Every metric on every slice.
 
     Intervals of slices are Bonferroni's: with m of them, each has the confidence 1 - (1 - c) / m, so that a challenger
-    that is nowhere worse is refused with a probability of at most 1 - c for all slices together. The interval over all
-    users is not widened: that it holds is asked for besides, not instead.
+    that is nowhere worse is refused with a probability of at most (1 - c) / 2 for all slices together. The interval
+    over all users is not widened: that it holds is asked for besides, not instead.
 
     Source: Dunn, Multiple Comparisons Among Means (1961).
     """

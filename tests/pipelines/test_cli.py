@@ -145,6 +145,7 @@ def test_the_help_lists_every_verb() -> None:
         "evaluate",
         "publish",
         "promote",
+        "rollback",
         "recommend",
     )
     for verb in (*verbs, "embed", "serve", "load-history", "doctor"):

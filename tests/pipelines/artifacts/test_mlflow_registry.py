@@ -195,11 +195,13 @@ def test_recsys_promote_tells_what_it_did_and_how_to_go_back(mlflow_home: Path, 
     register(tmp_path / "one")
     register(tmp_path / "two", trained_on="split:strong/train")
     runner, app = CliRunner(), build()
-    assert "champion is now version 1" in runner.invoke(app, ["promote", "movies", "--version", "1"]).output
-    answer = runner.invoke(app, ["promote", "movies"])
+    first = runner.invoke(app, ["promote", "movies", "--version", "1", "--force", "there is no dataset"])
+    assert "champion is now version 1" in first.output
+    answer = runner.invoke(app, ["promote", "movies", "--force", "nor here"])
     assert answer.exit_code == 0
-    assert "recsys promote movies --version 1" in answer.stdout
+    assert "recsys rollback movies" in answer.stdout
     assert "warning: Version 2 of movies was trained on split:strong/train" in answer.stderr
+    assert "champion is now version 1" in runner.invoke(app, ["promote", "movies", "--version", "1"]).output
 
 
 @contextmanager
