@@ -33,7 +33,7 @@ GROUPS = (
     "commands.doctor",
 )
 """Modules of `pipelines` that add verbs, in the order of `recsys --help`."""
-ALONE = dict.fromkeys(("data", "ingest", "explain-data"), "commands.datasets") | {"check": "commands.checks"}
+ALONE = dict.fromkeys(("data", "ingest", "explain-data", "fold"), "commands.datasets") | {"check": "commands.checks"}
 """Verbs whose module is all that they need: without the others, and what those import, they start in half the time."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
