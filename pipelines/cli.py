@@ -23,6 +23,7 @@ from recsys_vae.termination import TERMINATED, end_on_sigterm
 
 GROUPS = (
     "commands.datasets",
+    "commands.checks",
     "commands.evaluation",
     "commands.models",
     "commands.update",
@@ -34,7 +35,7 @@ GROUPS = (
     "commands.doctor",
 )
 """Modules of `pipelines` that add verbs, in the order of `recsys --help`."""
-ALONE = dict.fromkeys(("data", "ingest", "explain-data"), "commands.datasets")
+ALONE = dict.fromkeys(("data", "ingest", "explain-data", "fold"), "commands.datasets") | {"check": "commands.checks"}
 """Verbs whose module is all that they need: without the others, and what those import, they start in half the time."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""

@@ -202,6 +202,14 @@ def ingest_logs(
         print(target.path)
 
 
+def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")]) -> None:
+    """Write the tables of a dataset anew, with what appended logs have changed beside them."""
+    target = DatasetDir.open(dataset)
+    with Console(stderr=True).status("starting") as status:
+        append_logs([], target, fold=True, step=status.update)
+    print(target.path)
+
+
 def _given(context: typer.Context) -> list[str]:
     """Settings that stand on the command line."""
     names = {name.removeprefix("--").replace("-", "_"): name for name in OPTIONS}
@@ -294,3 +302,4 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
     app.command("ingest")(ingest_logs)
     app.command("explain-data")(explain_data)
+    app.command("fold")(fold_dataset)

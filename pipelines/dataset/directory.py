@@ -10,6 +10,7 @@ DATASET/
     quarantine.parquet      rows that broke the contract, with their reason
     losses.parquet          rows that each rule took, a user and an item: what `recsys explain-data` reads
     summary.json            what ingest counted
+    changes/                what appended logs changed of large tables (recsys_vae/data/changed_tables.py); optional
     accepted/               what more logs are appended to (ingest/accepted.py); optional
     splits/NAME/            one folder a split (split.py)
     studies/NAME/           one folder a search of settings (study.py)
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
+from recsys_vae.data.changed_tables import change_files, scan_changed
 from recsys_vae.data.columns import ITEM, TIMESTAMP, USER
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.frames import scan_table
@@ -56,6 +58,7 @@ _FILES = (
     ),
     "fields.json",
     "summary.json",
+    *(f"changes/{table}-*.parquet" for table in ("touched", "interactions", "repeats", "losses")),
     *(f"accepted/{file}" for file in ("state.json", "kept.arrow", "rows-*.arrow")),
     *(f"accepted/{kind}-*.arrow" for kind in ("users", "items", "events", "dropped")),
     *(f"splits/*/{file}" for file in SPLIT_FILES),
@@ -185,16 +188,25 @@ class DatasetDir:
 
     def interactions(self) -> pl.LazyFrame:
         """Clean interactions, lazily."""
-        return scan_table(self.interactions_path)
+        found = scan_changed(self.path, "interactions")
+        return scan_table(self.interactions_path) if found is None else found
+
+    def repeats(self) -> pl.LazyFrame | None:
+        """Every event of the pairs that occur more than once, lazily, by user; None where there is none."""
+        return scan_changed(self.path, "repeats")
+
+    def changes(self) -> list[Path]:
+        """Files that say what has changed since the tables were written."""
+        return change_files(self.path)
 
     def events(self) -> pl.LazyFrame:
         """Every event of a (user, item) that was kept, lazily, in the columns of the interactions and no order.
 
         They are the interactions themselves where no pair occurs twice, and in datasets from before repeats were kept.
         """
-        if not self.repeats_path.is_file():
+        repeats = self.repeats()
+        if repeats is None:
             return self.interactions()
-        repeats = scan_table(self.repeats_path)
         once = self.interactions().join(repeats.select(USER, ITEM).unique(), on=(USER, ITEM), how="anti")
         return pl.concat([once, repeats])
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
+from recsys_vae.data.changed_tables import batches
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.data.histories import binary_histories, empty_histories
 from recsys_vae.data.ids import IdMap
@@ -54,14 +55,22 @@ def read_histories(dataset: DatasetDir, items: IdMap, size: int, only: IdMap | N
 
 def _whole_users(dataset: DatasetDir) -> Iterator[pl.DataFrame]:
     """The table in pieces that end between two users; it is sorted by user."""
-    file = pq.ParquetFile(dataset.interactions_path, memory_map=True, pre_buffer=False)
     held = pl.DataFrame(schema={USER: pl.String, ITEM: pl.String})
-    for batch in file.iter_batches(ROWS_AT_ONCE, columns=[USER, ITEM]):
-        piece = pl.concat([held, pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch]))).cast(pl.String)])
+    for batch in _batches(dataset):
+        piece = pl.concat([held, batch.cast(pl.String)])
         is_last = piece[USER] == piece[USER][-1]
         held = piece.filter(is_last)
         yield piece.filter(~is_last)
     yield held
+
+
+def _batches(dataset: DatasetDir) -> Iterator[pl.DataFrame]:
+    if dataset.changes():
+        yield from batches(dataset.interactions().select(USER, ITEM), ROWS_AT_ONCE)
+        return
+    file = pq.ParquetFile(dataset.interactions_path, memory_map=True, pre_buffer=False)
+    for batch in file.iter_batches(ROWS_AT_ONCE, columns=[USER, ITEM]):
+        yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
 
 
 def _chunks(frame: pl.DataFrame, items: IdMap, size: int) -> Iterator[Chunk]:

@@ -165,13 +165,13 @@ def check_fresh(dataset: DatasetDir, manifest: SplitManifest) -> None:
 
 def dataset_fingerprint(dataset: DatasetDir) -> str:
     """SHA-256 over the content of the interactions, and of the other tables that splits are cut from, if any."""
-    others = [path for path in (dataset.repeats_path, dataset.given_test_path) if path.is_file()]
-    tables = [dataset.interactions(), *map(dataset.table, others)]
-    return "+".join(map(matrices.fingerprint, tables))
+    given = dataset.table(dataset.given_test_path) if dataset.given_test_path.is_file() else None
+    tables = (dataset.interactions(), dataset.repeats(), given)
+    return "+".join(matrices.fingerprint(table) for table in tables if table is not None)
 
 
 def _stamps(dataset: DatasetDir) -> dict[str, FileStamp]:
-    paths = (dataset.interactions_path, dataset.repeats_path, dataset.given_test_path)
+    paths = (dataset.interactions_path, dataset.repeats_path, dataset.given_test_path, *dataset.changes())
     return {path.name: FileStamp.of(path) for path in paths if path.is_file()}
 
 

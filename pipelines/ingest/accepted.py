@@ -25,6 +25,7 @@ from pipelines.ingest.dropped_rows import ITEM_ENTITY, USER_ENTITY, LossCounts
 from pipelines.ingest.file_records import FileRecord
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
+from pipelines.ingest.ids import WHOLE, count_forms
 from pipelines.ingest.log_rows import ReadLogs
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count
@@ -101,6 +102,7 @@ class State:
         quarantined: rows of logs that broke the contract, by reason.
         metadata_quarantined: likewise lines of metadata; they stand first in the quarantine.
         columns: columns of ours that some log had.
+        whole_numbers: texts of users and of items that are whole numbers written as floats.
     """
 
     settings: Settings
@@ -112,6 +114,7 @@ class State:
     quarantined: tuple[Count, ...] = ()
     metadata_quarantined: tuple[Count, ...] = ()
     columns: tuple[str, ...] = ()
+    whole_numbers: int = 0
     format: int = FORMAT
 
 
@@ -164,6 +167,7 @@ class Accepted:
                 numbers=tuple(map(len, texts)),  # type: ignore[arg-type]
                 quarantined=tuple(quarantined),
                 columns=tuple(sorted(read.columns)),
+                whole_numbers=whole_numbers(texts[:2]),
             )
         )
 
@@ -205,10 +209,27 @@ class Accepted:
                  for one in frames]  # fmt: skip
         return pl.concat([one.cast(_TIME) for one in times]) if times else pl.Series([], dtype=_TIME)
 
-    def places(self) -> np.ndarray:
-        """Of each row its log's place, int32; `NOBODY` of one that is taken back."""
-        files, rows = np.array(self.state.segments, np.int64).reshape(-1, 2).T
-        return np.repeat(files.astype(np.int32), rows)
+    def of_users(self, is_wanted: np.ndarray, new_from: int) -> pl.DataFrame:
+        """Rows of some users, in the order of one ingest of all logs; `is_new` where their file is `new_from` or later.
+
+        Args:
+            is_wanted: by number of the user.
+        """
+        frames: list[pl.DataFrame] = []
+        held: tuple[int, pl.DataFrame] | None = None
+        for number, start, rows, _ in self._slices():
+            if held is None or held[0] != number:
+                held = (number, self.rows(number))
+            some = held[1].slice(start, rows)
+            there = np.flatnonzero(is_wanted[some[c.USER].to_numpy()])
+            if len(there):
+                frames.append(some[there].with_columns(is_new=pl.lit(number >= new_from)))
+        return pl.concat(frames, how="diagonal")
+
+    def kept(self, items: int) -> np.ndarray:
+        """How many users each of so many items has among the interactions, by its number, int64."""
+        rows = pl.scan_ipc(self.folder / "kept.arrow", glob=False).collect()["rows"].to_numpy()
+        return np.concatenate((rows, np.zeros(items - len(rows)))).astype(np.int64)
 
     def read_again(self) -> ReadLogs:
         """What was read of all logs, as if it had been read now."""
@@ -254,6 +275,11 @@ class Accepted:
 
     def _of_part(self, kind: str, part: int) -> Path:
         return self.folder / f"{kind}-{part}.arrow"
+
+
+def whole_numbers(texts: Sequence[pl.Series]) -> int:
+    """How many ids are whole numbers written as floats: all ids together say whether these are numbers."""
+    return sum(count_forms(some)[WHOLE] for some in texts)
 
 
 def write_kept(folder: Path, item_rows: np.ndarray) -> None:

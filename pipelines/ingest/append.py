@@ -15,17 +15,18 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
-from pipelines.ingest.accepted import ACCEPTED, NOBODY, Accepted, RowsWriter
+from pipelines.ingest.accepted import ACCEPTED, NOBODY, Accepted, RowsWriter, whole_numbers
+from pipelines.ingest.changes import Changes, may_change
 from pipelines.ingest.file_records import Arrival, FileRecord, arrivals
 from pipelines.ingest.ingest import ROWS_PER_PART, MetadataRows, Run, Step
 from pipelines.ingest.log_rows import Quarantine
-from pipelines.ingest.log_sources import Source
 from pipelines.ingest.new_logs import NewLogs
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.user_partitions import RowStore
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
+from recsys_vae.data.changed_tables import CHANGES, change_files
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.frames import read_table, scan_table
 from recsys_vae.locks import exclusive
@@ -44,6 +45,7 @@ class Appended:
         new_users: users that no log had before.
         new_items: likewise.
         summary: of the dataset, as it is now.
+        beside: whether what has changed lies beside its tables.
     """
 
     arrivals: tuple[Arrival, ...]
@@ -53,6 +55,7 @@ class Appended:
     new_users: int = 0
     new_items: int = 0
     summary: IngestSummary | None = None
+    beside: bool = False
 
     @classmethod
     def of(cls, found: tuple[Arrival, ...], new: NewLogs) -> "Appended":
@@ -78,6 +81,11 @@ class Appended:
             f"{self.accepted:,} accepted and {sum(one.rows for one in self.quarantined):,} quarantined; "
             f"{self.new_users:,} new users, {self.new_items:,} new items"
         )
+        if self.beside:
+            words.append(
+                "what has changed lies beside the tables, in changes/, and is read with them; `recsys fold` makes one "
+                "of both for other readers"
+            )
         return words
 
 
@@ -88,6 +96,7 @@ def append(
     given: Settings | None = None,
     options: Sequence[str] = (),
     dry_run: bool = False,
+    fold: bool = False,
     rows_per_part: int = ROWS_PER_PART,
     step: Step = lambda _: None,
 ) -> Appended:
@@ -97,6 +106,7 @@ def append(
         given: settings that are given once more, and metadata files to take the place of those before.
         options: names of the settings that were given; they may not contradict those of the dataset.
         dry_run: whether the logs are read, and nothing is written.
+        fold: whether all tables are written anew, also where what has changed of a large one could lie beside it.
         rows_per_part: as of `ingest`.
         step: told what begins, in a few words.
 
@@ -119,18 +129,20 @@ def append(
         if dry_run:
             with TemporaryDirectory() as folder:
                 return Appended.of(found, NewLogs.of(accepted, new, target, Path(folder)))
-        if not new and not metadata:
+        if not (new or metadata or (fold and target.changes())):
             return Appended(found, summary=IngestSummary.read(target.summary_path))
         with atomic_directory(target.path, WRITTEN) as folder:
             scratch = folder / "scratch"
             scratch.mkdir()
             step("reading the new logs, checking the contract")
             came = NewLogs.of(accepted, new, target, scratch)
-            appending = _Appending(target, DatasetDir(folder), accepted, came, given or Settings(), rows_per_part, step)
+            appending = _Appending(
+                target, DatasetDir(folder), accepted, came, given or Settings(), rows_per_part, step, fold
+            )
             summary = appending.run()
             rmtree(scratch)
             summary.write(DatasetDir(folder).summary_path)
-        return replace(Appended.of(found, came), summary=summary)
+        return replace(Appended.of(found, came), summary=summary, beside=bool(target.changes()))
 
 
 def _open(target: DatasetDir) -> Accepted:
@@ -170,32 +182,40 @@ class _Appending:
     given: Settings
     rows_per_part: int
     step: Step
+    fold: bool = False
 
     def run(self) -> IngestSummary:
         """Write the dataset; returns what was counted."""
         earlier = IngestSummary.read(self.before.summary_path)
-        _link(self.before.path, self.dataset.path, self._left_out())
+        beside = not (self.fold or self.given.users or self.given.items) and self._may_change(earlier)
+        _link(self.before.path, self.dataset.path, self._left_out(beside))
         metadata, bad = self._write_metadata(earlier)
         self._write_quarantine(bad)
         accepted = self._add(metadata)
-        self.step("deriving the tables")
+        self.step("writing what has changed" if beside else "deriving the tables")
         source = accepted.state.settings.source(tuple(Path(one.path) for one in accepted.state.files))
-        return self._derive(accepted, source, metadata)
-
-    def _derive(self, accepted: Accepted, source: Source, metadata: MetadataRows) -> IngestSummary:
-        """Make all tables of all accepted rows."""
         scratch = self.dataset.path / "scratch"
         run = Run(source, accepted.state.settings.rules, self.dataset, scratch, self.rows_per_part, self.step)
-        store = RowStore(scratch / "rows", self.rows_per_part)
+        if beside:
+            return Changes(self.accepted, accepted, self.new, run).write(earlier, accepted.state.quarantined)
+        return self._derive(accepted, run, metadata)
+
+    def _may_change(self, earlier: IngestSummary) -> bool:
+        return may_change(self.before, earlier, self.accepted.state, self.new)
+
+    def _derive(self, accepted: Accepted, run: Run, metadata: MetadataRows) -> IngestSummary:
+        """Make all tables of all accepted rows."""
+        store = RowStore(run.scratch / "rows", self.rows_per_part)
         for rows in accepted.in_order():
             store.add(rows)
         return run.derive(self.before.name, accepted.read_again(), store, accepted.state.quarantined, metadata)
 
-    def _left_out(self) -> set[str]:
-        """Files of the dataset that are written anew."""
-        tables = ("interactions", "repeats", "losses", "quarantine")
+    def _left_out(self, beside: bool) -> set[str]:
+        """Files of the dataset that are written anew, or are in these."""
+        tables = ("quarantine",) if beside else ("interactions", "repeats", "losses", "quarantine")
+        folded = () if beside else (f"{CHANGES}/{path.name}" for path in change_files(self.before.path))
         metadata = [table for table, path in (("users", self.given.users), ("items", self.given.items)) if path]
-        return {*(f"{table}.parquet" for table in (*tables, *metadata)), "summary.json", "accepted/state.json",
+        return {*folded, *(f"{table}.parquet" for table in (*tables, *metadata)), "summary.json", "accepted/state.json",
                 "accepted/kept.arrow"}  # fmt: skip
 
     def _write_metadata(self, earlier: IngestSummary) -> tuple[MetadataRows, pl.DataFrame]:
@@ -277,6 +297,7 @@ class _Appending:
                 quarantined=tuple(Count(name, quarantined[name]) for name in sorted(quarantined) if quarantined[name]),
                 metadata_quarantined=metadata.quarantined,
                 columns=tuple(sorted(self.new.read.columns)),
+                whole_numbers=before.whole_numbers + whole_numbers(self.new.new_texts[:2]),
             )
         )
         return found

@@ -76,6 +76,11 @@ class DroppedRows:
         """Count rows that a rule took, by their numbers."""
         self._losses.count(rule, users, items, len(self._ids[USER_ENTITY]), self.n_items)
 
+    def counts(self, entity: str, rule: Rule) -> np.ndarray:
+        """Rows that a rule took of each user or item, int64."""
+        found = self._losses.counts.get((entity, rule))
+        return np.zeros(len(self._ids[entity]), np.int64) if found is None else found.astype(np.int64)
+
     def totals(self) -> tuple[Count, ...]:
         """Rows that each rule took, in the order of the rules."""
         found = [(rule, self._losses.counts.get((USER_ENTITY, rule))) for rule in Rule]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import polars as pl
 
@@ -11,6 +10,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules, Rule
 from pipelines.ingest.summary import Count, IngestSummary
 from recsys_vae.data import columns as c
+from recsys_vae.data.changed_tables import change_files
 from recsys_vae.frames import scan_table
 
 
@@ -76,15 +76,18 @@ def explain(dataset: DatasetDir, entity: Entity, wanted: str) -> Explanation:
         DataError: the dataset has no readable summary.
     """
     rules = IngestSummary.read(dataset.summary_path).rules
-    dropped_rows = scan_table(dataset.losses_path).filter(entity=entity.value, id=wanted).collect()
-    rows_by_rule = dict(dropped_rows.select("rule", "rows").iter_rows())
+    losses = [scan_table(path) for path in (dataset.losses_path, *change_files(dataset.path, "losses"))]
+    of_one = [
+        table.filter(entity=entity.value, id=wanted).select("rule", pl.col("rows").cast(pl.Int64)) for table in losses
+    ]
+    rows_by_rule = dict(pl.concat(of_one).group_by("rule").sum().filter(pl.col("rows") > 0).collect().iter_rows())
     quarantine = scan_table(dataset.quarantine_path).filter(pl.col(entity.column) == wanted)
     reasons = quarantine.group_by(c.REASON).len().sort(c.REASON).collect()
     return Explanation(
         entity=entity,
         id=wanted,
         dataset=dataset.name,
-        kept=_rows_of(dataset.interactions_path, entity, wanted),
+        kept=_rows_of(dataset.interactions(), entity, wanted),
         lost=tuple(Count(IN_WORDS[rule](rules), rows_by_rule[rule]) for rule in Rule if rule in rows_by_rule),
         quarantined=tuple(Count(*row) for row in reasons.iter_rows()),
         has_metadata=_has_metadata(dataset, entity, wanted),
@@ -93,11 +96,11 @@ def explain(dataset: DatasetDir, entity: Entity, wanted: str) -> Explanation:
 
 def _has_metadata(dataset: DatasetDir, entity: Entity, wanted: str) -> bool | None:
     path = dataset.users_path if entity is Entity.USER else dataset.items_path
-    return _rows_of(path, entity, wanted) > 0 if path.is_file() else None
+    return _rows_of(scan_table(path), entity, wanted) > 0 if path.is_file() else None
 
 
-def _rows_of(path: Path, entity: Entity, wanted: str) -> int:
-    found = scan_table(path).filter(pl.col(entity.column) == wanted)
+def _rows_of(table: pl.LazyFrame, entity: Entity, wanted: str) -> int:
+    found = table.filter(pl.col(entity.column) == wanted)
     return int(found.select(pl.len()).collect(engine="streaming").item())
 
 

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
+from typing import NamedTuple
 
 import polars as pl
 
@@ -102,6 +103,15 @@ class MetadataRows:
     quarantined: tuple[Count, ...] = ()
 
 
+class Made(NamedTuple):
+    """What was counted while tables were made: rows kept, those of the test part, passes of the k-core, users."""
+
+    kept: KeptFacts
+    given: int
+    rounds: int
+    facts: UserFacts
+
+
 @dataclass(frozen=True)
 class Run:
     """One ingest under way, in a directory of its own."""
@@ -136,19 +146,11 @@ class Run:
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
         dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
-        parts = self._cut(store, ids)
-        facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
-        self.drop_duplicates(parts, dropped_rows, facts, repeats)
-        rounds = self._take_core(parts, ids, dropped_rows)
+        made = self.make_tables(store, ids, dropped_rows)
         _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
-        with ThreadPoolExecutor(1, "recsys-losses") as pool:
-            writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
-            facts_kept, given = self._write_interactions(parts, ids, repeats)
-            repeats.write(self.dataset.repeats_path, ids)
-            writing.result()
-        kept = facts_kept.kept(given)
+        kept, facts = made.kept.kept(made.given), made.facts
         if (accepted := self.dataset.path / ACCEPTED).is_dir():
-            write_kept(accepted, facts_kept.item_rows[ids.item_places])
+            write_kept(accepted, made.kept.item_rows[ids.item_places])
         users_described = self._described(self.source.users, c.USER, self.dataset.users_path)
         items_described = self._described(self.source.items, c.ITEM, self.dataset.items_path)
         unreadable = self._unreadable_numbers()
@@ -160,7 +162,7 @@ class Run:
             quarantined=quarantined,
             lost=dropped_rows.totals(),
             kept=kept,
-            core_rounds=rounds,
+            core_rounds=made.rounds,
             user_rows=metadata.users,
             item_rows=metadata.items,
             users_described=users_described,
@@ -181,6 +183,19 @@ class Run:
             duplicates=facts.duplicates(),
         )
         return reconciled(summary)
+
+    def make_tables(self, store: RowStore, ids: Ids, dropped_rows: DroppedRows) -> "Made":
+        """Write interactions, repeats and losses of the rows of a store."""
+        parts = self._cut(store, ids)
+        facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
+        self.drop_duplicates(parts, dropped_rows, facts, repeats)
+        rounds = self._take_core(parts, ids, dropped_rows)
+        with ThreadPoolExecutor(1, "recsys-losses") as pool:
+            writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
+            kept, given = self._write_interactions(parts, ids, repeats)
+            repeats.write(self.dataset.repeats_path, ids)
+            writing.result()
+        return Made(kept, given, rounds, facts)
 
     def write_metadata(self, quarantine: Quarantine) -> MetadataRows:
         """Write the tables of metadata."""

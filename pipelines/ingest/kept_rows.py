@@ -115,7 +115,7 @@ class KeptFacts:
             interactions=self._rows,
             users=self._users,
             items=items,
-            density=self._rows / (self._users * items),
+            density=self._rows / max(self._users * items, 1),
             given_test=given_test,
             first=min(self._times, default=None),
             last=max(self._times, default=None),

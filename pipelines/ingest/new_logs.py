@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest.accepted import KINDS, Accepted, RowsWriter, dropped_table
+from pipelines.ingest.accepted import KINDS, Accepted, RowsWriter, dropped_table, whole_numbers
 from pipelines.ingest.file_records import Arrival, FileHashes, FileRecord, write_tail
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.log_rows import LINE, OtherUnitError, Quarantine, ReadLogs, read_logs
@@ -173,6 +173,11 @@ class NewLogs:
             codes, new = _numbers_of(some, before.texts(kind), known)
             self._codes.append(codes)
             self.new_texts.append(new)
+
+    @property
+    def whole_numbers(self) -> int:
+        """Ids that are whole numbers written as floats."""
+        return whole_numbers(self.new_texts[:2])
 
     def frames(self) -> "list[tuple[int, pl.DataFrame]]":
         """Pairs (place among `new`, its rows in the numbers of the dataset)."""

@@ -45,13 +45,13 @@ class UserFacts:
 
     def duplicates(self) -> tuple[Count, ...]:
         """Rows lost as duplicates, by event type, the most first."""
-        return tuple(Count(kind, rows) for kind, rows in _most_first(self._duplicates) if rows)
+        return tuple(Count(kind, rows) for kind, rows in most_first(self._duplicates) if rows)
 
     def notes(self) -> tuple[str, ...]:
         """Who was left out as no person."""
         if not self._busy:
             return ()
-        some = ", ".join(f"{user} ({rows:,} rows)" for user, rows in _most_first(self._busy)[:SHOWN])
+        some = ", ".join(f"{user} ({rows:,} rows)" for user, rows in most_first(self._busy)[:SHOWN])
         more = len(self._busy) - SHOWN
         who = ("user has", "is") if len(self._busy) == 1 else ("users have", "are")
         return (
@@ -60,8 +60,8 @@ class UserFacts:
         )
 
 
-def _most_first(counts: Counter[str]) -> list[tuple[str, int]]:
-    """Ties by name, so that the same log says the same."""
+def most_first(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Names with their counts, the most first, ties by name: the same log says the same."""
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys_vae.data.changed_tables import batches, change_files, scan_changed
 from recsys_vae.data.columns import (
     EARLIEST,
     EVENT_TYPE,
@@ -68,7 +69,10 @@ class DatasetEvents:
         missing = [name for name in INTERACTION_COLUMNS if name not in table.schema_arrow.names]
         if missing:
             raise SchemaError(f"{folder / TABLE} lacks {', '.join(missing)}. Ingest the log again with this version.")
-        return cls(folder.name, folder / TABLE, table.metadata.num_rows)
+        rows = table.metadata.num_rows
+        if change_files(folder):
+            rows = int(_changed(folder).select(pl.len()).collect(engine="streaming").item())
+        return cls(folder.name, folder / TABLE, rows)
 
     def batches(self) -> Iterator[list[Event]]:
         """All events in the table's order; memory holds one batch at a time.
@@ -77,9 +81,23 @@ class DatasetEvents:
             DataError: an id is none, a time could not be given back, or a weight is outside of the range that events
                 may have.
         """
-        table, untimed = pq.ParquetFile(self.path, pre_buffer=False), Untimed()
-        for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
-            yield to_events(_checked(pl.DataFrame(pa.table(piece)), self.path), untimed)
+        untimed = Untimed()
+        for piece in self._pieces():
+            yield to_events(_checked(piece, self.path), untimed)
+
+    def _pieces(self) -> Iterator[pl.DataFrame]:
+        columns = list(INTERACTION_COLUMNS)
+        if change_files(self.path.parent):
+            yield from batches(_changed(self.path.parent).select(columns), BATCH_ROWS)
+            return
+        table = pq.ParquetFile(self.path, pre_buffer=False)
+        for piece in table.iter_batches(BATCH_ROWS, columns=columns):
+            yield pl.DataFrame(pa.table(piece))
+
+
+def _changed(folder: Path) -> pl.LazyFrame:
+    found = scan_changed(folder, Path(TABLE).stem)
+    return pl.LazyFrame(schema=dict.fromkeys(INTERACTION_COLUMNS, pl.String)) if found is None else found
 
 
 def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
