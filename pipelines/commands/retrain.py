@@ -42,7 +42,7 @@ def retrain(
 
     settings = read_config(config.expanduser())
     verbs = _Verbs(context)
-    for verb in ("ingest", "train", "promote", "publish", "recommend"):
+    for verb in ("ingest", "check", "train", "promote", "publish", "recommend"):
         verbs.check(verb, as_arguments(getattr(settings, verb) or {}), config)
     if dry_run:
         plan(settings, verbs, print)

@@ -55,14 +55,17 @@ class Check:
 
     def prepare(self, run: Run) -> Work | Skip:
         """Against the last dataset that was accepted."""
-        return Work(command=("check", run.config.name, "--json", *as_arguments(run.config.check)))
+        return Work(command=("check", run.config.name, "--json", "--accept", *as_arguments(run.config.check)))
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """Stop where a limit says so."""
         found = json.loads(told)
-        figures = {name: found[name] for name in ("ok", "warn", "stop") if name in found}
+        odd = [one for one in found["findings"] if one["verdict"] != "ok"]
+        figures = {"against": found["against"] or "nothing: it is the first", "checks": len(found["findings"])}
+        figures |= {f"{one['verdict']}: {one['check']}": one["value"] for one in odd}
         if status:
-            return Result(figures, stops=exit_status.STOPPED, note="the data break a limit")
+            stopped = ", ".join(one["check"] for one in odd if one["verdict"] == "stop")
+            return Result(figures, stops=exit_status.STOPPED, note=f"the data break a limit: {stopped}")
         return Result(figures)
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pipelines.retraining.collect import Collect
-from pipelines.retraining.data_steps import Ingest, Split
+from pipelines.retraining.data_steps import Check, Ingest, Split
 from pipelines.retraining.delivery_steps import Recommend, TellServices
 from pipelines.retraining.model_steps import Evaluate, Gate, Promote, Publish, Train
 from pipelines.retraining.run import Step
@@ -11,6 +11,7 @@ from pipelines.retraining.run import Step
 STEPS: Final[tuple[Step, ...]] = (
     Collect(),
     Ingest(),
+    Check(),
     Split(),
     Train(),
     Evaluate(),
