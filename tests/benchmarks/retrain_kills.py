@@ -80,9 +80,12 @@ class Place:
         return process.returncode == -signal.SIGKILL
 
     def outcome(self) -> Outcome:
-        """What the last run has made."""
-        run = sorted((self.home / "retraining" / "shop" / "runs").iterdir())[-1]
-        journal = json.loads((run / "run.json").read_bytes())
+        """What the last run has made that found something new."""
+        found = {
+            run: json.loads((run / "run.json").read_bytes())
+            for run in sorted((self.home / "retraining" / "shop" / "runs").iterdir())
+        }
+        run, journal = [(run, journal) for run, journal in found.items() if "promoted" in journal["facts"]][-1]
         bundles = [
             json.loads((run / name / "manifest.json").read_bytes())["version"] for name in ("challenger", "shipped")
         ]
