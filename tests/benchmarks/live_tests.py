@@ -1,7 +1,7 @@
 """Live tests, simulated: how often they promote what is no better, and how many users they need for what is.
 
 Every look is made by the service's own functions (jobs/user_sums.py, confidence_sequence.py, live_test.py) and every
-interleaved list by its own draft. `python -m tests.benchmarks.live_tests [--experiments N]`; about a minute.
+interleaved list by its own draft. `python -m tests.benchmarks.live_tests`; about a minute.
 
 - A/A: both sides are the same. 10,000 experiments of a split test with clicks drawn anew for each, and 10,000 of an
   interleaving of two different models that are equally good; 28 looks each, by plans tuned for several effects. What is
@@ -25,7 +25,7 @@ from service.jobs.confidence_sequence import crossings, half_widths
 from service.jobs.live_test import Estimates, interleaved_estimates, split_estimates
 from service.jobs.user_sums import UserSums
 from service.ranking.interleaving import draft
-from tests.benchmarks.live_tests_world import DAYS, ERROR, K, Visits, better_error, visits
+from tests.benchmarks.live_tests_world import COMMON, DAYS, ERROR, RATE_SPREAD, K, Visits, better_error, visits
 
 ALPHA, LEAST, GAIN, POWER = 0.05, 100, 0.03, 0.8
 EFFECTS = (0.03, 0.1, 0.3)
@@ -42,11 +42,14 @@ def main() -> None:
     """Measure, and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiments", type=int, default=10_000)
-    n_experiments = parser.parse_args().experiments
+    parser.add_argument("--rate-spread", type=float, default=RATE_SPREAD, help="of the users' click rates")
+    parser.add_argument("--common-error", type=float, default=COMMON, help="share of the models' errors")
+    asked = parser.parse_args()
+    n_experiments = asked.experiments
     rng = np.random.default_rng(15)
     print(f"A/A, {n_experiments:,} experiments, 28 daily looks, alpha {ALPHA}: share decided at any look")
     false = [tell_false("split", lambda: aa_split(n_experiments, rng))]
-    world = visits(POOL_USERS, rng)
+    world = visits(POOL_USERS, rng, spread=asked.rate_spread, share=asked.common_error)
     equal = interleaved_pool(world, ERROR, rng, 8, mirrored=True)
     false.append(tell_false("interleaving", lambda: drawn(equal, n_experiments, 80, rng)))
     share = user_share(world, rng)
@@ -170,7 +173,11 @@ def user_share(world: Visits, rng: np.random.Generator) -> float:
 
 def split_test(world: Visits, error: float, rng: np.random.Generator, *, per_user: bool) -> Callable[[int], Estimates]:
     """Experiments with so many groups, half of them on either side."""
-    a, b = (split_pool(world, model, e, rng, per_user=per_user) for model, e in ((0, ERROR), (1, error)))
+    seed = int(rng.integers(2**32))  # the same luck for both pools, so that they differ by what the models do
+    a, b = (
+        split_pool(world, model, e, np.random.default_rng(seed), per_user=per_user)
+        for model, e in ((0, ERROR), (1, error))
+    )
     return lambda n: split_estimates(_draw(a, REPEATS, n // 2, rng), _draw(b, REPEATS, n // 2, rng), LEAST)
 
 

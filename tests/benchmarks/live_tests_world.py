@@ -46,6 +46,7 @@ class Visits:
         taste: what models see of it, with minus infinity for one that is not there.
         common: the error that both models make.
         own: the error of each model, shape (2, n_visits, CANDIDATES).
+        share: of an error's variance that is common.
     """
 
     user: Int64Array
@@ -55,12 +56,12 @@ class Visits:
     taste: Float32Array
     common: Float32Array
     own: Float32Array
+    share: float = COMMON
 
     def lists(self, model: int, error: float) -> Int64Array:
         """What a model shows, candidates best first, shape (n_visits, K)."""
-        noise = (
-            np.float32(error * COMMON**0.5) * self.common + np.float32(error * (1 - COMMON) ** 0.5) * self.own[model]
-        )
+        both, alone = np.float32(error * self.share**0.5), np.float32(error * (1 - self.share) ** 0.5)
+        noise = both * self.common + alone * self.own[model]
         return np.argsort(-(self.taste + noise), axis=1)[:, :K]
 
     def click_chances(self, lists: Int64Array) -> Float32Array:
@@ -70,11 +71,18 @@ class Visits:
         return np.minimum(self.rate[:, None] * appeal * bias, np.float32(0.9))
 
 
-def visits(n_users: int, rng: np.random.Generator) -> Visits:
-    """The visits of a pool of users over DAYS days."""
+def visits(n_users: int, rng: np.random.Generator, *, spread: float = RATE_SPREAD, share: float = COMMON) -> Visits:
+    """The visits of a pool of users over DAYS days.
+
+    Args:
+        n_users: of the pool.
+        rng: what is drawn from.
+        spread: standard deviation of the users' click rates, as a part of their mean.
+        share: of the variance of the models' errors that both have in common.
+    """
     numbers = rng.poisson(rng.exponential(VISITS_A_DAY, n_users) * DAYS)
     user = np.repeat(np.arange(n_users), numbers)
-    shape = RATE_SPREAD**-2
+    shape = spread**-2
     rate = (rng.gamma(shape, 1 / shape, n_users) * CLICKS_A_LIST / 4).astype(np.float32)
     taste, common, first, second = rng.standard_normal((4, n_users, CANDIDATES), dtype=np.float32)[:, user]
     moment = rng.standard_normal(taste.shape, dtype=np.float32)
@@ -87,6 +95,7 @@ def visits(n_users: int, rng: np.random.Generator) -> Visits:
         np.where(is_there, TASTE * taste, -np.inf).astype(np.float32),
         common,
         np.stack([first, second]),
+        share,
     )
 
 

@@ -53,7 +53,7 @@ def plan_of(store: EventStore, **wish: object) -> Recorded:
 
 
 def filled(store: EventStore, n_users: int, *, better: bool, since: int) -> None:
-    """Users of either variant, three lists each, one a day; every second one of one variant clicks, of the other none."""
+    """Users of either variant, a list a day for three days; every second user of one variant clicks, no other one."""
     lists, clicks = [], []
     for number in range(2 * n_users):
         variant, user = "ab"[number % 2], f"u{number}"
