@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     variant: Variants = Field(
         (), description="NAME=WEIGHT:SOURCE of one of several bundles or models instead; once a variant."
     )
+    interleave: Names = Field(
+        (), description="Two variants, as A,B, whose users get lists that both draft; clicks say which one is better."
+    )
     follow: bool = Field(
         False, description="Whether to start with what the event store says is in service, if it says anything."
     )
@@ -147,6 +150,22 @@ class Settings(BaseSettings):
             raise ValueError(f"variants are named alike: {', '.join(names)}")
         if self.variant and not sum(variant.weight for variant in self.variant) > 0:
             raise ValueError("all variants have weight 0; nobody would be answered")
+        return self
+
+    @model_validator(mode="after")
+    def _two_to_interleave(self) -> Self:
+        if not self.interleave:
+            return self
+        weights = {variant.name: variant.weight for variant in self.variant}
+        if len(self.interleave) != 2 or len(set(self.interleave)) != 2 or not set(self.interleave) <= weights.keys():
+            named = ", ".join(weights) or "none"
+            raise ValueError(f"interleave names two of the variants, such as a,b; the variants named are: {named}")
+        if not sum(weights[name] for name in self.interleave) > 0:
+            raise ValueError("both variants to interleave have weight 0; nobody would be answered by them")
+        if self.exposures == "off":
+            raise ValueError(
+                "with exposures off, nobody could tell which variant the clicks of interleaved lists are for"
+            )
         return self
 
     @property

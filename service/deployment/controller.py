@@ -26,7 +26,7 @@ from service.deployment.loader import Held, assemble, open_first, open_named, wi
 from service.deployment.variants import VariantSet
 from service.errors import BehindError, ConflictError, FieldError, NotReadyError, SourceUnavailableError
 from service.settings import Settings
-from service.store.deployments import Deployment, DeploymentTable, Plan, Replicas
+from service.store.deployments import Deployment, DeploymentTable, Replicas
 
 logger = logging.getLogger("recsys.service")
 
@@ -191,7 +191,7 @@ class Deployments:
             self._observer.count_swap("refused")
             raise ConflictError("not-to-be-had", str(error)) from error
         # What aliases name now stays known, else what was rolled back would come again by itself.
-        plan = Plan(target.plan.parts, active.plan.aliases)
+        plan = replace(target.plan, aliases=active.plan.aliases)
         made = await to_thread.run_sync(self._store.add, plan, active.generation, target.previous)
         self._swap(replace(variant_set, generation=made.generation, aliases=plan.aliases), "rolled-back")
         await attempt(self._tell)
@@ -219,7 +219,7 @@ class Deployments:
         if source is None and variant is None:
             if not self._settings.sources:
                 raise FieldError("body.source", "the settings name nothing to load again; name a source")
-            return lambda: open_named(self._settings.sources, held)
+            return lambda: open_named(self._settings.sources, held, self._settings.interleave)
         if self._is_behind:  # the variants that are to stay are not known here
             raise BehindError(self._active, self._generation)
         current = self.variant_set

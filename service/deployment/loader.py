@@ -33,7 +33,7 @@ def open_first(settings: Settings, store: DeploymentTable) -> VariantSet | None:
     active = _active(settings, store) if settings.follow else None
     if active is not None:
         return assemble(active, settings.sources, {})
-    return open_named(settings.sources) if settings.sources else None
+    return open_named(settings.sources, interleaved=settings.interleave) if settings.sources else None
 
 
 def _active(settings: Settings, store: DeploymentTable) -> Deployment | None:
@@ -46,7 +46,9 @@ def _active(settings: Settings, store: DeploymentTable) -> Deployment | None:
         return None
 
 
-def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> VariantSet:
+def open_named(
+    sources: Sequence[NamedSource], held: Held | None = None, interleaved: tuple[str, ...] = ()
+) -> VariantSet:
     """What the settings name, read and verified afresh.
 
     Raises:
@@ -56,7 +58,7 @@ def open_named(sources: Sequence[NamedSource], held: Held | None = None) -> Vari
     aliases = aliases_of(sources)
     known = dict(aliases)
     variants = [open_variant(name, weight, known.get(source, source), held) for name, weight, source in sources]
-    return VariantSet(0, tuple(variants), aliases)
+    return VariantSet(0, tuple(variants), aliases, interleaved)
 
 
 def aliases_of(sources: Sequence[NamedSource]) -> tuple[tuple[str, str], ...]:
@@ -117,7 +119,7 @@ def assemble(deployment: Deployment, sources: Sequence[NamedSource], held: Held)
         if part.version not in found:
             found[part.version] = _found(part, sources)
         variants.append(Variant(part.name, part.weight, part.source, found[part.version]))
-    return VariantSet(deployment.generation, tuple(variants), deployment.plan.aliases)
+    return VariantSet(deployment.generation, tuple(variants), deployment.plan.aliases, deployment.plan.interleaved)
 
 
 def _found(part: Part, sources: Sequence[NamedSource]) -> Catalogue:

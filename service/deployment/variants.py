@@ -40,10 +40,24 @@ class Variant:
 
 
 class Assignment(NamedTuple):
-    """The variant that answers a request, and whether it was assigned, as opposed to chosen by the caller."""
+    """The variant that answers a request, and whether it was assigned, as opposed to chosen by the caller.
+
+    With an `opponent`, both of them answer: their lists are interleaved.
+    """
 
     variant: Variant
     is_dealt: bool
+    opponent: Variant | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the variant; `a+b` of two that are interleaved, which is no name that a variant may have."""
+        return self.variant.name if self.opponent is None else f"{self.variant.name}+{self.opponent.name}"
+
+    @property
+    def version(self) -> str:
+        """Of the bundle, or of both."""
+        return self.variant.version if self.opponent is None else f"{self.variant.version}+{self.opponent.version}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +68,19 @@ class VariantSet:
         generation: of the deployment; 0 where the store has not been told.
         variants: at least one, the first one first.
         aliases: what the aliases in the settings named when this was put in service.
+        interleaved: names of two variants whose users get lists that both draft; empty for none.
     """
 
     generation: int
     variants: tuple[Variant, ...]
     aliases: tuple[tuple[str, str], ...] = ()
+    interleaved: tuple[str, ...] = ()
 
     @cached_property
     def plan(self) -> Plan:
         """The same as it is written down."""
         parts = (Part(one.name, one.weight, one.source, one.version) for one in self.variants)
-        return Plan(tuple(parts), self.aliases)
+        return Plan(tuple(parts), self.aliases, self.interleaved)
 
     @cached_property
     def catalogues(self) -> dict[str, Catalogue]:
@@ -83,11 +99,20 @@ class VariantSet:
             FieldError: no variant has that name.
             CursorExpiredError: no variant has that version any more.
         """
-        assigned = self.deal(key)
-        wanted = assigned if chosen is None else self.named(chosen)
+        assigned = self._assigned(key)
+        wanted = assigned if chosen is None else Assignment(self.named(chosen), is_dealt=False)
         if version is not None and wanted.version != version:
             wanted = self._of_version(version)
-        return Assignment(wanted, chosen is None and wanted is assigned)
+        is_same = (wanted.variant, wanted.opponent) == (assigned.variant, assigned.opponent)
+        return wanted._replace(is_dealt=chosen is None and is_same)
+
+    def _assigned(self, key: str) -> Assignment:
+        dealt = self.deal(key)
+        return self._together() if dealt.name in self.interleaved else Assignment(dealt, is_dealt=True)
+
+    def _together(self) -> Assignment:
+        first, second = (self.named(name) for name in self.interleaved)
+        return Assignment(first, is_dealt=True, opponent=second)
 
     def deal(self, key: str) -> Variant:
         """The variant of whoever has this key."""
@@ -112,10 +137,11 @@ class VariantSet:
         """The part of the users that a variant is assigned to, from 0 to 1."""
         return variant.weight / sum(one.weight for one in self.variants) if len(self.variants) > 1 else 1.0
 
-    def _of_version(self, version: str) -> Variant:
-        for variant in self.variants:
-            if variant.version == version:
-                return variant
+    def _of_version(self, version: str) -> Assignment:
+        both = [self._together()] if self.interleaved else []
+        for found in (*both, *(Assignment(variant, is_dealt=False) for variant in self.variants)):
+            if found.version == version:
+                return found
         raise CursorExpiredError("another model is in service by now")
 
 

@@ -76,6 +76,8 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
             fields["because"] = [{"item_id": cause.item_id, "effect": cause.effect} for cause in item.because]
     for fields, reason in zip(found, answer.reasons, strict=False):
         fields["pushed_by"] = reason
+    for fields, team in zip(found, answer.teams, strict=False):
+        fields["variant"] = team
     return found
 
 

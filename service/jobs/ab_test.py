@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
+from service.jobs.daily_counts import Window, credited_clicks
 from service.store.database import Database
 from service.store.tables import EVENTS, IMPRESSIONS
 
@@ -33,6 +34,8 @@ Z = 1.959963984540054
 """Of the normal distribution, for 95 %."""
 FEW_USERS = 100
 """Below so many of them, or so few who click, the normal distribution is a bad likeness."""
+EVER = 2**62
+"""A time that no list comes after, in microseconds."""
 Unit = tuple[str | None, str | None]
 """A user, or the request of a list that names no user."""
 
@@ -131,6 +134,39 @@ def _estimate(value: float, variance: float, least: float, most: float) -> Estim
         return Estimate(value, None)
     half = Z * sqrt(variance)
     return Estimate(value, (max(least, value - half), min(most, value + half)))
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Whose items were clicked in interleaved lists.
+
+    Attributes:
+        names: of the variants.
+        users: with credited clicks.
+        credited: clicks, to each.
+        difference: of the second one's from the first one's, as a part of both; None without any.
+    """
+
+    names: tuple[str, str]
+    users: int
+    credited: tuple[int, int]
+    difference: Estimate | None
+
+
+def preference(database: Database, name: str, choice: Choice) -> Preference:
+    """Whose items were clicked in the lists that two variants drafted; users are the units, the variance as above.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    first, second = name.split("+")
+    until = EVER if choice.until is None else choice.until
+    window = Window((name,), choice.since or 0, until, choice.event_type, day=EVER, days=1)
+    found = credited_clicks(database, window, first, second)
+    [total], [more], [users] = found.x, found.y, found.users
+    credited = (int(total - more) // 2, int(total + more) // 2)
+    difference = _estimate(float(more / total), float(found.variance[0]), -1.0, 1.0) if total else None
+    return Preference((first, second), int(users), credited, difference)
 
 
 def count(database: Database, choice: Choice) -> tuple[dict[str, Tally], int]:

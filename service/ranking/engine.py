@@ -12,6 +12,7 @@ from recsys_vae.data.histories import History
 from recsys_vae.errors import UnavailableError
 from service.errors import CursorExpiredError, DeadlineError, FieldError, UnknownItemError
 from service.ranking.cursors import LARGEST_DEPTH, Cursor
+from service.ranking.interleaving import Teams, join, split_cursor
 from service.ranking.micro_batcher import Batcher, Limits, Observer
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Notice, Query, SimilarItems, similar
@@ -116,6 +117,26 @@ class Engine:
         answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
+        return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
+
+    async def recommend_together(self, teams: Teams, request: Request) -> Page:
+        """Rank items for one user by two catalogues, and draft one list from both; raises what `recommend` does.
+
+        Both see the history that is read once: what one of them hides, the other one does not return.
+        """
+        deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
+        if after is not None:
+            _check_cursor(after, request.digest, teams.version)
+        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
+        history = _joined(stored.history, request.query.history)
+        cursors = None if after is None else split_cursor(after, teams)
+        queries = [replace(request.query, history=history, after=cursors and cursors[side]) for side in (0, 1)]
+        jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
+        first, second = await asyncio.gather(
+            *(self.batcher.submit(job, deadline, flow=request.flow, work=work_of(job.query)) for job in jobs)
+        )
+        answer = join(teams, (first, second), request.query.k, cursors)
+        answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
     async def similar(self, catalogue: Catalogue, item_id: str, k: int) -> SimilarItems:

@@ -96,6 +96,7 @@ class Answer:
         reasons: with an explanation, what pushed each item up: history, metadata or popularity; else empty.
         shown: rows of the items of this page and those before, ascending.
         has_more: whether allowed items are left.
+        teams: where two variants drafted the list, which of them each item is credited to, None for nobody; else empty.
     """
 
     model_version: str
@@ -107,6 +108,7 @@ class Answer:
     shown: tuple[int, ...] = ()
     has_more: bool = False
     reasons: tuple[str, ...] = ()
+    teams: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)

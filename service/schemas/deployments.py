@@ -84,6 +84,11 @@ class DeploymentSummary(Schema):
         examples=[[{"name": "main", "weight": 1.0, "share": 1.0, "model_version": "mult-vae-679558afa88b",
                     "model": "mult-vae", "n_items": 3533, "source": "/bundles/2026-11-24"}]],
     )  # fmt: skip
+    interleaved: list[str] = Field(
+        default_factory=list,
+        description="The two whose users get lists that both draft; empty for none.",
+        examples=[[]],
+    )
     replicas: int | None = Field(
         None, description="Processes that answer from this event store; null where it did not say.", examples=[4]
     )

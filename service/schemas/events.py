@@ -101,6 +101,11 @@ class ShownList(Schema):
     is_dealt: bool = Field(description="False where the caller chose the variant.", examples=[True])
     items: list[str] = Field(description="Ids, best first.", examples=[["260", "2028"]])
     answered_at: datetime = Field(description="When.", examples=["2026-11-22T19:12:58Z"])
+    teams: list[str | None] | None = Field(
+        default=None,
+        description="Of an interleaved list: the variant that each item is credited to; null for nobody.",
+        examples=[["main", None]],
+    )
 
 
 class UserSummary(Schema):

@@ -185,6 +185,12 @@ class RecommendedItem(Schema):
         "`metadata`, or `popularity` where without it the item would not be in the list.",
         examples=["history"],
     )
+    variant: str | None = Field(
+        default=None,
+        description="In an interleaved list: the variant that its clicks are credited to; null where both would have "
+        "put it there.",
+        examples=["main"],
+    )
 
 
 class Recommendations(Schema):
@@ -195,8 +201,14 @@ class Recommendations(Schema):
         "request of a batch names no user, a dot and its place come behind.",
         examples=["7f3a"],
     )
-    variant: str = Field(description="The variant in service that answered.", examples=["main"])
-    model_version: str = Field(description="The bundle that answered.", examples=["mult-vae-679558afa88b"])
+    variant: str = Field(
+        description="The variant in service that answered; `a+b` where the lists of two were interleaved.",
+        examples=["main"],
+    )
+    model_version: str = Field(
+        description="The bundle that answered; two with a `+` between them likewise.",
+        examples=["mult-vae-679558afa88b"],
+    )
     tier: str = Field(
         description="What the list goes by: `posterior` (history and metadata), `history`, `content` (a history of new "
         "items), `prior` (metadata), `segment` (popular among users with the same metadata) or `popular`.",

@@ -94,7 +94,8 @@ def _titles(variant_set: VariantSet) -> str:
     if len(titles) == 1:
         return titles[0]
     shares = (f"{one.name} {variant_set.share(one):.0%}" for one in variant_set.variants)
-    return ", ".join(f"{share}: {title}" for share, title in zip(shares, titles, strict=True))
+    told = ", ".join(f"{share}: {title}" for share, title in zip(shares, titles, strict=True))
+    return f"{told}, {' and '.join(variant_set.interleaved)} interleaved," if variant_set.interleaved else told
 
 
 def run(app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -38,16 +38,18 @@ class Plan:
     Attributes:
         parts: the variants, the first one first.
         aliases: what the aliases in the settings named when this was made: address, version's address.
+        interleaved: names of two variants whose users get lists that both draft; empty for none.
     """
 
     parts: tuple[Part, ...]
     aliases: tuple[tuple[str, str], ...] = ()
+    interleaved: tuple[str, ...] = ()
 
     def serves_as(self, other: "Plan") -> bool:
         """Whether both answer everybody alike, wherever their bundles were taken from."""
-        return [(part.name, part.weight, part.version) for part in self.parts] == [
-            (part.name, part.weight, part.version) for part in other.parts
-        ]
+        return self.interleaved == other.interleaved and [
+            (part.name, part.weight, part.version) for part in self.parts
+        ] == [(part.name, part.weight, part.version) for part in other.parts]
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ class DeploymentTable:
         with self._database.looking_up() as connection:
             found = connection.execute(select(DEPLOYMENTS).where(DEPLOYMENTS.c.generation == generation)).first()
         return None if found is None else _deployment(found)
+
+    def from_generation(self, generation: int) -> list[Deployment]:
+        """What was in service from this number on, oldest first."""
+        query = select(DEPLOYMENTS).where(DEPLOYMENTS.c.generation >= generation).order_by(DEPLOYMENTS.c.generation)
+        with self._database.looking_up() as connection:
+            return [_deployment(row) for row in connection.execute(query)]
 
     def add(self, plan: Plan, after: int, previous: int | None) -> Deployment:
         """Put a plan in service for everybody.

@@ -27,6 +27,7 @@ class Impression(NamedTuple):
         items: ids, best first.
         answered_at: in microseconds since 1970, UTC.
         last_erasure: sequence of the last erasure of any user that was known here when the request came.
+        teams: of an interleaved list, the variant that each item is credited to, None for nobody; None for other lists.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class Impression(NamedTuple):
     items: tuple[str, ...]
     answered_at: int
     last_erasure: int = 0
+    teams: tuple[str | None, ...] | None = None
 
 
 class Added(NamedTuple):
@@ -61,6 +63,7 @@ class HeldExposure(NamedTuple):
     is_dealt: bool
     items: tuple[str, ...]
     answered_at: int
+    teams: tuple[str | None, ...] | None = None
 
 
 class ImpressionTable:
@@ -115,9 +118,11 @@ def erase_impressions(connection: Connection, user_id: str) -> int:
 
 
 def _row(impression: Impression) -> dict[str, Any]:
-    fields = impression._asdict() | {"items": json.dumps(impression.items)}
+    teams = None if impression.teams is None else json.dumps(impression.teams)
+    fields = impression._asdict() | {"items": json.dumps(impression.items), "teams": teams}
     return {name: fields[name] for name in fields if name in IMPRESSIONS.c}
 
 
 def _held(row: Row[Any]) -> HeldExposure:
-    return HeldExposure(**row._asdict() | {"items": tuple(json.loads(row.items))})
+    teams = None if row.teams is None else tuple(json.loads(row.teams))
+    return HeldExposure(**row._asdict() | {"items": tuple(json.loads(row.items)), "teams": teams})

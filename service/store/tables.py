@@ -55,6 +55,7 @@ IMPRESSIONS = Table(
     Column("is_dealt", Boolean, nullable=False, comment="false where the caller chose the variant"),
     Column("items", Text, nullable=False, comment="JSON: ids, best first"),
     Column("answered_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Column("teams", Text, comment="JSON: variant that each item of an interleaved list is credited to"),
     Index("exposures_by_user", "user_id", "sequence"),
     Index("exposures_by_request", "request_id"),
     sqlite_autoincrement=True,
@@ -78,4 +79,13 @@ REPLICAS = Table(
     Column("replica", String, primary_key=True),
     Column("generation", BigInteger, nullable=False, comment="of what it answers with"),
     Column("seen_at", BigInteger, nullable=False, comment="seconds since 1970, by the database's clock"),
+)
+
+# Rows are never changed: what a sequential test was planned as is not to be changed while it is looked at.
+LIVE_TESTS = Table(
+    "live_tests",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("plan", Text, nullable=False, comment="JSON: variants, start, metric, error rate, tuning"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
 )

@@ -60,6 +60,7 @@ async def _summary(services: Services, request_id: str, patience: float = 0.0) -
         "generation": variant_set.generation,
         "active": services.deployments.active,
         "variants": _variants(variant_set),
+        "interleaved": list(variant_set.interleaved),
         "replicas": None if found is None else found.running,
         "behind": None if found is None else found.behind,
     }

@@ -14,6 +14,7 @@ from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
 from service.ranking.engine import Page, Request
+from service.ranking.interleaving import Teams
 from service.ranking.results import Query
 from service.ranking.work import work_of
 from service.schemas.common import Problem
@@ -108,13 +109,22 @@ async def respond(
     version = None if request.cursor is None else request.cursor.model_version
     assignment = variant_set.assign(key, chosen, version)
     last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
-    page = await services.engine.recommend(assignment.variant.catalogue, request)
+    page = await _page(assignment, services, request, f"{key} {request_id}")
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
-    services.metrics.count_variant(assignment.variant.name, assignment.variant.version)
+    services.metrics.count_variant(assignment.name, assignment.version)
     if _is_noted(variant_set, services):
         impression = _impression(assignment, page, request.user_id, request_id)
         services.exposures.note(impression._replace(last_erasure=last_erasure))
-    return to_wire(page, request_id, assignment.variant.name)
+    return to_wire(page, request_id, assignment.name)
+
+
+async def _page(assignment: Assignment, services: Services, request: Request, seed: str) -> Page:
+    variant, opponent = assignment.variant, assignment.opponent
+    if opponent is None:
+        return await services.engine.recommend(variant.catalogue, request)
+    # The same request, sent again under its id, has the same list drafted.
+    teams = Teams((variant.name, opponent.name), (variant.catalogue, opponent.catalogue), seed)
+    return await services.engine.recommend_together(teams, request)
 
 
 def _tells_the_history(query: Query) -> bool:
@@ -128,9 +138,9 @@ def _is_noted(variant_set: VariantSet, services: Services) -> bool:
 
 
 def _impression(assignment: Assignment, page: Page, user_id: str | None, request_id: str) -> Impression:
-    variant = assignment.variant
-    items = tuple(item.item_id for item in page.answer.items)
-    return Impression(request_id, user_id, variant.name, variant.version, assignment.is_dealt, items, timestamps.now())
+    items, name = tuple(item.item_id for item in page.answer.items), assignment.name
+    shown = Impression(request_id, user_id, name, assignment.version, assignment.is_dealt, items, timestamps.now())
+    return shown._replace(teams=page.answer.teams or None)
 
 
 def _list_id(request_id: str, place: int) -> str:
