@@ -1,9 +1,8 @@
 """Rate limits: how often one caller may ask. Counted in memory for one worker, in Redis for several.
 
-The window slides, as an estimate: what came in this window, and of the one before the share that still lies within
-`seconds`, as if it had come evenly. An even stream is held to `amount` in any `seconds`; bursts at the ends of two
-windows get up to twice as many into one. An exact count would keep a time for each request. Redis down does not stop
-the service: requests are then served uncounted, and the metric `recsys_rate_limit_unchecked_total` says so.
+The window slides, exactly: no `seconds`, wherever they begin, hold more than `amount`. In memory that is `sliding_log`,
+in Redis a list with the time of each request that counts. Redis down does not stop the service: requests are then
+served uncounted, and the metric `recsys_rate_limit_unchecked_total` says so.
 """
 
 import asyncio
@@ -16,11 +15,12 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
 
 from recsys_vae.errors import ConfigError
 from service.observability.metrics import Metrics
+from service.security.sliding_log import Count, SlidingLogs
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
@@ -91,7 +91,8 @@ class RateLimits:
         self._default = rate
         self._metrics = metrics
         self._pool = None if redis_url is None else _pool(redis_url)
-        self._limiter: SlidingWindowCounterRateLimiter | None = None
+        self._logs = SlidingLogs()
+        self._limiter: MovingWindowRateLimiter | None = None
         self._ask_again_at = 0.0
         if rate is not None:
             parse_rate(rate)
@@ -105,13 +106,13 @@ class RateLimits:
             return None
         rate = parse_rate(chosen)
         if self._pool is None:
-            return await self._ask(rate, name, weight)
+            return _verdict(rate, weight, self._logs.ask(name, rate.amount, rate.get_expiry(), weight))
         if monotonic() < self._ask_again_at:
             self._metrics.count_unchecked_request()
             return None
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                return await self._ask(rate, name, weight)
+                return _verdict(rate, weight, await self._ask(self._pool, rate, name, weight))
         except Exception as error:
             # Of redis, of sockets, of asyncio: they have no class in common, and none may stop an answer.
             self._rest(error)
@@ -122,27 +123,24 @@ class RateLimits:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    async def _ask(self, rate: RateLimitItem, name: str, weight: int) -> Verdict:
-        limiter = self._opened()
-        is_allowed = await limiter.hit(rate, name, cost=weight)
-        window = await limiter.get_window_stats(rate, name)
-        reset = max(1, math.ceil(window.reset_time - time()))
-        # One that counts as several may be too many where there is still room for others.
-        remaining = max(0, window.remaining) if is_allowed or weight > 1 else 0
-        return Verdict(is_allowed, rate.amount, rate.get_expiry(), remaining, reset)
-
-    def _opened(self) -> SlidingWindowCounterRateLimiter:
-        # Made with the first request: both kinds of storage belong to the event loop that they are made in.
-        if self._limiter is None:
-            self._limiter = SlidingWindowCounterRateLimiter(
-                MemoryStorage() if self._pool is None else _redis(self._pool)
-            )
-        return self._limiter
+    async def _ask(self, pool: "ConnectionPool", rate: RateLimitItem, name: str, weight: int) -> Count:
+        if self._limiter is None:  # made with the first request: it belongs to the event loop that it is made in
+            self._limiter = MovingWindowRateLimiter(_redis(pool))
+        is_granted = await self._limiter.hit(rate, name, cost=weight)
+        window = await self._limiter.get_window_stats(rate, name)
+        return Count(is_granted, window.remaining, window.reset_time - time())
 
     def _rest(self, error: Exception) -> None:
         self._ask_again_at = monotonic() + REST_SECONDS
         self._metrics.count_unchecked_request()
         logger.warning("Redis does not count requests (%s): they are served without a limit.", type(error).__name__)
+
+
+def _verdict(rate: RateLimitItem, weight: int, count: Count) -> Verdict:
+    # One that counts as several may be too many where there is still room for others.
+    remaining = max(0, count.remaining) if count.is_granted or weight > 1 else 0
+    reset = max(1, math.ceil(count.reset_seconds))
+    return Verdict(count.is_granted, rate.amount, rate.get_expiry(), remaining, reset)
 
 
 def _pool(url: str) -> "ConnectionPool":
