@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RATE = re.compile(r"[1-9][0-9]{0,8}/([1-9][0-9]{0,4})?(second|minute|hour|day)")
 REDIS_SECONDS = 0.25
-"""How long Redis is waited for."""
+"""How long Redis is waited for, where nothing else is said."""
 REST_SECONDS = 1.0
 """How long Redis is left alone after it did not answer: its wait is paid once a second, not once a request."""
 PREFIX = "recsys-limits"
@@ -75,6 +75,18 @@ def parse_rate(text: str) -> RateLimitItem:
     return parse(text)
 
 
+def check_limits(rate: str | None, redis_url: str | None) -> None:
+    """See that a rate and the address of a Redis are such; nothing connects.
+
+    Raises:
+        ConfigError: one is malformed, or the client of Redis is not installed.
+    """
+    if rate is not None:
+        parse_rate(rate)
+    if redis_url is not None:
+        _pool(redis_url)
+
+
 class RateLimits:
     """Counts the requests of every caller.
 
@@ -82,20 +94,23 @@ class RateLimits:
         rate: of callers that have none of their own; None: no limit.
         redis_url: where several workers count together; None: in this process.
         metrics: told of what was not counted.
+        redis_seconds: how long Redis is waited for.
 
     Raises:
         ConfigError: the rate or the URL is malformed.
     """
 
-    def __init__(self, rate: str | None, redis_url: str | None, metrics: Metrics) -> None:
+    def __init__(
+        self, rate: str | None, redis_url: str | None, metrics: Metrics, redis_seconds: float = REDIS_SECONDS
+    ) -> None:
+        check_limits(rate, redis_url)
         self._default = rate
         self._metrics = metrics
-        self._pool = None if redis_url is None else _pool(redis_url)
+        self._redis_seconds = redis_seconds
+        self._pool = None if redis_url is None else _pool(redis_url, redis_seconds)
         self._logs = SlidingLogs()
         self._limiter: MovingWindowRateLimiter | None = None
         self._ask_again_at = 0.0
-        if rate is not None:
-            parse_rate(rate)
 
     async def check(self, name: str, own_rate: str | None = None, weight: int = 1) -> Verdict | None:
         """Count a caller's request, as `weight` of them, and say whether it may pass; None where no limit applies or
@@ -111,7 +126,7 @@ class RateLimits:
             self._metrics.count_unchecked_request()
             return None
         try:
-            async with asyncio.timeout(REDIS_SECONDS):
+            async with asyncio.timeout(self._redis_seconds):
                 return _verdict(rate, weight, await self._ask(self._pool, rate, name, weight))
         except Exception as error:
             # Of redis, of sockets, of asyncio: they have no class in common, and none may stop an answer.
@@ -143,13 +158,13 @@ def _verdict(rate: RateLimitItem, weight: int, count: Count) -> Verdict:
     return Verdict(count.is_granted, rate.amount, rate.get_expiry(), remaining, reset)
 
 
-def _pool(url: str) -> "ConnectionPool":
+def _pool(url: str, seconds: float = REDIS_SECONDS) -> "ConnectionPool":
     try:
         from redis.asyncio import ConnectionPool
     except ImportError as error:
         raise ConfigError("Rate limits in Redis need its client: pip install 'recsys-vae[redis]'.") from error
     try:
-        return ConnectionPool.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        return ConnectionPool.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
     except ValueError as error:
         # What redis says would hold the URL, and that may hold a password.
         raise ConfigError("RECSYS_RATE_LIMIT_STORE is no URL of Redis, such as redis://host:6379/0.") from error
