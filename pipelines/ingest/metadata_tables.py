@@ -1,7 +1,7 @@
 """Metadata of users or items: one row an id, joined to the interactions by id when it is used; and their fields."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -95,6 +95,11 @@ def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantin
     else:
         rows = rejected_rows(source.path, rejected, [one.line for one in rejected])
         quarantine.add(rows.with_columns(pl.format(f"{name}: {{}}", c.REASON).alias(c.REASON)))
+    source = replace(
+        source,
+        own=source.own.renamed(recognised.plain_name),
+        mapping=source.mapping.renamed(recognised.plain_name),
+    )
     theirs = _id_column(source, id_column, dict(recognised.mapping).get(id_column), found.columns)
     check_type(theirs, found[theirs].dtype)
     others = [column for column in found.columns if column not in (theirs, id_column)]

@@ -76,6 +76,10 @@ class Recognised:
         """Pairs (our column, theirs)."""
         return self.format.mapping if self.format else ()
 
+    def plain_name(self, name: str) -> str:
+        """What a column is called whose name somebody may have from the header."""
+        return name if self.format is None else self.format.plain_name(name)
+
     def rows(self, found: pl.DataFrame) -> pl.DataFrame:
         """The rows of a block, as wanted.
 
