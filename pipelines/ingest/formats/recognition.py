@@ -40,6 +40,11 @@ class Says:
     encoding: str | None = None
 
     def __post_init__(self) -> None:
+        if self.separator == "":
+            raise ConfigError(
+                "--separator '' names no mark: give the one between fields, or its name (tab, blank, comma, pipe), or "
+                "leave the option out, and it is found by looking."
+            )
         if self.format is not None:
             find_format(self.format)
             if self.is_about_tables:

@@ -330,6 +330,8 @@ def test_the_format_that_is_named_overrules():
     assert look_at(FILES / "lightgcn/train.txt", Says(format="svmlight")).format is FORMATS["svmlight"]
     with pytest.raises(UnknownNameError, match="movielens"):
         Says(format="movielense")
+    with pytest.raises(ConfigError, match="names no mark"):
+        Says(separator="")
     with pytest.raises(ConfigError, match="leave out"):
         Says(format="libfm", separator=",")
 
