@@ -95,6 +95,16 @@ def test_weights_that_are_not_finite_or_of_another_kind_are_refused(tmp_path: Pa
     assert "contradicts its manifest" in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("rec-vae", "encoder.norms.4.weight"), ("conditional-vae", "prior_out.weight")],
+)
+def test_weights_so_large_that_scores_would_overflow_are_refused(tmp_path: Path, model: str, name: str) -> None:
+    path = written(tmp_path / "b", model)
+    change(path / WEIGHTS, **{name: np.full_like(load_file(path / WEIGHTS)[name], 3e38)})
+    assert "contradicts its manifest" in refused(path)
+
+
 def test_rows_of_a_graph_out_of_range_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "b", "graph-filter")
     change(path / WEIGHTS, **{"local.indices": load_file(path / WEIGHTS)["local.indices"] + 10**6})
