@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
-from anyio import create_task_group, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,6 +35,9 @@ from service.store.history_cache import Histories
 from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
 
+WRITERS = 10
+"""Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL as many connections
+are left to reads as it keeps open."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -72,11 +75,11 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     """
     counts = Metrics()
     keys = WatchedKeys(settings)
-    limits = RateLimits(settings.rate_limit, settings.rate_limit_store, counts)
+    limits = RateLimits(settings.rate_limit, settings.rate_limit_store, counts, settings.rate_limit_store_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        with closing(EventStore(settings.store_url, counts.count_store_error)) as store:
+        with closing(EventStore(settings.store_url, counts.count_store_error, settings.store_seconds)) as store:
             async with running(store) as services:
                 yield State(services=services)
 
@@ -93,7 +96,8 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
             tasks.start_soon(deployments.run)
             tasks.start_soon(AliasWatch(settings, deployments).run)
             tasks.start_soon(exposures.run)
-            yield Services(settings, deployments, engine, store, histories, shown, exposures, counts)
+            writers = CapacityLimiter(WRITERS)
+            yield Services(settings, deployments, engine, store, histories, shown, exposures, counts, writers)
             tasks.cancel_scope.cancel()
         engine.close()
         await exposures.close()

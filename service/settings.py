@@ -81,6 +81,12 @@ class Settings(BaseSettings):
     alias_poll_seconds: float = Field(
         60.0, ge=0.05, le=86_400, description="How often the model registry is asked what an alias names."
     )
+    registry_seconds: float = Field(
+        10.0, gt=0, le=3600, description="How long the model registry is waited for, to say what an alias names."
+    )
+    download_seconds: float = Field(
+        600.0, gt=0, le=86_400, description="How long a bundle is waited for, from the registry or its bucket."
+    )
     keep_previous: int = Field(
         1, ge=0, le=100, description="Deployments before this one that are kept in memory, for rollbacks at once."
     )
@@ -88,6 +94,15 @@ class Settings(BaseSettings):
         "auto", description="Whether the store keeps which list was shown to whom; auto: where there are variants."
     )
     store: str | None = Field(None, description="URL of the event store; SQLite under RECSYS_HOME when not given.")
+    store_seconds: float = Field(
+        5.0,
+        ge=0.05,
+        le=600,
+        description="How long a connection to the store, a lock of it, or its network gone silent is waited for.",
+    )
+    start_without_store: bool = Field(
+        False, description="Whether one that follows starts with what is named here while the store does not answer."
+    )
     host: str = Field("127.0.0.1", description="Address to listen at.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen at; 0 takes any free one.")
     compute_threads: int = Field(1, ge=1, le=64, description="Batches of requests that are computed at the same time.")
@@ -108,6 +123,9 @@ class Settings(BaseSettings):
         None, description="Requests that a key may send, such as 600/minute; none: any number."
     )
     rate_limit_store: str | None = Field(None, description="URL of the Redis where workers count requests together.")
+    rate_limit_store_seconds: float = Field(
+        0.25, gt=0, le=60, description="How long Redis is waited for, before a request is served uncounted."
+    )
     max_connections: int | None = Field(
         None,
         ge=1,

@@ -1,5 +1,7 @@
 """Small worlds whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.sparse import csr_array
@@ -57,10 +59,16 @@ def two_tastes(n_users: int = 40, n_items: int = 12, seed: int = 0) -> Interacti
     return Interactions(csr(liked, n_items), users, items)
 
 
-def untrained(name: str, n_items: int) -> Recommender:
-    """A small model with fresh weights, always the same; closed-form models are fitted to `two_tastes`."""
+def untrained(name: str, n_items: int, metadata: tuple[int, ...] = ()) -> Recommender:
+    """A small model with fresh weights, always the same; closed-form models are fitted to `two_tastes`.
+
+    One with a prior from metadata has it from `metadata`, the widths of a schema's fields, where they are given.
+    """
     torch.manual_seed(0)
-    model = catalog.create(name, n_items, SMALL[name])
+    config = SMALL[name]
+    if metadata and isinstance(config, ConditionalVAEConfig):
+        config = replace(config, metadata=metadata)
+    model = catalog.create(name, n_items, config)
     solved = model.linear if isinstance(model, Blend) else model
     if isinstance(solved, ClosedFormRecommender):
         solved.fit(two_tastes(n_items=n_items).matrix)

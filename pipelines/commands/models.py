@@ -113,7 +113,7 @@ def train(
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
-                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec, output)):
+                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec, output, decay)):
                     return
                 trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
             _tell(trained, output, "validation")
@@ -148,7 +148,9 @@ def publish(
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
-                if _is_completed(output, group, lambda made: is_published_from(made, bundle)):
+                if _is_completed(
+                    output, group, lambda made: is_published_from(made, bundle, opened, new_items=new_items, now=now)
+                ):
                     return
                 trained = publish_bundle(
                     bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now

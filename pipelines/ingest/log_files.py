@@ -1,7 +1,7 @@
 """Raw logs: which files are meant, how each is laid out, and which of their columns is which."""
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class ColumnMap:
     def updated(self, other: "ColumnMap") -> "ColumnMap":
         """These pairs, with those of `other` in their place where both name one of ours."""
         return ColumnMap(tuple({**dict(self.pairs), **dict(other.pairs)}.items()))
+
+    def renamed(self, plain_name: Callable[[str], str]) -> "ColumnMap":
+        """The same, where columns are called otherwise than in the header of their file."""
+        return ColumnMap(tuple((ours, plain_name(theirs)) for ours, theirs in self.pairs))
 
     def apply(self, frame: pl.LazyFrame, source: str) -> pl.LazyFrame:
         """The columns of ours that the frame has, under our names; all others are left out.

@@ -62,7 +62,7 @@ class Source:
         layout = self.layouts.get(path)
         recognised = Recognised(layout) if layout else look_at(path, self.said.of(path), names=names)
         # What a format says of its columns holds where the user says nothing else.
-        mapping = ColumnMap(recognised.mapping).updated(said)
+        mapping = ColumnMap(recognised.mapping).updated(said.renamed(recognised.plain_name))
         return LogSource(path, recognised, mapping, partition, self.said.prefixes_of(path))
 
 

@@ -1,7 +1,7 @@
 """Metadata of users or items: one row an id, joined to the interactions by id when it is used; and their fields."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +13,10 @@ from pipelines.ingest.formats.recognition import Recognised, Says, look_at
 from pipelines.ingest.log_files import ColumnMap
 from pipelines.ingest.log_rows import Quarantine, rejected_rows
 from pipelines.ingest.readers import Layout, Rejected, open_log
-from pipelines.ingest.table_schemas import check_type
+from pipelines.ingest.table_schemas import NO_ID, check_type
 from pipelines.ingest.value_parsers import guess
 from recsys_vae.data import columns as c
+from recsys_vae.data.ids import is_id
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.frames import scan_table
 
@@ -95,6 +96,11 @@ def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantin
     else:
         rows = rejected_rows(source.path, rejected, [one.line for one in rejected])
         quarantine.add(rows.with_columns(pl.format(f"{name}: {{}}", c.REASON).alias(c.REASON)))
+    source = replace(
+        source,
+        own=source.own.renamed(recognised.plain_name),
+        mapping=source.mapping.renamed(recognised.plain_name),
+    )
     theirs = _id_column(source, id_column, dict(recognised.mapping).get(id_column), found.columns)
     check_type(theirs, found[theirs].dtype)
     others = [column for column in found.columns if column not in (theirs, id_column)]
@@ -149,6 +155,10 @@ def _check_ids(ids: pl.DataFrame, id_column: str, source: str) -> None:
     missing = counts.filter(pl.col(id_column).is_null())
     if not missing.is_empty():
         raise DataError(f"{missing['n'].item()} rows of {source} have no {id_column}. Remove them first.")
+    bad = counts.filter(~is_id(pl.col(id_column)))[id_column]
+    if not bad.is_empty():
+        some = ", ".join(ascii(one[:50]) for one in bad.sort().head(3))
+        raise DataError(f"{bad.len()} {id_column}s of {source} are {NO_ID}, among them {some}. Correct them first.")
     twice = counts.filter(pl.col("n") > 1).sort(id_column)
     if not twice.is_empty():
         some = ", ".join(twice[id_column].head(5).str.slice(0, 100).to_list())

@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote
 
+from pipelines.ingest.formats.peek import PACKED
 from recsys_vae.errors import DataError
 
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -16,7 +17,7 @@ def parts_of(folder: Path) -> list[Path]:
         DataError: they are of several kinds.
     """
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
-    kinds = {"".join(path.suffixes[-2:]) if path.suffix in (".gz", ".zst") else path.suffix for path in found}
+    kinds = {"".join(path.suffixes[-2:]) if path.suffix in PACKED else path.suffix for path in found}
     if len(kinds) > 1:
         some = ", ".join(str(path.relative_to(folder)) for path in found[:5])
         raise DataError(

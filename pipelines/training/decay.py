@@ -49,6 +49,18 @@ class Decay:
         """Whether weights stay."""
         return self.half_life == math.inf
 
+    @property
+    def described(self) -> dict[str, float | str | None]:
+        """As a manifest keeps it; empty where weights stay."""
+        if self.is_none:
+            return {}
+        return {"half_life": self.half_life, "now": self.moment}
+
+    @property
+    def moment(self) -> str | None:
+        """The moment that ages are counted from, where one is named, in ISO 8601."""
+        return None if self.now is None else self.now.isoformat()
+
     def events(self, dataset: DatasetDir) -> pl.LazyFrame:
         """The events that are looked at."""
         everything = dataset.events()

@@ -111,6 +111,7 @@ def publish_bundle(
         log_latents(tracker, fitted)
         described = replace(
             origin(dataset, spec, fitted, everything),
+            decay=Decay(math.inf if segments is None else segments.half_life, now).described,
             trained_on=ALL,
             training_cutoff=dataset.latest(),
             metrics_on=f"split:{split_name}/test, by {bundle.version}",
@@ -154,10 +155,17 @@ def whole(dataset: DatasetDir, *, new_items: bool) -> Interactions:
     return encode(dataset.interactions(), items=with_new_items(dataset))
 
 
-def is_published_from(manifest: Manifest, source: Path) -> bool:
-    """Whether a bundle is what `publish_bundle` made of another one."""
+def is_published_from(
+    manifest: Manifest, source: Path, dataset: DatasetDir, *, new_items: bool = False, now: datetime | None = None
+) -> bool:
+    """Whether a bundle is what `publish_bundle` makes of another one, of the interactions that the dataset has now."""
     origin, version = manifest.provenance, read_bundle_manifest(source).version
-    return origin.trained_on == ALL and origin.metrics_on.endswith(f"by {version}")
+    return (
+        origin.trained_on == ALL
+        and origin.metrics_on.endswith(f"by {version}")
+        and origin.decay.get("now") == (None if now is None else Decay(now=now).moment)
+        and origin.dataset_fingerprint == whole(dataset, new_items=new_items).fingerprint()
+    )
 
 
 def spec_of(bundle: Bundle) -> ModelSpec:

@@ -147,6 +147,7 @@ def train_bundle(
             tiers = learn_again(tiers, learned_from, known, replace(decay, before=split.windows.get("test")))
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
+            decay=decay.described,
             trained_on=f"split:{split_name}/{part}",
             training_cutoff=dataset.latest(before=split.windows.get("test" if part == "refit" else "validation")),
             metrics_on=f"split:{split_name}/validation",
@@ -307,8 +308,10 @@ def write_fitted(
         ) from error
 
 
-def is_trained_as(manifest: Manifest, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output) -> bool:
-    """Whether a bundle is what `train_bundle` makes of these.
+def is_trained_as(
+    manifest: Manifest, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, decay: Decay = NO_DECAY
+) -> bool:
+    """Whether a bundle is what `train_bundle` makes of these, of the interactions that the dataset has now.
 
     What the training chooses itself, the weight of a blend and the columns of metadata, may be anything.
     """
@@ -321,8 +324,16 @@ def is_trained_as(manifest: Manifest, dataset: DatasetDir, split_name: str, spec
         and origin.trained_on.startswith(f"split:{split_name}/")
         and manifest.index.get("kind", output.index) == output.index
         and _plain(origin.training) == _plain(training)
+        and _plain(origin.decay) == _plain(decay.described)
         and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
+        and origin.dataset_fingerprint == _learned_from(dataset, split_name).fingerprint()
     )
+
+
+def _learned_from(dataset: DatasetDir, split_name: str) -> Interactions:
+    """What the bundle of a split has learned from in the end."""
+    split = load_split(dataset, split_name)
+    return split.train if split.refit is None else split.refit
 
 
 def _plain(values: object) -> object:

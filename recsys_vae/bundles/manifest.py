@@ -66,6 +66,7 @@ class Provenance:
         n_users: users learned from.
         n_interactions: interactions learned from.
         training: settings of the training loop; empty for closed-form models.
+        decay: half-life in days, and the moment that ages are counted from; empty where weights stay.
         epochs: passes over the data that the weights have seen; 0 for closed-form models.
         metrics: what was measured, by name; `_se` ends the names of standard errors.
         metrics_on: the part of a split that the metrics were measured on, and by which weights.
@@ -81,6 +82,7 @@ class Provenance:
     n_users: int = 0
     n_interactions: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
+    decay: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     metrics_on: str = ""

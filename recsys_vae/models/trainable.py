@@ -14,6 +14,9 @@ from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array, Tensors
 
+LARGEST_WEIGHT = 1e8
+"""No training ends with larger ones. Two layers of such weights, and squares of them to normalise by, are float32."""
+
 
 class Trainable(nn.Module):
     """A module with a configuration, a catalogue, and a loss over sparse histories.
@@ -56,13 +59,16 @@ class Trainable(nn.Module):
         """Take over weights by name.
 
         Raises:
-            DataError: names, shapes or types do not fit this configuration, or a weight is not finite.
+            DataError: names, shapes or types do not fit this configuration, or a weight is not finite, or beyond what
+                training gives.
         """
         for name, kept in self.tensors().items():
             if name in tensors and tensors[name].dtype != kept.dtype:
                 raise DataError(f"The weights {name} are {tensors[name].dtype}, expected {kept.dtype}.")
         for name, value in tensors.items():
             check_finite(name, value)
+            if np.issubdtype(value.dtype, np.floating) and value.size and np.abs(value).max() > LARGEST_WEIGHT:
+                raise DataError(f"The weights {name} go beyond {LARGEST_WEIGHT:g}: scores would overflow.")
         try:
             self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
         except RuntimeError as error:

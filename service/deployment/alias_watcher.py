@@ -7,7 +7,7 @@ from recsys_vae.errors import BundleError
 from service.deployment.background import in_background
 from service.deployment.bundle_sources import is_alias
 from service.deployment.controller import Deployments, attempt
-from service.deployment.loader import aliases_of
+from service.deployment.loader import aliases_of, patience_of
 from service.settings import Settings
 
 
@@ -22,6 +22,7 @@ class AliasWatch:
         self._seconds = settings.alias_poll_seconds
         self._sources = [named for named in settings.sources if is_alias(named.source)]
         self._deployments = deployments
+        self._patience = patience_of(settings)
         self._first_seen: dict[str, str] = {}
         self._refused: tuple[tuple[str, str], ...] = ()
 
@@ -32,7 +33,7 @@ class AliasWatch:
             await attempt(self._look)
 
     async def _look(self) -> None:
-        now = await in_background(lambda: aliases_of(self._sources))
+        now = await in_background(lambda: aliases_of(self._sources, self._patience))
         if now == self._refused or not self._has_changed(now):
             return
         try:

@@ -3,11 +3,13 @@
 The service's only import of mlflow is here, and lazy.
 """
 
+import math
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,20 +30,33 @@ from service.deployment.background import within
 from service.ranking.served_model import Catalogue
 
 WARM_UP_K = 10
-REGISTRY_SECONDS: Final = 10.0
-"""How long the model registry is waited for, to say what an alias names."""
-DOWNLOAD_SECONDS: Final = 600.0
-"""The same for a whole bundle, from the registry or the bucket that it names."""
 ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 """How addresses begin, and paths do not."""
 WITHOUT_HISTORY = (PRIOR, SEGMENT, POPULAR)
 """Tiers that go by something else."""
 
 
-def resolved(source: str) -> str:
+@dataclass(frozen=True)
+class Patience:
+    """How long the model registry is waited for.
+
+    Attributes:
+        registry_seconds: to say what an alias names.
+        download_seconds: for a whole bundle, from the registry or the bucket that it names.
+    """
+
+    registry_seconds: float = 10.0
+    download_seconds: float = 600.0
+
+
+USUAL: Final = Patience()
+
+
+def resolved(source: str, patience: Patience = USUAL) -> str:
     """Where a source leads now: the directory behind links, the version behind an alias of a registered model.
 
     Raises:
+        BundleError: there is no registry.
         UnavailableError: the model registry does not say.
     """
     if not is_model(source):
@@ -50,9 +65,9 @@ def resolved(source: str) -> str:
     if found is None or found["alias"] is None:
         return source
     name, alias = found["name"], found["alias"]
-    with _registry(source) as mlflow:
-        asked = f"MLflow, asked for {source}"
-        held = within(REGISTRY_SECONDS, lambda: mlflow.MlflowClient().get_model_version_by_alias(name, alias), asked)
+    with _registry(source, patience) as mlflow:
+        asked, client = f"MLflow, asked for {source}", mlflow.MlflowClient
+        held = within(patience.registry_seconds, lambda: client().get_model_version_by_alias(name, alias), asked)
     return f"models:/{name}/{held.version}"
 
 
@@ -67,7 +82,7 @@ def is_alias(source: str) -> bool:
     return found is not None and found["alias"] is not None
 
 
-def open_catalogue(source: str) -> Catalogue:
+def open_catalogue(source: str, patience: Patience = USUAL) -> Catalogue:
     """The bundle that a source leads to, verified and ready to answer.
 
     Raises:
@@ -75,7 +90,7 @@ def open_catalogue(source: str) -> Catalogue:
         UnavailableError: the model registry does not hand it out.
     """
     if is_model(source):
-        with fetched(source) as directory:
+        with fetched(source, patience) as directory:
             return _opened(directory)
     return _opened(Path(source))
 
@@ -121,7 +136,7 @@ def _somebody(bundle: Bundle) -> csr_array | None:
 
 
 @contextmanager
-def fetched(model_uri: str) -> Iterator[Path]:
+def fetched(model_uri: str, patience: Patience = USUAL) -> Iterator[Path]:
     """The bundle inside a registered model, or below an address, in a folder that lasts as long as the context.
 
     Raises:
@@ -130,26 +145,26 @@ def fetched(model_uri: str) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="recsys-bundle-", ignore_cleanup_errors=True) as folder:
         if is_remote(model_uri):
-            within(DOWNLOAD_SECONDS, partial(bring, model_uri, Path(folder)), model_uri)
+            within(patience.download_seconds, partial(bring, model_uri, Path(folder)), model_uri)
         else:
-            with _registry(model_uri) as mlflow:
+            with _registry(model_uri, patience) as mlflow:
                 take = partial(mlflow.artifacts.download_artifacts, artifact_uri=model_uri, dst_path=folder)
-                within(DOWNLOAD_SECONDS, take, f"MLflow, or where it keeps files, asked for {model_uri}")
+                within(patience.download_seconds, take, f"MLflow, or where it keeps files, asked for {model_uri}")
         yield find_bundle(Path(folder), model_uri)
 
 
 @contextmanager
-def _registry(wanted: str) -> Iterator[Any]:
+def _registry(wanted: str, patience: Patience) -> Iterator[Any]:
     """mlflow, whose errors are one here."""
     if tracking_uri() == default_tracking_uri():
         if not default_database().is_file():
-            raise UnavailableError(
+            raise BundleError(  # that one is not there does not pass
                 f"There is no MLflow store at {tracking_uri()} to take {wanted} from. Train a model first, or set "
                 "MLFLOW_TRACKING_URI."
             )
         follow_home()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{REGISTRY_SECONDS:.0f}")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{max(1, math.ceil(patience.registry_seconds))}")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
     import mlflow
 

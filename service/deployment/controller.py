@@ -22,7 +22,7 @@ from anyio import create_task_group, to_thread
 
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError
 from service.deployment.background import in_background
-from service.deployment.loader import Held, assemble, open_first, open_named, with_source
+from service.deployment.loader import Held, assemble, open_first, open_named, patience_of, with_source
 from service.deployment.variants import VariantSet
 from service.errors import BehindError, ConflictError, FieldError, NotReadyError, SourceUnavailableError
 from service.settings import Settings
@@ -184,9 +184,9 @@ class Deployments:
             async with self._following:
                 await self._meet()
         active, target = await to_thread.run_sync(self._before)
-        held, sources = self._held(), self._settings.sources
+        held, sources, patience = self._held(), self._settings.sources, patience_of(self._settings)
         try:
-            variant_set = await in_background(lambda: assemble(target, sources, held))
+            variant_set = await in_background(lambda: assemble(target, sources, held, patience))
         except BundleError as error:
             self._observer.count_swap("refused")
             raise ConflictError("not-to-be-had", str(error)) from error
@@ -219,7 +219,9 @@ class Deployments:
         if source is None and variant is None:
             if not self._settings.sources:
                 raise FieldError("body.source", "the settings name nothing to load again; name a source")
-            return lambda: open_named(self._settings.sources, held, self._settings.interleave)
+            return lambda: open_named(
+                self._settings.sources, held, patience_of(self._settings), self._settings.interleave
+            )
         if self._is_behind:  # the variants that are to stay are not known here
             raise BehindError(self._active, self._generation)
         current = self.variant_set
@@ -309,9 +311,9 @@ class Deployments:
     async def _take_over(self, active: Deployment) -> None:
         self._active = active.generation
         self._observer.show_behind(is_behind=self._is_behind)
-        sources, held = self._settings.sources, self._held()
+        held, sources, patience = self._held(), self._settings.sources, patience_of(self._settings)
         try:
-            variant_set = await in_background(lambda: assemble(active, sources, held))
+            variant_set = await in_background(lambda: assemble(active, sources, held, patience))
         except Exception as error:
             self._observer.count_swap("refused")
             self._pause = min(LONGEST_PAUSE_SECONDS, max(1.0, 2 * self._pause))

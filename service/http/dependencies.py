@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from service.deployment.controller import Deployments
@@ -18,7 +19,11 @@ from service.store.impressions import ImpressionTable
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that lives as long as the application."""
+    """Everything that lives as long as the application.
+
+    Attributes:
+        writers: how many threads write events at a time. They are not those that read, which a flood leaves free.
+    """
 
     settings: Settings
     deployments: Deployments
@@ -28,6 +33,7 @@ class Services:
     shown: ImpressionTable
     exposures: ImpressionWriter
     metrics: Metrics
+    writers: CapacityLimiter
 
 
 class State(TypedDict):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
 from recsys_vae.data.histories import History
 from recsys_vae.errors import UnavailableError
@@ -17,7 +17,8 @@ from service.ranking.micro_batcher import Batcher, Limits, Observer
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Notice, Query, SimilarItems, similar
 from service.ranking.served_model import Catalogue
-from service.ranking.work import work_of
+from service.ranking.steps import Steps
+from service.ranking.work import work_of, work_of_similar
 from service.store.events import UserHistory
 
 
@@ -61,11 +62,21 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
+class SimilarTo(NamedTuple):
+    """What is asked about an item: the k most similar to it."""
+
+    item_id: str
+    k: int
+
+
 class Job(NamedTuple):
     """What a batch is made of. It ends with the catalogue that it began with."""
 
     catalogue: Catalogue
-    query: Query
+    query: Query | SimilarTo
+
+
+Found = Answer | SimilarItems
 
 
 class Read(NamedTuple):
@@ -91,8 +102,7 @@ class Engine:
     def __init__(self, histories: Histories, limits: Limits | None = None, observer: Observer | None = None) -> None:
         self._histories = histories
         self._limits = limits or Limits()
-        self._limiter = CapacityLimiter(self._limits.compute_threads)
-        self.batcher: Batcher[Job, Answer] = Batcher(_compute, self._limits, observer)
+        self.batcher: Batcher[Job, Found] = Batcher(_compute, self._limits, observer)
 
     def close(self) -> None:
         """Let the compute threads end."""
@@ -115,6 +125,7 @@ class Engine:
         if after is not None or stored.history:
             query = replace(query, history=_joined(stored.history, query.history), after=after)
         answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
+        assert isinstance(answer, Answer)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
@@ -133,21 +144,29 @@ class Engine:
         queries = [replace(request.query, history=history, after=cursors and cursors[side]) for side in (0, 1)]
         jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
-            *(self.batcher.submit(job, deadline, flow=request.flow, work=work_of(job.query)) for job in jobs)
+            *(
+                self.batcher.submit(job, deadline, flow=request.flow, work=work_of(query))
+                for job, query in zip(jobs, queries, strict=True)
+            )
         )
+        assert isinstance(first, Answer)
+        assert isinstance(second, Answer)
         answer = join(teams, (first, second), request.query.k, cursors)
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
-    async def similar(self, catalogue: Catalogue, item_id: str, k: int) -> SimilarItems:
-        """The items most similar to one.
+    async def similar(self, catalogue: Catalogue, item_id: str, k: int, flow: str = "") -> SimilarItems:
+        """The items most similar to one; `flow` is whose request it is.
 
         Raises:
             UnknownItemError: the catalogue does not hold the item.
+            OverloadedError: too many requests wait.
+            DeadlineError: there was not enough time.
         """
-        found = await to_thread.run_sync(similar, catalogue, item_id, k, limiter=self._limiter)
-        if found is None:
-            raise UnknownItemError(item_id)
+        deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
+        job, work = Job(catalogue, SimilarTo(item_id, k)), work_of_similar(k)
+        found = await self.batcher.submit(job, deadline, flow=flow, work=work)
+        assert isinstance(found, SimilarItems)
         return found
 
     async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
@@ -182,14 +201,23 @@ _UNAVAILABLE = Notice(
 _UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
 
 
-def _compute(jobs: list[Job]) -> Sequence[Answer | Exception]:
+def _compute(jobs: list[Job]) -> Steps[Sequence[Found | Exception]]:
     """Answer a batch; while bundles are swapped it may hold requests for two of them."""
-    found: list[Answer | Exception | None] = [None] * len(jobs)
+    found: dict[int, Found | Exception] = {}
     for catalogue in {id(job.catalogue): job.catalogue for job in jobs}.values():
-        places = [place for place, job in enumerate(jobs) if job.catalogue is catalogue]
-        for place, outcome in zip(places, answer_all(catalogue, [jobs[p].query for p in places]), strict=True):
-            found[place] = outcome
-    return [outcome for outcome in found if outcome is not None]
+        asked = {place: job.query for place, job in enumerate(jobs) if job.catalogue is catalogue}
+        queries = {place: query for place, query in asked.items() if isinstance(query, Query)}
+        outcomes = (yield from answer_all(catalogue, list(queries.values()))) if queries else []
+        found |= zip(queries, outcomes, strict=True)
+        found |= {p: _similar(catalogue, query) for p, query in asked.items() if isinstance(query, SimilarTo)}
+    return [found[place] for place in range(len(jobs))]
+
+
+def _similar(catalogue: Catalogue, asked: SimilarTo) -> SimilarItems | Exception:
+    try:
+        return similar(catalogue, asked.item_id, asked.k) or UnknownItemError(asked.item_id)
+    except Exception as error:  # whatever it is, it must not sink the others
+        return error
 
 
 def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:

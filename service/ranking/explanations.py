@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import HISTORY, POPULAR, PRIOR, SEGMENT, FallbackChain
+from service.ranking.steps import Steps
 
 LONGEST = 200
 """Items of a history that are left out in turn, the last of it; the others stay in every time."""
@@ -22,6 +23,11 @@ NAMED = 3
 BY_HISTORY, BY_METADATA, BY_POPULARITY = "history", "metadata", "popularity"
 """What may push an item up."""
 SCORES_AT_ONCE = 2**24
+LEFT_OUT, SCORED_AGAIN = 1 / 50, 1 / 6000
+"""Work of an item of the history that is left out, and of an item that is scored or encoded once more for it, in plain
+requests."""
+PART = 4.0
+"""Work between two pauses."""
 
 
 def affordable(n_history: int) -> int:
@@ -29,11 +35,16 @@ def affordable(n_history: int) -> int:
     return max(1, min(LONGEST, ENTRIES // max(1, n_history)))
 
 
+def work_of(n_left_out: int, n_history: int, n_items: int) -> float:
+    """What it costs to explain items by as many of a history, in plain requests."""
+    return n_left_out * (LEFT_OUT + SCORED_AGAIN * (n_history + n_items))
+
+
 def effects(
     chain: FallbackChain, history: csr_array, left_out: Int64Array, items: Int64Array, *,
     tier: str = HISTORY, metadata: csr_array | None = None,
-) -> Float32Array:  # fmt: skip
-    """Effect of each item of a history on the scores of others, shape (len(left_out), len(items)).
+) -> Steps[Float32Array]:  # fmt: skip
+    """Effect of each item of a history on the scores of others, shape (len(left_out), len(items)), in steps.
 
     Args:
         chain: what scores.
@@ -44,12 +55,15 @@ def effects(
         metadata: of the user, shape (1, n_features).
     """
     whole = _scores(chain, history, items, tier, metadata)
-    step = max(1, SCORES_AT_ONCE // history.shape[1])
-    parts = [
-        _scores(chain, _without(history, left_out[start : start + step]), items, tier, metadata)
-        for start in range(0, len(left_out), step)
-    ]
-    return np.concatenate([whole - part for part in parts]) if parts else np.zeros((0, len(items)), np.float32)
+    work = work_of(1, history.nnz, len(items))
+    at_once = max(1, min(SCORES_AT_ONCE // history.shape[1], int(PART / work)))
+    parts: list[Float32Array] = []
+    for start in range(0, len(left_out), at_once):
+        chosen = left_out[start : start + at_once]
+        parts.append(whole - _scores(chain, _without(history, chosen), items, tier, metadata))
+        if len(chosen) == at_once:
+            yield work * at_once
+    return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
 
 
 def reasons(tier: str, rows: Int64Array, unaided: Int64Array | None) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996). An entry of work 
     start  = max(virtual time, finish of the entry before it in its flow)
     finish = start + w
 
-The smallest start is taken first, and is the virtual time from then on. One flow alone is first come, first served.
+The smallest start is taken first, and is the virtual time from then on. One flow alone is first come, first served. An
+entry that is put back when part of its work is done starts again that much later: those of other flows that came
+meanwhile are before it.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,13 +43,14 @@ class Queued(NamedTuple, Generic[Entry]):
 
 
 class FairQueue(Generic[Entry]):
-    """Entries that wait, by flow. Flows are forgotten when nothing waits any more."""
+    """Entries that wait, by flow. Flows are forgotten when nothing waits any more, nor is to be put back."""
 
     def __init__(self) -> None:
         self._heap: list[Queued[Entry]] = []
         self._flows: dict[str, Flow] = {}
         self._now = 0.0
         self._numbers = count()
+        self._n_under_way = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -78,10 +81,17 @@ class FairQueue(Generic[Entry]):
         """Let an entry wait."""
         self._put(next(self._numbers), entry, flow, work)
 
-    def take(self, most: int, work: float) -> list[Entry]:
-        """The next entries: one, and more up to `most` and this work in all."""
+    def take(self, most: int, work: float, is_alone: Callable[[Entry], bool] | None = None) -> list[Entry]:
+        """The next entries: one, and more up to `most` and this work in all.
+
+        One that `is_alone` comes alone, and is under way until it is `put_back` or `ended`.
+        """
+        if self._heap and is_alone is not None and is_alone(self.first):
+            most, self._n_under_way = 1, self._n_under_way + 1
         taken: list[Entry] = []
         while self._heap and len(taken) < most and (not taken or self._heap[0].work <= work):
+            if taken and is_alone is not None and is_alone(self.first):
+                break
             queued = heappop(self._heap)
             taken.append(queued.entry)
             work -= queued.work
@@ -89,6 +99,18 @@ class FairQueue(Generic[Entry]):
             self._flows[queued.flow].work -= queued.work
         self._forget_flows()
         return taken
+
+    def put_back(self, entry: Entry, flow: str, work: float, done: float) -> None:
+        """Let an entry that was taken alone wait again, with the work that is left of it; this much was done."""
+        self._n_under_way -= 1
+        own, start = self._flows.setdefault(flow, Flow()), self._now + done
+        own.finish, own.work = max(own.finish, start + work), own.work + work
+        heappush(self._heap, Queued(start, next(self._numbers), flow, work, entry))
+
+    def ended(self) -> None:
+        """An entry that was taken alone has no work left."""
+        self._n_under_way -= 1
+        self._forget_flows()
 
     def keep(self, is_kept: Callable[[Entry], bool]) -> None:
         """Let go of all other entries; the work that they would have been is not charged to their flows."""
@@ -108,7 +130,7 @@ class FairQueue(Generic[Entry]):
         longest = max(self._flows, key=lambda name: self._flows[name].work)
         if self._flows[longest].work <= (own.work if own else 0.0) + work:
             return None
-        return max((queued for queued in self._heap if queued.flow == longest), key=lambda queued: queued.number).entry
+        return max(queued for queued in self._heap if queued.flow == longest).entry
 
     def _put(self, number: int, entry: Entry, flow: str, work: float) -> None:
         own = self._flows.setdefault(flow, Flow())
@@ -117,6 +139,6 @@ class FairQueue(Generic[Entry]):
         heappush(self._heap, Queued(start, number, flow, work, entry))
 
     def _forget_flows(self) -> None:
-        if not self._heap:
+        if not self._heap and not self._n_under_way:
             self._flows.clear()
             self._now = 0.0

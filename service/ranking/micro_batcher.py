@@ -9,7 +9,9 @@ While a batch is computed the next one gathers: until it is full, a thread is fr
 Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
 pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
 let in gets its answer. Who shares the queue gets an equal part of it (`fair_queue`), and no batch has more work than
-`max_batch` plain requests make, unless it is one request: heavy ones are computed in parts, between others.
+`max_batch` plain requests make, unless it is one request. One of more work than `STEP` is computed alone and in steps
+(`steps`): after each it goes back into the queue, others of other flows are computed before its next one, and at its
+deadline what is left of it never is.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from typing import Generic, Protocol, TypeVar
 
 from service.errors import DeadlineError, OverloadedError
 from service.ranking.fair_queue import FairQueue
+from service.ranking.steps import Paused, Steps, advanced
 
 PATIENCE = 0.5
 """Share of the time left to a request that it may wait for others: the rest is for its own batch and its answer."""
@@ -30,6 +33,11 @@ NEWEST = 0.2
 """Weight of the last batch in the pace."""
 FEWEST = 2
 """Full batches that may be under way whatever the pace, so that a pace found with small ones can prove too slow."""
+
+STEP = 16.0
+"""Plain requests whose work is done of a heavy one before others get their turn."""
+LEAST_LEFT = 1.0
+"""Work that a request which has not ended is taken to need still, where it has taken more than it was to."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -80,23 +88,33 @@ class Unobserved:
 
 @dataclass(eq=False, slots=True)
 class Waiting(Generic[Job, Result]):
-    """A job in the queue."""
+    """A job in the queue; where it has begun, with what is left of it: `steps`, this `work`."""
 
     job: Job
     result: "asyncio.Future[Result]"
+    flow: str
     work: float
     since: float
     deadline: float
+    steps: Steps[Sequence[Result | Exception]] | None = None
+    began: float = 0.0
+    computing: float = 0.0
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it is computed alone, and in steps."""
+        return self.work > STEP or self.steps is not None
 
 
 Batch = list[Waiting[Job, Result]]
+Outcomes = Sequence[Result | Exception]
 
 
 class Batcher(Generic[Job, Result]):
     """Gathers jobs into batches. Everything but `compute` runs on the event loop.
 
     Args:
-        compute: a result or an error for each job of a batch, in order; called in a compute thread.
+        compute: a result or an error for each job of a batch, in order, in steps; run in compute threads.
         limits: how many and how long.
         observer: told of every batch.
 
@@ -106,7 +124,7 @@ class Batcher(Generic[Job, Result]):
 
     def __init__(
         self,
-        compute: Callable[[list[Job]], Sequence[Result | Exception]],
+        compute: Callable[[list[Job]], Steps[Sequence[Result | Exception]]],
         limits: Limits,
         observer: Observer | None = None,
     ) -> None:
@@ -142,14 +160,14 @@ class Batcher(Generic[Job, Result]):
 
         Raises:
             OverloadedError: the queue is full, or so long that it would not be computed in time.
-            DeadlineError: it was not computed in time; if it had not begun, it never will be.
+            DeadlineError: it was not computed in time; what is left of it never will be.
         """
         loop = asyncio.get_running_loop()
         is_late = self._queue.work_ahead(flow) >= self._most_within(deadline - loop.time())
         if is_late or (len(self._queue) >= self._limits.max_queue and not self._make_room(flow, work)):
             self._observer.request_refused("overloaded")
             raise OverloadedError
-        waiting: Waiting[Job, Result] = Waiting(job, loop.create_future(), work, perf_counter(), deadline)
+        waiting: Waiting[Job, Result] = Waiting(job, loop.create_future(), flow, work, perf_counter(), deadline)
         self._queue.add(waiting, flow, work)
         self._watch(deadline)
         self._schedule()
@@ -204,33 +222,60 @@ class Batcher(Generic[Job, Result]):
         self._drop_abandoned()
         if not self._queue or self.computing >= self._limits.compute_threads:
             return
-        batch = self._queue.take(self._limits.max_batch, self._limits.max_batch)
+        batch = self._queue.take(self._limits.max_batch, self._limits.max_batch, lambda waiting: waiting.is_heavy)
         began = perf_counter()
         self.computing += 1
         self._under_way.append(batch)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._compute, [w.job for w in batch])
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._advance, batch)
         running.add_done_callback(lambda done: self._end(batch, began, done))
         self._schedule()
 
+    def _advance(self, batch: "Batch[Job, Result]") -> "Outcomes[Result] | Paused[Outcomes[Result]]":
+        """Compute a batch, or one step of a heavy request; runs in a compute thread."""
+        steps = batch[0].steps or self._compute([waiting.job for waiting in batch])
+        step = STEP if batch[0].is_heavy else math.inf
+        return advanced(steps, step, lambda: not all(waiting.result.done() for waiting in batch))
+
     def _end(
-        self, batch: "Batch[Job, Result]", began: float, done: "asyncio.Future[Sequence[Result | Exception]]"
+        self,
+        batch: "Batch[Job, Result]",
+        began: float,
+        done: "asyncio.Future[Outcomes[Result] | Paused[Outcomes[Result]]]",
     ) -> None:
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
-        ended, waited = perf_counter(), [began - waiting.since for waiting in batch]
-        if min(waiting.since for waiting in batch) < self._last_end:  # somebody was waiting when the one before ended
-            pace = (ended - self._last_end) / sum(waiting.work for waiting in batch)
+        ended, outcomes = perf_counter(), _outcomes(done, len(batch))
+        self._measure(batch, ended, outcomes)
+        for waiting in batch:
+            waiting.began, waiting.computing = waiting.began or began, waiting.computing + ended - began
+        if isinstance(outcomes, Paused):
+            self._put_back(batch, outcomes)
+        else:
+            waited = [waiting.began - waiting.since for waiting in batch]
+            self._observer.batch_computed(waited, batch[0].computing, self.queue_depth)
+            _tell(batch, outcomes)
+            if batch[0].is_heavy:
+                self._queue.ended()
+        self._schedule()
+
+    def _measure(
+        self, batch: "Batch[Job, Result]", ended: float, outcomes: "Outcomes[Result] | Paused[Outcomes[Result]]"
+    ) -> None:
+        """Adjust the pace, if somebody was waiting when the batch before ended."""
+        work = sum(waiting.work for waiting in batch) if batch[0].steps is None else min(batch[0].work, STEP)
+        work = outcomes.work if isinstance(outcomes, Paused) else work
+        if work and min(waiting.since for waiting in batch) < self._last_end:
+            pace = (ended - self._last_end) / work
             self._pace += NEWEST * (pace - self._pace) if self._pace else pace
         self._last_end = ended
-        self._observer.batch_computed(waited, ended - began, self.queue_depth)
-        for waiting, result in zip(batch, _outcomes(done, len(batch)), strict=True):
-            if waiting.result.done():
-                continue
-            if isinstance(result, Exception):
-                waiting.result.set_exception(result)
-            else:
-                waiting.result.set_result(result)
-        self._schedule()
+
+    def _put_back(self, batch: "Batch[Job, Result]", paused: "Paused[Outcomes[Result]]") -> None:
+        """Let a heavy request wait for its next step; who gave up is dropped when the next batch begins."""
+        waiting = batch[0]
+        if not waiting.is_heavy:  # nobody in the batch waits any more
+            return
+        waiting.steps, waiting.work = paused.steps, max(LEAST_LEFT, waiting.work - paused.work)
+        self._queue.put_back(waiting, waiting.flow, waiting.work, paused.work)
 
     def _drop_abandoned(self) -> None:
         """Whoever gave up, or was given up on, is not computed."""
@@ -251,7 +296,19 @@ class Batcher(Generic[Job, Result]):
         return True
 
 
-def _outcomes(done: "asyncio.Future[Sequence[Result | Exception]]", n: int) -> Sequence[Result | Exception]:
+def _tell(batch: "Batch[Job, Result]", outcomes: "Outcomes[Result]") -> None:
+    for waiting, result in zip(batch, outcomes, strict=True):
+        if waiting.result.done():
+            continue
+        if isinstance(result, Exception):
+            waiting.result.set_exception(result)
+        else:
+            waiting.result.set_result(result)
+
+
+def _outcomes(
+    done: "asyncio.Future[Outcomes[Result] | Paused[Outcomes[Result]]]", n: int
+) -> "Outcomes[Result] | Paused[Outcomes[Result]]":
     try:
         return done.result()
     except (Exception, asyncio.CancelledError) as failure:

@@ -11,10 +11,15 @@ Summaries, SIGIR 1998.
 import numpy as np
 
 from recsys_vae.protocols import Float32Array, Int64Array
+from service.ranking.steps import Steps, finished
 
 POOL = 400
 """Best items that are chosen among, and at least ten times as many as are wanted, up to `LARGEST_POOL`."""
 LARGEST_POOL = 2000
+COMPARED = 1 / 5000
+"""Work of a candidate that is compared with an item of the list, in plain requests."""
+PART = 20_000
+"""Comparisons between two pauses."""
 
 
 def pool_size(k: int) -> int:
@@ -32,14 +37,23 @@ def diversify(scores: Float32Array, vectors: Float32Array, shown: Float32Array, 
         k: at least 1; all when there are fewer.
         diversity: 0 for the order of the scores, towards 1 for dissimilarity alone.
     """
+    return finished(diversifying(scores, vectors, shown, k, diversity))
+
+
+def diversifying(
+    scores: Float32Array, vectors: Float32Array, shown: Float32Array, k: int, diversity: float
+) -> Steps[Int64Array]:
+    """The same, in steps."""
     spread = scores[0] - scores[-1] if len(scores) else np.float32(0)
     relevance = (scores - scores[-1]) / spread if spread > 0 else np.zeros_like(scores)
     closest = (vectors @ shown.T).max(axis=1) if len(shown) else np.full(len(scores), -1.0, dtype=np.float32)
     is_first, chosen = not len(shown), np.empty(min(k, len(scores)), dtype=np.int64)
-    value = (1 - diversity) * relevance
+    value, at_once = (1 - diversity) * relevance, max(1, PART // max(1, len(scores)))
     for place in range(len(chosen)):
         gain = value if is_first and place == 0 else value - diversity * closest
         gain[chosen[:place]] = -np.inf
         chosen[place] = best = int(np.argmax(gain))
         np.maximum(closest, vectors @ vectors[best], out=closest)
+        if (place + 1) % at_once == 0:
+            yield COMPARED * at_once * len(scores)
     return chosen

@@ -14,7 +14,7 @@ from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
 from service.ranking import explanations
-from service.ranking.mmr import diversify
+from service.ranking.mmr import diversifying
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.results import (
     POPULARITY_SCORER,
@@ -30,6 +30,7 @@ from service.ranking.results import (
     shortfall,
 )
 from service.ranking.served_model import Catalogue
+from service.ranking.steps import Steps, finished
 
 USUAL = 256
 """Items that a search looks at for one query, k and what is hidden; the few queries that need more are searched for
@@ -45,52 +46,53 @@ HISTORY_NOT_USED = Notice(
 )
 NO_VECTORS = Notice("diversity_not_used", "The model in service has no item vectors to compare: the order is by score.")
 
+NAMED, NAMED_AT_ONCE = 1 / 50, 200
+"""Work of an item whose causes are named, in plain requests; items between two pauses."""
+
 Ranked = tuple[Int64Array, Float64Array]
 """Rows and scores of one list, best first; the scores as they are written, `shortest`."""
 
 
-def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer | Exception]:
-    """An answer or an error for each query: one that cannot be answered does not sink the others."""
+def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> Steps[list[Answer | Exception]]:
+    """An answer or an error for each query, in steps: one that cannot be answered does not sink the others."""
     resolved = resolve_all(catalogue, queries)
-    answered = iter(_attempt(catalogue, [one for one in resolved if isinstance(one, ResolvedQuery)]))
+    answered = iter((yield from _attempt(catalogue, [one for one in resolved if isinstance(one, ResolvedQuery)])))
     return [next(answered) if isinstance(one, ResolvedQuery) else one for one in resolved]
 
 
 def answer(catalogue: Catalogue, query: Query) -> Answer:
     """The answer to one query; raises what keeps it from being answered."""
-    (found,) = answer_all(catalogue, [query])
+    (found,) = finished(answer_all(catalogue, [query]))
     if isinstance(found, Exception):
         raise found
     return found
 
 
-def _attempt(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Sequence[Answer | Exception]:
+def _attempt(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[Sequence[Answer | Exception]]:
     if not queries:
         return []
     try:
-        return _answers(catalogue, queries)
+        return (yield from _answers(catalogue, queries))
     except Exception as error:
         if len(queries) == 1:
             return [error]
-        return [outcome for question in queries for outcome in _attempt(catalogue, [question])]
+    outcomes: list[Answer | Exception] = []
+    for question in queries:
+        outcomes += yield from _attempt(catalogue, [question])
+    return outcomes
 
 
-def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> list[Answer]:
+def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[Answer]]:
     histories = stack([q.history.ascending for q in queries], [q.history.weights for q in queries], len(catalogue))
     users = catalogue.chain.encode(histories, _metadata(catalogue, queries))
     lists = _search(catalogue, queries, users)
     tiers, scorers = users.tiers, catalogue.chain.scorers(users)
-    return [
-        _answer(
-            catalogue,
-            question,
-            lists[place],
-            tiers[place],
-            SCORERS.get(tiers[place], scorers[place]),
-            users[np.array([place])] if question.query.explain else None,
-        )
-        for place, question in enumerate(queries)
-    ]
+    answers: list[Answer] = []
+    for place, question in enumerate(queries):
+        scorer = SCORERS.get(tiers[place], scorers[place])
+        user = users[np.array([place])] if question.query.explain else None
+        answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
+    return answers
 
 
 def _metadata(catalogue: Catalogue, queries: Sequence[ResolvedQuery]) -> csr_array | None:
@@ -136,12 +138,12 @@ def _boosted(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Rank
     return _best(catalogue, question, catalogue.chain.scores(user))
 
 
-def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Int64Array | None:
+def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Steps[Int64Array | None]:
     """Rows of the list that it would be if popularity did not count beside the model; None where it does not."""
     if not user.weighted.size:
         return None
     best = _best(catalogue, question, catalogue.chain.unaided_scores(user))
-    rows, _ = _diverse(catalogue, question.query, best, []) if question.query.diversity else best
+    rows, _ = (yield from _diverse(catalogue, question.query, best, [])) if question.query.diversity else best
     return rows
 
 
@@ -161,20 +163,20 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
 
 def _answer(
     catalogue: Catalogue, question: ResolvedQuery, best: Ranked, tier: str, scorer: str, user: Users | None
-) -> Answer:
+) -> Steps[Answer]:
     """The list in words; `user` where it is to be explained."""
     query, notices = question.query, list(question.notices)
     if tier not in BY_HISTORY and len(question.history.rows):
         notices.append(HISTORY_NOT_USED)
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
-    rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
+    rows, scores = (yield from _diverse(catalogue, query, best, notices)) if query.diversity else best
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
     reasons: tuple[str, ...] = ()
     if user is not None:
-        reasons = explanations.reasons(tier, rows, _unaided(catalogue, question, user))
-        items = _explained(catalogue, question, user, rows, items, reasons, notices)
+        reasons = explanations.reasons(tier, rows, (yield from _unaided(catalogue, question, user)))
+        items = yield from _explained(catalogue, question, user, rows, items, reasons, notices)
     return Answer(
         catalogue.version,
         tier,
@@ -188,21 +190,22 @@ def _answer(
     )
 
 
-def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Ranked:
+def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Steps[Ranked]:
     rows, scores = best
     if not catalogue.chain.similarity.has_directions:
         notices.append(NO_VECTORS)
         return rows[: query.k], scores[: query.k]
     shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
     directions = catalogue.chain.similarity.directions
-    order = diversify(scores.astype(np.float32), directions(rows), directions(shown), query.k, query.diversity)
+    vectors, before = directions(rows), directions(shown)
+    order = yield from diversifying(scores.astype(np.float32), vectors, before, query.k, query.diversity)
     return rows[order], scores[order]
 
 
 def _explained(
     catalogue: Catalogue, question: ResolvedQuery, user: Users, rows: Int64Array, items: tuple[RankedItem, ...],
     reasons: tuple[str, ...], notices: list[Notice],
-) -> tuple[RankedItem, ...]:  # fmt: skip
+) -> Steps[tuple[RankedItem, ...]]:  # fmt: skip
     (tier,) = user.tiers
     if tier not in BY_HISTORY or not len(rows):
         return tuple(item._replace(because=()) for item in items)
@@ -212,14 +215,15 @@ def _explained(
         message = f"Explained by the last {len(left_out)} of the {len(history)} items in the history."
         notices.append(Notice("explained_in_part", message))
     names, chain = catalogue.ids(left_out), catalogue.chain
-    effects = explanations.effects(chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata)
+    effects = yield from explanations.effects(chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata)
     if user.weighted.size:
         effects /= np.float32(chain.bundle.tiers.policy.temperature)
     # No item of the history is credited with what popularity has put there.
-    causes = (
-        tuple(Cause(names[place], float(str(effect[place]))) for place in explanations.strongest(effect))
-        if reason != explanations.BY_POPULARITY
-        else ()
-        for effect, reason in zip(effects.T, reasons, strict=True)
-    )
-    return tuple(item._replace(because=cause) for item, cause in zip(items, causes, strict=True))
+    explained: list[RankedItem] = []
+    for item, effect, reason in zip(items, effects.T, reasons, strict=True):
+        places = explanations.strongest(effect) if reason != explanations.BY_POPULARITY else ()
+        causes = tuple(Cause(names[place], float(str(effect[place]))) for place in places)
+        explained.append(item._replace(because=causes))
+        if len(explained) % NAMED_AT_ONCE == 0:
+            yield NAMED * NAMED_AT_ONCE
+    return tuple(explained)

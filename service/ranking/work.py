@@ -15,10 +15,8 @@ CANDIDATES, EXCLUDED, NAMED = 1 / 1000, 1 / 10_000, 1 / 1500
 BOOSTED, BOOST = 2.0, 0.4
 """Scores of all items instead of the best; each boost."""
 FILTER = 0.5
-LEFT_OUT, SCORED_AGAIN = 1 / 50, 1 / 6000
-"""Explanations: an item of the history that is left out, and an item that is scored or encoded once more for it."""
-COMPARED = 1 / 5000
-"""Diversity: a candidate that is compared with an item of the list."""
+SIMILAR = 1.0
+"""The items most similar to one."""
 
 
 def work_of(query: Query, n_stored: int = 0) -> float:
@@ -34,7 +32,12 @@ def work_of(query: Query, n_stored: int = 0) -> float:
         work += BOOSTED + sum(BOOST + NAMED * len(boost.items) for boost in query.boosts)
     if query.explain:
         n_left_out = min(n_history, explanations.affordable(n_history))
-        work += n_left_out * (LEFT_OUT + SCORED_AGAIN * (n_history + query.k))
+        work += explanations.work_of(n_left_out, n_history, query.k)
     if query.diversity:
-        work += COMPARED * query.k * mmr.pool_size(query.k)
+        work += mmr.COMPARED * query.k * mmr.pool_size(query.k)
     return work
+
+
+def work_of_similar(k: int) -> float:
+    """What the k items most similar to one cost."""
+    return SIMILAR + K * (k if k > PLAIN_K else 0)

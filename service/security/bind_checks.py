@@ -5,6 +5,7 @@ from socket import SOCK_STREAM, getaddrinfo
 
 from recsys_vae.errors import ConfigError, UnavailableError
 from service.security.api_keys import has_keys, read_keys
+from service.security.rate_limits import check_limits
 from service.settings import Settings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -14,10 +15,11 @@ def made_safe(settings: Settings) -> Settings:
     """The settings, with what follows from asking nobody for a key: only this machine is answered, by its own names.
 
     Raises:
-        ConfigError: others, or pages of all sites, could reach a service that asks for no key; several workers would
-            count requests apart.
+        ConfigError: the rate limit or its Redis is malformed; others, or pages of all sites, could reach a service that
+            asks for no key; several workers would count requests apart.
         UnavailableError: the host has no address.
     """
+    check_limits(settings.rate_limit, settings.rate_limit_store)
     is_limited = read_keys(settings).has_limits or settings.rate_limit is not None
     if settings.workers > 1 and is_limited and settings.rate_limit_store is None:
         raise ConfigError(

@@ -1,9 +1,8 @@
 """Rate limits: how often one caller may ask. Counted in memory for one worker, in Redis for several.
 
-The window slides, as an estimate: what came in this window, and of the one before the share that still lies within
-`seconds`, as if it had come evenly. An even stream is held to `amount` in any `seconds`; bursts at the ends of two
-windows get up to twice as many into one. An exact count would keep a time for each request. Redis down does not stop
-the service: requests are then served uncounted, and the metric `recsys_rate_limit_unchecked_total` says so.
+The window slides, exactly: no `seconds`, wherever they begin, hold more than `amount`. In memory that is `sliding_log`,
+in Redis a list with the time of each request that counts. Redis down does not stop the service: requests are then
+served uncounted, and the metric `recsys_rate_limit_unchecked_total` says so.
 """
 
 import asyncio
@@ -16,18 +15,19 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
 
 from recsys_vae.errors import ConfigError
 from service.observability.metrics import Metrics
+from service.security.sliding_log import Count, SlidingLogs
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
 RATE = re.compile(r"[1-9][0-9]{0,8}/([1-9][0-9]{0,4})?(second|minute|hour|day)")
 REDIS_SECONDS = 0.25
-"""How long Redis is waited for."""
+"""How long Redis is waited for, where nothing else is said."""
 REST_SECONDS = 1.0
 """How long Redis is left alone after it did not answer: its wait is paid once a second, not once a request."""
 PREFIX = "recsys-limits"
@@ -75,6 +75,18 @@ def parse_rate(text: str) -> RateLimitItem:
     return parse(text)
 
 
+def check_limits(rate: str | None, redis_url: str | None) -> None:
+    """See that a rate and the address of a Redis are such; nothing connects.
+
+    Raises:
+        ConfigError: one is malformed, or the client of Redis is not installed.
+    """
+    if rate is not None:
+        parse_rate(rate)
+    if redis_url is not None:
+        _pool(redis_url)
+
+
 class RateLimits:
     """Counts the requests of every caller.
 
@@ -82,19 +94,23 @@ class RateLimits:
         rate: of callers that have none of their own; None: no limit.
         redis_url: where several workers count together; None: in this process.
         metrics: told of what was not counted.
+        redis_seconds: how long Redis is waited for.
 
     Raises:
         ConfigError: the rate or the URL is malformed.
     """
 
-    def __init__(self, rate: str | None, redis_url: str | None, metrics: Metrics) -> None:
+    def __init__(
+        self, rate: str | None, redis_url: str | None, metrics: Metrics, redis_seconds: float = REDIS_SECONDS
+    ) -> None:
+        check_limits(rate, redis_url)
         self._default = rate
         self._metrics = metrics
-        self._pool = None if redis_url is None else _pool(redis_url)
-        self._limiter: SlidingWindowCounterRateLimiter | None = None
+        self._redis_seconds = redis_seconds
+        self._pool = None if redis_url is None else _pool(redis_url, redis_seconds)
+        self._logs = SlidingLogs()
+        self._limiter: MovingWindowRateLimiter | None = None
         self._ask_again_at = 0.0
-        if rate is not None:
-            parse_rate(rate)
 
     async def check(self, name: str, own_rate: str | None = None, weight: int = 1) -> Verdict | None:
         """Count a caller's request, as `weight` of them, and say whether it may pass; None where no limit applies or
@@ -105,13 +121,13 @@ class RateLimits:
             return None
         rate = parse_rate(chosen)
         if self._pool is None:
-            return await self._ask(rate, name, weight)
+            return _verdict(rate, weight, self._logs.ask(name, rate.amount, rate.get_expiry(), weight))
         if monotonic() < self._ask_again_at:
             self._metrics.count_unchecked_request()
             return None
         try:
-            async with asyncio.timeout(REDIS_SECONDS):
-                return await self._ask(rate, name, weight)
+            async with asyncio.timeout(self._redis_seconds):
+                return _verdict(rate, weight, await self._ask(self._pool, rate, name, weight))
         except Exception as error:
             # Of redis, of sockets, of asyncio: they have no class in common, and none may stop an answer.
             self._rest(error)
@@ -122,22 +138,12 @@ class RateLimits:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    async def _ask(self, rate: RateLimitItem, name: str, weight: int) -> Verdict:
-        limiter = self._opened()
-        is_allowed = await limiter.hit(rate, name, cost=weight)
-        window = await limiter.get_window_stats(rate, name)
-        reset = max(1, math.ceil(window.reset_time - time()))
-        # One that counts as several may be too many where there is still room for others.
-        remaining = max(0, window.remaining) if is_allowed or weight > 1 else 0
-        return Verdict(is_allowed, rate.amount, rate.get_expiry(), remaining, reset)
-
-    def _opened(self) -> SlidingWindowCounterRateLimiter:
-        # Made with the first request: both kinds of storage belong to the event loop that they are made in.
-        if self._limiter is None:
-            self._limiter = SlidingWindowCounterRateLimiter(
-                MemoryStorage() if self._pool is None else _redis(self._pool)
-            )
-        return self._limiter
+    async def _ask(self, pool: "ConnectionPool", rate: RateLimitItem, name: str, weight: int) -> Count:
+        if self._limiter is None:  # made with the first request: it belongs to the event loop that it is made in
+            self._limiter = MovingWindowRateLimiter(_redis(pool))
+        is_granted = await self._limiter.hit(rate, name, cost=weight)
+        window = await self._limiter.get_window_stats(rate, name)
+        return Count(is_granted, window.remaining, window.reset_time - time())
 
     def _rest(self, error: Exception) -> None:
         self._ask_again_at = monotonic() + REST_SECONDS
@@ -145,13 +151,20 @@ class RateLimits:
         logger.warning("Redis does not count requests (%s): they are served without a limit.", type(error).__name__)
 
 
-def _pool(url: str) -> "ConnectionPool":
+def _verdict(rate: RateLimitItem, weight: int, count: Count) -> Verdict:
+    # One that counts as several may be too many where there is still room for others.
+    remaining = max(0, count.remaining) if count.is_granted or weight > 1 else 0
+    reset = max(1, math.ceil(count.reset_seconds))
+    return Verdict(count.is_granted, rate.amount, rate.get_expiry(), remaining, reset)
+
+
+def _pool(url: str, seconds: float = REDIS_SECONDS) -> "ConnectionPool":
     try:
         from redis.asyncio import ConnectionPool
     except ImportError as error:
         raise ConfigError("Rate limits in Redis need its client: pip install 'recsys-vae[redis]'.") from error
     try:
-        return ConnectionPool.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        return ConnectionPool.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
     except ValueError as error:
         # What redis says would hold the URL, and that may hold a password.
         raise ConfigError("RECSYS_RATE_LIMIT_STORE is no URL of Redis, such as redis://host:6379/0.") from error

@@ -79,7 +79,7 @@ def opened(settings: Settings) -> tuple[FastAPI, Opened]:
         UnavailableError: the model registry does not hand one out.
         ConfigError: nothing is named here or in the store.
     """
-    store = EventStore(settings.store_url)
+    store = EventStore(settings.store_url, wait_seconds=settings.store_seconds)
     try:
         variant_set = open_first(settings, DeploymentTable(store.database))
     finally:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from recsys_vae.errors import UnavailableError
 from service.store import schema
-from service.store.connections import WRITES, connect_lazily
+from service.store.connections import WAIT_SECONDS, WRITES, connect_lazily
 
 logger = logging.getLogger("recsys.service")
 
@@ -23,14 +23,20 @@ class Database:
     Args:
         url: of SQLAlchemy's form, such as `sqlite:///events.db` or `postgresql+psycopg://user:password@host/name`.
         on_failure: told when it does not answer, and whether to a `read` or a `write`.
+        wait_seconds: how long a connection, a lock, or a network that has gone silent is waited for.
 
     Raises:
         ConfigError: the URL is malformed, names another kind of database, or its driver is not installed.
     """
 
-    def __init__(self, url: str, on_failure: Callable[[str], None] = lambda operation: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_failure: Callable[[str], None] = lambda operation: None,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self._on_failure = on_failure
-        self._engine = connect_lazily(url)
+        self._engine = connect_lazily(url, wait_seconds)
         self._writing_engine = self._engine.execution_options(**{WRITES: True})
         # On PostgreSQL, a transaction around one statement costs two round trips more.
         is_remote = self._engine.dialect.name == "postgresql"

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, delete, func, select, text
 
 from service.store.admission import without_erased, without_sent
 from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
+from service.store.connections import WAIT_SECONDS
 from service.store.database import Database
 from service.store.erasures import bury, tombstones, welcome_back
 from service.store.group_commit import GroupCommit
@@ -128,13 +129,19 @@ class EventStore:
     Args:
         url: of SQLAlchemy's form, such as `sqlite:///events.db` or `postgresql+psycopg://user:password@host/name`.
         on_failure: told when it does not answer, and whether to a `read` or a `write`.
+        wait_seconds: how long a connection, a lock, or a network that has gone silent is waited for.
 
     Raises:
         ConfigError: the URL is malformed, names another kind of database, or its driver is not installed.
     """
 
-    def __init__(self, url: str, on_failure: Callable[[str], None] = lambda operation: None) -> None:
-        self.database = Database(url, on_failure)
+    def __init__(
+        self,
+        url: str,
+        on_failure: Callable[[str], None] = lambda operation: None,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self.database = Database(url, on_failure, wait_seconds)
         self._groups = GroupCommit(self._take_groups, lambda sent: len(sent[1]), LARGEST_GROUP)
 
     @property

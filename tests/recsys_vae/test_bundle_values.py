@@ -28,7 +28,7 @@ POPULAR = SegmentPopularity.learn(
 
 
 def written(path: Path, model: str = "elsa", index: str = "flat") -> Path:
-    made = untrained(model, 200)
+    made = untrained(model, 200, metadata=KNOWN.widths)
     queries = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     write_bundle(
         path,
@@ -81,7 +81,7 @@ def test_segments_out_of_range_are_refused(tmp_path: Path, name: str, value: Any
     assert message in refused(path)
 
 
-@pytest.mark.parametrize("model", [name for name in catalog.CATALOG if name != "conditional-vae"])
+@pytest.mark.parametrize("model", list(catalog.CATALOG))
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, "type", "shape", "missing"])
 def test_weights_that_are_not_finite_or_of_another_kind_are_refused(tmp_path: Path, model: str, wrong: Any) -> None:
     path = written(tmp_path / "b", model)
@@ -92,6 +92,16 @@ def test_weights_that_are_not_finite_or_of_another_kind_are_refused(tmp_path: Pa
         whole.flat[0] = wrong
     changed = {"type": np.ones(whole.shape, np.int64), "shape": np.zeros((1, *whole.shape), np.float32)}
     save_file(tensors | ({} if wrong == "missing" else {name: changed.get(wrong, whole)}), path / WEIGHTS)
+    assert "contradicts its manifest" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("rec-vae", "encoder.norms.4.weight"), ("conditional-vae", "prior_out.weight")],
+)
+def test_weights_so_large_that_scores_would_overflow_are_refused(tmp_path: Path, model: str, name: str) -> None:
+    path = written(tmp_path / "b", model)
+    change(path / WEIGHTS, **{name: np.full_like(load_file(path / WEIGHTS)[name], 3e38)})
     assert "contradicts its manifest" in refused(path)
 
 

@@ -250,7 +250,7 @@ def test_a_second_load_is_not_begun_beside_the_first(
     begun, let_go = Signal(), Signal()
     real = bundle_sources.open_catalogue
 
-    def slow(source: str):
+    def slow(source: str, _: object):
         begun.set()
         assert let_go.wait(SOON)
         return real(source)
@@ -273,7 +273,7 @@ def test_a_rollback_passes_a_reload_that_hangs_and_the_reload_does_not_undo_it(
     begun, let_go = Signal(), Signal()
     real = bundle_sources.open_catalogue
 
-    def hanging(source: str):
+    def hanging(source: str, _: object):
         begun.set()
         assert let_go.wait(SOON)
         return real(source)
@@ -302,8 +302,8 @@ def test_a_registry_that_hangs_does_not_hold_up_a_stop(settings: Settings, monke
         return answer or source
 
     real, bundle = bundle_sources.open_catalogue, str(settings.bundle)
-    monkeypatch.setattr(bundle_sources, "resolved", lambda source: resolved(source) if source == alias else source)
-    monkeypatch.setattr(bundle_sources, "open_catalogue", lambda source: real(bundle))
+    monkeypatch.setattr(bundle_sources, "resolved", lambda source, _: resolved(source) if source == alias else source)
+    monkeypatch.setattr(bundle_sources, "open_catalogue", lambda *_: real(bundle))
     polled = settings.model_copy(update={"bundle": None, "model": alias, "alias_poll_seconds": 0.05})
     with running(polled):
         assert begun.wait(SOON)
@@ -352,6 +352,19 @@ def test_a_replica_that_follows_does_not_start_with_anything_but_what_is_in_serv
     shutil.rmtree(root / "two")
     with pytest.raises(BundleError, match="cannot be had"), running(settings.model_copy(update={"follow": True})):
         pass
+
+
+def test_a_replica_that_follows_starts_without_its_store_only_where_that_is_chosen(
+    settings: Settings, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(settings) as client:
+        changed(client.post(RELOAD, json={"source": "two"}))
+    silent = settings.model_copy(update={"follow": True, "store": "postgresql+psycopg://nobody@127.0.0.1:1/none"})
+    with pytest.raises(UnavailableError, match=r"not known: .*RECSYS_START_WITHOUT_STORE"), running(silent):
+        pass
+    with running(silent.model_copy(update={"start_without_store": True})) as client:
+        assert served(client) == version(root, "one")
+    assert "whatever is in service" in caplog.text
 
 
 def test_swaps_under_load_fail_no_request_and_every_answer_is_of_the_version_it_names(
@@ -477,9 +490,18 @@ def test_a_store_that_is_down_refuses_a_reload_and_changes_nothing(
         assert client.get("/health/ready").status_code == 200
 
 
-def test_a_registry_that_does_not_answer_is_told(client: TestClient, root: Path, recsys_home: Path) -> None:
-    found = check_problem(client.post(RELOAD, json={"source": "models:/movies@champion"}), 503, "source-unavailable")
+def test_a_registry_that_is_not_there_or_does_not_answer_is_told(
+    client: TestClient, root: Path, recsys_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {"source": "models:/movies@champion"}
+    found = check_problem(client.post(RELOAD, json=model), 422, "bundle-refused")  # to ask again would not help
     assert "no MLflow store" in found["detail"]
+
+    def hang(*_: object) -> None:
+        raise UnavailableError("no answer")
+
+    monkeypatch.setattr(bundle_sources, "resolved", hang)
+    check_problem(client.post(RELOAD, json=model), 503, "source-unavailable")
     assert served(client) == version(root, "one")
 
 
@@ -497,9 +519,11 @@ def test_an_alias_that_names_another_version_is_followed_and_a_rollback_stays(
 ) -> None:
     alias, named, real = "models:/movies@champion", {"champion": "one"}, bundle_sources.open_catalogue
     monkeypatch.setattr(
-        bundle_sources, "resolved", lambda source: f"models:/movies/{named['champion']}" if source == alias else source
+        bundle_sources,
+        "resolved",
+        lambda source, _: f"models:/movies/{named['champion']}" if source == alias else source,
     )
-    monkeypatch.setattr(bundle_sources, "open_catalogue", lambda source: real(str(root / source.rpartition("/")[2])))
+    monkeypatch.setattr(bundle_sources, "open_catalogue", lambda source, _: real(str(root / source.rpartition("/")[2])))
     polled = settings.model_copy(update={"bundle": None, "model": alias, "alias_poll_seconds": 0.05})
     with running(polled) as one, running(polled) as other:
         assert served(one) == version(root, "one")

@@ -1,17 +1,20 @@
 """Events and users over HTTP."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event as Signal
+from threading import Semaphore
 
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import create_app
+from service.app import WRITERS, create_app
 from service.schemas.events import MAX_EVENTS
 from service.settings import Settings
-from service.store.events import Event, EventStore
+from service.store.events import Event, EventStore, Fate
 from tests.service.places import Place
 from tests.service.test_routes import check_problem, codes, item_ids
 from tests.service.tiny import HISTORIES
@@ -228,6 +231,30 @@ def test_what_is_acknowledged_is_on_disk(client: TestClient, settings: Settings)
     send(client, click())
     with closing(EventStore(settings.store_url)) as elsewhere:
         assert tuple(elsewhere.history("ann").history) == ("a",)
+
+
+def test_writers_that_wait_for_the_store_leave_the_threads_of_readers_free(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than the 40 threads that anyio has for everything."""
+    began, let_go = Semaphore(0), Signal()
+
+    def hang(*_: object) -> list[Fate]:
+        began.release()
+        assert let_go.wait(20)
+        return [Fate.ACCEPTED]
+
+    monkeypatch.setattr(EventStore, "take", hang)
+    with ThreadPoolExecutor(50) as threads:
+        sent = [threads.submit(send, client, click(item_id=str(number))) for number in range(50)]
+        try:
+            for _ in range(WRITERS):
+                assert began.acquire(timeout=20)
+            assert client.get("/v1/users/u0/recommendations?k=3").json()["tier"] == "history"
+            assert client.get("/v1/users/u0").json()["events"] == len(HISTORIES["u0"])
+        finally:
+            let_go.set()
+        assert all(statuses(receipt.result()) == ["accepted"] for receipt in sent)
 
 
 def test_the_api_describes_a_row_and_takes_anything_for_one(client: TestClient) -> None:

@@ -149,6 +149,7 @@ def test_a_bundle_that_cannot_be_used_is_one_line_before_a_port_is_opened(
         (["serve", "--variant", "a=1"], "NAME=WEIGHT:SOURCE"),
         (["serve", "--follow"], "does not say what to serve"),
         (["serve", "here", "--port", "99999"], "RECSYS_PORT"),
+        (["serve", "nowhere", "--rate-limit", "abc"], "is no rate"),  # before the bundle is looked for
         (["uplift"], "nothing to compare"),
         (["serve", "here", "--store", "mysql://db"], "SQLite or PostgreSQL"),
         (["serve", "--model", "models:/m@champion"], "no MLflow store"),

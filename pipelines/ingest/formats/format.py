@@ -20,6 +20,11 @@ class Role(StrEnum):
     ITEMS = "items"
 
 
+def as_written(name: str) -> str:
+    """The name of a column as the header has it."""
+    return name
+
+
 def as_found(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows as they are."""
     return rows
@@ -39,6 +44,7 @@ class Format:
         event_type: of every row, where the file has one kind of event.
         rows: from text columns as read to text columns as wanted, row by row.
         whole: of metadata, from all rows to one row an id.
+        plain_name: what a column is called here that the header writes so; people map either.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Format:
     event_type: str | None = None
     rows: Callable[[pl.DataFrame], pl.DataFrame] = field(default=as_found)
     whole: Callable[[pl.DataFrame], pl.DataFrame] = field(default=as_found)
+    plain_name: Callable[[str], str] = field(default=as_written)
 
     def layout_of(self, peek: Peek) -> Layout:
         """How a file of this format is laid out."""

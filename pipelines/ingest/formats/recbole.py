@@ -41,6 +41,10 @@ def _layout(peek: Peek) -> Layout:
     return Layout(separator="\t", quote=None, columns=names)
 
 
+def _plain_name(name: str) -> str:
+    return re.sub(r":(?:token|float)(?:_seq)?$", "", name)
+
+
 def _plain_columns(rows: pl.DataFrame) -> pl.DataFrame:
     sets = [name for name in rows.columns if name.endswith(SEQUENCE)]
     joined = rows.with_columns(pl.col(name).str.replace_all(" +", "|") for name in sets)
@@ -59,6 +63,7 @@ FORMATS = tuple(
         _layout,
         role,
         rows=_plain_columns,
+        plain_name=_plain_name,
     )
     for ending, role in ENDINGS.items()
 )

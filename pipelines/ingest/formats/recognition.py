@@ -40,6 +40,11 @@ class Says:
     encoding: str | None = None
 
     def __post_init__(self) -> None:
+        if self.separator == "":
+            raise ConfigError(
+                "--separator '' names no mark: give the one between fields, or its name (tab, blank, comma, pipe), or "
+                "leave the option out, and it is found by looking."
+            )
         if self.format is not None:
             find_format(self.format)
             if self.is_about_tables:
@@ -75,6 +80,10 @@ class Recognised:
     def mapping(self) -> tuple[tuple[str, str], ...]:
         """Pairs (our column, theirs)."""
         return self.format.mapping if self.format else ()
+
+    def plain_name(self, name: str) -> str:
+        """What a column is called whose name somebody may have from the header."""
+        return name if self.format is None else self.format.plain_name(name)
 
     def rows(self, found: pl.DataFrame) -> pl.DataFrame:
         """The rows of a block, as wanted.

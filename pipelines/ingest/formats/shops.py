@@ -10,6 +10,7 @@ import polars as pl
 
 from pipelines.ingest.formats.format import Format, Recognise, Role
 from pipelines.ingest.formats.peek import Peek
+from pipelines.ingest.formats.python_dicts import PythonDicts
 from pipelines.ingest.formats.quoted_fields import QuotedFields
 from pipelines.ingest.readers import Kind, Layout
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, TIMESTAMP, USER, WEIGHT
@@ -18,6 +19,8 @@ ASIN, REVIEWER = r"[0-9A-Z]{10}", r"A[0-9A-Z]{10,}"
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
 CRITEO = ("label", *(f"I{n}" for n in range(1, 14)), *(f"C{n}" for n in range(1, 27)))
 IMPLICIT, EXPLICIT = "implicit", "rating"
+PROPERTIES = "properties"
+AMAZON_2014 = ("asin", "title", "price", "brand", "description", "categories", "imUrl", "salesRank", "related")
 
 
 def _has_header(*columns: str, separator: str = ",") -> Recognise:
@@ -57,15 +60,32 @@ def _implicit_apart(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _named_properties(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of the properties those that have a name; the other thousand are numbered, and nobody knows what they mean."""
-    return rows.filter(~pl.col("property").str.contains(r"^\d+$"))
-
-
 def _one_row_an_item(rows: pl.DataFrame) -> pl.DataFrame:
-    """The long form as a wide one: of each property the latest value."""
-    latest = rows.sort(pl.col(TIMESTAMP).cast(pl.Int64, strict=False), nulls_last=False, maintain_order=True)
-    return latest.pivot("property", index="itemid", values="value", aggregate_function="last", sort_columns=True)
+    """The long form as a wide one, of each property the latest value.
+
+    The named ones (`categoryid`, `available`) are columns. The thousand that are numbered, and of which an item has
+    thirty, are one: a set of `NUMBER=VALUE`, by number.
+    """
+    moment = pl.col(TIMESTAMP).cast(pl.Int64, strict=False)
+    latest = (
+        rows.sort(moment, nulls_last=False, maintain_order=True)
+        .unique(["itemid", "property"], keep="last", maintain_order=True)
+        .filter(pl.col("value").is_not_null())
+    )
+    is_numbered = pl.col("property").str.contains(r"^\d+$")
+    named = latest.filter(~is_numbered).pivot(
+        "property", index="itemid", values="value", aggregate_function="last", sort_columns=True
+    )
+    numbered = (
+        latest.filter(is_numbered)
+        .sort(pl.col("property").cast(pl.Int64), maintain_order=True)
+        .group_by("itemid", maintain_order=True)
+        .agg(pl.format("{}={}", "property", "value").str.join("|").alias(PROPERTIES))
+    )
+    items = rows.select("itemid").unique(maintain_order=True)
+    return items.join(named, on="itemid", how="left", maintain_order="left").join(
+        numbered, on="itemid", how="left", maintain_order="left"
+    )
 
 
 def _without_header(*columns: str, separator: str = ",", quote: str | None = '"') -> Layout:
@@ -95,7 +115,6 @@ FORMATS = (
         Layout(),
         Role.ITEMS,
         mapping=((ITEM, "itemid"),),
-        rows=_named_properties,
         whole=_one_row_an_item,
     ),
     Format(
@@ -137,6 +156,14 @@ FORMATS = (
         _has_keys("reviewerID", "asin", "overall", "unixReviewTime"),
         _JSON_LINES,
         mapping=((USER, "reviewerID"), (ITEM, "asin"), (WEIGHT, "overall"), (TIMESTAMP, "unixReviewTime")),
+    ),
+    Format(
+        "amazon-items",
+        "Amazon reviews 2014, metadata",
+        lambda peek: peek.header.startswith("{'") and "'asin': " in peek.header,
+        Layout(Kind.LINES, make_transformer=lambda: PythonDicts(AMAZON_2014, sets=("categories",))),
+        Role.ITEMS,
+        mapping=((ITEM, "asin"),),
     ),
     Format(
         "amazon-2023",

@@ -1,10 +1,12 @@
 """POST /v1/events: what users do, as it happens."""
 
+from functools import partial
+from threading import Lock
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from anyio import to_thread
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Response
 from pydantic import TypeAdapter, ValidationError
 
 from recsys_vae.errors import fault_text
@@ -13,7 +15,7 @@ from service.http.dependencies import AccessDep, ServicesDep
 from service.problems import RESPONSES
 from service.schemas.events import EVENT_SOURCE, EventId, EventOutcome, EventReceipt, NewEvent, NewEvents
 from service.security.authorization import needs
-from service.store.events import Event, Fate
+from service.store.events import Event, EventStore, Fate
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -21,7 +23,9 @@ NAMED_FAULTS = 3
 EVENTS_A_REQUEST = 50
 """Events that a rate limit counts as one request."""
 MAX_REASON_LENGTH = 500
-LONG = 50
+JUDGING = Lock()
+"""Held by the one thread of this process that judges rows or words what became of them: threads that compute in Python
+take turns anyway, and the more of them there are, the longer the event loop waits for its own."""
 EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 FATES: dict[Fate, tuple[Literal["accepted", "duplicate", "rejected"], str | None]] = {
     Fate.ACCEPTED: ("accepted", None),
@@ -50,34 +54,38 @@ IdempotencyKey = Annotated[
     "/events",
     dependencies=[needs("events")],
     responses={status: RESPONSES[status] for status in (400, 413, 415, 422, 503)},
+    response_model=EventReceipt,
 )
 async def take_events(
     sent: NewEvents, services: ServicesDep, access: AccessDep, idempotency_key: IdempotencyKey = None
-) -> EventReceipt:
+) -> Response:
     """Take one event or many. What is accepted is on disk when this answers, and in the user's next answer.
 
     Rows are judged one by one. Sending an event again, under its event_id or in a request of the same
     Idempotency-Key, changes nothing and says so.
     """
     await access.pay(len(sent.events) / EVENTS_A_REQUEST)
-    # A long list is judged beside the event loop, so that others are answered meanwhile.
-    is_long = len(sent.events) > LONG
-    rows = await to_thread.run_sync(_read_all, sent.events) if is_long else _read_all(sent.events)
-    events = [
-        _to_event(row, f"{idempotency_key}\x1f{index}" if idempotency_key else None)
-        for index, row in enumerate(rows)
-        if isinstance(row, NewEvent)
-    ]
-    fates = iter(await to_thread.run_sync(services.store.take, events, EVENT_SOURCE) if events else ())
-    results = [
-        _outcome(index, row, next(fates)) if isinstance(row, NewEvent) else _rejected(index, sent.events[index], row)
-        for index, row in enumerate(rows)
-    ]
-    return _receipt(access.request_id, results)
+    take = partial(_taken, sent.events, services.store, idempotency_key, access.request_id)
+    content = await to_thread.run_sync(take, limiter=services.writers)
+    return Response(content, media_type="application/json")
 
 
-def _read_all(rows: list[Any]) -> list[NewEvent | str]:
-    return [_read(row) for row in rows]
+def _taken(sent: list[Any], store: EventStore, idempotency_key: str | None, request_id: str) -> bytes:
+    """Take events, and say what became of each, as JSON; all of it beside the event loop."""
+    with JUDGING:
+        rows = [_read(row) for row in sent]
+        events = [
+            _to_event(row, f"{idempotency_key}\x1f{index}" if idempotency_key else None)
+            for index, row in enumerate(rows)
+            if isinstance(row, NewEvent)
+        ]
+    fates = iter(store.take(events, EVENT_SOURCE) if events else ())
+    with JUDGING:
+        results = [
+            _outcome(index, row, next(fates)) if isinstance(row, NewEvent) else _rejected(index, sent[index], row)
+            for index, row in enumerate(rows)
+        ]
+        return _receipt(request_id, results).model_dump_json().encode()
 
 
 def _read(row: Any) -> NewEvent | str:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from service.http.dependencies import RequestId, ServicesDep
+from service.http.dependencies import AccessDep, ServicesDep
 from service.problems import RESPONSES
+from service.ranking.work import work_of_similar
 from service.schemas.common import AnswerWarning, Id, K, SimilarItem, SimilarItemsList
 from service.schemas.deployments import ChosenVariant
 from service.security.authorization import needs
@@ -21,14 +22,15 @@ ItemId = Annotated[Id, Path(description="Id of an item of the catalogue.", examp
     responses={status: RESPONSES[status] for status in (404, 422, 503)},
 )
 async def list_similar(
-    item_id: ItemId, services: ServicesDep, request_id: RequestId, k: K = 20, variant: ChosenVariant = None
+    item_id: ItemId, services: ServicesDep, access: AccessDep, k: K = 20, variant: ChosenVariant = None
 ) -> SimilarItemsList:
     """The k items most similar to one. Of several variants, the first one says."""
     variant_set = services.deployments.variant_set
     asked = variant_set.variants[0] if variant is None else variant_set.named(variant)
-    found = await services.engine.similar(asked.catalogue, item_id, k)
+    await access.pay(work_of_similar(k))
+    found = await services.engine.similar(asked.catalogue, item_id, k, access.caller.name)
     return SimilarItemsList(
-        request_id=request_id,
+        request_id=access.request_id,
         variant=asked.name,
         model_version=found.model_version,
         item_id=item_id,

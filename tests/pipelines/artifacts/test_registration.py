@@ -8,6 +8,7 @@ from pipelines.cli import build
 from pipelines.dataset.directory import DatasetDir
 from pipelines.training.train import Output
 from recsys_vae.bundles.manifest import read_manifest
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleCorruptError, BusyError, ConfigError, UnavailableError
 from recsys_vae.locks import exclusive, lock_path
 from recsys_vae.training.tracking import connect
@@ -44,6 +45,11 @@ def test_a_bundle_whose_registration_failed_is_registered_by_the_same_command(
 
     other = run(*command[:-1], "l2=2")
     assert "exists: that run is complete" in str(other.exception)  # what stands there is another model
+    aged = run(*command, "--half-life", "30")
+    assert "exists: that run is complete" in str(aged.exception)  # weights stay in what stands there
+    with monkeypatch.context() as patched:
+        patched.setattr(Interactions, "fingerprint", lambda _: "of other interactions")
+        assert "exists: that run is complete" in str(run(*command).exception)
     again = run(*command)
     assert again.exit_code == 0, again.exception
     assert "was complete, and is registered now: models:/tastes/1" in again.stdout

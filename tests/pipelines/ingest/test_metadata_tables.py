@@ -25,6 +25,8 @@ def test_the_id_comes_first_under_our_name(tmp_path):
     [
         ("item_id,title\n1,a\n2,b\n1,c\n", DataError, "more than once, among them 1"),
         ("item_id,title\n1,a\n,b\n", DataError, "1 rows of items.csv have no item_id"),
+        (f"item_id,title\n{'x' * 513},a\n", DataError, "1 item_ids of items.csv are longer than 512 characters"),
+        ("item_id,title\na\0b,a\n", DataError, r"holds NUL, among them 'a\\x00b'"),
         ("item_id,title\n", EmptyDataError, "no rows"),
         ("movie,title\n1,a\n", ConfigError, "Columns found: movie, title"),
     ],

@@ -13,6 +13,8 @@ import pytest
 from recsys_vae.errors import BundleError, UnavailableError
 from service.deployment import bundle_sources
 from service.deployment.background import in_background, within
+from service.deployment.loader import patience_of
+from service.settings import Settings
 
 SOON = 20
 NAME: ContextVar[str] = ContextVar("name")
@@ -62,7 +64,7 @@ def test_a_registry_and_a_bucket_that_hang_are_given_up(
     fake = SimpleNamespace(set_tracking_uri=lambda _: None, MlflowClient=lambda: client, artifacts=artifacts)
     monkeypatch.setitem(sys.modules, "mlflow", fake)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    for name in ("REGISTRY_SECONDS", "DOWNLOAD_SECONDS"):
-        monkeypatch.setattr(bundle_sources, name, 0.01)
-    with pytest.raises(UnavailableError, match=f"asked for {source}: no answer within"):
-        bundle_sources.open_catalogue(bundle_sources.resolved(source))
+    patience = patience_of(Settings(registry_seconds=0.01, download_seconds=0.02))
+    seconds = patience.registry_seconds if "@" in source else patience.download_seconds
+    with pytest.raises(UnavailableError, match=f"asked for {source}: no answer within {seconds} s"):
+        bundle_sources.open_catalogue(bundle_sources.resolved(source, patience), patience)

@@ -81,7 +81,7 @@ def test_a_bundle_is_taken_from_a_bucket(bundle_path: Path, monkeypatch: pytest.
 def test_a_registry_that_was_never_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
-    with pytest.raises(UnavailableError, match="no MLflow store"):
+    with pytest.raises(BundleError, match="no MLflow store"):
         open_catalogue("models:/movies@champion")
     assert not list(tmp_path.iterdir())
 

@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Event as Signal
 
@@ -7,9 +8,10 @@ from anyio import to_thread
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.recommender import FallbackChain, Users
-from service.errors import UnknownItemError
-from service.ranking.engine import Engine, Request
-from service.ranking.results import Query
+from service.errors import DeadlineError, UnknownItemError
+from service.ranking.engine import Engine, Page, Request
+from service.ranking.micro_batcher import Limits
+from service.ranking.results import Query, SimilarItems
 from service.ranking.served_model import Catalogue
 from service.store.events import EventStore
 from service.store.history_cache import Histories
@@ -39,6 +41,53 @@ def engine(tmp_path: Path) -> Engine:
 def test_an_unknown_item_is_told_apart(engine: Engine, chain: FallbackChain) -> None:
     with pytest.raises(UnknownItemError, match="'zzz'"):
         anyio.run(engine.similar, Catalogue(chain), "zzz", 3)
+
+
+def test_similar_items_wait_in_the_queue_beside_recommendations_and_not_past_their_deadline(
+    tmp_path: Path, chain: FallbackChain
+) -> None:
+    held, catalogue = HeldLadder(chain.bundle), Catalogue(chain)
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    engine = Engine(Histories(EventStore(url)), Limits(deadline_seconds=0.2))
+
+    async def ask_both() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fails, Catalogue(held))
+            await to_thread.run_sync(held.asked.wait)
+            with pytest.raises(DeadlineError):
+                await engine.similar(catalogue, "a", 3)
+            held.let_go.set()
+        assert [item.rank for item in (await engine.similar(catalogue, "a", 3)).items] == [1, 2, 3]
+
+    async def fails(catalogue: Catalogue) -> None:
+        with pytest.raises(DeadlineError):
+            await engine.recommend(catalogue, Request(Query(3)))
+
+    anyio.run(ask_both)
+
+
+@pytest.mark.parametrize("query", [Query(3), Query(3, diversity=0.5), Query(3, explain=True)])
+def test_what_is_asked_in_one_batch_finds_its_asker(engine: Engine, chain: FallbackChain, query: Query) -> None:
+    found: dict[str, object] = {}
+
+    async def ask(name: str, call: Callable[[], Awaitable[object]]) -> None:
+        found[name] = await call()
+
+    async def ask_all() -> None:
+        catalogue = Catalogue(chain)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "similar", lambda: engine.similar(catalogue, "a", 2))
+            tasks.start_soon(ask, "list", lambda: engine.recommend(catalogue, Request(query, "u0")))
+            tasks.start_soon(ask, "other", lambda: engine.similar(catalogue, "b", 3))
+
+    anyio.run(ask_all)
+    similar, page, other = found["similar"], found["list"], found["other"]
+    assert isinstance(similar, SimilarItems)
+    assert isinstance(other, SimilarItems)
+    assert isinstance(page, Page)
+    assert (len(similar.items), len(other.items), len(page.answer.items)) == (2, 3, 3)
+    assert "a" not in {item.item_id for item in similar.items}
 
 
 def test_a_request_ends_with_the_catalogue_that_it_began_with_and_blocks_nobody(

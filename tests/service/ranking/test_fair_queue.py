@@ -93,3 +93,52 @@ def test_no_flow_is_ever_behind_by_more_than_one_of_its_own_and_one_of_anothers(
         (entry,) = queue.take(1, 1)
         done[entry[0]] += 1 + 7 * flows.index(entry[0])
         assert max(done.values()) - min(done.values()) <= 2 * (1 + 7 * (n_flows - 1))
+
+
+def is_heavy(entry: str) -> bool:
+    return entry.startswith(("bulk", "heavy"))
+
+
+def test_what_is_put_back_goes_on_after_those_of_other_flows_that_came_meanwhile() -> None:
+    queue = filled(("bulk", 40), ("bulk", 40))
+    assert queue.take(9, 64, is_heavy) == ["bulk0"]
+    for number in range(3):
+        queue.add(f"plain{number}", "shop", 1)
+    queue.put_back("bulk0", "bulk", 24, 16)
+    assert queue.take(9, 64, is_heavy) == ["plain0", "plain1", "plain2"]
+    assert queue.take(9, 64, is_heavy) == ["bulk0"]
+    queue.put_back("bulk0", "bulk", 8, 16)
+    assert drained(queue) == ["bulk0", "bulk1"]
+
+
+def test_what_comes_while_the_only_entry_is_under_way_goes_after_it_in_its_own_flow() -> None:
+    queue = filled(("bulk", 40))
+    assert queue.take(9, 64, is_heavy) == ["bulk0"]
+    queue.add("bulk1", "bulk", 40)
+    queue.put_back("bulk0", "bulk", 24, 16)
+    assert queue.work_ahead("shop") == 0
+    queue.add("plain", "shop", 1)
+    assert drained(queue) == ["plain", "bulk0", "bulk1"]
+
+
+@given(st.lists(st.integers(0, 3), max_size=60), st.integers(2, 20))
+def test_between_two_plain_entries_that_wait_a_heavy_one_does_one_step_at_most_for_its_share(
+    arrivals: list[int], step: int
+) -> None:
+    """Before each take so many plain ones come, of work 1; the heavy one goes on for ever."""
+    queue: FairQueue[str] = FairQueue()
+    queue.add("heavy", "bulk", 10_000)
+    left, ahead = 10_000, 0
+    for n_new in arrivals:
+        for _ in range(n_new):
+            queue.add("plain", "shop", 1)
+        (taken,) = queue.take(1, 1, is_heavy)
+        if taken == "plain":
+            ahead = max(0, ahead - 1)
+            continue
+        waiting = len(queue)
+        ahead = ahead + step if waiting else 0
+        assert ahead <= 2 * step
+        left -= step
+        queue.put_back("heavy", "bulk", left, step)
+        assert queue.work_ahead("bulk") == left + len(queue) - 1

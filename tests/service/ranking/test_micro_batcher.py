@@ -1,12 +1,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
 from threading import Event as Signal
 from time import sleep
 
 import pytest
 
 from service.errors import DeadlineError, OverloadedError
-from service.ranking.micro_batcher import Batcher, Limits
+from service.ranking.micro_batcher import STEP, Batcher, Limits
+from service.ranking.steps import Steps
 
 
 class Held:
@@ -16,7 +18,8 @@ class Held:
         self.batches: list[list[int]] = []
         self.began, self.let_go = Signal(), Signal()
 
-    def __call__(self, jobs: list[int]) -> Sequence[int | Exception]:
+    def __call__(self, jobs: list[int]) -> Steps[Sequence[int | Exception]]:
+        yield 0.0
         self.batches.append(jobs)
         self.began.set()
         assert self.let_go.wait(10)
@@ -215,7 +218,8 @@ def test_an_error_of_one_is_not_an_error_of_all() -> None:
 
 def test_a_computation_that_fails_as_a_whole_fails_its_batch_and_nothing_after() -> None:
     async def run() -> None:
-        def compute(jobs: list[int]) -> Sequence[int]:
+        def compute(jobs: list[int]) -> Steps[Sequence[int]]:
+            yield 0.0
             if 0 in jobs:
                 raise RuntimeError("broken")
             return jobs
@@ -233,7 +237,8 @@ def test_who_could_not_be_answered_in_time_is_refused_when_it_comes() -> None:
     """Batches of one take 50 ms: twelve that wait are more than half of a second, and far less than ten seconds."""
 
     async def run() -> None:
-        def compute(jobs: list[int]) -> Sequence[int]:
+        def compute(jobs: list[int]) -> Steps[Sequence[int]]:
+            yield 0.0
             sleep(0.05)
             return jobs
 
@@ -256,7 +261,8 @@ def test_who_could_not_be_answered_in_time_is_refused_when_it_comes() -> None:
 
 def test_a_slow_pace_leaves_room_for_full_batches_that_may_prove_it_wrong() -> None:
     async def run() -> None:
-        def compute(jobs: list[int]) -> Sequence[int]:
+        def compute(jobs: list[int]) -> Steps[Sequence[int]]:
+            yield 0.0
             sleep(0.02)
             return jobs
 
@@ -282,3 +288,94 @@ def test_one_is_told_that_its_time_is_over_while_it_is_computed_and_others_are_n
         assert await patient == 2
 
     assert play(scenario)[0].batches == [[0, 1]]
+
+
+class Stepping:
+    """Does heavy jobs, 100 and more, in parts of this work, small ones at once; keeps what it did in which order."""
+
+    def __init__(self, part: float) -> None:
+        self.part = part
+        self.done: list[list[int]] = []
+        self.began, self.let_go = Signal(), Signal()
+
+    def __call__(self, jobs: list[int]) -> Steps[Sequence[int]]:
+        for _ in range(round(400 / self.part) if jobs[0] >= 100 else 1):
+            self.done.append(jobs)
+            self.began.set()
+            assert self.let_go.wait(10)
+            yield self.part if jobs[0] >= 100 else 0.0
+        return [2 * job for job in jobs]
+
+
+def test_a_heavy_request_is_interrupted_by_plain_ones_of_another_key_and_ends_all_the_same() -> None:
+    async def run() -> None:
+        compute = Stepping(part=8.0)
+        batcher: Batcher[int, int] = Batcher(compute, Limits(), Counts())
+        heavy = asyncio.create_task(batcher.submit(100, soon(), flow="bulk", work=400))
+        await asyncio.to_thread(compute.began.wait, 10)
+        plain = [asyncio.create_task(batcher.submit(n, soon(), flow="shop")) for n in range(40)]
+        await asyncio.sleep(0)
+        compute.let_go.set()
+        assert await asyncio.gather(*plain) == [2 * n for n in range(40)]
+        assert not heavy.done()
+        assert await heavy == 200
+        sizes = [(len(list(same)), len(jobs)) for jobs, same in groupby(compute.done)]
+        # (parts, requests): a step of two parts, and the next after as many plain requests as make the work of a step.
+        assert sizes[:6] == [(2, 1), (1, 17), (2, 1), (1, 16), (2, 1), (1, 7)]
+        assert sum(jobs == [100] for jobs in compute.done) == 50
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_left_of_a_heavy_request_at_its_deadline_is_not_computed() -> None:
+    async def run() -> None:
+        compute, counts = Stepping(part=8.0), Counts()
+        batcher: Batcher[int, int] = Batcher(compute, Limits(), counts)
+        heavy = asyncio.create_task(batcher.submit(100, soon(0.02), flow="bulk", work=400))
+        with pytest.raises(DeadlineError):
+            await heavy
+        compute.let_go.set()
+        assert await batcher.submit(1, soon()) == 2
+        assert compute.done == [[100], [1]]
+        assert counts.refused == ["deadline"]
+        assert batcher.queue_depth == 0
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_heavy_ones_of_one_key_end_one_after_the_other_and_leave_nothing_ahead_of_others() -> None:
+    async def run() -> None:
+        compute = Stepping(part=8.0)
+        batcher: Batcher[int, int] = Batcher(compute, Limits(), Counts())
+        first = asyncio.create_task(batcher.submit(100, soon(), flow="bulk", work=400))
+        await asyncio.to_thread(compute.began.wait, 10)
+        rest = [asyncio.create_task(batcher.submit(n, soon(), flow="bulk", work=400)) for n in (101, 102)]
+        await asyncio.sleep(0)
+        compute.let_go.set()
+        await first
+        assert await batcher.submit(1, soon(), flow="shop") == 2
+        assert await asyncio.gather(*rest) == [202, 204]
+        assert [jobs for jobs, _ in groupby(compute.done) if jobs != [1]] in (
+            [[100], [101], [102]],
+            [[100], [101], [101], [102]],
+        )
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_a_heavy_request_that_fails_in_a_later_step_is_told_so() -> None:
+    async def run() -> None:
+        def compute(jobs: list[int]) -> Steps[Sequence[int]]:
+            for _ in range(3):
+                yield STEP
+            raise RuntimeError("broken")
+
+        batcher: Batcher[int, int] = Batcher(compute, Limits())
+        with pytest.raises(RuntimeError, match="broken"):
+            await batcher.submit(100, soon(), work=50)
+        batcher.close()
+
+    asyncio.run(run())

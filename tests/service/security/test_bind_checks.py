@@ -29,6 +29,13 @@ def test_keys_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:
         made_safe(Settings(keys_file=tmp_path / "nowhere"))
 
 
+def test_a_rate_that_is_none_and_a_redis_that_is_none_stop_the_start() -> None:
+    with pytest.raises(ConfigError, match="'abc' is no rate"):
+        made_safe(Settings(rate_limit="abc"))
+    with pytest.raises(ConfigError, match="no URL of Redis"):
+        made_safe(Settings(rate_limit_store="http://host"))
+
+
 def test_workers_do_not_count_requests_apart() -> None:
     with pytest.raises(ConfigError, match="--rate-limit-store"):
         made_safe(Settings(workers=2, rate_limit="10/second"))

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import NoReturn
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from service.observability.metrics import Metrics
 from service.security import rate_limits
 from service.security.api_keys import entry_of, new_key
 from service.security.rate_limits import RateLimits, Verdict, parse_rate
+from service.security.sliding_log import SlidingLogs
 from service.settings import Settings
 from tests.service.tiny import only
 
@@ -97,6 +99,29 @@ def test_a_key_may_have_a_rate_of_its_own(place: str | None) -> None:
     assert [verdict.is_allowed for verdict in found] == [True, False]
 
 
+def test_bursts_on_both_sides_of_a_fixed_window_get_no_more_than_the_amount_into_a_sliding_one(
+    place: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_700_000_000.0]
+    monkeypatch.setattr("limits.aio.storage.redis.redispy.time", SimpleNamespace(time=lambda: now[0]))
+
+    async def run() -> list[float]:
+        limits, granted = RateLimits("50/10second", place, Metrics()), []
+        limits._logs = SlidingLogs(lambda: now[0])
+        for at in (9.0, 9.5, 11.0, 14.0, 18.5, 19.5, 20.0):
+            now[0] = 1_700_000_000.0 + at
+            for weight in (1, 1, 7) * 20:
+                verdict = await limits.check("a", weight=weight)
+                assert verdict is not None
+                granted += [at] * weight if verdict.is_allowed else []
+        await limits.close()
+        return granted
+
+    granted = asyncio.run(run())
+    assert max(sum(start <= at < start + 10 for at in granted) for start in granted) == 50
+    assert len(granted) == 100
+
+
 def test_without_a_rate_nothing_is_counted(place: str | None) -> None:
     assert ask([RateLimits(None, place, Metrics())], "aaaa") == []
 
@@ -106,7 +131,7 @@ def test_redis_down_serves_uncounted_says_so_and_is_not_waited_for_again(monkeyp
     limits = RateLimits("1/hour", DOWN, metrics)
     asked = []
     whole = limits._ask
-    monkeypatch.setattr(limits, "_ask", lambda rate, name, weight: asked.append(name) or whole(rate, name, weight))
+    monkeypatch.setattr(limits, "_ask", lambda *asks: asked.append(asks[2]) or whole(*asks))
     assert ask([limits], "aaaaa") == []
     assert asked == ["a"]
     assert b"recsys_rate_limit_unchecked_total 5.0" in metrics.text()

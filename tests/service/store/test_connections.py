@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from recsys_vae.errors import UnavailableError
+from service.store.connections import connect_lazily
 from service.store.events import Event, EventStore, Fate
 from tests.service.places import count_events
 
@@ -33,6 +34,14 @@ def test_a_lock_that_is_not_given_up_is_waited_for_as_long_as_the_url_says(tmp_p
         with store.database.reading() as connection:
             assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 50
         store.erase("ann")
+
+
+def test_what_the_settings_say_holds_for_the_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    with closing(EventStore(url, wait_seconds=0.05)) as store, store.database.reading() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 50
+    engine = connect_lazily("postgresql://somebody@nowhere/db", wait_seconds=0.7)
+    assert engine.pool._timeout == 0.7
 
 
 def test_requests_that_wait_for_the_lock_share_a_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

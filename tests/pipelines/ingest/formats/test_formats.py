@@ -163,6 +163,23 @@ LOGS = {
 """Format, file -> rows of user, item, event type, weight, time, as texts."""
 
 TABLES = {
+    ("amazon-items", "amazon/meta_Made.json.gz"): (
+        "item_id title price brand description categories imUrl salesRank related",
+        [
+            (
+                "0000MADE01",
+                'Made "Title", it\'s new',
+                "9.5",
+                None,
+                None,
+                "Books|Science Fiction & Fantasy|Made",
+                "http://example.org/1.jpg",
+                '{"Books": 6334800}',
+                '{"also_viewed": ["0000MADE02"]}',
+            ),
+            ("0000MADE02", None, None, "Mädé", "Two\nlines", "Books", None, None, None),
+        ],
+    ),
     ("amazon-items-2023", "amazon-2023/meta_Made.jsonl"): (
         "main_category title average_rating features price item_id details",
         [("All", "Made", "4.8", ["a", "b"], None, "B0MADEPRNT", {"Brand": "x"})],
@@ -237,8 +254,11 @@ TABLES = {
     ),
     ("recbole-users", "recbole/made.user"): ("user_id age gender", [("196", "49", "M"), ("186", "39", "F")]),
     ("retailrocket-items", "retailrocket/item_properties_part1.csv"): (
-        "item_id available categoryid",
-        [("355908", "0", "1340")],
+        "item_id available categoryid properties",
+        [
+            ("355908", "0", "1340", "283=66094 372274|790=n15360.000"),
+            ("248676", None, None, "888=1116713 960601 n277.200"),
+        ],
     ),
     ("yelp-items", "yelp/yelp_academic_dataset_business.json"): (
         "item_id name city stars attributes categories hours",
@@ -310,6 +330,8 @@ def test_the_format_that_is_named_overrules():
     assert look_at(FILES / "lightgcn/train.txt", Says(format="svmlight")).format is FORMATS["svmlight"]
     with pytest.raises(UnknownNameError, match="movielens"):
         Says(format="movielense")
+    with pytest.raises(ConfigError, match="names no mark"):
+        Says(separator="")
     with pytest.raises(ConfigError, match="leave out"):
         Says(format="libfm", separator=",")
 
@@ -350,3 +372,10 @@ def test_columns_of_a_known_format_can_be_mapped_by_the_names_that_the_file_has(
     rows = pl.concat([block.rows for block in source.open() if block.rows.width])
     names = source.mapping.resolve(rows.columns, path.name)
     assert rows.select(names["user_id"], names["item_id"]).rows() == [("51", "2"), ("52", "2")]
+
+
+def test_names_of_a_header_with_types_may_be_mapped_as_they_stand_there():
+    path = FILES / "recbole/made.inter"
+    said = ColumnMap.parse(["user_id=user_id:token", "item_id=item_id", "weight=rating:float"])
+    mapping = dict(Source((path,), said).log(path).mapping.pairs)
+    assert mapping == {"user_id": "user_id", "item_id": "item_id", "weight": "rating"}
