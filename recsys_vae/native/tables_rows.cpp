@@ -1,0 +1,91 @@
+// Rows of numbers: put in order by user, without duplicates, thinned to a k-core.
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+extern "C" {
+
+// Puts rows in order of users, and of each user in `order`, ties as they come: fills `rows` with places of rows, and
+// `bounds` (users + 1) with where each user's begin.
+void recsys_group_users(const uint32_t* users, const int64_t* order, int64_t n, int64_t n_users, uint32_t* rows,
+                        int64_t* bounds) {
+    std::fill(bounds, bounds + n_users + 1, 0);
+    for (int64_t row = 0; row < n; ++row) ++bounds[users[row] + 1];
+    for (int64_t user = 0; user < n_users; ++user) bounds[user + 1] += bounds[user];
+    std::vector<int64_t> next(bounds, bounds + n_users);
+    for (int64_t row = 0; row < n; ++row) rows[next[users[row]]++] = static_cast<uint32_t>(row);
+    if (order == nullptr) return;
+    for (int64_t user = 0; user < n_users; ++user) {
+        uint32_t *first = rows + bounds[user], *end = rows + bounds[user + 1];
+        if (end - first > 24) {
+            std::stable_sort(first, end, [order](uint32_t one, uint32_t other) { return order[one] < order[other]; });
+            continue;
+        }
+        for (uint32_t* at = first + 1; at < end; ++at) {
+            const uint32_t row = *at;
+            uint32_t* place = at;
+            for (; place > first && order[row] < order[place[-1]]; --place) *place = place[-1];
+            *place = row;
+        }
+    }
+}
+
+// Of rows in order of users, marks all but one of each (user, item) as lost: the last stays (keep 0), the first (1), or
+// the last of those with the largest weight (2). All rows of a pair that has several are marked as repeated. Both marks
+// are zero before.
+void recsys_mark_duplicates(const uint32_t* items, const float* weights, const uint32_t* rows, const int64_t* bounds,
+                            int64_t n_users, int64_t n_items, int32_t keep, uint8_t* lost, uint8_t* repeated) {
+    struct Met {
+        uint32_t user;
+        uint32_t row;
+    };
+    std::vector<Met> met_items(static_cast<size_t>(n_items), Met{0xFFFFFFFF, 0});
+    for (int64_t user = 0; user < n_users; ++user)
+        for (int64_t at = bounds[user]; at < bounds[user + 1]; ++at) {
+            const uint32_t row = rows[at];
+            Met& met = met_items[items[row]];
+            if (met.user != user) {
+                met = {static_cast<uint32_t>(user), row};
+                continue;
+            }
+            repeated[row] = repeated[met.row] = 1;
+            if (keep == 1 || (keep == 2 && !(weights[row] >= weights[met.row]))) {
+                lost[row] = 1;
+            } else {
+                lost[met.row] = 1;
+                met.row = row;
+            }
+        }
+}
+
+// One round of the k-core over a part: rows of items that were taken are left out, users with fewer than `min_user`
+// rows are taken, and the rows of those that are left are added to `item_counts`. `n` rows shrink to those that are
+// left, whose number is returned; `took` tells whether a user was taken.
+int64_t recsys_core_round(uint32_t* users, uint32_t* items, int64_t n, const uint8_t* item_taken, int64_t n_users,
+                          int64_t min_user, uint8_t* user_taken, int64_t* item_counts, int32_t* took) {
+    std::vector<uint32_t> counts(static_cast<size_t>(n_users), 0);
+    int64_t left = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        const uint32_t user = users[row], item = items[row];
+        if (item_taken[item]) continue;
+        ++counts[user];
+        users[left] = user;
+        items[left++] = item;
+    }
+    n = left;
+    left = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        const uint32_t user = users[row], item = items[row];
+        if (counts[user] < min_user) {
+            user_taken[user] = 1;
+            *took = 1;
+            continue;
+        }
+        ++item_counts[item];
+        users[left] = user;
+        items[left++] = item;
+    }
+    return left;
+}
+
+}  // extern "C"
