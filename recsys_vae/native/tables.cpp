@@ -8,6 +8,7 @@
 namespace {
 
 enum State : uint8_t { WHOLE, BLANK, MORE_FIELDS, FEWER_FIELDS };
+enum Kind : int8_t { WHOLE_NUMBER, DECIMAL, TEXT };
 
 }  // namespace
 
@@ -58,55 +59,85 @@ int64_t recsys_whole_numbers(const uint8_t* data, const uint32_t* starts, const 
                              int64_t* numbers, uint8_t* known) {
     int64_t empty = 0;
     for (int64_t row = 0; row < rows; ++row) {
-        const uint8_t* text = data + starts[row];
-        uint32_t size = sizes[row];
-        known[row] = size != 0;
+        known[row] = sizes[row] != 0;
         numbers[row] = 0;
-        if (size == 0) {
-            ++empty;
-            continue;
-        }
-        const bool negative = text[0] == '-';
-        if (!read_digits(text + negative, size - negative, numbers[row]) || (negative && numbers[row] == 0)) return -1;
-        if (negative) numbers[row] = -numbers[row];
+        empty += sizes[row] == 0;
+        if (sizes[row] != 0 && !read_whole(data, data + starts[row], sizes[row], numbers[row])) return -1;
     }
     return empty;
 }
 
-// Decimals such as 4.5 or 3.0: of at most 15 digits, from .001 on, no zero at their end but one right after the point,
-// no sign. Returns as above.
+// Decimals, likewise.
 int64_t recsys_decimals(const uint8_t* data, const uint32_t* starts, const uint32_t* sizes, int64_t rows,
                         double* numbers, uint8_t* known) {
-    static const double powers[] = {1., 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
     int64_t empty = 0;
     for (int64_t row = 0; row < rows; ++row) {
-        const uint8_t* text = data + starts[row];
-        const uint32_t size = sizes[row];
-        known[row] = size != 0;
+        known[row] = sizes[row] != 0;
         numbers[row] = 0;
-        if (size == 0) {
-            ++empty;
-            continue;
-        }
-        if (size > 16) return -1;
-        int64_t value = 0;
-        uint32_t point = size;
-        for (uint32_t place = 0; place < size; ++place) {
-            if (text[place] == '.' && point == size) {
-                point = place;
-            } else if (is_digit(text[place])) {
-                value = value * 10 + (text[place] - '0');
-            } else {
-                return -1;
-            }
-        }
-        const uint32_t after = point == size ? 0 : size - point - 1;
-        if (after == 0 || after > 14 || point == 0 || (point > 1 && text[0] == '0')) return -1;
-        if (text[size - 1] == '0' && after > 1) return -1;
-        numbers[row] = static_cast<double>(value) / powers[after];
-        if (value != 0 && numbers[row] < 1e-3) return -1;
+        empty += sizes[row] == 0;
+        if (sizes[row] != 0 && !read_decimal(data + starts[row], sizes[row], numbers[row])) return -1;
     }
     return empty;
+}
+
+// Cuts lines and reads their fields in one pass, where every line has as many as there are columns and every column
+// holds what `kinds` says of it (-1: it is left out). Of column i, values[i] takes int64 (WHOLE_NUMBER), double (DECIMAL)
+// or where its uint32 begin (TEXT); others[i] bytes that are 1 where a number is known, or the uint32 sizes of texts; and
+// empty[i] tells how many fields are empty. Returns 0, or -1 where a line or a field is anything else.
+int32_t recsys_read_lines(const uint8_t* data, int64_t size, int32_t separator, int64_t columns, const int8_t* kinds,
+                          int64_t lines, void* const* values, void* const* others, int64_t* empty) {
+    int64_t line = 0, field = 0;
+    const uint8_t* begin = data;
+    uint8_t tail[64];
+    for (int64_t block = 0; block < size; block += 64) {
+        const uint8_t* at = data + block;
+        if (size - block < 64) {
+            std::memset(tail, 0, sizeof tail);
+            std::memcpy(tail, at, static_cast<size_t>(size - block));
+            at = tail;
+        }
+        uint64_t found = marks(at, static_cast<uint8_t>(separator), '\n');
+        if (size - block < 64) found &= (1ull << (size - block)) - 1;
+        for (; found; found &= found - 1) {
+            const int64_t place = block + __builtin_ctzll(found);
+            const uint32_t length = static_cast<uint32_t>(data + place - begin);
+            if (line >= lines || field >= columns) return -1;
+            if (kinds[field] == TEXT) {
+                static_cast<uint32_t*>(values[field])[line] = static_cast<uint32_t>(begin - data);
+                static_cast<uint32_t*>(others[field])[line] = length;
+                empty[field] += length == 0;
+            } else if (kinds[field] >= 0) {
+                static_cast<uint8_t*>(others[field])[line] = length != 0;
+                static_cast<int64_t*>(values[field])[line] = 0;  // a double of no bits is 0., too
+                if (length == 0) {
+                    ++empty[field];
+                } else if (kinds[field] == WHOLE_NUMBER) {
+                    if (!read_whole(data, begin, length, static_cast<int64_t*>(values[field])[line])) return -1;
+                } else if (!read_decimal(begin, length, static_cast<double*>(values[field])[line])) {
+                    return -1;
+                }
+            }
+            begin = data + place + 1;
+            ++field;
+            if (data[place] != '\n') continue;
+            if (field != columns || (columns == 1 && length == 0)) return -1;
+            field = 0;
+            ++line;
+        }
+    }
+    return line == lines && begin == data + size ? 0 : -1;
+}
+
+// How many bytes are `wanted`.
+int64_t recsys_count_byte(const uint8_t* data, int64_t size, int32_t wanted) {
+    int64_t count = 0;
+    for (int64_t block = 0; block < size; block += 128) {
+        const int64_t end = std::min<int64_t>(block + 128, size);
+        uint8_t some = 0;
+        for (int64_t at = block; at < end; ++at) some += data[at] == static_cast<uint8_t>(wanted);
+        count += some;
+    }
+    return count;
 }
 
 // Copies fields, one after the other.

@@ -6,6 +6,7 @@ callers do the same with numpy and polars, slower.
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,10 @@ Numbers = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Numbers, and which of them are known; None: all."""
 LARGEST = 1 << 31
 """Bytes of the largest block whose fields can be told apart."""
+WHOLE_NUMBERS, DECIMALS, TEXTS, LEFT_OUT = 0, 1, 2, -1
+"""Kinds of columns."""
+_TYPES = {WHOLE_NUMBERS: (np.int64, np.bool_), DECIMALS: (np.float64, np.bool_), TEXTS: (np.uint32, np.uint32)}
+LINE_FEED = 10
 
 
 def tables() -> ctypes.CDLL | None:
@@ -40,10 +45,64 @@ def _loaded() -> ctypes.CDLL | None:
         found = ctypes.CDLL(str(COMPILED / f"{TABLES}.so"))
     except OSError:
         return None
-    for name in ("cut_lines", "whole_numbers", "decimals", "codes_size", "codes_bytes", "codes_add", "core_round"):
+    for name in ("cut_lines", "whole_numbers", "decimals", "codes_size", "codes_bytes", "codes_add", "core_round",
+                 "count_byte"):
         getattr(found, f"recsys_{name}").restype = ctypes.c_int64
     found.recsys_codes_new.restype = ctypes.c_void_p
     return found
+
+
+class LineColumns:
+    """Columns of lines that are all alike, read in one pass.
+
+    Attributes:
+        numbers: of each column of numbers these.
+        texts: of each column of texts where they begin, and their sizes.
+    """
+
+    def __init__(self, numbers: dict[int, Numbers], texts: dict[int, tuple[NDArray[np.uint32], NDArray[np.uint32]]]):
+        self.numbers, self.texts = numbers, texts
+
+
+def read_lines(
+    library: ctypes.CDLL, data: bytes, separator: int, kinds: Sequence[int], lines: int
+) -> LineColumns | None:
+    """Read lines that have a field for each of `kinds`; None where a line or a field is anything else.
+
+    Args:
+        data: ends with a line feed; shorter than `LARGEST`.
+        separator: one byte.
+        kinds: of each column `WHOLE_NUMBERS`, `DECIMALS` or `TEXTS`, or `LEFT_OUT`.
+        lines: how many there are.
+    """
+    pairs = {
+        place: (np.empty(lines, _TYPES[kind][0]), np.empty(lines, _TYPES[kind][1]))
+        for place, kind in enumerate(kinds)
+        if kind != LEFT_OUT
+    }
+    addresses = np.zeros((2, len(kinds)), np.uintp)
+    for place, pair in pairs.items():
+        addresses[:, place] = [array.ctypes.data for array in pair]
+    empty, each = np.zeros(len(kinds), np.int64), np.array(kinds, np.int8)
+    failed = library.recsys_read_lines(
+        ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(separator), _int(len(kinds)),
+        _at(each), _int(lines), _at(addresses[0]), _at(addresses[1]), _at(empty),
+    )  # fmt: skip
+    if failed:
+        return None
+    texts = {place: pair for place, pair in pairs.items() if kinds[place] == TEXTS}
+    numbers = {
+        place: (found, known if empty[place] else None) for place, (found, known) in pairs.items() if place not in texts
+    }
+    return LineColumns(numbers, texts)
+
+
+def count_lines(data: bytes) -> int:
+    """Line feeds in it."""
+    library = tables()
+    if library is None:
+        return int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_FEED))
+    return int(library.recsys_count_byte(ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(LINE_FEED)))
 
 
 class FieldTable:
@@ -87,19 +146,9 @@ class FieldTable:
         """A wanted column as decimals, likewise."""
         return self._numbers(slot, np.float64, self._library.recsys_decimals)
 
-    def codes(self, slot: int, codes: "TextCodes") -> NDArray[np.uint32]:
-        """A wanted column as numbers of its texts; `TextCodes.EMPTY` where there is none."""
-        return codes.add(self._data, self._starts[slot], self._sizes[slot])
-
-    def texts(self, slot: int) -> tuple[Bytes, NDArray[np.int64]]:
-        """A wanted column as texts, one after the other, and where each begins and ends, shape (lines + 1,)."""
-        offsets = np.zeros(self._lines + 1, np.int64)
-        np.cumsum(self._sizes[slot], out=offsets[1:])
-        data = np.empty(offsets[-1], np.uint8)
-        self._library.recsys_gather_texts(
-            ctypes.c_char_p(self._data), _at(self._starts[slot]), _at(self._sizes[slot]), _int(self._lines), _at(data)
-        )
-        return data, offsets
+    def texts(self, slot: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """A wanted column as texts: where they begin, and their sizes."""
+        return self._starts[slot], self._sizes[slot]
 
     def _numbers(self, slot: int, dtype: Any, read: Any) -> Numbers | None:
         numbers, known = np.empty(self._lines, dtype), np.empty(self._lines, bool)
@@ -108,6 +157,17 @@ class FieldTable:
             _at(numbers), _at(known),
         )  # fmt: skip
         return None if empty < 0 else (numbers, known if empty else None)
+
+
+def gather_texts(
+    library: ctypes.CDLL, data: bytes, starts: NDArray[np.uint32], sizes: NDArray[np.uint32]
+) -> tuple[Bytes, NDArray[np.int64]]:
+    """Texts one after the other, and where each begins and ends, shape (n + 1,)."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    found = np.empty(offsets[-1], np.uint8)
+    library.recsys_gather_texts(ctypes.c_char_p(data), _at(starts), _at(sizes), _int(len(sizes)), _at(found))
+    return found, offsets
 
 
 class TextCodes:

@@ -24,6 +24,7 @@ from pipelines.ingest.readers.regular_lines import read_regular
 from pipelines.ingest.readers.separators import UNIT, one_byte
 from pipelines.ingest.readers.streams import Chunk
 from recsys_vae.errors import EmptyDataError
+from recsys_vae.native.tables import count_lines
 
 LINE_FEED = 10
 
@@ -121,11 +122,11 @@ def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool
         is_last: nothing follows.
         cut: the file ends without a line end, so that its last line may be half of one.
     """
-    content = np.frombuffer(data, np.uint8)
     if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and _is_text(data):
-        regular = read_regular(data, int(np.count_nonzero(content == LINE_FEED)), first, dialect)
+        regular = read_regular(data, count_lines(data), first, dialect)
         if regular is not None:
             return regular, b""
+    content = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(content == LINE_FEED)
     quotes = np.empty(0, np.int64)
     if dialect.quote is not None and dialect.quote in data:
