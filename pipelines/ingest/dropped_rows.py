@@ -32,8 +32,15 @@ class LossCounts:
 
     def count(self, rule: Rule, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> None:
         """Count rows that a rule took."""
-        for entity, numbers, size in ((USER_ENTITY, users, n_users), (ITEM_ENTITY, items, n_items)):
-            counts = np.bincount(numbers, minlength=size).astype(np.uint32)
+        self.count_each(
+            rule,
+            np.bincount(users, minlength=n_users).astype(np.uint32),
+            np.bincount(items, minlength=n_items).astype(np.uint32),
+        )
+
+    def count_each(self, rule: Rule, of_users: np.ndarray, of_items: np.ndarray) -> None:
+        """Count rows that a rule took of each user and item; more numbers than before may be known by now."""
+        for entity, counts in ((USER_ENTITY, of_users), (ITEM_ENTITY, of_items)):
             known = self.counts.get((entity, rule))
             if known is not None:
                 counts[: len(known)] += known

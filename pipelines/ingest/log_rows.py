@@ -15,6 +15,7 @@ from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
+from pipelines.ingest.plain_blocks import may_be_plain, plain_rows
 from pipelines.ingest.readers import Block, Kind, Rejected, open_log
 from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
@@ -131,6 +132,10 @@ def read_logs(
         read.taken_for.append(str(one.recognised))
         log = _Log(one, number, rules.of_file(path), read, TimeCounts(units.get(path)))
         for block in log.reader:
+            plain = log.take_plain(block)
+            if plain is not None:
+                yield plain
+                continue
             rows, bad = log.assess(block)
             quarantine.add(bad)
             if rows.height:
@@ -166,6 +171,7 @@ class _Log:
         self._prefixes = source.prefixes
         self._is_json = self.reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
         self._names = {} if self._is_json else self._mapping.resolve(self.reader.columns, self.reader.path.name)
+        self._may_be_plain = not self._is_json and may_be_plain(self._names, rules, self._prefixes)
         self._records = self._counted = 0
 
     def finish(self) -> set[str]:
@@ -196,6 +202,24 @@ class _Log:
             return met
         others = next((block.rows.columns for block in open_log(self.reader.path, self.reader.layout)), [])
         return tuple(dict.fromkeys([*met, *others]))
+
+    def take_plain(self, block: Block) -> pl.DataFrame | None:
+        """Rows of a block that is plain, those that no rule takes; None where `assess` is to be asked."""
+        if not self._may_be_plain or block.rejected or not block.height:
+            return None
+        codes = [self._codes(block, name, known) for name, known in self._known()]
+        users, items = (None if one is None or one.null_count() else one.to_numpy(writable=True) for one in codes)
+        columns = [self._names.get(name) for name in (c.WEIGHT, c.TIMESTAMP)]
+        if users is None or items is None or any(name and name not in block.rows for name in columns):
+            return None
+        weights, times = (block.rows[name] if name else None for name in columns)
+        known = len(self._read.users), len(self._read.items)
+        rows = plain_rows(users, items, weights, times, self._rules, self.times, self._read.lost, known)
+        if rows is not None:
+            self._records += block.records
+            self._counted += block.height
+            rows = rows.with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"))
+        return rows
 
     def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Good rows, and rows for quarantine."""

@@ -8,7 +8,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def _loaded() -> ctypes.CDLL | None:
     except OSError:
         return None
     for name in ("cut_lines", "whole_numbers", "decimals", "codes_size", "codes_bytes", "codes_add", "core_round",
-                 "count_byte"):
+                 "count_byte", "codes_of_numbers", "keep_rows"):
         getattr(found, f"recsys_{name}").restype = ctypes.c_int64
     found.recsys_codes_new.restype = ctypes.c_void_p
     return found
@@ -199,6 +199,87 @@ class TextCodes:
         offsets = np.zeros(len(self) - first + 1, np.int64)
         self._library.recsys_codes_texts(self._codes, _int(first), _at(data), _at(offsets[1:]))
         return data, offsets
+
+
+def codes_of_numbers(
+    library: ctypes.CDLL, numbers: NDArray[np.int64], table: NDArray[np.uint32], first: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | int:
+    """Codes of whole numbers, and the numbers that are new; the largest, where the table ends before it; -1 where one is
+    below zero.
+
+    Args:
+        table: of each number its code, `TextCodes.EMPTY` for none; new ones are added.
+        first: the code of the first that is new.
+    """  # fmt: skip
+    codes, met = np.empty(len(numbers), np.uint32), np.empty(min(len(numbers), len(table)), np.int64)
+    added = library.recsys_codes_of_numbers(
+        _at(numbers), _int(len(numbers)), _at(table), _int(len(table)), ctypes.c_uint32(first), _at(codes), _at(met)
+    )
+    if added < 0:
+        return -1 if added == -(1 << 63) else int(-1 - added)
+    return codes, met[:added].copy()
+
+
+class KeptRows(NamedTuple):
+    """What `keep_rows` gives.
+
+    Attributes:
+        left: rows that stay, which stand at the beginning.
+        weights: of these, float32; 1 where there are none.
+        times: of these, in microseconds.
+        days: of all rows, how many are of each day.
+        future: of all rows, how many are later than now.
+        users_lost: rows that were left out by user; empty where no row can be.
+        items_lost: likewise.
+    """
+
+    left: int
+    weights: NDArray[np.float32]
+    times: NDArray[np.int64]
+    days: NDArray[np.int64]
+    future: int
+    users_lost: NDArray[np.uint32]
+    items_lost: NDArray[np.uint32]
+
+
+def keep_rows(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    weights: NDArray[Any] | None,
+    times: NDArray[np.int64] | None,
+    *,
+    weight_range: tuple[float, float],
+    min_weight: float | None,
+    scale: int,
+    now: int,
+    days: range,
+    known: tuple[int, int],
+) -> KeptRows | None:
+    """Rows that weigh enough, with weights and times converted; None where a weight is out of its range.
+
+    Args:
+        users: those that stay stand at its beginning then.
+        items: likewise.
+        weights: int64 or float64.
+        times: in units of `scale` microseconds, all of them of `days`.
+        now: in microseconds.
+        known: how many users and items there are.
+    """
+    n = len(users)
+    kept_weights, kept_times = np.ones(n, np.float32), np.empty(n if times is not None else 0, np.int64)
+    counted, future = np.zeros(len(days), np.int64), ctypes.c_int64(0)
+    lost = [np.zeros(size if min_weight is not None else 0, np.uint32) for size in known]
+    left = library.recsys_keep_rows(
+        _at(users), _at(items), _at(weights) if weights is not None else None,
+        ctypes.c_int32(weights is not None and weights.dtype == np.int64), _at(times) if times is not None else None,
+        _int(n), *map(ctypes.c_float, weight_range), ctypes.c_float(min_weight or 0), _int(scale), _int(now),
+        _int(days.start), *([None, None] if min_weight is None else map(_at, lost)), _at(kept_weights), _at(kept_times),
+        _at(counted), ctypes.byref(future),
+    )  # fmt: skip
+    if left < 0:
+        return None
+    return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value, lost[0], lost[1])
 
 
 def group_users(

@@ -105,4 +105,28 @@ int64_t recsys_codes_add(void* codes, const uint8_t* data, const uint32_t* start
     return empty;
 }
 
+// Codes of whole numbers below `size` by a table of them, 0xFFFFFFFF standing for none; those that are new count on from
+// `next`, and are written to `met`. Returns how many are new, or -1 - the largest where a number is beyond the table, or
+// INT64_MIN where one is below zero; nothing is changed then.
+int64_t recsys_codes_of_numbers(const int64_t* numbers, int64_t n, uint32_t* table, int64_t size, uint32_t next,
+                                uint32_t* codes, int64_t* met) {
+    int64_t least = 0, largest = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        least = std::min(least, numbers[row]);
+        largest = std::max(largest, numbers[row]);
+    }
+    if (least < 0) return INT64_MIN;
+    if (largest >= size) return -1 - largest;
+    int64_t added = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        uint32_t& code = table[numbers[row]];
+        if (code == Codes::FREE) {
+            code = next + static_cast<uint32_t>(added);
+            met[added++] = numbers[row];
+        }
+        codes[row] = code;
+    }
+    return added;
+}
+
 }  // extern "C"

@@ -3,7 +3,62 @@
 #include <cstdint>
 #include <vector>
 
+namespace {
+
+constexpr int64_t MICROSECONDS_A_DAY = 86'400'000'000;
+
+}  // namespace
+
 extern "C" {
+
+// What a plain block of a log needs: weights and times checked and converted, rows below `min_weight` counted by user and
+// item and left out. Weights are int64 (`whole`) or double, or absent; as float32 they are from `least` to `greatest`.
+// Times count `scale` microseconds each, or are absent; all lie in the days from `first_day` on, whose rows are counted
+// in `days`, and `future` counts those after `now`. Rows that stay stand at the beginning of `users`, `items`,
+// `kept_weights` and `kept_times` then; their number is returned, or -1 where a weight is out of its range.
+int64_t recsys_keep_rows(uint32_t* users, uint32_t* items, const void* weights, int32_t whole, const int64_t* times,
+                         int64_t n, float least, float greatest, float min_weight, int64_t scale, int64_t now,
+                         int64_t first_day, uint32_t* user_lost, uint32_t* item_lost, float* kept_weights,
+                         int64_t* kept_times, int64_t* days, int64_t* future) {
+    const int64_t* wholes = whole ? static_cast<const int64_t*>(weights) : nullptr;
+    const double* decimals = whole ? nullptr : static_cast<const double*>(weights);
+    if (weights != nullptr) {
+        bool in_range = true;
+        for (int64_t row = 0; row < n; ++row) {
+            const float weight = static_cast<float>(whole ? static_cast<double>(wholes[row]) : decimals[row]);
+            in_range &= weight >= least && weight <= greatest;
+            kept_weights[row] = weight;
+        }
+        if (!in_range) return -1;
+    }
+    if (times != nullptr)
+        for (int64_t row = 0; row < n; ++row) {
+            const int64_t time = times[row] * scale;
+            kept_times[row] = time;
+            ++days[(time - first_day * MICROSECONDS_A_DAY) / MICROSECONDS_A_DAY];
+            *future += time > now;
+        }
+    if (user_lost == nullptr) return n;
+    int64_t left = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        const uint32_t user = users[row], item = items[row];
+        const float weight = kept_weights[row];
+        const bool stays = weight >= min_weight;
+        user_lost[user] += !stays;
+        item_lost[item] += !stays;
+        users[left] = user;
+        items[left] = item;
+        kept_weights[left] = weight;
+        if (times != nullptr) kept_times[left] = kept_times[row];
+        left += stays;
+    }
+    return left;
+}
+
+// Of each number its place in a table: `numbers` become these.
+void recsys_place(uint32_t* numbers, int64_t n, const uint32_t* places) {
+    for (int64_t row = 0; row < n; ++row) numbers[row] = places[numbers[row]];
+}
 
 // Puts rows in order of users, and of each user in `order`, ties as they come: fills `rows` with places of rows, and
 // `bounds` (users + 1) with where each user's begin.
