@@ -48,7 +48,7 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -
     users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
     if not len(users):
         return Distinct(rows, pl.Series([], dtype=pl.Boolean))
-    own = users - users.min()
+    own = users - users.min() if users.min() else users
     n_own = int(own.max()) + 1
     grouped, bounds = group_users(library, own, order, n_own)
     weights = rows[c.WEIGHT].to_numpy() if keep is Keep.MAX else None

@@ -42,6 +42,7 @@ from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.native.tables import release_memory
 from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 1_000_000
@@ -171,6 +172,7 @@ class _Run:
                 continue
             if read.rows_in == 0:
                 raise EmptyDataError("The log is empty: it has columns but no rows.")
+            release_memory()  # what held the blocks
             return read, store
 
     def _cut(self, store: RowStore, ids: Ids) -> list[Part]:
@@ -223,6 +225,7 @@ class _Run:
     def _write_interactions(self, parts: Sequence[Part], ids: Ids, repeats: Repeats) -> Kept:
         """Sort every part and write them one after the other; of the repeats those stay whose pair is written."""
         self.step("sorting and writing")
+        release_memory()
         given = self.source.given_test
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))

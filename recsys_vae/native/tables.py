@@ -97,6 +97,13 @@ def read_lines(
     return LineColumns(numbers, texts)
 
 
+def release_memory() -> None:
+    """Give memory that is free, but held for more of its kind, back to the system."""
+    library = tables()
+    if library is not None:
+        library.recsys_release_memory()
+
+
 def count_lines(data: bytes) -> int:
     """Line feeds in it."""
     library = tables()
@@ -280,6 +287,15 @@ def keep_rows(
     if left < 0:
         return None
     return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value, lost[0], lost[1])
+
+
+def place_numbers(
+    library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32]
+) -> NDArray[np.uint32]:
+    """Of each number its place."""
+    found = np.empty(len(numbers), np.uint32)
+    library.recsys_place(_at(numbers), _int(len(numbers)), _at(places), _at(found))
+    return found
 
 
 def group_users(

@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <vector>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace {
 
@@ -55,9 +58,9 @@ int64_t recsys_keep_rows(uint32_t* users, uint32_t* items, const void* weights, 
     return left;
 }
 
-// Of each number its place in a table: `numbers` become these.
-void recsys_place(uint32_t* numbers, int64_t n, const uint32_t* places) {
-    for (int64_t row = 0; row < n; ++row) numbers[row] = places[numbers[row]];
+// Of each number its place in a table.
+void recsys_place(const uint32_t* numbers, int64_t n, const uint32_t* places, uint32_t* found) {
+    for (int64_t row = 0; row < n; ++row) found[row] = places[numbers[row]];
 }
 
 // Puts rows in order of users, and of each user in `order`, ties as they come: fills `rows` with places of rows, and
@@ -141,6 +144,13 @@ int64_t recsys_core_round(uint32_t* users, uint32_t* items, int64_t n, const uin
         items[left++] = item;
     }
     return left;
+}
+
+// Gives memory that is free back to the system.
+void recsys_release_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 }  // extern "C"

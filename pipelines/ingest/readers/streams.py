@@ -19,7 +19,7 @@ from pipelines.ingest.readers.layout import Compression
 from recsys_vae.errors import DataError, EmptyDataError
 from recsys_vae.native.tables import count_lines
 
-BLOCK = 8 << 20
+BLOCK = 4 << 20
 """Bytes that are read at a time."""
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line that is read."""
