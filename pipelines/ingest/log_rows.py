@@ -171,7 +171,6 @@ class _Log:
         self._prefixes = source.prefixes
         self._is_json = self.reader.layout.kind in (Kind.JSON_LINES, Kind.JSON_ARRAY)
         self._names = {} if self._is_json else self._mapping.resolve(self.reader.columns, self.reader.path.name)
-        self._may_be_plain = not self._is_json and may_be_plain(self._names, rules, self._prefixes)
         self._records = self._counted = 0
 
     def finish(self) -> set[str]:
@@ -205,11 +204,12 @@ class _Log:
 
     def take_plain(self, block: Block) -> pl.DataFrame | None:
         """Rows of a block that is plain, those that no rule takes; None where `assess` is to be asked."""
-        if not self._may_be_plain or block.rejected or not block.height:
+        names = self._names_in(block)
+        if block.rejected or not block.height or not may_be_plain(names, self._rules, self._prefixes):
             return None
         codes = [self._codes(block, name, known) for name, known in self._known()]
         users, items = (None if one is None or one.null_count() else one.to_numpy(writable=True) for one in codes)
-        columns = [self._names.get(name) for name in (c.WEIGHT, c.TIMESTAMP)]
+        columns = [names.get(name) for name in (c.WEIGHT, c.TIMESTAMP)]
         if users is None or items is None or any(name and name not in block.rows for name in columns):
             return None
         weights, times = (block.rows[name] if name else None for name in columns)
@@ -257,7 +257,7 @@ class _Log:
 
     def _codes(self, block: Block, name: str, known: IdCodes) -> pl.Series | None:
         """Ids of a block as numbers, where no text need be made of them; None where it must."""
-        theirs = self._names.get(name, "")
+        theirs = self._names_in(block).get(name, "")
         if name in self._prefixes:
             return None
         if theirs in block.texts:
@@ -270,21 +270,31 @@ class _Log:
     def _cleaned(self, rows: pl.LazyFrame) -> pl.DataFrame:
         return cleaning.weigh_events(cleaning.mark_losses(rows, self._rules), self._rules).collect()
 
+    def _names_in(self, block: Block) -> dict[str, str]:
+        """Which of a block's columns stand for which of ours. A row of JSON names its own, so blocks may differ, and a
+        row have its rating under either name: the weight is left out where both occur.
+        """  # fmt: skip
+        if not self._is_json:
+            return self._names
+        there = {*block.rows.columns, *block.texts}
+        names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in there}
+        names.pop(c.WEIGHT, None)
+        weights = [name for name in self._mapping.weights() if name in there]
+        return {**names, c.WEIGHT: weights[0]} if len(weights) == 1 else names
+
     def _ours(self, block: Block, apart: Sequence[str] = ()) -> list[pl.Series]:
         """The block's columns under our names, but those of `apart`."""
-        if not self._is_json:
-            names = {ours: theirs for ours, theirs in self._names.items() if ours not in apart}
-            return [self._as_written(block, theirs, ours) for ours, theirs in names.items()]
-        # A row of JSON names its own columns, so each may have its rating under either name.
-        rows = block.rows
-        weight = [name for name in self._mapping.weights() if name in rows.columns]
-        names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in rows.columns}
-        found = {ours: pl.col(theirs) for ours, theirs in names.items()}
-        if weight:
-            found[c.WEIGHT] = pl.coalesce(weight)
-        absent = [name for name in (c.USER, c.ITEM) if name not in found]
-        nothing = pl.repeat(None, block.height, dtype=pl.String, eager=True)
-        return [*rows.select(**found).get_columns(), *(nothing.alias(name) for name in absent)]
+        names = {ours: theirs for ours, theirs in self._names_in(block).items() if ours not in apart}
+        found = [self._as_written(block, theirs, ours) for ours, theirs in names.items()]
+        if self._is_json:
+            weights = [name for name in self._mapping.weights() if name in block.rows.columns or name in block.texts]
+            if len(weights) > 1:
+                both = [self._as_written(block, name, name).cast(pl.String) for name in weights]
+                found.append(pl.DataFrame(both).select(pl.coalesce(weights).alias(c.WEIGHT)).to_series())
+            nothing = pl.repeat(None, block.height, dtype=pl.String, eager=True)
+            absent = [name for name in (c.USER, c.ITEM) if name not in names and name not in apart]
+            found += [nothing.alias(name) for name in absent]
+        return found
 
     def _as_written(self, block: Block, theirs: str, ours: str) -> pl.Series:
         """A column; ids of text files are texts, however they come: only all of them say whether 12.0 is 12."""

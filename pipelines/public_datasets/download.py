@@ -130,7 +130,10 @@ def _settle(arrived: Path, path: Path, checksum: Checksum) -> None:
 
 
 def _receive(url: str, partial: Path) -> None:
-    from urllib.error import HTTPError, URLError  # the network's modules cost the commands that only read files their start
+    from urllib.error import (
+        HTTPError,
+        URLError,
+    )  # the network's modules cost the commands that only read files their start
     from urllib.request import Request, urlopen
 
     from tqdm import tqdm

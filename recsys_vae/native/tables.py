@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_vae.errors import UnknownNameError
 from recsys_vae.native.build import COMPILED, TABLES
+from recsys_vae.native.switch import SWITCH, is_off
 
 Bytes = NDArray[np.uint8]
 Numbers = tuple[NDArray[Any], NDArray[np.bool_] | None]
@@ -27,16 +29,22 @@ LINE_FEED = 10
 
 
 def tables() -> ctypes.CDLL | None:
-    """The library, None where it cannot be had."""
-    return None if os.environ.get("RECSYS_NATIVE", "1") == "0" else _loaded()
+    """The library, None where it cannot be had.
+
+    Raises:
+        UnknownNameError: RECSYS_NATIVE names no level.
+    """
+    return None if is_off(os.environ.get(SWITCH, "1")) else _loaded()
 
 
 def description() -> str:
     """For people: whether it is used, or why not."""
-    if tables() is not None:
-        return "in use"
-    switch = os.environ.get("RECSYS_NATIVE", "1")
-    return "not used: " + ("RECSYS_NATIVE=0" if switch == "0" else "not compiled when this was installed")
+    try:
+        if is_off(os.environ.get(SWITCH, "1")):
+            return f"not used: {SWITCH}=0"
+    except UnknownNameError as error:
+        return f"not used: {error}"
+    return "in use" if _loaded() is not None else "not used: not compiled when this was installed"
 
 
 @lru_cache(maxsize=1)
@@ -45,8 +53,18 @@ def _loaded() -> ctypes.CDLL | None:
         found = ctypes.CDLL(str(COMPILED / f"{TABLES}.so"))
     except OSError:
         return None
-    for name in ("cut_lines", "whole_numbers", "decimals", "codes_size", "codes_bytes", "codes_add", "core_round",
-                 "count_byte", "codes_of_numbers", "keep_rows"):
+    for name in (
+        "cut_lines",
+        "whole_numbers",
+        "decimals",
+        "codes_size",
+        "codes_bytes",
+        "codes_add",
+        "core_round",
+        "count_byte",
+        "codes_of_numbers",
+        "keep_rows",
+    ):
         getattr(found, f"recsys_{name}").restype = ctypes.c_int64
     found.recsys_codes_new.restype = ctypes.c_void_p
     return found
@@ -95,6 +113,40 @@ def read_lines(
         place: (found, known if empty[place] else None) for place, (found, known) in pairs.items() if place not in texts
     }
     return LineColumns(numbers, texts)
+
+
+def read_json_lines(
+    library: ctypes.CDLL, data: bytes, names: Sequence[str], lines: int
+) -> tuple[LineColumns, list[int]] | None:
+    """Values of the named keys of lines that are objects, and the places of keys that no line has; None where a line or
+    a value needs a closer look.
+
+    Args:
+        data: UTF-8, ends with a line feed; shorter than `LARGEST`.
+        names: keys, whose places are those of the columns.
+        lines: how many there are.
+    """  # fmt: skip
+    encoded = [name.encode() for name in names]
+    sizes = np.array([len(name) for name in encoded], np.uint32)
+    kinds, counts = np.empty(len(names), np.int8), np.empty((2, len(names)), np.int64)
+    values = np.zeros((len(names), lines), np.int64)
+    others = np.zeros((len(names), lines), np.uint32)
+    addresses = np.array([[row.ctypes.data for row in array] for array in (values, others)], np.uintp).reshape(2, -1)
+    failed = library.recsys_read_json_lines(
+        ctypes.c_char_p(data), _int(len(data)), ctypes.c_char_p(b"".join(encoded)), _at(sizes), _int(len(names)),
+        _int(lines), _at(kinds), _at(addresses[0]), _at(addresses[1]), _at(counts[0]), _at(counts[1]),
+    )  # fmt: skip
+    met, named = counts
+    if failed or ((met == 0) & (named > 0)).any():
+        return None
+    found = LineColumns({}, {})
+    for place in np.flatnonzero(met).tolist():
+        if kinds[place] == TEXTS:
+            found.texts[place] = values[place].view(np.uint32)[:lines], others[place]
+        else:
+            known = others[place].view(np.bool_)[:lines] if met[place] < lines else None
+            found.numbers[place] = values[place].view(_TYPES[int(kinds[place])][0]), known
+    return found, np.flatnonzero(named == 0).tolist()
 
 
 def release_memory() -> None:
@@ -211,8 +263,8 @@ class TextCodes:
 def codes_of_numbers(
     library: ctypes.CDLL, numbers: NDArray[np.int64], table: NDArray[np.uint32], first: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | int:
-    """Codes of whole numbers, and the numbers that are new; the largest, where the table ends before it; -1 where one is
-    below zero.
+    """Codes of whole numbers, and those that are new; the largest, where the table ends before it; -1 where one is below
+    zero.
 
     Args:
         table: of each number its code, `TextCodes.EMPTY` for none; new ones are added.
@@ -289,9 +341,7 @@ def keep_rows(
     return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value, lost[0], lost[1])
 
 
-def place_numbers(
-    library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32]
-) -> NDArray[np.uint32]:
+def place_numbers(library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Of each number its place."""
     found = np.empty(len(numbers), np.uint32)
     library.recsys_place(_at(numbers), _int(len(numbers)), _at(places), _at(found))

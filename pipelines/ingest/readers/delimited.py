@@ -20,7 +20,7 @@ from pipelines.ingest.readers.blocks import Block, Rejected
 from pipelines.ingest.readers.dialect import NOT_TEXT, Dialect, cut_off, raw_text, too_many_fields
 from pipelines.ingest.readers.layout import BLANKS, Layout
 from pipelines.ingest.readers.quoted_lines import LONGEST_RECORD, first_record, read_quoted
-from pipelines.ingest.readers.regular_lines import read_regular
+from pipelines.ingest.readers.regular_lines import is_text, read_regular
 from pipelines.ingest.readers.separators import UNIT, one_byte
 from pipelines.ingest.readers.streams import Chunk
 from recsys_vae.errors import EmptyDataError
@@ -122,7 +122,7 @@ def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool
         is_last: nothing follows.
         cut: the file ends without a line end, so that its last line may be half of one.
     """
-    if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and _is_text(data):
+    if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and is_text(data):
         regular = read_regular(data, count_lines(data), first, dialect)
         if regular is not None:
             return regular, b""
@@ -150,12 +150,12 @@ def _plain(
     good = None
     if counts is not None:
         good = counts == len(dialect.names) - 1
-    is_text = _is_text(data)
+    is_all_text = is_text(data)
     blank = ends == starts
     has_blank = bool(blank.any())
-    if good is None and is_text and not has_blank:
+    if good is None and is_all_text and not has_blank:
         return Block(_cut(data, dialect, None, len(ends)), numbers)
-    rejected = _rejected_lines(data, starts, ends, numbers, counts, dialect, is_text=is_text, cut=cut)
+    rejected = _rejected_lines(data, starts, ends, numbers, counts, dialect, is_text=is_all_text, cut=cut)
     keep = ~blank
     keep[np.searchsorted(numbers, [one.line for one in rejected])] = False
     kept = content[np.repeat(keep, ends + 1 - starts)].tobytes()
@@ -217,7 +217,7 @@ def _well_quoted(
 ) -> tuple[Block, bytes] | None:
     """The second way; None where a quote mark, a line or a byte needs a closer look."""
     ends = line_ends[np.searchsorted(quotes, line_ends) % 2 == 0]
-    if not len(ends) or (is_last and ends[-1] != line_ends[-1]) or not _is_text(data):
+    if not len(ends) or (is_last and ends[-1] != line_ends[-1]) or not is_text(data):
         return None
     stop = int(ends[-1]) + 1
     quotes = quotes[: np.searchsorted(quotes, stop)]
@@ -303,16 +303,6 @@ def _cut(data: bytes, dialect: Dialect, quote: bytes | None, height: int) -> pl.
     if quote:
         rows = rows.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in columns)
     return rows
-
-
-def _is_text(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _not_text(data: bytes, starts: np.ndarray, ends: np.ndarray) -> Iterator[int]:

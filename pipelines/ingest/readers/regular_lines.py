@@ -1,13 +1,14 @@
 """Lines without quotes that all have the fields of the header, cut by the compiled loops: most blocks of most logs."""
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from pipelines.ingest.readers.blocks import Block, FieldColumn
+from pipelines.ingest.readers.blocks import Block
 from pipelines.ingest.readers.dialect import Dialect
 from recsys_vae.native.tables import (
     DECIMALS,
@@ -18,6 +19,7 @@ from recsys_vae.native.tables import (
     LineColumns,
     TextCodes,
     gather_texts,
+    read_json_lines,
     read_lines,
     tables,
 )
@@ -35,10 +37,40 @@ def read_regular(data: bytes, lines: int, first: int, dialect: Dialect) -> Block
     if library is None or not lines or not dialect.wanted:
         return None
     found = _at_once(library, data, lines, dialect) or _by_columns(library, data, lines, dialect)
-    if found is None:
+    return None if found is None else _block(library, data, lines, first, dialect.names, found)
+
+
+def read_regular_json(data: bytes, lines: int, first: int, wanted: Sequence[str]) -> Block | None:
+    """Read whole lines, each a JSON object with plain values, likewise; keys that no line has are no columns."""
+    library = tables()
+    if library is None or not lines or not wanted or not is_text(data):
         return None
-    rows = {dialect.names[place]: _series(dialect.names[place], *pair) for place, pair in found.numbers.items()}
-    texts = {dialect.names[place]: _Texts(library, data, *pair) for place, pair in found.texts.items()}
+    read = read_json_lines(library, data, wanted, lines)
+    if read is None:
+        return None
+    found, absent = read
+    # What stands somewhere else than as a key is for the parser to tell.
+    if any(f'"{wanted[place]}"'.encode() in data for place in absent):
+        return None
+    return _block(library, data, lines, first, wanted, found)
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _block(
+    library: ctypes.CDLL, data: bytes, lines: int, first: int, names: Sequence[str], found: LineColumns
+) -> Block:
+    rows = {names[place]: _series(names[place], *pair) for place, pair in found.numbers.items()}
+    texts = {names[place]: _Texts(library, data, *pair) for place, pair in found.texts.items()}
     return Block(pl.DataFrame(rows), np.arange(first, first + lines), taken=lines, texts=texts)
 
 

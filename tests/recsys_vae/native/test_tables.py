@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys_vae.errors import UnknownNameError
 from recsys_vae.native.tables import (
     DECIMALS,
     LEFT_OUT,
@@ -14,6 +15,7 @@ from recsys_vae.native.tables import (
     FieldTable,
     TextCodes,
     count_lines,
+    description,
     gather_texts,
     read_lines,
     tables,
@@ -120,3 +122,14 @@ def test_texts_have_one_number_each_however_many_they_are() -> None:
     data, offsets = codes.texts(19_999)
     assert bytes(data) == b"id 19999"
     assert offsets.tolist() == [0, 8]
+
+
+def test_the_switch_is_that_of_all_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, there in (("1", True), ("baseline", True), ("0", False)):
+        monkeypatch.setenv("RECSYS_NATIVE", value)
+        assert (tables() is not None) == there
+        assert description() == ("in use" if there else "not used: RECSYS_NATIVE=0")
+    monkeypatch.setenv("RECSYS_NATIVE", "avx3")
+    with pytest.raises(UnknownNameError, match="'avx3'"):
+        tables()
+    assert description().startswith("not used: ")
