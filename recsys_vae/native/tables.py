@@ -263,8 +263,7 @@ class TextCodes:
 def codes_of_numbers(
     library: ctypes.CDLL, numbers: NDArray[np.int64], table: NDArray[np.uint32], first: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | int:
-    """Codes of whole numbers, and those that are new; the largest, where the table ends before it; -1 where one is below
-    zero.
+    """Codes of whole numbers, and those that are new. Where one is beyond the table, the largest alone; below zero: -1.
 
     Args:
         table: of each number its code, `TextCodes.EMPTY` for none; new ones are added.
