@@ -130,7 +130,9 @@ def read_logs(
     for number, path in enumerate(source.files):
         one = source.log(path)
         read.taken_for.append(str(one.recognised))
-        log = _Log(one, number, rules.of_file(path), read, TimeCounts(units.get(path)))
+        log = _Log(
+            one, number, rules.of_file(path), read, TimeCounts(units.get(path)), with_file=bool(source.given_test)
+        )
         for block in log.reader:
             plain = log.take_plain(block)
             if plain is not None:
@@ -164,7 +166,18 @@ def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:
 class _Log:
     """One log that is being read."""
 
-    def __init__(self, source: LogSource, number: int, rules: CleaningRules, read: ReadLogs, times: TimeCounts) -> None:
+    def __init__(
+        self,
+        source: LogSource,
+        number: int,
+        rules: CleaningRules,
+        read: ReadLogs,
+        times: TimeCounts,
+        *,
+        with_file: bool,
+    ) -> None:
+        """`with_file`: whether it matters which file a row is of."""
+        self._with_file = with_file
         self.reader = source.open()
         self.times = times
         self._number, self._mapping, self._rules, self._read = number, source.mapping, rules, read
@@ -218,7 +231,8 @@ class _Log:
         if rows is not None:
             self._records += block.records
             self._counted += block.height
-            rows = rows.with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"))
+            if self._with_file:
+                rows = rows.with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"))
         return rows
 
     def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:

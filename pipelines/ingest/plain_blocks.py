@@ -1,6 +1,7 @@
-"""Plain blocks: every row has ids, a weight and a time in their usual ways of writing, so that one compiled loop sees to
-them all; nearly every block of most logs. Whatever else a block holds is for `log_rows`, whose results these equal.
-"""  # fmt: skip
+"""Plain blocks: all rows have ids, a weight and a time in their usual ways of writing, so one loop sees to all of them.
+
+Nearly every block of most logs is plain. Whatever else a block holds is for `log_rows`, whose results these equal.
+"""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta

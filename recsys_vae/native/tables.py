@@ -63,6 +63,7 @@ def _loaded() -> ctypes.CDLL | None:
         "core_round",
         "count_byte",
         "codes_of_numbers",
+        "distinct_rows",
         "keep_rows",
     ):
         getattr(found, f"recsys_{name}").restype = ctypes.c_int64
@@ -382,6 +383,48 @@ def mark_duplicates(
 
 
 KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)
+MOST_DISTINCT = (1 << 31) - 1
+"""Rows that `distinct_rows` can tell apart."""
+
+
+class DistinctRows(NamedTuple):
+    """What `distinct_rows` gives: the rows that stay, by user and order, those that do not by user and item, and which
+    of the given ones are of a pair that has several.
+    """  # fmt: skip
+
+    users: NDArray[np.uint32]
+    items: NDArray[np.uint32]
+    weights: NDArray[np.float32]
+    order: NDArray[np.int64]
+    users_lost: NDArray[np.uint32]
+    items_lost: NDArray[np.uint32]
+    repeated: NDArray[np.bool_]
+
+
+def distinct_rows(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    weights: NDArray[np.float32],
+    order: NDArray[np.int64],
+    known: tuple[int, int],
+    keep: int,
+) -> DistinctRows:
+    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows.
+
+    Args:
+        known: how many users and items there are.
+        keep: `KEEP_LAST` or `KEEP_FIRST`.
+    """
+    n = len(users)
+    left = (np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.float32), np.empty(n, np.int64))
+    lost = (np.zeros(known[0], np.uint32), np.zeros(known[1], np.uint32))
+    repeated = np.zeros(n, bool)
+    height = library.recsys_distinct_rows(
+        _at(users), _at(items), _at(weights), _at(order), _int(n), *map(_int, known), ctypes.c_int32(keep),
+        *map(_at, left), *map(_at, lost), _at(repeated),
+    )  # fmt: skip
+    return DistinctRows(left[0][:height], left[1][:height], left[2][:height], left[3][:height], *lost, repeated)
 
 
 def core_round(

@@ -1,6 +1,7 @@
 // Rows of numbers: put in order by user, without duplicates, thinned to a k-core.
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -114,6 +115,71 @@ void recsys_mark_duplicates(const uint32_t* items, const float* weights, const u
                 met.row = row;
             }
         }
+}
+
+// What the two functions above do together, of rows that have an order and nothing but a weight beside it, and for which
+// the last (keep 0) or the first (1) of a pair stays: rows that stay, by user and order, are written to `left_...`; the
+// others are counted by user and item. Returns how many stay.
+int64_t recsys_distinct_rows(const uint32_t* users, const uint32_t* items, const float* weights, const int64_t* order,
+                             int64_t n, int64_t n_users, int64_t n_items, int32_t keep, uint32_t* left_users,
+                             uint32_t* left_items, float* left_weights, int64_t* left_order, uint32_t* user_lost,
+                             uint32_t* item_lost, uint8_t* repeated) {
+    struct Row {
+        int64_t order;
+        uint32_t item, row;
+    };
+    struct Met {
+        uint32_t user, at;
+    };
+    constexpr uint32_t NOBODY = 0xFFFFFFFF, LOST_BIT = 1u << 31;
+    std::vector<uint32_t> ends(static_cast<size_t>(n_users) + 1, 0);
+    for (int64_t row = 0; row < n; ++row) ++ends[users[row] + 1];
+    for (int64_t user = 0; user < n_users; ++user) ends[user + 1] += ends[user];
+    // Rows move together, so that what follows reads them one after the other.
+    const std::unique_ptr<Row[]> rows(new Row[static_cast<size_t>(n)]);
+    for (int64_t row = 0; row < n; ++row)
+        rows[ends[users[row]]++] = {order[row], items[row], static_cast<uint32_t>(row)};
+    std::vector<Met> met_items(static_cast<size_t>(n_items), Met{NOBODY, 0});
+    int64_t left = 0;
+    const auto before = [](const Row& one, const Row& other) { return one.order < other.order; };
+    for (int64_t user = 0, first = 0; user < n_users; first = ends[user++]) {
+        Row *begin = &rows[first], *end = &rows[0] + ends[user];
+        if (end - begin > 24) {
+            std::stable_sort(begin, end, before);
+        } else {
+            for (Row* at = begin + 1; at < end; ++at) {
+                const Row row = *at;
+                Row* place = at;
+                for (; place > begin && row.order < place[-1].order; --place) *place = place[-1];
+                *place = row;
+            }
+        }
+        for (Row* at = begin; at < end; ++at) {
+            Met& met = met_items[at->item];
+            const uint32_t here = static_cast<uint32_t>(at - begin);
+            if (met.user != user) {
+                met = {static_cast<uint32_t>(user), here};
+                continue;
+            }
+            repeated[at->row] = repeated[begin[met.at].row & ~LOST_BIT] = 1;
+            ++user_lost[user];
+            ++item_lost[at->item];
+            if (keep == 1) {
+                at->row |= LOST_BIT;
+            } else {
+                begin[met.at].row |= LOST_BIT;
+                met.at = here;
+            }
+        }
+        for (Row* at = begin; at < end; ++at) {
+            if (at->row & LOST_BIT) continue;
+            left_users[left] = static_cast<uint32_t>(user);
+            left_items[left] = at->item;
+            left_weights[left] = weights[at->row];
+            left_order[left++] = at->order;
+        }
+    }
+    return left;
 }
 
 // One round of the k-core over a part: rows of items that were taken are left out, users with fewer than `min_user`

@@ -197,7 +197,7 @@ def _rejected_lines(
             reasons[last] = cut_off(int(counts[last]) + 1, each + 1)
     if not is_text:
         for place in _not_text(data, starts, ends):
-            reasons.setdefault(place, NOT_TEXT)
+            reasons[place] = NOT_TEXT
     return [
         Rejected(int(numbers[place]), raw_text(data[starts[place] : ends[place]], dialect), reasons[place])
         for place in sorted(reasons)
