@@ -14,7 +14,7 @@ import polars as pl
 from pipelines.ingest.cleaning import Keep, Rule
 from pipelines.ingest.dropped_rows import DroppedRows
 from recsys_vae.data import columns as c
-from recsys_vae.native.tables import (
+from recsys_vae.native.table_rows import (
     KEEP_FIRST,
     KEEP_LAST,
     KEEP_MAX,
@@ -23,8 +23,8 @@ from recsys_vae.native.tables import (
     distinct_rows,
     group_users,
     mark_duplicates,
-    tables,
 )
+from recsys_vae.native.tables import tables
 
 _TIMED = {c.USER, c.ITEM, c.WEIGHT, c.TIMESTAMP}
 _KEEP = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}

@@ -14,7 +14,8 @@ from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import MICROSECONDS_A_DAY, TimeCounts
 from pipelines.ingest.times import MICROSECONDS_A_UNIT, UTC_MICROSECONDS, Unit, sure_unit
 from recsys_vae.data import columns as c
-from recsys_vae.native.tables import keep_rows, tables
+from recsys_vae.native.table_rows import keep_rows
+from recsys_vae.native.tables import tables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = {c.USER, c.ITEM, c.WEIGHT, c.TIMESTAMP}

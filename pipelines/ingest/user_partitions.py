@@ -11,7 +11,8 @@ import polars as pl
 
 from pipelines.ingest.cleaning import DROPPED_BY, RULES
 from recsys_vae.data import columns as c
-from recsys_vae.native.tables import group_users, place_numbers, tables
+from recsys_vae.native.table_rows import group_users, place_numbers
+from recsys_vae.native.tables import tables
 
 MAX_PARTS = 512
 HELD_PARTS = 4

@@ -8,7 +8,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def read_lines(
         kinds: of each column `WHOLE_NUMBERS`, `DECIMALS` or `TEXTS`, or `LEFT_OUT`.
         lines: how many there are.
     """
-    pairs = {
+    pairs: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {
         place: (np.empty(lines, _TYPES[kind][0]), np.empty(lines, _TYPES[kind][1]))
         for place, kind in enumerate(kinds)
         if kind != LEFT_OUT
@@ -104,8 +104,8 @@ def read_lines(
         addresses[:, place] = [array.ctypes.data for array in pair]
     empty, each = np.zeros(len(kinds), np.int64), np.array(kinds, np.int8)
     failed = library.recsys_read_lines(
-        ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(separator), _int(len(kinds)),
-        _at(each), _int(lines), _at(addresses[0]), _at(addresses[1]), _at(empty),
+        ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(separator), i64(len(kinds)),
+        at(each), i64(lines), at(addresses[0]), at(addresses[1]), at(empty),
     )  # fmt: skip
     if failed:
         return None
@@ -134,8 +134,8 @@ def read_json_lines(
     others = np.zeros((len(names), lines), np.uint32)
     addresses = np.array([[row.ctypes.data for row in array] for array in (values, others)], np.uintp).reshape(2, -1)
     failed = library.recsys_read_json_lines(
-        ctypes.c_char_p(data), _int(len(data)), ctypes.c_char_p(b"".join(encoded)), _at(sizes), _int(len(names)),
-        _int(lines), _at(kinds), _at(addresses[0]), _at(addresses[1]), _at(counts[0]), _at(counts[1]),
+        ctypes.c_char_p(data), i64(len(data)), ctypes.c_char_p(b"".join(encoded)), at(sizes), i64(len(names)),
+        i64(lines), at(kinds), at(addresses[0]), at(addresses[1]), at(counts[0]), at(counts[1]),
     )  # fmt: skip
     met, named = counts
     if failed or ((met == 0) & (named > 0)).any():
@@ -162,7 +162,7 @@ def count_lines(data: bytes) -> int:
     library = tables()
     if library is None:
         return int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_FEED))
-    return int(library.recsys_count_byte(ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(LINE_FEED)))
+    return int(library.recsys_count_byte(ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(LINE_FEED)))
 
 
 class FieldTable:
@@ -191,8 +191,8 @@ class FieldTable:
         self._sizes = np.empty((len(wanted), lines), np.uint32)
         self.states = np.empty(lines, np.uint8)
         found = library.recsys_cut_lines(
-            ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(separator), _int(columns), _at(slots), _int(lines),
-            _at(self._starts), _at(self._sizes), _at(self.states),
+            ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(separator), i64(columns), at(slots), i64(lines),
+            at(self._starts), at(self._sizes), at(self.states),
         )  # fmt: skip
         if found < 0:
             raise ValueError(f"There are not {lines} lines.")
@@ -213,8 +213,8 @@ class FieldTable:
     def _numbers(self, slot: int, dtype: Any, read: Any) -> Numbers | None:
         numbers, known = np.empty(self._lines, dtype), np.empty(self._lines, bool)
         empty = read(
-            ctypes.c_char_p(self._data), _at(self._starts[slot]), _at(self._sizes[slot]), _int(self._lines),
-            _at(numbers), _at(known),
+            ctypes.c_char_p(self._data), at(self._starts[slot]), at(self._sizes[slot]), i64(self._lines),
+            at(numbers), at(known),
         )  # fmt: skip
         return None if empty < 0 else (numbers, known if empty else None)
 
@@ -226,7 +226,7 @@ def gather_texts(
     offsets = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     found = np.empty(offsets[-1], np.uint8)
-    library.recsys_gather_texts(ctypes.c_char_p(data), _at(starts), _at(sizes), _int(len(sizes)), _at(found))
+    library.recsys_gather_texts(ctypes.c_char_p(data), at(starts), at(sizes), i64(len(sizes)), at(found))
     return found, offsets
 
 
@@ -249,15 +249,15 @@ class TextCodes:
         """The number of each of the texts that begin at `starts` in `data`."""
         found = np.empty(len(starts), np.uint32)
         self._library.recsys_codes_add(
-            self._codes, ctypes.c_char_p(data), _at(starts), _at(sizes), _int(len(starts)), _at(found)
+            self._codes, ctypes.c_char_p(data), at(starts), at(sizes), i64(len(starts)), at(found)
         )
         return found
 
     def texts(self, first: int = 0) -> tuple[Bytes, NDArray[np.int64]]:
         """Texts from a number on, in UTF-8 one after the other, and where each begins and ends, shape (n + 1,)."""
-        data = np.empty(self._library.recsys_codes_bytes(self._codes, _int(first)), np.uint8)
+        data = np.empty(self._library.recsys_codes_bytes(self._codes, i64(first)), np.uint8)
         offsets = np.zeros(len(self) - first + 1, np.int64)
-        self._library.recsys_codes_texts(self._codes, _int(first), _at(data), _at(offsets[1:]))
+        self._library.recsys_codes_texts(self._codes, i64(first), at(data), at(offsets[1:]))
         return data, offsets
 
 
@@ -272,190 +272,24 @@ def codes_of_numbers(
     """  # fmt: skip
     codes, met = np.empty(len(numbers), np.uint32), np.empty(min(len(numbers), len(table)), np.int64)
     added = library.recsys_codes_of_numbers(
-        _at(numbers), _int(len(numbers)), _at(table), _int(len(table)), ctypes.c_uint32(first), _at(codes), _at(met)
+        at(numbers),
+        i64(len(numbers)),
+        at(table),
+        i64(len(table)),
+        ctypes.c_uint32(first),
+        at(codes),
+        at(met),
     )
     if added < 0:
         return -1 if added == -(1 << 63) else int(-1 - added)
     return codes, met[:added].copy()
 
 
-class KeptRows(NamedTuple):
-    """What `keep_rows` gives.
-
-    Attributes:
-        left: rows that stay, which stand at the beginning.
-        weights: of these, float32; 1 where there are none.
-        times: of these, in microseconds.
-        days: of all rows, how many are of each day.
-        future: of all rows, how many are later than now.
-        users_lost: rows that were left out by user; empty where no row can be.
-        items_lost: likewise.
-    """
-
-    left: int
-    weights: NDArray[np.float32]
-    times: NDArray[np.int64]
-    days: NDArray[np.int64]
-    future: int
-    users_lost: NDArray[np.uint32]
-    items_lost: NDArray[np.uint32]
-
-
-def keep_rows(
-    library: ctypes.CDLL,
-    users: NDArray[np.uint32],
-    items: NDArray[np.uint32],
-    weights: NDArray[Any] | None,
-    times: NDArray[np.int64] | None,
-    *,
-    weight_range: tuple[float, float],
-    min_weight: float | None,
-    scale: int,
-    now: int,
-    days: range,
-    known: tuple[int, int],
-) -> KeptRows | None:
-    """Rows that weigh enough, with weights and times converted; None where a weight is out of its range.
-
-    Args:
-        users: those that stay stand at its beginning then.
-        items: likewise.
-        weights: int64 or float64.
-        times: in units of `scale` microseconds, all of them of `days`.
-        now: in microseconds.
-        known: how many users and items there are.
-    """
-    n = len(users)
-    kept_weights, kept_times = np.ones(n, np.float32), np.empty(n if times is not None else 0, np.int64)
-    counted, future = np.zeros(len(days), np.int64), ctypes.c_int64(0)
-    lost = [np.zeros(size if min_weight is not None else 0, np.uint32) for size in known]
-    left = library.recsys_keep_rows(
-        _at(users), _at(items), _at(weights) if weights is not None else None,
-        ctypes.c_int32(weights is not None and weights.dtype == np.int64), _at(times) if times is not None else None,
-        _int(n), *map(ctypes.c_float, weight_range), ctypes.c_float(min_weight or 0), _int(scale), _int(now),
-        _int(days.start), *([None, None] if min_weight is None else map(_at, lost)), _at(kept_weights), _at(kept_times),
-        _at(counted), ctypes.byref(future),
-    )  # fmt: skip
-    if left < 0:
-        return None
-    return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value, lost[0], lost[1])
-
-
-def place_numbers(library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Of each number its place."""
-    found = np.empty(len(numbers), np.uint32)
-    library.recsys_place(_at(numbers), _int(len(numbers)), _at(places), _at(found))
-    return found
-
-
-def group_users(
-    library: ctypes.CDLL, users: NDArray[np.uint32], order: NDArray[np.int64] | None, n_users: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Places of rows by user and then `order`, ties as they come; and where each user's begin, shape (users + 1,)."""
-    rows, bounds = np.empty(len(users), np.uint32), np.empty(n_users + 1, np.int64)
-    library.recsys_group_users(
-        _at(users), _at(order) if order is not None else None, _int(len(users)), _int(n_users), _at(rows), _at(bounds)
-    )
-    return rows, bounds
-
-
-def mark_duplicates(
-    library: ctypes.CDLL,
-    items: NDArray[np.uint32],
-    rows: NDArray[np.uint32],
-    bounds: NDArray[np.int64],
-    n_items: int,
-    keep: int,
-    weights: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows do not stand for their (user, item), of rows in the order of `group_users`; and which are of a pair
-    that has several.
-
-    Args:
-        keep: `KEEP_LAST`, `KEEP_FIRST`, or `KEEP_MAX`: the last of those with the largest of the `weights`.
-    """
-    lost, repeated = np.zeros(len(items), bool), np.zeros(len(items), bool)
-    library.recsys_mark_duplicates(
-        _at(items), _at(weights) if weights is not None else None, _at(rows), _at(bounds), _int(len(bounds) - 1),
-        _int(n_items), ctypes.c_int32(keep), _at(lost), _at(repeated),
-    )  # fmt: skip
-    return lost, repeated
-
-
-KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)
-MOST_DISTINCT = (1 << 31) - 1
-"""Rows that `distinct_rows` can tell apart."""
-
-
-class DistinctRows(NamedTuple):
-    """What `distinct_rows` gives: the rows that stay, by user and order, those that do not by user and item, and which
-    of the given ones are of a pair that has several.
-    """  # fmt: skip
-
-    users: NDArray[np.uint32]
-    items: NDArray[np.uint32]
-    weights: NDArray[np.float32]
-    order: NDArray[np.int64]
-    users_lost: NDArray[np.uint32]
-    items_lost: NDArray[np.uint32]
-    repeated: NDArray[np.bool_]
-
-
-def distinct_rows(
-    library: ctypes.CDLL,
-    users: NDArray[np.uint32],
-    items: NDArray[np.uint32],
-    weights: NDArray[np.float32],
-    order: NDArray[np.int64],
-    known: tuple[int, int],
-    keep: int,
-) -> DistinctRows:
-    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows.
-
-    Args:
-        known: how many users and items there are.
-        keep: `KEEP_LAST` or `KEEP_FIRST`.
-    """
-    n = len(users)
-    left = (np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.float32), np.empty(n, np.int64))
-    lost = (np.zeros(known[0], np.uint32), np.zeros(known[1], np.uint32))
-    repeated = np.zeros(n, bool)
-    height = library.recsys_distinct_rows(
-        _at(users), _at(items), _at(weights), _at(order), _int(n), *map(_int, known), ctypes.c_int32(keep),
-        *map(_at, left), *map(_at, lost), _at(repeated),
-    )  # fmt: skip
-    return DistinctRows(left[0][:height], left[1][:height], left[2][:height], left[3][:height], *lost, repeated)
-
-
-def core_round(
-    library: ctypes.CDLL,
-    users: NDArray[np.uint32],
-    items: NDArray[np.uint32],
-    item_taken: NDArray[np.bool_],
-    user_taken: NDArray[np.bool_],
-    item_counts: NDArray[np.int64],
-    min_user: int,
-) -> tuple[int, bool]:
-    """One round of a k-core over the rows of a part; returns how many of them are left, and whether a user was taken.
-
-    Args:
-        users: shape (n,); what is left stands at its beginning then.
-        items: likewise.
-        item_taken: shape (n_items,); their rows are left out.
-        user_taken: shape (n_users,); users with fewer than `min_user` rows are added.
-        item_counts: shape (n_items,); the rows that are left are added.
-    """
-    took = ctypes.c_int32(0)
-    left = library.recsys_core_round(
-        _at(users), _at(items), _int(len(users)), _at(item_taken), _int(len(user_taken)), _int(min_user),
-        _at(user_taken), _at(item_counts), ctypes.byref(took),
-    )  # fmt: skip
-    return left, bool(took.value)
-
-
-def _at(array: NDArray[Any]) -> ctypes.c_void_p:
+def at(array: NDArray[Any]) -> ctypes.c_void_p:
+    """Where an array begins; who calls keeps it until the loop has ended."""
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _int(number: int) -> ctypes.c_int64:
+def i64(number: int) -> ctypes.c_int64:
+    """A number as the loops take it."""
     return ctypes.c_int64(number)
