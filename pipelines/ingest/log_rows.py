@@ -313,8 +313,11 @@ class _Log:
     def _as_written(self, block: Block, theirs: str, ours: str) -> pl.Series:
         """A column; ids of text files are texts, however they come: only all of them say whether 12.0 is 12."""
         column = block.texts[theirs].series() if theirs in block.texts else block.rows[theirs]
-        is_number = column.dtype == pl.Float64 and self.reader.layout.kind is not Kind.PARQUET
-        return (column.cast(pl.String) if is_number and ours in (c.USER, c.ITEM) else column).alias(ours)
+        if column.dtype != pl.Float64 or self.reader.layout.kind is Kind.PARQUET:
+            return column.alias(ours)
+        if self._is_json:  # 12.0 and 12 are one number there, and one text
+            return column.cast(pl.String).str.strip_suffix(".0").alias(ours)
+        return (column.cast(pl.String) if ours in (c.USER, c.ITEM) else column).alias(ours)
 
     def _rejected(self, block: Block) -> pl.DataFrame:
         """Records that could not be cut into columns."""
