@@ -40,12 +40,13 @@ def test_every_key_of_every_row_counts(path: Path) -> None:
     assert read(path, data, LINES)[-1] == {"a": "2.5", "b": "x"}
 
 
-def as_texts(path: Path, data: bytes, *wanted: str, numbers: bool) -> tuple[list[dict[str, str | None]], list[object]]:
+def as_texts(path: Path, data: bytes, *wanted: str, numbers: bool) -> tuple[list[object], list[object]]:
     """Rows as text, and what was rejected; an empty text is none, as it is to whoever reads ids or numbers."""
     path.write_bytes(data)
-    rows, rejected = [], []
+    rows: list[object] = []
+    rejected: list[object] = []
     for block in open_log(path, LINES, wanted, numbers=numbers):
-        found = block.whole().cast(str).to_dicts() if block.height else []
+        found = block.whole().cast(pl.String).to_dicts() if block.height else []
         rows += [{key: value or None for key, value in row.items()} for row in found]
         rejected += [(one.line, one.reason, one.raw) for one in block.rejected]
     return rows, rejected
