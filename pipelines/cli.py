@@ -5,11 +5,11 @@ group `recsys.commands` (a callable that takes the Typer application). Errors ra
 status 1.
 """
 
+import gc
 import os
 import sys
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import NoReturn
 
 import typer
@@ -76,6 +76,8 @@ def build(verb: str = "") -> typer.Typer:
     for group in [ALONE[verb]] if verb in ALONE else GROUPS:
         import_module(f"pipelines.{group}").mount(app)
     if verb not in ALONE:
+        from importlib.metadata import entry_points
+
         for entry_point in entry_points(group="recsys.commands"):
             entry_point.load()(app)
     return app
@@ -93,7 +95,10 @@ def main() -> None:
     rank = os.environ.get("RANK", "0")
     try:
         with explained():
-            build(sys.argv[1] if sys.argv[1:2] and sys.argv[1] in ALONE else "")()
+            app = build(sys.argv[1] if sys.argv[1:2] and sys.argv[1] in ALONE else "")
+            gc.freeze()
+            gc.enable()
+            app()
     except RecsysError as error:
         _fail(error, rank)
     except Exception as error:

@@ -1,5 +1,6 @@
 """The start of `recsys`, where the command line's own packages may be missing."""
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,9 @@ to the system. After polars' own half second, an ingest holds a seventh more at 
 def main() -> None:
     """Run the command line; a package of an extra that is not installed is one line and exit status 1."""
     os.environ.setdefault("_RJEM_MALLOC_CONF", RETURN_MEMORY)
+    if sys.argv[1:2] == ["ingest"]:  # multiplies no matrices, and threads that wait for some take its time
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.disable()  # modules stay, so that looking for what can go among them is in vain; `run` enables it
     try:
         with explained():
             from pipelines.cli import main as run

@@ -47,7 +47,6 @@ class RowsWriter:
 
     Attributes:
         segments: pairs (file, rows), in the order of the rows.
-        last_rows: of each file the place of its last row; absent where there is none.
     """
 
     def __init__(self, folder: Path, first: int = 0) -> None:
@@ -57,15 +56,11 @@ class RowsWriter:
         self._held: list[pl.DataFrame] = []
         self.segments: list[tuple[int, int]] = []
         self.sizes: list[int] = []
-        self.last_rows: dict[int, int] = {}
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add(self, rows: pl.DataFrame, file: int) -> None:
         """Add rows of one file, as `read_logs` gives them."""
-        if not rows.height:
-            return
-        file = int(rows["file"][0])
-        self.last_rows[file] = int(rows["row"][-1])
-        self.put(rows.drop("file", "row", DROPPED_BY, strict=False), file)
+        if rows.height:
+            self.put(rows.drop("file", "row", DROPPED_BY, strict=False), file)
 
     def put(self, rows: pl.DataFrame, file: int) -> None:
         """Add rows of a file, without their places in it."""

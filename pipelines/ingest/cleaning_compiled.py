@@ -4,6 +4,7 @@ Each function gives None where it is not for the case at hand, and cleaning.py's
 compiled, where weights are summed, and where within a part some rows have an order and others none.
 """
 
+import ctypes
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,16 +14,19 @@ import polars as pl
 from pipelines.ingest.cleaning import Keep, Rule
 from pipelines.ingest.dropped_rows import DroppedRows
 from recsys_vae.data import columns as c
-from recsys_vae.native.tables import (
+from recsys_vae.native.table_rows import (
     KEEP_FIRST,
     KEEP_LAST,
     KEEP_MAX,
+    MOST_DISTINCT,
     core_round,
+    distinct_rows,
     group_users,
     mark_duplicates,
-    tables,
 )
+from recsys_vae.native.tables import tables
 
+_TIMED = {c.USER, c.ITEM, c.WEIGHT, c.TIMESTAMP}
 _KEEP = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}
 
 
@@ -48,7 +52,9 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -
     users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
     if not len(users):
         return Distinct(rows, pl.Series([], dtype=pl.Boolean))
-    own = users - users.min()
+    if set(rows.columns) == _TIMED and order is not None and keep is not Keep.MAX and len(users) <= MOST_DISTINCT:
+        return _distinct(library, rows, order, keep, dropped_rows)
+    own = users - users.min() if users.min() else users
     n_own = int(own.max()) + 1
     grouped, bounds = group_users(library, own, order, n_own)
     weights = rows[c.WEIGHT].to_numpy() if keep is Keep.MAX else None
@@ -60,6 +66,20 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -
         dropped_rows.count(Rule.DUPLICATE, users[lost], items[lost])
         grouped = grouped[~lost[grouped]]
     return Distinct(rows[grouped], pl.Series(repeated))
+
+
+def _distinct(
+    library: ctypes.CDLL, rows: pl.DataFrame, order: np.ndarray, keep: Keep, dropped_rows: DroppedRows
+) -> Distinct:
+    """The same of rows with a time, a weight and nothing else, in one pass."""
+    users, items, weights = (rows[name].to_numpy() for name in (c.USER, c.ITEM, c.WEIGHT))
+    known = int(users.max()) + 1, dropped_rows.n_items
+    found = distinct_rows(library, users, items, weights, order, known, _KEEP[keep])
+    if len(found.users) < len(users):
+        dropped_rows.count_each(Rule.DUPLICATE, found.users_lost, found.items_lost)
+    left = pl.DataFrame({c.USER: found.users, c.ITEM: found.items, c.WEIGHT: found.weights, c.TIMESTAMP: found.order})
+    left = left.with_columns(pl.col(c.TIMESTAMP).cast(rows.schema[c.TIMESTAMP]))
+    return Distinct(left.select(rows.columns), pl.Series(found.repeated))
 
 
 def number_positions(rows: pl.DataFrame) -> pl.DataFrame | None:

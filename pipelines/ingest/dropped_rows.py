@@ -32,12 +32,19 @@ class LossCounts:
 
     def count(self, rule: Rule, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> None:
         """Count rows that a rule took."""
-        for entity, numbers, size in ((USER_ENTITY, users, n_users), (ITEM_ENTITY, items, n_items)):
-            counts = np.bincount(numbers, minlength=size).astype(np.uint32)
-            known = self.counts.get((entity, rule))
-            if known is not None:
-                counts[: len(known)] += known
-            self.counts[entity, rule] = counts
+        self.count_each(
+            rule,
+            np.bincount(users, minlength=n_users).astype(np.uint32),
+            np.bincount(items, minlength=n_items).astype(np.uint32),
+        )
+
+    def count_each(self, rule: Rule, of_users: np.ndarray, of_items: np.ndarray) -> None:
+        """Count rows that a rule took of each user and item; more numbers than before may be known by now."""
+        for entity, counts in ((USER_ENTITY, of_users), (ITEM_ENTITY, of_items)):
+            known = self.counts.get((entity, rule), counts[:0])
+            more, fewer = (counts, known) if len(counts) > len(known) else (known, counts)
+            more[: len(fewer)] += fewer
+            self.counts[entity, rule] = more
 
     def placed(self, user_places: np.ndarray, item_places: np.ndarray) -> "LossCounts":
         """The same by other numbers: of each that was counted by its place."""
@@ -71,6 +78,14 @@ class DroppedRows:
     def add(self, marked: pl.DataFrame) -> None:
         """Count the rows of a part that have a rule in `lost_to`. No row may be given twice with the same rule."""
         self._losses.add(marked, len(self._ids[USER_ENTITY]), self.n_items)
+
+    def count_each(self, rule: Rule, of_users: np.ndarray, of_items: np.ndarray) -> None:
+        """Count rows that a rule took of each user and item, or of the first of them."""
+        users, items = (
+            np.pad(counts, (0, len(self._ids[entity]) - len(counts)))
+            for entity, counts in ((USER_ENTITY, of_users), (ITEM_ENTITY, of_items))
+        )
+        self._losses.count_each(rule, users, items)
 
     def count(self, rule: Rule, users: np.ndarray, items: np.ndarray) -> None:
         """Count rows that a rule took, by their numbers."""

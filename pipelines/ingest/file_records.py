@@ -6,7 +6,7 @@ once more has come.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -87,18 +87,15 @@ class FileHashes:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def records(
-        self, read: ReadLogs, last_rows: Mapping[int, int], before: Sequence["FileRecord | None"] = ()
-    ) -> list[FileRecord]:
+    def records(self, read: ReadLogs, before: Sequence["FileRecord | None"] = ()) -> list[FileRecord]:
         """Records of all files, now that they were read.
 
         Args:
-            last_rows: of each file the place of its last row that was accepted; absent where there is none.
             before: of each file what was read of it before this, if only what has come to it was read now.
         """
         found = []
         for number, path in enumerate(self._files):
-            times, last = read.times[number].state(), last_rows.get(number, -1)
+            times, last = read.times[number].state(), read.last_rows.get(number, -1)
             was, one = read.files[number], self._hashed[number].result()
             earlier = before[number] if before else None
             record = _record(path, one, was, read.taken_for[number], times, last, earlier.lines if earlier else 0)

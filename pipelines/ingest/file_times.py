@@ -119,7 +119,29 @@ class TimeCounts:
         if first.year == last.year:
             self.years[first.year] += len(times) - times.null_count()
         else:
-            self.years.update(_by_year(times.drop_nulls()))
+            # By way of days: a division, where calendars take twenty times as long.
+            days = times.drop_nulls().to_physical().to_numpy() // MICROSECONDS_A_DAY
+            self.years.update(_by_year(np.bincount(days - days.min()), int(days.min())))
+
+    def count_sure(self, unit: Unit, rows: int) -> None:
+        """Count numbers of a block that are all of one unit, as `look` does."""
+        self._counts[unit] += rows
+        self.unit = self.unit or Unit.of(self._counts)
+
+    def add_days(self, first: datetime, last: datetime, days: np.ndarray, first_day: int, future: int) -> None:
+        """Count times as `add` does.
+
+        Args:
+            first: the earliest.
+            last: the latest.
+            days: rows of each day.
+            first_day: the first of these, counted from 1970.
+            future: rows later than now.
+        """
+        self.rows += int(days.sum())
+        self._first, self._last = min(first, self._first or first), max(last, self._last or last)
+        self.future += future
+        self.years.update(_by_year(days, first_day))
 
     def state(self) -> "TimeState":
         """All that was counted."""
@@ -163,12 +185,10 @@ def odd_times(counts: Sequence[TimeCounts]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _by_year(times: pl.Series) -> dict[int, int]:
-    """Rows a year, by way of days: a division, where calendars take twenty times as long."""
-    days = times.to_physical().to_numpy() // MICROSECONDS_A_DAY
-    counts = np.bincount(days - days.min())
+def _by_year(counts: np.ndarray, first_day: int) -> dict[int, int]:
+    """Rows a year, of rows a day."""
     there = np.flatnonzero(counts)
-    years = (there + days.min()).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+    years = (there + first_day).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
     found = np.unique(years)
     return {int(year): int(counts[there[years == year]].sum()) for year in found}
 

@@ -9,7 +9,7 @@ import polars as pl
 from pipelines.ingest.ids import count_forms, drops_zeros, plain_whole_numbers
 from pipelines.ingest.readers.blocks import FieldColumn
 from pipelines.ingest.readers.regular_lines import text_series
-from recsys_vae.native.tables import TextCodes, tables
+from recsys_vae.native.tables import TextCodes, codes_of_numbers, tables
 
 LARGEST = 1 << 24
 """Numbers below it are found in a table, and no text is made of them."""
@@ -73,8 +73,9 @@ class IdCodes:
             self._has_prefixes = True
             ids = (prefix + END_OF_PREFIX) + ids.cast(pl.String)
         if ids.dtype == pl.Int64:
-            if ids.null_count() == 0 and len(ids) and ids.min() >= 0 and ids.max() < LARGEST:  # type: ignore[operator]
-                return pl.Series(ids.name, self._encode_numbers(ids.to_numpy()))
+            codes = self._encode_numbers(ids.to_numpy()) if len(ids) and not ids.null_count() else None
+            if codes is not None:
+                return pl.Series(ids.name, codes)
             ids = ids.cast(pl.String)
         self._take_texts()
         return self._codes.encode(ids)
@@ -132,12 +133,27 @@ class IdCodes:
             ids = plain
         return ids if prefixes is None else prefixes.fill_null("") + ids
 
-    def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray:
+    def _encode_numbers(self, numbers: np.ndarray) -> np.ndarray | None:
+        """None where a number is beyond the table."""
+        library = tables()
+        if library is None or self._numbers is None:
+            return self._encode_by_table(numbers)
+        found = codes_of_numbers(library, numbers, self._of_numbers, self._n_numbers)
+        if isinstance(found, int):
+            if not 0 <= found < LARGEST:
+                return None
+            self._make_room(found)
+            return self._encode_numbers(numbers)
+        codes, met = found
+        self._numbers.append(met)
+        self._n_numbers += len(met)
+        return codes
+
+    def _encode_by_table(self, numbers: np.ndarray) -> np.ndarray | None:
         largest = int(numbers.max())
-        if largest >= len(self._of_numbers):
-            size = max(largest + 1, 2 * len(self._of_numbers))
-            more = np.full(size - len(self._of_numbers), TextCodes.EMPTY, np.uint32)
-            self._of_numbers = np.concatenate((self._of_numbers, more))
+        if numbers.min() < 0 or largest >= LARGEST:
+            return None
+        self._make_room(largest)
         codes = self._of_numbers[numbers]
         if codes.max() == TextCodes.EMPTY:
             is_new = np.zeros(largest + 1, bool)
@@ -145,6 +161,12 @@ class IdCodes:
             self._add_numbers(np.flatnonzero(is_new))
             codes = self._of_numbers[numbers]
         return np.asarray(codes)
+
+    def _make_room(self, largest: int) -> None:
+        if largest >= len(self._of_numbers):
+            size = max(largest + 1, 2 * len(self._of_numbers))
+            more = np.full(size - len(self._of_numbers), TextCodes.EMPTY, np.uint32)
+            self._of_numbers = np.concatenate((self._of_numbers, more))
 
     def _add_numbers(self, met: np.ndarray) -> None:
         if self._numbers is None:

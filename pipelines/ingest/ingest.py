@@ -47,6 +47,7 @@ from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.native.tables import release_memory
 from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 1_000_000
@@ -136,7 +137,7 @@ class Run:
             if rows is not None:
                 settings = Settings.of(self.source, self.rules)
                 accepted = Accepted.begin(self.dataset.path / ACCEPTED, settings, metadata.quarantined)
-                accepted.add(read, rows, hashes.records(read, rows.last_rows), quarantined)
+                accepted.add(read, rows, hashes.records(read), quarantined)
         return self.derive(name, read, store, quarantined, metadata)
 
     def derive(
@@ -213,10 +214,10 @@ class Run:
             read, store = ReadLogs(), RowStore(folder, self.rows_per_part, with_file=bool(self.source.given_test))
             kept = self._rows_writer()
             try:
-                for rows in read_logs(self.source, self.rules, read, quarantine, units):
+                for file, rows in read_logs(self.source, self.rules, read, quarantine, units):
                     store.add(rows)
                     if kept is not None:
-                        kept.add(rows)
+                        kept.add(rows, file)
             except OtherUnitError as other:
                 units[other.path] = other.unit
                 quarantine.clear()
@@ -224,6 +225,7 @@ class Run:
                 continue
             if read.rows_in == 0:
                 raise EmptyDataError("The log is empty: it has columns but no rows.")
+            release_memory()  # what held the blocks
             return read, store, kept
 
     def _rows_writer(self) -> RowsWriter | None:
@@ -284,6 +286,7 @@ class Run:
     def _write_interactions(self, parts: Sequence[Part], ids: Ids, repeats: Repeats) -> tuple[KeptFacts, int]:
         """Sort every part and write them one after the other; of the repeats those stay whose pair is written."""
         self.step("sorting and writing")
+        release_memory()
         given = self.source.given_test
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))

@@ -57,7 +57,7 @@ class TableWriter:
             self._writer.close()
         elif kind is None:
             held = self._held if self._held is not None else pl.DataFrame(schema=self._table.schema)
-            held.write_parquet(self._path, compression_level=1)
+            held.write_parquet(self._path, compression_level=1, statistics=False)
 
     def write(self, rows: pl.DataFrame) -> None:
         """Write rows; other columns than the table's are left out.

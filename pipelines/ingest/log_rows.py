@@ -16,6 +16,7 @@ from pipelines.ingest.dropped_rows import LossCounts
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
+from pipelines.ingest.plain_blocks import may_be_plain, plain_rows
 from pipelines.ingest.readers import Block, Kind, Layout, Rejected, open_log
 from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
@@ -51,6 +52,7 @@ class ReadLogs:
         taken_for: of each file what it was taken for.
         times: of each file what its times are.
         files: of each file what was read of it.
+        last_rows: of each file the place of its last row that was accepted; absent where there is none.
         columns: columns of ours that some file had.
     """
 
@@ -64,6 +66,7 @@ class ReadLogs:
     taken_for: list[str] = field(default_factory=list)
     times: list[TimeCounts] = field(default_factory=list)
     files: list["FileRead"] = field(default_factory=list)
+    last_rows: dict[int, int] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
 
 
@@ -126,8 +129,9 @@ class OtherUnitError(Exception):
 
 def read_logs(
     source: Source, rules: CleaningRules, read: ReadLogs, quarantine: Quarantine, units: Mapping[Path, Unit]
-) -> Iterator[pl.DataFrame]:
-    """Good rows of the files, block by block: columns of `INTERACTIONS`, ids as numbers, `file`, `row` and `lost_to`.
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Good rows of the files, block by block, each with the number of its file: columns of `INTERACTIONS`, ids as
+    numbers, and, where a block is not plain, `file`, `row` and `lost_to`.
 
     Args:
         units: what numbers of times count in files of which that is known.
@@ -142,13 +146,22 @@ def read_logs(
     for number, path in enumerate(source.files):
         one = source.log(path)
         read.taken_for.append(str(one.recognised))
-        log = _Log(one, number, rules.of_file(path), read, TimeCounts(units.get(path)))
+        log = _Log(
+            one, number, rules.of_file(path), read, TimeCounts(units.get(path)), with_file=bool(source.given_test)
+        )
         for block in log.reader:
+            plain = log.take_plain(block)
+            if plain is not None:
+                yield number, plain
+                continue
             rows, bad = log.assess(block)
             quarantine.add(bad)
             if rows.height:
                 log.times.add(rows[c.TIMESTAMP], now)
-                yield _standing(rows, read)
+                standing = _standing(rows, read)
+                if standing.height:
+                    read.last_rows[number] = int(standing["row"][-1])
+                yield number, standing
         read.columns |= log.finish()
         if (unit := log.times.other_unit) is not None:
             raise OtherUnitError(path, unit)
@@ -170,10 +183,26 @@ def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:
     return rows.filter(lost.is_null())
 
 
+def _last_stands(weights: pl.Series | None, rules: CleaningRules) -> bool:
+    """Whether the last row of a plain block is none that a rule takes."""
+    return weights is None or rules.min_rating is None or float(weights[-1]) >= rules.min_rating
+
+
 class _Log:
     """One log that is being read."""
 
-    def __init__(self, source: LogSource, number: int, rules: CleaningRules, read: ReadLogs, times: TimeCounts) -> None:
+    def __init__(
+        self,
+        source: LogSource,
+        number: int,
+        rules: CleaningRules,
+        read: ReadLogs,
+        times: TimeCounts,
+        *,
+        with_file: bool,
+    ) -> None:
+        """`with_file`: whether it matters which file a row is of."""
+        self._with_file = with_file
         self.reader = source.open()
         self.times = times
         self._number, self._mapping, self._rules, self._read = number, source.mapping, rules, read
@@ -211,6 +240,28 @@ class _Log:
         others = next((block.rows.columns for block in open_log(self.reader.path, self.reader.layout)), [])
         return tuple(dict.fromkeys([*met, *others]))
 
+    def take_plain(self, block: Block) -> pl.DataFrame | None:
+        """Rows of a block that is plain, those that no rule takes; None where `assess` is to be asked."""
+        names = self._names_in(block)
+        if block.rejected or not block.height or not may_be_plain(names, self._rules, self._prefixes):
+            return None
+        codes = [self._codes(block, name, known) for name, known in self._known()]
+        users, items = (None if one is None or one.null_count() else one.to_numpy(writable=True) for one in codes)
+        columns = [names.get(name) for name in (c.WEIGHT, c.TIMESTAMP)]
+        if users is None or items is None or any(name and name not in block.rows for name in columns):
+            return None
+        weights, times = (block.rows[name] if name else None for name in columns)
+        known = len(self._read.users), len(self._read.items)
+        rows = plain_rows(users, items, weights, times, self._rules, self.times, self._read.lost, known)
+        if rows is not None:
+            if _last_stands(weights, self._rules):
+                self._read.last_rows[self._number] = self._records + int(block.places()[-1])
+            self._records += block.records
+            self._counted += block.height
+            if self._with_file:
+                rows = rows.with_columns(pl.lit(self._number, dtype=pl.UInt32).alias("file"))
+        return rows
+
     def assess(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Good rows, and rows for quarantine."""
         places = pl.Series("row", block.places() + self._records).cast(pl.UInt64)
@@ -247,7 +298,7 @@ class _Log:
 
     def _codes(self, block: Block, name: str, known: IdCodes) -> pl.Series | None:
         """Ids of a block as numbers, where no text need be made of them; None where it must."""
-        theirs = self._names.get(name, "")
+        theirs = self._names_in(block).get(name, "")
         if name in self._prefixes:
             return None
         if theirs in block.texts:
@@ -260,27 +311,40 @@ class _Log:
     def _cleaned(self, rows: pl.LazyFrame) -> pl.DataFrame:
         return cleaning.weigh_events(cleaning.mark_losses(rows, self._rules), self._rules).collect()
 
+    def _names_in(self, block: Block) -> dict[str, str]:
+        """Which of a block's columns stand for which of ours. A row of JSON names its own, so blocks may differ, and a
+        row have its rating under either name: the weight is left out where both occur.
+        """  # fmt: skip
+        if not self._is_json:
+            return self._names
+        there = {*block.rows.columns, *block.texts}
+        names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in there}
+        names.pop(c.WEIGHT, None)
+        weights = [name for name in self._mapping.weights() if name in there]
+        return {**names, c.WEIGHT: weights[0]} if len(weights) == 1 else names
+
     def _ours(self, block: Block, apart: Sequence[str] = ()) -> list[pl.Series]:
         """The block's columns under our names, but those of `apart`."""
-        if not self._is_json:
-            names = {ours: theirs for ours, theirs in self._names.items() if ours not in apart}
-            return [self._as_written(block, theirs, ours) for ours, theirs in names.items()]
-        # A row of JSON names its own columns, so each may have its rating under either name.
-        rows = block.rows
-        weight = [name for name in self._mapping.weights() if name in rows.columns]
-        names = {ours: theirs for ours, theirs in self._mapping.all_names().items() if theirs in rows.columns}
-        found = {ours: pl.col(theirs) for ours, theirs in names.items()}
-        if weight:
-            found[c.WEIGHT] = pl.coalesce(weight)
-        absent = [name for name in (c.USER, c.ITEM) if name not in found]
-        nothing = pl.repeat(None, block.height, dtype=pl.String, eager=True)
-        return [*rows.select(**found).get_columns(), *(nothing.alias(name) for name in absent)]
+        names = {ours: theirs for ours, theirs in self._names_in(block).items() if ours not in apart}
+        found = [self._as_written(block, theirs, ours) for ours, theirs in names.items()]
+        if self._is_json:
+            weights = [name for name in self._mapping.weights() if name in block.rows.columns or name in block.texts]
+            if len(weights) > 1:
+                both = [self._as_written(block, name, name).cast(pl.String) for name in weights]
+                found.append(pl.DataFrame(both).select(pl.coalesce(weights).alias(c.WEIGHT)).to_series())
+            nothing = pl.repeat(None, block.height, dtype=pl.String, eager=True)
+            absent = [name for name in (c.USER, c.ITEM) if name not in names and name not in apart]
+            found += [nothing.alias(name) for name in absent]
+        return found
 
     def _as_written(self, block: Block, theirs: str, ours: str) -> pl.Series:
         """A column; ids of text files are texts, however they come: only all of them say whether 12.0 is 12."""
         column = block.texts[theirs].series() if theirs in block.texts else block.rows[theirs]
-        is_number = column.dtype == pl.Float64 and self.reader.layout.kind is not Kind.PARQUET
-        return (column.cast(pl.String) if is_number and ours in (c.USER, c.ITEM) else column).alias(ours)
+        if column.dtype != pl.Float64 or self.reader.layout.kind is Kind.PARQUET:
+            return column.alias(ours)
+        if self._is_json:  # 12.0 and 12 are one number there, and one text
+            return column.cast(pl.String).str.strip_suffix(".0").alias(ours)
+        return (column.cast(pl.String) if ours in (c.USER, c.ITEM) else column).alias(ours)
 
     def _rejected(self, block: Block) -> pl.DataFrame:
         """Records that could not be cut into columns."""

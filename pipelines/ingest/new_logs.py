@@ -119,7 +119,7 @@ class NewLogs:
             quarantine.write(table)
             self.quarantined = quarantine.take_counts()
             self.quarantine_table = self._as_of_originals(read_table(table), paths)
-            self.records = hashes.records(self.read, self._rows.last_rows, self._earlier)
+            self.records = hashes.records(self.read, self._earlier)
         self.accepted = sum(self._rows.sizes)
         self._check_readings()
 
@@ -130,8 +130,8 @@ class NewLogs:
             read = ReadLogs(columns=set(self._state.columns))
             rows = RowsWriter(self._scratch / "new-rows")
             try:
-                for some in read_logs(source, self._state.settings.rules, read, quarantine, units):
-                    rows.add(some)
+                for file, some in read_logs(source, self._state.settings.rules, read, quarantine, units):
+                    rows.add(some, file)
             except OtherUnitError as other:
                 units[other.path] = other.unit
                 quarantine.clear()

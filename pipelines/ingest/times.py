@@ -125,12 +125,16 @@ def why_no_times(values: pl.Series, unit: Unit | None) -> pl.Series:
     return pl.DataFrame({"number": _numbers(values)}).select(words.alias("why")).to_series()
 
 
+def sure_unit(least: int, greatest: int) -> Unit | None:
+    """The unit of whole numbers, none of which can be a date; None where it takes a look at each."""
+    return next((unit for unit, (low, high) in SURE.items() if low <= least and greatest < high), None)
+
+
 def _plain_unit(values: pl.Series) -> Unit | None:
     """The unit of whole numbers that all look like one and like no date, which two numbers tell: the usual column."""
     if not values.dtype.is_integer() or values.null_count() == values.len():
         return None
-    first, last = int(values.min()), int(values.max())  # type: ignore[arg-type]
-    return next((unit for unit, (low, high) in SURE.items() if low <= first and last < high), None)
+    return sure_unit(int(values.min()), int(values.max()))  # type: ignore[arg-type]
 
 
 def _numbers(values: pl.Series) -> pl.Series:

@@ -11,7 +11,8 @@ import polars as pl
 
 from pipelines.ingest.cleaning import DROPPED_BY, RULES
 from recsys_vae.data import columns as c
-from recsys_vae.native.tables import group_users, tables
+from recsys_vae.native.table_rows import group_users, place_numbers
+from recsys_vae.native.tables import tables
 
 MAX_PARTS = 512
 HELD_PARTS = 4
@@ -160,7 +161,8 @@ class RowStore:
         self._held_rows = 0
 
     def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
-        held = pl.concat(self._held, how="diagonal") if self._held else None
+        # In one chunk each, in which places are looked up many times as fast as in several.
+        held = pl.concat(self._held, how="diagonal").rechunk() if self._held else None
         if remove:
             self._held = []
         if held is not None:
@@ -172,10 +174,15 @@ class RowStore:
 
 
 def _placed(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray) -> pl.DataFrame:
-    return rows.with_columns(
-        pl.Series(c.USER, user_places[rows[c.USER].to_numpy()]),
-        pl.Series(c.ITEM, item_places[rows[c.ITEM].to_numpy()]),
-    )
+    library = tables()
+    if library is None:
+        users, items = user_places[rows[c.USER].to_numpy()], item_places[rows[c.ITEM].to_numpy()]
+    else:
+        users, items = (
+            place_numbers(library, rows[name].to_numpy(), places)
+            for name, places in ((c.USER, user_places), (c.ITEM, item_places))
+        )
+    return rows.with_columns(pl.Series(c.USER, users), pl.Series(c.ITEM, items))
 
 
 def _grouped(numbers: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:

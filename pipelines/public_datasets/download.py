@@ -1,19 +1,13 @@
 """Downloads: resumed where they broke off, checked before they stand under their name, with a progress bar."""
 
-import hashlib
 import importlib.util
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
-
-from tqdm import tqdm
 
 from recsys_vae.errors import DataError, UnavailableError
 from recsys_vae.storage import storing
@@ -136,6 +130,14 @@ def _settle(arrived: Path, path: Path, checksum: Checksum) -> None:
 
 
 def _receive(url: str, partial: Path) -> None:
+    from urllib.error import (
+        HTTPError,
+        URLError,
+    )  # the network's modules cost the commands that only read files their start
+    from urllib.request import Request, urlopen
+
+    from tqdm import tqdm
+
     have = partial.stat().st_size if partial.exists() else 0
     request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -175,6 +177,8 @@ def _pip() -> Sequence[str]:
 
 
 def _run(command: Sequence[str]) -> None:
+    import subprocess
+
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         complaint = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -185,6 +189,8 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _digest(path: Path, kind: str) -> str:
+    import hashlib
+
     digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
     if kind == "git":
         digest.update(f"blob {path.stat().st_size}\0".encode())

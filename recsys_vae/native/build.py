@@ -23,7 +23,8 @@ SOURCES = Path(__file__).parent
 COMPILED = SOURCES / "compiled"
 RECORD = "build.json"
 TABLES = "tables"
-"""Of source and library of its own: loaded without torch, so it has no OpenMP, and one level for any processor."""
+"""Of sources (tables*.cpp) and a library of its own: loaded without torch, so it has no OpenMP, and one level for any
+processor."""
 # -fopenmp is for the compiler alone: linked without a runtime, a library takes the one that torch has (openmp.py).
 COMPILE = ("-std=c++20", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-fvisibility-inlines-hidden", "-w")
 LINK = ("-shared", "-s")
@@ -74,11 +75,14 @@ def build(folder: Path, say: Callable[[str], object]) -> list[Path]:
             level.name: [
                 pool.submit(_compile, compiler, level, source, Path(objects))
                 for source in SOURCES.glob("*.cpp")
-                if source.stem != TABLES
+                if not source.stem.startswith(TABLES)
             ]
             for level in levels()
         }
-        jobs[TABLES] = [pool.submit(_compile, compiler, levels()[0], SOURCES / f"{TABLES}.cpp", Path(objects))]
+        jobs[TABLES] = [
+            pool.submit(_compile, compiler, levels()[0], source, Path(objects))
+            for source in SOURCES.glob(f"{TABLES}*.cpp")
+        ]
         reasons = {name: _link(compiler, jobs[name], folder / f"{name}.so") for name in jobs}
     left_out = {name: reason for name, reason in reasons.items() if reason}
     for reason in dict.fromkeys(left_out.values()):

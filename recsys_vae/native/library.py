@@ -16,6 +16,7 @@ import torch
 from recsys_vae.errors import RecsysError, UnavailableError, UnknownNameError
 from recsys_vae.native.build import COMPILED, RECORD, Level, levels
 from recsys_vae.native.openmp import share
+from recsys_vae.native.switch import SWITCH, is_off
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def loaded() -> ctypes.CDLL:
 
 def chosen() -> Library:
     """The library with its level; raises as `loaded`."""
-    found = _chosen(os.environ.get("RECSYS_NATIVE", "1"))
+    found = _chosen(os.environ.get(SWITCH, "1"))
     if isinstance(found, RecsysError):
         raise found
     return found
@@ -84,11 +85,12 @@ def obstacles() -> dict[str, str | None]:
 @lru_cache(maxsize=16)
 def _chosen(switch: str) -> Library | RecsysError:
     """Loaded at most once a process; a failure too is remembered."""
-    if switch == "0":
-        return UnavailableError("RECSYS_NATIVE=0")
     known = {level.name: level for level in levels()}
-    if switch not in ("1", *known):
-        return UnknownNameError("level of compiled loops (RECSYS_NATIVE)", switch, ("0", "1", *known))
+    try:
+        if is_off(switch):
+            return UnavailableError("RECSYS_NATIVE=0")
+    except UnknownNameError as error:
+        return error
     passed_over: dict[str, str] = {}
     try:
         for name, obstacle in obstacles().items():

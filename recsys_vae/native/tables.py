@@ -6,32 +6,45 @@ callers do the same with numpy and polars, slower.
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_vae.errors import UnknownNameError
 from recsys_vae.native.build import COMPILED, TABLES
+from recsys_vae.native.switch import SWITCH, is_off
 
 Bytes = NDArray[np.uint8]
 Numbers = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Numbers, and which of them are known; None: all."""
 LARGEST = 1 << 31
 """Bytes of the largest block whose fields can be told apart."""
+WHOLE_NUMBERS, DECIMALS, TEXTS, LEFT_OUT = 0, 1, 2, -1
+"""Kinds of columns."""
+_TYPES = {WHOLE_NUMBERS: (np.int64, np.bool_), DECIMALS: (np.float64, np.bool_), TEXTS: (np.uint32, np.uint32)}
+LINE_FEED = 10
 
 
 def tables() -> ctypes.CDLL | None:
-    """The library, None where it cannot be had."""
-    return None if os.environ.get("RECSYS_NATIVE", "1") == "0" else _loaded()
+    """The library, None where it cannot be had.
+
+    Raises:
+        UnknownNameError: RECSYS_NATIVE names no level.
+    """
+    return None if is_off(os.environ.get(SWITCH, "1")) else _loaded()
 
 
 def description() -> str:
     """For people: whether it is used, or why not."""
-    if tables() is not None:
-        return "in use"
-    switch = os.environ.get("RECSYS_NATIVE", "1")
-    return "not used: " + ("RECSYS_NATIVE=0" if switch == "0" else "not compiled when this was installed")
+    try:
+        if is_off(os.environ.get(SWITCH, "1")):
+            return f"not used: {SWITCH}=0"
+    except UnknownNameError as error:
+        return f"not used: {error}"
+    return "in use" if _loaded() is not None else "not used: not compiled when this was installed"
 
 
 @lru_cache(maxsize=1)
@@ -40,10 +53,116 @@ def _loaded() -> ctypes.CDLL | None:
         found = ctypes.CDLL(str(COMPILED / f"{TABLES}.so"))
     except OSError:
         return None
-    for name in ("cut_lines", "whole_numbers", "decimals", "codes_size", "codes_bytes", "codes_add", "core_round"):
+    for name in (
+        "cut_lines",
+        "whole_numbers",
+        "decimals",
+        "codes_size",
+        "codes_bytes",
+        "codes_add",
+        "core_round",
+        "count_byte",
+        "codes_of_numbers",
+        "distinct_rows",
+        "keep_rows",
+    ):
         getattr(found, f"recsys_{name}").restype = ctypes.c_int64
     found.recsys_codes_new.restype = ctypes.c_void_p
     return found
+
+
+class LineColumns:
+    """Columns of lines that are all alike, read in one pass.
+
+    Attributes:
+        numbers: of each column of numbers these.
+        texts: of each column of texts where they begin, and their sizes.
+    """
+
+    def __init__(self, numbers: dict[int, Numbers], texts: dict[int, tuple[NDArray[np.uint32], NDArray[np.uint32]]]):
+        self.numbers, self.texts = numbers, texts
+
+
+def read_lines(
+    library: ctypes.CDLL, data: bytes, separator: int, kinds: Sequence[int], lines: int
+) -> LineColumns | None:
+    """Read lines that have a field for each of `kinds`; None where a line or a field is anything else.
+
+    Args:
+        data: ends with a line feed; shorter than `LARGEST`.
+        separator: one byte.
+        kinds: of each column `WHOLE_NUMBERS`, `DECIMALS` or `TEXTS`, or `LEFT_OUT`.
+        lines: how many there are.
+    """
+    pairs: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {
+        place: (np.empty(lines, _TYPES[kind][0]), np.empty(lines, _TYPES[kind][1]))
+        for place, kind in enumerate(kinds)
+        if kind != LEFT_OUT
+    }
+    addresses = np.zeros((2, len(kinds)), np.uintp)
+    for place, pair in pairs.items():
+        addresses[:, place] = [array.ctypes.data for array in pair]
+    empty, each = np.zeros(len(kinds), np.int64), np.array(kinds, np.int8)
+    failed = library.recsys_read_lines(
+        ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(separator), i64(len(kinds)),
+        at(each), i64(lines), at(addresses[0]), at(addresses[1]), at(empty),
+    )  # fmt: skip
+    if failed:
+        return None
+    texts = {place: pair for place, pair in pairs.items() if kinds[place] == TEXTS}
+    numbers = {
+        place: (found, known if empty[place] else None) for place, (found, known) in pairs.items() if place not in texts
+    }
+    return LineColumns(numbers, texts)
+
+
+def read_json_lines(
+    library: ctypes.CDLL, data: bytes, names: Sequence[str], lines: int
+) -> tuple[LineColumns, list[int]] | None:
+    """Values of the named keys of lines that are objects, and the places of keys that no line has; None where a line or
+    a value needs a closer look.
+
+    Args:
+        data: UTF-8, ends with a line feed; shorter than `LARGEST`.
+        names: keys, whose places are those of the columns.
+        lines: how many there are.
+    """  # fmt: skip
+    encoded = [name.encode() for name in names]
+    sizes = np.array([len(name) for name in encoded], np.uint32)
+    kinds, counts = np.empty(len(names), np.int8), np.empty((2, len(names)), np.int64)
+    values = np.zeros((len(names), lines), np.int64)
+    others = np.zeros((len(names), lines), np.uint32)
+    addresses = np.array([[row.ctypes.data for row in array] for array in (values, others)], np.uintp).reshape(2, -1)
+    failed = library.recsys_read_json_lines(
+        ctypes.c_char_p(data), i64(len(data)), ctypes.c_char_p(b"".join(encoded)), at(sizes), i64(len(names)),
+        i64(lines), at(kinds), at(addresses[0]), at(addresses[1]), at(counts[0]), at(counts[1]),
+    )  # fmt: skip
+    met, named = counts
+    if failed or ((met == 0) & (named > 0)).any():
+        return None
+    found = LineColumns({}, {})
+    for place in np.flatnonzero(met).tolist():
+        if kinds[place] == TEXTS:
+            found.texts[place] = values[place].view(np.uint32)[:lines], others[place]
+        else:
+            known = others[place].view(np.bool_)[:lines] if met[place] < lines else None
+            found.numbers[place] = values[place].view(_TYPES[int(kinds[place])][0]), known
+    return found, np.flatnonzero(named == 0).tolist()
+
+
+def release_memory() -> None:
+    """Give memory that is free, but held for more of its kind, back to the system."""
+    library = tables()
+    if library is not None:
+        library.recsys_release_memory()
+
+
+def count_lines(data: bytes) -> int:
+    """Line feeds in it."""
+    library = tables()
+    if library is None:
+        return int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_FEED))
+    return int(library.recsys_count_byte(ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(LINE_FEED)))
 
 
 class FieldTable:
@@ -72,8 +191,8 @@ class FieldTable:
         self._sizes = np.empty((len(wanted), lines), np.uint32)
         self.states = np.empty(lines, np.uint8)
         found = library.recsys_cut_lines(
-            ctypes.c_char_p(data), _int(len(data)), ctypes.c_int32(separator), _int(columns), _at(slots), _int(lines),
-            _at(self._starts), _at(self._sizes), _at(self.states),
+            ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(separator), i64(columns), at(slots), i64(lines),
+            at(self._starts), at(self._sizes), at(self.states),
         )  # fmt: skip
         if found < 0:
             raise ValueError(f"There are not {lines} lines.")
@@ -87,27 +206,28 @@ class FieldTable:
         """A wanted column as decimals, likewise."""
         return self._numbers(slot, np.float64, self._library.recsys_decimals)
 
-    def codes(self, slot: int, codes: "TextCodes") -> NDArray[np.uint32]:
-        """A wanted column as numbers of its texts; `TextCodes.EMPTY` where there is none."""
-        return codes.add(self._data, self._starts[slot], self._sizes[slot])
-
-    def texts(self, slot: int) -> tuple[Bytes, NDArray[np.int64]]:
-        """A wanted column as texts, one after the other, and where each begins and ends, shape (lines + 1,)."""
-        offsets = np.zeros(self._lines + 1, np.int64)
-        np.cumsum(self._sizes[slot], out=offsets[1:])
-        data = np.empty(offsets[-1], np.uint8)
-        self._library.recsys_gather_texts(
-            ctypes.c_char_p(self._data), _at(self._starts[slot]), _at(self._sizes[slot]), _int(self._lines), _at(data)
-        )
-        return data, offsets
+    def texts(self, slot: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """A wanted column as texts: where they begin, and their sizes."""
+        return self._starts[slot], self._sizes[slot]
 
     def _numbers(self, slot: int, dtype: Any, read: Any) -> Numbers | None:
         numbers, known = np.empty(self._lines, dtype), np.empty(self._lines, bool)
         empty = read(
-            ctypes.c_char_p(self._data), _at(self._starts[slot]), _at(self._sizes[slot]), _int(self._lines),
-            _at(numbers), _at(known),
+            ctypes.c_char_p(self._data), at(self._starts[slot]), at(self._sizes[slot]), i64(self._lines),
+            at(numbers), at(known),
         )  # fmt: skip
         return None if empty < 0 else (numbers, known if empty else None)
+
+
+def gather_texts(
+    library: ctypes.CDLL, data: bytes, starts: NDArray[np.uint32], sizes: NDArray[np.uint32]
+) -> tuple[Bytes, NDArray[np.int64]]:
+    """Texts one after the other, and where each begins and ends, shape (n + 1,)."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    found = np.empty(offsets[-1], np.uint8)
+    library.recsys_gather_texts(ctypes.c_char_p(data), at(starts), at(sizes), i64(len(sizes)), at(found))
+    return found, offsets
 
 
 class TextCodes:
@@ -129,84 +249,47 @@ class TextCodes:
         """The number of each of the texts that begin at `starts` in `data`."""
         found = np.empty(len(starts), np.uint32)
         self._library.recsys_codes_add(
-            self._codes, ctypes.c_char_p(data), _at(starts), _at(sizes), _int(len(starts)), _at(found)
+            self._codes, ctypes.c_char_p(data), at(starts), at(sizes), i64(len(starts)), at(found)
         )
         return found
 
     def texts(self, first: int = 0) -> tuple[Bytes, NDArray[np.int64]]:
         """Texts from a number on, in UTF-8 one after the other, and where each begins and ends, shape (n + 1,)."""
-        data = np.empty(self._library.recsys_codes_bytes(self._codes, _int(first)), np.uint8)
+        data = np.empty(self._library.recsys_codes_bytes(self._codes, i64(first)), np.uint8)
         offsets = np.zeros(len(self) - first + 1, np.int64)
-        self._library.recsys_codes_texts(self._codes, _int(first), _at(data), _at(offsets[1:]))
+        self._library.recsys_codes_texts(self._codes, i64(first), at(data), at(offsets[1:]))
         return data, offsets
 
 
-def group_users(
-    library: ctypes.CDLL, users: NDArray[np.uint32], order: NDArray[np.int64] | None, n_users: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Places of rows by user and then `order`, ties as they come; and where each user's begin, shape (users + 1,)."""
-    rows, bounds = np.empty(len(users), np.uint32), np.empty(n_users + 1, np.int64)
-    library.recsys_group_users(
-        _at(users), _at(order) if order is not None else None, _int(len(users)), _int(n_users), _at(rows), _at(bounds)
+def codes_of_numbers(
+    library: ctypes.CDLL, numbers: NDArray[np.int64], table: NDArray[np.uint32], first: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | int:
+    """Codes of whole numbers, and those that are new. Where one is beyond the table, the largest alone; below zero: -1.
+
+    Args:
+        table: of each number its code, `TextCodes.EMPTY` for none; new ones are added.
+        first: the code of the first that is new.
+    """  # fmt: skip
+    codes, met = np.empty(len(numbers), np.uint32), np.empty(min(len(numbers), len(table)), np.int64)
+    added = library.recsys_codes_of_numbers(
+        at(numbers),
+        i64(len(numbers)),
+        at(table),
+        i64(len(table)),
+        ctypes.c_uint32(first),
+        at(codes),
+        at(met),
     )
-    return rows, bounds
+    if added < 0:
+        return -1 if added == -(1 << 63) else int(-1 - added)
+    return codes, met[:added].copy()
 
 
-def mark_duplicates(
-    library: ctypes.CDLL,
-    items: NDArray[np.uint32],
-    rows: NDArray[np.uint32],
-    bounds: NDArray[np.int64],
-    n_items: int,
-    keep: int,
-    weights: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows do not stand for their (user, item), of rows in the order of `group_users`; and which are of a pair
-    that has several.
-
-    Args:
-        keep: `KEEP_LAST`, `KEEP_FIRST`, or `KEEP_MAX`: the last of those with the largest of the `weights`.
-    """
-    lost, repeated = np.zeros(len(items), bool), np.zeros(len(items), bool)
-    library.recsys_mark_duplicates(
-        _at(items), _at(weights) if weights is not None else None, _at(rows), _at(bounds), _int(len(bounds) - 1),
-        _int(n_items), ctypes.c_int32(keep), _at(lost), _at(repeated),
-    )  # fmt: skip
-    return lost, repeated
-
-
-KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)
-
-
-def core_round(
-    library: ctypes.CDLL,
-    users: NDArray[np.uint32],
-    items: NDArray[np.uint32],
-    item_taken: NDArray[np.bool_],
-    user_taken: NDArray[np.bool_],
-    item_counts: NDArray[np.int64],
-    min_user: int,
-) -> tuple[int, bool]:
-    """One round of a k-core over the rows of a part; returns how many of them are left, and whether a user was taken.
-
-    Args:
-        users: shape (n,); what is left stands at its beginning then.
-        items: likewise.
-        item_taken: shape (n_items,); their rows are left out.
-        user_taken: shape (n_users,); users with fewer than `min_user` rows are added.
-        item_counts: shape (n_items,); the rows that are left are added.
-    """
-    took = ctypes.c_int32(0)
-    left = library.recsys_core_round(
-        _at(users), _at(items), _int(len(users)), _at(item_taken), _int(len(user_taken)), _int(min_user),
-        _at(user_taken), _at(item_counts), ctypes.byref(took),
-    )  # fmt: skip
-    return left, bool(took.value)
-
-
-def _at(array: NDArray[Any]) -> ctypes.c_void_p:
+def at(array: NDArray[Any]) -> ctypes.c_void_p:
+    """Where an array begins; who calls keeps it until the loop has ended."""
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _int(number: int) -> ctypes.c_int64:
+def i64(number: int) -> ctypes.c_int64:
+    """A number as the loops take it."""
     return ctypes.c_int64(number)

@@ -127,6 +127,7 @@ def run(script: str, log: Path, target: Path) -> dict[str, float]:
         "PEAK": str(peak),
     }
     environment.pop("_RJEM_MALLOC_CONF", None)  # polars sets it for its allocator, here too; a shell has none
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installed is compiled already; so is this from then on
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-c", PEAK + script, str(log), str(target)], env=environment, stdout=subprocess.DEVNULL

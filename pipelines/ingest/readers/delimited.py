@@ -20,10 +20,11 @@ from pipelines.ingest.readers.blocks import Block, Rejected
 from pipelines.ingest.readers.dialect import NOT_TEXT, Dialect, cut_off, raw_text, too_many_fields
 from pipelines.ingest.readers.layout import BLANKS, Layout
 from pipelines.ingest.readers.quoted_lines import LONGEST_RECORD, first_record, read_quoted
-from pipelines.ingest.readers.regular_lines import read_regular
+from pipelines.ingest.readers.regular_lines import is_text, read_regular
 from pipelines.ingest.readers.separators import UNIT, one_byte
 from pipelines.ingest.readers.streams import Chunk
 from recsys_vae.errors import EmptyDataError
+from recsys_vae.native.tables import count_lines
 
 LINE_FEED = 10
 
@@ -121,11 +122,11 @@ def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool
         is_last: nothing follows.
         cut: the file ends without a line end, so that its last line may be half of one.
     """
-    content = np.frombuffer(data, np.uint8)
-    if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and _is_text(data):
-        regular = read_regular(data, int(np.count_nonzero(content == LINE_FEED)), first, dialect)
+    if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and is_text(data):
+        regular = read_regular(data, count_lines(data), first, dialect)
         if regular is not None:
             return regular, b""
+    content = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(content == LINE_FEED)
     quotes = np.empty(0, np.int64)
     if dialect.quote is not None and dialect.quote in data:
@@ -149,12 +150,12 @@ def _plain(
     good = None
     if counts is not None:
         good = counts == len(dialect.names) - 1
-    is_text = _is_text(data)
+    is_all_text = is_text(data)
     blank = ends == starts
     has_blank = bool(blank.any())
-    if good is None and is_text and not has_blank:
+    if good is None and is_all_text and not has_blank:
         return Block(_cut(data, dialect, None, len(ends)), numbers)
-    rejected = _rejected_lines(data, starts, ends, numbers, counts, dialect, is_text=is_text, cut=cut)
+    rejected = _rejected_lines(data, starts, ends, numbers, counts, dialect, is_text=is_all_text, cut=cut)
     keep = ~blank
     keep[np.searchsorted(numbers, [one.line for one in rejected])] = False
     kept = content[np.repeat(keep, ends + 1 - starts)].tobytes()
@@ -196,7 +197,7 @@ def _rejected_lines(
             reasons[last] = cut_off(int(counts[last]) + 1, each + 1)
     if not is_text:
         for place in _not_text(data, starts, ends):
-            reasons.setdefault(place, NOT_TEXT)
+            reasons[place] = NOT_TEXT
     return [
         Rejected(int(numbers[place]), raw_text(data[starts[place] : ends[place]], dialect), reasons[place])
         for place in sorted(reasons)
@@ -216,7 +217,7 @@ def _well_quoted(
 ) -> tuple[Block, bytes] | None:
     """The second way; None where a quote mark, a line or a byte needs a closer look."""
     ends = line_ends[np.searchsorted(quotes, line_ends) % 2 == 0]
-    if not len(ends) or (is_last and ends[-1] != line_ends[-1]) or not _is_text(data):
+    if not len(ends) or (is_last and ends[-1] != line_ends[-1]) or not is_text(data):
         return None
     stop = int(ends[-1]) + 1
     quotes = quotes[: np.searchsorted(quotes, stop)]
@@ -302,16 +303,6 @@ def _cut(data: bytes, dialect: Dialect, quote: bytes | None, height: int) -> pl.
     if quote:
         rows = rows.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in columns)
     return rows
-
-
-def _is_text(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _not_text(data: bytes, starts: np.ndarray, ends: np.ndarray) -> Iterator[int]:

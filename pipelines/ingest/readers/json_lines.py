@@ -10,7 +10,9 @@ import polars as pl
 
 from pipelines.ingest.readers.blocks import Block, Rejected, plain_raw
 from pipelines.ingest.readers.dialect import NOT_TEXT
+from pipelines.ingest.readers.regular_lines import read_regular_json
 from pipelines.ingest.readers.streams import Chunk
+from recsys_vae.native.tables import count_lines
 
 Lines = list[tuple[int, bytes]]
 """Numbers of lines, and their text."""
@@ -21,18 +23,19 @@ class JsonLines:
 
     columns: tuple[str, ...] = ()
 
-    def __init__(self, chunks: Iterator[Chunk], wanted: Sequence[str] | None) -> None:
-        self._chunks, self._wanted = chunks, wanted
+    def __init__(self, chunks: Iterator[Chunk], wanted: Sequence[str] | None, *, numbers: bool = False) -> None:
+        """`numbers`: whether columns may come as numbers, or as bytes."""
+        self._chunks, self._wanted, self._numbers = chunks, wanted, numbers
 
     def __iter__(self) -> Iterator[Block]:
         for chunk in self._chunks:
             if chunk.too_long:
                 yield replace(_none(), rejected=chunk.too_long, taken=len(chunk.too_long))
             if chunk.data:
-                yield parse(chunk.data, chunk.first, self._wanted, cut=chunk.cut)
+                yield parse(chunk.data, chunk.first, self._wanted, cut=chunk.cut, numbers=self._numbers)
 
 
-def parse(data: bytes, first: int, wanted: Sequence[str] | None, *, cut: bool = False) -> Block:
+def parse(data: bytes, first: int, wanted: Sequence[str] | None, *, cut: bool = False, numbers: bool = False) -> Block:
     """Read whole lines.
 
     Args:
@@ -40,8 +43,13 @@ def parse(data: bytes, first: int, wanted: Sequence[str] | None, *, cut: bool = 
         first: number of its first line.
         wanted: keys that are read, as text; None: all, nested values in their own types.
         cut: the file ends without a line end, so that its last line may be half of one.
+        numbers: whether columns may come as numbers, or as bytes.
     """
-    height = data.count(b"\n")
+    height = count_lines(data)
+    if numbers and wanted is not None:
+        regular = read_regular_json(data, height, first, wanted)
+        if regular is not None:
+            return regular
     # An escaped half of a surrogate pair is no character; polars takes it for another one.
     if b"\\u" not in data or b"\\ud" not in data.lower():
         rows = _rows(data, wanted)

@@ -115,7 +115,7 @@ def _open(path: Path, layout: Layout, wanted: Sequence[str] | None, source: _Sou
         return JsonArray(source.watch(texts(path, layout.encoding, layout.compression)), wanted, path.name)
     lines = source.watch(chunks(path, layout.encoding, layout.compression))
     if layout.kind is Kind.JSON_LINES:
-        return JsonLines(lines, wanted)
+        return JsonLines(lines, wanted, numbers=numbers)
     if layout.make_transformer is not None:
         return LineRows(lines, layout.make_transformer())
     return read_delimited(lines, layout, wanted, path.name, numbers=numbers)

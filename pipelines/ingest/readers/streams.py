@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from pipelines.ingest.readers.blocks import RAW_CHARACTERS, Rejected, plain_raw
 from pipelines.ingest.readers.layout import Compression
 from recsys_vae.errors import DataError, EmptyDataError
+from recsys_vae.native.tables import count_lines
 
-BLOCK = 8 << 20
+BLOCK = 4 << 20
 """Bytes that are read at a time."""
 LONGEST_LINE = 16 << 20
 """Bytes of the longest line that is read."""
@@ -35,7 +34,6 @@ MAGIC = {
 }
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 """Byte-order marks, and what they say of the encoding."""
-LINE_FEED = 10
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -161,7 +159,7 @@ class _Cutter:
             too_long += more
         if len(self.rest) > LONGEST_LINE:
             self.skipped, self.skipped_start, self.rest = len(self.rest), self.rest[: 4 * RAW_CHARACTERS], b""
-        lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_FEED))
+        lines = count_lines(data)
         first += len(too_long)
         self.line = first + lines
         return Chunk(data, first, lines, tuple(too_long))

@@ -114,7 +114,7 @@ def test_a_dataset_that_cannot_be_fetched_is_a_clear_error(monkeypatch):
     def offline(*_args: object, **_options: object) -> None:
         raise OSError("no network in this test")
 
-    monkeypatch.setattr("pipelines.public_datasets.download.urlopen", offline)
+    monkeypatch.setattr("urllib.request.urlopen", offline)
     with pytest.raises(UnavailableError, match="MovieLens 20M cannot be fetched"):
         recsys("data", "fetch", "movielens-20m")
 

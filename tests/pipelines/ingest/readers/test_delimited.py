@@ -59,6 +59,7 @@ def test_a_line_that_cannot_be_read_stands_apart_with_its_place(path: Path) -> N
 
 @settings(deadline=None, max_examples=150)
 @example('1,"a\n1,"b"\n', [], 3)
+@example(',1",\r"\r1', [0], 3)
 @given(st.text(alphabet='1a",\n\r', max_size=30), st.lists(st.integers(0, 30), max_size=1), st.sampled_from([3, 11]))
 def test_neither_blocks_nor_ways_change_what_is_read(path: Path, body: str, bad: list[int], block: int) -> None:
     data = bytearray(b"a,b\n" + body.encode())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.ingest.readers import Kind, Layout, Made, Rejected, open_log, streams
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.native.tables import tables
 
 LINES, ARRAY = Layout(Kind.JSON_LINES), Layout(Kind.JSON_ARRAY)
 VALUES = st.none() | st.booleans() | st.integers(-9, 9) | st.text("a1", max_size=2)
@@ -37,6 +38,55 @@ def test_every_key_of_every_row_counts(path: Path) -> None:
     data = b'{"a": 1}\n' * 3000 + b'\n{"b": "x", "a": 2.50}'
     assert read(path, data, LINES, "a", "b", "c")[-1] == {"a": "2.5", "b": "x"}
     assert read(path, data, LINES)[-1] == {"a": "2.5", "b": "x"}
+
+
+def as_texts(path: Path, data: bytes, *wanted: str, numbers: bool) -> tuple[list[object], list[object]]:
+    """Rows as text, and what was rejected; an empty text is none, as it is to whoever reads ids or numbers."""
+    path.write_bytes(data)
+    rows: list[object] = []
+    rejected: list[object] = []
+    for block in open_log(path, LINES, wanted, numbers=numbers):
+        found = block.whole().cast(pl.String).to_dicts() if block.height else []
+        rows += [{key: value or None for key, value in row.items()} for row in found]
+        rejected += [(one.line, one.reason, one.raw) for one in block.rejected]
+    return rows, rejected
+
+
+PLAIN = st.sampled_from(
+    ["1", "-2", "2.5", "0.5", '"x"', '"12"', '""', '"é\\u00e9"', "null", "true", "1e3", "007", "[1]", '"[a"']
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from(["a", "b", "c", "a b"]), PLAIN), max_size=3), min_size=1, max_size=4),
+    st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :\t")]),
+    st.lists(
+        st.tuples(st.integers(0, 60), st.sampled_from([b"{", b'"', b"\\", b"\xff", b"\0", b"\n", b",", b"9"])),
+        max_size=1,
+    ),
+)
+def test_compiled_loops_read_json_lines_as_the_parser_does(
+    path: Path, rows: list[list[tuple[str, str]]], marks: tuple[str, str], damage: list[tuple[int, bytes]]
+) -> None:
+    comma, colon = marks
+    lines = ["{" + comma.join(f'"{key}"{colon}{value}' for key, value in row) + "}\n" for row in rows]
+    data = "".join(lines).encode()
+    for at, byte in damage:
+        data = data[:at] + byte + data[at + 1 :]
+    if data.strip():
+        assert as_texts(path, data, "a", "b", numbers=True) == as_texts(path, data, "a", "b", numbers=False)
+
+
+def test_usual_json_lines_come_as_numbers(path: Path) -> None:
+    path.write_bytes(
+        b'{"a": 1, "x": "\\"", "b": 2.5, "c": "u", "y": -1.5}\n{"a": 2, "b": null, "c": "v", "x": false}\n' * 2
+    )
+    (block,) = open_log(path, LINES, ["a", "b", "c", "d"], numbers=True)
+    if tables() is not None:
+        assert block.rows.to_dict(as_series=False) == {"a": [1, 2, 1, 2], "b": [2.5, None, 2.5, None]}
+        assert list(block.texts) == ["c"]
+    assert block.whole()["c"].to_list() == ["u", "v", "u", "v"]
 
 
 def test_lines_that_are_no_object_stand_apart(path: Path) -> None:

@@ -1,0 +1,194 @@
+"""Rows of numbers, compiled (tables_rows.cpp): kept, put in order by user, without duplicates, thinned to a k-core."""
+
+import ctypes
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_vae.native.tables import at, i64
+
+
+class KeptRows(NamedTuple):
+    """What `keep_rows` gives.
+
+    Attributes:
+        left: rows that stay, which stand at the beginning.
+        weights: of these, float32; 1 where there are none.
+        times: of these, in microseconds.
+        days: of all rows, how many are of each day.
+        future: of all rows, how many are later than now.
+        users_lost: rows that were left out by user; empty where no row can be.
+        items_lost: likewise.
+    """
+
+    left: int
+    weights: NDArray[np.float32]
+    times: NDArray[np.int64]
+    days: NDArray[np.int64]
+    future: int
+    users_lost: NDArray[np.uint32]
+    items_lost: NDArray[np.uint32]
+
+
+def keep_rows(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    weights: NDArray[Any] | None,
+    times: NDArray[np.int64] | None,
+    *,
+    weight_range: tuple[float, float],
+    min_weight: float | None,
+    scale: int,
+    now: int,
+    days: range,
+    known: tuple[int, int],
+) -> KeptRows | None:
+    """Rows that weigh enough, with weights and times converted; None where a weight is out of its range.
+
+    Args:
+        users: those that stay stand at its beginning then.
+        items: likewise.
+        weights: int64 or float64.
+        times: in units of `scale` microseconds, all of them of `days`.
+        now: in microseconds.
+        known: how many users and items there are.
+    """
+    n = len(users)
+    kept_weights, kept_times = np.ones(n, np.float32), np.empty(n if times is not None else 0, np.int64)
+    counted, future = np.zeros(len(days), np.int64), ctypes.c_int64(0)
+    lost = [np.zeros(size if min_weight is not None else 0, np.uint32) for size in known]
+    left = library.recsys_keep_rows(
+        at(users), at(items), at(weights) if weights is not None else None,
+        ctypes.c_int32(weights is not None and weights.dtype == np.int64), at(times) if times is not None else None,
+        i64(n), *map(ctypes.c_float, weight_range), ctypes.c_float(min_weight or 0), i64(scale), i64(now),
+        i64(days.start), *([None, None] if min_weight is None else map(at, lost)), at(kept_weights), at(kept_times),
+        at(counted), ctypes.byref(future),
+    )  # fmt: skip
+    if left < 0:
+        return None
+    return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value, lost[0], lost[1])
+
+
+def place_numbers(library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Of each number its place."""
+    found = np.empty(len(numbers), np.uint32)
+    library.recsys_place(at(numbers), i64(len(numbers)), at(places), at(found))
+    return found
+
+
+def group_users(
+    library: ctypes.CDLL, users: NDArray[np.uint32], order: NDArray[np.int64] | None, n_users: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Places of rows by user and then `order`, ties as they come; and where each user's begin, shape (users + 1,)."""
+    rows, bounds = np.empty(len(users), np.uint32), np.empty(n_users + 1, np.int64)
+    library.recsys_group_users(
+        at(users),
+        at(order) if order is not None else None,
+        i64(len(users)),
+        i64(n_users),
+        at(rows),
+        at(bounds),
+    )
+    return rows, bounds
+
+
+def mark_duplicates(
+    library: ctypes.CDLL,
+    items: NDArray[np.uint32],
+    rows: NDArray[np.uint32],
+    bounds: NDArray[np.int64],
+    n_items: int,
+    keep: int,
+    weights: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows do not stand for their (user, item), of rows in the order of `group_users`; and which are of a pair
+    that has several.
+
+    Args:
+        keep: `KEEP_LAST`, `KEEP_FIRST`, or `KEEP_MAX`: the last of those with the largest of the `weights`.
+    """
+    lost, repeated = np.zeros(len(items), bool), np.zeros(len(items), bool)
+    library.recsys_mark_duplicates(
+        at(items), at(weights) if weights is not None else None, at(rows), at(bounds), i64(len(bounds) - 1),
+        i64(n_items), ctypes.c_int32(keep), at(lost), at(repeated),
+    )  # fmt: skip
+    return lost, repeated
+
+
+KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)
+MOST_DISTINCT = (1 << 31) - 1
+"""Rows that `distinct_rows` can tell apart."""
+
+
+class DistinctRows(NamedTuple):
+    """What `distinct_rows` gives: the rows that stay, by user and order, those that do not by user and item, and which
+    of the given ones are of a pair that has several.
+    """  # fmt: skip
+
+    users: NDArray[np.uint32]
+    items: NDArray[np.uint32]
+    weights: NDArray[np.float32]
+    order: NDArray[np.int64]
+    users_lost: NDArray[np.uint32]
+    items_lost: NDArray[np.uint32]
+    repeated: NDArray[np.bool_]
+
+
+def distinct_rows(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    weights: NDArray[np.float32],
+    order: NDArray[np.int64],
+    known: tuple[int, int],
+    keep: int,
+) -> DistinctRows:
+    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows.
+
+    Args:
+        known: how many users and items there are.
+        keep: `KEEP_LAST` or `KEEP_FIRST`.
+    """
+    n = len(users)
+    left: list[NDArray[Any]] = [
+        np.empty(n, np.uint32),
+        np.empty(n, np.uint32),
+        np.empty(n, np.float32),
+        np.empty(n, np.int64),
+    ]
+    lost: list[NDArray[Any]] = [np.zeros(size, np.uint32) for size in known]
+    repeated = np.zeros(n, bool)
+    height = library.recsys_distinct_rows(
+        at(users), at(items), at(weights), at(order), i64(n), *map(i64, known), ctypes.c_int32(keep),
+        *map(at, left), *map(at, lost), at(repeated),
+    )  # fmt: skip
+    users, items, weights, order = (column[:height] for column in left)
+    return DistinctRows(users, items, weights, order, lost[0], lost[1], repeated)
+
+
+def core_round(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    item_taken: NDArray[np.bool_],
+    user_taken: NDArray[np.bool_],
+    item_counts: NDArray[np.int64],
+    min_user: int,
+) -> tuple[int, bool]:
+    """One round of a k-core over the rows of a part; returns how many of them are left, and whether a user was taken.
+
+    Args:
+        users: shape (n,); what is left stands at its beginning then.
+        items: likewise.
+        item_taken: shape (n_items,); their rows are left out.
+        user_taken: shape (n_users,); users with fewer than `min_user` rows are added.
+        item_counts: shape (n_items,); the rows that are left are added.
+    """
+    took = ctypes.c_int32(0)
+    left = library.recsys_core_round(
+        at(users), at(items), i64(len(users)), at(item_taken), i64(len(user_taken)), i64(min_user),
+        at(user_taken), at(item_counts), ctypes.byref(took),
+    )  # fmt: skip
+    return left, bool(took.value)
