@@ -124,6 +124,7 @@ class Accepted:
 
     folder: Path
     state: State = field(default_factory=lambda: State(Settings()))
+    _texts: dict[tuple[str, int], pl.Series] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, folder: Path, settings: Settings, metadata_quarantined: tuple[Count, ...]) -> "Accepted":
@@ -207,8 +208,11 @@ class Accepted:
 
     def texts(self, kind: str) -> pl.Series:
         """Texts of users, items or events, by number."""
-        parts = [pl.scan_ipc(self._of_part(kind, part), glob=False) for part in range(self.state.parts)]
-        return pl.concat(parts).collect()["id"]
+        key = kind, self.state.parts
+        if key not in self._texts:
+            parts = [pl.scan_ipc(self._of_part(kind, part), glob=False) for part in range(self.state.parts)]
+            self._texts[key] = pl.concat(parts).collect()["id"]
+        return self._texts[key]
 
     def rows(self, file: int) -> pl.DataFrame:
         """Some of the rows, as they were read."""
