@@ -12,7 +12,7 @@ EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
-	bench-ingest bench-logs bench-lifecycle
+	bench-ingest bench-logs bench-lifecycle bench-append
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -115,6 +115,9 @@ bench-ingest: setup ## Speed and memory of ingest beside plain scripts with pand
 
 bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appended days, kills of the weekly job (an hour)
 	$(BIN)/python -m tests.benchmarks.lifecycle
+
+bench-append: setup ## One day appended to 10 million rows against one ingest of all, with and without a k-core
+	$(BIN)/python -m tests.benchmarks.append
 
 bench-logs: setup ## Read damaged logs (FILES=20000): no traceback, every line accounted for
 	$(BIN)/python -m tests.benchmarks.reliability_logs --files $(or $(FILES),20000)

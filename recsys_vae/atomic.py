@@ -85,7 +85,8 @@ def _replaced_directory(path: Path, product: Product) -> Iterator[Path]:
         with at_last(lambda: shutil.rmtree(temporary, ignore_errors=True)):
             yield temporary
         for file in temporary.rglob("*"):
-            _flush(file)
+            if file.is_dir() or file.stat().st_nlink == 1:  # another name of what is on disk already is not written
+                _flush(file)
         check_output(path, product)  # once more: writing may have taken hours
         _take_place(temporary, path, product)
         _flush(path.parent)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from pipelines.checks.distances import jensen_shannon_distance, population_stability_index
+from pipelines.checks.distances import popularity_drift, population_stability_index
 from pipelines.checks.limits import CHECKS, Limit, Limits
 from pipelines.checks.profile import Profile, accepted
 from pipelines.checks.report import CheckReport, Finding, Verdict
@@ -80,6 +80,10 @@ def _new_items(now: Profile, before: Profile) -> Measured:
     return now.item_sample.share_absent(before.item_sample), f"items: {_change(before.items, now.items)}"
 
 
+def _new_item_events(now: Profile, before: Profile) -> Measured:
+    return before.item_sample.share_unknown(now.popular), ""
+
+
 def _lost_users(now: Profile, before: Profile) -> Measured:
     return before.user_sample.share_absent(now.user_sample), ""
 
@@ -110,7 +114,7 @@ def _history_drift(now: Profile, before: Profile) -> Measured:
 
 def _popularity_drift(now: Profile, before: Profile) -> Measured:
     tops = [f"{next(iter(one.popular))} ({_top(one):.1%})" if one.popular else "none" for one in (before, now)]
-    drift = jensen_shannon_distance(before.popular, now.popular, (before.recent, now.recent))
+    drift = popularity_drift(before.popular, now.popular, (before.recent, now.recent))
     return drift, f"most popular {tops[0]} before, {tops[1]} now"
 
 
@@ -163,6 +167,7 @@ _MEASURES: dict[str, Callable[[Profile, Profile | None], Measured]] = {
     "volume_rise": _compared(_volume_rise),
     "new_users": _compared(_new_users),
     "new_items": _compared(_new_items),
+    "new_item_events": _compared(_new_item_events),
     "lost_users": _compared(_lost_users),
     "lost_items": _compared(_lost_items),
     "duplicates_rise": _compared(_duplicates_rise),

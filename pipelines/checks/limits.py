@@ -39,6 +39,11 @@ CHECKS: dict[str, tuple[str, Limit]] = {
     "volume_rise": (f"times the interactions of the last {RECENT_DAYS} days are those of before", Limit(3.0, 10.0)),
     "new_users": ("share of users that are new (of a sample of 4,096)", Limit(0.5, 0.9)),
     "new_items": ("share of items that are new, likewise", Limit(0.3, 0.8)),
+    "new_item_events": (
+        f"share of the interactions of the last {RECENT_DAYS} days, with their {TOP_ITEMS:,} most popular items, whose "
+        "item is new",
+        Limit(0.3, 0.8),
+    ),
     "lost_users": ("share of the users of before that are gone, likewise", Limit(0.2, 0.5)),
     "lost_items": ("share of the items of before that are gone, likewise", Limit(0.2, 0.5)),
     "duplicates_rise": ("share of rows that are duplicates, less that of before", Limit(0.1, 0.3)),

@@ -5,7 +5,7 @@ hash; Cohen and Kaplan 2007). No id can be read from it.
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -38,6 +38,15 @@ class Sketch:
         below = min(self.below, other.below)
         mine, theirs = (one.narrowed(below) for one in (self, other))
         return len(mine - theirs) / len(mine) if mine else None
+
+    def share_unknown(self, counts: Mapping[str, int]) -> float | None:
+        """The share of events of ids that the dataset does not have, of those that would be in the sample."""
+        known, sampled = (
+            set(self.hashes),
+            {one: n for one, n in counts.items() if zlib.crc32(one.encode()) < self.below},
+        )
+        total = sum(sampled.values())
+        return sum(n for one, n in sampled.items() if _hash(one.encode()) not in known) / total if total else None
 
     def narrowed(self, below: int) -> set[str]:
         """Hashes of a smaller sample: the CRC-32 stands in the last eight digits."""

@@ -119,6 +119,7 @@ class Accepted:
 
     folder: Path
     state: State = field(default_factory=lambda: State(Settings()))
+    _texts: dict[tuple[str, int], pl.Series] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, folder: Path, settings: Settings, metadata_quarantined: tuple[Count, ...]) -> "Accepted":
@@ -180,10 +181,33 @@ class Accepted:
         """Write what rules on single rows took."""
         dropped.write_ipc(self._of_part("dropped", self.state.parts))
 
+    def compact(self) -> None:
+        """Make few files of many small ones, which are new: those of before may have other names elsewhere."""
+        state = self.state
+        texts, dropped = [self.texts(kind) for kind in KINDS], self._dropped()
+        rows = RowsWriter(self.folder, first=len(state.sizes))
+        for number in range(len(state.sizes)):
+            rows.put(self.rows(number), NOBODY)
+        rows.flush()
+        for part in range(state.parts):
+            for kind in (*KINDS, "dropped"):
+                self._of_part(kind, part).unlink()
+        for number in range(len(state.sizes)):
+            (self.folder / f"rows-{number}.arrow").unlink()
+        for number in range(len(rows.sizes)):
+            (self.folder / f"rows-{len(state.sizes) + number}.arrow").rename(self.folder / f"rows-{number}.arrow")
+        self.state = replace(state, parts=0)
+        self.write_texts(texts)
+        self.write_dropped(dropped)
+        self.write(replace(state, parts=1, sizes=tuple(rows.sizes)))
+
     def texts(self, kind: str) -> pl.Series:
         """Texts of users, items or events, by number."""
-        parts = [pl.scan_ipc(self._of_part(kind, part), glob=False) for part in range(self.state.parts)]
-        return pl.concat(parts).collect()["id"]
+        key = kind, self.state.parts
+        if key not in self._texts:
+            parts = [pl.scan_ipc(self._of_part(kind, part), glob=False) for part in range(self.state.parts)]
+            self._texts[key] = pl.concat(parts).collect()["id"]
+        return self._texts[key]
 
     def rows(self, file: int) -> pl.DataFrame:
         """Some of the rows, as they were read."""
@@ -246,12 +270,14 @@ class Accepted:
     def _lost(self) -> LossCounts:
         found = LossCounts()
         sizes = {USER_ENTITY: self.state.numbers[0], ITEM_ENTITY: self.state.numbers[1]}
-        for part in range(self.state.parts):
-            table = pl.scan_ipc(self._of_part("dropped", part), glob=False).collect()
-            for (entity, rule), rows in table.group_by("entity", "rule"):
-                counts = found.counts.setdefault((str(entity), Rule(rule)), np.zeros(sizes[str(entity)], np.uint32))
-                counts[rows["code"].to_numpy()] += rows["rows"].to_numpy()
+        for (entity, rule), rows in self._dropped().group_by("entity", "rule"):
+            counts = found.counts.setdefault((str(entity), Rule(rule)), np.zeros(sizes[str(entity)], np.uint32))
+            np.add.at(counts, rows["code"].to_numpy(), rows["rows"].to_numpy())
         return found
+
+    def _dropped(self) -> pl.DataFrame:
+        parts = [pl.scan_ipc(self._of_part("dropped", part), glob=False) for part in range(self.state.parts)]
+        return pl.concat(parts).collect()
 
     def _slices(self) -> list[tuple[int, int, int, int]]:
         """Runs of rows that stand: file of rows, first row in it, how many, place of the log; in the logs' order."""

@@ -32,6 +32,9 @@ from recsys_vae.frames import read_table, scan_table
 from recsys_vae.locks import exclusive
 from recsys_vae.outputs import check_output
 
+MOST_PARTS = 32
+"""Appends after which what is kept of their logs is written to few files."""
+
 
 @dataclass(frozen=True)
 class Appended:
@@ -205,6 +208,8 @@ class _Appending:
 
     def _derive(self, accepted: Accepted, run: Run, metadata: MetadataRows) -> IngestSummary:
         """Make all tables of all accepted rows."""
+        if accepted.state.parts > MOST_PARTS:
+            accepted.compact()
         store = RowStore(run.scratch / "rows", self.rows_per_part)
         for rows in accepted.in_order():
             store.add(rows)

@@ -81,10 +81,18 @@ def test_without_anything_accepted_what_needs_no_comparison_is_checked(tmp_path,
 
 def test_another_form_of_ids_stops(tmp_path, usual):
     report, findings = found(tmp_path, usual, rows(prefix="sku-"))
-    assert troubles(findings) == {"new_items", "lost_items", "popularity_drift"}
+    assert troubles(findings) == {"new_items", "new_item_events", "lost_items", "popularity_drift"}
     assert findings["new_items"].value == findings["popularity_drift"].value == 1.0
     assert not report.may_go_on
-    assert report.sentence() == "later: stop (new_items 1, lost_items 1, popularity_drift 1)"
+    assert report.sentence() == "later: stop (new_items 1, new_item_events 1, lost_items 1, popularity_drift 1)"
+
+
+def test_a_week_of_another_form_of_ids_stops(tmp_path):
+    log = rows(items=range(200), days=range(13)) + rows(items=range(90), days=range(21, 28), prefix="sku-")
+    before = Profile.of(dataset(tmp_path, "before", rows(items=range(200), days=range(14))), NOW)
+    _, findings = found(tmp_path, before, log)
+    assert findings["new_item_events"].value == 1
+    assert findings["new_item_events"].verdict is Verdict.STOP
 
 
 def test_a_week_that_is_mostly_missing_stops(tmp_path, usual):

@@ -1,8 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 
-from pipelines.checks.distances import jensen_shannon_distance, population_stability_index
+from pipelines.checks.distances import (
+    jensen_shannon_distance,
+    popularity_drift,
+    population_stability_index,
+)
 from pipelines.checks.sketch import SAMPLE, Sketch
 
 
@@ -15,12 +20,27 @@ def test_the_stability_index_by_hand():
 
 
 def test_the_jensen_shannon_distance_by_hand():
-    assert jensen_shannon_distance({"a": 1, "b": 1}, {"b": 2, "a": 2}, (2, 4)) == 0
-    assert jensen_shannon_distance({"a": 1}, {"b": 2}, (1, 2)) == 1
-    half = jensen_shannon_distance({"a": 1, "b": 1}, {"a": 1}, (2, 1))
+    assert jensen_shannon_distance(np.array([1, 1]), np.array([2, 2])) == 0
+    assert jensen_shannon_distance(np.array([1, 0]), np.array([0, 2])) == 1
     divergence = (0.5 * math.log2(0.5 / 0.75) + 0.5 * math.log2(0.5 / 0.25) + math.log2(1 / 0.75)) / 2
-    assert half == pytest.approx(math.sqrt(divergence))
-    assert jensen_shannon_distance({}, {}, (0, 0)) == 0
+    assert jensen_shannon_distance(np.array([1, 1]), np.array([1, 0])) == pytest.approx(math.sqrt(divergence))
+
+
+def test_two_samples_of_one_popularity_do_not_drift_and_others_do():
+    random = np.random.default_rng(1)
+    shares = 1 / np.arange(1, 2001)
+    others = np.roll(shares, 300)
+
+    def sample(weights, size):
+        counts = random.multinomial(size, weights / weights.sum())
+        return {f"i{item}": int(counts[item]) for item in np.argsort(-counts)[:1000] if counts[item]}
+
+    for size in (200, 2000, 200_000):
+        assert popularity_drift(sample(shares, size), sample(shares, size), (size, size)) < 0.15
+    assert popularity_drift(sample(shares, 20_000), sample(others, 20_000), (20_000, 20_000)) > 0.6
+    assert popularity_drift({"a": 15}, {"b": 13}, (15, 13)) == pytest.approx(1, abs=1e-6)
+    assert popularity_drift({"a": 5}, {"b": 3}, (5, 3)) == 0  # too few to tell
+    assert popularity_drift({}, {}, (0, 0)) == 0
 
 
 def test_a_small_sample_holds_all_and_is_exact():

@@ -23,6 +23,7 @@ from pipelines.ingest.ingest import ingest
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
+from pipelines.public_datasets import catalog
 from recsys_vae.data import changed_tables
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import BusyError, ConfigError, DataError
@@ -141,6 +142,34 @@ def test_changes_lie_beside_large_tables_until_they_are_folded(tmp_path, monkeyp
     append([], target, fold=True)
     assert target.changes() == []
     assert_equal(target, whole)
+
+
+def test_after_many_appends_few_files_are_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.ingest.append.MOST_PARTS", 3)
+    logs = [log(tmp_path, f"{n}.csv", f"u{n},x,v,1,{n}00000000", f"u{n % 2},y,v,.5,") for n in range(1, 7)]
+    target = check(tmp_path, logs, CleaningRules(min_rating=1))
+    files = sorted(path.name for path in (target.path / "accepted").glob("*-*.arrow"))
+    assert [name for name in files if name.startswith("rows")] == ["rows-0.arrow", "rows-1.arrow", "rows-2.arrow"]
+    assert len(files) == 5 * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rules", [CleaningRules(), CleaningRules(min_rating=4, min_user=5, min_item=5)])
+@pytest.mark.parametrize("beside", [False, True])
+def test_movielens_1m_day_by_day(tmp_path, monkeypatch, rules, beside):
+    if beside:
+        monkeypatch.setattr(changes, "LARGE", 0)
+    folder = catalog.locate(catalog.find_dataset("movielens-1m"))
+    if folder is None:
+        pytest.skip("MovieLens 1M is not here")
+    ratings = pl.read_parquet(folder / "ratings.parquet").sort("timestamp", maintain_order=True)
+    day = ratings["timestamp"] // 86_400
+    days = day.unique().sort()[-8:].to_list()
+    logs = []
+    for number, frame in enumerate([ratings.filter(day <= days[0]), *(ratings.filter(day == one) for one in days[1:])]):
+        logs.append(tmp_path / f"{number}.parquet")
+        frame.write_parquet(logs[-1])
+    check(tmp_path, logs, rules, mapping=catalog.MOVIELENS_COLUMNS)
 
 
 def test_positions_events_and_files_of_other_columns(tmp_path):
