@@ -152,14 +152,19 @@ def against_champion(
 
 
 def against_popularity(
-    results: Sequence[SliceResult], rails: Sequence[RailResult]
+    results: Sequence[SliceResult], rails: Sequence[RailResult], n_known: int
 ) -> tuple[Outcome, tuple[str, ...], tuple[str, ...]]:
-    """The same of a first promotion: the guard rails, and whether it is better than what is popular."""
+    """The same of a first promotion: the guard rails, and whether it is better than what is popular.
+
+    Args:
+        n_known: users who have a history; to others it may say nothing else than what is popular.
+    """
     against, doubts = _of_rails(rails)
     for result in (one for one in results if one.is_overall):
         told = f"{_told(result)}, with popularity in the champion's place"
-        if result.verdict is Verdict.TOO_FEW:
-            doubts.append(f"Whether it is better than popularity is not known: {told}.")
+        if result.verdict is Verdict.TOO_FEW or not n_known:
+            nobody = "" if n_known else ", of whom nobody has a history"
+            doubts.append(f"Whether it is better than popularity is not known: {told}{nobody}.")
         elif result.difference <= 0 or (result.high is not None and result.high <= 0):
             against.append(f"It is not better than popularity: {told}.")
         elif result.verdict is not Verdict.BETTER:

@@ -94,7 +94,7 @@ def _against_popularity(_: Contender | None, challenger: Contender, hold_out: Ho
     results = compare(slices, popular, ours, limits.model_copy(update={"tolerance": 0.0, "slice_tolerance": 0.0}))
     measured = measure([asker], [ours], hold_out, limits.depth)[0]
     rails = [*check_lists(measured, None, hold_out, limits), *check_bundles(challenger, None, limits)]
-    outcome, reasons, warnings = against_popularity(results, rails)
+    outcome, reasons, warnings = against_popularity(results, rails, hold_out.n_known)
     return Decision(
         outcome=outcome,
         reasons=reasons,

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipelines.promotion.contenders import Contender
 from pipelines.promotion.hold_out import HoldOut
 from pipelines.promotion.limits import GuardRails, Limits
@@ -58,9 +56,8 @@ def measure(askers: list[Asker], lists: list[ServedLists], hold_out: HoldOut, de
 def check_lists(ours: Measured, theirs: Measured | None, hold_out: HoldOut, limits: Limits) -> list[RailResult]:
     """Guard rails of what was answered; those of lists are not judged where too few users were asked."""
     rails, enough = limits.guard_rails, limits.min_users
-    n_known = int(np.count_nonzero(entries.row_lengths(hold_out.asked.histories)))
     few = "" if hold_out.n_users >= enough else f"{hold_out.n_users:,} users"
-    few_known = "" if n_known >= enough else f"{n_known:,} users with a history"
+    few_known = "" if hold_out.n_known >= enough else f"{hold_out.n_known:,} users with a history"
     other = (None, None, None) if theirs is None else (theirs.coverage, theirs.top_item, theirs.by_popularity)
     top, popular = "share of the top item", "share answered by popularity"
     return [

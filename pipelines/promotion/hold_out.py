@@ -6,8 +6,8 @@ misses.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -55,6 +55,11 @@ class HoldOut:
     def n_users(self) -> int:
         """Users who are asked."""
         return len(self.asked.users)
+
+    @property
+    def n_known(self) -> int:
+        """Those of them who have a history."""
+        return int(np.count_nonzero(entries.row_lengths(self.asked.histories)))
 
 
 def find_hold_out(
@@ -123,8 +128,7 @@ def _windows(champion: Contender | None, challenger: Contender, dataset: Dataset
 def _after(
     events: Events, after: datetime, end: datetime, dataset: DatasetDir, mine: Bundle | None, theirs: Bundle
 ) -> HoldOut:
-    microseconds = round((after - EPOCH).total_seconds() * 1_000_000)
-    in_window = events.order > microseconds
+    in_window = events.order > (after - EPOCH) // timedelta(microseconds=1)
     before, window = events.interactions(~in_window), events.interactions(in_window).matrix
     new = ~entries.contains(before.matrix, entries.entry_keys(window))
     asked = HeldOut(events.users, before.matrix, entries.pick(window, new)).asked()
@@ -158,8 +162,7 @@ def _drawn(hold_out: HoldOut, most: int) -> HoldOut:
     if hold_out.n_users <= most:
         return hold_out
     rows = np.sort(np.random.default_rng(0).choice(hold_out.n_users, most, replace=False))
-    drawn = hold_out.asked.take(rows)
-    return HoldOut(**(vars(hold_out) | {"asked": drawn}))
+    return replace(hold_out, asked=hold_out.asked.take(rows))
 
 
 def _check_items(hold_out: HoldOut) -> None:

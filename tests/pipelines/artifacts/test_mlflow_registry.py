@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 
 from pipelines.artifacts.mlflow_registry import Promotion, promote, register_bundle, requirements
 from pipelines.cli import build
+from pipelines.promotion import promote as promotion
+from pipelines.promotion.registered_bundles import registered_bundle
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Manifest, Provenance, read_manifest
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, TierPolicy, TierThreshold
@@ -275,6 +277,10 @@ def test_another_tracking_server_holds_runs_and_bundles_as_well(
         assert promote("movies").version == "1"
         with fetched("models:/movies@champion") as directory:
             assert read_manifest(directory) == read_manifest(tmp_path / "one")
+        with registered_bundle(connect(), "movies", "1") as directory:
+            assert read_manifest(directory) == read_manifest(tmp_path / "one")
+        done = promotion.promote("movies", force="a server far away")
+        assert done.version == done.champion == "1"
     assert capfd.readouterr().out == ""
     assert not (mlflow_home / "mlartifacts").exists()
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from pipelines.dataset.directory import DatasetDir
@@ -13,6 +14,7 @@ from pipelines.promotion.limits import GuardRails, Limits
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.evaluation.splits import over_catalogue
+from tests.pipelines import logs_of_tastes
 from tests.pipelines.promotion import shop
 from tests.pipelines.promotion.shop import bundle, day
 
@@ -126,6 +128,16 @@ def test_a_first_model_has_to_be_better_than_popularity(dataset: DatasetDir, cha
     useless = gate(None, bundle(tmp_path / "b", dataset, fit=shop.the_same_for_all), dataset, LIMITS)
     assert useless.outcome is Outcome.REFUSE
     assert "It is not better than popularity" in useless.why
+
+
+def test_where_nobody_has_a_history_a_first_model_is_let_through_with_a_warning(
+    dataset: DatasetDir, champion: Path, tmp_path: Path
+) -> None:
+    known = dataset.interactions().filter(pl.col("timestamp") <= shop.LAST_WEEK)
+    newcomers = dataset.interactions().join(known, on="user_id", how="anti")
+    decision = gate(None, champion, logs_of_tastes.dataset(tmp_path / "shop", newcomers.collect()), LIMITS)
+    assert decision.outcome is Outcome.PROMOTE
+    assert any("of whom nobody has a history" in warning for warning in decision.warnings)
 
 
 @pytest.mark.parametrize(
