@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     exposures: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether the store keeps which list was shown to whom; auto: where there are variants."
     )
+    explore_share: float = Field(
+        0.0, ge=0, le=0.5, description="Share of the places of a list for items that the model does not know."
+    )
     store: str | None = Field(None, description="URL of the event store; SQLite under RECSYS_HOME when not given.")
     host: str = Field("127.0.0.1", description="Address to listen at.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen at; 0 takes any free one.")

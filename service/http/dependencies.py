@@ -8,12 +8,14 @@ from fastapi import Depends, Request
 from service.deployment.controller import Deployments
 from service.observability.metrics import Metrics
 from service.ranking.engine import Engine
+from service.ranking.live_items import LiveItems
 from service.security.access import Access
 from service.settings import Settings
 from service.store.events import EventStore
 from service.store.history_cache import Histories
 from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
+from service.store.items import ItemStore
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Services:
     shown: ImpressionTable
     exposures: ImpressionWriter
     metrics: Metrics
+    item_store: ItemStore
+    items: LiveItems
 
 
 class State(TypedDict):

@@ -1,7 +1,7 @@
 """Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -75,6 +75,22 @@ class Read(NamedTuple):
     notices: tuple[Notice, ...] = ()
 
 
+class Items(Protocol):
+    """What was changed about items."""
+
+    def settle(self, catalogues: Iterable[Catalogue]) -> bool:
+        """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
+        ...
+
+
+class Unchanged:
+    """Nothing was changed about items."""
+
+    def settle(self, catalogues: Iterable[Catalogue]) -> bool:
+        """Nothing to do."""
+        return True
+
+
 class Engine:
     """Answers requests, each with the catalogue that it is given.
 
@@ -82,16 +98,24 @@ class Engine:
         histories: of known users.
         limits: what it takes on.
         observer: told of every batch and of what is refused.
+        items: what was changed about items; asked before every batch.
 
     Attributes:
         batcher: with its queue; `queue_depth` and `computing` say how busy it is.
     """
 
-    def __init__(self, histories: Histories, limits: Limits | None = None, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        histories: Histories,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+        items: Items | None = None,
+    ) -> None:
         self._histories = histories
+        self._items: Items = items or Unchanged()
         self._limits = limits or Limits()
         self._limiter = CapacityLimiter(self._limits.compute_threads)
-        self.batcher: Batcher[Job, Answer] = Batcher(_compute, self._limits, observer)
+        self.batcher: Batcher[Job, Answer] = Batcher(self._compute, self._limits, observer)
 
     def close(self) -> None:
         """Let the compute threads end."""
@@ -118,16 +142,32 @@ class Engine:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
-    async def similar(self, catalogue: Catalogue, item_id: str, k: int) -> SimilarItems:
-        """The items most similar to one.
+    async def similar(self, catalogue: Catalogue, item_id: str, k: int, fields: tuple[str, ...] = ()) -> SimilarItems:
+        """The items most similar to one, each with these columns of its metadata.
 
         Raises:
             UnknownItemError: the catalogue does not hold the item.
         """
-        found = await to_thread.run_sync(similar, catalogue, item_id, k, limiter=self._limiter)
+        found = await to_thread.run_sync(self._similar, catalogue, item_id, k, fields, limiter=self._limiter)
         if found is None:
             raise UnknownItemError(item_id)
         return found
+
+    def _compute(self, jobs: list[Job]) -> Sequence[Answer | Exception]:
+        """Answer a batch; while bundles are swapped it may hold requests for two of them."""
+        found: list[Answer | Exception | None] = [None] * len(jobs)
+        catalogues = {id(job.catalogue): job.catalogue for job in jobs}.values()
+        is_current = self._items.settle(catalogues)
+        for catalogue in catalogues:
+            places = [place for place, job in enumerate(jobs) if job.catalogue is catalogue]
+            for place, outcome in zip(places, answer_all(catalogue, [jobs[p].query for p in places]), strict=True):
+                found[place] = outcome if is_current else _dated(outcome)
+        return [outcome for outcome in found if outcome is not None]
+
+    def _similar(self, catalogue: Catalogue, item_id: str, k: int, fields: tuple[str, ...]) -> SimilarItems | None:
+        is_current = self._items.settle([catalogue])
+        found = similar(catalogue, item_id, k, fields)
+        return found if found is None or is_current else replace(found, notices=(*found.notices, _ITEMS_UNAVAILABLE))
 
     async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
         try:
@@ -158,17 +198,17 @@ _UNAVAILABLE = Notice(
     "store_unavailable",
     "The event store does not answer: this user's stored history could not be taken into account.",
 )
+_ITEMS_UNAVAILABLE = Notice(
+    "items_unavailable", "The event store does not answer: what was changed about items lately may be missing here."
+)
 _UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
 
 
-def _compute(jobs: list[Job]) -> Sequence[Answer | Exception]:
-    """Answer a batch; while bundles are swapped it may hold requests for two of them."""
-    found: list[Answer | Exception | None] = [None] * len(jobs)
-    for catalogue in {id(job.catalogue): job.catalogue for job in jobs}.values():
-        places = [place for place, job in enumerate(jobs) if job.catalogue is catalogue]
-        for place, outcome in zip(places, answer_all(catalogue, [jobs[p].query for p in places]), strict=True):
-            found[place] = outcome
-    return [outcome for outcome in found if outcome is not None]
+def _dated(outcome: Answer | Exception) -> Answer | Exception:
+    """With a notice that it may not know the last changes of items."""
+    if isinstance(outcome, Exception):
+        return outcome
+    return replace(outcome, notices=(*outcome.notices, _ITEMS_UNAVAILABLE))
 
 
 def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:

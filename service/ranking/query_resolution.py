@@ -105,6 +105,8 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
         FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
     """
     notices: list[Notice] = []
+    if query.fields:
+        catalogue.overlay.check_names(query.fields, "body.fields")
     if not history.is_known:
         notices += unknown("history", tuple(query.history), history.rows)
         history = history.known()
@@ -182,13 +184,23 @@ def _shown(catalogue: Catalogue, query: Query) -> Int64Array:
 
 
 def _allowed(catalogue: Catalogue, query: Query, notices: list[Notice]) -> BoolArray | None:
-    fits = None if query.filter is None else catalogue.filters.mask(query.filter, "body.filter")
+    fits = _fitting(catalogue, query)
     if query.candidates is None:
         return fits
     rows = _known(catalogue, "candidates", query.candidates, notices)
     allowed = np.zeros(len(catalogue), dtype=np.bool_)
     allowed[rows[rows >= 0]] = True
     return allowed if fits is None else allowed & fits
+
+
+def _fitting(catalogue: Catalogue, query: Query) -> BoolArray | None:
+    """Flags of the items that are shown and fit the filter; the same object for all who may get the same."""
+    shown = catalogue.overlay.shown
+    if query.filter is None:
+        return shown
+    if shown is None:
+        return catalogue.filters.mask(query.filter, "body.filter")
+    return catalogue.filters.mask_among(query.filter, shown, "body.filter")
 
 
 def _boosted(catalogue: Catalogue, query: Query, notices: list[Notice]) -> tuple[tuple[str, float, Chosen], ...]:

@@ -185,6 +185,7 @@ def _answer(
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
         reasons,
+        tuple(catalogue.overlay.values(rows, query.fields)) if query.fields else (),
     )
 
 
