@@ -1,4 +1,4 @@
-"""Changes of items, row by row: what each row asks for, whether it fits what is in service, and what came of it."""
+"""Changes of items, row by row: whether each fits what is in service, and what came of it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,25 +6,17 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from recsys_vae.errors import fault_text
-from service import timestamps
 from service.http.dependencies import Services
 from service.ranking.served_model import Catalogue
 from service.schemas.common import Id
-from service.schemas.items import ItemChangeRow, ItemOutcome, ItemReceipt
+from service.schemas.items import ItemOutcome, ItemReceipt
 from service.store.item_records import FieldValue, ItemChange
+from service.store.item_rows import told
 from service.store.items import ItemFate, Outcome
 
-NAMED_FAULTS = 3
-MAX_REASON_LENGTH = 500
 ITEM_ID: TypeAdapter[str] = TypeAdapter(Id)
 Taken = Outcome | str
 """What the store says of a row, or why it is no change."""
-
-
-def read_all(rows: Sequence[Any]) -> list[ItemChange | str]:
-    """The change that each row asks for, or why it is none."""
-    return [_read(row) for row in rows]
 
 
 def take(services: Services, rows: Sequence[ItemChange | str]) -> list[Taken]:
@@ -58,21 +50,6 @@ def receipt(request_id: str, sent: Sequence[Any], taken: Sequence[Taken]) -> Ite
     )
 
 
-def _read(row: Any) -> ItemChange | str:
-    if not isinstance(row, dict):
-        return "Input should be an object with item_id"
-    try:
-        read = ItemChangeRow.model_validate(row)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        named = (f"{_place(fault['loc'])}: {fault_text(fault)}" for fault in faults[:NAMED_FAULTS])
-        return _told("; ".join(named))
-    if read.op == "delete" and (read.fields or read.hidden is not None):
-        return "op: delete comes without fields and without hidden"
-    timestamp = None if read.timestamp is None else timestamps.to_microseconds(read.timestamp)
-    return ItemChange(read.item_id, read.op, read.fields, read.hidden, timestamp)
-
-
 def _misfit(fields: Mapping[str, FieldValue | None], catalogues: Sequence[Catalogue]) -> Outcome | None:
     for name, value in fields.items():
         for catalogue in catalogues:
@@ -86,7 +63,7 @@ def _outcome(index: int, sent: Any, taken: Taken) -> ItemOutcome:
     item_id = _item_id(sent)
     status = _status(taken)
     if isinstance(taken, str) or status == "rejected":
-        reason = taken if isinstance(taken, str) else _told(taken.reason or "")
+        reason = taken if isinstance(taken, str) else told(taken.reason or "")
         return ItemOutcome(index=index, item_id=item_id, status=status, version=None, reason=reason)
     return ItemOutcome(index=index, item_id=item_id, status=status, version=taken.sequence)
 
@@ -102,12 +79,3 @@ def _item_id(sent: Any) -> str | None:
         return ITEM_ID.validate_python(sent.get("item_id") if isinstance(sent, dict) else None)
     except ValidationError:
         return None
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(part for part in map(str, location) if not part.startswith("<"))
-
-
-def _told(reason: str) -> str:
-    """A name that the client made up may be of any length, and hold what is no text."""
-    return reason.encode(errors="replace").decode()[:MAX_REASON_LENGTH]

@@ -43,6 +43,7 @@ class Request:
         cursor: where the list goes on, with the bundle that it began with; None for its start.
         notices: what there is to say already.
         flow: whose it is: those who ask share the queue alike.
+        seed: what items that the model does not know are drawn by.
     """
 
     query: Query
@@ -51,6 +52,7 @@ class Request:
     cursor: Cursor | None = None
     notices: tuple[Notice, ...] = ()
     flow: str = ""
+    seed: str = ""
 
 
 class Page(NamedTuple):
@@ -76,7 +78,13 @@ class Read(NamedTuple):
 
 
 class Items(Protocol):
-    """What was changed about items."""
+    """What was changed about items.
+
+    Attributes:
+        explore: share of the places of a list for items that the model does not know.
+    """
+
+    explore: float
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
@@ -85,6 +93,8 @@ class Items(Protocol):
 
 class Unchanged:
     """Nothing was changed about items."""
+
+    explore = 0.0
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Nothing to do."""
@@ -137,6 +147,8 @@ class Engine:
         query = request.query
         if after is not None or stored.history:
             query = replace(query, history=_joined(stored.history, query.history), after=after)
+        if self._items.explore:
+            query = replace(query, explore=self._items.explore, seed=request.seed)
         answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))

@@ -38,19 +38,22 @@ class Newcomers:
         filters: over their metadata.
         ids: of the items.
         numbers: that they have in every process, see `LiveItem`.
-        is_shown: whether each may be in answers.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.filters = Filters(bundle.item_table.clear())
         self.ids: list[str] = []
         self.numbers: list[int] = []
-        self.is_shown: list[bool] = []
+        self._is_shown: list[bool] = []
+        self._flags: BoolArray | None = None
         self._places: dict[str, int] = {}
         self._numbered: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._places
 
     def place(self, item: LiveItem) -> int:
         """Of an item; at the end where it has none yet."""
@@ -59,8 +62,21 @@ class Newcomers:
             self.filters.metadata.grow(len(self) + 1)
             self.ids.append(item.item_id)
             self.numbers.append(item.number)
-            self.is_shown.append(False)
+            self._is_shown.append(False)
         return self._places[item.item_id]
+
+    @property
+    def flags(self) -> BoolArray:
+        """Of those that may be in answers, not to be written to."""
+        flags = self._flags
+        if flags is None or len(flags) < len(self):
+            flags = self._flags = np.array(self._is_shown, dtype=np.bool_)
+        return flags
+
+    def show(self, place: int, *, is_shown: bool) -> None:
+        """Say whether an item may be in answers."""
+        if self._is_shown[place] is not is_shown:
+            self._is_shown[place], self._flags = is_shown, None
 
     def places(self, item_ids: Iterable[str]) -> list[int]:
         """Of those that are here."""
@@ -146,7 +162,7 @@ class Overlay:
         place = self.newcomers.place(item)
         values = {name: dated.value for name, dated in item.record.fields.items()}
         self._put(self.newcomers.filters.metadata, place, values, self.filters.metadata)
-        self.newcomers.is_shown[place] = item.record.is_shown
+        self.newcomers.show(place, is_shown=item.record.is_shown)
 
     def _put(self, columns: Columns, row: int, values: Mapping[str, FieldValue | None], others: Columns) -> None:
         others.have(values)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
-from service.ranking import explanations
+from service.ranking import explanations, exploration
 from service.ranking.mmr import diversify
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.results import (
@@ -169,24 +169,33 @@ def _answer(
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
     rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
+    guests = _guests(catalogue, question, len(rows))
+    if guests:
+        rows, scores = rows[: query.k - len(guests)], scores[: query.k - len(guests)]
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
     reasons: tuple[str, ...] = ()
     if user is not None:
         reasons = explanations.reasons(tier, rows, _unaided(catalogue, question, user))
         items = _explained(catalogue, question, user, rows, items, reasons, notices)
-    return Answer(
+    found = Answer(
         catalogue.version,
         tier,
         scorer,
         items,
-        (*notices, *shortfall(len(items), query.k)),
+        (*notices, *shortfall(len(items) + len(guests or ()), query.k)),
         tuple(catalogue.chain.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
         reasons,
         tuple(catalogue.overlay.values(rows, query.fields)) if query.fields else (),
     )
+    return exploration.mixed(catalogue, found, query, guests, exploration.EXPLORE) if guests else found
+
+
+def _guests(catalogue: Catalogue, question: ResolvedQuery, n_found: int) -> exploration.Guests | None:
+    newcomers = catalogue.overlay.newcomers
+    return exploration.drawn(newcomers, question, n_found) if question.query.explore and len(newcomers) else None
 
 
 def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Ranked:

@@ -90,8 +90,10 @@ def changed(record: ItemRecord, change: ItemChange, now: int) -> ItemRecord:
         return record
     if change.operation == "replace":
         return _replaced(record, change, at)
-    fields = _merged(record.fields, change.fields, at)
-    hidden = record.hidden if change.hidden is None else _later(record.hidden, Dated(change.hidden, at))
+    is_now = change.timestamp is None
+    fields = _merged(record.fields, change.fields, at, is_now=is_now)
+    told = record.hidden if change.hidden is None else Dated(change.hidden, at)
+    hidden = _later(record.hidden, told, is_now=is_now)
     if fields == record.fields and hidden == record.hidden and record.deleted_at is None:
         return record
     return replace(record, fields=fields, hidden=hidden, deleted_at=None)
@@ -113,23 +115,26 @@ def _replaced(record: ItemRecord, change: ItemChange, at: int) -> ItemRecord:
     named = {name: value for name, value in change.fields.items() if value is not None}
     wanted = {name: Dated(value, at) for name, value in named.items()}
     newer = {name: dated for name, dated in record.fields.items() if dated.at > at}
-    hidden = _later(record.hidden, Dated(bool(change.hidden), at))
+    is_now = change.timestamp is None
+    hidden = _later(record.hidden, Dated(bool(change.hidden), at), is_now=is_now)
     held = {name: dated.value for name, dated in record.fields.items() if dated.value is not None}
     is_same = record.replaced_at is not None and record.deleted_at is None and hidden == record.hidden
-    if is_same and held == named:
+    if is_now and is_same and held == named:
         return record
     return ItemRecord(wanted | newer, hidden, at)
 
 
-def _merged(held: Mapping[str, Dated], sent: Mapping[str, FieldValue | None], at: int) -> dict[str, Dated]:
+def _merged(
+    held: Mapping[str, Dated], sent: Mapping[str, FieldValue | None], at: int, *, is_now: bool
+) -> dict[str, Dated]:
     fields = dict(held)
     for name, value in sent.items():
         dated = Dated(value, at)
-        fields[name] = _later(fields[name], dated) if name in fields else dated
+        fields[name] = _later(fields[name], dated, is_now=is_now) if name in fields else dated
     return fields
 
 
-def _later(held: Dated, sent: Dated) -> Dated:
-    """The same value again is no change, and of two at one time the first stays."""
+def _later(held: Dated, sent: Dated, *, is_now: bool) -> Dated:
+    """Of two at one time the first stays. The same value again is a change only where its time is told."""
     is_same = held.value == sent.value and type(held.value) is type(sent.value)
-    return held if is_same or sent.at <= held.at else sent
+    return held if (is_same and is_now) or sent.at <= held.at else sent

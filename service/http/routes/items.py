@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from service import timestamps
 from service.errors import FieldError, OutdatedError, UnknownItemError
 from service.http.dependencies import AccessDep, RequestId, Services, ServicesDep
-from service.http.item_changes import Taken, read_all, receipt, take
+from service.http.item_changes import Taken, receipt, take
 from service.problems import RESPONSES
 from service.ranking.served_model import Catalogue
 from service.schemas.common import AnswerWarning, Id, K, SimilarItem, SimilarItemsList
@@ -17,6 +17,7 @@ from service.schemas.deployments import ChosenVariant
 from service.schemas.items import ItemChanges, ItemDocument, ItemPatch, ItemReceipt, ItemSummary, Names
 from service.security.authorization import needs
 from service.store.item_records import ItemChange
+from service.store.item_rows import read_all
 from service.store.items import ItemFate, Outcome
 
 router = APIRouter(prefix="/v1/items", tags=["items"])
