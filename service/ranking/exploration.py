@@ -15,10 +15,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_vae.protocols import Int64Array
+from recsys_vae.protocols import Float32Array, Int64Array
+from service.ranking import boosts
 from service.ranking.overlay import Newcomers
 from service.ranking.query_resolution import ResolvedQuery
-from service.ranking.results import Answer, Query, RankedItem
+from service.ranking.results import Answer, Float64Array, Query, RankedItem, shortest
 from service.ranking.served_model import Catalogue
 
 EXPLORE, BY_EXPLORATION = "explore", "exploration"
@@ -46,16 +47,54 @@ class Guests:
     def __len__(self) -> int:
         return len(self.slots)
 
+    def before(self, n: int) -> "Guests":
+        """Those that come among the first n of the list."""
+        kept = self.slots < n
+        left = self.n_left + int((~kept).sum())
+        return Guests(self.slots[kept], self.places[kept], self.scores[kept], left)
 
-def drawn(newcomers: Newcomers, question: ResolvedQuery, n_found: int) -> Guests:
+
+NOBODY = Guests(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 0)
+
+
+def by_content(
+    newcomers: Newcomers,
+    question: ResolvedQuery,
+    eligible: Int64Array,
+    query_vector: Float32Array,
+    found: Float64Array,
+    less: float = 0.0,
+) -> Guests:
+    """Newcomers whose content puts them among the best k.
+
+    Args:
+        newcomers: of the catalogue.
+        question: which says k, and what is boosted.
+        eligible: places of those that may come back and have a vector.
+        query_vector: of the user, shape (d,).
+        found: scores of the items that are there without them, best first.
+        less: what their scores are lowered by.
+    """
+    scores = newcomers.vectors(eligible) @ query_vector - np.float32(less)
+    _boost(newcomers, question, eligible, scores)
+    best = np.argsort(-scores, kind="stable")[: question.query.k]
+    told = shortest(scores[best])
+    # Of equal scores, items that the model has learned from come first.
+    slots = np.searchsorted(-found, -told, side="right") + np.arange(len(best))
+    kept = slots < question.query.k
+    return Guests(slots[kept], eligible[best[kept]], told[kept], len(eligible) - int(kept.sum()))
+
+
+def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n_found: int) -> Guests:
     """Newcomers for the places that are kept for them, and for those that nothing else can fill.
 
     Args:
         newcomers: of the catalogue.
         question: which says how many, and by what they are drawn.
+        eligible: places of those that may come back and that nobody can score.
         n_found: items that are there without them.
     """
-    query, eligible = question.query, welcome(newcomers, question)
+    query = question.query
     seed = int.from_bytes(blake2b(query.seed.encode(), digest_size=8, person=b"recsys-explore").digest())
     kept = int(query.k * query.explore + (seed >> 11) / 2**53)
     n = min(len(eligible), query.k, max(kept, query.k - n_found))
@@ -80,7 +119,7 @@ def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:
     return np.flatnonzero(flags)
 
 
-def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, source: str) -> Answer:
+def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, source: str, reason: str) -> Answer:
     """An answer with newcomers at their slots, before the items that were there."""
     newcomers, slots = catalogue.overlay.newcomers, guests.slots.tolist()
     own, first = iter(answer.items), len(query.after.shown) + 1 if query.after else 1
@@ -101,11 +140,21 @@ def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, so
         answer,
         items=tuple(items),
         sources=_woven(answer.sources, slots, [source] * len(guests)),
-        reasons=_woven(answer.reasons, slots, [BY_EXPLORATION] * len(guests)) if query.explain else (),
+        reasons=_woven(answer.reasons, slots, [reason] * len(guests)) if query.explain else (),
         fields=_woven(answer.fields, slots, fields) if query.fields else (),
         shown=tuple(sorted((*answer.shown, *numbers))),
         has_more=answer.has_more or guests.n_left > 0,
     )
+
+
+def _boost(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, scores: Float32Array) -> None:
+    for number, boost in enumerate(question.query.boosts):
+        flags = np.zeros(len(newcomers), dtype=np.bool_)
+        if boost.where is not None:
+            flags |= newcomers.filters.mask(boost.where, f"body.boost.{number}.where")
+        else:
+            flags[newcomers.places(boost.items)] = True
+        boosts.apply(scores, boost.by, boost.value, flags[eligible])
 
 
 def _near(before: list[RankedItem], own: tuple[RankedItem, ...]) -> float:

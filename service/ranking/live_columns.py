@@ -174,11 +174,12 @@ class Columns:
 
     def have(self, values: Mapping[str, FieldValue | None]) -> None:
         """Have a column for each of these values, as far as its kind is known."""
-        for name in values.keys() - self._columns.keys():
-            value = values[name]
-            kind = None if value is None else kind_of(value)
-            if kind is not None:
-                self._columns[name] = Column(pl.Series(name, [None] * self.n_rows, dtype=TYPES[kind]))
+        with self.lock:
+            for name in values.keys() - self._columns.keys():
+                value = values[name]
+                kind = None if value is None else kind_of(value)
+                if kind is not None:
+                    self._columns[name] = Column(pl.Series(name, [None] * self.n_rows, dtype=TYPES[kind]))
 
     def put(self, row: int, values: Mapping[str, FieldValue | None]) -> list[str]:
         """Have one row hold these values and what the bundle says besides; the names of those that do not fit."""

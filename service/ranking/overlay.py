@@ -7,6 +7,7 @@ of its training cut-off, or of when it was written, where it has none. It never 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Manifest
 from recsys_vae.data.columns import POPULARITY
-from recsys_vae.protocols import BoolArray, Int64Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service import timestamps
 from service.errors import FieldError
 from service.ranking.filters import Filters
@@ -38,13 +39,17 @@ class Newcomers:
         filters: over their metadata.
         ids: of the items.
         numbers: that they have in every process, see `LiveItem`.
+        lock: held while they change, and by whoever needs them as of one moment.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.filters = Filters(bundle.item_table.clear())
+        self.lock = RLock()
         self.ids: list[str] = []
         self.numbers: list[int] = []
         self._is_shown: list[bool] = []
+        self._map = bundle.tiers.content
+        self._vectors: dict[int, Float32Array] = {}
         self._flags: BoolArray | None = None
         self._places: dict[str, int] = {}
         self._numbered: dict[int, int] = {}
@@ -54,6 +59,27 @@ class Newcomers:
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._places
+
+    @property
+    def has_vectors(self) -> BoolArray:
+        """Whose content says where they belong, shape (n,)."""
+        flags = np.zeros(len(self), dtype=np.bool_)
+        flags[list(self._vectors)] = True
+        return flags
+
+    def vectors(self, places: Int64Array) -> Float32Array:
+        """Of some that have one, shape (len(places), d)."""
+        return np.stack([self._vectors[place] for place in places.tolist()])
+
+    def describe(self, place: int, values: Mapping[str, FieldValue | None]) -> None:
+        """Place an item by its content, as far as that says anything."""
+        if self._map is None:
+            return
+        [vector], [is_known] = self._map.vectors([values])
+        if is_known:
+            self._vectors[place] = vector
+        else:
+            self._vectors.pop(place, None)
 
     def place(self, item: LiveItem) -> int:
         """Of an item; at the end where it has none yet."""
@@ -124,6 +150,10 @@ class Overlay:
             return
         if feed.position[0] != self._position[0] and self._position != BEGINNING:
             self.__init__(self._bundle, self._rows)  # type: ignore[misc]  # the store was put back: all begins anew
+        with self.newcomers.lock:
+            self._take(feed, keeps_new=keeps_new)
+
+    def _take(self, feed: ItemFeed, *, keeps_new: bool) -> None:
         items, self._position = feed.since(self._position)
         rows = self._rows([item.item_id for item in items]).tolist()
         for item, row in zip(items, rows, strict=True):
@@ -134,6 +164,11 @@ class Overlay:
         if self._has_new_hidden:
             self.shown = ~self._is_hidden if self._is_hidden.any() else None
             self._has_new_hidden = False
+
+    @property
+    def places_new(self) -> bool:
+        """Whether the bundle places newcomers by their content."""
+        return self._bundle.tiers.content is not None
 
     def values(self, rows: Int64Array, names: Sequence[str]) -> list[dict[str, Any]]:
         """Chosen columns of items of the bundle, one dictionary an item."""
@@ -162,6 +197,7 @@ class Overlay:
         place = self.newcomers.place(item)
         values = {name: dated.value for name, dated in item.record.fields.items()}
         self._put(self.newcomers.filters.metadata, place, values, self.filters.metadata)
+        self.newcomers.describe(place, values)
         self.newcomers.show(place, is_shown=item.record.is_shown)
 
     def _put(self, columns: Columns, row: int, values: Mapping[str, FieldValue | None], others: Columns) -> None:

@@ -87,7 +87,7 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> list[Answer]
             lists[place],
             tiers[place],
             SCORERS.get(tiers[place], scorers[place]),
-            users[np.array([place])] if question.query.explain else None,
+            users[np.array([place])] if question.query.explain or len(catalogue.overlay.newcomers) else None,
         )
         for place, question in enumerate(queries)
     ]
@@ -162,20 +162,21 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
 def _answer(
     catalogue: Catalogue, question: ResolvedQuery, best: Ranked, tier: str, scorer: str, user: Users | None
 ) -> Answer:
-    """The list in words; `user` where it is to be explained."""
+    """The list in words; `user` where it is to be explained, or newcomers may come into it."""
     query, notices = question.query, list(question.notices)
     if tier not in BY_HISTORY and len(question.history.rows):
         notices.append(HISTORY_NOT_USED)
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
     rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
-    guests = _guests(catalogue, question, len(rows))
-    if guests:
-        rows, scores = rows[: query.k - len(guests)], scores[: query.k - len(guests)]
+    placed, explored = _guests(catalogue, question, user, tier, scores)
+    n_guests = len(placed) + len(explored)
+    if n_guests:
+        rows, scores = rows[: query.k - n_guests], scores[: query.k - n_guests]
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
     reasons: tuple[str, ...] = ()
-    if user is not None:
+    if user is not None and query.explain:
         reasons = explanations.reasons(tier, rows, _unaided(catalogue, question, user))
         items = _explained(catalogue, question, user, rows, items, reasons, notices)
     found = Answer(
@@ -183,19 +184,46 @@ def _answer(
         tier,
         scorer,
         items,
-        (*notices, *shortfall(len(items) + len(guests or ()), query.k)),
+        (*notices, *shortfall(len(items) + n_guests, query.k)),
         tuple(catalogue.chain.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
         reasons,
         tuple(catalogue.overlay.values(rows, query.fields)) if query.fields else (),
     )
-    return exploration.mixed(catalogue, found, query, guests, exploration.EXPLORE) if guests else found
+    if len(placed) or placed.n_left:
+        found = exploration.mixed(catalogue, found, query, placed, CONTENT, explanations.BY_HISTORY)
+    if len(explored) or explored.n_left:
+        found = exploration.mixed(catalogue, found, query, explored, exploration.EXPLORE, exploration.BY_EXPLORATION)
+    return found
 
 
-def _guests(catalogue: Catalogue, question: ResolvedQuery, n_found: int) -> exploration.Guests | None:
+def _guests(
+    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, tier: str, scores: Float64Array
+) -> tuple[exploration.Guests, exploration.Guests]:
+    """Newcomers that come into the list: those that their content places, and those that places are kept for."""
     newcomers = catalogue.overlay.newcomers
-    return exploration.drawn(newcomers, question, n_found) if question.query.explore and len(newcomers) else None
+    if user is None or not len(newcomers):
+        return exploration.NOBODY, exploration.NOBODY
+    with newcomers.lock:
+        return _drawn(catalogue, question, user, tier, scores)
+
+
+def _drawn(
+    catalogue: Catalogue, question: ResolvedQuery, user: Users, tier: str, scores: Float64Array
+) -> tuple[exploration.Guests, exploration.Guests]:
+    newcomers = catalogue.overlay.newcomers
+    eligible, placed, explored = exploration.welcome(newcomers, question), exploration.NOBODY, exploration.NOBODY
+    has_vector = newcomers.has_vectors[eligible]
+    is_scored = user.queries is not None and bool(user.encoded[0]) and not user.weighted.size
+    if is_scored and has_vector.any():
+        less = catalogue.chain.bundle.tiers.policy.lift if tier == CONTENT else 0.0
+        assert user.queries is not None
+        placed = exploration.by_content(newcomers, question, eligible[has_vector], user.queries[0], scores, less)
+    n_found = min(question.query.k, len(scores) + len(placed))
+    if question.query.explore:
+        explored = exploration.drawn(newcomers, question, eligible[~has_vector], n_found)
+    return placed.before(min(n_found, question.query.k - len(explored))), explored
 
 
 def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Ranked:
