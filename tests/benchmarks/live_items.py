@@ -32,7 +32,7 @@ from tests.benchmarks.service_worlds import GOWALLA_ITEMS, World, build
 
 CHANGES_A_MINUTE = 10_000
 LIVE = 100_000
-WRITERS = 8
+WRITERS = 32
 CONNECTIONS = 64
 BATCH = 5_000
 
