@@ -61,9 +61,8 @@ def by_content(
     newcomers: Newcomers,
     question: ResolvedQuery,
     eligible: Int64Array,
-    query_vector: Float32Array,
+    scores: Float32Array,
     found: Float64Array,
-    less: float = 0.0,
 ) -> Guests:
     """Newcomers whose content puts them among the best k.
 
@@ -71,11 +70,9 @@ def by_content(
         newcomers: of the catalogue.
         question: which says k, and what is boosted.
         eligible: places of those that may come back and have a vector.
-        query_vector: of the user, shape (d,).
+        scores: of these, without boosts; they are written to.
         found: scores of the items that are there without them, best first.
-        less: what their scores are lowered by.
     """
-    scores = newcomers.vectors(eligible) @ query_vector - np.float32(less)
     _boost(newcomers, question, eligible, scores)
     best = np.argsort(-scores, kind="stable")[: question.query.k]
     told = shortest(scores[best])

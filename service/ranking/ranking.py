@@ -169,7 +169,7 @@ def _answer(
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
     rows, scores = _diverse(catalogue, query, best, notices) if query.diversity else best
-    placed, explored = _guests(catalogue, question, user, tier, scores)
+    placed, explored = _guests(catalogue, question, user, scores)
     n_guests = len(placed) + len(explored)
     if n_guests:
         rows, scores = rows[: query.k - n_guests], scores[: query.k - n_guests]
@@ -199,27 +199,26 @@ def _answer(
 
 
 def _guests(
-    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, tier: str, scores: Float64Array
+    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, scores: Float64Array
 ) -> tuple[exploration.Guests, exploration.Guests]:
     """Newcomers that come into the list: those that their content places, and those that places are kept for."""
     newcomers = catalogue.overlay.newcomers
     if user is None or not len(newcomers):
         return exploration.NOBODY, exploration.NOBODY
     with newcomers.lock:
-        return _drawn(catalogue, question, user, tier, scores)
+        return _drawn(catalogue, question, user, scores)
 
 
 def _drawn(
-    catalogue: Catalogue, question: ResolvedQuery, user: Users, tier: str, scores: Float64Array
+    catalogue: Catalogue, question: ResolvedQuery, user: Users, scores: Float64Array
 ) -> tuple[exploration.Guests, exploration.Guests]:
     newcomers = catalogue.overlay.newcomers
     eligible, placed, explored = exploration.welcome(newcomers, question), exploration.NOBODY, exploration.NOBODY
     has_vector = newcomers.has_vectors[eligible]
-    is_scored = user.queries is not None and bool(user.encoded[0]) and not user.weighted.size
-    if is_scored and has_vector.any():
-        less = catalogue.chain.bundle.tiers.policy.lift if tier == CONTENT else 0.0
-        assert user.queries is not None
-        placed = exploration.by_content(newcomers, question, eligible[has_vector], user.queries[0], scores, less)
+    if user.queries is not None and bool(user.encoded[0]) and has_vector.any():
+        vectors = newcomers.vectors(eligible[has_vector])
+        theirs = catalogue.chain.scores_of_newcomers(user, vectors)[0]
+        placed = exploration.by_content(newcomers, question, eligible[has_vector], theirs, scores)
     n_found = min(question.query.k, len(scores) + len(placed))
     if question.query.explore:
         explored = exploration.drawn(newcomers, question, eligible[~has_vector], n_found)
