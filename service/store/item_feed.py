@@ -106,6 +106,8 @@ class ItemFeed:
 
     def _catch_up(self, now: int) -> None:
         with self._reading:
+            if now < self.sequence:  # another thread was faster, and has read what came since
+                now = self._clock.read()
             if now < self.sequence:  # the store was put back to an earlier state, or is another one
                 self._items, self._log, self.sequence = {}, [], 0
                 self.epoch += 1

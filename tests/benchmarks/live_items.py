@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from recsys_vae.errors import UnavailableError
 from service.store.database import Database
 from service.store.item_records import ItemChange
 from service.store.items import ItemStore
@@ -164,6 +165,8 @@ async def _is_seen(http: Http, item_id: str, price: float, *, hides: bool) -> bo
     status, answer = 503, {}
     while status == 503:  # it was not answered; the next answer is what counts
         status, answer = await http.ask("POST", "/v1/recommendations", asked)
+    if status != 200:
+        raise UnavailableError(f"{status}: {answer}")
     found = [(item["item_id"], item["fields"]["price"]) for item in answer["items"]]
     return bool(found == ([] if hides else [(item_id, price)]))
 

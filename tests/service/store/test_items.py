@@ -88,6 +88,18 @@ def test_a_feed_knows_what_is_acknowledged_and_tells_each_item_once(store: ItemS
         assert feed.since(position) == ((), position)
 
 
+def test_who_asked_before_another_one_caught_up_does_not_take_the_store_for_put_back(
+    store: ItemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(ItemFeed(store)) as feed:
+        store.take([price("a", 1), price("b", 1)])
+        feed.settle(5.0)
+        before, answers = feed.position, iter([1, 2])
+        monkeypatch.setattr(feed._clock, "read", lambda: next(answers))
+        assert feed.settle(5.0)
+        assert (feed.position, feed.sequence) == (before, 2)
+
+
 def test_a_feed_begins_anew_where_the_store_was_put_back(store: ItemStore) -> None:
     with closing(ItemFeed(store)) as feed:
         store.take([price("a", 1), price("b", 1)])
