@@ -141,7 +141,7 @@ def join(teams: Teams, answers: tuple[Answer, Answer], k: int, after: tuple[Curs
         _shown(teams, shown_before, ids),
         left,
         tuple(answers[side].reasons[place] for side, place in origins) if answers[0].reasons else (),
-        tuple(None if pick.team is None else teams.names[pick.team] for pick in picks),
+        teams=tuple(None if pick.team is None else teams.names[pick.team] for pick in picks),
     )
 
 
