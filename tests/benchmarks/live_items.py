@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from recsys_vae.errors import UnavailableError
 from service.store.database import Database
-from service.store.item_records import ItemChange
+from service.store.item_records import FieldValue, ItemChange
 from service.store.items import ItemStore
 from tests.benchmarks.service_floods import _serving
 from tests.benchmarks.service_load import Load
@@ -55,7 +55,14 @@ class Http:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: object) -> tuple[int, Any]:
-        """Status and JSON of an answer."""
+        """Status and JSON of an answer; asked again where the connection was idle for so long that it was closed."""
+        try:
+            return await self._ask(method, path, body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._streams = None
+            return await self._ask(method, path, body)
+
+    async def _ask(self, method: str, path: str, body: object) -> tuple[int, Any]:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._place.hostname, self._place.port)
         reader, writer = self._streams
@@ -127,7 +134,7 @@ def fill(store: str) -> None:
 
 
 def _change(number: int) -> ItemChange:
-    fields = {"price": number / 100, "stock": number % 50, "title": f"Item {number}"}
+    fields: dict[str, FieldValue | None] = {"price": number / 100, "stock": number % 50, "title": f"Item {number}"}
     return ItemChange(str(number), fields=fields, hidden=number % 100 == 0)
 
 
@@ -162,7 +169,7 @@ async def _write(url: str, number: int, interval: float, seconds: float, tally: 
 async def _is_seen(http: Http, item_id: str, price: float, *, hides: bool) -> bool:
     by_price = {"op": "range", "column": "price", "min": price, "max": price}
     asked = {"k": 1, "candidates": [item_id], "filter": by_price, "fields": ["price"]}
-    status, answer = 503, {}
+    status, answer = 503, dict[str, Any]()
     while status == 503:  # it was not answered; the next answer is what counts
         status, answer = await http.ask("POST", "/v1/recommendations", asked)
     if status != 200:
