@@ -6,17 +6,18 @@ seed. Equal seeds draw alike in every process, and what is drawn changes little 
 candidates, and what was excluded, seen or shown count for them as for all items.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.protocols import Float32Array, Int64Array
 from service.ranking import boosts
+from service.ranking.live_columns import Snapshot
 from service.ranking.overlay import Newcomers
 from service.ranking.query_resolution import ResolvedQuery
 from service.ranking.results import Answer, Float64Array, Query, RankedItem, shortest
@@ -34,14 +35,18 @@ class Guests:
 
     Attributes:
         slots: places in the list, from 0, ascending.
-        places: of the newcomers.
+        ids: of the newcomers.
+        numbers: of the newcomers.
         scores: of each; NaN where nobody knows.
+        fields: of each, where some were asked for; else empty.
         n_left: newcomers that may come back on later pages.
     """
 
     slots: Int64Array
-    places: Int64Array
+    ids: tuple[str, ...]
+    numbers: tuple[int, ...]
     scores: NDArray[np.float64]
+    fields: tuple[dict[str, Any], ...]
     n_left: int
 
     def __len__(self) -> int:
@@ -49,12 +54,14 @@ class Guests:
 
     def before(self, n: int) -> "Guests":
         """Those that come among the first n of the list."""
-        kept = self.slots < n
-        left = self.n_left + int((~kept).sum())
-        return Guests(self.slots[kept], self.places[kept], self.scores[kept], left)
+        kept = int(np.searchsorted(self.slots, n))
+        left = self.n_left + len(self) - kept
+        return Guests(
+            self.slots[:kept], self.ids[:kept], self.numbers[:kept], self.scores[:kept], self.fields[:kept], left
+        )
 
 
-NOBODY = Guests(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), 0)
+NOBODY = Guests(np.zeros(0, np.int64), (), (), np.zeros(0), (), 0)
 
 
 def by_content(
@@ -79,7 +86,8 @@ def by_content(
     # Of equal scores, items that the model has learned from come first.
     slots = np.searchsorted(-found, -told, side="right") + np.arange(len(best))
     kept = slots < question.query.k
-    return Guests(slots[kept], eligible[best[kept]], told[kept], len(eligible) - int(kept.sum()))
+    n_left = len(eligible) - int(kept.sum())
+    return _guests(newcomers, question.query, slots[kept], eligible[best[kept]], told[kept], n_left)
 
 
 def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n_found: int) -> Guests:
@@ -99,7 +107,7 @@ def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n
     places = eligible[np.argsort(_hashed(numbers, seed), kind="stable")[:n]]
     length = min(query.k, n_found + n)
     slots = np.sort(np.argsort(_hashed(np.arange(length), seed ^ MIXERS[0]), kind="stable")[:n])
-    return Guests(slots, places, np.full(n, np.nan), len(eligible) - n)
+    return _guests(newcomers, query, slots, places, np.full(n, np.nan), len(eligible) - n)
 
 
 def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:
@@ -116,11 +124,21 @@ def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:
     return np.flatnonzero(flags)
 
 
+def _guests(
+    newcomers: Newcomers, query: Query, slots: Int64Array, places: Int64Array, scores: Float64Array, n_left: int
+) -> Guests:
+    """Some newcomers as they are now."""
+    ids = tuple(newcomers.ids[place] for place in places.tolist())
+    numbers = tuple(newcomers.numbers[place] for place in places.tolist())
+    fields = Snapshot(newcomers.filters.metadata, query.fields).values(places) if query.fields else ()
+    return Guests(slots, ids, numbers, scores, tuple(fields), n_left)
+
+
 def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, source: str, reason: str) -> Answer:
     """An answer with newcomers at their slots, before the items that were there."""
-    newcomers, slots = catalogue.overlay.newcomers, guests.slots.tolist()
+    slots = guests.slots.tolist()
     own, first = iter(answer.items), len(query.after.shown) + 1 if query.after else 1
-    ids = dict(zip(slots, [newcomers.ids[place] for place in guests.places.tolist()], strict=True))
+    ids = dict(zip(slots, guests.ids, strict=True))
     scores = dict(zip(slots, guests.scores.tolist(), strict=True))
     items: list[RankedItem] = []
     because = () if query.explain else None
@@ -130,15 +148,13 @@ def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, so
             continue
         score = _near(items, answer.items) if np.isnan(scores[slot]) else scores[slot]
         items.append(RankedItem(first + slot, ids[slot], score, because))
-    told = newcomers.filters.metadata.values(guests.places, query.fields)
-    fields = [dict(zip(query.fields, values, strict=True)) for values in zip(*told, strict=True)]
-    numbers = (len(catalogue) + newcomers.numbers[place] for place in guests.places.tolist())
+    numbers = (len(catalogue) + number for number in guests.numbers)
     return replace(
         answer,
         items=tuple(items),
         sources=_woven(answer.sources, slots, [source] * len(guests)),
         reasons=_woven(answer.reasons, slots, [reason] * len(guests)) if query.explain else (),
-        fields=_woven(answer.fields, slots, fields) if query.fields else (),
+        fields=_woven(answer.fields, slots, guests.fields) if query.fields else (),
         shown=tuple(sorted((*answer.shown, *numbers))),
         has_more=answer.has_more or guests.n_left > 0,
     )
@@ -159,7 +175,7 @@ def _near(before: list[RankedItem], own: tuple[RankedItem, ...]) -> float:
     return before[-1].score if before else own[0].score if own else 0.0
 
 
-def _woven(own: tuple[T, ...], slots: list[int], guests: list[T]) -> tuple[T, ...]:
+def _woven(own: tuple[T, ...], slots: list[int], guests: Sequence[T]) -> tuple[T, ...]:
     def woven() -> Iterator[T]:
         rest, at = iter(own), dict(zip(slots, guests, strict=True))
         for slot in range(len(own) + len(guests)):

@@ -34,6 +34,10 @@ class Stamp(NamedTuple):
     place: int
 
 
+OWN: Final = object()
+"""Stands for what the bundle says."""
+
+
 class Column:
     """One column; not safe to use from several threads.
 
@@ -47,6 +51,7 @@ class Column:
         self._live: dict[int, FieldValue | None] = {}
         self._pending: dict[int, None] = {}
         self._log: list[int] = []
+        self._former: list[Any] = []
         self._era = 0
 
     @property
@@ -85,14 +90,14 @@ class Column:
             return
         if self.dtype.is_integer() and isinstance(value, float | int) and not _holds(self.dtype, value):
             self._widen()
-        self._live[row] = value
         self._note(row)
+        self._live[row] = value
 
     def take_back(self, row: int) -> None:
         """Have a row hold what the bundle says."""
         if row in self._live:
-            del self._live[row]
             self._note(row)
+            del self._live[row]
 
     def grow(self, n: int) -> None:
         """Be of n rows, the new ones without a value."""
@@ -105,16 +110,34 @@ class Column:
         changed = [place for place, row in enumerate(rows.tolist()) if row in self._pending]
         return _patched(found, np.array(changed, np.int64), self._typed([int(rows[place]) for place in changed]))
 
-    def values(self, rows: Int64Array) -> list[Any]:
-        """The same as they were sent."""
+    def values(self, rows: Int64Array, as_of: Stamp | None = None) -> list[Any]:
+        """The same as they were sent; as of a stamp, unless all of the column may have changed since."""
         stored = self.gather(rows).to_list()
-        return [self._live.get(row, value) for row, value in zip(rows.tolist(), stored, strict=True)]
+        found = [self._live.get(row, value) for row, value in zip(rows.tolist(), stored, strict=True)]
+        if as_of is None or as_of == self.stamp or as_of.era != self._era:
+            return found
+        newest_first = zip(reversed(self._log[as_of.place :]), reversed(self._former[as_of.place :]), strict=True)
+        former = dict(newest_first)  # of several changes of a row, what was before the first
+        return [
+            self._before(row, former[row]) if row in former else value
+            for row, value in zip(rows.tolist(), found, strict=True)
+        ]
+
+    def _before(self, row: int, former: Any) -> Any:
+        if former is not OWN:
+            return former
+        return self._base[row : row + 1].to_list()[0] if row < len(self._base) else None
 
     def _note(self, row: int) -> None:
+        """Remember what a row holds, which is changed next."""
         self._pending[row] = None
         self._log.append(row)
+        self._former.append(self._live.get(row, OWN))
         if len(self._log) > LONGEST_LOG:
-            self._log, self._era = [], self._era + 1
+            self._forget()
+
+    def _forget(self) -> None:
+        self._log, self._former, self._era = [], [], self._era + 1
 
     def _merge(self) -> None:
         rows = list(self._pending)
@@ -128,7 +151,7 @@ class Column:
     def _widen(self) -> None:
         """Hold numbers that are not whole."""
         self._merged, self._base = self._merged.cast(pl.Float64), self._base.cast(pl.Float64)
-        self._log, self._era = [], self._era + 1
+        self._forget()
 
 
 class Columns:
@@ -193,13 +216,39 @@ class Columns:
                     column.take_back(row)
         return unfit
 
-    def values(self, rows: Int64Array, names: Sequence[str]) -> list[list[Any]]:
+    def values(
+        self, rows: Int64Array, names: Sequence[str], as_of: Mapping[str, Stamp] | None = None
+    ) -> list[list[Any]]:
         """Values as they were sent, one list a name; nothing in columns that there are not."""
+        stamps = as_of or {}
         with self.lock:
-            return [self._columns[name].values(rows) if name in self else [None] * len(rows) for name in names]
+            return [
+                self._columns[name].values(rows, stamps.get(name)) if name in self else [None] * len(rows)
+                for name in names
+            ]
 
     def _fits(self, name: str, value: FieldValue | None) -> bool:
         return value is None or name not in self._columns or fits(value, self._columns[name].dtype)
+
+
+class Snapshot:
+    """Some columns as they are now, whatever is changed later.
+
+    Args:
+        columns: which may change.
+        names: of those that matter.
+    """
+
+    def __init__(self, columns: Columns, names: Sequence[str]) -> None:
+        self._columns = columns
+        self._names = names
+        with columns.lock:
+            self._stamps = {name: columns[name].stamp for name in names if name in columns}
+
+    def values(self, rows: Int64Array) -> list[dict[str, Any]]:
+        """As they were sent, one dictionary a row."""
+        found = self._columns.values(rows, self._names, self._stamps)
+        return [dict(zip(self._names, values, strict=True)) for values in zip(*found, strict=True)]
 
 
 def fits(value: FieldValue, dtype: pl.DataType) -> bool:

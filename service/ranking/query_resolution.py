@@ -11,6 +11,7 @@ from recsys_vae.data.histories import History, HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import FieldError
 from service.ranking import boosts, mmr
+from service.ranking.live_columns import Snapshot
 from service.ranking.results import NAMED_IN_WARNING, Notice, Query, unknown
 from service.ranking.served_model import Catalogue
 
@@ -33,6 +34,7 @@ class ResolvedQuery:
         metadata: what else is known of the user, as the bundle reads it, shape (1, n_features); None for nothing.
         notices: what there is to say so far.
         shown_new: numbers of newcomers that were shown before.
+        fields: the columns that come with each item, as they are where `allowed` is true; None where none do.
     """
 
     query: Query
@@ -43,6 +45,7 @@ class ResolvedQuery:
     metadata: csr_array | None
     notices: tuple[Notice, ...]
     shown_new: tuple[int, ...] = ()
+    fields: Snapshot | None = None
 
     @property
     def hides_history_only(self) -> bool:
@@ -116,15 +119,20 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     metadata = _metadata(catalogue, query)
     shown, shown_new = _shown(catalogue, query)
     notices += _misfits(catalogue, query, metadata)
+    columns = catalogue.filters.metadata
+    with columns.lock:  # a list never shows a value that its filter does not let through
+        allowed = _allowed(catalogue, query, notices)
+        fields = Snapshot(columns, query.fields) if query.fields else None
     return ResolvedQuery(
         query,
         history,
         _hidden(history.ascending, excluded, shown),
-        _allowed(catalogue, query, notices),
+        allowed,
         _boosted(catalogue, query, notices),
         metadata,
         tuple(notices),
         shown_new,
+        fields,
     )
 
 

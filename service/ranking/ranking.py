@@ -192,7 +192,7 @@ def _answer(
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
         reasons,
-        tuple(catalogue.overlay.values(rows, query.fields)) if query.fields else (),
+        tuple(question.fields.values(rows)) if question.fields else (),
     )
     if len(placed) or placed.n_left:
         found = exploration.mixed(catalogue, found, query, placed, CONTENT, explanations.BY_HISTORY)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.errors import FieldError
 from service.ranking import live_columns
 from service.ranking.filters import And, Condition, Eq, Filters, In, Not, Or, Range
-from service.ranking.live_columns import Columns
+from service.ranking.live_columns import Columns, Snapshot
 
 TABLE = pl.DataFrame(
     {
@@ -121,3 +121,17 @@ def test_whatever_is_changed_masks_are_those_of_a_table_that_was_so_from_the_sta
             assert filters.mask(condition).tolist() == expected.tolist()
     finally:
         live_columns.MOST_PENDING, live_columns.LONGEST_LOG = before  # type: ignore[misc]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["genre", "year", "tags", "price"])), max_size=12))
+def test_a_snapshot_shows_columns_as_they_were(changes: list[tuple[int, str]]) -> None:
+    values = {"genre": ("p", None, "q"), "year": (1, None, 2), "tags": (("p",), None, ()), "price": (1.5, None, 3)}
+    columns = Columns(TABLE)
+    columns.put(2, {"price": 9.5})
+    seen = []
+    for number, (row, name) in enumerate(changes):
+        snapshot = Snapshot(columns, ["genre", "year", "tags", "price"])
+        seen.append((snapshot, snapshot.values(ROWS)))
+        columns.put(row, {name: values[name][number % 3]})
+        for earlier, found in seen:
+            assert earlier.values(ROWS) == found
