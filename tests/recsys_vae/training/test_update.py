@@ -48,17 +48,20 @@ def test_elsa_goes_on_from_its_factors_and_new_items_join_their_neighbours() -> 
         assert share_within(made.fitted.model, item, 40) > 0.7
 
 
-def test_a_graph_filter_goes_on_from_its_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    change, config = grown(), GraphFilterConfig(rank=2)
-    parent, fit = GraphFilter(38, config), GraphFilter(40, config)
+def test_a_graph_filter_goes_on_from_its_vectors_and_comes_as_near_as_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    change, config = grown(300, 80), GraphFilterConfig(rank=4)
+    parent, fit, whole = (GraphFilter(n_items, config) for n_items in (78, 80, 80))
     parent.fit(change.before.matrix)
+    fit.fit(change.after.matrix)
     with monkeypatch.context() as patched:
         patched.setattr("recsys_vae.models.spectrum.STEPS", 100)  # so small a matrix is decomposed whole
-        fit.fit(change.after.matrix)
+        whole.fit(change.after.matrix)
     made = updating.update(parent, UpdateRun(ModelSpec("graph-filter", config), change))
     assert made.how == WARM
-    found, wanted = (model.score(change.after.matrix) for model in (made.fitted.model, fit))
-    assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+    wanted, *found = (model.score(change.after.matrix) for model in (whole, made.fitted.model, fit))
+    warm, cold = (float(np.abs(scores - wanted).max()) for scores in found)
+    assert 0 < warm < 1.1 * cold
+    assert np.corrcoef(found[0].ravel(), wanted.ravel())[0, 1] > 0.99
 
 
 def test_what_nobody_taught_to_be_updated_is_refused() -> None:
