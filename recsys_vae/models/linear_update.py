@@ -177,7 +177,7 @@ def _merged(
 ) -> Float32Array:
     """B of P - Z^T Z + Y^T Y, whose diagonal is given."""
     n = len(diagonal)
-    weights = torch.from_numpy(np.empty((n, n), dtype=np.float32))  # in huge pages, which torch does not ask for
+    weights = torch.empty(n, n)
     source = torch.from_numpy(system.weights)
     before = torch.from_numpy(-system.diagonal).float()
     after = torch.from_numpy(-1 / diagonal).float()
