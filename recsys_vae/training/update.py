@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 
 from recsys_vae.errors import ModelError
 from recsys_vae.models import catalog
+from recsys_vae.models.elsa import ELSA
 from recsys_vae.models.updatable import REFIT, WARM, Updatable, Updated
 from recsys_vae.protocols import ClosedFormRecommender, Recommender
 from recsys_vae.training.fit import Fitted
 from recsys_vae.training.update_run import Update, UpdateRun
+from recsys_vae.training.warm_elsa import warm_start_elsa
 
-WARM_STARTS: tuple[tuple[type, Callable[[Recommender, UpdateRun], Update]], ...] = ()
+WARM_STARTS: tuple[tuple[type, Callable[[Recommender, UpdateRun], Update]], ...] = ((ELSA, warm_start_elsa),)
 """Classes of models and how they are trained further; the first that a model is an instance of counts."""
 
 
