@@ -23,6 +23,7 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import Tracker
+from recsys_vae.training.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,10 @@ def fit(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    warm_start: WarmStart | None = None,
     progress: bool = False,
 ) -> Fitted:
-    """Fit a model with fresh weights to interactions, shape (n_users, n_items).
+    """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
     Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part; then the weight,
     by the metric that chose the epoch. In a group of processes all but the first leave the latter two out.
@@ -143,14 +145,19 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        warm_start: go on from a parent that was trained with the training settings of `spec`, on the users that it
+            names; a linear part is still solved on all.
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.
         ConfigError: the weight of a blend is open, and there is nobody to choose it on.
+        ConfigError: the parent of a warm start is solved in closed form, or configured otherwise.
     """
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, interactions.shape[1], spec.config)
     if isinstance(model, ClosedFormRecommender):
+        if warm_start is not None:
+            raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
         return Fitted(model, 0, _solve(model, interactions))
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
@@ -159,10 +166,14 @@ def fit(
     blend = model if isinstance(model, Blend) and group.is_first else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
+    training, users = spec.training, np.arange(interactions.shape[0])
+    if warm_start is not None:
+        warm_start.begin(learner, interactions)
+        training, users = warm_start.training(training), warm_start.users(len(users), training.seed)
     result = train(
         learner,
-        interactions,
-        spec.training,
+        interactions[users],
+        training,
         validation=validation,
         tracker=tracker,
         checkpoint=checkpoint,
@@ -170,8 +181,9 @@ def fit(
         stop_after=epochs,
         progress=progress,
         group=group,
-        metadata=metadata,
+        metadata=None if metadata is None else metadata[users],
         item_metadata=item_metadata,
+        started_from=warm_start.fingerprint() if warm_start else "",
     )
     seconds = result.seconds
     if blend:

@@ -74,6 +74,7 @@ def train(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    started_from: str = "",
 ) -> TrainingResult:
     """Train a model in place.
 
@@ -81,7 +82,7 @@ def train(
     alone tracks, writes checkpoints and shows progress.
 
     Args:
-        model: on the CPU, with fresh weights; afterwards there again, with the best ones.
+        model: on the CPU, with fresh weights or those of a parent; afterwards there again, with the best ones.
         interactions: binarised here, shape (n_users, n_items).
         config: how.
         validation: users on whom the best epoch is chosen; without them the last epoch is taken.
@@ -94,6 +95,7 @@ def train(
         group: processes that train together (see `parallel`).
         metadata: what else is known of the users, shape (n_users, n_features), for models that take it.
         item_metadata: what else is known of the items, shape (n_items, n_features), for hybrid encoders.
+        started_from: identity of the weights where they are not fresh: a checkpoint of another start is refused.
 
     Raises:
         ConfigError: the device does not exist.
@@ -109,7 +111,8 @@ def train(
     batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata)
     if not batches.n_users:
         raise DataError("No user has a history: there is nothing to train on.")
-    state = RunState(_identity(model, interactions, config, stop_after, (metadata, item_metadata)), tracker.run_id)
+    identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
+    state = RunState(identity, tracker.run_id)
     if item_metadata is not None:
         take_content(model, item_metadata, interactions.shape[1], device)
     run = _prepare(model.to(device), config, state, group)
@@ -253,10 +256,12 @@ def _identity(
     config: TrainingConfig,
     stop_after: int | None,
     metadata: tuple[csr_array | None, csr_array | None],
+    started_from: str,
 ) -> str:
     """Fingerprint of all that decides the outcome; how often checkpoints are taken does not."""
     decisive = replace(config, checkpoint_seconds=0.0)
     digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())
+    digest.update(started_from.encode())
     given = [matrix for matrix in metadata if matrix is not None]
     for matrix in (interactions, *given):
         digest.update(np.ascontiguousarray(matrix.indptr, dtype="<i8").data)
