@@ -25,6 +25,7 @@ GROUPS = (
     "commands.datasets",
     "commands.evaluation",
     "commands.models",
+    "commands.update",
     "commands.tune",
     "commands.registry",
     "commands.recommend",

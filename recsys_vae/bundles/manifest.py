@@ -71,6 +71,7 @@ class Provenance:
         metrics_on: the part of a split that the metrics were measured on, and by which weights.
         run_id: identity at the tracking server.
         git_commit: of the working tree that trained it, where it is one.
+        lineage: what it was updated from, see `lineage.Lineage`; empty where it was trained from nothing.
     """
 
     dataset: str = ""
@@ -85,6 +86,7 @@ class Provenance:
     metrics_on: str = ""
     run_id: str | None = None
     git_commit: str | None = None
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ class Manifest:
     libraries: Mapping[str, str]
     files: Mapping[str, str]
     ladder: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lineage(self) -> Mapping[str, Any]:
+        """What it was updated from; empty where it was trained from nothing."""
+        return self.provenance.lineage
 
 
 def describe(

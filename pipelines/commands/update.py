@@ -1,0 +1,116 @@
+"""`recsys update`: a bundle learns what came in, or forgets whom it should."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.commands.models import Dataset, Index, MinRecall, Name, Overwrite
+
+if TYPE_CHECKING:
+    from pipelines.training.train import Output
+    from pipelines.updating.update import Course, UpdatedBundle
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(update)
+
+
+def update(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that learned from an earlier state of the data.")],
+    dataset: Dataset,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Directory of the new bundle; default: beside BUNDLE, named BUNDLE-u1, -u2 ..."),
+    ] = None,
+    erase: Annotated[
+        Path | None,
+        typer.Option(help="Users to be forgotten: a file with an id a line, or a table with a column user_id."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--from", help="Dataset that BUNDLE was trained on, where DATASET no longer holds what that did."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Learn from the training part of this split, or from all data (all) [as BUNDLE did]."),
+    ] = None,
+    index: Index = "flat",
+    min_recall: MinRecall = 0.99,
+    register_as: Name = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what came in and what would be done; no more.")
+    ] = False,
+) -> None:
+    """Update a bundle with what came in since it was trained; write and register the result."""
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.updating.erasure import read_erased
+    from pipelines.updating.update import course_of, stands, update_bundle
+    from recsys_vae.locks import exclusive
+
+    source, opened = bundle.expanduser().resolve(), DatasetDir.open(dataset)
+    output = _output(source, to, index, min_recall, register_as or opened.name, overwrite)
+    erased = read_erased(erase)
+    course = course_of(source, opened, before=DatasetDir.open(before) if before else None, split=split, erased=erased)
+    _tell_change(course)
+    if course.counts.is_none and course.trained_on == course.bundle.manifest.provenance.trained_on:
+        print(f"Nothing came in: {course.bundle.version} has learned all that there is. Nothing was written.")
+        return
+    if dry_run:
+        print("would be written to  " + str(output.path))
+        return
+    with exclusive(output.path):
+        if not overwrite and stands(output, course):
+            print(f"{output.path} is that update already, and is registered.")
+            return
+        _check_free(output)
+        _tell(update_bundle(course, output), output)
+
+
+def _output(source: Path, to: Path | None, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":
+    from pipelines.training.train import Output
+    from pipelines.updating.update import WRITTEN, check_nothing_lost, default_output
+    from recsys_vae.bundles.manifest import read_manifest
+    from recsys_vae.outputs import check_output
+
+    place = to or default_output(source, read_manifest(source))
+    output = Output(check_output(place, WRITTEN), index, min_recall, name, overwrite)
+    check_nothing_lost(source, output)
+    return output
+
+
+def _check_free(output: "Output") -> None:
+    from pipelines.artifacts.workspace import check_workspace
+    from pipelines.updating.update import WRITTEN
+
+    check_workspace(output, resume=True, product=WRITTEN)
+
+
+def _tell_change(course: "Course") -> None:
+    counts = course.counts
+    print(
+        f"{course.bundle.version}: {counts.new_users:,} users came in, {counts.changed_users:,} changed, "
+        f"{counts.gone_users:,} went; {counts.new_items:,} items came in, {counts.gone_items:,} went; "
+        f"{counts.new_interactions:,} interactions came in, {counts.gone_interactions:,} went.",
+        flush=True,
+    )
+    if missing := int((course.change.before.users.rows(course.erased.values) < 0).sum()):
+        print(f"note: {missing:,} of {len(course.erased):,} users to erase are none that it learned from.", flush=True)
+    print("plan: " + _figures(course.plan()), flush=True)
+
+
+def _tell(made: "UpdatedBundle", output: "Output") -> None:
+    lineage = made.manifest.lineage
+    print(f"{made.manifest.version}: {lineage['how']} in {made.seconds:.1f} s, {_figures(lineage['figures'])}")
+    print(f"lineage     {lineage['updates_since_full']} updates since {lineage['last_full'] or 'this full training'}")
+    print(f"bundle      {output.path}")
+    print(f"registered  models:/{output.registered_name}/{made.registered_version}  (alias challenger)")
+
+
+def _figures(figures: Mapping[str, object]) -> str:
+    told = (f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+            for name, value in figures.items())  # fmt: skip
+    return ", ".join(told)

@@ -1,0 +1,111 @@
+"""Before: the interactions that a bundle has learned from, found again and recognised by their fingerprint.
+
+A bundle carries items, never users, and what a user's new items change depends on the old ones. They lie in the dataset
+that it was trained on. Where that has grown since, what was there before is all up to the bundle's training cut-off.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import polars as pl
+
+from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.matrices import encode
+from pipelines.dataset.splits import load_split
+from pipelines.updating.erasure import without
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.columns import ITEM, TIMESTAMP, USER, WEIGHT
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
+from recsys_vae.errors import BundleError, DataError, EmptyDataError, UnknownNameError
+
+ALL = "all"
+
+
+def learned_before(bundle: Bundle, places: list[DatasetDir], erased: IdMap) -> Interactions:
+    """The interactions that a bundle has learned from.
+
+    Args:
+        places: datasets that may hold them, the likeliest first.
+        erased: users who may have been left out by an earlier update, as they are by this one.
+
+    Raises:
+        BundleError: none of them does.
+    """
+    wanted = bundle.manifest.provenance.dataset_fingerprint
+    for make in _candidates(bundle, places):
+        try:
+            found = make()
+        except (EmptyDataError, UnknownNameError, DataError):
+            continue
+        for candidate in (found, without(found, erased)) if len(erased) else (found,):
+            if candidate is not None and candidate.fingerprint() == wanted:
+                return candidate
+    names = " or ".join(repr(place.name) for place in places)
+    raise BundleError(
+        f"The interactions that {bundle.version} learned from are not found in dataset {names}: no part of it has the "
+        f"fingerprint {wanted[:12] or '(none)'} that the bundle names. An update needs them as they were. Name the "
+        "dataset that it was trained on with --from, or train and publish again."
+    )
+
+
+def _candidates(bundle: Bundle, places: list[DatasetDir]) -> Iterator[Callable[[], Interactions]]:
+    trained_on, cutoff = bundle.manifest.provenance.trained_on, bundle.manifest.provenance.training_cutoff
+    kind, _, rest = trained_on.partition(":")
+    name, _, part = rest.rpartition("/")
+    for place in places:
+        if kind == "split":
+            yield lambda place=place: _of_split(place, name, part)  # type: ignore[misc]
+        else:
+            yield lambda place=place: encode(place.interactions(), items=_catalogue(bundle, place))  # type: ignore[misc]
+    for place in places if cutoff else ():
+        yield lambda place=place: _until(place, cutoff, bundle)  # type: ignore[misc]
+
+
+def _of_split(dataset: DatasetDir, name: str, part: str) -> Interactions:
+    split = load_split(dataset, name)
+    if part == "refit" and split.refit is None:
+        raise DataError(f"Split {name!r} has no part {part!r}.")
+    return split.refit if part == "refit" and split.refit is not None else split.train
+
+
+def _catalogue(bundle: Bundle, dataset: DatasetDir) -> IdMap | None:
+    """The bundle's items where they hold more than somebody has touched, as `publish --new-items` makes them."""
+    return bundle.items if bundle.tiers.policy.content else None
+
+
+def _until(dataset: DatasetDir, cutoff: str | None, bundle: Bundle) -> Interactions:
+    """What a dataset held when its latest event was that of the cut-off: the same rules applied to fewer events."""
+    assert cutoff is not None
+    last = datetime.fromisoformat(cutoff)
+    time = pl.col(TIMESTAMP)
+    moment = pl.lit(last).cast(pl.Datetime("us")).dt.epoch("us")
+    events = dataset.events().filter((time.dt.epoch("us") <= moment).fill_null(value=True))
+    pairs = _one_a_pair(events, dataset.keep()).collect()
+    pairs = _core(pairs, *_least(dataset))
+    return encode(pairs.lazy(), items=_catalogue(bundle, dataset))
+
+
+def _one_a_pair(events: pl.LazyFrame, keep: str) -> pl.LazyFrame:
+    weight = pl.col(WEIGHT).sort_by(TIMESTAMP, maintain_order=True, nulls_last=keep == "first")
+    stands = {"last": weight.last(), "first": weight.first(), "max": pl.col(WEIGHT).max(), "sum": pl.col(WEIGHT).sum()}
+    return events.group_by(USER, ITEM).agg(stands[keep])
+
+
+def _least(dataset: DatasetDir) -> tuple[int, int]:
+    """Least number of items a user and of users an item, as ingest was told."""
+    try:
+        rules = json.loads(dataset.summary_path.read_bytes())["rules"]
+        return int(rules["min_user"]), int(rules["min_item"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1, 1
+
+
+def _core(pairs: pl.DataFrame, min_user: int, min_item: int) -> pl.DataFrame:
+    """The k-core of fewer events lies within that of all of them, so that it is found from what is left."""
+    height = -1
+    while pairs.height != height:
+        height = pairs.height
+        pairs = pairs.filter(pl.len().over(USER) >= min_user).filter(pl.len().over(ITEM) >= min_item)
+    return pairs

@@ -1,0 +1,54 @@
+"""What an update by training is given, and what any update gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scipy.sparse import csr_array
+
+from recsys_vae.data.change import Change
+from recsys_vae.training.fit import Fitted, ModelSpec
+from recsys_vae.training.tracking import Tracker
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateRun:
+    """An update that is to be made.
+
+    Attributes:
+        spec: of the model that is updated.
+        change: what came in and went.
+        epochs_before: passes over the data that its weights have seen.
+        metadata: of the users after the change, in the columns that the model was made for, where it takes any.
+        item_metadata: of the items after the change, likewise.
+        tracker: is told the metrics of each epoch.
+        checkpoint: file that training is saved to as it goes; the caller removes it.
+        resume: go on from the checkpoint where it exists.
+        progress: show a progress bar on standard error.
+    """
+
+    spec: ModelSpec
+    change: Change
+    epochs_before: int = 0
+    metadata: csr_array | None = None
+    item_metadata: csr_array | None = None
+    tracker: Tracker | None = None
+    checkpoint: Path | None = None
+    resume: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """What came of an update.
+
+    Attributes:
+        fitted: the model, over the items after the change, with its epochs (all that its weights have seen) and the
+            seconds that the update took.
+        how: exact, refit or warm, see `models.updatable`.
+        figures: what there is to tell, by name.
+    """
+
+    fitted: Fitted
+    how: str
+    figures: Mapping[str, float] = field(default_factory=dict)
