@@ -25,6 +25,7 @@ from pipelines.training.publish import spec_of
 from pipelines.training.train import Output, metadata_for, origin, parameters, write_fitted
 from pipelines.updating.before import ALL, learned_before
 from pipelines.updating.erasure import NOBODY, without
+from pipelines.updating.warm_inputs import content_for, validation_of
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of, read_manifest
@@ -39,6 +40,7 @@ from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.fit import ModelSpec
 from recsys_vae.training.tracking import tracked_run
 from recsys_vae.training.update_run import UpdateRun
+from recsys_vae.training.warm_start import WarmStartConfig
 
 CHECKPOINT = "update.safetensors"
 
@@ -55,6 +57,8 @@ WRITTEN = DirectoryProduct(
     lambda told: _BUNDLE.contents(told) if _is_updated(told) else None,
 )
 """What updating may replace."""
+WARM_START = WarmStartConfig()
+"""How models are trained further."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class Course:
 
     def plan(self) -> Mapping[str, float | str]:
         """How the model would be updated, without doing it."""
-        return updating.plan(self.bundle.model, UpdateRun(self.spec, self.change))
+        return updating.plan(self.bundle.model, UpdateRun(self.spec, self.change, erased=len(self.erased)))
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,11 @@ def course_of(
     )
 
 
-def update_bundle(course: Course, output: Output) -> UpdatedBundle:
+def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = WARM_START) -> UpdatedBundle:
     """Learn the change, write the bundle, and register it as the challenger.
+
+    Args:
+        warm_start: settings of models that are trained further.
 
     Raises:
         ConfigError: something that `recsys update` did not write stands at the output.
@@ -171,6 +178,11 @@ def update_bundle(course: Course, output: Output) -> UpdatedBundle:
             epochs_before=bundle.manifest.provenance.epochs,
             metadata=metadata_for(spec, course.change.after, course.known),
             item_metadata=item_metadata_for(spec, dataset, course.change.after.items),
+            content=content_for(course),
+            validation=validation_of(course),
+            erased=len(course.erased),
+            number=1 + (before.updates_since_full if (before := Lineage.of(bundle.manifest)) else 0),
+            warm_start=warm_start,
             tracker=tracker,
             checkpoint=checkpoint,
             resume=True,

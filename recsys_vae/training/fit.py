@@ -158,7 +158,7 @@ def fit(
     if isinstance(model, ClosedFormRecommender):
         if warm_start is not None:
             raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
-        return Fitted(model, 0, _solve(model, interactions))
+        return Fitted(model, 0, solve(model, interactions))
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
@@ -187,7 +187,7 @@ def fit(
     )
     seconds = result.seconds
     if blend:
-        seconds += _solve(blend.linear, interactions)
+        seconds += solve(blend.linear, interactions)
     weights: dict[float, float] = {}
     if blend and validation is not None and not blend.config.weight:
         weights = choose_weight(blend, validation, spec.training.validation_metric)
@@ -208,7 +208,7 @@ def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadat
             raise ConfigError(f"{name} asks for metadata that are not given; a blend hands none on. Leave it out.")
 
 
-def _solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
+def solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
     """Fit a model in closed form; returns the seconds that it took."""
     started = time.perf_counter()
     model.fit(interactions)
