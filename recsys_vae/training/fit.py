@@ -145,8 +145,8 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
-        warm_start: go on from a parent that was trained with the training settings of `spec`, on the users that it
-            names; a linear part is still solved on all.
+        warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
+            linear part is still solved on all.
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.
@@ -166,13 +166,13 @@ def fit(
     blend = model if isinstance(model, Blend) and group.is_first else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
-    training, users = spec.training, np.arange(interactions.shape[0])
+    training = spec.training
     if warm_start is not None:
         warm_start.begin(learner, interactions)
-        training, users = warm_start.training(training), warm_start.users(len(users), training.seed)
+        training = warm_start.training(training)
     result = train(
         learner,
-        interactions[users],
+        interactions,
         training,
         validation=validation,
         tracker=tracker,
@@ -181,9 +181,10 @@ def fit(
         stop_after=epochs,
         progress=progress,
         group=group,
-        metadata=None if metadata is None else metadata[users],
+        metadata=metadata,
         item_metadata=item_metadata,
         started_from=warm_start.fingerprint() if warm_start else "",
+        replay=warm_start.replay if warm_start else None,
     )
     seconds = result.seconds
     if blend:

@@ -25,7 +25,7 @@ from recsys_vae.nn.schedules import falling
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 from recsys_vae.protocols import Float32Array
 from recsys_vae.training.activity import measure_activity, sample_histories
-from recsys_vae.training.batches import Batches
+from recsys_vae.training.batches import Batches, Replay
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
@@ -75,6 +75,7 @@ def train(
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
     started_from: str = "",
+    replay: Replay | None = None,
 ) -> TrainingResult:
     """Train a model in place.
 
@@ -96,6 +97,7 @@ def train(
         metadata: what else is known of the users, shape (n_users, n_features), for models that take it.
         item_metadata: what else is known of the items, shape (n_items, n_features), for hybrid encoders.
         started_from: identity of the weights where they are not fresh: a checkpoint of another start is refused.
+        replay: whom an epoch has; everybody when None.
 
     Raises:
         ConfigError: the device does not exist.
@@ -108,9 +110,9 @@ def train(
     device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
-    batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata)
+    batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata, replay)
     if not batches.n_users:
-        raise DataError("No user has a history: there is nothing to train on.")
+        raise DataError("No user to train on has a history: there is nothing to learn.")
     identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
     state = RunState(identity, tracker.run_id)
     if item_metadata is not None:

@@ -1,8 +1,9 @@
 """Warm start: training goes on from what a model has learned, on new data and some of the old, for a few epochs.
 
-Weights are carried over by item (`models.transfer`). Whoever is new or has done something new is trained on, with a
-sample of all others, so that what was learned of them is not forgotten. beta stays where the parent's schedule ended:
-beginning again at 0 would unlearn the code. Adam's moments begin anew, the learning rate lower, and falls to 0.
+Weights are carried over by item (`models.transfer`). A pass has whoever is new or has done something new, and a sample
+of all others, drawn anew for each, so that what was learned of them is not forgotten. beta stays where the parent's
+schedule ended: beginning again at 0 would unlearn the code. Adam's moments begin anew; the learning rate begins lower
+and falls to 0.
 """
 
 import math
@@ -18,6 +19,7 @@ from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.transfer import transfer
 from recsys_vae.protocols import BoolArray, Int64Array, Recommender
 from recsys_vae.settings import setting
+from recsys_vae.training.batches import Replay
 from recsys_vae.training.config import TrainingConfig
 
 
@@ -26,7 +28,7 @@ class WarmStartConfig:
     """Settings of a warm start; the defaults are chosen on validation users of MovieLens 1M, see docs/lifecycle.md."""
 
     epochs: int = setting(8, "Passes over the users that are trained on; rounds of a model whose parts take turns.")
-    replay: float = setting(0.3, "Share of the users without news that are trained on too, drawn by the seed.")
+    replay: float = setting(0.3, "Share of the users without news that a pass has too, drawn anew for each.")
     learning_rate: float = setting(0.5, "Share of the learning rate of the first training.")
     learning_rate_decay: float = setting(1.0, "Share of the steps, the last ones, over which it falls to 0.")
     patience: int = setting(0, "Epochs without a better validation value before stopping; 0: never.")
@@ -80,7 +82,13 @@ class WarmStart:
         return learner
 
     def begin(self, model: Trainable, interactions: csr_array) -> None:
-        """Give a model over the new data's items what its parent knows, in place; see `models.transfer.transfer`."""
+        """Give a model over the new data's items what its parent knows, in place; see `models.transfer.transfer`.
+
+        Raises:
+            DataError: the flags are of other users.
+        """
+        if self.has_news.shape != (n_users := interactions.shape[0],):
+            raise DataError(f"Expected whether each of {n_users} users has news, got {self.has_news.shape} flags.")
         transfer(self.learner, model, self.rows, interactions, content=self.content, neighbours=self.config.neighbours)
 
     def training(self, first: TrainingConfig) -> TrainingConfig:
@@ -98,18 +106,10 @@ class WarmStart:
             seed=first.seed + self.number,
         )
 
-    def users(self, n_users: int, seed: int) -> Int64Array:
-        """Rows of the users that are trained on, ascending: those with news, and a sample of the others.
-
-        Raises:
-            DataError: the flags are of other users.
-        """
-        if self.has_news.shape != (n_users,):
-            raise DataError(f"Expected whether each of {n_users} users has news, got {self.has_news.shape} flags.")
-        others = np.flatnonzero(~self.has_news)
-        drawn = np.random.default_rng([seed, self.number]).permutation(others)
-        replayed = drawn[: math.ceil(self.config.replay * len(others))]
-        return np.sort(np.concatenate([np.flatnonzero(self.has_news), replayed]))
+    @property
+    def replay(self) -> Replay:
+        """Whom an epoch has."""
+        return Replay(self.has_news, self.config.replay)
 
     def fingerprint(self) -> str:
         """SHA-256 of what training begins with, in hexadecimal."""
@@ -118,6 +118,7 @@ class WarmStart:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(tensor).data)
         digest.update(np.ascontiguousarray(self.rows, dtype="<i8").data)
+        digest.update(np.packbits(self.has_news).data)
         return digest.hexdigest()
 
 

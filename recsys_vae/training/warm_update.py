@@ -45,8 +45,7 @@ def warm_update(parent: Recommender, run: UpdateRun) -> Update:
         warm_start=start,
         progress=run.progress,
     )
-    trained_on = len(start.users(run.change.after.n_users, run.spec.training.seed))
-    figures = {"epochs": fitted.epochs, "users_trained_on": trained_on, "beta": fitted.history[-1]["kl_weight"]}
+    figures = {"epochs": fitted.epochs, "replay": run.warm_start.replay, "beta": fitted.history[-1]["kl_weight"]}
     return Update(replace(fitted, epochs=run.epochs_before), WARM, figures)
 
 

@@ -86,8 +86,13 @@ def _over(part: HeldOut, catalogue: Int64Array) -> HeldOut:
 
 
 @lru_cache
-def world(dataset: str) -> World:
-    """The positive ratings of a public dataset; events without a time come before all others."""
+def world(dataset: str, launched: int = 0) -> World:
+    """The positive ratings of a public dataset; events without a time come before all others.
+
+    Args:
+        launched: so many items, drawn at random, did not exist at the start: what users who are trained on had done
+            with them then is left out.
+    """
     directory = DatasetDir.at(f"bench-{DATASETS[dataset]}")
     if not directory.interactions_path.is_file():
         recsys("ingest", dataset, "--to", directory.name, *POSITIVES)
@@ -100,7 +105,9 @@ def world(dataset: str) -> World:
     user_rows, item_rows = users.rows(frame[USER]), items.rows(frame[ITEM])
     everything = Interactions.from_rows(user_rows, item_rows, np.ones(frame.height), users=users, items=items)
     validation, test = _held_out(everything)
-    return World(users, items, user_rows, item_rows, arrived, validation, test)
+    late = np.isin(item_rows, np.random.default_rng(1).permutation(len(items))[:launched])
+    existed = ~late | (arrived > 0)
+    return World(users, items, user_rows[existed], item_rows[existed], arrived[existed], validation, test)
 
 
 def _held_out(everything: Interactions) -> tuple[HeldOut, HeldOut]:

@@ -147,7 +147,7 @@ def test_the_command_takes_settings_of_further_training_and_says_what_it_cannot_
     lineage = Lineage.of(Bundle.load(tmp_path / "two").manifest)
     assert lineage is not None
     assert lineage.figures["epochs"] == 2
-    assert lineage.figures["users_trained_on"] == lineage.came_in["new_users"] + lineage.came_in["changed_users"]
+    assert lineage.figures["replay"] == 0
     for bundle, options, expected in (
         (vae, ("--erase", str(tmp_path / "gone.txt")), "cannot forget users by further training"),
         (ease, ("--set", "epochs=2"), "epochs has no effect on it"),

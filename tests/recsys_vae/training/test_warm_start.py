@@ -3,12 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recsys_vae.errors import CheckpointError, ConfigError, DataError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import ModelSpec, fit
 from recsys_vae.training.warm_start import WarmStart, WarmStartConfig, kl_weight_after
@@ -73,11 +75,22 @@ def test_beta_after_some_epochs(cycles: int, epochs: int, share: float) -> None:
     assert kl_weight_after(training, epochs) == pytest.approx(share * CONFIG.kl_weight, abs=1e-6)
 
 
-def test_everybody_with_news_is_trained_on_and_another_sample_of_the_others_each_time() -> None:
-    config = WarmStartConfig(replay=0.5)
-    drawn = [set(from_parent(config=config, number=n).users(40, seed=1).tolist()) for n in (1, 1, 2)]
-    assert all(len(users) == 25 and users >= set(range(30, 40)) for users in drawn)
-    assert drawn[0] == drawn[1] != drawn[2]
+def test_everybody_with_news_is_in_every_epoch_and_another_sample_of_the_others() -> None:
+    replay = from_parent(config=WarmStartConfig(replay=0.5)).replay
+    batches = Batches(NEW.matrix, 8, 1, torch.device("cpu"), replay=replay)
+    assert (batches.n_users, len(batches)) == (25, 4)
+    histories = {tuple(row.indices.tolist()): user for user, row in enumerate(NEW.matrix)}
+
+    def users(epoch: int) -> set[int]:
+        rows = [batch.rows for batch in batches.epoch(epoch)]
+        found = [histories[tuple(part.tolist())] for row in rows for part in row.indices.split(row.lengths().tolist())]
+        assert len(found) == 25
+        return set(found)
+
+    distinct = {histories[tuple(NEW.matrix[[user]].indices.tolist())] for user in range(30, 40)}
+    assert users(0) >= distinct
+    assert users(1) >= distinct
+    assert users(0) != users(1)
 
 
 def test_two_updates_are_bit_identical() -> None:
