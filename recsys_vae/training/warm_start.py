@@ -27,7 +27,7 @@ from recsys_vae.training.config import TrainingConfig
 class WarmStartConfig:
     """Settings of a warm start; the defaults are chosen on validation users of MovieLens 1M, see docs/lifecycle.md."""
 
-    epochs: int = setting(8, "Passes over the users that are trained on; rounds of a model whose parts take turns.")
+    epochs: int = setting(16, "Passes over the users whom one has; rounds, of a model whose parts take turns.")
     replay: float = setting(0.3, "Share of the users without news that a pass has too, drawn anew for each.")
     learning_rate: float = setting(0.5, "Share of the learning rate of the first training.")
     learning_rate_decay: float = setting(1.0, "Share of the steps, the last ones, over which it falls to 0.")

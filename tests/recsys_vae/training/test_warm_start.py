@@ -31,8 +31,9 @@ def spec_of(name: str = "mult-vae") -> ModelSpec:
 
 
 def from_parent(name: str = "mult-vae", **options: object) -> WarmStart:
-    parent = fit(spec_of(name), OLD.matrix)
-    given = {"rows": np.arange(12), "has_news": HAS_NEWS, "epochs_before": parent.epochs} | options
+    parent = fit(spec_of(name), OLD.matrix, epochs=5)
+    few = WarmStartConfig(epochs=4)
+    given = {"rows": np.arange(12), "has_news": HAS_NEWS, "epochs_before": parent.epochs, "config": few} | options
     return WarmStart(parent.model, **given)  # type: ignore[arg-type]
 
 
@@ -40,7 +41,7 @@ def from_parent(name: str = "mult-vae", **options: object) -> WarmStart:
 def test_every_model_that_learns_by_gradient_goes_on(name: str) -> None:
     start = from_parent(name)
     going_on = fit(spec_of(name), NEW.matrix, warm_start=start)
-    assert going_on.epochs == 8 * start.learner.epochs_a_round
+    assert going_on.epochs == 4 * start.learner.epochs_a_round
     assert np.isfinite(going_on.model.score(csr([[0], []], 12))).all()
     before = start.learner.tensors()
     learner = going_on.model.autoencoder if isinstance(going_on.model, Blend) else going_on.model
@@ -63,7 +64,7 @@ def test_beta_stays_where_the_parent_ended_and_the_learning_rate_is_lower() -> N
     going_on = fit(spec_of(), NEW.matrix, warm_start=start)
     expected = CONFIG.kl_weight_at(1 / 20)
     assert 0 < expected < CONFIG.kl_weight
-    assert [record["kl_weight"] for record in going_on.history] == pytest.approx([expected] * 8)
+    assert [record["kl_weight"] for record in going_on.history] == pytest.approx([expected] * 4)
     assert start.training(CONFIG).learning_rate == pytest.approx(0.005)
 
 
@@ -102,13 +103,13 @@ def test_an_update_is_better_for_new_tastes_than_its_parent() -> None:
     """Users of a third taste, for items that did not exist."""
     old, third = two_tastes(n_users=60), [[12, 13, 14, 15], [12, 13, 15, 16], [13, 14, 16, 17], [12, 14, 15, 17]] * 5
     grown = csr([*(row.tolist() for row in np.split(old.matrix.indices, 60)), *third], 18)
-    spec = ModelSpec("mult-vae", MultVAEConfig(hidden=32, latent=8), replace(CONFIG, epochs=60, patience=0))
+    spec = ModelSpec("mult-vae", MultVAEConfig(hidden=32, latent=8), replace(CONFIG, epochs=40, batch_size=20, patience=0))
     parent = fit(spec, old.matrix)
     start = WarmStart(
         parent.model,
         rows=np.array([*range(12), *[-1] * 6]),
         has_news=np.arange(80) >= 60,
-        epochs_before=60,
+        epochs_before=40,
         config=WarmStartConfig(epochs=30, learning_rate=1.0),
     )
     model = fit(spec, grown, warm_start=start).model
