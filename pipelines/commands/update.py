@@ -94,9 +94,12 @@ def _output(source: Path, to: Path | None, index: str, min_recall: float, name: 
 
 
 def _check_settings(course: "Course", settings: Mapping[str, object]) -> None:
-    if settings and course.plan()["how"] != "warm":
+    from recsys_vae.training.update import takes_settings
+
+    if settings and not takes_settings(course.bundle.model):
         raise ConfigError(
-            f"{course.spec.name} is not trained further: {', '.join(settings)} has no effect on it. Leave --set out."
+            f"The update of {course.spec.name} has no settings: {', '.join(settings)} has no effect on it. Leave --set "
+            "out."
         )
 
 

@@ -1,17 +1,29 @@
 """LinearAutoencoder: what the models with one dense item-item matrix have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array, vstack
 
-from recsys_vae.arrays import floats_of
+from recsys_vae.arrays import check_finite, floats_of
+from recsys_vae.data.change import Change
 from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.errors import DataError
+from recsys_vae.models import linear_update
+from recsys_vae.models.linear_update import LinearSystem, UnstableUpdateError
+from recsys_vae.models.updatable import EXACT, REFIT, Updated
 from recsys_vae.protocols import Float32Array, Tensors
+
+TOLERANCE = 3e-6
+"""Largest error of B, as a share of its largest entry, that an update may show; else it is a fit."""
+STRIPE = 1024
+"""Rows that are mirrored at once."""
+DIAGONAL = "inverse_diagonal"
+"""Name of the tensor that the diagonal of P is kept as; bundles from before updates have none."""
 
 
 class LinearAutoencoder(ABC):
@@ -22,6 +34,9 @@ class LinearAutoencoder(ABC):
         P = (X^T X + diag(penalty))^-1,   B_ij = -P_ij / P_jj for i != j.
 
     Subclasses say what is penalised. B is dense, shape (n_items, n_items), so catalogues up to some 50,000 items fit.
+
+    What came in and went changes P by a rank-k update (`linear_update`): k counts the rows of X that came or went, and
+    the items whose penalty is another one. Where that is more work than a fit, it is one.
     """
 
     config: Any
@@ -30,6 +45,7 @@ class LinearAutoencoder(ABC):
         self.config = config
         self._n_items = n_items
         self._weights: Float32Array = np.zeros((0, 0), dtype=np.float32)
+        self._diagonal: NDArray[np.float64] | None = None
 
     @abstractmethod
     def penalty(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -44,13 +60,76 @@ class LinearAutoencoder(ABC):
         """Solve for B on the binarised interactions, shape (n_users, n_items)."""
         check_histories(interactions, self.n_items)
         binary = binarise(interactions)
-        gram = (binary.T @ binary).toarray(order="F").astype(np.float64)
+        gram = (binary.T @ binary).astype(np.float64).toarray(order="F")
         gram[np.diag_indices_from(gram)] += self.penalty(gram.diagonal())
         precision = _inverse(gram)
         diagonal = precision.diagonal().copy()
         precision /= -diagonal
         np.fill_diagonal(precision, 0.0)
-        self._weights = precision.astype(np.float32, order="C")
+        self._weights, self._diagonal = precision.astype(np.float32, order="C"), diagonal
+
+    def plan(self, change: Change) -> Mapping[str, float | str]:
+        """Rank of the update, and whether it is less work than a fit."""
+        added, removed = self._rows_of(change)
+        rank = added.shape[0] + removed.shape[0]
+        how = EXACT if linear_update.is_worth_it(len(change.items), rank) else REFIT
+        return {"how": how, "rank": rank, "items": len(change.items)}
+
+    def updated(self, change: Change) -> Updated:
+        """A model whose B is that of a fit to `change.after`, as far as float32 holds it."""
+        added, removed = self._rows_of(change)
+        rank = added.shape[0] + removed.shape[0]
+        made = type(self)(change.after.n_items, self.config)
+        if linear_update.is_worth_it(len(change.items), rank):
+            try:
+                found = linear_update.updated(self._system(change), added, removed)
+            except UnstableUpdateError:
+                found = None
+            if found is not None and (error := made._take(found, change)) <= TOLERANCE:
+                return Updated(made, EXACT, {"rank": rank, "largest_error": error})
+        made.fit(change.after.matrix)
+        return Updated(made, REFIT, {"rank": rank})
+
+    def _take(self, system: LinearSystem, change: Change) -> float:
+        """Take over what an update found, over the items that stay; returns its largest error."""
+        kept = linear_update.restricted(system, change.items.rows(change.after.items.values))
+        self._weights, self._diagonal = kept.weights, kept.diagonal
+        binary = binarise(change.after.matrix)
+        penalty = self.penalty(change.after.item_counts().astype(np.float64))
+        return linear_update.largest_error(kept, binary, penalty)
+
+    def _rows_of(self, change: Change) -> tuple[csr_array, csr_array]:
+        """Rows that were added to X and removed from it, over the items of either side.
+
+        A penalty that grew by g is a row with the square root of g at its item.
+        """
+        counts = np.zeros((2, len(change.items)))
+        for side, total in zip((change.before, change.after), counts, strict=True):
+            total[change.items.rows(side.items.values)] = side.item_counts()
+        before, after = map(self.penalty, counts)
+        added = _stacked(change.changed_rows(change.after), after - before)
+        return added, _stacked(change.changed_rows(change.before), before - after)
+
+    def _system(self, change: Change) -> LinearSystem:
+        """B and the diagonal of P, over the items of either side."""
+        system = LinearSystem(self._weights, self._inverse_diagonal(change.before.matrix))
+        n_items = len(change.items)
+        places = change.items.rows(change.before.items.values)
+        return linear_update.extended(system, places, n_items, self.penalty(np.zeros(n_items)))
+
+    def _inverse_diagonal(self, interactions: csr_array) -> NDArray[np.float64]:
+        """Diagonal of P; where it was not kept, of A B = A - diag(1 / P_jj), which is why A is needed."""
+        if self._diagonal is not None:
+            return self._diagonal
+        binary = binarise(interactions)
+        gram = csr_array(binary.T @ binary)
+        counts = gram.diagonal().astype(np.float64)
+        rows = np.repeat(np.arange(self.n_items), np.diff(gram.indptr))
+        explained = gram.data.astype(np.float64) * self._weights[gram.indices, rows]
+        diagonal: NDArray[np.float64] = 1 / (
+            counts + self.penalty(counts) - np.bincount(rows, explained, minlength=self.n_items)
+        )
+        return diagonal
 
     def score(self, histories: csr_array) -> Float32Array:
         """X B for the binarised histories, shape (n, n_items)."""
@@ -60,8 +139,9 @@ class LinearAutoencoder(ABC):
         return np.asarray(binarise(histories) @ self._weights, dtype=np.float32)
 
     def tensors(self) -> Tensors:
-        """The matrix B."""
-        return {"weights": self._weights}
+        """The matrix B, and the diagonal of P, from which updates go on."""
+        diagonal = {} if self._diagonal is None else {DIAGONAL: self._diagonal}
+        return {"weights": self._weights, **diagonal}
 
     def load_tensors(self, tensors: Tensors) -> None:
         """Take over B.
@@ -69,7 +149,27 @@ class LinearAutoencoder(ABC):
         Raises:
             DataError: it is of another catalogue, or not finite.
         """
-        self._weights = floats_of(tensors, "weights", (self.n_items, self.n_items))
+        weights = floats_of(tensors, "weights", (self.n_items, self.n_items))
+        self._diagonal = self._read_diagonal(tensors)
+        self._weights = weights
+
+    def _read_diagonal(self, tensors: Tensors) -> NDArray[np.float64] | None:
+        if DIAGONAL not in tensors:
+            return None
+        found = tensors[DIAGONAL]
+        if found.shape != (self.n_items,) or found.dtype != np.float64:
+            raise DataError(
+                f"{DIAGONAL} holds {found.dtype} of shape {found.shape}, expected float64 ({self.n_items},)."
+            )
+        check_finite(DIAGONAL, found)
+        return found.astype(np.float64)
+
+
+def _stacked(rows: csr_array, growth: NDArray[np.float64]) -> csr_array:
+    """Rows that hold something, and one for each item whose penalty grew."""
+    filled = rows[np.flatnonzero(np.diff(rows.indptr))]
+    grown = diags_array(np.sqrt(growth.clip(min=0)), format="csr")[np.flatnonzero(growth > 0)]
+    return csr_array(vstack([filled, grown], format="csr"), dtype=np.float32)
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
@@ -78,7 +178,11 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     if failed:
         raise DataError("The Gram matrix is not positive definite: raise l2.")
     inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(inverse, -1)
-    inverse = np.tril(inverse)
-    inverse += lower.T
+    for start in range(
+        0, len(inverse), STRIPE
+    ):  # mirrored stripe by stripe: a copy of the whole would double the memory
+        end = start + STRIPE
+        inverse[start:end, end:] = inverse[end:, start:end].T
+        square = np.tril(inverse[start:end, start:end])
+        inverse[start:end, start:end] = square + np.tril(square, -1).T
     return np.asarray(inverse)

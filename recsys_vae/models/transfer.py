@@ -84,7 +84,7 @@ def transfer(
 
 def item_axes(model: Trainable) -> Mapping[str, int]:
     """By name of each tensor whose size depends on the catalogue, the axis along which items lie."""
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         few, more = (type(model)(n_items, model.config).state_dict() for n_items in (2, 3))
     return {
         name: axis

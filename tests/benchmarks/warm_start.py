@@ -13,8 +13,8 @@ Items that did not exist at the start are reported apart: ndcg@100 of the test u
 these as the only targets. In MovieLens 1M they are few, and have few users. So the same is done once more where 200
 items, drawn at random, are launched with the first update: the start does not hold what was done with them.
 
-Settings are chosen on validation, seed 0 (--choose). Records lie in results/lifecycle, one a training, and what they
-need of each other under RECSYS_HOME: an interrupted run goes on where it was.
+Settings are chosen on validation, seed 0 (--choose). Records lie in results/lifecycle, one a training or update, and
+the weights that they need of each other under RECSYS_HOME: an interrupted run goes on where it was.
 """
 
 import argparse
@@ -76,33 +76,46 @@ def measure_full(dataset: str, seed: int, launched: int, number: int) -> dict[st
     )
 
 
-def measure_warm(
-    dataset: str, seed: int, launched: int, config: WarmStartConfig, *, only_validation: bool = False
-) -> dict[str, Any]:
-    """Go on from the start, update by update."""
-    start = existing(BENCHMARK, name_of(dataset, seed, launched, "full0"))
-    assert start is not None
-    there, before = world(dataset, launched), world(dataset, launched).step(0)
-    parent = kept(name_of(dataset, seed, launched, "full0"), before)
-    seconds, values = [], []
+def measure_warm(dataset: str, seed: int, launched: int, number: int) -> dict[str, Any]:
+    """Go on by one update from the one before, or from the start; keeps the weights."""
+    there, name = world(dataset, launched), partial(name_of, dataset, seed, launched)
+    before, step = there.step(number - 1), there.step(number)
+    parent = kept(name(f"warm{number - 1}" if number > 1 else "full0"), before)
+    fitted, seconds = updated(parent, before, step, spec_of(seed), number, epochs_of(name("full0")), WarmStartConfig())
+    keep(fitted.model, name(f"warm{number}"))
+    figures: dict[str, Any] = {"epochs": fitted.epochs, "cpu_seconds": seconds}
+    return figures | (measured(fitted.model, step) if number == UPDATES else {})
+
+
+def try_settings(dataset: str, config: WarmStartConfig) -> dict[str, Any]:
+    """All updates by some settings, measured on validation."""
+    there, start = world(dataset), name_of(dataset, 0, 0, "full0")
+    before = there.step(0)
+    parent, seconds, values = kept(start, before), [], []
     for number in range(1, UPDATES + 1):
         step = there.step(number)
-        started = time.process_time()
-        parent = updated(parent, before, step, spec_of(seed), start["figures"]["epochs"], number, config).model
-        seconds.append(round(time.process_time() - started, 2))
+        fitted, taken = updated(parent, before, step, spec_of(0), number, epochs_of(start), config)
+        parent, before = fitted.model, step
+        seconds.append(round(taken, 2))
         values.append(round(evaluate(parent, step.validation, [METRIC]).means[METRIC], 5))
-        before = step
-    figures = {"cpu_seconds": seconds, "validation": values}
-    return figures if only_validation else figures | measured(parent, before)
+    return {"cpu_seconds": seconds, "validation": values}
+
+
+def epochs_of(name: str) -> int:
+    """Epochs of a full training that was recorded."""
+    found = existing(BENCHMARK, name)
+    assert found is not None
+    return int(found["figures"]["epochs"])
 
 
 def updated(
-    parent: Recommender, before: Step, step: Step, spec: ModelSpec, epochs: int, number: int, config: WarmStartConfig
-) -> Fitted:
-    """One update."""
+    parent: Recommender, before: Step, step: Step, spec: ModelSpec, number: int, epochs: int, config: WarmStartConfig
+) -> tuple[Fitted, float]:
+    """One update, and the seconds of the processor that it took."""
+    started = time.process_time()
     rows = before.interactions.items.rows(step.interactions.items.values)
     start = WarmStart(parent, rows, step.has_news, epochs, number, config=config)
-    return fit(spec, step.interactions.matrix, warm_start=start)
+    return fit(spec, step.interactions.matrix, warm_start=start), time.process_time() - started
 
 
 def measured(model: Recommender, step: Step) -> dict[str, Any]:
@@ -155,8 +168,9 @@ def runs(dataset: str, seeds: Sequence[int], launched: int) -> dict[str, Callabl
         for number in (0, UPDATES):
             name = name_of(dataset, seed, launched, f"full{number}")
             found[name] = partial(measure_full, dataset, seed, launched, number)
-        name = name_of(dataset, seed, launched, "warm")
-        found[name] = partial(measure_warm, dataset, seed, launched, WarmStartConfig())
+        for number in range(1, UPDATES + 1):
+            name = name_of(dataset, seed, launched, f"warm{number}")
+            found[name] = partial(measure_warm, dataset, seed, launched, number)
     return found
 
 
@@ -166,12 +180,7 @@ def choose(dataset: str, fresh: bool) -> None:
     table = Table("settings", *(f"after {number}" for number in range(1, UPDATES + 1)), "CPU seconds an update")
     for config in CHOICES:
         name = f"{dataset}-choice-epochs{config.epochs}-replay{config.replay:g}-rate{config.learning_rate:g}"
-        found = record(
-            BENCHMARK,
-            name,
-            partial(measure_warm, dataset, 0, 0, config, only_validation=True),
-            fresh=fresh,
-        )["figures"]
+        found = record(BENCHMARK, name, partial(try_settings, dataset, config), fresh=fresh)["figures"]
         cells = (f"{value:.4f}" for value in found["validation"])
         table.add_row(name, *cells, f"{np.mean(found['cpu_seconds']):.1f}")
     Console(width=160).print(table)
@@ -188,9 +197,14 @@ def compared(dataset: str, launched: int, key: str = "per_user") -> list[float] 
 
 
 def _pair(dataset: str, seed: int, launched: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Figures after the last update: warm, and anew."""
-    found = [existing(BENCHMARK, name_of(dataset, seed, launched, what)) for what in ("warm", f"full{UPDATES}")]
-    return (found[0]["figures"], found[1]["figures"]) if found[0] and found[1] else None
+    """Figures after the last update: warm, with the seconds of every update, and anew; None until all are measured."""
+    name = partial(name_of, dataset, seed, launched)
+    full = existing(BENCHMARK, name(f"full{UPDATES}"))
+    warm = [existing(BENCHMARK, name(f"warm{number}")) for number in range(1, UPDATES + 1)]
+    if full is None or not all(warm):
+        return None
+    figures = [one["figures"] for one in warm if one]
+    return figures[-1] | {"cpu_seconds": [one["cpu_seconds"] for one in figures]}, full["figures"]
 
 
 def summary(dataset: str) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def test_an_update_is_better_for_new_tastes_than_its_parent() -> None:
     """Users of a third taste, for items that did not exist."""
     old, third = two_tastes(n_users=60), [[12, 13, 14, 15], [12, 13, 15, 16], [13, 14, 16, 17], [12, 14, 15, 17]] * 5
     grown = csr([*(row.tolist() for row in np.split(old.matrix.indices, 60)), *third], 18)
-    spec = ModelSpec("mult-vae", MultVAEConfig(hidden=32, latent=8), replace(CONFIG, epochs=40, batch_size=20, patience=0))
+    training = replace(CONFIG, epochs=40, batch_size=20, patience=0)
+    spec = ModelSpec("mult-vae", MultVAEConfig(hidden=32, latent=8), training)
     parent = fit(spec, old.matrix)
     start = WarmStart(
         parent.model,
