@@ -91,13 +91,18 @@ class Course:
         return self.change.counts
 
     @property
+    def n_forgotten(self) -> int:
+        """How many of the erased users the bundle has learned from."""
+        return int((self.change.before.users.rows(self.erased.values) >= 0).sum())
+
+    @property
     def cutoff(self) -> str | None:
         """Time of the latest event that the new bundle stands for."""
         return self.dataset.latest(before=self.aged.before)
 
     def plan(self) -> Mapping[str, float | str]:
         """How the model would be updated, without doing it."""
-        return updating.plan(self.bundle.model, UpdateRun(self.spec, self.change, erased=len(self.erased)))
+        return updating.plan(self.bundle.model, UpdateRun(self.spec, self.change, erased=self.n_forgotten))
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
             item_metadata=item_metadata_for(spec, dataset, course.change.after.items),
             content=content_for(course),
             validation=validation_of(course),
-            erased=len(course.erased),
+            erased=course.n_forgotten,
             number=1 + (before.updates_since_full if (before := Lineage.of(bundle.manifest)) else 0),
             warm_start=warm_start,
             tracker=tracker,

@@ -25,7 +25,7 @@ class UpdateRun:
         item_metadata: of the items after the change, likewise.
         content: of the items after the change, by which new ones are placed where a model keeps rows of items.
         validation: users on whom the best epoch is chosen, over the items after the change; None takes the last.
-        erased: how many users are to be forgotten.
+        erased: how many users that the model has learned from are to be forgotten.
         number: which update since the last full training, from 1.
         warm_start: settings of training that goes on.
         tracker: is told the metrics of each epoch.

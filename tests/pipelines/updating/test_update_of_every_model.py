@@ -143,12 +143,16 @@ def test_the_command_takes_settings_of_further_training_and_says_what_it_cannot_
         found = CliRunner().invoke(build("update"), ["update", str(bundle), "now", "--from", "before", *options])
         return found.exit_code, " ".join((found.output + str(found.exception or "")).split())
 
-    code, told = run(vae, "--set", "epochs=2", "--set", "replay=0", "--to", str(tmp_path / "two"))
+    (tmp_path / "never_seen.txt").write_text("u055\n")  # who came in since
+
+    two = ("--set", "epochs=2", "--set", "replay=0", "--to", str(tmp_path / "two"))
+    code, told = run(vae, *two, "--erase", str(tmp_path / "never_seen.txt"))
     assert code == 0, told
     lineage = Lineage.of(Bundle.load(tmp_path / "two").manifest)
     assert lineage is not None
     assert lineage.figures["epochs"] == 2
     assert lineage.figures["replay"] == 0
+    assert lineage.came_in["new_users"] == 9
     for bundle, options, expected in (
         (vae, ("--erase", str(tmp_path / "gone.txt")), "cannot forget users by further training"),
         (ease, ("--set", "epochs=2"), "epochs has no effect on it"),
