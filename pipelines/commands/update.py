@@ -53,6 +53,7 @@ def update(
 ) -> None:
     """Update a bundle with what came in since it was trained; write and register the result."""
     from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.train import check_index_use
     from pipelines.updating.erasure import read_erased
     from pipelines.updating.update import course_of, stands, update_bundle
     from recsys_vae.locks import exclusive
@@ -66,6 +67,7 @@ def update(
     erased = read_erased(erase)
     course = course_of(source, opened, before=DatasetDir.open(before) if before else None, split=split, erased=erased)
     _check_settings(course, settings)
+    check_index_use(course.spec, output)
     _tell_change(course)
     if course.counts.is_none and course.trained_on == course.bundle.manifest.provenance.trained_on:
         print(f"Nothing came in: {course.bundle.version} has learned all that there is. Nothing was written.")
