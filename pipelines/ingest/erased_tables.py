@@ -86,6 +86,7 @@ def _kept(rows: pl.DataFrame, dataset: DatasetDir, earlier: Kept) -> Kept:
     users, items = rows[c.USER].n_unique(), rows[c.ITEM].n_unique()
     given = read_table(dataset.given_test_path).height if dataset.given_test_path.is_file() else 0
     time = rows[c.TIMESTAMP]
+    first, last = rows.select(pl.col(c.TIMESTAMP).min().alias("first"), pl.col(c.TIMESTAMP).max().alias("last")).row(0)
     return replace(
         earlier,
         interactions=rows.height,
@@ -93,8 +94,8 @@ def _kept(rows: pl.DataFrame, dataset: DatasetDir, earlier: Kept) -> Kept:
         items=items,
         density=rows.height / max(users * items, 1),
         given_test=given,
-        first=time.min(),
-        last=time.max(),
+        first=first,
+        last=last,
         without_timestamp=time.null_count(),
         without_position=min(earlier.without_position, int(np.count_nonzero(rows[c.POSITION].is_null()))),
         users_against_time=min(earlier.users_against_time, users),

@@ -235,7 +235,7 @@ def _of_erased(quarantine: pl.DataFrame, erased: ErasedUsers, prefixes: Sequence
         return np.zeros(quarantine.height, bool)
     users = np.fromiter(map(names, quarantine[c.USER]), bool, quarantine.height)
     lines = (any(map(names, _BETWEEN.split(line))) if line else False for line in quarantine[RAW])
-    return users | np.fromiter(lines, bool, quarantine.height)
+    return np.asarray(users | np.fromiter(lines, bool, quarantine.height))
 
 
 def _less(counted: Sequence[Count], reasons: pl.Series) -> tuple[Count, ...]:
@@ -244,11 +244,20 @@ def _less(counted: Sequence[Count], reasons: pl.Series) -> tuple[Count, ...]:
     return tuple(Count(name, left[name]) for name in sorted(left) if left[name])
 
 
+def _compact(table: pl.DataFrame) -> pl.DataFrame:
+    """The same, whose texts are copied: Polars keeps the bytes of rows that were filtered out, and IPC writes them."""
+    return table.with_columns(
+        pl.Series(column.name, column.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        for column in table.iter_columns()
+        if column.dtype == pl.String
+    )
+
+
 def without_rows(table: pl.DataFrame, path: Path) -> None:
     """Write what is left of a table in the place of another one, whose file may be that of another dataset too."""
     new = path.with_name(f"new-{path.name}")
     if path.suffix == ".parquet":
         table.write_parquet(new)
     else:
-        table.write_ipc(new)
+        _compact(table).write_ipc(new)
     new.replace(path)

@@ -40,7 +40,8 @@ def old_runs(root: Path, limits: Limits, champion: str | None) -> Iterator[Remov
             yield Removal(BUNDLES, folder.name, size_of(heavy), lambda heavy=heavy: _remove_all(heavy))  # type: ignore[misc]
         if limits.is_old(folder / JOURNAL):
             pages = [path for pattern in _PAGES for path in folder.glob(pattern) if not path.is_symlink()]
-            yield Removal(PAGES, folder.name, size_of(pages), _removing(pages, folder))
+            if pages:
+                yield Removal(PAGES, folder.name, size_of(pages), _removing(pages, folder))
 
 
 def old_exports(root: Path, name: str) -> Iterator[Removal]:

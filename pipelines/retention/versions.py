@@ -103,9 +103,10 @@ def _remove_artifacts(client: "MlflowClient", version: "ModelVersion") -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    folder = _local(version.source)
-    if folder is None or (folder / MARKER).is_file():
-        get_artifact_repository(version.source, tracking_uri=tracking_uri()).delete_artifacts()
+    source, folder = version.source or "", _local(version.source)
+    if source and (folder is None or (folder / MARKER).is_file()):
+        repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri())
+        repository.delete_artifacts()
     try:
         if version.model_id:
             client.delete_logged_model(version.model_id)

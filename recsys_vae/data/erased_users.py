@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError
 
 ERASED = "erased.json"
@@ -54,8 +53,10 @@ class ErasedUsers:
             ) from error
 
     def write(self, folder: Path) -> None:
-        """Write the file, whole."""
-        write_atomically(folder / ERASED, json.dumps({"rows": self.rows, "users": dict(self.moments)}) + "\n")
+        """Write the file into a folder that is being made; one that is there may be that of another dataset too."""
+        path = folder / ERASED
+        path.unlink(missing_ok=True)
+        path.write_text(json.dumps({"rows": self.rows, "users": dict(self.moments)}) + "\n")
 
     def of(self, users: Iterable[str]) -> np.ndarray:
         """When each user was erased, in microseconds, int64; `NEVER` for the others."""

@@ -112,6 +112,14 @@ def test_no_log_brings_them_back(tmp_path: Path, rules: CleaningRules) -> None:
     assert files_with(full.path, ANN) == []
 
 
+def test_no_file_keeps_the_bytes_of_their_ids(tmp_path: Path) -> None:
+    dataset = DatasetDir(tmp_path / "full")
+    others = [f"{n},tea,5,{1600000000 + n}" for n in range(2000)] + ["another-long-name,tea,5,1600000000"]
+    ingest(Source((log(tmp_path, "a.csv", [*others, *ROWS]),)), dataset)
+    erase(dataset, {ANN: FAR})
+    assert files_with(dataset.path, ANN) == []
+
+
 def test_who_comes_back_is_known_by_what_happened_since(tmp_path: Path) -> None:
     dataset = DatasetDir(tmp_path / "full")
     ingest(Source((log(tmp_path, "a.csv", ROWS),)), dataset)
