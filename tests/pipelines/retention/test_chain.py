@@ -16,7 +16,7 @@ from pipelines.dataset.matrices import encode
 from pipelines.retraining import job
 from pipelines.retraining.journal import Journal
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.models.ease import EASE
 from service.store.events import Event, EventStore
 from service.timestamps import to_microseconds
 from tests.benchmarks.shop_weeks import BEGIN, Shop
@@ -97,7 +97,7 @@ def test_erasing_a_user_reaches_everything(tmp_path: Path, mlflow_home: Path, mo
     shipped = Bundle.load(Path(second.facts["shipped"]))
     assert shipped.manifest.provenance.dataset_fingerprint == known.fingerprint()
     assert shipped.manifest.lineage["came_in"]["erased_users"] == 1
-    never_seen = EASE(known.n_items, EASEConfig())
-    never_seen.fit(known)
+    never_seen = EASE(known.n_items, shipped.model.config)
+    never_seen.fit(known.matrix)
     histories = known.matrix[:50]
     assert np.allclose(shipped.model.score(histories), never_seen.score(histories), rtol=1e-4, atol=1e-5)
