@@ -5,6 +5,7 @@ Deleting a version leaves its logged model, and deleting that marks it and leave
 version: whatever is cut off in between is gone on with by the next call. Runs, metrics and pages at MLflow stay.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 VERSIONS = "registered versions"
 MARKER = "MLmodel"
 """File by which the artifacts of a logged model are known."""
+_MODEL = re.compile(r"/models/(m-[0-9a-f]+)/artifacts/?$")
 
 
 def old_versions(client: "MlflowClient", name: str, limits: Limits) -> Iterator[Removal]:
@@ -100,16 +102,28 @@ def _remove(client: "MlflowClient", version: "ModelVersion") -> str:
 
 
 def _remove_artifacts(client: "MlflowClient", version: "ModelVersion") -> None:
-    from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     source, folder = version.source or "", _local(version.source)
     if source and (folder is None or (folder / MARKER).is_file()):
         repository: Any = get_artifact_repository(source, tracking_uri=tracking_uri())
         repository.delete_artifacts()
+    if (model := _logged_model(client, version)) is not None:
+        client.delete_logged_model(model)
+
+
+def _logged_model(client: "MlflowClient", version: "ModelVersion") -> str | None:
+    """The logged model that a version is of: MLflow's own database keeps its address, and not its id."""
+    from mlflow.exceptions import MlflowException
+
+    named = _MODEL.search(version.source or "")
+    model_id = version.model_id or (named[1] if named else None)
+    if model_id is None:
+        return None
     try:
-        if version.model_id:
-            client.delete_logged_model(version.model_id)
+        location = client.get_logged_model(model_id).artifact_location
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # an earlier call came as far as that
             raise
+        return None
+    return model_id if location.rstrip("/") == (version.source or "").rstrip("/") else None

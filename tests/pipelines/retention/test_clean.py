@@ -120,6 +120,9 @@ def test_versions_without_a_use_go_from_disk_too(mlflow_home: Path, tmp_path: Pa
     done = clean("shop", Limits(runs=1, versions=1, days=0, now=tomorrow))
     assert told(done)[VERSIONS] == ["shop/1", "shop/4", "shop/5"], "2 may be gone back to, 3 is champion, 6 challenger"
     assert {str(one.version) for one in client.search_model_versions("name='shop'")} == {"2", "3", "6"}
+    experiment = client.get_experiment_by_name("shop")
+    left = {model.name for model in client.search_logged_models([experiment.experiment_id])}
+    assert left == {"v2", "v3", "v6"}
     freed = sum(one.removal.size for one in done if one.removal.kind == VERSIONS)
     assert (freed > 0, bytes_of(kept)) == (True, before - freed)
     assert (champion / "shipped").is_dir()
