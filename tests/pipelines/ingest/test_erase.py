@@ -4,14 +4,18 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import dataset_fingerprint
+from pipelines.ingest import changes
 from pipelines.ingest.append import append
-from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.cleaning import CleaningRules, Keep
 from pipelines.ingest.erase import erase
 from pipelines.ingest.explain import Entity, explain
 from pipelines.ingest.ingest import ingest
@@ -197,3 +201,48 @@ def test_the_list_names_nobody(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "erased.json").read_text())
     assert told == {"rows": 2, "users": {digest(ANN): 5, digest("bob"): 4}}
     assert ErasedUsers.read(tmp_path) == replace(erased, rows=2)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[list[str]], CleaningRules]:
+    user, item = st.sampled_from([ANN, ANN, "1", "10", "é", "x y", ""]), st.sampled_from(["a", "b", "3", ""])
+    weight, time = st.sampled_from(["1", "2", "5", "", "-1", "five"]), st.sampled_from(["16", "1600000000", "", "soon"])
+    logs = draw(
+        st.lists(st.lists(st.tuples(user, item, weight, time).map(",".join), max_size=12), min_size=2, max_size=4)
+    )
+    rules = CleaningRules(
+        min_rating=draw(st.sampled_from([None, 2.0])),
+        keep=draw(st.sampled_from(Keep)),
+        max_events_per_user=draw(st.sampled_from([None, 4])),
+        returns=draw(st.booleans()),
+        min_user=draw(st.integers(1, 2)),
+        min_item=draw(st.integers(1, 2)),
+    )
+    return logs, rules
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@given(case=cases())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_the_logs_and_rules_they_are_as_if_never_seen(
+    beside: bool, case: tuple[list[list[str]], CleaningRules]
+) -> None:
+    rows, rules = case
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        if beside:
+            patch.setattr(changes, "LARGE", 0)
+            patch.setattr(changes, "SHARE", 100)
+        folder = Path(name)
+        stands = [f"{user},{item},2,1500000000" for user in ("s", "t") for item in ("u", "v")]
+        whole = [[*(stands if n == 0 else []), *some, f"r,u,2,{n}"] for n, some in enumerate(rows)]
+        full, rest = DatasetDir(folder / "full"), DatasetDir(folder / "rest")
+        logs = [log(folder, f"{n}.csv", some) for n, some in enumerate(whole)]
+        ingest(Source((logs[0],)), full, rules)
+        for path in logs[1:-1]:
+            append([path], full)
+        erase(full, {ANN: FAR})
+        append([logs[-1]], full)
+        append([], full, fold=True)
+        ingest(Source(tuple(log(folder, f"rest{n}.csv", without(some)) for n, some in enumerate(whole))), rest, rules)
+        assert_never_seen(full, rest)
+        assert files_with(full.path, ANN) == []
