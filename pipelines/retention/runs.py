@@ -20,8 +20,8 @@ from recsys_vae.outputs import Product
 
 BUNDLES, PAGES, EVENTS, WORKSPACES = "bundles of runs", "runs", "exported events", "workspaces"
 TRAINING = ".training"
-_PAGES = ("*.html", "*.json", "*.txt", "*.log", "*.csv")
-"""What tells of a run."""
+_PAGES = ("*.html", "*.json", "*.txt", "*.log", "*.csv", ".*.lock")
+"""What tells of a run; and locks of processes that are gone, as the lock of the job is ours."""
 
 
 def old_runs(root: Path, limits: Limits, champion: str | None) -> Iterator[Removal]:

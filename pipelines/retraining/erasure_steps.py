@@ -9,13 +9,14 @@ import os
 import shutil
 from pathlib import Path
 
-from pipelines.dataset.directory import TABLE, DatasetDir
+from pipelines.dataset.directory import DatasetDir
 from pipelines.retraining.run import Result, Run, Skip, Work
 from pipelines.updating.erasure import NOBODY, read_erased
+from recsys_vae.atomic import PARTIAL, write_atomically
 from recsys_vae.data.ids import IdMap
 
-LIST, BEFORE = "erased.csv", "before-erasure"
-"""In a run's folder."""
+FOUND, LIST, BEFORE = "erased-found.csv", "erased.csv", "before-erasure"
+"""In a run's folder: who is found now, everybody whom the run erases, and the dataset of before."""
 
 
 class FindErased:
@@ -27,18 +28,24 @@ class FindErased:
         """By the digests that the store keeps."""
         if not run.config.collect.store:
             return Skip("the store is not read (collect.store)")
-        command = ("erased-users", "--of", run.config.name, "--to", str(run.folder / LIST), "--json")
+        command = ("erased-users", "--of", run.config.name, "--to", str(run.folder / FOUND), "--json")
         return Work(command=command, depends_on={"run": run.journal.run})
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
-        """Set the dataset of before aside where somebody was erased."""
+        """Set the dataset of before aside where somebody was erased.
+
+        A run that was cut off after they had left the dataset finds them no longer, and goes on with those it knew.
+        """
         for folder in run.folder.parent.iterdir():
             if folder != run.folder:
                 forget_erased(folder)
-        found = json.loads(told)
+        before, found = run.folder / BEFORE / run.config.name, json.loads(told)
         if found["erased"]:
-            _set_aside(run.dataset.path, run.folder / BEFORE / run.config.name)
-        return Result({"users": found["users"], "to be erased": found["erased"]}, {"erased": found["erased"]})
+            if not before.is_dir():
+                _set_aside(run.dataset.path, before)
+            _add_to_list(run.folder)
+        erased = len(read_erased(run.folder / LIST)) if before.is_dir() else 0
+        return Result({"users": found["users"], "to be erased": erased}, {"erased": erased})
 
 
 class Erase:
@@ -78,15 +85,26 @@ def erase_options(run: Run) -> tuple[str, ...]:
 
 def forget_erased(folder: Path) -> None:
     """Remove what a run that is at its end still has of the erased."""
-    (folder / LIST).unlink(missing_ok=True)
+    for name in (FOUND, LIST):
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / BEFORE, ignore_errors=True)
 
 
 def _set_aside(dataset: Path, place: Path) -> None:
     """The dataset's files once more, without copying where the disk can; what is in it is replaced, never changed."""
     shutil.rmtree(place.parent, ignore_errors=True)
-    shutil.copytree(dataset, place, copy_function=_link)
-    assert (place / TABLE).is_file()
+    partial = place.with_name(f"{place.name}{PARTIAL}")
+    shutil.copytree(dataset, partial, copy_function=_link)
+    partial.rename(place)
+
+
+def _add_to_list(folder: Path) -> None:
+    known = (folder / LIST).read_text(encoding="utf-8") if (folder / LIST).is_file() else ""
+    found = (folder / FOUND).read_text(encoding="utf-8")
+    new = found.partition("\n")[2] if known else found
+    write_atomically(
+        folder / LIST, known + "".join(line for line in new.splitlines(keepends=True) if line not in known)
+    )
 
 
 def _link(file: str, place: str) -> None:

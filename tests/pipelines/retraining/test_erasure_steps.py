@@ -10,7 +10,7 @@ import pytest
 from pipelines.retraining import exit_status, job
 from pipelines.retraining.config import Collect, RetrainConfig
 from pipelines.retraining.delivery_steps import Clean, CleanEvents, limits_of
-from pipelines.retraining.erasure_steps import BEFORE, LIST, Erase, FindErased, erase_options, erased_users
+from pipelines.retraining.erasure_steps import BEFORE, FOUND, LIST, Erase, FindErased, erase_options, erased_users
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.errors import DataError
 
@@ -67,7 +67,7 @@ def dataset(recsys_home: Path) -> Path:
 def carry_out(verbs: Verbs, look: Look) -> tuple[int, list[str]]:
     status = job.retrain(CONFIG, verbs, lambda line: None, steps=[FindErased(), Erase(), look])
     run = job.runs(job.job_folder("shop"))[-1]
-    return status, [path.name for path in run.iterdir() if path.name in (LIST, BEFORE)]
+    return status, [path.name for path in run.iterdir() if path.name in (FOUND, LIST, BEFORE)]
 
 
 def test_an_update_is_told_and_nothing_is_left_after_the_run() -> None:
@@ -81,9 +81,21 @@ def test_an_update_is_told_and_nothing_is_left_after_the_run() -> None:
 def test_a_run_that_failed_goes_on_with_what_it_had() -> None:
     failing, look = Look(fails=True), Look()
     status, left = carry_out(Verbs(["ann"]), failing)
-    assert (status, sorted(left)) == (exit_status.FAILED, [BEFORE, LIST])
+    assert (status, sorted(left)) == (exit_status.FAILED, sorted([BEFORE, FOUND, LIST]))
     assert carry_out(Verbs([]), look) == (exit_status.DONE, [])
     assert look.seen == failing.seen
+
+
+def test_who_has_left_already_is_known_when_the_run_is_taken_up_anew() -> None:
+    failing, look = Look(fails=True), Look()
+    carry_out(Verbs(["ann"]), failing)
+    journal = job.latest(job.job_folder("shop"))
+    assert journal is not None
+    del journal.steps["find-erased"]  # as where a step before it is done again
+    journal.write(job.job_folder("shop") / "runs" / journal.run)
+    verbs = Verbs([])
+    assert carry_out(verbs, look) == (exit_status.DONE, [])
+    assert (verbs.asked[0], look.seen) == ("erased-users", failing.seen)
 
 
 def test_where_nobody_was_erased_nothing_is_done() -> None:
