@@ -111,6 +111,7 @@ class Erasure:
             table = pl.scan_ipc(path, glob=False).collect()
             without_rows(table.filter(pl.Series(kept[start : start + table.height])), path)
             start += table.height
+        self.accepted.read_texts_again()
         return int(kept.sum())
 
     def _thin_dropped(self, moments: np.ndarray, numbers: np.ndarray) -> int:
