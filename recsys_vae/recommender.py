@@ -263,6 +263,22 @@ class FallbackChain:
             scores[segmented] = self._segment_scores(users[segmented])[:, wanted]
         return scores
 
+    def scores_of_newcomers(self, users: Users, vectors: Float32Array) -> Float32Array:
+        """Scores of items that are not in the bundle, comparable with `scores`, shape (n, n_newcomers).
+
+        Args:
+            users: of `encode`, on tiers of a factorised model.
+            vectors: of the items, shape (n_newcomers, d).
+        """
+        policy, queries = self.bundle.tiers.policy, users.queries
+        assert queries is not None
+        scores = np.asarray(queries @ vectors.T, dtype=np.float32)
+        scores[users.tier_names == CONTENT] -= np.float32(policy.lift)
+        if users.weights is not None and (weighted := users.weighted).size:
+            calibrated = scores[weighted] / np.float32(policy.temperature)
+            scores[weighted] = calibrated + users.weights[weighted, None] * self._usual_popularity
+        return scores
+
     def unaided_scores(self, users: Users) -> Float32Array:
         """The same without what popularity adds to them, on the same scale, shape (n, n_items)."""
         scores = self.scores(replace(users, weights=None))

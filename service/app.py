@@ -11,6 +11,7 @@ from recsys_vae import __version__
 from service import problems
 from service.deployment.alias_watcher import AliasWatch
 from service.deployment.controller import Deployments
+from service.deployment.item_watcher import ItemWatch
 from service.deployment.variants import VariantSet
 from service.http.dependencies import Services, State
 from service.http.fast_path import FastPath
@@ -23,6 +24,7 @@ from service.observability.metrics import EngineMetrics, Metrics
 from service.observability.request_middleware import Observed
 from service.observability.tracing import Traced, open_tracer
 from service.ranking.engine import Engine
+from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
 from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys
@@ -34,10 +36,12 @@ from service.store.events import EventStore
 from service.store.history_cache import Histories
 from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
+from service.store.item_feed import ItemFeed
+from service.store.items import ItemStore
 
-WRITERS = 10
-"""Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL as many connections
-are left to reads as it keeps open."""
+WRITERS = 9
+"""Requests whose events or changes of items a process writes at a time; the others wait without a thread. On PostgreSQL
+one connection is kept to ask for changes of items, and as many are left to reads as the pool keeps open."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -86,8 +90,10 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     @asynccontextmanager
     async def running(store: EventStore) -> AsyncIterator[Services]:
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
-        engine = Engine(histories, limits_of(settings), EngineMetrics(counts))
-        deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set)
+        item_store = ItemStore(store.database)
+        items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items)
+        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items)
+        deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         shown = ImpressionTable(store.database)
         exposures = ImpressionWriter(shown, counts.count_exposures)
         await deployments.begin()
@@ -96,12 +102,25 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
             tasks.start_soon(deployments.run)
             tasks.start_soon(AliasWatch(settings, deployments).run)
             tasks.start_soon(exposures.run)
-            writers = CapacityLimiter(WRITERS)
-            yield Services(settings, deployments, engine, store, histories, shown, exposures, counts, writers)
+            tasks.start_soon(ItemWatch(settings, deployments, items).run)
+            yield Services(
+                settings,
+                deployments,
+                engine,
+                store,
+                histories,
+                shown,
+                exposures,
+                counts,
+                CapacityLimiter(WRITERS),
+                item_store,
+                items,
+            )
             tasks.cancel_scope.cancel()
         engine.close()
         await exposures.close()
         await deployments.close()
+        items.close()
         await limits.close()
         if tracer is not None:
             await to_thread.run_sync(tracer.close)

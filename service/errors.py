@@ -96,6 +96,13 @@ class CursorExpiredError(RecsysError):
         super().__init__(f"This cursor has expired: {reason}. Ask without a cursor for a new first page.")
 
 
+class OutdatedError(RecsysError):
+    """An item that is not any more as the caller has seen it."""
+
+    def __init__(self, item_id: str, reason: str) -> None:
+        super().__init__(f"Item {item_id!r} was changed meanwhile: {reason}. Read it again, and change that.")
+
+
 class UnknownItemError(RecsysError):
     """An item that the catalogue does not hold."""
 

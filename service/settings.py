@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     exposures: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether the store keeps which list was shown to whom; auto: where there are variants."
     )
+    explore_share: float = Field(
+        0.0, ge=0, le=0.5, description="Share of the places of a list for items that the model does not know."
+    )
     store: str | None = Field(None, description="URL of the event store; SQLite under RECSYS_HOME when not given.")
     store_seconds: float = Field(
         5.0,

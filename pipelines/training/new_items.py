@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
-from pipelines.dataset.item_features import content_of
+from pipelines.dataset.item_features import content_of, item_schema
 from pipelines.dataset.sentence_features import load_encoder
 from pipelines.training.fit import ModelSpec
 from recsys_vae.data.columns import ITEM
@@ -17,7 +17,8 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.models import catalog
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import lift_new_items, place_new_items
-from recsys_vae.protocols import Recommender
+from recsys_vae.models.content_map import ContentMap
+from recsys_vae.protocols import FactorizedRecommender, Recommender
 
 L2 = 10.0
 """Of the ridge regression; from 1 to 300 the best on validation users of MovieLens 1M, see docs/cold-start.md."""
@@ -70,3 +71,19 @@ def place(
     everybody = learned_from.binarised().matrix if seen_by is None else seen_by
     some = np.sort(np.random.default_rng(0).permutation(everybody.shape[0])[:LOOKED_AT])
     return lift_new_items(model, everybody[some], counts, share=min(LARGEST_SHARE, float((counts == 0).mean())))
+
+
+def content_map(
+    model: Recommender, dataset: DatasetDir, learned_from: Interactions, lift: float, l2: float = L2
+) -> ContentMap | None:
+    """What places items that come once the model is in service; None where content is read by a pretrained encoder.
+
+    Args:
+        lift: as `place` gave it.
+    """
+    if any(field.kind == SENTENCE for field in Fields.read(dataset.fields_path).items):
+        return None
+    assert isinstance(model, FactorizedRecommender)
+    schema = item_schema(dataset, learned_from.items)
+    content, counts = content_of(dataset, learned_from.items), learned_from.item_counts()
+    return ContentMap.learn(model, schema, content, counts, l2=l2, lift=lift)

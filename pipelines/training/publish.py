@@ -21,7 +21,7 @@ from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.latent_report import log_latents
-from pipelines.training.new_items import check_content, place, with_new_items
+from pipelines.training.new_items import check_content, content_map, place, with_new_items
 from pipelines.training.train import (
     METRICS,
     Output,
@@ -119,7 +119,8 @@ def publish_bundle(
         tiers = learn_again(bundle.tiers, everything, known, Decay(now=now))
         if new_items:
             lift = place(fitted.model, dataset, everything)
-            tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift))
+            later = content_map(fitted.model, dataset, everything, lift)
+            tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift), content=later)
         return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
 
 

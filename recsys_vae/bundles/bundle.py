@@ -7,6 +7,8 @@
         index.faiss             item vectors for search; factorised models only
         user_schema.json        how metadata of users are read; where the dataset has some
         segments.safetensors    what is popular among users with the same metadata; likewise
+        item_schema.json        how content of items is read; where it predicts vectors of new items
+        content.safetensors     by what weights; likewise
 
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
@@ -50,6 +52,7 @@ from recsys_vae.errors import (
 )
 from recsys_vae.frames import read_table
 from recsys_vae.models import catalog
+from recsys_vae.models.content_map import ContentMap
 from recsys_vae.models.plugins import GROUP
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
@@ -59,6 +62,7 @@ from recsys_vae.settings import from_plain
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
+ITEM_SCHEMA, CONTENT_MAP = "item_schema.json", "content.safetensors"
 ID_TYPE, WHOLE_NUMBERS = "id_type", "integer"
 """Metadata of items.parquet where ids are whole numbers to the caller."""
 NO_INDEX = "none"
@@ -74,11 +78,13 @@ class Tiers:
         policy: which tier answers whom.
         schema: how metadata of users are read; None where there are none.
         segments: popularity by their columns; None where there is none.
+        content: from the content of items that come later to their vectors; None where there is none.
     """
 
     policy: TierPolicy = field(default_factory=TierPolicy)
     schema: Schema | None = None
     segments: SegmentPopularity | None = None
+    content: ContentMap | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +258,10 @@ def _write_tiers(directory: Path, tiers: Tiers) -> None:
     if tiers.segments is not None:
         save_file(tiers.segments.tensors(), directory / SEGMENTS)
         (directory / SEGMENTS).chmod(0o644)
+    if tiers.content is not None:
+        (directory / ITEM_SCHEMA).write_text(tiers.content.schema.to_json())
+        save_file(tiers.content.tensors(), directory / CONTENT_MAP)
+        (directory / CONTENT_MAP).chmod(0o644)
 
 
 def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tiers:
@@ -259,7 +269,12 @@ def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tier
     segments = None
     if schema is not None and SEGMENTS in manifest.files:
         segments = SegmentPopularity.from_tensors(load_file(directory / SEGMENTS), manifest.n_items, schema.width)
-    tiers = Tiers(TierPolicy.from_settings(manifest.ladder), schema, segments)
+    content = None
+    if ITEM_SCHEMA in manifest.files and CONTENT_MAP in manifest.files and isinstance(model, FactorizedRecommender):
+        item_schema = Schema.from_json((directory / ITEM_SCHEMA).read_bytes())
+        width = model.item_vectors().shape[1]
+        content = ContentMap.from_tensors(item_schema, load_file(directory / CONTENT_MAP), width)
+    tiers = Tiers(TierPolicy.from_settings(manifest.ladder), schema, segments, content)
     _check_tiers(tiers, model)
     return tiers
 

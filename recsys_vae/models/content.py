@@ -95,6 +95,12 @@ def predicted(content: csr_array, vectors: NDArray[np.floating], counts: NDArray
         counts: users of each item, shape (n_items,).
         l2: of the ridge regression.
     """
+    found: Array = _with_constant(content[counts == 0]) @ regression(content, vectors, counts, l2=l2)
+    return found
+
+
+def regression(content: csr_array, vectors: NDArray[np.floating], counts: NDArray[np.integer], *, l2: float) -> Array:
+    """B of the regression, shape (1 + n_features, d), the constant's row first; arguments as of `predicted`."""
     familiar = counts > 0
     weights = counts[familiar] / (counts[familiar] + HALF_TRUSTED)
     known, wanted = _with_constant(content[familiar]), np.asarray(vectors[familiar], dtype=np.float64)
@@ -102,8 +108,7 @@ def predicted(content: csr_array, vectors: NDArray[np.floating], counts: NDArray
     penalty[0] = 1e-9
     normal = known.T @ (weights[:, None] * known) + np.diag(penalty)
     solved: Array = solve(normal, known.T @ (weights[:, None] * wanted), assume_a="pos")
-    found: Array = _with_constant(content[~familiar]) @ solved
-    return found
+    return solved
 
 
 def _tables(model: Autoencoder) -> list[Tensor]:

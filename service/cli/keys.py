@@ -8,7 +8,10 @@ app = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option(help="Who will use the key; logs and metrics call it so.")]
 Scopes = Annotated[
-    str, typer.Option(help="What it may do, with commas: recommend, explain, events, histories, users, admin, metrics.")
+    str,
+    typer.Option(
+        help="What it may do, with commas: recommend, explain, events, items, histories, users, admin, metrics."
+    ),
 ]
 Limit = Annotated[str | None, typer.Option(help="A rate limit of its own, such as 600/minute.")]
 

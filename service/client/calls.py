@@ -20,6 +20,7 @@ from service.client.errors import ServiceError
 from service.schemas.common import BundleSummary, Health, Id, Problem, SimilarItemsList
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest
 from service.schemas.events import Erasure, EventReceipt, NewEvent, NewEvents, UserSummary
+from service.schemas.items import ItemChangeRow, ItemChanges, ItemDocument, ItemPatch, ItemReceipt, ItemSummary
 from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -56,7 +57,7 @@ class Call(Generic[Answer]):
     path: str
     answer: type[Answer]
     body: BaseModel | None = None
-    params: Mapping[str, float | str | None] = field(default_factory=dict)
+    params: Mapping[str, float | str | list[str] | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True
     timeout: httpx2.Timeout | None = None
@@ -151,9 +152,44 @@ def erase_user(user_id: str) -> Call[Erasure]:
     return Call("DELETE", f"/v1/users/{_quoted(user_id)}", Erasure)
 
 
-def similar(item_id: str, k: int | None) -> Call[SimilarItemsList]:
+def similar(item_id: str, k: int | None, fields: Sequence[str]) -> Call[SimilarItemsList]:
     """GET /v1/items/{item_id}/similar."""
-    return Call("GET", f"/v1/items/{_quoted(item_id)}/similar", SimilarItemsList, params={"k": k})
+    params = {"k": k, "fields": list(fields) or None}
+    return Call("GET", f"/v1/items/{_quoted(item_id)}/similar", SimilarItemsList, params=params)
+
+
+def show_item(item_id: str) -> Call[ItemSummary]:
+    """GET /v1/items/{item_id}."""
+    return Call("GET", f"/v1/items/{_quoted(item_id)}", ItemSummary)
+
+
+def change_items(changes: Sequence[ItemChangeRow]) -> Call[ItemReceipt]:
+    """POST /v1/items; rows without a time get that of now, so that they may be sent again."""
+    now = datetime.now(UTC)
+    rows = [change if change.timestamp else change.model_copy(update={"timestamp": now}) for change in changes]
+    return Call("POST", "/v1/items", ItemReceipt, ItemChanges(items=rows))
+
+
+def replace_item(item_id: str, document: ItemDocument, version: int | None) -> Call[ItemSummary]:
+    """PUT /v1/items/{item_id}."""
+    return _item_call("PUT", item_id, document, version)
+
+
+def patch_item(item_id: str, patch: ItemPatch, version: int | None) -> Call[ItemSummary]:
+    """PATCH /v1/items/{item_id}."""
+    return _item_call("PATCH", item_id, patch, version)
+
+
+def delete_item(item_id: str, version: int | None) -> Call[ItemSummary]:
+    """DELETE /v1/items/{item_id}."""
+    return _item_call("DELETE", item_id, None, version)
+
+
+def _item_call(method: str, item_id: str, body: BaseModel | None, version: int | None) -> Call[ItemSummary]:
+    """Sent once where it names the version that it changes: sent again, it would meet its own change."""
+    headers = {} if version is None else {"If-Match": f'"{version}"'}
+    path, is_repeatable = f"/v1/items/{_quoted(item_id)}", version is None
+    return Call(method, path, ItemSummary, body, headers=headers, is_repeatable=is_repeatable)
 
 
 def show_bundle() -> Call[BundleSummary]:

@@ -22,6 +22,7 @@ from service.client.errors import Retries, ServiceError
 from service.schemas.common import VARIANT_HEADER, BundleSummary, SimilarItemsList
 from service.schemas.deployments import DeploymentChange, DeploymentSummary
 from service.schemas.events import Erasure, EventReceipt, NewEvent, UserSummary
+from service.schemas.items import ItemChangeRow, ItemDocument, ItemPatch, ItemReceipt, ItemSummary
 from service.schemas.recommendations import BatchAnswer, RecommendationRequest, Recommendations
 
 __all__ = ["AsyncClient", "Client", "Retries", "ServiceError"]
@@ -72,9 +73,32 @@ class Client:
         """Answer many requests in one, each with its list or its problem."""
         return self._ask(calls.recommend_to_many(requests))
 
-    def similar(self, item_id: str, k: int | None = None) -> SimilarItemsList:
-        """The k items most similar to one."""
-        return self._ask(calls.similar(item_id, k))
+    def similar(self, item_id: str, k: int | None = None, *, fields: Sequence[str] = ()) -> SimilarItemsList:
+        """The k items most similar to one, each with these columns of its metadata."""
+        return self._ask(calls.similar(item_id, k, fields))
+
+    def show_item(self, item_id: str) -> ItemSummary:
+        """What is known of an item."""
+        return self._ask(calls.show_item(item_id))
+
+    def change_items(self, changes: Sequence[ItemChangeRow]) -> ItemReceipt:
+        """Change items, row by row; what is accepted is on disk, and in every next answer. Needs the scope `items`.
+
+        Rows without a time get that of the call, which all of its attempts share.
+        """
+        return self._ask(calls.change_items(changes))
+
+    def replace_item(self, item_id: str, document: ItemDocument, *, version: int | None = None) -> ItemSummary:
+        """Say all that is known of an item; with `version`, only if it has that still. Needs the scope `items`."""
+        return self._ask(calls.replace_item(item_id, document, version))
+
+    def patch_item(self, item_id: str, patch: ItemPatch, *, version: int | None = None) -> ItemSummary:
+        """Change what is named, remove what is null; `version` as for `replace_item`. Needs the scope `items`."""
+        return self._ask(calls.patch_item(item_id, patch, version))
+
+    def delete_item(self, item_id: str, *, version: int | None = None) -> ItemSummary:
+        """Take an item out of all answers; `version` as for `replace_item`. Needs the scope `items`."""
+        return self._ask(calls.delete_item(item_id, version))
 
     def send_events(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> EventReceipt:
         """Tell what users did. What is accepted is on disk, and in the user's next answer.
@@ -179,9 +203,32 @@ class AsyncClient:
         """Answer many requests in one, each with its list or its problem."""
         return await self._ask(calls.recommend_to_many(requests))
 
-    async def similar(self, item_id: str, k: int | None = None) -> SimilarItemsList:
-        """The k items most similar to one."""
-        return await self._ask(calls.similar(item_id, k))
+    async def similar(self, item_id: str, k: int | None = None, *, fields: Sequence[str] = ()) -> SimilarItemsList:
+        """The k items most similar to one, each with these columns of its metadata."""
+        return await self._ask(calls.similar(item_id, k, fields))
+
+    async def show_item(self, item_id: str) -> ItemSummary:
+        """What is known of an item."""
+        return await self._ask(calls.show_item(item_id))
+
+    async def change_items(self, changes: Sequence[ItemChangeRow]) -> ItemReceipt:
+        """Change items, row by row; what is accepted is on disk, and in every next answer. Needs the scope `items`.
+
+        Rows without a time get that of the call, which all of its attempts share.
+        """
+        return await self._ask(calls.change_items(changes))
+
+    async def replace_item(self, item_id: str, document: ItemDocument, *, version: int | None = None) -> ItemSummary:
+        """Say all that is known of an item; with `version`, only if it has that still. Needs the scope `items`."""
+        return await self._ask(calls.replace_item(item_id, document, version))
+
+    async def patch_item(self, item_id: str, patch: ItemPatch, *, version: int | None = None) -> ItemSummary:
+        """Change what is named, remove what is null; `version` as for `replace_item`. Needs the scope `items`."""
+        return await self._ask(calls.patch_item(item_id, patch, version))
+
+    async def delete_item(self, item_id: str, *, version: int | None = None) -> ItemSummary:
+        """Take an item out of all answers; `version` as for `replace_item`. Needs the scope `items`."""
+        return await self._ask(calls.delete_item(item_id, version))
 
     async def send_events(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> EventReceipt:
         """Tell what users did. What is accepted is on disk, and in the user's next answer.

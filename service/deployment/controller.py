@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from socket import gethostname
 from typing import Final, Protocol
@@ -25,6 +25,7 @@ from service.deployment.background import in_background
 from service.deployment.loader import Held, assemble, open_first, open_named, patience_of, with_source
 from service.deployment.variants import VariantSet
 from service.errors import BehindError, ConflictError, FieldError, NotReadyError, SourceUnavailableError
+from service.ranking.served_model import Catalogue
 from service.settings import Settings
 from service.store.deployments import Deployment, DeploymentTable, Replicas
 
@@ -73,11 +74,18 @@ class Deployments:
         store: what is in service everywhere.
         observer: told of every change.
         variant_set: loaded already; None where nothing is.
+        prepare: called beside the event loop with what is loaded, before it answers.
     """
 
     def __init__(
-        self, settings: Settings, store: DeploymentTable, observer: Observer, variant_set: VariantSet | None = None
+        self,
+        settings: Settings,
+        store: DeploymentTable,
+        observer: Observer,
+        variant_set: VariantSet | None = None,
+        prepare: Callable[[Iterable[Catalogue]], None] = lambda catalogues: None,
     ) -> None:
+        self._prepare = prepare
         self._settings = settings
         self._store = store
         self._observer = observer
@@ -128,6 +136,8 @@ class Deployments:
         """
         if self._variant_set is None:
             self._variant_set = await in_background(lambda: open_first(self._settings, self._store))
+        if (first := self._variant_set) is not None:
+            await in_background(lambda: self._prepared(first))
         if self._variant_set is not None:
             self._observer.name_lineup(self._variant_set)
         try:
@@ -186,7 +196,7 @@ class Deployments:
         active, target = await to_thread.run_sync(self._before)
         held, sources, patience = self._held(), self._settings.sources, patience_of(self._settings)
         try:
-            variant_set = await in_background(lambda: assemble(target, sources, held, patience))
+            variant_set = await in_background(lambda: self._prepared(assemble(target, sources, held, patience)))
         except BundleError as error:
             self._observer.count_swap("refused")
             raise ConflictError("not-to-be-had", str(error)) from error
@@ -240,13 +250,17 @@ class Deployments:
 
     async def _load(self, load: Callable[[], VariantSet]) -> VariantSet:
         try:
-            return await in_background(load)
+            return await in_background(lambda: self._prepared(load()))
         except UnavailableError as error:
             self._observer.count_swap("unavailable")
             raise SourceUnavailableError(str(error)) from error
         except BundleError:
             self._observer.count_swap("refused")
             raise
+
+    def _prepared(self, variant_set: VariantSet) -> VariantSet:
+        self._prepare(variant_set.catalogues.values())
+        return variant_set
 
     def _before(self) -> tuple[Deployment, Deployment]:
         """What is in service, and what was before."""
@@ -313,7 +327,7 @@ class Deployments:
         self._observer.show_behind(is_behind=self._is_behind)
         held, sources, patience = self._held(), self._settings.sources, patience_of(self._settings)
         try:
-            variant_set = await in_background(lambda: assemble(active, sources, held, patience))
+            variant_set = await in_background(lambda: self._prepared(assemble(active, sources, held, patience)))
         except Exception as error:
             self._observer.count_swap("refused")
             self._pause = min(LONGEST_PAUSE_SECONDS, max(1.0, 2 * self._pause))

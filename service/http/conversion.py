@@ -14,7 +14,7 @@ from service.ranking.results import Answer, Query
 from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
 from service.schemas.recommendations import BoostRequest, HistoryItem, RecommendationRequest
 
-ONE_LIST = {"k", "explain", "cursor"}
+ONE_LIST = {"k", "explain", "fields", "cursor"}
 """Fields that pages of one list may differ in."""
 
 
@@ -30,6 +30,7 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         asked.diversity,
         asked.explain,
         metadata=asked.metadata,
+        fields=asked.fields,
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
     return Request(query, asked.user_id, _digest(asked), cursor, flow=flow)
@@ -78,6 +79,8 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
         fields["pushed_by"] = reason
     for fields, team in zip(found, answer.teams, strict=False):
         fields["variant"] = team
+    for fields, values in zip(found, answer.fields, strict=False):
+        fields["fields"] = values
     return found
 
 

@@ -9,12 +9,14 @@ from fastapi import Depends, Request
 from service.deployment.controller import Deployments
 from service.observability.metrics import Metrics
 from service.ranking.engine import Engine
+from service.ranking.live_items import LiveItems
 from service.security.access import Access
 from service.settings import Settings
 from service.store.events import EventStore
 from service.store.history_cache import Histories
 from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
+from service.store.items import ItemStore
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Services:
     """Everything that lives as long as the application.
 
     Attributes:
-        writers: how many threads write events at a time. They are not those that read, which a flood leaves free.
+        writers: how many threads write events, or changes of items, at a time. They are not those that read, which a
+            flood leaves free.
     """
 
     settings: Settings
@@ -34,6 +37,8 @@ class Services:
     exposures: ImpressionWriter
     metrics: Metrics
     writers: CapacityLimiter
+    item_store: ItemStore
+    items: LiveItems
 
 
 class State(TypedDict):

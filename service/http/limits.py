@@ -17,9 +17,9 @@ from service.problems import problem, unexpected
 from service.schemas.common import VARIANT_HEADER
 
 CORS: Final[dict[str, Any]] = {
-    "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", VARIANT_HEADER],
-    "expose_headers": ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID", VARIANT_HEADER],
+    "expose_headers": ["ETag", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
 }
 """What pages of the origins in the settings may send and see; cookies never."""
 

@@ -95,6 +95,8 @@ class Metrics:
         self._swaps = self._counter("swaps", "Bundles loaded, or that were to be, by what came of it.", ("result",))
         self._variant_answers = self._counter("variant_answers", "Lists answered, by variant.", ("variant", "version"))
         self._exposures = self._counter("exposures", "Answered lists, by what became of their record.", ("result",))
+        self._item_changes = self._counter("item_changes", "Changes of items sent, by what came of them.", ("result",))
+        self._live_items = self._gauge("live_items", "Items that something was changed about.", "livemax")
         self._workers = self._gauge("workers", "Workers that run.", "livesum")
         self._starts = self._counter("worker_starts", "Workers started, those that replace others included.")
 
@@ -177,6 +179,14 @@ class Metrics:
     def count_exposures(self, result: str, number: int) -> None:
         """Tell what became of the records of lists: `written`, `erased` (the user was, meanwhile) or `dropped`."""
         self._exposures.labels(result).inc(number)
+
+    def count_item_changes(self, result: str, number: int) -> None:
+        """Tell what became of changes of items: `accepted`, `duplicate` or `rejected`."""
+        self._item_changes.labels(result).inc(number)
+
+    def show_live_items(self, number: int) -> None:
+        """Tell how many items something was changed about."""
+        self._live_items.set(number)
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format, of every worker."""

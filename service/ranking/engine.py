@@ -1,7 +1,7 @@
 """Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -45,6 +45,7 @@ class Request:
         cursor: where the list goes on, with the bundle that it began with; None for its start.
         notices: what there is to say already.
         flow: whose it is: those who ask share the queue alike.
+        seed: what items that the model does not know are drawn by.
     """
 
     query: Query
@@ -53,6 +54,7 @@ class Request:
     cursor: Cursor | None = None
     notices: tuple[Notice, ...] = ()
     flow: str = ""
+    seed: str = ""
 
 
 class Page(NamedTuple):
@@ -63,10 +65,11 @@ class Page(NamedTuple):
 
 
 class SimilarTo(NamedTuple):
-    """What is asked about an item: the k most similar to it."""
+    """What is asked about an item: the k most similar to it, with columns of their metadata."""
 
     item_id: str
     k: int
+    fields: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):
@@ -87,6 +90,30 @@ class Read(NamedTuple):
     notices: tuple[Notice, ...] = ()
 
 
+class Items(Protocol):
+    """What was changed about items.
+
+    Attributes:
+        explore: share of the places of a list for items that the model does not know.
+    """
+
+    explore: float
+
+    def settle(self, catalogues: Iterable[Catalogue]) -> bool:
+        """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
+        ...
+
+
+class Unchanged:
+    """Nothing was changed about items."""
+
+    explore = 0.0
+
+    def settle(self, catalogues: Iterable[Catalogue]) -> bool:
+        """Nothing to do."""
+        return True
+
+
 class Engine:
     """Answers requests, each with the catalogue that it is given.
 
@@ -94,15 +121,23 @@ class Engine:
         histories: of known users.
         limits: what it takes on.
         observer: told of every batch and of what is refused.
+        items: what was changed about items; asked before every batch.
 
     Attributes:
         batcher: with its queue; `queue_depth` and `computing` say how busy it is.
     """
 
-    def __init__(self, histories: Histories, limits: Limits | None = None, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        histories: Histories,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+        items: Items | None = None,
+    ) -> None:
         self._histories = histories
+        self._items: Items = items or Unchanged()
         self._limits = limits or Limits()
-        self.batcher: Batcher[Job, Found] = Batcher(_compute, self._limits, observer)
+        self.batcher: Batcher[Job, Found] = Batcher(self._compute, self._limits, observer)
 
     def close(self) -> None:
         """Let the compute threads end."""
@@ -124,6 +159,7 @@ class Engine:
         query = request.query
         if after is not None or stored.history:
             query = replace(query, history=_joined(stored.history, query.history), after=after)
+        query = self._exploring(query, request)
         answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
         assert isinstance(answer, Answer)
         if stored.notices or request.notices:
@@ -139,9 +175,9 @@ class Engine:
         if after is not None:
             _check_cursor(after, request.digest, teams.version)
         stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
-        history = _joined(stored.history, request.query.history)
+        query = self._exploring(replace(request.query, history=_joined(stored.history, request.query.history)), request)
         cursors = None if after is None else split_cursor(after, teams)
-        queries = [replace(request.query, history=history, after=cursors and cursors[side]) for side in (0, 1)]
+        queries = [replace(query, after=cursors and cursors[side]) for side in (0, 1)]
         jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
             *(
@@ -155,8 +191,10 @@ class Engine:
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
-    async def similar(self, catalogue: Catalogue, item_id: str, k: int, flow: str = "") -> SimilarItems:
-        """The items most similar to one; `flow` is whose request it is.
+    async def similar(
+        self, catalogue: Catalogue, item_id: str, k: int, fields: tuple[str, ...] = (), flow: str = ""
+    ) -> SimilarItems:
+        """The items most similar to one, each with these columns of its metadata; `flow` is whose request it is.
 
         Raises:
             UnknownItemError: the catalogue does not hold the item.
@@ -164,10 +202,27 @@ class Engine:
             DeadlineError: there was not enough time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        job, work = Job(catalogue, SimilarTo(item_id, k)), work_of_similar(k)
+        job, work = Job(catalogue, SimilarTo(item_id, k, fields)), work_of_similar(k)
         found = await self.batcher.submit(job, deadline, flow=flow, work=work)
         assert isinstance(found, SimilarItems)
         return found
+
+    def _exploring(self, query: Query, request: Request) -> Query:
+        """With places for items that the model does not know."""
+        return replace(query, explore=self._items.explore, seed=request.seed) if self._items.explore else query
+
+    def _compute(self, jobs: list[Job]) -> Steps[Sequence[Found | Exception]]:
+        """Answer a batch; while bundles are swapped it may hold requests for two of them."""
+        catalogues = list({id(job.catalogue): job.catalogue for job in jobs}.values())
+        is_current = self._items.settle(catalogues)
+        found: dict[int, Found | Exception] = {}
+        for catalogue in catalogues:
+            asked = {place: job.query for place, job in enumerate(jobs) if job.catalogue is catalogue}
+            queries = {place: query for place, query in asked.items() if isinstance(query, Query)}
+            outcomes = (yield from answer_all(catalogue, list(queries.values()))) if queries else []
+            found |= zip(queries, outcomes, strict=True)
+            found |= {p: _similar(catalogue, query) for p, query in asked.items() if isinstance(query, SimilarTo)}
+        return [found[place] if is_current else _dated(found[place]) for place in range(len(jobs))]
 
     async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
         try:
@@ -198,26 +253,24 @@ _UNAVAILABLE = Notice(
     "store_unavailable",
     "The event store does not answer: this user's stored history could not be taken into account.",
 )
+_ITEMS_UNAVAILABLE = Notice(
+    "items_unavailable", "The event store does not answer: what was changed about items lately may be missing here."
+)
 _UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
-
-
-def _compute(jobs: list[Job]) -> Steps[Sequence[Found | Exception]]:
-    """Answer a batch; while bundles are swapped it may hold requests for two of them."""
-    found: dict[int, Found | Exception] = {}
-    for catalogue in {id(job.catalogue): job.catalogue for job in jobs}.values():
-        asked = {place: job.query for place, job in enumerate(jobs) if job.catalogue is catalogue}
-        queries = {place: query for place, query in asked.items() if isinstance(query, Query)}
-        outcomes = (yield from answer_all(catalogue, list(queries.values()))) if queries else []
-        found |= zip(queries, outcomes, strict=True)
-        found |= {p: _similar(catalogue, query) for p, query in asked.items() if isinstance(query, SimilarTo)}
-    return [found[place] for place in range(len(jobs))]
 
 
 def _similar(catalogue: Catalogue, asked: SimilarTo) -> SimilarItems | Exception:
     try:
-        return similar(catalogue, asked.item_id, asked.k) or UnknownItemError(asked.item_id)
+        return similar(catalogue, asked.item_id, asked.k, asked.fields) or UnknownItemError(asked.item_id)
     except Exception as error:  # whatever it is, it must not sink the others
         return error
+
+
+def _dated(outcome: Found | Exception) -> Found | Exception:
+    """With a notice that it may not know the last changes of items."""
+    if isinstance(outcome, Exception):
+        return outcome
+    return replace(outcome, notices=(*outcome.notices, _ITEMS_UNAVAILABLE))
 
 
 def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:

@@ -101,8 +101,14 @@ def draft(lists: tuple[Iterable[str], Iterable[str]], k: int, tosses: Iterable[i
 
 def split_cursor(after: Cursor, teams: Teams) -> tuple[Cursor, Cursor]:
     """Where the list of each variant goes on, after pages that both made."""
-    n_first = len(teams.catalogues[0])
-    shown = ([row for row in after.shown if row < n_first], [row - n_first for row in after.shown if row >= n_first])
+    n_first, n_second = map(len, teams.catalogues)
+    shown: tuple[list[int], list[int]] = ([], [])
+    for row in after.shown:
+        if row < n_first + n_second:
+            shown[row >= n_first].append(row if row < n_first else row - n_first)
+        else:  # a newcomer, whose numbers begin behind the rows of a catalogue
+            number, side = divmod(row - n_first - n_second, 2)
+            shown[side].append(len(teams.catalogues[side]) + number)
     first, second = (
         replace(after, model_version=catalogue.version, shown=tuple(rows))
         for catalogue, rows in zip(teams.catalogues, shown, strict=True)
@@ -113,7 +119,8 @@ def split_cursor(after: Cursor, teams: Teams) -> tuple[Cursor, Cursor]:
 def join(teams: Teams, answers: tuple[Answer, Answer], k: int, after: tuple[Cursor, Cursor] | None) -> Answer:
     """The answer whose list is drafted from two.
 
-    Scores, sources and reasons of an item are those of the variant that put it there, of the first one where both did.
+    Scores, sources, reasons and fields of an item are those of the variant that put it there, of the first one where
+    both did.
 
     Args:
         teams: who made the answers.
@@ -140,8 +147,9 @@ def join(teams: Teams, answers: tuple[Answer, Answer], k: int, after: tuple[Curs
         tuple(answers[side].sources[place] for side, place in origins),
         _shown(teams, shown_before, ids),
         left,
-        tuple(answers[side].reasons[place] for side, place in origins) if answers[0].reasons else (),
-        tuple(None if pick.team is None else teams.names[pick.team] for pick in picks),
+        tuple(answers[side].reasons[place] for side, place in origins if answers[side].reasons),
+        tuple(answers[side].fields[place] for side, place in origins if answers[side].fields),
+        teams=tuple(None if pick.team is None else teams.names[pick.team] for pick in picks),
     )
 
 
@@ -152,21 +160,39 @@ def _origin(pick: Pick, found: Sequence[dict[str, int]]) -> tuple[int, int]:
 
 
 def _shown(teams: Teams, before: Sequence[tuple[int, ...]], ids: Sequence[str]) -> tuple[int, ...]:
-    """Rows of what was returned so far: those of the first catalogue, and those of the second behind its end."""
-    offset, rows = 0, []
-    for catalogue, shown in zip(teams.catalogues, before, strict=True):
-        new = [row for row in catalogue.rows(ids).tolist() if row >= 0]
-        rows += [offset + row for row in sorted({*shown, *new})]
-        offset += len(catalogue)
-    return tuple(rows)
+    """What was returned so far: rows of the first catalogue, those of the second behind its end, then newcomers.
+
+    A newcomer has a number for each side that knows it as one, even for the first.
+    """
+    n_rows = sum(map(len, teams.catalogues))
+    offset, rows, new = 0, set[int](), set[int]()
+    for side, (catalogue, shown) in enumerate(zip(teams.catalogues, before, strict=True)):
+        n = len(catalogue)
+        told = {*shown, *_places(catalogue, ids)}
+        rows |= {offset + row for row in told if row < n}
+        new |= {n_rows + 2 * (row - n) + side for row in told if row >= n}
+        offset += n
+    return (*sorted(rows), *sorted(new))
+
+
+def _places(catalogue: Catalogue, ids: Sequence[str]) -> list[int]:
+    """As cursors name them: rows, and numbers of newcomers behind these; without items that are neither."""
+    newcomers = catalogue.overlay.newcomers
+    new = [len(catalogue) + newcomers.numbers[place] for place in newcomers.places(ids)]
+    return [row for row in catalogue.rows(ids).tolist() if row >= 0] + new
+
+
+def _ids(catalogue: Catalogue, shown: tuple[int, ...]) -> list[str]:
+    """Of what cursors name so."""
+    n, newcomers = len(catalogue), catalogue.overlay.newcomers
+    places = [newcomers.numbered(row - n) for row in shown if row >= n]
+    rows = np.array([row for row in shown if row < n], dtype=np.int64)
+    return catalogue.ids(rows) + [newcomers.ids[place] for place in places if place is not None]
 
 
 def _n_shown(teams: Teams, before: Sequence[tuple[int, ...]]) -> int:
     """Items that were returned so far; most have a row in both catalogues."""
-    first, second = (
-        set(catalogue.ids(np.array(shown, dtype=np.int64)))
-        for catalogue, shown in zip(teams.catalogues, before, strict=True)
-    )
+    first, second = (set(_ids(catalogue, shown)) for catalogue, shown in zip(teams.catalogues, before, strict=True))
     return len(first | second)
 
 

@@ -11,6 +11,7 @@ from recsys_vae.data.histories import History, HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import FieldError
 from service.ranking import boosts, mmr
+from service.ranking.live_columns import Snapshot
 from service.ranking.results import NAMED_IN_WARNING, Notice, Query, unknown
 from service.ranking.served_model import Catalogue
 
@@ -32,6 +33,8 @@ class ResolvedQuery:
         boosted: how, by how much, and which items (flags or rows), in order.
         metadata: what else is known of the user, as the bundle reads it, shape (1, n_features); None for nothing.
         notices: what there is to say so far.
+        shown_new: numbers of newcomers that were shown before.
+        fields: the columns that come with each item, as they are where `allowed` is true; None where none do.
     """
 
     query: Query
@@ -41,6 +44,8 @@ class ResolvedQuery:
     boosted: tuple[tuple[str, float, Chosen], ...]
     metadata: csr_array | None
     notices: tuple[Notice, ...]
+    shown_new: tuple[int, ...] = ()
+    fields: Snapshot | None = None
 
     @property
     def hides_history_only(self) -> bool:
@@ -105,20 +110,29 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
         FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
     """
     notices: list[Notice] = []
+    if query.fields:
+        catalogue.overlay.check_names(query.fields, "body.fields")
     if not history.is_known:
         notices += unknown("history", tuple(query.history), history.rows)
         history = history.known()
     excluded = _known(catalogue, "exclude", query.exclude, notices)
     metadata = _metadata(catalogue, query)
+    shown, shown_new = _shown(catalogue, query)
     notices += _misfits(catalogue, query, metadata)
+    columns = catalogue.filters.metadata
+    with columns.lock:  # a list never shows a value that its filter does not let through
+        allowed = _allowed(catalogue, query, notices)
+        fields = Snapshot(columns, query.fields) if query.fields else None
     return ResolvedQuery(
         query,
         history,
-        _hidden(history.ascending, excluded, _shown(catalogue, query)),
-        _allowed(catalogue, query, notices),
+        _hidden(history.ascending, excluded, shown),
+        allowed,
         _boosted(catalogue, query, notices),
         metadata,
         tuple(notices),
+        shown_new,
+        fields,
     )
 
 
@@ -133,8 +147,16 @@ def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[N
     if not ids:
         return NOTHING
     rows = catalogue.rows(ids)
-    notices += unknown(place, ids, rows)
+    notices += unknown(place, ids, _with_newcomers(catalogue, ids, rows))
     return rows
+
+
+def _with_newcomers(catalogue: Catalogue, ids: Sequence[str], rows: Int64Array) -> Int64Array:
+    """Rows, none of them below 0 where the item is a newcomer that lists may hold."""
+    newcomers = catalogue.overlay.newcomers
+    if not len(newcomers) or not len(rows) or rows.min() >= 0:
+        return rows
+    return np.array([0 if item_id in newcomers else row for item_id, row in zip(ids, rows.tolist(), strict=True)])
 
 
 def _hidden(history: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:
@@ -172,23 +194,35 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED_IN_WARNING]) + (" ..." if len(names) > NAMED_IN_WARNING else "")
 
 
-def _shown(catalogue: Catalogue, query: Query) -> Int64Array:
+def _shown(catalogue: Catalogue, query: Query) -> tuple[Int64Array, tuple[int, ...]]:
+    """Rows of items of the bundle, and numbers of newcomers, that earlier pages showed."""
     if query.after is None:
-        return NOTHING
+        return NOTHING, ()
     shown = np.array(query.after.shown, dtype=np.int64)
-    if len(shown) and shown.max() >= len(catalogue):
+    new = tuple((shown[shown >= len(catalogue)] - len(catalogue)).tolist())
+    if any(catalogue.overlay.newcomers.numbered(number) is None for number in new):
         raise FieldError("body.cursor", "this cursor was not made here")
-    return shown
+    return shown[shown < len(catalogue)], new
 
 
 def _allowed(catalogue: Catalogue, query: Query, notices: list[Notice]) -> BoolArray | None:
-    fits = None if query.filter is None else catalogue.filters.mask(query.filter, "body.filter")
+    fits = _fitting(catalogue, query)
     if query.candidates is None:
         return fits
     rows = _known(catalogue, "candidates", query.candidates, notices)
     allowed = np.zeros(len(catalogue), dtype=np.bool_)
     allowed[rows[rows >= 0]] = True
     return allowed if fits is None else allowed & fits
+
+
+def _fitting(catalogue: Catalogue, query: Query) -> BoolArray | None:
+    """Flags of the items that are shown and fit the filter; the same object for all who may get the same."""
+    shown = catalogue.overlay.shown
+    if query.filter is None:
+        return shown
+    if shown is None:
+        return catalogue.filters.mask(query.filter, "body.filter")
+    return catalogue.filters.mask_among(query.filter, shown, "body.filter")
 
 
 def _boosted(catalogue: Catalogue, query: Query, notices: list[Notice]) -> tuple[tuple[str, float, Chosen], ...]:

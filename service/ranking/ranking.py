@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
-from service.ranking import explanations
+from service.ranking import explanations, exploration
 from service.ranking.mmr import diversifying
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.results import (
@@ -90,7 +90,8 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
     answers: list[Answer] = []
     for place, question in enumerate(queries):
         scorer = SCORERS.get(tiers[place], scorers[place])
-        user = users[np.array([place])] if question.query.explain else None
+        is_needed = question.query.explain or len(catalogue.overlay.newcomers)
+        user = users[np.array([place])] if is_needed else None
         answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
     return answers
 
@@ -164,30 +165,67 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
 def _answer(
     catalogue: Catalogue, question: ResolvedQuery, best: Ranked, tier: str, scorer: str, user: Users | None
 ) -> Steps[Answer]:
-    """The list in words; `user` where it is to be explained."""
+    """The list in words; `user` where it is to be explained, or newcomers may come into it."""
     query, notices = question.query, list(question.notices)
     if tier not in BY_HISTORY and len(question.history.rows):
         notices.append(HISTORY_NOT_USED)
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
     rows, scores = (yield from _diverse(catalogue, query, best, notices)) if query.diversity else best
+    placed, explored = _guests(catalogue, question, user, scores)
+    n_guests = len(placed) + len(explored)
+    if n_guests:
+        rows, scores = rows[: query.k - n_guests], scores[: query.k - n_guests]
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
     reasons: tuple[str, ...] = ()
-    if user is not None:
+    if user is not None and query.explain:
         reasons = explanations.reasons(tier, rows, (yield from _unaided(catalogue, question, user)))
         items = yield from _explained(catalogue, question, user, rows, items, reasons, notices)
-    return Answer(
+    found = Answer(
         catalogue.version,
         tier,
         scorer,
         items,
-        (*notices, *shortfall(len(items), query.k)),
+        (*notices, *shortfall(len(items) + n_guests, query.k)),
         tuple(catalogue.chain.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
         question.n_left(len(catalogue)) > len(items),
         reasons,
+        tuple(question.fields.values(rows)) if question.fields else (),
     )
+    if len(placed) or placed.n_left:
+        found = exploration.mixed(catalogue, found, query, placed, CONTENT, explanations.BY_HISTORY)
+    if len(explored) or explored.n_left:
+        found = exploration.mixed(catalogue, found, query, explored, exploration.EXPLORE, exploration.BY_EXPLORATION)
+    return found
+
+
+def _guests(
+    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, scores: Float64Array
+) -> tuple[exploration.Guests, exploration.Guests]:
+    """Newcomers that come into the list: those that their content places, and those that places are kept for."""
+    newcomers = catalogue.overlay.newcomers
+    if user is None or not len(newcomers):
+        return exploration.NOBODY, exploration.NOBODY
+    with newcomers.lock:
+        return _drawn(catalogue, question, user, scores)
+
+
+def _drawn(
+    catalogue: Catalogue, question: ResolvedQuery, user: Users, scores: Float64Array
+) -> tuple[exploration.Guests, exploration.Guests]:
+    newcomers = catalogue.overlay.newcomers
+    eligible, placed, explored = exploration.welcome(newcomers, question), exploration.NOBODY, exploration.NOBODY
+    has_vector = newcomers.has_vectors[eligible]
+    if user.queries is not None and bool(user.encoded[0]) and has_vector.any():
+        vectors = newcomers.vectors(eligible[has_vector])
+        theirs = catalogue.chain.scores_of_newcomers(user, vectors)[0]
+        placed = exploration.by_content(newcomers, question, eligible[has_vector], theirs, scores)
+    n_found = min(question.query.k, len(scores) + len(placed))
+    if question.query.explore:
+        explored = exploration.drawn(newcomers, question, eligible[~has_vector], n_found)
+    return placed.before(min(n_found, question.query.k - len(explored))), explored
 
 
 def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Steps[Ranked]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ class Query:
         explain: whether to say what pushed each item up.
         metadata: what else is known of the user, by name.
         after: where the list goes on: what it has in common with the pages before, and what they showed.
+        fields: columns of the items' metadata that come with each item.
+        explore: share of the places for items that the model does not know.
+        seed: what these are drawn by.
     """
 
     k: int
@@ -51,6 +54,9 @@ class Query:
     explain: bool = False
     after: Cursor | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
+    explore: float = 0.0
+    seed: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Answer:
         notices: in no particular order.
         sources: what put each item into the list: the tier, or `content` for an item that nobody had touched.
         reasons: with an explanation, what pushed each item up: history, metadata or popularity; else empty.
+        fields: of each item, where some were asked for; else empty.
         shown: rows of the items of this page and those before, ascending.
         has_more: whether allowed items are left.
         teams: where two variants drafted the list, which of them each item is credited to, None for nobody; else empty.
@@ -108,26 +115,31 @@ class Answer:
     shown: tuple[int, ...] = ()
     has_more: bool = False
     reasons: tuple[str, ...] = ()
+    fields: tuple[dict[str, Any], ...] = ()
     teams: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class SimilarItems:
-    """The items most similar to one."""
+    """The items most similar to one; `fields` of each, where some were asked for."""
 
     model_version: str
     items: tuple[RankedItem, ...]
     notices: tuple[Notice, ...]
+    fields: tuple[dict[str, Any], ...] = ()
 
 
-def similar(catalogue: Catalogue, item_id: str, k: int) -> SimilarItems | None:
-    """The k items most similar to one; None where the catalogue does not hold it."""
+def similar(catalogue: Catalogue, item_id: str, k: int, fields: Sequence[str] = ()) -> SimilarItems | None:
+    """The k items most similar to one; None where the catalogue does not hold it, or it was deleted."""
+    catalogue.overlay.check_names(fields, "query.fields")
     row = int(catalogue.rows([item_id])[0])
-    if row < 0:
+    if row < 0 or catalogue.overlay.is_deleted(row):
         return None
-    found = catalogue.chain.similarity.similar(row, k)
-    items = ranked(catalogue, found.rows[0], shortest(found.scores[0]))
-    return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)))
+    found = catalogue.chain.similarity.similar(row, k, allowed=catalogue.overlay.shown)
+    rows = found.rows[0][found.rows[0] >= 0]
+    items = ranked(catalogue, rows, shortest(found.scores[0][: len(rows)]))
+    told = tuple(catalogue.overlay.values(rows, fields)) if fields else ()
+    return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)), told)
 
 
 def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:

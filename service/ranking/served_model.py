@@ -9,6 +9,7 @@ from recsys_vae.native.lookup import Lookup, lookup
 from recsys_vae.protocols import Int64Array
 from recsys_vae.recommender import FallbackChain
 from service.ranking.filters import Filters
+from service.ranking.overlay import Overlay
 
 LARGEST_HASHED = 2_000_000
 """Items up to which ids are kept as Python strings and in a table too, compiled or a dict: thirty are found in 3 or 16
@@ -16,7 +17,7 @@ rather than 500 microseconds."""
 
 
 class Catalogue:
-    """A bundle in service: its fallback chain, its ids, its filters.
+    """A bundle in service: its fallback chain, its ids, and the metadata of its items as they are now.
 
     Args:
         chain: what answers.
@@ -24,12 +25,12 @@ class Catalogue:
 
     Attributes:
         chain: what answers.
-        filters: over the items' metadata.
+        overlay: what was changed about its items since.
     """
 
     def __init__(self, chain: FallbackChain, *, is_warm: bool = False) -> None:
         self.chain = chain
-        self.filters = Filters(chain.bundle.item_table)
+        self.overlay = Overlay(chain.bundle, self.rows)
         if is_warm:
             self.rows(())
 
@@ -40,6 +41,11 @@ class Catalogue:
     def version(self) -> str:
         """Identity of the bundle."""
         return self.chain.bundle.version
+
+    @property
+    def filters(self) -> Filters:
+        """Over the items' metadata, as they are now."""
+        return self.overlay.filters
 
     def rows(self, ids: Iterable[str]) -> Int64Array:
         """Item rows of ids; -1 where the catalogue does not hold one."""

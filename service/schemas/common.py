@@ -46,6 +46,9 @@ class SimilarItem(Schema):
     rank: int = Field(ge=1, description="Place in the list, from 1.", examples=[1])
     item_id: str = Field(description="Id of the item.", examples=["527"])
     score: float = Field(description="Comparable within one answer only.", examples=[0.8123])
+    fields: dict[str, Any] | None = Field(
+        default=None, description="The columns that were asked for.", examples=[{"title": "Alien", "price": 9.5}]
+    )
 
 
 class SimilarItemsList(Schema):

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, With
 from service import timestamps
 from service.schemas.common import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
 from service.schemas.filters import BOUNDS, Filter, MetadataValue, given
+from service.schemas.items import Names
 
 LONGEST_CURSOR = 40_000
 """Characters; each item of a list takes three bytes or less where it follows one near it."""
@@ -153,6 +154,7 @@ class RecommendationRequest(Schema):
     explain: bool = Field(
         default=False, description="Say which items of the history push each item up.", examples=[True]
     )
+    fields: Names = ()
     cursor: CursorText = None
 
 
@@ -170,7 +172,8 @@ class RecommendedItem(Schema):
     item_id: str = Field(description="Id of the item.", examples=["527"])
     score: float = Field(description="Comparable within one answer only.", examples=[4.7081])
     source: str = Field(
-        description="The tier, or `content` for an item that nobody had touched: its vector comes from its content.",
+        description="The tier, `content` for an item that nobody had touched: its vector comes from its content, or "
+        "`explore` for one that the model does not know.",
         examples=["history"],
     )
     because: list[CauseSummary] | None = Field(
@@ -190,6 +193,11 @@ class RecommendedItem(Schema):
         description="In an interleaved list: the variant that its clicks are credited to; null where both would have "
         "put it there.",
         examples=["main"],
+    )
+    fields: dict[str, Any] | None = Field(
+        default=None,
+        description="The columns of `fields`, as they are now; null where the item has no value.",
+        examples=[{"title": "Alien", "price": 9.5}],
     )
 
 

@@ -22,7 +22,7 @@ from recsys_vae.errors import ConfigError
 from service.security.rate_limits import parse_rate
 from service.settings import Settings
 
-Scope = Literal["recommend", "explain", "events", "histories", "users", "admin", "metrics"]
+Scope = Literal["recommend", "explain", "events", "items", "histories", "users", "admin", "metrics"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX = "rsk_"
 """Begins every key made here, so that scanners of source code recognise one that was committed."""

@@ -89,3 +89,31 @@ LIVE_TESTS = Table(
     Column("plan", Text, nullable=False, comment="JSON: variants, start, metric, error rate, tuning"),
     Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
 )
+
+# What is in a bundle is not here: only what was changed since, and when. Rows are never removed, deleted items neither:
+# a bundle that comes later holds them again.
+ITEMS = Table(
+    "items",
+    METADATA,
+    Column("item_id", String, primary_key=True),
+    Column("number", BigInteger, nullable=False, comment="sequence of the first change; it stays"),
+    Column("sequence", BigInteger, nullable=False, comment="of the last change"),
+    Column("document", Text, nullable=False, comment="JSON: fields, hidden and deleted, each with its time"),
+    Index("items_by_sequence", "sequence", unique=True),
+)
+
+ITEM_FIELDS = Table(
+    "item_fields",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("kind", String, nullable=False, comment="text, number, flag, texts or numbers"),
+)
+
+# One row, which every transaction that changes items locks before it reads them: so changes become visible in the order
+# of their sequences, and whoever has read up to the number here has read all.
+ITEM_CLOCK = Table(
+    "item_clock",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False, comment="of the last change of any item"),
+)

@@ -157,3 +157,40 @@ def test_who_follows_interleaves_too(client: TestClient, settings: Settings) -> 
 def test_what_cannot_be_interleaved_is_refused(more: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         read_settings(**{"variant": ["a=1:x", "b=1:y"], **more})
+
+
+def test_what_is_changed_about_items_holds_for_both_sides(client: TestClient) -> None:
+    changes = [{"item_id": "e", "hidden": True}, {"item_id": "d", "fields": {"genre": "western", "price": 2}}]
+    assert client.post("/v1/items", json={"items": changes}).json()["accepted"] == 2
+    answer = ask(client, user_id="u0", k=20, fields=["genre", "price"])
+    assert sorted(item_ids(answer)) == list("dfgh")
+    told = {item["item_id"]: item["fields"] for item in answer["items"]}
+    assert told["d"] == {"genre": "western", "price": 2}
+    assert told["g"] == {"genre": "drama", "price": None}
+    western = {"op": "eq", "column": "genre", "value": "western"}
+    assert item_ids(ask(client, user_id="u0", k=2, filter=western)) == ["d"]
+    boosted = ask(client, user_id="u0", k=1, boost=[{"by": "add", "value": 1e6, "where": western}])
+    assert item_ids(boosted) == ["d"]
+    problem = client.post(POST, json={"user_id": "u0", "fields": ["brand"]})
+    check_problem(problem, 422, "invalid-request")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_pages_hold_items_that_neither_model_knows_once(settings: Settings, k: int) -> None:
+    new = [{"item_id": f"n{number}", "fields": {"genre": "drama"}} for number in range(5)]
+    with TestClient(create_app(settings.model_copy(update={"explore_share": 0.4}))) as client:
+        client.post("/v1/items", json={"items": new})
+        items, cursor = [], None
+        for number in range(20):
+            page = ask(
+                client, f"r{number}", user_id="u0", k=k, fields=["genre"], **({"cursor": cursor} if cursor else {})
+            )
+            assert page["variant"] == "a+b"
+            items, cursor = items + page["items"], page["next_cursor"]
+            assert len(page["items"]) == k or cursor is None
+            if cursor is None:
+                break
+        assert [item["rank"] for item in items] == list(range(1, 11))
+        assert sorted(item["item_id"] for item in items) == sorted([*"defgh", *(one["item_id"] for one in new)])
+        assert sum(item["source"] == "explore" for item in items) == 5
+        assert {item["fields"]["genre"] for item in items if item["source"] == "explore"} == {"drama"}

@@ -120,9 +120,9 @@ def send(client: TestClient, item_id: str):
     return client.post("/v1/events", json={"events": [row]})
 
 
-def check_while_down(client: TestClient) -> None:
+def check_while_down(client: TestClient, *, is_read: bool = False) -> None:
     inline = client.post("/v1/recommendations", json={"history": ["a"], "k": 3}).json()
-    assert (inline["tier"], inline["warnings"]) == ("history", [])
+    assert (inline["tier"], codes(inline)) == ("history", [] if is_read else ["items_unavailable"])
     refused = send(client, "d")
     check_problem(refused, 503, "unavailable")
     assert refused.headers["retry-after"] == "1"
@@ -136,7 +136,7 @@ def test_a_store_that_is_down_refuses_events_and_is_used_again_once_it_is_back(
             assert send(client, item_id).json()["accepted"] == 1
         for count, item_id in ((3, "c"), (4, "d")):
             outage.begin()
-            check_while_down(client)
+            check_while_down(client, is_read=outage.place.url.startswith("sqlite"))
             outage.end()
             assert send(client, item_id).json()["accepted"] == 1
             found = client.get("/v1/users/ann/recommendations?k=8").json()
@@ -153,9 +153,9 @@ def test_a_server_that_is_down_costs_users_their_stored_history_only(bundle_path
         assert codes(client.get("/v1/users/ann/recommendations?k=3").json()) == []
         outage.begin()
         alone = client.get("/v1/users/ann/recommendations?k=3").json()
-        assert (alone["tier"], codes(alone)) == ("popular", ["store_unavailable", "no_history"])
+        assert (alone["tier"], codes(alone)) == ("popular", ["store_unavailable", "no_history", "items_unavailable"])
         both = client.post("/v1/recommendations", json={"user_id": "ann", "history": ["b"], "k": 3}).json()
-        assert (both["tier"], codes(both)) == ("history", ["store_unavailable"])
+        assert (both["tier"], codes(both)) == ("history", ["store_unavailable", "items_unavailable"])
         for refused in (client.get("/v1/users/ann"), client.delete("/v1/users/ann")):
             check_problem(refused, 503, "unavailable")
         outage.end()
@@ -177,7 +177,7 @@ def test_a_locked_file_still_answers_with_what_it_holds(bundle_path: Path, tmp_p
     ) as client:  # fmt: skip
         send(client, "a")
         outage.begin()
-        check_while_down(client)
+        check_while_down(client, is_read=True)
         assert codes(client.get("/v1/users/ann/recommendations?k=3").json()) == []
 
 
@@ -189,7 +189,7 @@ def test_a_damaged_file_costs_users_their_stored_history_until_it_is_put_right(
     with TestClient(create_app(Settings(bundle=bundle_path, store=f"sqlite:///{path}"))) as client:
         check_while_down(client)
         found = client.get("/v1/users/ann/recommendations?k=3").json()
-        assert (found["tier"], codes(found)) == ("popular", ["store_unavailable", "no_history"])
+        assert (found["tier"], codes(found)) == ("popular", ["store_unavailable", "no_history", "items_unavailable"])
         path.unlink()
         assert send(client, "a").json()["accepted"] == 1
         assert codes(client.get("/v1/users/ann/recommendations?k=3").json()) == []

@@ -228,11 +228,11 @@ def test_a_store_that_is_down_costs_stored_histories_only(
     with TestClient(create_app(Settings(bundle=bundle_path, store=f"sqlite:///{tmp_path}/events.db"))) as client:
         assert "does not answer" in caplog.text
         inline = client.post(POST, json={"history": ["a"], "k": 3})
-        assert (inline.status_code, inline.json()["warnings"]) == (200, [])
+        assert (inline.status_code, codes(inline.json())) == (200, ["items_unavailable"])
         both = client.post(POST, json={"user_id": "u0", "history": ["a"], "k": 3}).json()
-        assert (both["items"], codes(both)) == (inline.json()["items"], ["store_unavailable"])
+        assert (both["items"], codes(both)) == (inline.json()["items"], ["store_unavailable", "items_unavailable"])
         stored = client.get("/v1/users/u0/recommendations?k=3").json()
-        assert (stored["tier"], codes(stored)) == ("popular", ["store_unavailable", "no_history"])
+        assert (stored["tier"], codes(stored)) == ("popular", ["store_unavailable", "no_history", "items_unavailable"])
         assert str(tmp_path) not in json.dumps(stored)
 
 

@@ -1,6 +1,7 @@
 """POST /v1/recommendations: for a known user, a history, or both; one at a time, or many."""
 
 import asyncio
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -26,6 +27,8 @@ from service.store.impressions import Impression
 
 LONGEST_ID = 128
 """Of requests, and so of what events name."""
+DAY = 86_400_000_000
+"""Microseconds for which a user is shown the same items that the model does not know."""
 STORED = 100
 """Items that a stored history is taken to have when a request is weighed for the rate limit, before it is read."""
 TELLS = "explain, candidates and boosts of named items need for a user_id: they tell what its stored history holds"
@@ -108,6 +111,8 @@ async def respond(
     key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
     version = None if request.cursor is None else request.cursor.model_version
     assignment = variant_set.assign(key, chosen, version)
+    if services.settings.explore_share:
+        request = replace(request, seed=f"{key} {timestamps.now() // DAY}")
     last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
     page = await _page(assignment, services, request, f"{key} {request_id}")
     services.metrics.count_answer(page.answer.tier, page.answer.notices)

@@ -13,6 +13,7 @@ from service.problems import RESPONSES
 from service.schemas.common import Id, K
 from service.schemas.deployments import ChosenVariant
 from service.schemas.events import Erasure, ShownList, StoredEvent, UserSummary
+from service.schemas.items import Names
 from service.schemas.recommendations import CursorText, RecommendationRequest, Recommendations
 from service.security.authorization import also, needs
 from service.store.events import HeldEvent
@@ -44,10 +45,11 @@ async def recommend_to_user(
     access: AccessDep,
     k: K = 20,
     cursor: CursorText = None,
+    fields: Annotated[Names, Query()] = (),
     variant: ChosenVariant = None,
 ) -> Response:
     """The k best items for a user of the event store; what is popular for anybody else."""
-    asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor)
+    asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor, fields=fields)
     return as_json(await answer_one(asked, services, access, variant))
 
 

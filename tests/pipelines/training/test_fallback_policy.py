@@ -145,6 +145,11 @@ def test_items_that_nobody_has_touched_are_published_by_their_content(dataset: D
     assert above[0] > above[1]
     assert scores[2, :6].mean() > scores[2, 6:12].mean()
     assert chain.sources([lists.tiers[0]], np.array([new])) == [CONTENT]
+    later = published.tiers.content  # an item that comes in service takes the place of one of the same genre
+    assert later is not None
+    vectors, is_known = later.vectors([{"genre": "left"}])
+    assert is_known.all()
+    np.testing.assert_allclose(vectors[0], chain.item_vectors[new], rtol=1e-3, atol=1e-4)
 
 
 def test_a_model_without_metadata_keeps_its_settings(dataset: DatasetDir) -> None:

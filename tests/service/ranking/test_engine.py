@@ -1,4 +1,5 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Signal
 
@@ -9,12 +10,20 @@ from anyio import to_thread
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.recommender import FallbackChain, Users
 from service.errors import DeadlineError, UnknownItemError
+from service.ranking import mmr, ranking
 from service.ranking.engine import Engine, Page, Request
+from service.ranking.filters import Eq
+from service.ranking.interleaving import Teams
+from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
-from service.ranking.results import Query, SimilarItems
+from service.ranking.ranking import answer_all
+from service.ranking.results import Answer, Query, SimilarItems
 from service.ranking.served_model import Catalogue
 from service.store.events import EventStore
 from service.store.history_cache import Histories
+from service.store.item_feed import ItemFeed
+from service.store.item_records import ItemChange
+from service.store.items import ItemStore
 from tests.service.tiny import HISTORIES, fill, write_tiny_bundle
 
 
@@ -129,3 +138,65 @@ def test_many_at_a_time_get_each_their_own_answer(engine: Engine, chain: Fallbac
     assert len(found) == 120
     for (user_id, _), items in found.items():
         assert items == sorted(set("abcdefgh") - set(HISTORIES[user_id]))
+
+
+class Lagging:
+    """Changes of items that nobody can tell."""
+
+    explore = 0.0
+
+    def __init__(self) -> None:
+        self.settled: list[int] = []
+
+    def settle(self, catalogues: Iterable[Catalogue]) -> bool:
+        self.settled.append(len(list(catalogues)))
+        return False
+
+
+def test_all_that_is_computed_says_that_changes_of_items_may_be_missing(tmp_path: Path, chain: FallbackChain) -> None:
+    items = Lagging()
+    engine = Engine(Histories(EventStore(f"sqlite:///{tmp_path / 'events.db'}")), items=items)
+    pair = (Catalogue(chain), Catalogue(chain))
+    notices: list[list[str]] = []
+
+    async def ask() -> None:
+        page = await engine.recommend_together(Teams(("a", "b"), pair, "seed"), Request(Query(3)))
+        notices.append([notice.code for notice in page.answer.notices])
+        notices.append([notice.code for notice in (await engine.similar(pair[0], "a", 3, ("genre",))).notices])
+        notices.append([notice.code for notice in (await engine.recommend(pair[0], Request(Query(3)))).answer.notices])
+
+    anyio.run(ask)
+    assert [codes.count("items_unavailable") for codes in notices] == [1, 1, 1]
+    assert items.settled == [2, 1, 1]  # both sides of a draft go into one batch, and are settled before either
+
+
+def test_what_changes_while_a_list_is_computed_in_steps_neither_shortens_nor_contradicts_it(
+    tmp_path: Path, any_chain: FallbackChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mmr, "PART", 1)
+    monkeypatch.setattr(ranking, "NAMED_AT_ONCE", 1)
+    changes, catalogue = ItemStore(EventStore(f"sqlite:///{tmp_path / 'events.db'}").database), Catalogue(any_chain)
+    items, drama = LiveItems(ItemFeed(changes), explore=0.4), {"genre": "drama"}
+    query = Query(5, filter=Eq("genre", "drama"), diversity=0.3, explain=True, fields=("genre",), explore=0.4)
+    query = replace(query, history={"b": 1.0, "f": 1.0})
+    names, n_pauses = [*"aceg", "n0", "n1"], 0
+    changes.take([ItemChange(f"n{number}", fields=drama) for number in range(4)])
+    for first in range(len(names)):
+        changes.take([ItemChange(name, fields=drama, hidden=False) for name in names])
+        items.settle([catalogue])
+        steps, left = answer_all(catalogue, [query]), [*names[first:], *names[:first]]
+        found: list[Answer | Exception] | None = None
+        while found is None:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found = end.value
+            else:
+                n_pauses += 1
+                changes.take([ItemChange(name, fields={"genre": "x"}, hidden=True) for name in left[:1]])
+                items.settle([catalogue])
+                left = left[1:]
+        assert isinstance(found[0], Answer)
+        assert len({item.item_id for item in found[0].items}) == 5
+        assert found[0].fields == (drama,) * 5
+    assert n_pauses or any_chain.bundle.manifest.model == "popularity"

@@ -22,6 +22,8 @@ from service.store import schema
 from service.store.deployments import DeploymentTable
 from service.store.events import Event, Fate
 from service.store.impressions import ImpressionTable
+from service.store.item_records import ItemChange
+from service.store.items import ItemFate, ItemStore
 from service.store.tables import EVENTS, METADATA, USERS
 from tests.service.places import Place, count_events
 
@@ -224,3 +226,20 @@ def test_a_store_of_a_newer_version_is_refused(place: Place) -> None:
     engine.dispose()
     with closing(place.open()) as store, pytest.raises(ConfigError, match=r"newer version.*v999"):
         store.check()
+
+
+@pytest.mark.parametrize("version", ["v4", "v5_live_tests"])
+def test_a_store_of_before_changes_of_items_takes_them(place: Place, version: str) -> None:
+    with closing(place.open()) as store:
+        store.take([Event("1", "ann", "jam", None, 1.0, None, "r")], "api")
+        with store.database.writing() as connection:
+            for name in ("items", "item_fields", "item_clock", *(["live_tests"] if version == "v4" else [])):
+                connection.execute(text(f"DROP TABLE {name}"))
+            if version == "v4":
+                connection.execute(text("ALTER TABLE exposures DROP COLUMN teams"))
+            connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = :v"), {"v": version})
+    with closing(place.open()) as store:
+        assert tuple(store.history("ann").history) == ("jam",)
+        [outcome] = ItemStore(store.database).take([ItemChange("jam", "merge", {"price": 2})])
+        assert (outcome.fate, outcome.sequence) == (ItemFate.ACCEPTED, 1)
+    check_schema(place)

@@ -1,0 +1,192 @@
+"""Newcomers in lists: items that the bundle does not hold, by what their content predicts, or at places kept for them.
+
+Where a bundle maps content to vectors, a newcomer has a score like any other item, and its place by it. The others
+nobody can score: a share of the places, which a setting gives, goes to some of them, drawn by a hash of the request's
+seed. Equal seeds draw alike in every process, and what is drawn changes little when newcomers come and go. Filters,
+candidates, and what was excluded, seen or shown count for them as for all items.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import chain
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_vae.protocols import Float32Array, Int64Array
+from service.ranking import boosts
+from service.ranking.live_columns import Snapshot
+from service.ranking.overlay import Newcomers
+from service.ranking.query_resolution import ResolvedQuery
+from service.ranking.results import Answer, Float64Array, Query, RankedItem, shortest
+from service.ranking.served_model import Catalogue
+
+EXPLORE, BY_EXPLORATION = "explore", "exploration"
+"""Source of such an item, and what pushed it up."""
+T = TypeVar("T")
+MIXERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+
+@dataclass(frozen=True, eq=False)
+class Guests:
+    """Newcomers that come into a list, in the order of their slots.
+
+    Attributes:
+        slots: places in the list, from 0, ascending.
+        ids: of the newcomers.
+        numbers: of the newcomers.
+        scores: of each; NaN where nobody knows.
+        fields: of each, where some were asked for; else empty.
+        n_left: newcomers that may come back on later pages.
+    """
+
+    slots: Int64Array
+    ids: tuple[str, ...]
+    numbers: tuple[int, ...]
+    scores: NDArray[np.float64]
+    fields: tuple[dict[str, Any], ...]
+    n_left: int
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def before(self, n: int) -> "Guests":
+        """Those that come among the first n of the list."""
+        kept = int(np.searchsorted(self.slots, n))
+        left = self.n_left + len(self) - kept
+        return Guests(
+            self.slots[:kept], self.ids[:kept], self.numbers[:kept], self.scores[:kept], self.fields[:kept], left
+        )
+
+
+NOBODY = Guests(np.zeros(0, np.int64), (), (), np.zeros(0), (), 0)
+
+
+def by_content(
+    newcomers: Newcomers,
+    question: ResolvedQuery,
+    eligible: Int64Array,
+    scores: Float32Array,
+    found: Float64Array,
+) -> Guests:
+    """Newcomers whose content puts them among the best k.
+
+    Args:
+        newcomers: of the catalogue.
+        question: which says k, and what is boosted.
+        eligible: places of those that may come back and have a vector.
+        scores: of these, without boosts; they are written to.
+        found: scores of the items that are there without them, best first.
+    """
+    _boost(newcomers, question, eligible, scores)
+    best = np.argsort(-scores, kind="stable")[: question.query.k]
+    told = shortest(scores[best])
+    # Of equal scores, items that the model has learned from come first.
+    slots = np.searchsorted(-found, -told, side="right") + np.arange(len(best))
+    kept = slots < question.query.k
+    n_left = len(eligible) - int(kept.sum())
+    return _guests(newcomers, question.query, slots[kept], eligible[best[kept]], told[kept], n_left)
+
+
+def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n_found: int) -> Guests:
+    """Newcomers for the places that are kept for them, and for those that nothing else can fill.
+
+    Args:
+        newcomers: of the catalogue.
+        question: which says how many, and by what they are drawn.
+        eligible: places of those that may come back and that nobody can score.
+        n_found: items that are there without them.
+    """
+    query = question.query
+    seed = int.from_bytes(blake2b(query.seed.encode(), digest_size=8, person=b"recsys-explore").digest())
+    kept = int(query.k * query.explore + (seed >> 11) / 2**53)
+    n = min(len(eligible), query.k, max(kept, query.k - n_found))
+    numbers = np.array(newcomers.numbers, dtype=np.int64)[eligible]
+    places = eligible[np.argsort(_hashed(numbers, seed), kind="stable")[:n]]
+    length = min(query.k, n_found + n)
+    slots = np.sort(np.argsort(_hashed(np.arange(length), seed ^ MIXERS[0]), kind="stable")[:n])
+    return _guests(newcomers, query, slots, places, np.full(n, np.nan), len(eligible) - n)
+
+
+def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:
+    """Places of the newcomers that may come back."""
+    query, flags = question.query, newcomers.flags.copy()
+    if query.filter is not None:
+        flags &= newcomers.filters.mask(query.filter, "body.filter")
+    if query.candidates is not None:
+        chosen = np.zeros(len(flags), dtype=np.bool_)
+        chosen[newcomers.places(query.candidates)] = True
+        flags &= chosen
+    flags[newcomers.places(chain(query.history, query.exclude))] = False
+    flags[[place for place in map(newcomers.numbered, question.shown_new) if place is not None]] = False
+    return np.flatnonzero(flags)
+
+
+def _guests(
+    newcomers: Newcomers, query: Query, slots: Int64Array, places: Int64Array, scores: Float64Array, n_left: int
+) -> Guests:
+    """Some newcomers as they are now."""
+    ids = tuple(newcomers.ids[place] for place in places.tolist())
+    numbers = tuple(newcomers.numbers[place] for place in places.tolist())
+    fields = Snapshot(newcomers.filters.metadata, query.fields).values(places) if query.fields else ()
+    return Guests(slots, ids, numbers, scores, tuple(fields), n_left)
+
+
+def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, source: str, reason: str) -> Answer:
+    """An answer with newcomers at their slots, before the items that were there."""
+    slots = guests.slots.tolist()
+    own, first = iter(answer.items), len(query.after.shown) + 1 if query.after else 1
+    ids = dict(zip(slots, guests.ids, strict=True))
+    scores = dict(zip(slots, guests.scores.tolist(), strict=True))
+    items: list[RankedItem] = []
+    because = () if query.explain else None
+    for slot in range(len(answer.items) + len(guests)):
+        if slot not in ids:
+            items.append(next(own)._replace(rank=first + slot))
+            continue
+        score = _near(items, answer.items) if np.isnan(scores[slot]) else scores[slot]
+        items.append(RankedItem(first + slot, ids[slot], score, because))
+    numbers = (len(catalogue) + number for number in guests.numbers)
+    return replace(
+        answer,
+        items=tuple(items),
+        sources=_woven(answer.sources, slots, [source] * len(guests)),
+        reasons=_woven(answer.reasons, slots, [reason] * len(guests)) if query.explain else (),
+        fields=_woven(answer.fields, slots, guests.fields) if query.fields else (),
+        shown=tuple(sorted((*answer.shown, *numbers))),
+        has_more=answer.has_more or guests.n_left > 0,
+    )
+
+
+def _boost(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, scores: Float32Array) -> None:
+    for number, boost in enumerate(question.query.boosts):
+        flags = np.zeros(len(newcomers), dtype=np.bool_)
+        if boost.where is not None:
+            flags |= newcomers.filters.mask(boost.where, f"body.boost.{number}.where")
+        else:
+            flags[newcomers.places(boost.items)] = True
+        boosts.apply(scores, boost.by, boost.value, flags[eligible])
+
+
+def _near(before: list[RankedItem], own: tuple[RankedItem, ...]) -> float:
+    """A score that fits beside those of its neighbours."""
+    return before[-1].score if before else own[0].score if own else 0.0
+
+
+def _woven(own: tuple[T, ...], slots: list[int], guests: Sequence[T]) -> tuple[T, ...]:
+    def woven() -> Iterator[T]:
+        rest, at = iter(own), dict(zip(slots, guests, strict=True))
+        for slot in range(len(own) + len(guests)):
+            yield at[slot] if slot in at else next(rest)
+
+    return tuple(woven())
+
+
+def _hashed(numbers: Int64Array, seed: int) -> NDArray[np.uint64]:
+    """SplitMix64 of each number, begun by the seed (Steele, Lea and Flood, OOPSLA 2014)."""
+    mix = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    mix = (mix ^ (mix >> np.uint64(30))) * np.uint64(MIXERS[0])
+    mix = (mix ^ (mix >> np.uint64(27))) * np.uint64(MIXERS[1])
+    return np.asarray(mix ^ (mix >> np.uint64(31)))

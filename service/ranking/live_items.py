@@ -1,0 +1,82 @@
+"""LiveItems: has every catalogue know what was changed about items before anything is computed with it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.ranking.served_model import Catalogue
+from service.store.item_feed import OPENING_SECONDS, ItemFeed
+from service.store.item_records import ItemRecord
+
+
+class Description(NamedTuple):
+    """What is known of an item: its metadata, the sequence of its last change (0 for none), and when that was."""
+
+    fields: Mapping[str, Any]
+    sequence: int
+    is_hidden: bool
+    is_deleted: bool
+    is_in_model: bool
+    changed_at: int | None
+
+
+class LiveItems:
+    """Keeps catalogues up to date; safe to use from several threads.
+
+    Args:
+        feed: of the changes.
+        explore: share of the places of a list for items that the model does not know.
+        on_settled: told how many items something was changed about.
+    """
+
+    def __init__(
+        self, feed: ItemFeed, explore: float = 0.0, on_settled: Callable[[int], None] = lambda number: None
+    ) -> None:
+        self._feed = feed
+        self._on_settled = on_settled
+        self._following = Lock()
+        self.explore = explore
+
+    def settle(self, catalogues: Iterable[Catalogue]) -> bool:
+        """Have catalogues show all changes that are acknowledged by now; False where the store does not say."""
+        is_current = self._feed.settle()
+        self._follow(catalogues)
+        return is_current
+
+    def _follow(self, catalogues: Iterable[Catalogue]) -> None:
+        """Have catalogues show what is known here."""
+        for catalogue in catalogues:
+            with self._following:
+                catalogue.overlay.follow(self._feed, keeps_new=self.explore > 0 or catalogue.overlay.places_new)
+        self._on_settled(len(self._feed))
+
+    def prepare(self, catalogues: Iterable[Catalogue]) -> None:
+        """The same for catalogues that are loaded now; a store that does not answer is asked later."""
+        self._feed.settle(OPENING_SECONDS)
+        self._follow(catalogues)
+
+    def describe(self, catalogue: Catalogue, item_id: str) -> Description | None:
+        """What is known of an item; None where nobody knows it."""
+        self.settle([catalogue])
+        [row] = catalogue.rows([item_id]).tolist()
+        live = self._feed.get(item_id)
+        if live is None and row < 0:
+            return None
+        record = ItemRecord() if live is None else live.record
+        found = {name: dated.value for name, dated in record.fields.items()}
+        if row >= 0 and record.deleted_at is None:
+            [found] = catalogue.overlay.values(np.array([row]), list(catalogue.filters.columns))
+        return Description(
+            {name: value for name, value in found.items() if value is not None},
+            0 if live is None else live.sequence,
+            bool(record.hidden.value),
+            record.deleted_at is not None,
+            row >= 0,
+            None if live is None else record.last,
+        )
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._feed.close()

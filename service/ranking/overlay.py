@@ -1,0 +1,230 @@
+"""Overlay: what was changed about items, laid over the metadata of one bundle; what is hidden is in no answer.
+
+Of a field's two values, that of the bundle and that of a change, the newer one counts. A bundle knows its metadata as
+of its training cut-off, or of when it was written, where it has none. It never brings back what was deleted or hidden.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.manifest import Manifest
+from recsys_vae.data.columns import POPULARITY
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from service import timestamps
+from service.errors import FieldError
+from service.ranking.filters import Filters
+from service.ranking.live_columns import Columns
+from service.store.item_feed import ItemFeed
+from service.store.item_records import FieldValue, ItemRecord
+from service.store.items import LiveItem
+
+logger = logging.getLogger("recsys.service")
+
+BEGINNING = (-1, 0)
+
+
+class Newcomers:
+    """Items that are not in the bundle, in the order in which they came here.
+
+    Args:
+        bundle: whose columns they have too.
+
+    Attributes:
+        filters: over their metadata.
+        ids: of the items.
+        numbers: that they have in every process, see `LiveItem`.
+        lock: held while they change, and by whoever needs them as of one moment.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.filters = Filters(bundle.item_table.clear())
+        self.lock = RLock()
+        self.ids: list[str] = []
+        self.numbers: list[int] = []
+        self._is_shown: list[bool] = []
+        self._map = bundle.tiers.content
+        self._vectors: dict[int, Float32Array] = {}
+        self._flags: BoolArray | None = None
+        self._places: dict[str, int] = {}
+        self._numbered: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._places
+
+    @property
+    def has_vectors(self) -> BoolArray:
+        """Whose content says where they belong, shape (n,)."""
+        flags = np.zeros(len(self), dtype=np.bool_)
+        flags[list(self._vectors)] = True
+        return flags
+
+    def vectors(self, places: Int64Array) -> Float32Array:
+        """Of some that have one, shape (len(places), d)."""
+        return np.stack([self._vectors[place] for place in places.tolist()])
+
+    def describe(self, place: int, values: Mapping[str, FieldValue | None]) -> None:
+        """Place an item by its content, as far as that says anything."""
+        if self._map is None:
+            return
+        [vector], [is_known] = self._map.vectors([values])
+        if is_known:
+            self._vectors[place] = vector
+        else:
+            self._vectors.pop(place, None)
+
+    def place(self, item: LiveItem) -> int:
+        """Of an item; at the end where it has none yet."""
+        if item.item_id not in self._places:
+            self._places[item.item_id] = self._numbered[item.number] = len(self)
+            self.filters.metadata.grow(len(self) + 1)
+            self.ids.append(item.item_id)
+            self.numbers.append(item.number)
+            self._is_shown.append(False)
+        return self._places[item.item_id]
+
+    @property
+    def flags(self) -> BoolArray:
+        """Of those that may be in answers, not to be written to."""
+        flags = self._flags
+        if flags is None or len(flags) < len(self):
+            flags = self._flags = np.array(self._is_shown, dtype=np.bool_)
+        return flags
+
+    def show(self, place: int, *, is_shown: bool) -> None:
+        """Say whether an item may be in answers."""
+        if self._is_shown[place] is not is_shown:
+            self._is_shown[place], self._flags = is_shown, None
+
+    def places(self, item_ids: Iterable[str]) -> list[int]:
+        """Of those that are here."""
+        return [self._places[item_id] for item_id in item_ids if item_id in self._places]
+
+    def numbered(self, number: int) -> int | None:
+        """The place of the item with a number; None where it is not here."""
+        return self._numbered.get(number)
+
+
+class Overlay:
+    """What was changed about items, as one catalogue shows it. Followed by one thread at a time.
+
+    Args:
+        bundle: below it.
+        rows: item rows of ids, -1 where the bundle does not hold one.
+
+    Attributes:
+        filters: over the metadata of the bundle's items as they are now.
+        newcomers: items that the bundle does not hold; empty where nobody has a use for them.
+        shown: flags of the bundle's items that may be in answers, not to be written to; None for all.
+    """
+
+    def __init__(self, bundle: Bundle, rows: Callable[[Iterable[str]], Int64Array]) -> None:
+        self._bundle = bundle
+        self._rows = rows
+        self._known_at = known_at(bundle.manifest)
+        self._has_warned = False
+        self._position = BEGINNING
+        self.filters = Filters(bundle.item_table)
+        self.newcomers = Newcomers(bundle)
+        self.shown: BoolArray | None = None
+        self._is_hidden = np.zeros(len(bundle.items), dtype=np.bool_)
+        self._has_new_hidden = False
+        self._deleted: set[int] = set()
+
+    def follow(self, feed: ItemFeed, *, keeps_new: bool) -> None:
+        """Show what was changed since the last time.
+
+        Args:
+            feed: of the changes.
+            keeps_new: whether somebody has a use for items that the bundle does not hold.
+        """
+        if feed.position == self._position:
+            return
+        if feed.position[0] != self._position[0] and self._position != BEGINNING:
+            self.__init__(self._bundle, self._rows)  # type: ignore[misc]  # the store was put back: all begins anew
+        with self.newcomers.lock:
+            self._take(feed, keeps_new=keeps_new)
+
+    def _take(self, feed: ItemFeed, *, keeps_new: bool) -> None:
+        items, self._position = feed.since(self._position)
+        rows = self._rows([item.item_id for item in items]).tolist()
+        for item, row in zip(items, rows, strict=True):
+            if row >= 0:
+                self._show(item.record, row)
+            elif keeps_new:
+                self._show_new(item)
+        if self._has_new_hidden:
+            self.shown = ~self._is_hidden if self._is_hidden.any() else None
+            self._has_new_hidden = False
+
+    @property
+    def places_new(self) -> bool:
+        """Whether the bundle places newcomers by their content."""
+        return self._bundle.tiers.content is not None
+
+    def values(self, rows: Int64Array, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Chosen columns of items of the bundle, one dictionary an item."""
+        found = self.filters.metadata.values(rows, names)
+        return [dict(zip(names, values, strict=True)) for values in zip(*found, strict=True)]
+
+    def is_deleted(self, row: int) -> bool:
+        """Whether an item of the bundle was."""
+        return row in self._deleted
+
+    def check_names(self, names: Sequence[str], field: str) -> None:
+        """Raise FieldError where there is no such column, `field` being that of the request."""
+        for place, name in enumerate(names):
+            if name not in self.filters.metadata:
+                known = ", ".join(self.filters.columns)
+                message = f"the items of the bundle in service have no column {name!r}; there are: {known}"
+                raise FieldError(f"{field}.{place}", message)
+
+    def _show(self, record: ItemRecord, row: int) -> None:
+        self._has_new_hidden |= bool(self._is_hidden[row]) is record.is_shown
+        self._is_hidden[row] = not record.is_shown
+        (self._deleted.add if record.deleted_at is not None else self._deleted.discard)(row)
+        self._put(self.filters.metadata, row, self._newest(record, row), self.newcomers.filters.metadata)
+
+    def _show_new(self, item: LiveItem) -> None:
+        place = self.newcomers.place(item)
+        values = {name: dated.value for name, dated in item.record.fields.items()}
+        self._put(self.newcomers.filters.metadata, place, values, self.filters.metadata)
+        self.newcomers.describe(place, values)
+        self.newcomers.show(place, is_shown=item.record.is_shown)
+
+    def _put(self, columns: Columns, row: int, values: Mapping[str, FieldValue | None], others: Columns) -> None:
+        others.have(values)
+        unfit = columns.put(row, values)
+        if unfit and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Items have values that do not fit the columns of bundle %s, which keep what it has, such as in %s.",
+                self._bundle.version,
+                ", ".join(unfit),
+            )
+
+    def _newest(self, record: ItemRecord, row: int) -> dict[str, FieldValue | None]:
+        """What is newer than the bundle's own."""
+        own = self.filters.metadata
+        found: dict[str, FieldValue | None] = {}
+        if (record.replaced_at or 0) >= self._known_at:
+            found = dict.fromkeys(name for name in own.own if name != POPULARITY)
+        for name, dated in record.fields.items():
+            if dated.at >= self._known_at or name not in own.own or own[name].base_value(row) is None:
+                found[name] = dated.value
+        return found
+
+
+def known_at(manifest: Manifest) -> int:
+    """As of when a bundle knows the metadata of its items, in microseconds since 1970, UTC."""
+    written = timestamps.to_microseconds(datetime.fromisoformat(manifest.created_at))
+    cutoff = manifest.provenance.training_cutoff
+    return written if cutoff is None else min(written, timestamps.to_microseconds(datetime.fromisoformat(cutoff)))

@@ -1,0 +1,113 @@
+"""The contract of the store of items, and of what keeps up with it, over both databases."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from service import timestamps
+from service.store import items
+from service.store.database import Database
+from service.store.item_feed import ItemFeed
+from service.store.item_records import ItemChange
+from service.store.items import ItemFate, ItemStore
+from tests.service.places import Place
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[ItemStore]:
+    with closing(Database(place.url)) as database:
+        yield ItemStore(database)
+
+
+def price(item_id: str, value: object, **extra: object) -> ItemChange:
+    return ItemChange(item_id, fields={"price": value}, **extra)  # type: ignore[arg-type, dict-item]
+
+
+def fates(store: ItemStore, *changes: ItemChange) -> list[tuple[str, int]]:
+    return [(str(outcome.fate), outcome.sequence) for outcome in store.take(changes)]
+
+
+def test_changes_are_held_one_row_an_item_and_counted_in_their_order(store: ItemStore) -> None:
+    assert fates(store, price("a", 1), price("b", 1), price("a", 2)) == [("accepted", n) for n in (1, 2, 3)]
+    held = store.get("a")
+    assert held is not None
+    assert (held.number, held.sequence, held.record.fields["price"].value) == (1, 3, 2)
+    assert [item.item_id for piece in store.since(0) for item in piece] == ["b", "a"]
+    assert [item.item_id for piece in store.since(2) for item in piece] == ["a"]
+    assert (store.sequence(), store.get("c"), store.fields()) == (3, None, {"price": "number"})
+
+
+def test_sent_again_it_changes_nothing_and_takes_no_sequence(store: ItemStore) -> None:
+    change = price("a", 1, timestamp=10)
+    assert fates(store, change, change) == [("accepted", 1), ("duplicate", 1)]
+    assert fates(store, price("a", 2, timestamp=20), change) == [("accepted", 2), ("duplicate", 2)]
+    assert store.sequence() == 2
+
+
+def test_the_first_value_of_a_field_says_what_it_holds(store: ItemStore) -> None:
+    mixed_up = ItemChange("b", fields={"tags": (1, "x")})
+    [_, other, mixed] = store.take([price("a", 1), price("b", "cheap"), mixed_up])
+    assert (other.fate, other.sequence) == (ItemFate.MISFIT, 0)
+    assert (
+        other.reason == "fields.price: this field holds number, as its first value did, and 'cheap' is something else"
+    )
+    assert "a list holds either texts or numbers" in (mixed.reason or "")
+    assert store.get("b") is None
+
+
+def test_there_is_an_end_to_fields_and_to_the_future(store: ItemStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(items, "MOST_FIELDS", 1)
+    late = price("b", 1, timestamp=timestamps.now() + 2 * items.LATEST_AHEAD)
+    [_, many, ahead] = store.take([price("a", 1), ItemChange("a", fields={"stock": 1}), late])
+    assert "no more are taken" in (many.reason or "")
+    assert "more than a day ahead" in (ahead.reason or "")
+
+
+def test_a_change_may_ask_for_the_version_that_it_changes(store: ItemStore) -> None:
+    assert fates(store, price("a", 1, expected=0), price("a", 2, expected=0)) == [("accepted", 1), ("outdated", 1)]
+    assert fates(store, price("a", 2, expected=1)) == [("accepted", 2)]
+
+
+def test_many_writers_at_once_leave_no_gap_and_lose_nothing(store: ItemStore) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda number: fates(store, price(f"i{number % 7}", number)), range(40)))
+    assert sorted(sequence for [(_, sequence)] in found) == list(range(1, 41))
+    assert store.sequence() == 40
+
+
+def test_a_feed_knows_what_is_acknowledged_and_tells_each_item_once(store: ItemStore) -> None:
+    with closing(ItemFeed(store)) as feed:
+        assert (feed.settle(5.0), feed.sequence, len(feed)) == (True, 0, 0)
+        start = feed.position
+        store.take([price("a", 1), price("b", 1), price("a", 2)])
+        assert feed.settle(5.0)
+        changed, position = feed.since(start)
+        assert [(item.item_id, item.sequence) for item in changed] == [("b", 2), ("a", 3)]
+        assert feed.since(position) == ((), position)
+
+
+def test_who_asked_before_another_one_caught_up_does_not_take_the_store_for_put_back(
+    store: ItemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(ItemFeed(store)) as feed:
+        store.take([price("a", 1), price("b", 1)])
+        feed.settle(5.0)
+        before, answers = feed.position, iter([1, 2])
+        monkeypatch.setattr(feed._clock, "read", lambda: next(answers))
+        assert feed.settle(5.0)
+        assert (feed.position, feed.sequence) == (before, 2)
+
+
+def test_a_feed_begins_anew_where_the_store_was_put_back(store: ItemStore) -> None:
+    with closing(ItemFeed(store)) as feed:
+        store.take([price("a", 1), price("b", 1)])
+        feed.settle(5.0)
+        before = feed.position
+        with store.database.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM items WHERE item_id = 'b'")
+            connection.exec_driver_sql("UPDATE item_clock SET sequence = 1")
+        feed.settle(5.0)
+        assert (feed.get("b"), len(feed)) == (None, 1)
+        assert [item.item_id for item in feed.since(before)[0]] == ["a"]
