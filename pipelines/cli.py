@@ -31,6 +31,7 @@ GROUPS = (
     "commands.registry",
     "commands.recommend",
     "commands.retrain",
+    "commands.clean",
     "images.commands.group",
     "commands.doctor",
 )

@@ -37,6 +37,7 @@ def retrain(
     """
     from pipelines.retraining import exit_status
     from pipelines.retraining.config import as_arguments, read_config
+    from pipelines.retraining.delivery_steps import limits_of
     from pipelines.retraining.job import plan
     from pipelines.retraining.job import retrain as run_job
 
@@ -44,6 +45,8 @@ def retrain(
     verbs = _Verbs(context)
     for verb in ("ingest", "check", "train", "promote", "publish", "recommend"):
         verbs.check(verb, as_arguments(getattr(settings, verb) or {}), config)
+    for verb, of_store in (("clean", False), ("clean-events", True)):
+        verbs.check(verb, as_arguments(limits_of(settings.clean or {}, of_store=of_store)), config)
     if dry_run:
         plan(settings, verbs, print)
         return

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.models import Dataset, Index, MinRecall, Name, Overwrite
+from pipelines.commands.settings import chosen
+from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.training.train import Output
@@ -37,6 +39,10 @@ def update(
         str | None,
         typer.Option(help="Learn from the training part of this split, or from all data (all) [as BUNDLE did]."),
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of further training, NAME=VALUE: epochs, replay, learning_rate ..."),
+    ] = None,
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
     register_as: Name = None,
@@ -47,14 +53,21 @@ def update(
 ) -> None:
     """Update a bundle with what came in since it was trained; write and register the result."""
     from pipelines.dataset.directory import DatasetDir
+    from pipelines.training.train import check_index_use
     from pipelines.updating.erasure import read_erased
     from pipelines.updating.update import course_of, stands, update_bundle
     from recsys_vae.locks import exclusive
+    from recsys_vae.settings import with_plain_settings
+    from recsys_vae.training.warm_start import WarmStartConfig
 
+    settings = chosen(sets)
+    warm_start = with_plain_settings(WarmStartConfig(), settings, of="a warm start")
     source, opened = bundle.expanduser().resolve(), DatasetDir.open(dataset)
     output = _output(source, to, index, min_recall, register_as or opened.name, overwrite)
     erased = read_erased(erase)
     course = course_of(source, opened, before=DatasetDir.open(before) if before else None, split=split, erased=erased)
+    _check_settings(course, settings)
+    check_index_use(course.spec, output)
     _tell_change(course)
     if course.counts.is_none and course.trained_on == course.bundle.manifest.provenance.trained_on:
         print(f"Nothing came in: {course.bundle.version} has learned all that there is. Nothing was written.")
@@ -67,7 +80,7 @@ def update(
             print(f"{output.path} is that update already, and is registered.")
             return
         _check_free(output)
-        _tell(update_bundle(course, output), output)
+        _tell(update_bundle(course, output, warm_start), output)
 
 
 def _output(source: Path, to: Path | None, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":
@@ -80,6 +93,16 @@ def _output(source: Path, to: Path | None, index: str, min_recall: float, name: 
     output = Output(check_output(place, WRITTEN), index, min_recall, name, overwrite)
     check_nothing_lost(source, output)
     return output
+
+
+def _check_settings(course: "Course", settings: Mapping[str, object]) -> None:
+    from recsys_vae.training.update import takes_settings
+
+    if settings and not takes_settings(course.bundle.model):
+        raise ConfigError(
+            f"The update of {course.spec.name} has no settings: {', '.join(settings)} has no effect on it. Leave --set "
+            "out."
+        )
 
 
 def _check_free(output: "Output") -> None:

@@ -10,6 +10,7 @@ DATASET/
     quarantine.parquet      rows that broke the contract, with their reason
     losses.parquet          rows that each rule took, a user and an item: what `recsys explain-data` reads
     summary.json            what ingest counted
+    erased.json             digests of users who were erased (recsys_vae/data/erased_users.py); optional
     changes/                what appended logs changed of large tables (recsys_vae/data/changed_tables.py); optional
     accepted/               what more logs are appended to (ingest/accepted.py); optional
     splits/NAME/            one folder a split (split.py)
@@ -27,6 +28,7 @@ import polars as pl
 
 from recsys_vae.data.changed_tables import change_files, scan_changed
 from recsys_vae.data.columns import ITEM, TIMESTAMP, USER
+from recsys_vae.data.erased_users import ERASED
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
@@ -58,6 +60,7 @@ _FILES = (
     ),
     "fields.json",
     "summary.json",
+    ERASED,
     *(f"changes/{table}-*.parquet" for table in ("touched", "interactions", "repeats", "losses")),
     *(f"accepted/{file}" for file in ("state.json", "kept.arrow", "rows-*.arrow")),
     *(f"accepted/{kind}-*.arrow" for kind in ("users", "items", "events", "dropped")),

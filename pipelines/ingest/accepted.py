@@ -209,6 +209,10 @@ class Accepted:
             self._texts[key] = pl.concat(parts).collect()["id"]
         return self._texts[key]
 
+    def read_texts_again(self) -> None:
+        """Their files have been written anew."""
+        self._texts.clear()
+
     def rows(self, file: int) -> pl.DataFrame:
         """Some of the rows, as they were read."""
         return pl.scan_ipc(self.folder / f"rows-{file}.arrow", glob=False).collect()

@@ -17,16 +17,17 @@ import polars as pl
 from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.ingest.accepted import ACCEPTED, NOBODY, Accepted, RowsWriter, whole_numbers
 from pipelines.ingest.changes import Changes, may_change
+from pipelines.ingest.erasure import names_anybody
 from pipelines.ingest.file_records import Arrival, FileRecord, arrivals
 from pipelines.ingest.ingest import ROWS_PER_PART, MetadataRows, Run, Step
 from pipelines.ingest.log_rows import Quarantine
 from pipelines.ingest.new_logs import NewLogs
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
-from pipelines.ingest.user_partitions import RowStore
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.data.changed_tables import CHANGES, change_files
+from recsys_vae.data.erased_users import ErasedUsers
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.frames import read_table, scan_table
 from recsys_vae.locks import exclusive
@@ -190,8 +191,10 @@ class _Appending:
     def run(self) -> IngestSummary:
         """Write the dataset; returns what was counted."""
         earlier = IngestSummary.read(self.before.summary_path)
-        beside = not (self.fold or self.given.users or self.given.items) and self._may_change(earlier)
-        _link(self.before.path, self.dataset.path, self._left_out(beside))
+        erased = ErasedUsers.read(self.before.path)
+        meets = names_anybody(erased, self.new.read.users.texts(), self.new.quarantine_table)
+        beside = not (self.fold or self.given.users or self.given.items or meets) and self._may_change(earlier)
+        link(self.before.path, self.dataset.path, self._left_out(beside))
         metadata, bad = self._write_metadata(earlier)
         self._write_quarantine(bad)
         accepted = self._add(metadata)
@@ -199,6 +202,8 @@ class _Appending:
         source = accepted.state.settings.source(tuple(Path(one.path) for one in accepted.state.files))
         scratch = self.dataset.path / "scratch"
         run = Run(source, accepted.state.settings.rules, self.dataset, scratch, self.rows_per_part, self.step)
+        if meets or (erased.moments and self.given.users):
+            metadata = run.erase(accepted, metadata, erased)
         if beside:
             return Changes(self.accepted, accepted, self.new, run).write(earlier, accepted.state.quarantined)
         return self._derive(accepted, run, metadata)
@@ -210,10 +215,9 @@ class _Appending:
         """Make all tables of all accepted rows."""
         if accepted.state.parts > MOST_PARTS:
             accepted.compact()
-        store = RowStore(run.scratch / "rows", self.rows_per_part)
-        for rows in accepted.in_order():
-            store.add(rows)
-        return run.derive(self.before.name, accepted.read_again(), store, accepted.state.quarantined, metadata)
+        return run.derive(
+            self.before.name, accepted.read_again(), run.again(accepted), accepted.state.quarantined, metadata
+        )
 
     def _left_out(self, beside: bool) -> set[str]:
         """Files of the dataset that are written anew, or are in these."""
@@ -323,11 +327,11 @@ def _counts(bad: pl.DataFrame) -> tuple[Count, ...]:
     return tuple(Count(reason, counts[reason]) for reason in sorted(counts))
 
 
-def _link(old: Path, new: Path, left_out: set[str]) -> None:
+def link(old: Path, new: Path, left_out: set[str]) -> None:
     """The files of a folder in another one too, without copying where the disk can; but those that are left out."""
     for path in sorted(old.rglob("*")):
         within = path.relative_to(old)
-        if path.is_dir():
+        if path.is_dir() and str(within) not in left_out:
             (new / within).mkdir(exist_ok=True)
         elif str(within) not in left_out:
             try:

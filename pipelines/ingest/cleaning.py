@@ -29,6 +29,7 @@ DROPPED_BY = "lost_to"
 class Rule(StrEnum):
     """The rules that may take a row, in the order in which they are applied."""
 
+    ERASED = "erased"
     MIN_RATING = "min_rating"
     NO_TIMESTAMP = "no_timestamp"
     SINCE = "since"

@@ -105,6 +105,7 @@ def _rows_of(table: pl.LazyFrame, entity: Entity, wanted: str) -> int:
 
 
 IN_WORDS: dict[str, Callable[[CleaningRules], str]] = {
+    Rule.ERASED: lambda _: "of a user who was erased (recsys erase)",
     Rule.MIN_RATING: lambda rules: f"weight below {rules.min_rating:g} (--min-rating)",
     Rule.NO_TIMESTAMP: lambda _: "no timestamp, so inside no time window (--since, --until)",
     Rule.SINCE: lambda rules: f"before {rules.since} (--since)",

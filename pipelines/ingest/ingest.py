@@ -16,7 +16,7 @@ accepted is kept in it, so that more logs can be added without reading these aga
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
 from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
 from pipelines.ingest.cleaning_compiled import Distinct
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.erasure import Erasure, erased_rows
 from pipelines.ingest.file_records import FileHashes
 from pipelines.ingest.file_times import odd_times
 from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
@@ -46,6 +47,7 @@ from pipelines.ingest.user_partitions import Part, RowStore, whole
 from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
+from recsys_vae.data.erased_users import ErasedUsers
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.native.tables import release_memory
 from recsys_vae.outputs import check_output
@@ -85,10 +87,11 @@ def ingest(
             "to replace it together with its splits and studies."
         )
     remove_partials(target.path)
+    erased = _who_stays_away(target, appendable and not source.given_test)
     source.said.check([*source.files, *filter(None, (source.users, source.items))])
     with atomic_directory(target.path, WRITTEN) as folder:
         rules = rules or CleaningRules()
-        run = Run(source, rules, DatasetDir(folder), folder / "scratch", rows_per_part, step, appendable)
+        run = Run(source, rules, DatasetDir(folder), folder / "scratch", rows_per_part, step, appendable, erased)
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
@@ -124,6 +127,7 @@ class Run:
     rows_per_part: int
     step: Step
     appendable: bool = True
+    erased: ErasedUsers = field(default_factory=ErasedUsers)
 
     def summary(self, name: str) -> IngestSummary:
         """Write every table of the dataset and count."""
@@ -138,7 +142,23 @@ class Run:
                 settings = Settings.of(self.source, self.rules)
                 accepted = Accepted.begin(self.dataset.path / ACCEPTED, settings, metadata.quarantined)
                 accepted.add(read, rows, hashes.records(read), quarantined)
+                if self.erased.moments:
+                    metadata = self.erase(accepted, metadata, self.erased)
+                    read, store, quarantined = accepted.read_again(), self.again(accepted), accepted.state.quarantined
         return self.derive(name, read, store, quarantined, metadata)
+
+    def erase(self, accepted: Accepted, metadata: MetadataRows, erased: ErasedUsers) -> MetadataRows:
+        """Take out users who were erased, before tables are made; returns the metadata that are left."""
+        gone = Erasure(self.dataset, accepted, erased).run()
+        users = None if metadata.users is None else metadata.users - gone
+        return MetadataRows(users, metadata.items, accepted.state.metadata_quarantined)
+
+    def again(self, accepted: Accepted) -> RowStore:
+        """Accepted rows, to make tables of."""
+        store = RowStore(self.scratch / "accepted", self.rows_per_part)
+        for rows in accepted.in_order():
+            store.add(rows)
+        return store
 
     def derive(
         self, name: str, read: ReadLogs, store: RowStore, quarantined: tuple[Count, ...], metadata: MetadataRows
@@ -146,9 +166,10 @@ class Run:
         """Write the tables of what has been read: everything but metadata and quarantine."""
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
         dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
-        _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
+        taken = (*quarantined, *erased_rows(self.dataset))
+        _check_standing(read.rows_in, (*taken, *dropped_rows.totals()))
         made = self.make_tables(store, ids, dropped_rows)
-        _check_standing(read.rows_in, (*quarantined, *dropped_rows.totals()))
+        _check_standing(read.rows_in, (*taken, *dropped_rows.totals()))
         kept, facts = made.kept.kept(made.given), made.facts
         if (accepted := self.dataset.path / ACCEPTED).is_dir():
             write_kept(accepted, made.kept.item_rows[ids.item_places])
@@ -161,7 +182,7 @@ class Run:
             rules=self.rules,
             rows_in=read.rows_in,
             quarantined=quarantined,
-            lost=dropped_rows.totals(),
+            lost=(*erased_rows(self.dataset), *dropped_rows.totals()),
             kept=kept,
             core_rounds=made.rounds,
             user_rows=metadata.users,
@@ -336,6 +357,22 @@ def _metadata(source: Source, path: Path, id_column: str) -> MetadataFile:
         prefix=source.said.prefixes_of(path).get(id_column, ""),
         layout=source.layouts.get(path),
     )
+
+
+def _who_stays_away(target: DatasetDir, keeps_rows: bool) -> ErasedUsers:
+    """Who was erased from the dataset that is replaced; the rows that they had are counted anew.
+
+    Raises:
+        ConfigError: nothing would keep them away.
+    """
+    erased = replace(ErasedUsers.read(target.path), rows=0)
+    if erased.moments and not keeps_rows:
+        raise ConfigError(
+            f"{len(erased.moments):,} users were erased from dataset {target.name!r}, and they can be left out neither "
+            "with --no-appendable nor of a published test part. Ingest without these; or remove the dataset first, "
+            "knowing that whoever is in the logs comes back."
+        )
+    return erased
 
 
 def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:

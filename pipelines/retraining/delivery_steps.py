@@ -7,12 +7,14 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from pipelines.retraining.config import as_arguments
+from pipelines.retraining.config import Options, as_arguments
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.errors import UnavailableError
 
 PATIENCE = 30.0
 """Seconds that a service gets to answer, beyond those that it is told to wait for its replicas."""
+OF_STORE = ("events_older_than", "impressions_older_than")
+"""Limits under [clean] that are the event store's."""
 
 
 class Recommend:
@@ -62,13 +64,38 @@ class Clean:
         """By the limits of the settings."""
         if run.config.clean is None:
             return Skip("the settings have no table [clean]: everything is kept")
-        return Work(
-            command=("clean", run.config.name, *as_arguments(run.config.clean)), depends_on={"run": run.journal.run}
-        )
+        options = as_arguments(limits_of(run.config.clean, of_store=False))
+        return Work(command=("clean", run.config.name, *options), depends_on={"run": run.journal.run})
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """What was said of it."""
-        return Result({"removed": told.strip()})
+        return Result({"removed": _last_line(told)})
+
+
+class CleanEvents:
+    """What is past its limits is removed from the event store."""
+
+    name = "clean-events"
+
+    def prepare(self, run: Run) -> Work | Skip:
+        """By the limits of the settings that are the store's."""
+        limits = limits_of(run.config.clean or {}, of_store=True)
+        if not limits:
+            return Skip(f"[clean] names neither {' nor '.join(OF_STORE)}: the store keeps everything")
+        return Work(command=("clean-events", *as_arguments(limits)), depends_on={"run": run.journal.run})
+
+    def conclude(self, run: Run, status: int, told: str) -> Result:
+        """What was said of it."""
+        return Result({"removed": _last_line(told)})
+
+
+def limits_of(options: Options, *, of_store: bool) -> Options:
+    """Options of the table [clean]: those of `recsys clean-events`, or those of `recsys clean`."""
+    return {name: value for name, value in options.items() if (name in OF_STORE) is of_store}
+
+
+def _last_line(told: str) -> str:
+    return told.strip().splitlines()[-1].partition(": ")[2] if told.strip() else ""
 
 
 def reload(url: str, key: str | None, wait: float) -> str:

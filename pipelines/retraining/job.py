@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines.retraining import exit_status
 from pipelines.retraining.collect import logs_by_content
 from pipelines.retraining.config import RetrainConfig
+from pipelines.retraining.erasure_steps import forget_erased
 from pipelines.retraining.journal import Journal, Status, now, read_journal
 from pipelines.retraining.page import write_page
 from pipelines.retraining.run import Recsys, Run, Skip, Step, StepFailedError
@@ -127,6 +128,8 @@ def _carry_out(run: Run, steps: Sequence[Step]) -> int:
                 break
     except StepFailedError as error:
         ended, note, status = Status.FAILED, str(error), exit_status.FAILED
+    if ended is not Status.FAILED:  # that one may go on, and needs them
+        forget_erased(run.folder)
     run.journal.status, run.journal.note = ended, note
     run.journal.write(run.folder)
     page = write_page(run)

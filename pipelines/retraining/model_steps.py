@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.retraining import exit_status
 from pipelines.retraining.config import as_arguments
 from pipelines.retraining.data_steps import SPLIT
+from pipelines.retraining.erasure_steps import erase_options
 from pipelines.retraining.rule import FULL, Due, decide, settings_mark
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.bundles.manifest import read_manifest
@@ -33,7 +34,7 @@ class Train:
         if due.champion is None:
             command = ("train", run.config.name, "--split", SPLIT, "--resume", *as_arguments(run.config.train))
         else:
-            command = ("update", str(due.champion), run.config.name, "--split", SPLIT)
+            command = ("update", str(due.champion), run.config.name, "--split", SPLIT, *erase_options(run))
         return _making(command, to, run, depends_on={"why": due.why})
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
@@ -102,7 +103,7 @@ class Publish:
         if due.champion is None:
             command = ("publish", str(run.folder / CHALLENGER), run.config.name, "--resume", *options)
         else:
-            command = ("update", str(due.champion), run.config.name, "--split", "all")
+            command = ("update", str(due.champion), run.config.name, "--split", "all", *erase_options(run))
         return _making(command, to, run)
 
     def conclude(self, run: Run, status: int, told: str) -> Result:

@@ -10,6 +10,7 @@ from pipelines.promotion.champions import champions
 from pipelines.promotion.registered_bundles import registered_bundle
 from pipelines.retraining.collect import journals
 from pipelines.retraining.data_steps import SPLIT
+from pipelines.retraining.erasure_steps import dataset_before, erased_users
 from pipelines.retraining.journal import Status, fingerprint
 from pipelines.retraining.run import Run
 from pipelines.updating.update import Course, course_of
@@ -98,7 +99,7 @@ def share_of_new_items(course: Course) -> float:
 def _obstacle(run: Run, champion: Path) -> str:
     """Why a champion cannot or may not be updated by what has come; empty where nothing is in the way."""
     try:
-        course = course_of(champion, run.dataset, split=SPLIT)
+        course = course_of(champion, run.dataset, before=dataset_before(run), split=SPLIT, erased=erased_users(run))
         course.plan()
     except (BundleError, ModelError, DataError) as error:
         return f"the champion cannot be updated: {error}"

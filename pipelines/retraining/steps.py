@@ -4,13 +4,16 @@ from typing import Final
 
 from pipelines.retraining.collect import Collect
 from pipelines.retraining.data_steps import Check, Ingest, Split
-from pipelines.retraining.delivery_steps import Recommend, TellServices
+from pipelines.retraining.delivery_steps import Clean, CleanEvents, Recommend, TellServices
+from pipelines.retraining.erasure_steps import Erase, FindErased
 from pipelines.retraining.model_steps import Evaluate, Gate, Promote, Publish, Train
 from pipelines.retraining.run import Step
 
 STEPS: Final[tuple[Step, ...]] = (
     Collect(),
     Ingest(),
+    FindErased(),
+    Erase(),
     Check(),
     Split(),
     Train(),
@@ -20,4 +23,6 @@ STEPS: Final[tuple[Step, ...]] = (
     Promote(),
     Recommend(),
     TellServices(),
+    Clean(),
+    CleanEvents(),
 )

@@ -46,7 +46,8 @@ def learned_before(bundle: Bundle, places: list[DatasetDir], erased: IdMap) -> I
     raise BundleError(
         f"The interactions that {bundle.version} learned from are not found in dataset {names}: no part of it has the "
         f"fingerprint {wanted[:12] or '(none)'} that the bundle names. An update needs them as they were. Name the "
-        "dataset that it was trained on with --from, or train and publish again."
+        "dataset that it was trained on with --from and users who were erased since with --erase, or train and publish "
+        "again."
     )
 
 

@@ -25,6 +25,7 @@ from pipelines.training.publish import spec_of
 from pipelines.training.train import Output, metadata_for, origin, parameters, write_fitted
 from pipelines.updating.before import ALL, learned_before
 from pipelines.updating.erasure import NOBODY, without
+from pipelines.updating.warm_inputs import content_for, validation_of
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of, read_manifest
@@ -39,6 +40,7 @@ from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.fit import ModelSpec
 from recsys_vae.training.tracking import tracked_run
 from recsys_vae.training.update_run import UpdateRun
+from recsys_vae.training.warm_start import WarmStartConfig
 
 CHECKPOINT = "update.safetensors"
 
@@ -55,6 +57,8 @@ WRITTEN = DirectoryProduct(
     lambda told: _BUNDLE.contents(told) if _is_updated(told) else None,
 )
 """What updating may replace."""
+WARM_START = WarmStartConfig()
+"""How models are trained further."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +91,18 @@ class Course:
         return self.change.counts
 
     @property
+    def n_forgotten(self) -> int:
+        """How many of the erased users the bundle has learned from."""
+        return int((self.change.before.users.rows(self.erased.values) >= 0).sum())
+
+    @property
     def cutoff(self) -> str | None:
         """Time of the latest event that the new bundle stands for."""
         return self.dataset.latest(before=self.aged.before)
 
     def plan(self) -> Mapping[str, float | str]:
         """How the model would be updated, without doing it."""
-        return updating.plan(self.bundle.model, UpdateRun(self.spec, self.change))
+        return updating.plan(self.bundle.model, UpdateRun(self.spec, self.change, erased=self.n_forgotten))
 
 
 @dataclass(frozen=True)
@@ -151,8 +160,11 @@ def course_of(
     )
 
 
-def update_bundle(course: Course, output: Output) -> UpdatedBundle:
+def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = WARM_START) -> UpdatedBundle:
     """Learn the change, write the bundle, and register it as the challenger.
+
+    Args:
+        warm_start: settings of models that are trained further.
 
     Raises:
         ConfigError: something that `recsys update` did not write stands at the output.
@@ -171,6 +183,11 @@ def update_bundle(course: Course, output: Output) -> UpdatedBundle:
             epochs_before=bundle.manifest.provenance.epochs,
             metadata=metadata_for(spec, course.change.after, course.known),
             item_metadata=item_metadata_for(spec, dataset, course.change.after.items),
+            content=content_for(course),
+            validation=validation_of(course),
+            erased=course.n_forgotten,
+            number=1 + (before.updates_since_full if (before := Lineage.of(bundle.manifest)) else 0),
+            warm_start=warm_start,
             tracker=tracker,
             checkpoint=checkpoint,
             resume=True,

@@ -20,6 +20,7 @@ Sources: Shen et al., How Powerful is Graph Convolution for Recommendation?, CIK
 Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIGIR 2023 (BSPM, early merge).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,11 +30,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of, sparse_of
+from recsys_vae.data.change import Change
 from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.search_space import Real, SearchSpace, Whole
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
 from recsys_vae.models.spectrum import Gram, leading_spectrum
+from recsys_vae.models.updatable import REFIT, WARM, Updated
 from recsys_vae.protocols import Float32Array, Tensors
 
 CHUNK = 64
@@ -103,11 +106,41 @@ class GraphFilter:
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the binarised interactions, shape (n_users, n_items)."""
+        self._fit(interactions, None)
+
+    def plan(self, change: Change) -> Mapping[str, float | str]:
+        """An update counts all over again; the search for the leading vectors alone begins where they were."""
+        return {"how": WARM if self._vectors(change) is not None else REFIT, "items": len(change.items)}
+
+    def updated(self, change: Change) -> Updated:
+        """The filters of `change.after`, the leading vectors found from those of `change.before`."""
+        start = self._vectors(change)
+        made = type(self)(change.after.n_items, self.config)
+        made._fit(change.after.matrix, start)
+        return Updated(made, REFIT if start is None else WARM)
+
+    def _vectors(self, change: Change) -> Float32Array | None:
+        """Leading vectors of the parent over the items after the change, shape (n_items, r); None where none were kept.
+
+        An item that is new has no entry in them: the first product with the graph gives it one.
+        """
+        has_low_pass_first = self.config.solver == "leading" and self.config.low_pass
+        exponent = self.config.item_exponent if has_low_pass_first else self.config.popularity_exponent
+        kept = self._right[: self.config.rank]
+        if len(kept) < self.config.rank:
+            return None
+        degrees = np.maximum(change.before.item_counts(), 1).astype(np.float64)
+        vectors = (kept / degrees**exponent).T.astype(np.float32)
+        found = vectors[change.item_rows]
+        found[change.item_rows < 0] = 0
+        return found
+
+    def _fit(self, interactions: csr_array, start: Float32Array | None) -> None:
         check_histories(interactions, self.n_items)
         binary = binarise(interactions)
         degrees = np.maximum(np.bincount(binary.indices, minlength=self.n_items), 1).astype(np.float64)
         normalised = self._normalised(binary, degrees)
-        values, vectors = leading_spectrum(normalised, self.config.rank)
+        values, vectors = leading_spectrum(normalised, self.config.rank, start)
         largest = values.max(initial=0.0) or 1.0
         normalised *= np.float32(largest**-0.5)
         lean, norm = (degrees**q for q in (self.config.popularity_exponent, self.config.item_exponent))

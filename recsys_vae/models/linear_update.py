@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from recsys_vae.protocols import Float32Array, Int64Array
 
-BLOCK = 2048
-"""Rows and columns that are computed at once."""
+BLOCK, TILE = 2048, 128
+"""Rows and columns that are computed at once, and that are transposed at once."""
 PROBES = 32
 """Columns that are checked."""
 WORTH_IT = 0.7
@@ -181,14 +182,25 @@ def _merged(
     before = torch.from_numpy(-system.diagonal).float()
     after = torch.from_numpy(-1 / diagonal).float()
     gone, come = torch.from_numpy(plus), torch.from_numpy(minus)
+    buffer = torch.empty(min(BLOCK, n), min(BLOCK, n))
     for top in range(0, n, BLOCK):
         rows = slice(top, min(top + BLOCK, n))
         for left in range(0, top + 1, BLOCK):
             columns = slice(left, min(left + BLOCK, n))
-            block = source[rows, columns] * before[columns]
+            block = buffer[: rows.stop - top, : columns.stop - left]
+            torch.mul(source[rows, columns], before[columns], out=block)
             block.addmm_(gone[:, rows].T, gone[:, columns], alpha=-1)
             block.addmm_(come[:, rows].T, come[:, columns])
             torch.mul(block, after[columns], out=weights[rows, columns])
-            torch.mul(block.T, after[rows], out=weights[columns, rows])
+            _mirror(block, after[rows], weights[columns, rows])
     weights.fill_diagonal_(0.0)
     return np.asarray(weights.numpy())
+
+
+def _mirror(block: Tensor, scale: Tensor, out: Tensor) -> None:
+    """The transpose with scaled columns, tile by tile: at once it would miss the processor's cache all along."""
+    for top in range(0, len(block), TILE):
+        rows = slice(top, top + TILE)
+        for left in range(0, block.shape[1], TILE):
+            columns = slice(left, left + TILE)
+            torch.mul(block[rows, columns].T, scale[rows], out=out[columns, rows])

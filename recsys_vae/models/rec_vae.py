@@ -99,6 +99,11 @@ class RecVAE(Variational):
         self.old_encoder.requires_grad_(False)
         self._copy_encoder()
 
+    @property
+    def epochs_a_round(self) -> int:
+        """Passes that train the encoder, and the one that trains the decoder."""
+        return self.config.encoder_passes + 1
+
     def begin_epoch(self, epoch: int) -> None:
         """Choose what learns; the encoder, which stands still while the decoder learns, is copied before that."""
         encoder_learns = self._encoder_learns(epoch)
@@ -147,7 +152,7 @@ class RecVAE(Variational):
         super().load_tensors({**tensors, **copies})
 
     def _encoder_learns(self, epoch: int) -> bool:
-        return epoch % (self.config.encoder_passes + 1) < self.config.encoder_passes
+        return epoch % self.epochs_a_round < self.config.encoder_passes
 
     def _copy_encoder(self) -> None:
         self.old_encoder.load_state_dict(self.encoder.state_dict())

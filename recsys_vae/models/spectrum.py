@@ -12,23 +12,30 @@ from recsys_vae.protocols import Float32Array
 
 STEPS = 10
 """Blocks that the search space holds: more bring the trailing vectors closer."""
+WARM_STEPS = 6
+"""Blocks where the search begins within the vectors of a similar matrix."""
 NEGLIGIBLE = 1e-6
 """Eigenvalues below this share of the largest are float32's noise; their vectors are left out."""
 
 
-def leading_spectrum(matrix: csr_array, rank: int) -> tuple[NDArray[np.float64], Float32Array]:
+def leading_spectrum(
+    matrix: csr_array, rank: int, start: Float32Array | None = None
+) -> tuple[NDArray[np.float64], Float32Array]:
     """The largest eigenvalues of X^T X, descending, shape (r,), and their vectors, shape (n_columns, r); r <= rank.
 
     Block Krylov iteration: Rayleigh-Ritz on the span of K, GK, G^2 K ... for G = X^T X and a random block K half as
     wide as what is wanted. X is read twice a block, where ARPACK reads it twice a vector. A matrix that is not larger
     than that span is decomposed whole.
 
+    Args:
+        start: vectors of a similar matrix, shape (n_columns, n), from which few blocks lead to those of this one.
+
     Source: Musco & Musco, Randomized Block Krylov Methods for Stronger and Faster Approximate Singular Value
     Decomposition, NeurIPS 2015, algorithm 2.
     """
     block = max(rank // 2, 1)
     whole = min(matrix.shape) <= block * STEPS
-    values, vectors = _decompose(matrix) if whole else _search(Gram(matrix), block)
+    values, vectors = _decompose(matrix) if whole else _search(Gram(matrix), *_start(matrix.shape[1], rank, start))
     kept = min(rank, int((values > NEGLIGIBLE * values.max(initial=0.0)).sum()))
     return values[:kept], np.ascontiguousarray(vectors[:, :kept], dtype=np.float32)
 
@@ -66,13 +73,22 @@ def _decompose(matrix: csr_array) -> tuple[NDArray[np.float64], NDArray[np.float
     return values, vectors if width <= n else X.T @ vectors / np.sqrt(values)
 
 
-def _search(gram: Gram, block: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Ritz values, descending, and vectors of the Krylov space."""
-    start = torch.randn(gram.width, block, generator=torch.Generator().manual_seed(0))
+def _start(width: int, rank: int, similar: Float32Array | None) -> tuple[Tensor, int]:
+    """The block that a search begins at, and how many of them it spans."""
+    generator, block = torch.Generator().manual_seed(0), max(rank // 2, 1)
+    if similar is None:
+        return torch.randn(width, block, generator=generator), STEPS
+    mixed = torch.randn(similar.shape[1], block, generator=generator)
+    return torch.from_numpy(similar) @ mixed, WARM_STEPS
+
+
+def _search(gram: Gram, start: Tensor, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Ritz values, descending, and vectors of the Krylov space of a block."""
+    block = start.shape[1]
     space, images = torch.linalg.qr(start)[0], torch.empty(gram.width, 0)
-    for _ in range(STEPS):
+    for _ in range(steps):
         images = torch.cat([images, gram @ space[:, -block:]], dim=1)
-        if images.shape[1] < STEPS * block:
+        if images.shape[1] < steps * block:
             space = torch.cat([space, _orthogonal(images[:, -block:], space)], dim=1)
     projected = (space.T @ images).double()
     values, rotation = torch.linalg.eigh((projected + projected.T) / 2)

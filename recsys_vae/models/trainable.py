@@ -27,6 +27,11 @@ class Trainable(nn.Module):
     config: Any
 
     @property
+    def epochs_a_round(self) -> int:
+        """Epochs in which every part learns once; more than 1 where parts learn in turns."""
+        return 1
+
+    @property
     @abstractmethod
     def n_items(self) -> int:
         """Width of the catalogue."""

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.nn.sparse_layers import SparseRows
-from recsys_vae.protocols import Int64Array
+from recsys_vae.protocols import BoolArray, Int64Array
 from recsys_vae.training.parallel import ALONE, Group
 
 
@@ -29,6 +29,19 @@ class Batch:
     n_users: int
 
 
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Whom an epoch has where it does not have everybody: some users always, and others by lot, drawn anew each epoch.
+
+    Attributes:
+        always: one flag a user, shape (n_users,).
+        share: of the other users that an epoch has, 0 to 1.
+    """
+
+    always: BoolArray
+    share: float
+
+
 class Batches:
     """Splits the users with a history into batches, freshly shuffled each epoch.
 
@@ -39,6 +52,7 @@ class Batches:
         device: where the batches go.
         group: processes among which each batch is dealt out.
         metadata: what else is known of the users, shape (n_users, n_features); goes with their rows.
+        replay: whom an epoch has; everybody when None.
     """
 
     def __init__(
@@ -49,11 +63,15 @@ class Batches:
         device: torch.device,
         group: Group = ALONE,
         metadata: csr_array | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self._interactions = interactions
-        self._users: Int64Array = np.flatnonzero(np.diff(interactions.indptr))
+        users: Int64Array = np.flatnonzero(np.diff(interactions.indptr))
+        is_drawn = np.zeros(len(users), dtype=np.bool_) if replay is None else ~replay.always[users]
+        self._always, self._others = users[~is_drawn], users[is_drawn]
+        self._n_drawn = math.ceil(replay.share * len(self._others)) if replay else 0
         self._batch_size = batch_size
-        self._n_batches = math.ceil(len(self._users) / batch_size)
+        self._n_batches = math.ceil(self.n_users / batch_size)
         self._seed = seed
         self._device = device
         self._group = group
@@ -66,11 +84,13 @@ class Batches:
     @property
     def n_users(self) -> int:
         """Users an epoch."""
-        return len(self._users)
+        return len(self._always) + self._n_drawn
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start` + 1, ... of an epoch."""
-        order = np.random.default_rng([self._seed, number]).permutation(self._users)
+        rng = np.random.default_rng([self._seed, number])
+        drawn = rng.permutation(self._others)[: self._n_drawn]
+        order = rng.permutation(np.concatenate([self._always, drawn]))
         for first in range(start * self._batch_size, len(order), self._batch_size):
             users = np.sort(order[first : first + self._batch_size])
             own = users[self._group.rank :: self._group.size]

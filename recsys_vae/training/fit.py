@@ -23,6 +23,7 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import Tracker
+from recsys_vae.training.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,10 @@ def fit(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    warm_start: WarmStart | None = None,
     progress: bool = False,
 ) -> Fitted:
-    """Fit a model with fresh weights to interactions, shape (n_users, n_items).
+    """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
     Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part; then the weight,
     by the metric that chose the epoch. In a group of processes all but the first leave the latter two out.
@@ -143,15 +145,20 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
+            linear part is still solved on all.
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.
         ConfigError: the weight of a blend is open, and there is nobody to choose it on.
+        ConfigError: the parent of a warm start is solved in closed form, or configured otherwise.
     """
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, interactions.shape[1], spec.config)
     if isinstance(model, ClosedFormRecommender):
-        return Fitted(model, 0, _solve(model, interactions))
+        if warm_start is not None:
+            raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
+        return Fitted(model, 0, solve(model, interactions))
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
@@ -159,10 +166,14 @@ def fit(
     blend = model if isinstance(model, Blend) and group.is_first else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
+    training = spec.training
+    if warm_start is not None:
+        warm_start.begin(learner, interactions)
+        training = warm_start.training(training)
     result = train(
         learner,
         interactions,
-        spec.training,
+        training,
         validation=validation,
         tracker=tracker,
         checkpoint=checkpoint,
@@ -172,10 +183,12 @@ def fit(
         group=group,
         metadata=metadata,
         item_metadata=item_metadata,
+        started_from=warm_start.fingerprint() if warm_start else "",
+        replay=warm_start.replay if warm_start else None,
     )
     seconds = result.seconds
     if blend:
-        seconds += _solve(blend.linear, interactions)
+        seconds += solve(blend.linear, interactions)
     weights: dict[float, float] = {}
     if blend and validation is not None and not blend.config.weight:
         weights = choose_weight(blend, validation, spec.training.validation_metric)
@@ -196,7 +209,7 @@ def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadat
             raise ConfigError(f"{name} asks for metadata that are not given; a blend hands none on. Leave it out.")
 
 
-def _solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
+def solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
     """Fit a model in closed form; returns the seconds that it took."""
     started = time.perf_counter()
     model.fit(interactions)

@@ -25,7 +25,7 @@ from recsys_vae.nn.schedules import falling
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 from recsys_vae.protocols import Float32Array
 from recsys_vae.training.activity import measure_activity, sample_histories
-from recsys_vae.training.batches import Batches
+from recsys_vae.training.batches import Batches, Replay
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
@@ -74,6 +74,8 @@ def train(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    started_from: str = "",
+    replay: Replay | None = None,
 ) -> TrainingResult:
     """Train a model in place.
 
@@ -81,7 +83,7 @@ def train(
     alone tracks, writes checkpoints and shows progress.
 
     Args:
-        model: on the CPU, with fresh weights; afterwards there again, with the best ones.
+        model: on the CPU, with fresh weights or those of a parent; afterwards there again, with the best ones.
         interactions: binarised here, shape (n_users, n_items).
         config: how.
         validation: users on whom the best epoch is chosen; without them the last epoch is taken.
@@ -94,6 +96,8 @@ def train(
         group: processes that train together (see `parallel`).
         metadata: what else is known of the users, shape (n_users, n_features), for models that take it.
         item_metadata: what else is known of the items, shape (n_items, n_features), for hybrid encoders.
+        started_from: identity of the weights where they are not fresh: a checkpoint of another start is refused.
+        replay: whom an epoch has; everybody when None.
 
     Raises:
         ConfigError: the device does not exist.
@@ -106,10 +110,11 @@ def train(
     device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
-    batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata)
+    batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata, replay)
     if not batches.n_users:
-        raise DataError("No user has a history: there is nothing to train on.")
-    state = RunState(_identity(model, interactions, config, stop_after, (metadata, item_metadata)), tracker.run_id)
+        raise DataError("No user to train on has a history: there is nothing to learn.")
+    identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
+    state = RunState(identity, tracker.run_id)
     if item_metadata is not None:
         take_content(model, item_metadata, interactions.shape[1], device)
     run = _prepare(model.to(device), config, state, group)
@@ -253,10 +258,12 @@ def _identity(
     config: TrainingConfig,
     stop_after: int | None,
     metadata: tuple[csr_array | None, csr_array | None],
+    started_from: str,
 ) -> str:
     """Fingerprint of all that decides the outcome; how often checkpoints are taken does not."""
     decisive = replace(config, checkpoint_seconds=0.0)
     digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())
+    digest.update(started_from.encode())
     given = [matrix for matrix in metadata if matrix is not None]
     for matrix in (interactions, *given):
         digest.update(np.ascontiguousarray(matrix.indptr, dtype="<i8").data)

@@ -7,8 +7,10 @@ from pathlib import Path
 from scipy.sparse import csr_array
 
 from recsys_vae.data.change import Change
+from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.training.fit import Fitted, ModelSpec
 from recsys_vae.training.tracking import Tracker
+from recsys_vae.training.warm_start import WarmStartConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +23,11 @@ class UpdateRun:
         epochs_before: passes over the data that its weights have seen.
         metadata: of the users after the change, in the columns that the model was made for, where it takes any.
         item_metadata: of the items after the change, likewise.
+        content: of the items after the change, by which new ones are placed where a model keeps rows of items.
+        validation: users on whom the best epoch is chosen, over the items after the change; None takes the last.
+        erased: how many users that the model has learned from are to be forgotten.
+        number: which update since the last full training, from 1.
+        warm_start: settings of training that goes on.
         tracker: is told the metrics of each epoch.
         checkpoint: file that training is saved to as it goes; the caller removes it.
         resume: go on from the checkpoint where it exists.
@@ -32,6 +39,11 @@ class UpdateRun:
     epochs_before: int = 0
     metadata: csr_array | None = None
     item_metadata: csr_array | None = None
+    content: csr_array | None = None
+    validation: HeldOut | None = None
+    erased: int = 0
+    number: int = 1
+    warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     tracker: Tracker | None = None
     checkpoint: Path | None = None
     resume: bool = False

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys_vae.errors import ConfigError, EmptyDataError, UnknownNameError
-from service.cli import live_test
 
 if TYPE_CHECKING:
     from service.jobs.ab_test import Estimate, Outcome, Preference
@@ -64,6 +63,7 @@ def uplift(
     Users are the units: lists of one user are alike, and intervals allow for that. These intervals hold for one look;
     to look again and again, take --watch.
     """
+    from service.cli import live_test
     from service.jobs.ab_test import Choice, count, outcomes, preference
     from service.jobs.live_plan import Wish
     from service.settings import read_settings

@@ -12,6 +12,7 @@ import typer
 
 from recsys_vae.errors import ConfigError
 from service.cli import keys as key_commands
+from service.cli import retention as retention_commands
 from service.cli.ab_test import uplift
 from service.cli.load_items import load_items
 from service.cli.settings_options import takes_settings
@@ -36,6 +37,7 @@ def mount(app: typer.Typer) -> None:
     app.command("parity")(parity)
     app.command("export-events")(export_events)
     app.command("uplift")(uplift)
+    retention_commands.mount(app)
     app.add_typer(key_commands.app, name="keys")
 
 

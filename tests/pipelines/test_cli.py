@@ -100,7 +100,7 @@ def test_bad_bundles_are_refused(refused, tmp_path: Path, bundle: Path) -> None:
     dataset = dataset_of_tastes(tmp_path / "tastes")
     arguments = ("recommend", bundle, dataset.path, "--to", tmp_path / "lists.parquet")
     assert "at least 1" in refused(*arguments, "--k", "0").splitlines()[-1]
-    assert ".parquet" in refused(*arguments[:-1], tmp_path / "lists.csv")
+    assert ".parquet" in refused(*arguments[:-1], tmp_path / "lists.txt")
     weights = bundle / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
