@@ -14,6 +14,14 @@ INTERRUPTED = 130
 """Exit status that Typer makes of Ctrl-C."""
 MISUSED = 2
 """Exit status that Typer makes of arguments that a verb does not take."""
+SET_BY_THE_JOB = {
+    "ingest": ("--to", "--append", "--overwrite", "--dry-run"),
+    "check": ("--json", "--accept", "--write-limits"),
+    "train": ("--to", "--register-as", "--split", "--resume", "--overwrite"),
+    "promote": ("--version", "--only-compare", "--as", "--on", "--json", "--dry-run", "--force"),
+    "publish": ("--to", "--register-as", "--resume", "--overwrite"),
+}
+"""Options of each verb that decide what a step works on and leaves behind."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -84,12 +92,34 @@ class _Verbs:
         return 0
 
     def check(self, verb: str, options: Sequence[str], file: Path) -> None:
-        """Raise ConfigError where a verb does not take these options."""
+        """Raise ConfigError where a verb does not take these options or values, or the job itself sets one of them."""
         command = self._group.get_command(self._root, verb)
         known = {option for parameter in command.params for option in parameter.opts}
         for option in options:
+            name = option[2:].replace("-", "_")
             if option.startswith("--") and option not in known:
-                raise ConfigError(
-                    f"{file}: [{verb}] {option[2:].replace('-', '_')} is no option of `recsys {verb}`; its --help "
-                    "lists them."
-                )
+                raise ConfigError(f"{file}: [{verb}] {name} is no option of `recsys {verb}`; its --help lists them.")
+            if option in SET_BY_THE_JOB.get(verb, ()):
+                raise ConfigError(f"{file}: [{verb}] {name} is set by the job itself; leave it out.")
+        _check_values(command, verb, options, file)
+
+
+def _check_values(command: Any, verb: str, options: Sequence[str], file: Path) -> None:
+    """Raise ConfigError where a value is of another type than its option takes."""
+    context = typer.Context(command)
+    values, left, parameters = command.make_parser(context).parse_args(list(options))
+    loose = [values[one.name] for one in parameters if one.param_type_name == "argument" and values.get(one.name)]
+    if loose or left:
+        raise ConfigError(
+            f"{file}: [{verb}] {_plain(loose or left)} belongs to an option that is set by true and takes no value."
+        )
+    try:
+        for parameter in parameters:
+            if not set(parameter.opts).isdisjoint(options):
+                parameter.process_value(context, values[parameter.name])
+    except typer.BadParameter as error:
+        raise ConfigError(f"{file}: [{verb}] {error.format_message()}") from error
+
+
+def _plain(value: Any) -> str:
+    return _plain(value[0]) if isinstance(value, list | tuple) else str(value)

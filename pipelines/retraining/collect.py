@@ -19,6 +19,7 @@ EXPORTED, ENDING = "events", ".parquet"
 """Folder of what was exported from the event store, in files named after the sequences AFTER-THROUGH."""
 _EXPORT = re.compile(r"[0-9]+-([0-9]+)\.parquet")
 NOTHING_NEW = "nothing new has come since the last run"
+NOTHING_YET = "the event store holds nothing yet"
 
 
 class Collect:
@@ -40,14 +41,17 @@ class Collect:
         events = 0
         if run.config.collect.store:
             counted = json.loads(told)
-            through, events = counted["through"], counted["events"]
+            events = counted["events"]
+            through = counted["through"] if events else after
             _forget_untaken(run)
             if events:
                 _fresh(run).rename(run.root / EXPORTED / f"{after}-{through}{ENDING}")
         logs = logs_by_content(run.root, run.config)
-        content = fingerprint({"config": run.config.model_dump(mode="json"), "logs": logs, "events": events})
+        content = fingerprint({"config": run.config.model_dump(mode="json"), "logs": logs, "through": through})
         facts = {"logs": logs, "content": content}
         figures = {"log files": len(logs), "events of the store": events}
+        if not logs and not exported_files(run.root):
+            return Result(figures, facts, note=NOTHING_YET, ends=True)
         if not events and content == _last_content(run):
             return Result(figures, facts, note=NOTHING_NEW, ends=True)
         return Result(figures, facts)

@@ -9,7 +9,7 @@ from pipelines.retraining import exit_status
 from pipelines.retraining.collect import logs_by_content
 from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.erasure_steps import forget_erased
-from pipelines.retraining.journal import Journal, Status, now, read_journal
+from pipelines.retraining.journal import Journal, Status, as_typed, now, read_journal
 from pipelines.retraining.page import write_page
 from pipelines.retraining.run import Recsys, Run, Skip, Step, StepFailedError
 from pipelines.retraining.steps import STEPS
@@ -68,7 +68,7 @@ def plan(config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, s
         if isinstance(work, Skip):
             say(f"{number:>2} {step.name}: nothing to do, {work.why}")
         else:
-            say(f"{number:>2} {step.name}: " + (f"recsys {' '.join(work.command)}" if work.command else "by itself"))
+            say(f"{number:>2} {step.name}: " + (as_typed(work.command) if work.command else "by itself"))
 
 
 def latest(root: Path) -> Journal | None:

@@ -1,17 +1,19 @@
 """Journal: what a run of the weekly job has done so far, on disk after every step: an interrupted run goes on there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
+from shlex import join
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError, fault_text
+from recsys_vae.redaction import redacted
 
 JOURNAL = "run.json"
 FORMAT: Literal[1] = 1
@@ -33,7 +35,7 @@ class StepRecord(BaseModel):
 
     Attributes:
         fingerprint: over what it did and what it did it on; where it is the same, the step is not done again.
-        command: what can be typed to do it by hand.
+        command: its arguments, without the secrets in them.
         figures: what is worth knowing of it.
         note: in words: why it was skipped, failed, stopped.
     """
@@ -47,6 +49,11 @@ class StepRecord(BaseModel):
     seconds: float | None = None
     figures: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
+
+    @property
+    def typed(self) -> str:
+        """What can be typed to do it by hand; empty where the step acts by itself."""
+        return as_typed(self.command) if self.command else ""
 
 
 class Journal(BaseModel):
@@ -101,6 +108,11 @@ def read_journal(folder: Path) -> Journal | None:
 def fingerprint(content: Mapping[str, Any]) -> str:
     """SHA-256 over JSON with sorted names, its first 16 digits."""
     return sha256(dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def as_typed(command: Sequence[str]) -> str:
+    """A verb and its options as a shell takes them, without the secrets in them."""
+    return join(("recsys", *map(redacted, command)))
 
 
 def now() -> datetime:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.retraining.config import RetrainConfig
-from pipelines.retraining.journal import Journal, Status, StepRecord, fingerprint, now
+from pipelines.retraining.journal import Journal, Status, StepRecord, as_typed, fingerprint, now
 from recsys_vae.errors import RecsysError
 from recsys_vae.redaction import redacted
 
@@ -151,9 +151,15 @@ class Run:
             return before, Result()
         stands = before is not None and before.fingerprint == mark and work.made is not None and work.made.exists()
         command = work.instead if stands else work.command
-        record = StepRecord(name=step.name, fingerprint=mark, command=command, status=Status.RUNNING, started_at=now())
+        record = StepRecord(
+            name=step.name,
+            fingerprint=mark,
+            command=tuple(map(redacted, command)),
+            status=Status.RUNNING,
+            started_at=now(),
+        )
         self._write(record)
-        self.tell(f"{place}: begins" + (f": recsys {' '.join(command)}" if command else ""))
+        self.tell(f"{place}: begins" + (f": {record.typed}" if command else ""))
         result, seconds = self._carry_out(step, number, work, command, record)
         status = Status.DONE if result.stops is None else Status.STOPPED
         record = record.model_copy(
@@ -182,7 +188,7 @@ class Run:
 
     def _run(self, command: Sequence[str], log: TextIO) -> tuple[int, str]:
         told = _Tee(log)
-        print(f"$ recsys {' '.join(command)}", file=log, flush=True)
+        print(f"$ {as_typed(command)}", file=log, flush=True)
         with redirect_stdout(told), redirect_stderr(log):
             status = self.recsys(command)
         return status, told.text.getvalue()

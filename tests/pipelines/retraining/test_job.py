@@ -170,6 +170,32 @@ def test_two_runs_do_not_meet() -> None:
     assert not journals()
 
 
+@dataclass
+class ToDatabase:
+    """A step whose command holds a password, and a path with a blank in it."""
+
+    name: str = "lists"
+
+    def prepare(self, run: Run) -> Work | Skip:
+        return Work(command=("recommend", "--to", "postgresql://me:hunter2secret@host/shop", "my logs/*.csv"))
+
+    def conclude(self, run: Run, status: int, told: str) -> Result:
+        return Result()
+
+
+def test_commands_are_shown_as_a_shell_takes_them_and_without_passwords(tmp_path: Path) -> None:
+    asked: list[Sequence[str]] = []
+    lines: list[str] = []
+    job.plan(CONFIG, Recsys(), lines.append, steps=[ToDatabase()])
+    assert job.retrain(CONFIG, lambda it: asked.append(it) or 0, lines.append, steps=[ToDatabase()]) == 0  # type: ignore[func-returns-value]
+    assert asked[0][2] == "postgresql://me:hunter2secret@host/shop"
+    kept = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any("hunter2secret" in text for text in [*lines, *kept])
+    shown = "recsys recommend --to 'postgresql://me:***@host/shop' 'my logs/*.csv'"
+    assert shown in lines[1]
+    assert any(f"$ {shown}" in text for text in kept)
+
+
 def test_a_plan_touches_nothing(at_home: Path) -> None:
     lines: list[str] = []
     job.plan(CONFIG, Recsys(), lines.append, steps=[Noted("one"), Noted("two", skip="no need")])

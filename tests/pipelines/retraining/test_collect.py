@@ -1,0 +1,54 @@
+"""What the weekly job collects of the event store: each event once, and nothing new where none has come."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import build
+from pipelines.retraining import exit_status, job
+from pipelines.retraining.collect import NOTHING_NEW, NOTHING_YET, Collect
+from pipelines.retraining.config import Collect as Source
+from pipelines.retraining.config import RetrainConfig
+from pipelines.retraining.data_steps import Ingest
+from service.store.events import Event, EventStore
+
+CONFIG = RetrainConfig(name="shop", collect=Source(store=True))
+
+
+def recsys(arguments: Sequence[str]) -> int:
+    done = CliRunner().invoke(build(), list(arguments))
+    print(done.stdout, end="")
+    return done.exit_code
+
+
+def collected() -> tuple[str, list[str]]:
+    """How a run of the first two steps ends, and which steps it has taken up."""
+    assert job.retrain(CONFIG, recsys, lambda line: None, steps=[Collect(), Ingest()]) == exit_status.DONE
+    journal = job.latest(job.job_folder("shop"))
+    assert journal is not None
+    return journal.note, list(journal.steps)
+
+
+def events(count: int, after: int = 0) -> list[Event]:
+    numbers = range(after, after + count)
+    return [Event(str(n), f"u{n % 7}", f"i{n % 5}", None, 1.0, 1_700_000_000_000_000 + n) for n in numbers]
+
+
+def test_a_run_ends_where_no_event_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    monkeypatch.setenv("RECSYS_STORE", address)
+    store = EventStore(address)
+    try:
+        assert collected() == (NOTHING_YET, ["collect"])
+        store.take(events(50), "api")
+        assert collected() == ("", ["collect", "ingest"])
+        store.append([events(1, after=90)], "dataset:other")
+        assert collected() == (NOTHING_NEW, ["collect"])
+        store.take(events(3, after=50), "api")
+        assert collected() == ("", ["collect", "ingest"])
+        assert collected() == (NOTHING_NEW, ["collect"])
+    finally:
+        store.close()
