@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from recsys_vae.data.columns import ITEM
-from recsys_vae.protocols import BoolArray
+from recsys_vae.protocols import BoolArray, Int64Array
 from service.errors import FieldError
 from service.ranking.item_columns import Value, as_comparable, element_type, fitting
 
@@ -115,6 +115,14 @@ class Filters:
             if len(self._masks) > self._room:
                 self._masks.popitem(last=False)
         return found
+
+    def values(self, name: str, rows: Int64Array, field: str) -> pl.Series:
+        """What a column holds for some items.
+
+        Raises:
+            FieldError: there is no such column.
+        """
+        return self._column(name, field).gather(rows)
 
     def _evaluate(self, condition: Condition, field: str) -> BoolArray:
         match condition:

@@ -24,6 +24,13 @@ POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 Float64Array = NDArray[np.float64]
 
 
+class Cap(NamedTuple):
+    """At most `n` items of a list have the same value in a column."""
+
+    column: str
+    n: int
+
+
 @dataclass(frozen=True)
 class Query:
     """What is asked.
@@ -39,6 +46,8 @@ class Query:
         explain: whether to say what pushed each item up.
         metadata: what else is known of the user, by name.
         after: where the list goes on: what it has in common with the pages before, and what they showed.
+        caps: on how many items may share a value, all of which hold.
+        keep_seen: whether items of the history may come back.
     """
 
     k: int
@@ -51,6 +60,8 @@ class Query:
     explain: bool = False
     after: Cursor | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
+    caps: tuple[Cap, ...] = ()
+    keep_seen: bool = False
 
 
 @dataclass(frozen=True)
