@@ -13,6 +13,7 @@ import typer
 from recsys_vae.errors import ConfigError
 from service.cli import keys as key_commands
 from service.cli.ab_test import uplift
+from service.cli.campaign import campaign
 from service.cli.settings_options import takes_settings
 from service.store.identities import DATASET
 
@@ -32,6 +33,7 @@ def mount(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("load-history")(load_history)
     app.command("parity")(parity)
+    app.command("campaign")(campaign)
     app.command("export-events")(export_events)
     app.command("uplift")(uplift)
     app.add_typer(key_commands.app, name="keys")
