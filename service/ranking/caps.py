@@ -17,7 +17,9 @@ from service.ranking.results import Cap
 
 FIRST_POOL = 4
 """Best items that are looked at first, for each one wanted; where they do not suffice, `DEEPER` times as many."""
-DEEPER = 8
+DEEPER = 4
+LOOKED_AT = 1 / 250
+"""Work of an item that is looked at, in plain requests."""
 
 Values = tuple[tuple[int, Any], ...]
 """What an item counts for: pairs of a cap's place and a value."""

@@ -221,9 +221,11 @@ def _selected(
             break
         depth = max(depth * caps.DEEPER, query.k)
         best = deeper(depth)
+        yield caps.LOOKED_AT * len(best[0])
     while not gate.open.any() and len(best[0]) < n_left:
         depth *= caps.DEEPER
         best = deeper(depth)
+        yield caps.LOOKED_AT * len(best[0])
         others = best[0][~np.isin(best[0], rows)]
         gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, others), counts)
     return (rows, scores), bool(gate.open.any())

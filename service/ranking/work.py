@@ -15,8 +15,8 @@ CANDIDATES, EXCLUDED, NAMED = 1 / 1000, 1 / 10_000, 1 / 1500
 BOOSTED, BOOST = 2.0, 0.4
 """Scores of all items instead of the best; each boost."""
 FILTER = 0.5
-CAPPED = 0.5
-"""Each cap: the values of more items than are wanted."""
+CAPPED = 2.0
+"""Each cap: the values of more items than are wanted; a list that has to go far down costs up to ten times as much."""
 SIMILAR = 1.0
 """The items most similar to one."""
 
