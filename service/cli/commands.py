@@ -14,6 +14,7 @@ from recsys_vae.errors import ConfigError
 from service.cli import keys as key_commands
 from service.cli import retention as retention_commands
 from service.cli.ab_test import uplift
+from service.cli.campaign import campaign
 from service.cli.load_items import load_items
 from service.cli.settings_options import takes_settings
 from service.store.identities import DATASET
@@ -35,6 +36,7 @@ def mount(app: typer.Typer) -> None:
     app.command("load-history")(load_history)
     app.command("load-items")(load_items)
     app.command("parity")(parity)
+    app.command("campaign")(campaign)
     app.command("export-events")(export_events)
     app.command("uplift")(uplift)
     retention_commands.mount(app)

@@ -10,7 +10,7 @@ from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
-from service.ranking.results import Answer, Query
+from service.ranking.results import Answer, Cap, Query
 from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
 from service.schemas.recommendations import BoostRequest, HistoryItem, RecommendationRequest
 
@@ -31,6 +31,8 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         asked.explain,
         metadata=asked.metadata,
         fields=asked.fields,
+        caps=tuple(Cap(cap.column, cap.n) for cap in asked.at_most),
+        keep_seen=asked.seen == "allow",
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
     return Request(query, asked.user_id, _digest(asked), cursor, flow=flow)
@@ -91,7 +93,7 @@ def _digest(asked: RecommendationRequest) -> bytes:
 
 def _plainly(asked: RecommendationRequest) -> str:
     """What makes the list, where that is a user and the ids of a history only: no id holds a NUL. Else nothing."""
-    if asked.exclude or asked.metadata or asked.boost or asked.diversity:
+    if asked.exclude or asked.metadata or asked.boost or asked.diversity or asked.at_most or asked.seen != "exclude":
         return ""
     if asked.candidates is not None or asked.filter is not None:
         return ""

@@ -13,17 +13,14 @@ it, but for 1e-5 of the list's largest score: float32 products differ by that mu
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import TypeAdapter, ValidationError
 from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, USER
-from recsys_vae.data.features import SEPARATOR, Schema
+from recsys_vae.data.features import Schema
 from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import DataError
 from recsys_vae.frames import scan_table
@@ -32,8 +29,8 @@ from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
 from service.client.client import Client
 from service.jobs.history_import import USERS_TABLE, DatasetEvents
+from service.jobs.user_metadata import Value, known_metadata
 from service.schemas.common import MAX_ITEMS
-from service.schemas.filters import MetadataValue
 from service.schemas.recommendations import RecommendationRequest, Recommendations, RecommendedItem
 
 TOLERANCE = 1e-5
@@ -44,8 +41,6 @@ USERS_AT_ONCE = 256
 ANOTHER_HISTORY = (
     "with the dataset's history sent along it agrees: the stored one is another (not loaded, added to since, or erased)"
 )
-Value = str | int | float | bool
-METADATA_VALUE: TypeAdapter[Value] = TypeAdapter(MetadataValue)
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ def choose_people(dataset: str, n: int, seed: int, schema: Schema | None = None)
         raise DataError(f"Dataset {dataset!r} holds no user with at most {MAX_ITEMS:,} items: nobody to compare.")
     chosen = users.sample(min(n, len(users)), seed=seed)
     rows = table.filter(pl.col(USER).is_in(chosen.implode())).unique().sort(USER, ITEM).collect(engine="streaming")
-    known = _metadata(path.with_name(USERS_TABLE), chosen, schema)
+    known = known_metadata(path.with_name(USERS_TABLE), chosen, schema)
     histories = rows.group_by(USER, maintain_order=True)
     return [Person(str(user), tuple(part[ITEM]), known.get(str(user), {})) for (user,), part in histories]
 
@@ -179,36 +174,6 @@ def _ask_by_id(client: Client, person: Person, k: int) -> Recommendations:
     if not person.metadata:
         return client.recommend_to_user(person.user_id, k)
     return client.recommend(RecommendationRequest(user_id=person.user_id, metadata=dict(person.metadata), k=k))
-
-
-def _metadata(table: Path, users: pl.Series, schema: Schema | None) -> dict[str, dict[str, Value]]:
-    """What a dataset knows of users, by the fields of a schema; nothing where it has no table."""
-    if schema is None or not table.is_file():
-        return {}
-    rows = scan_table(table)
-    fields = [block.name for block in schema.blocks if block.name in rows.collect_schema()]
-    found = rows.select(pl.col(USER).cast(pl.String), *fields).filter(pl.col(USER).is_in(users.implode())).collect()
-    return {record.pop(USER): _as_sent(record) for record in found.iter_rows(named=True)}
-
-
-def _as_sent(record: dict[str, Any]) -> dict[str, Value]:
-    """Values in the types of a request; what none can carry is left out on both sides."""
-    written = {name: _written(value) for name, value in record.items()}
-    return {name: value for name, value in written.items() if value is not None and _is_sendable(value)}
-
-
-def _written(value: Any) -> Value | None:
-    if isinstance(value, list):
-        return SEPARATOR.join(str(one) for one in value if one is not None)
-    return value if value is None or isinstance(value, str | int | float) else str(value)
-
-
-def _is_sendable(value: Value) -> bool:
-    try:
-        METADATA_VALUE.validate_python(value)
-    except ValidationError:
-        return False
-    return True
 
 
 def _offline_chain(bundle: Bundle) -> FallbackChain:

@@ -149,6 +149,15 @@ class Filters:
             self._masks.popitem(last=False)
         return found
 
+    def values(self, name: str, rows: Int64Array, field: str) -> pl.Series:
+        """What a column holds for some items.
+
+        Raises:
+            FieldError: there is no such column.
+        """
+        with self.metadata.lock:
+            return self._column(name, field).gather(rows)
+
     def _made(self, condition: Condition, field: str, names: Iterable[str]) -> BoolArray:
         mask = self._evaluate({name: self.metadata[name].stale for name in names}, condition, field)
         pending = [self.metadata[name].pending for name in names]

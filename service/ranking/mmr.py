@@ -11,6 +11,7 @@ Summaries, SIGIR 1998.
 import numpy as np
 
 from recsys_vae.protocols import Float32Array, Int64Array
+from service.ranking.caps import Gate
 from service.ranking.steps import Steps, finished
 
 POOL = 400
@@ -41,19 +42,39 @@ def diversify(scores: Float32Array, vectors: Float32Array, shown: Float32Array, 
 
 
 def diversifying(
-    scores: Float32Array, vectors: Float32Array, shown: Float32Array, k: int, diversity: float
+    scores: Float32Array,
+    vectors: Float32Array,
+    shown: Float32Array,
+    k: int,
+    diversity: float,
+    gate: Gate | None = None,
 ) -> Steps[Int64Array]:
-    """The same, in steps."""
+    """The same, in steps.
+
+    Args:
+        scores: as above, and so are those that follow.
+        vectors: of the pool.
+        shown: of items before.
+        k: at least 1.
+        diversity: from 0 to 1.
+        gate: which of them may come; fewer than k come back where it closes.
+    """
     spread = scores[0] - scores[-1] if len(scores) else np.float32(0)
     relevance = (scores - scores[-1]) / spread if spread > 0 else np.zeros_like(scores)
     closest = (vectors @ shown.T).max(axis=1) if len(shown) else np.full(len(scores), -1.0, dtype=np.float32)
     is_first, chosen = not len(shown), np.empty(min(k, len(scores)), dtype=np.int64)
     value, at_once = (1 - diversity) * relevance, max(1, PART // max(1, len(scores)))
     for place in range(len(chosen)):
-        gain = value if is_first and place == 0 else value - diversity * closest
+        gain = value.copy() if is_first and place == 0 else value - diversity * closest
         gain[chosen[:place]] = -np.inf
+        if gate is not None:
+            if not gate.open.any():
+                return chosen[:place]
+            gain[~gate.open] = -np.inf
         chosen[place] = best = int(np.argmax(gain))
         np.maximum(closest, vectors @ vectors[best], out=closest)
+        if gate is not None:
+            gate.take(best)
         if (place + 1) % at_once == 0:
             yield COMPARED * at_once * len(scores)
     return chosen

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from recsys_vae.data.histories import History, HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import FieldError
-from service.ranking import boosts, mmr
+from service.ranking import boosts, caps, mmr
 from service.ranking.live_columns import Snapshot
 from service.ranking.results import NAMED_IN_WARNING, Notice, Query, unknown
 from service.ranking.served_model import Catalogue
@@ -50,12 +50,13 @@ class ResolvedQuery:
     @property
     def hides_history_only(self) -> bool:
         """Whether nothing but the history must not come back."""
-        return len(self.hidden) == len(self.history.rows)
+        return len(self.hidden) == len(self.history.rows) and not self.query.keep_seen
 
     @property
     def depth(self) -> int:
         """Best items that are looked at to choose k."""
-        return mmr.pool_size(self.query.k) if self.query.diversity else self.query.k
+        k = caps.FIRST_POOL * self.query.k if self.query.caps else self.query.k
+        return max(k, mmr.pool_size(self.query.k)) if self.query.diversity else k
 
     def n_left(self, n_items: int) -> int:
         """Items that may come back."""
@@ -126,7 +127,7 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     return ResolvedQuery(
         query,
         history,
-        _hidden(history.ascending, excluded, shown),
+        _hidden(NOTHING if query.keep_seen else history.ascending, excluded, shown),
         allowed,
         _boosted(catalogue, query, notices),
         metadata,

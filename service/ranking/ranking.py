@@ -5,7 +5,8 @@ own over these few rows. Boosts change the order, so with them the scores of all
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -13,7 +14,7 @@ from scipy.sparse import csr_array
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
-from service.ranking import explanations, exploration
+from service.ranking import caps, explanations, exploration
 from service.ranking.mmr import diversifying
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.results import (
@@ -51,6 +52,8 @@ NAMED, NAMED_AT_ONCE = 1 / 50, 200
 
 Ranked = tuple[Int64Array, Float64Array]
 """Rows and scores of one list, best first; the scores as they are written, `shortest`."""
+Deeper = Callable[[int], Ranked]
+"""So many of a user's best items."""
 
 
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> Steps[list[Answer | Exception]]:
@@ -90,7 +93,7 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
     answers: list[Answer] = []
     for place, question in enumerate(queries):
         scorer = SCORERS.get(tiers[place], scorers[place])
-        is_needed = question.query.explain or len(catalogue.overlay.newcomers)
+        is_needed = question.query.explain or question.query.caps or len(catalogue.overlay.newcomers)
         user = users[np.array([place])] if is_needed else None
         answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
     return answers
@@ -136,23 +139,26 @@ def _hidden(queries: list[ResolvedQuery], histories: csr_array) -> csr_array:
 
 
 def _boosted(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Ranked:
-    return _best(catalogue, question, catalogue.chain.scores(user))
+    return _best(catalogue, question, catalogue.chain.scores(user), question.depth)
 
 
 def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Steps[Int64Array | None]:
     """Rows of the list that it would be if popularity did not count beside the model; None where it does not."""
     if not user.weighted.size:
         return None
-    best = _best(catalogue, question, catalogue.chain.unaided_scores(user))
-    rows, _ = (yield from _diverse(catalogue, question.query, best, [])) if question.query.diversity else best
+
+    def deeper(depth: int) -> Ranked:
+        return _best(catalogue, question, catalogue.chain.unaided_scores(user), depth)
+
+    (rows, _), _ = yield from _selected(catalogue, question, deeper(question.depth), deeper, [])
     return rows
 
 
-def _best(catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array) -> Ranked:
+def _best(catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array, depth: int) -> Ranked:
     """Of all scores of one user, shape (1, n_items), which are written to."""
     question.boost(scores[0])
     hidden = stack([question.hidden], None, len(catalogue))
-    found = top_k(scores, question.depth, allowed=question.allowed, excluded=hidden)
+    found = top_k(scores, min(depth, len(catalogue)), allowed=question.allowed, excluded=hidden)
     return _found(found.rows[0], shortest(found.scores)[0])
 
 
@@ -165,16 +171,18 @@ def _found(rows: Int64Array, scores: Float64Array) -> Ranked:
 def _answer(
     catalogue: Catalogue, question: ResolvedQuery, best: Ranked, tier: str, scorer: str, user: Users | None
 ) -> Steps[Answer]:
-    """The list in words; `user` where it is to be explained, or newcomers may come into it."""
+    """The list in words; `user` where more may be asked of what is known of it."""
     query, notices = question.query, list(question.notices)
     if tier not in BY_HISTORY and len(question.history.rows):
         notices.append(HISTORY_NOT_USED)
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
-    rows, scores = (yield from _diverse(catalogue, query, best, notices)) if query.diversity else best
+    deeper = partial(_deeper, catalogue, question, user)
+    (rows, scores), has_more = yield from _selected(catalogue, question, best, deeper, notices)
     placed, explored = _guests(catalogue, question, user, scores)
     n_guests = len(placed) + len(explored)
     if n_guests:
+        has_more = has_more or len(rows) > query.k - n_guests
         rows, scores = rows[: query.k - n_guests], scores[: query.k - n_guests]
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
@@ -190,7 +198,7 @@ def _answer(
         (*notices, *shortfall(len(items) + n_guests, query.k)),
         tuple(catalogue.chain.sources([tier] * len(rows), rows)),
         tuple(sorted((*shown, *rows.tolist()))),
-        question.n_left(len(catalogue)) > len(items),
+        has_more,
         reasons,
         tuple(question.fields.values(rows)) if question.fields else (),
     )
@@ -228,15 +236,54 @@ def _drawn(
     return placed.before(min(n_found, question.query.k - len(explored))), explored
 
 
-def _diverse(catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice]) -> Steps[Ranked]:
+def _deeper(catalogue: Catalogue, question: ResolvedQuery, user: Users | None, depth: int) -> Ranked:
+    """More of the best items of a user."""
+    assert user is not None
+    return _best(catalogue, question, catalogue.chain.scores(user), depth)
+
+
+def _selected(
+    catalogue: Catalogue, question: ResolvedQuery, best: Ranked, deeper: Deeper, notices: list[Notice]
+) -> Steps[tuple[Ranked, bool]]:
+    """The list out of the best items, and whether it could go on."""
+    query, n_left = question.query, question.n_left(len(catalogue))
+    if not query.caps:
+        rows, scores = (yield from _diverse(catalogue, query, best, notices)) if query.diversity else best
+        return (rows, scores), n_left > len(rows)
+    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
+    before, depth = caps.values_of(catalogue.filters, query.caps, shown[shown < len(catalogue)]), len(best[0])
+    while True:
+        counts = caps.Counts(query.caps, before)
+        gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, best[0]), counts)
+        rows, scores = yield from _diverse(catalogue, query, best, notices, gate)
+        if len(rows) == query.k or len(best[0]) >= n_left:
+            break
+        depth = max(depth * caps.DEEPER, query.k)
+        best = deeper(depth)
+        yield caps.LOOKED_AT * len(best[0])
+    while not gate.open.any() and len(best[0]) < n_left:
+        depth *= caps.DEEPER
+        best = deeper(depth)
+        yield caps.LOOKED_AT * len(best[0])
+        others = best[0][~np.isin(best[0], rows)]
+        gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, others), counts)
+    return (rows, scores), bool(gate.open.any())
+
+
+def _diverse(
+    catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice], gate: caps.Gate | None = None
+) -> Steps[Ranked]:
+    """The k best that the gate lets through, diverse where that is asked for."""
     rows, scores = best
-    if not catalogue.chain.similarity.has_directions:
+    if query.diversity and not catalogue.chain.similarity.has_directions and NO_VECTORS not in notices:
         notices.append(NO_VECTORS)
-        return rows[: query.k], scores[: query.k]
+    if not query.diversity or not catalogue.chain.similarity.has_directions:
+        order = np.arange(min(query.k, len(rows))) if gate is None else gate.best_first(query.k)
+        return rows[order], scores[order]
     shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
     directions = catalogue.chain.similarity.directions
     vectors, before = directions(rows), directions(shown)
-    order = yield from diversifying(scores.astype(np.float32), vectors, before, query.k, query.diversity)
+    order = yield from diversifying(scores.astype(np.float32), vectors, before, query.k, query.diversity, gate)
     return rows[order], scores[order]
 
 

@@ -24,6 +24,13 @@ POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 Float64Array = NDArray[np.float64]
 
 
+class Cap(NamedTuple):
+    """At most `n` items of a list have the same value in a column."""
+
+    column: str
+    n: int
+
+
 @dataclass(frozen=True)
 class Query:
     """What is asked.
@@ -42,6 +49,8 @@ class Query:
         fields: columns of the items' metadata that come with each item.
         explore: share of the places for items that the model does not know.
         seed: what these are drawn by.
+        caps: on how many items may share a value, all of which hold.
+        keep_seen: whether items of the history may come back.
     """
 
     k: int
@@ -57,6 +66,8 @@ class Query:
     fields: tuple[str, ...] = ()
     explore: float = 0.0
     seed: str = ""
+    caps: tuple[Cap, ...] = ()
+    keep_seen: bool = False
 
 
 @dataclass(frozen=True)

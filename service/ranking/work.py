@@ -15,6 +15,8 @@ CANDIDATES, EXCLUDED, NAMED = 1 / 1000, 1 / 10_000, 1 / 1500
 BOOSTED, BOOST = 2.0, 0.4
 """Scores of all items instead of the best; each boost."""
 FILTER = 0.5
+CAPPED = 2.0
+"""Each cap: the values of more items than are wanted; a list that has to go far down costs up to ten times as much."""
 SIMILAR = 1.0
 """The items most similar to one."""
 
@@ -23,11 +25,14 @@ def work_of(query: Query, n_stored: int = 0) -> float:
     """What a query costs, at least 1; `n_stored` items of a stored history are not in it yet."""
     n_history = len(query.history) + n_stored
     is_small = query.k <= PLAIN_K and n_history <= PLAIN_HISTORY
-    asks_more = query.explain or query.diversity or query.boosts or query.exclude or query.filter is not None
+    asks_more = (
+        query.explain or query.diversity or query.boosts or query.exclude or query.filter is not None or query.caps
+    )
     if is_small and not asks_more and query.candidates is None:
         return 1.0
     work = 1.0 + K * query.k + HISTORY * n_history + EXCLUDED * len(query.exclude)
     work += CANDIDATES * len(query.candidates or ()) + FILTER * (query.filter is not None)
+    work += CAPPED * len(query.caps)
     if query.boosts:
         work += BOOSTED + sum(BOOST + NAMED * len(boost.items) for boost in query.boosts)
     if query.explain:

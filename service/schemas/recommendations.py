@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from service import timestamps
-from service.schemas.common import MAX_ITEMS, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
-from service.schemas.filters import BOUNDS, Filter, MetadataValue, given
+from service.schemas.common import MAX_ITEMS, MAX_K, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
+from service.schemas.filters import BOUNDS, ColumnName, Filter, MetadataValue, given
 from service.schemas.items import Names
 
 LONGEST_CURSOR = 40_000
@@ -15,7 +15,7 @@ LONGEST_CURSOR = 40_000
 SHORTEST_CURSOR = 47
 """Of the shortest name of a bundle, at the start of its list."""
 SMALLEST_FACTOR = 1e-6
-MAX_BOOSTS = 16
+MAX_BOOSTS, MAX_CAPS = 16, 8
 MAX_METADATA = 64
 MAX_REQUESTS = 256
 REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
@@ -114,6 +114,13 @@ class BoostRequest(Schema):
         return self
 
 
+class CapRequest(Schema):
+    """A cap on how many items of a list share a value."""
+
+    column: ColumnName
+    n: Annotated[int, Field(ge=1, le=MAX_K, description="Items with one value, all pages together.", examples=[3])]
+
+
 class RecommendationRequest(Schema):
     """Who is asked about, and what may be answered."""
 
@@ -151,6 +158,14 @@ class RecommendationRequest(Schema):
         default=0.0, ge=0, le=1, allow_inf_nan=False, examples=[0.3],
         description="How much items are to differ from those above them, by their vectors; 0: the order of the scores.",
     )  # fmt: skip
+    at_most: list[CapRequest] = Field(
+        default_factory=list, max_length=MAX_CAPS, examples=[[{"column": "genre", "n": 3}]],
+        description="Caps on how many items share a value in a column; of a list, each of its values counts, and items "
+        "without a value are free.",
+    )  # fmt: skip
+    seen: Literal["exclude", "allow"] = Field(
+        default="exclude", description="Whether items of the history may be returned.", examples=["allow"]
+    )
     explain: bool = Field(
         default=False, description="Say which items of the history push each item up.", examples=[True]
     )

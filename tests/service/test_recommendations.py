@@ -259,3 +259,36 @@ def test_overload_and_lateness_are_problems_that_say_when_to_come_back(bundle_pa
 def test_weights_and_times_of_a_history_that_mean_nothing_are_named(client: TestClient, item: dict, field: str) -> None:
     found = check_problem(client.post(POST, json={"history": [item]}), 422, "invalid-request")
     assert found["errors"][0]["field"].endswith(f".{field}")
+
+
+def test_caps_count_items_by_value(client: TestClient) -> None:
+    asked = {"k": 8, "at_most": [{"column": "genre", "n": 1}]}
+    body = client.post(POST, json=asked).json()
+    assert sorted(item_ids(body)) == ["a", "b"]
+    assert "fewer_items_than_k" in codes(body)
+    assert body["next_cursor"] is None
+    many = client.post(f"{POST}:batch", json={"requests": [asked, {"at_most": [{"column": "no", "n": 1}]}]}).json()
+    assert [one["status"] for one in many["results"]] == [200, 422]
+    assert item_ids(many["results"][0]["answer"]) == item_ids(body)
+    assert "body.at_most.0.column" in many["results"][1]["problem"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"at_most": [{"column": "genre", "n": 0}]}, "body.at_most.0.n"),
+        ({"at_most": [{"column": "genre"}]}, "body.at_most.0.n"),
+        ({"at_most": [{"column": "genre", "n": 1}] * 9}, "body.at_most"),
+        ({"seen": "never"}, "body.seen"),
+    ],
+)
+def test_caps_and_seen_that_break_their_contract_are_named(client: TestClient, body: dict, field: str) -> None:
+    found = check_problem(client.post(POST, json=body), 422, "invalid-request")
+    assert found["errors"][0]["field"] == field
+
+
+def test_what_was_seen_comes_back_where_that_is_allowed(client: TestClient) -> None:
+    asked = {"history": ["a", "b"], "k": 8, "seen": "allow"}
+    assert sorted(item_ids(client.post(POST, json=asked).json())) == list("abcdefgh")
+    found = item_ids(client.post(POST, json={**asked, "exclude": ["a", "h"]}).json())
+    assert sorted(found) == list("bcdefg")

@@ -2,7 +2,7 @@ import pytest
 
 from service.ranking.boosts import Boost
 from service.ranking.filters import Eq
-from service.ranking.results import Query
+from service.ranking.results import Cap, Query
 from service.ranking.work import work_of
 
 HISTORY = {str(number): 1.0 for number in range(30)}
@@ -27,6 +27,7 @@ def test_a_plain_request_is_one_whatever_it_does_not_ask_for() -> None:
         (Query(20, HISTORY, candidates=list(map(str, range(10_000)))), 8, 15),
         (Query(20, HISTORY, exclude=list(map(str, range(10_000)))), 1.5, 3),
         (Query(20, HISTORY, filter=Eq("a", 1)), 1.2, 2),
+        (Query(20, HISTORY, caps=(Cap("a", 3),)), 2, 4),
         (Query(1000, LONG, explain=True, diversity=0.5), 400, 600),
     ],
 )
