@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 from scipy.sparse import csr_array, diags_array, vstack
 
 from recsys_vae.arrays import check_finite, floats_of
@@ -173,14 +173,21 @@ def _stacked(rows: csr_array, growth: NDArray[np.float64]) -> csr_array:
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive definite matrix by Cholesky: half the work of a general one; overwrites it."""
-    factor, failed = lapack.dpotrf(matrix, lower=1, overwrite_a=1)
+    """Inverse of a symmetric positive definite matrix by Cholesky: half the work of a general one; overwrites it.
+
+    By torch's LAPACK: that of SciPy's wheels (OpenBLAS 0.3.30) ends the process on matrices of some 16,000 rows, on
+    processors that the wheels have kernels of their own for.
+
+    Args:
+        matrix: float64, in Fortran's order, which LAPACK takes without a copy.
+    """
+    taken = torch.from_numpy(matrix)
+    _, failed = torch.linalg.cholesky_ex(taken, out=(taken, torch.empty((), dtype=torch.int32)))
     if failed:
         raise DataError("The Gram matrix is not positive definite: raise l2.")
-    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    for start in range(
-        0, len(inverse), STRIPE
-    ):  # mirrored stripe by stripe: a copy of the whole would double the memory
+    inverse = torch.cholesky_inverse(taken, out=taken).numpy()
+    # Mirrored stripe by stripe: a copy of the whole would double the memory.
+    for start in range(0, len(inverse), STRIPE):
         end = start + STRIPE
         inverse[start:end, end:] = inverse[end:, start:end].T
         square = np.tril(inverse[start:end, start:end])
