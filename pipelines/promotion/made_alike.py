@@ -35,7 +35,7 @@ def judge(name: str, version: str, *, on: str | None = None, limits: Limits | No
     """
     with deciding(name):
         client = connect()
-        told = decide_on(client, name, version, on, limits or Limits())
+        told = decide_on(client, name, version, on, _of_any_age(limits or Limits()))
         assert told.decision is not None
         page = record(client, told.decision, name=name, version=version, champion=told.champion)
         if told.decision.outcome is Outcome.PROMOTE:
@@ -76,6 +76,12 @@ def promote_as(name: str, version: str, judged: str) -> Promoted:
             client.set_model_version_tag(name, version, REASON, theirs.get(REASON, ""))
         done = crown(client, name, version, instead_of=None if against == "popularity" else against)
     return replace(told, doubt=done.warning)
+
+
+def _of_any_age(limits: Limits) -> Limits:
+    """Limits without the one on how far the data lie back: what is promoted for a bundle that passes has them all."""
+    rails = limits.guard_rails.model_copy(update={"max_days_behind": None})
+    return limits.model_copy(update={"guard_rails": rails})
 
 
 def _manifest(client: "MlflowClient", name: str, version: str) -> Manifest:

@@ -19,6 +19,7 @@ EXPORTED, ENDING = "events", ".parquet"
 """Folder of what was exported from the event store, in files named after the sequences AFTER-THROUGH."""
 _EXPORT = re.compile(r"[0-9]+-([0-9]+)\.parquet")
 NOTHING_NEW = "nothing new has come since the last run"
+STOPPED_BEFORE = f"{NOTHING_NEW}; that one was stopped: "
 NOTHING_YET = "the event store holds nothing yet"
 
 
@@ -52,8 +53,12 @@ class Collect:
         figures = {"log files": len(logs), "events of the store": events}
         if not logs and not exported_files(run.root):
             return Result(figures, facts, note=NOTHING_YET, ends=True)
-        if not events and content == _last_content(run):
-            return Result(figures, facts, note=NOTHING_NEW, ends=True)
+        last = _last_ended(run)
+        if not events and last is not None and content == last.facts.get("content"):
+            stopped = last.facts.get("exit_status", 0)
+            why = last.note.removeprefix(STOPPED_BEFORE)
+            note = f"{STOPPED_BEFORE}{why}" if stopped else NOTHING_NEW
+            return Result(figures, facts, stops=stopped or None, note=note, ends=not stopped)
         return Result(figures, facts)
 
 
@@ -119,11 +124,11 @@ def journals(root: Path) -> list[Journal]:
     return [journal for folder in folders if (journal := read_journal(folder)) is not None]
 
 
-def _last_content(run: Run) -> str | None:
-    """What the last run worked on that is at an end."""
+def _last_ended(run: Run) -> Journal | None:
+    """The last run that is at an end."""
     ended = [
         journal
         for journal in journals(run.root)
         if journal.run != run.journal.run and journal.status in (Status.DONE, Status.STOPPED)
     ]
-    return ended[-1].facts.get("content") if ended else None
+    return ended[-1] if ended else None

@@ -131,6 +131,7 @@ def _carry_out(run: Run, steps: Sequence[Step]) -> int:
     if ended is not Status.FAILED:  # that one may go on, and needs them
         forget_erased(run.folder)
     run.journal.status, run.journal.note = ended, note
+    run.journal.facts["exit_status"] = status
     run.journal.write(run.folder)
     page = write_page(run)
     run.tell(f"{exit_status.MEANINGS[status]}{f': {note}' if note else ''} (exit status {status}; page: {page})")

@@ -12,6 +12,7 @@ from pipelines.retraining.collect import NOTHING_NEW, NOTHING_YET, Collect
 from pipelines.retraining.config import Collect as Source
 from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.data_steps import Ingest
+from pipelines.retraining.run import Result, Run, Work
 from service.store.events import Event, EventStore
 
 CONFIG = RetrainConfig(name="shop", collect=Source(store=True))
@@ -52,3 +53,34 @@ def test_a_run_ends_where_no_event_has_come(tmp_path: Path, monkeypatch: pytest.
         assert collected() == (NOTHING_NEW, ["collect"])
     finally:
         store.close()
+
+
+class Refuses:
+    """A gate that lets nothing pass."""
+
+    name = "gate"
+
+    def prepare(self, run: Run) -> Work:
+        return Work(depends_on={"content": run.facts["content"]})
+
+    def conclude(self, run: Run, status: int, told: str) -> Result:
+        return Result(stops=exit_status.REFUSED, note="it is worse")
+
+
+def test_what_was_refused_stays_refused_until_something_new_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    log = tmp_path / "a.csv"
+    log.write_text("user_id,item_id\na,x\n")
+    config = RetrainConfig(name="shop", collect=Source(logs=(str(log),)))
+    lines: list[str] = []
+    for taken_up in (["collect", "gate"], ["collect"], ["collect"]):
+        status = job.retrain(config, recsys, lines.append, steps=[Collect(), Refuses()])
+        assert status == exit_status.REFUSED
+        journal = job.latest(job.job_folder("shop"))
+        assert journal is not None
+        assert list(journal.steps) == taken_up
+    assert "that one was stopped: it is worse" in lines[-1]
+    log.write_text("user_id,item_id\na,x\nb,y\n")
+    assert job.retrain(config, recsys, lines.append, steps=[Collect()]) == exit_status.DONE
