@@ -73,10 +73,10 @@ def follow_home() -> None:
 
 def _former_roots(database: Path) -> list[str]:
     """Where artifacts of this store lay, as addresses, other than now."""
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=PATIENCE)) as connection:
-        if not _has(connection, *ADDRESSES[0]):
-            return []  # MLflow has not made it yet
-        found = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+    try:
+        found = _locations(database, "ro")
+    except sqlite3.OperationalError:  # a writer that was killed left a journal, which takes a writer to roll back
+        found = _locations(database, "rw")
     now, marker = artifact_root(), f"/{artifact_root().name}/"
     roots = set()
     for (location,) in found:
@@ -84,6 +84,14 @@ def _former_roots(database: Path) -> list[str]:
         if root.startswith("file:///") and root != now.parent.as_uri() and (now / name).exists():
             roots.add(root + marker[:-1])
     return sorted(roots)
+
+
+def _locations(database: Path, mode: str) -> list[tuple[str | None]]:
+    """Where the artifacts of each experiment lie; nothing where MLflow has not made its tables yet."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode={mode}", uri=True, timeout=PATIENCE)) as connection:
+        if not _has(connection, *ADDRESSES[0]):
+            return []
+        return connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
 
 
 def _rewrite(connection: sqlite3.Connection, old: str, new: str) -> None:

@@ -54,7 +54,7 @@ def read_erasures(path: Path) -> dict[str, int]:
     now = _microseconds(datetime.now(UTC))
     moments = dict.fromkeys(map(str, read_user_list(path).values), now)
     if path.suffix == ".csv":
-        table = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=True)
+        table = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=True, glob=False)
         if {USER, ERASED_AT} <= set(table.columns):
             moments |= {user: _moment(told, path) for user, told in table.select(USER, ERASED_AT).iter_rows() if told}
     return moments

@@ -1,7 +1,11 @@
 """RECSYS_HOME is moved after a model was registered: everything that asks its store finds it in the new place."""
 
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from pipelines.artifacts.mlflow_registry import promote
 from recsys_vae.bundles.manifest import read_manifest
 from recsys_vae.errors import BundleError, StorageError
 from recsys_vae.local_store import ADDRESSES, follow_home
+from recsys_vae.tracking_store import default_database
 from recsys_vae.training.tracking import connect, tracked_run
 from service.deployment.bundle_sources import open_catalogue, resolved
 from tests.pipelines.artifacts.test_mlflow_registry import register
@@ -73,3 +78,24 @@ def test_artifacts_that_lie_elsewhere_stay_where_they_are(mlflow_home: Path, tmp
     connect().create_experiment("own", artifact_location=elsewhere)
     follow_home()
     assert connect().get_experiment_by_name("own").artifact_location == elsewhere
+
+
+def test_a_store_whose_writer_was_killed_is_read(recsys_home: Path) -> None:
+    """It leaves a journal, which nobody can roll back who opens the store for reading only."""
+    recsys_home.mkdir()
+    script = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('CREATE TABLE experiments (artifact_location TEXT)')\n"
+        "connection.execute('PRAGMA cache_size = 1')\n"
+        "connection.execute('BEGIN')\n"
+        "for number in range(2000):\n"
+        "    connection.execute('INSERT INTO experiments VALUES (?)', (str(number) * 100,))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(default_database())], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert default_database().with_name("mlflow.db-journal").is_file()
+    follow_home()
+    with closing(sqlite3.connect(default_database())) as connection:
+        assert connection.execute("SELECT count(*) FROM experiments").fetchone() == (0,)
