@@ -9,6 +9,7 @@ again. What counts is what comes out: the versions of the bundles, which are has
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.retraining.steps import STEPS
 from tests.benchmarks.shop_weeks import Shop
 
 FIRST = 5
@@ -68,14 +68,24 @@ class Place:
         """The job, to its end; its exit status."""
         return subprocess.run(self._command, env=self._environment, capture_output=True, check=False).returncode
 
-    def run_until(self, step: str, delay: float | None) -> bool:
-        """The job, killed when a step begins, or some seconds after; whether it lived so long."""
+    def run_until_killed(self, killed: set[tuple[str, bool]], seconds: Mapping[str, float], *, inside: bool) -> bool:
+        """The job, killed at the first step that is still to be killed; whether one was.
+
+        Args:
+            killed: (step, whether inside it) that were killed so far; the one of this run is added.
+            seconds: that each step takes.
+            inside: whether steps are killed halfway, too, and not only where they begin.
+        """
         with subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                if f" {step}: begins" in line:
-                    time.sleep(delay or 0.0)
+                found = re.search(r"\d+/\d+ ([\w-]+): begins", line)
+                wanted = [] if found is None else [(found[1], False), *([(found[1], True)] if inside else [])]
+                point = next((one for one in wanted if one not in killed), None)
+                if point is not None:
+                    time.sleep(seconds.get(point[0], 0.0) / 2 if point[1] else 0.0)
                     process.send_signal(signal.SIGKILL)
+                    killed.add(point)
                     break
         return process.returncode == -signal.SIGKILL
 
@@ -119,10 +129,9 @@ def measure(weeks: int, model: str, options: str, folder: Path, *, inside: bool)
         if status := whole.run():
             raise SystemExit(f"the undisturbed run of week {number} ended with status {status}")
         expected = whole.outcome()
-        done = 0
-        for step in (one.name for one in STEPS):
-            for delay in (None, expected.seconds.get(step, 0.0) / 2) if inside else (None,):
-                done += killed.run_until(step, delay)
+        done, points = 0, set[tuple[str, bool]]()
+        while killed.run_until_killed(points, expected.seconds, inside=inside):
+            done += 1
         status, found = killed.run(), killed.outcome()
         kills += done
         same = status == 0 and found.equals(expected) and not killed.leftovers()
