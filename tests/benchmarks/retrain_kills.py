@@ -103,8 +103,8 @@ class Place:
         return Outcome(tuple(bundles), pl.read_parquet(run / "lists.parquet"), seconds)
 
     def leftovers(self) -> list[str]:
-        """Files that nothing whole is made of."""
-        return [str(path) for path in self.home.rglob(".*") if path.name.endswith((".partial", ".replaced", ".lock"))]
+        """Files that nothing whole is made of; a lock's file may stay, the system let go of it with its process."""
+        return [str(path) for path in self.home.rglob(".*") if path.name.endswith((".partial", ".replaced"))]
 
     @property
     def _command(self) -> list[str]:
