@@ -6,13 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipelines.retraining import exit_status
-from pipelines.retraining.collect import logs_by_content
+from pipelines.retraining.collect import STAMPS, logs_by_content
 from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.erasure_steps import forget_erased
-from pipelines.retraining.journal import Journal, Status, as_typed, now, read_journal
-from pipelines.retraining.page import write_page
+from pipelines.retraining.journal import JOURNAL, Journal, Status, as_typed, now, read_journal
+from pipelines.retraining.page import PAGE, write_page
 from pipelines.retraining.run import Recsys, Run, Skip, Step, StepFailedError
 from pipelines.retraining.steps import STEPS
+from recsys_vae.atomic import remove_partials
 from recsys_vae.errors import BusyError
 from recsys_vae.home import home
 from recsys_vae.locks import exclusive
@@ -99,6 +100,8 @@ def _begun(config: RetrainConfig, root: Path, recsys: Recsys, say: Callable[[str
         word = "goes on"
     folder = root / "runs" / journal.run
     folder.mkdir(parents=True, exist_ok=True)
+    for file in (root / STAMPS, folder / JOURNAL, folder / PAGE):
+        remove_partials(file)
     journal.status, journal.note = Status.RUNNING, ""
     journal.write(folder)
     run = Run(config, folder, journal, recsys, say)

@@ -115,6 +115,17 @@ def test_what_was_made_just_before_the_kill_is_not_made_again(at: int) -> None:
     assert recsys.verbs == ["finish", *NAMES[at + 1 :]]
 
 
+def test_what_a_killed_run_left_half_written_is_removed() -> None:
+    with pytest.raises(Killed):
+        run(Recsys(dies_before=1))
+    root = job.job_folder("shop")
+    left = [root / ".files.json.0123abcd.partial", root / "runs" / journals()[0].run / ".run.json.0123abcd.partial"]
+    for path in left:
+        path.write_text("{")
+    assert run(Recsys()) == exit_status.DONE
+    assert not any(path.exists() for path in left)
+
+
 def test_a_failed_step_is_named_and_tried_again() -> None:
     lines: list[str] = []
     assert run(Recsys(fails="two"), lines=lines) == exit_status.FAILED
