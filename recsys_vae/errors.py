@@ -45,6 +45,11 @@ def fault_text(fault: Mapping[str, Any]) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, without the lines that follow; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class DataError(RecsysError):
     """A table or matrix breaks its contract."""
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from recsys_vae.errors import ConfigError, DataError, UnavailableError
+from recsys_vae.errors import ConfigError, DataError, UnavailableError, first_line
 from recsys_vae.extras import explained
 
 SCHEMES: Final = ("s3", "gs", "az", "abfs", "abfss", "https", "http")
@@ -116,8 +116,7 @@ def reached(address: str) -> Iterator[tuple[Any, str]]:
     except (ConfigError, DataError):
         raise
     except Exception as error:  # of botocore, aiohttp, google.auth ..., which have no common class
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnavailableError(f"{address} does not answer: {cause}") from error
+        raise UnavailableError(f"{address} does not answer: {first_line(error)}") from error
 
 
 def _package(address: str) -> str:

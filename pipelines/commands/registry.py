@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.retraining.exit_status import REFUSED
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from pipelines.promotion.decision import Decision
     from pipelines.promotion.promote import Promoted
-
-REFUSED = 3
-"""Exit status of `recsys promote` where the gate refuses: nothing failed, and the champion stays."""
 
 
 def mount(app: typer.Typer) -> None:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pipelines.evaluation import plots
 from pipelines.evaluation.evaluate import Difference, EvaluationRun, ModelResult
+from pipelines.pages import render_page, signed
 from recsys_vae.atomic import write_atomically
 from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
 from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
@@ -75,15 +74,8 @@ def write_report(run: EvaluationRun, path: Path) -> None:
 
 def render(run: EvaluationRun) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("pipelines"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         run=run,
         headline=headline(run),
         colours=[colour(place) for place in range(len(run.results))],
@@ -146,12 +138,8 @@ def _gap(difference: Difference) -> Gap:
     verdict = "open"
     if interval.excludes_zero and not isinstance(parse_metric(difference.metric), NO_BEST):
         verdict = "ahead" if interval.difference > 0 else "behind"
-    ends = f"{_signed(interval.low)} to {_signed(interval.high)}" if interval.is_known else "no interval"
-    return Gap(_signed(interval.difference), ends, verdict)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+    ends = f"{signed(interval.low)} to {signed(interval.high)}" if interval.is_known else "no interval"
+    return Gap(signed(interval.difference), ends, verdict)
 
 
 def _by_metric(run: EvaluationRun) -> list[tuple[str, list[Difference]]]:

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from pipelines.pages import render_page, signed
 from pipelines.promotion.comparison import SliceResult
 from pipelines.promotion.decision import Decision
 from pipelines.promotion.guard_rails import RailResult
@@ -44,15 +43,8 @@ def render(decision: Decision, name: str, version: str, champion: str | None) ->
         version: of it that was to become champion.
         champion: the version that was champion; None where there was none.
     """
-    environment = Environment(
-        loader=PackageLoader("pipelines"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("decision.html").render(
+    return render_page(
+        "decision.html",
         decision=decision,
         name=name,
         version=version,
@@ -64,11 +56,6 @@ def render(decision: Decision, name: str, version: str, champion: str | None) ->
         limits=decision.limits.model_dump(mode="json", exclude={"guard_rails"}),
         guard_rails=decision.limits.guard_rails.model_dump(mode="json"),
     )
-
-
-def signed(value: float) -> str:
-    """With its sign, the minus as typographers have it."""
-    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _rows(results: tuple[SliceResult, ...]) -> list[Row]:

@@ -11,7 +11,8 @@ from pipelines.retention.leftovers import leftovers, old_decisions
 from pipelines.retention.removal import Limits, Removal
 from pipelines.retention.runs import old_exports, old_runs, old_workspaces
 from pipelines.retention.versions import old_versions
-from pipelines.retraining.job import job_folder, runs
+from pipelines.retraining.job import job_folder
+from pipelines.retraining.journal import runs
 from recsys_vae.errors import StorageError, UnknownNameError
 from recsys_vae.home import dataset_folder, home
 from recsys_vae.locks import exclusive

@@ -18,7 +18,8 @@ from pipelines.ingest.ingest import Step
 from pipelines.ingest.user_lists import read_user_list
 from pipelines.recommend import LISTS
 from pipelines.retraining.collect import EXPORTED
-from pipelines.retraining.job import job_folder, runs
+from pipelines.retraining.job import job_folder
+from pipelines.retraining.journal import runs
 from recsys_vae.atomic import atomic_file
 from recsys_vae.data.columns import USER
 from recsys_vae.errors import DataError

@@ -10,8 +10,7 @@ from pipelines.ingest.summary import IngestSummary
 from pipelines.recommend import LISTS
 from pipelines.retention.removal import Limits, Removal, files_in, size_of
 from pipelines.retraining.collect import exported_files
-from pipelines.retraining.job import runs
-from pipelines.retraining.journal import JOURNAL, read_journal
+from pipelines.retraining.journal import JOURNAL, read_journal, runs
 from recsys_vae.bundles.bundle import WRITTEN
 from recsys_vae.errors import BusyError, DataError
 from recsys_vae.home import dataset_folder

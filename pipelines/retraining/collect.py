@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.ingest.log_files import find_files
 from pipelines.ingest.summary import IngestSummary
 from pipelines.retraining.config import RetrainConfig
-from pipelines.retraining.journal import Journal, Status, fingerprint, read_journal
+from pipelines.retraining.journal import Journal, Status, fingerprint, read_journal, runs
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.atomic import write_atomically
 
@@ -120,8 +120,7 @@ def _stamp(file: Path, known: dict[str, Any] | None) -> dict[str, Any]:
 
 def journals(root: Path) -> list[Journal]:
     """Of all runs of a job, oldest first."""
-    folders = sorted((root / "runs").glob("[0-9]*"))
-    return [journal for folder in folders if (journal := read_journal(folder)) is not None]
+    return [journal for folder in runs(root) if (journal := read_journal(folder)) is not None]
 
 
 def _last_ended(run: Run) -> Journal | None:

@@ -1,4 +1,4 @@
-"""Exit statuses of `recsys retrain`, for whoever schedules it."""
+"""Exit statuses of `recsys retrain`, and of `recsys promote` where it refuses, for whoever schedules them."""
 
 from typing import Final
 

@@ -9,7 +9,7 @@ from pipelines.retraining import exit_status
 from pipelines.retraining.collect import STAMPS, logs_by_content
 from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.erasure_steps import forget_erased
-from pipelines.retraining.journal import JOURNAL, Journal, Status, as_typed, now, read_journal
+from pipelines.retraining.journal import JOURNAL, RUNS, Journal, Status, as_typed, now, read_journal, runs
 from pipelines.retraining.page import PAGE, write_page
 from pipelines.retraining.run import Recsys, Run, Skip, Step, StepFailedError
 from pipelines.retraining.steps import STEPS
@@ -55,7 +55,7 @@ def plan(config: RetrainConfig, recsys: Recsys, say: Callable[[str], None], *, s
         say(f"A new run of {config.name} would begin.")
     else:
         say(f"Run {journal.run} of {config.name} would go on.")
-    run = Run(config, root / "runs" / journal.run, journal, recsys, say)
+    run = Run(config, root / RUNS / journal.run, journal, recsys, say)
     for number, step in enumerate(steps, 1):
         before = journal.steps.get(step.name)
         if before is not None and before.status is Status.DONE:
@@ -77,11 +77,6 @@ def latest(root: Path) -> Journal | None:
     return next((journal for folder in reversed(runs(root)) if (journal := read_journal(folder))), None)
 
 
-def runs(root: Path) -> list[Path]:
-    """Folders of all runs, oldest first."""
-    return sorted(path for path in (root / "runs").glob("[0-9]*") if path.is_dir())
-
-
 def _goes_on(journal: Journal, root: Path, config: RetrainConfig) -> bool:
     """Whether the next call goes on with a run: it was cut off, or failed on the logs that are there now, of late."""
     if journal.status not in (Status.RUNNING, Status.FAILED) or now() - journal.started_at > GOES_ON:
@@ -98,7 +93,7 @@ def _begun(config: RetrainConfig, root: Path, recsys: Recsys, say: Callable[[str
         word = "begins"
     else:
         word = "goes on"
-    folder = root / "runs" / journal.run
+    folder = root / RUNS / journal.run
     folder.mkdir(parents=True, exist_ok=True)
     for file in (root / STAMPS, folder / JOURNAL, folder / PAGE):
         remove_partials(file)

@@ -15,7 +15,7 @@ from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError, fault_text
 from recsys_vae.redaction import redacted
 
-JOURNAL = "run.json"
+JOURNAL, RUNS = "run.json", "runs"
 FORMAT: Literal[1] = 1
 
 
@@ -77,14 +77,14 @@ class Journal(BaseModel):
     steps: dict[str, StepRecord] = Field(default_factory=dict)
     facts: dict[str, Any] = Field(default_factory=dict)
 
-    @property
-    def is_interrupted(self) -> bool:
-        """Whether it ended before it was at an end."""
-        return self.status is Status.RUNNING
-
     def write(self, folder: Path) -> None:
         """Write it into the run's folder, whole."""
         write_atomically(folder / JOURNAL, self.model_dump_json(indent=2) + "\n")
+
+
+def runs(root: Path) -> list[Path]:
+    """Folders of all runs of a job, oldest first."""
+    return sorted(path for path in (root / RUNS).glob("[0-9]*") if path.is_dir())
 
 
 def read_journal(folder: Path) -> Journal | None:

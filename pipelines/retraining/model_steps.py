@@ -16,8 +16,6 @@ from recsys_vae.errors import DataError
 
 CHALLENGER, SHIPPED = "challenger", "shipped"
 """Folders of a run: the bundle that can be measured, and the one that has learned from all data."""
-COMPARED = 3
-"""Exit status of `recsys promote` where the gate refuses."""
 
 
 class Train:
@@ -84,7 +82,7 @@ class Gate:
             for one in found["slices"][:1]
         }
         note = " ".join(found["reasons"])
-        if status == COMPARED:
+        if status == exit_status.REFUSED:
             return Result(figures, stops=exit_status.REFUSED, note=note)
         return Result(figures, note=note)
 

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from pipelines.pages import render_page
 from pipelines.retraining.run import Run
 from recsys_vae.atomic import write_atomically
 
@@ -15,15 +14,8 @@ PAGES = (("Evaluation", "evaluation.html"), ("Comparison with the champion", "ga
 
 def write_page(run: Run) -> Path:
     """Write the page into the run's folder, and say where."""
-    environment = Environment(
-        loader=PackageLoader("pipelines"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    text = environment.get_template("retrain.html").render(
+    text = render_page(
+        "retrain.html",
         journal=run.journal,
         pages=[(name, file) for name, file in PAGES if (run.folder / file).is_file()],
         seconds=sum(step.seconds or 0.0 for step in run.journal.steps.values()),

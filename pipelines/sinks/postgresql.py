@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines.sources.databases import connected
 from pipelines.sources.kinds import without_user
-from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
+from recsys_vae.errors import ConfigError, RecsysError, UnavailableError, first_line
 
 MARK: Final = "lists by recsys recommend"
 ROWS: Final = 100_000
@@ -46,8 +46,7 @@ def replace_table(lists: Path, address: str, table: str) -> None:
     except RecsysError:
         raise
     except Exception as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnavailableError(f"{without_user(address)} does not take the lists: {cause}") from error
+        raise UnavailableError(f"{without_user(address)} does not take the lists: {first_line(error)}") from error
 
 
 def _check(cursor: Any, within: str, name: str, table: str) -> None:

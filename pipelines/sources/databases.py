@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.sources.kinds import without_user
-from recsys_vae.errors import ConfigError, DataError, UnavailableError
+from recsys_vae.errors import ConfigError, DataError, UnavailableError, first_line
 
 DRIVERS: Final = {"postgresql": "adbc_driver_postgresql", "sqlite": "adbc_driver_sqlite"}
 
@@ -26,7 +26,7 @@ def read_query(address: str, query: str, to: Path) -> Path:
             cursor.execute(query)
             reader: pa.RecordBatchReader = cursor.fetch_record_batch()
         except Exception as error:
-            raise ConfigError(f"{without_user(address)} refuses the query: {_cause(error)}") from error
+            raise ConfigError(f"{without_user(address)} refuses the query: {first_line(error)}") from error
         try:
             schema = pa.schema([field.with_type(_plain(field.type)) for field in reader.schema])
             with pq.ParquetWriter(to, schema, compression="zstd") as writer:
@@ -34,9 +34,11 @@ def read_query(address: str, query: str, to: Path) -> Path:
                     columns = [getattr(column, "storage", column) for column in batch.columns]
                     writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
         except pa.ArrowInvalid as error:
-            raise DataError(f"What the query finds cannot be kept: {_cause(error)}. Cast the column.") from error
+            raise DataError(f"What the query finds cannot be kept: {first_line(error)}. Cast the column.") from error
         except pa.ArrowException as error:
-            raise UnavailableError(f"{without_user(address)} ended before the query did: {_cause(error)}") from error
+            raise UnavailableError(
+                f"{without_user(address)} ended before the query did: {first_line(error)}"
+            ) from error
     return to
 
 
@@ -61,13 +63,9 @@ def connected(address: str) -> Any:
     try:
         return driver.connect(place)
     except Exception as error:
-        raise UnavailableError(f"{without_user(address)} does not answer: {_cause(error)}") from error
+        raise UnavailableError(f"{without_user(address)} does not answer: {first_line(error)}") from error
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     """What a value is kept as: PostgreSQL's numeric comes as text in a type of its own, so as not to be rounded."""
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-
-
-def _cause(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.sources.kinds import TableKind
-from recsys_vae.errors import ConfigError, DataError, UnavailableError
+from recsys_vae.errors import ConfigError, DataError, UnavailableError, first_line
 from recsys_vae.remote import WEB, reached, scheme_of
 
 PACKAGES: Final = {"Delta": "deltalake", "Iceberg": "pyiceberg"}
@@ -51,11 +51,11 @@ def read_table(place: str, kind: TableKind, to: Path) -> Path:
             f"{place} is a {kind} table, which needs a package that is not installed: pip install {PACKAGES[kind]}."
         ) from error
     except OSError as error:
-        raise UnavailableError(f"{place} does not answer: {_cause(error)}") from error
+        raise UnavailableError(f"{place} does not answer: {first_line(error)}") from error
     except (ConfigError, DataError, UnavailableError):
         raise
     except Exception as error:  # of deltalake, pyiceberg, their file systems
-        raise DataError(f"The {kind} table {place} cannot be read: {_cause(error)}") from error
+        raise DataError(f"The {kind} table {place} cannot be read: {first_line(error)}") from error
     return path
 
 
@@ -96,7 +96,3 @@ def _newest(metadata: list[str]) -> str:
         return int(found[1]) if found else -1
 
     return max(metadata, key=lambda path: (number(path), path))
-
-
-def _cause(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

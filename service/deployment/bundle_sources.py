@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import MANIFEST
 from recsys_vae.data.histories import empty_histories
-from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError
+from recsys_vae.errors import BundleCorruptError, BundleError, RecsysError, UnavailableError, first_line
 from recsys_vae.local_store import follow_home
 from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
 from recsys_vae.remote import bring, is_remote
@@ -175,7 +175,7 @@ def _registry(wanted: str, patience: Patience) -> Iterator[Any]:
         raise
     except Exception as error:
         # mlflow lets errors of its stores and of their drivers through, which have no common class.
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        cause = first_line(error)
         raise UnavailableError(f"MLflow does not hand out {wanted}: {cause}") from error
 
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from recsys_vae.data.columns import ITEM
 from recsys_vae.data.features import SEPARATOR
-from recsys_vae.errors import ConfigError, DataError, SchemaError
+from recsys_vae.errors import ConfigError, DataError, SchemaError, first_line
 from recsys_vae.frames import read_table
 from service.schemas.items import MAX_FIELDS, RESERVED
 from service.store.item_records import FLAG, NUMBER, NUMBERS, TEXTS, ItemChange
@@ -70,7 +70,7 @@ class ItemTable:
         try:
             frame = READERS[path.suffix](path)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise DataError(f"{path} cannot be read: {first_line(error)}") from error
         frame = _with_ids(frame, path, id_column)
         for name in sets:
             if name not in frame.columns:
