@@ -124,7 +124,7 @@ def _as_json(done: "Promoted", dry_run: bool) -> dict[str, Any]:
         "model": done.name,
         "version": done.version,
         "champion_version": done.champion,
-        "is_champion": done.is_champion,
+        "is_champion": done.is_champion and not (done.decision is not None and done.decision.is_comparison),
         "went_back": done.went_back,
         "dry_run": dry_run,
         "page": None if done.page is None else str(done.page),
@@ -136,7 +136,9 @@ def _tell(done: "Promoted", dry_run: bool) -> None:
         _tell_decision(done.decision, None if done.champion is None else f"version {done.champion}")
     champion = f"models:/{done.name}@champion"
     would = "would be" if dry_run else "is now"
-    if done.version == done.champion:
+    if done.decision is not None and done.decision.is_comparison:
+        print(f"Nobody was promoted. What is made alike can be: --version V --as {done.version}.")
+    elif done.version == done.champion:
         print(f"{champion} is version {done.version} ({done.bundle}) already.")
     elif not done.is_champion:
         stays = "has none still" if done.champion is None else f"stays version {done.champion}"
@@ -162,7 +164,9 @@ def _tell_decision(decision: "Decision", champion: str | None) -> None:
         console.print(_slices_table(decision, champion))
     if decision.rails:
         console.print(_rails_table(decision))
-    verb = {"promoted": "Promoted", "refused": "Refused", "forced": "Refused by the gate"}[decision.word]
+    verb = {"promoted": "Promoted", "passed": "Passed", "refused": "Refused", "forced": "Refused by the gate"}[
+        decision.word
+    ]
     console.print(f"{verb}: {decision.why}", soft_wrap=True, markup=False)
     if decision.forced is not None:
         forced = f"Forced by {decision.forced.by}: {decision.forced.reason}"

@@ -14,6 +14,9 @@ from pipelines.promotion.hold_out import HoldOut
 from pipelines.promotion.limits import Limits
 from recsys_vae.bundles.bundle import Bundle
 
+PASSED = "passed"
+"""What became of a challenger that was compared, and not promoted itself."""
+
 
 class Outcome(StrEnum):
     """What is to be done with the challenger."""
@@ -89,6 +92,7 @@ class Decision:
         limits: that were held.
         decided_at: ISO 8601, UTC.
         forced: who promoted it all the same, and why.
+        is_comparison: whether nobody is promoted by it, whatever it says.
     """
 
     outcome: Outcome
@@ -102,6 +106,7 @@ class Decision:
     rails: tuple[RailResult, ...] = ()
     decided_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     forced: Force | None = None
+    is_comparison: bool = False
 
     @property
     def promotes(self) -> bool:
@@ -110,9 +115,9 @@ class Decision:
 
     @property
     def word(self) -> str:
-        """What became of it: `promoted`, `refused` or `forced`."""
+        """What became of it: `promoted`, `passed` where it was compared only, `refused` or `forced`."""
         if self.outcome is Outcome.PROMOTE:
-            return "promoted"
+            return PASSED if self.is_comparison else "promoted"
         return "refused" if self.forced is None else "forced"
 
     @property

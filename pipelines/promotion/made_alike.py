@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.artifacts.mlflow_registry import tags_of
 from pipelines.promotion.champions import champions, crown, deciding
 from pipelines.promotion.contenders import twin_of
-from pipelines.promotion.decision import Outcome
+from pipelines.promotion.decision import PASSED
 from pipelines.promotion.limits import Limits
 from pipelines.promotion.promote import Promoted, decide_on
 from pipelines.promotion.records import record
@@ -23,8 +23,6 @@ from recsys_vae.training.tracking import answering, connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PASSED = "passed"
-"""What the tag `gate` says of a version that was compared, and not promoted itself."""
 GATE, AGAINST, REASON = "gate", "gate_against", "gate_reason"
 
 
@@ -37,11 +35,9 @@ def judge(name: str, version: str, *, on: str | None = None, limits: Limits | No
         client = connect()
         told = decide_on(client, name, version, on, _of_any_age(limits or Limits()))
         assert told.decision is not None
-        page = record(client, told.decision, name=name, version=version, champion=told.champion)
-        if told.decision.outcome is Outcome.PROMOTE:
-            with answering():
-                client.set_model_version_tag(name, version, GATE, PASSED)
-    return replace(told, page=page)
+        decision = replace(told.decision, is_comparison=True)
+        page = record(client, decision, name=name, version=version, champion=told.champion)
+    return replace(told, decision=decision, page=page)
 
 
 def promote_as(name: str, version: str, judged: str) -> Promoted:

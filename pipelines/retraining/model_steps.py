@@ -9,6 +9,7 @@ from pipelines.retraining import exit_status
 from pipelines.retraining.config import as_arguments
 from pipelines.retraining.data_steps import SPLIT
 from pipelines.retraining.erasure_steps import erase_options
+from pipelines.retraining.page import EVALUATION
 from pipelines.retraining.rule import FULL, Due, decide, settings_mark
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.bundles.manifest import read_manifest
@@ -50,7 +51,7 @@ class Evaluate:
 
     def prepare(self, run: Run) -> Work | Skip:
         """With a page."""
-        challenger, page = run.folder / CHALLENGER, run.folder / "evaluation.html"
+        challenger, page = run.folder / CHALLENGER, run.folder / EVALUATION
         told = ("--json", "--baselines", "popularity", "--report", str(page))
         return Work(command=("evaluate", str(challenger), run.config.name, "--split", SPLIT, *told))
 

@@ -1,6 +1,7 @@
 """The page of a run: every step, how long it took, what came of it, and the pages that steps have written."""
 
 from datetime import UTC, datetime
+from os.path import relpath
 from pathlib import Path
 
 from pipelines.pages import render_page
@@ -8,8 +9,8 @@ from pipelines.retraining.run import Run
 from recsys_vae.atomic import write_atomically
 
 PAGE = "index.html"
-PAGES = (("Evaluation", "evaluation.html"), ("Comparison with the champion", "gate.html"))
-"""What steps write beside it."""
+EVALUATION = "evaluation.html"
+"""What the evaluation writes beside it."""
 
 
 def write_page(run: Run) -> Path:
@@ -17,10 +18,18 @@ def write_page(run: Run) -> Path:
     text = render_page(
         "retrain.html",
         journal=run.journal,
-        pages=[(name, file) for name, file in PAGES if (run.folder / file).is_file()],
+        pages=_pages(run),
         seconds=sum(step.seconds or 0.0 for step in run.journal.steps.values()),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     path = run.folder / PAGE
     write_atomically(path, text)
     return path
+
+
+def _pages(run: Run) -> list[tuple[str, str]]:
+    """Names of the pages that steps have written, and where they lie, seen from this one."""
+    pages = [("Evaluation", run.folder / EVALUATION)]
+    if (gate := run.journal.steps.get("gate")) is not None and gate.figures.get("page"):
+        pages.append(("Comparison with the champion", Path(gate.figures["page"])))
+    return [(name, relpath(page, run.folder)) for name, page in pages if page.is_file()]

@@ -1,5 +1,6 @@
 """What the gate found of a bundle without the newest events lets the same model of all events be promoted, no other."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def test_what_was_published_from_a_bundle_that_passed_becomes_champion(dataset: 
     challenger = register(tmp_path / "a", dataset)
     told = judge("shop", "1", limits=LIMITS)
     assert (told.is_champion, champion(), tags("1")["gate"]) == (True, None, "passed")
+    assert told.page is not None
+    assert 'Version 1: <span class="passed">passed' in told.page.read_text()
+    assert json.loads(told.page.with_suffix(".json").read_text())["decision"] == "passed"
     register(tmp_path / "b", dataset, 115, published_from(challenger))
     for _ in range(2):
         assert promote_as("shop", "2", "1").version == "2"

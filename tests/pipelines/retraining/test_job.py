@@ -1,5 +1,6 @@
 """The weekly job with steps that only count: what is done once, what is done again, and how it ends."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -213,3 +214,14 @@ def test_a_plan_touches_nothing(at_home: Path) -> None:
     assert "recsys one" in lines[1]
     assert lines[2].endswith("two: nothing to do, no need")
     assert not list(at_home.iterdir())
+
+
+def test_the_page_leads_to_the_comparison_with_the_champion(at_home: Path) -> None:
+    decision = at_home / "decisions" / "shop" / "today.html"
+    decision.parent.mkdir(parents=True)
+    decision.write_text("passed")
+    assert run(Recsys(), [Noted("gate", Result(figures={"page": str(decision)}))]) == exit_status.DONE
+    folder = job.runs(job.job_folder("shop"))[0]
+    found = re.search(r'href="([^"]+)">Comparison with the champion', (folder / "index.html").read_text())
+    assert found is not None
+    assert (folder / found[1]).resolve() == decision
