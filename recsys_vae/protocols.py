@@ -86,6 +86,43 @@ def takes_metadata(model: Scorer) -> TypeGuard[ConditionalRecommender]:
 
 
 @runtime_checkable
+class SequentialRecommender(Recommender, Protocol):
+    """A recommender that goes by the order of a history; see `takes_order`."""
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether this model, as configured, goes by order."""
+        ...
+
+    def score(self, histories: csr_array, *, order: csr_array | None = None) -> Float32Array:
+        """Score items, as every recommender does.
+
+        Args:
+            histories: as in `Scorer.score`.
+            order: the pattern of the histories, its data the places of the items in time, above 0, the least recent
+                the smallest; shape (n, n_items).
+
+        Raises:
+            DataError: there are histories, and no order.
+        """
+        ...
+
+    def encode(self, histories: csr_array, *, order: csr_array | None = None) -> Float32Array:
+        """Queries, shape (n, d), of a model that is factorised, too."""
+        ...
+
+
+def takes_order(model: Scorer) -> TypeGuard[SequentialRecommender]:
+    """Whether a model goes by the order of histories."""
+    return bool(getattr(model, "is_sequential", False))
+
+
+def takes_dislikes(model: Scorer) -> bool:
+    """Whether a model may be shown signed histories, in which weights below 0 speak against an item."""
+    return bool(getattr(model, "is_signed", False))
+
+
+@runtime_checkable
 class ClosedFormRecommender(Recommender, Protocol):
     """A recommender that is fitted in one step, without gradient descent."""
 

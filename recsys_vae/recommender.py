@@ -3,7 +3,10 @@
 The tiers, and what decides between them, are in `tier_policy`. All tiers of the model are one pass of the encoder,
 which is shown what the tier goes by: the history, the metadata, or both; and one search over the same item vectors.
 Users for whom segment popularity counts besides, and those on the content tier, are not searched for in the index: what
-is added to their scores is no inner product with item vectors, so theirs are computed whole."""
+is added to their scores is no inner product with item vectors, so theirs are computed whole.
+
+Histories may be signed (`data.signals`): what a user dislikes is hidden like what is excluded, models that take
+dislikes are shown it, and the tiers go by the length of what is liked. Models that go by order are given it besides."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +20,8 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT
 from recsys_vae.data.features import check_metadata
-from recsys_vae.data.histories import check_histories, only_rows
+from recsys_vae.data.histories import binarise, check_histories, only_rows
+from recsys_vae.data.signals import disliked, liked
 from recsys_vae.errors import ConfigError
 from recsys_vae.protocols import (
     BoolArray,
@@ -27,7 +31,9 @@ from recsys_vae.protocols import (
     Int64Array,
     StrArray,
     TopK,
+    takes_dislikes,
     takes_metadata,
+    takes_order,
 )
 from recsys_vae.retrieval.similarity import ItemSimilarity
 from recsys_vae.top_k import check_k, check_masks, top_k
@@ -63,11 +69,12 @@ class Users:
     """Users as the fallback chain sees them, encoded once however often they are then searched for.
 
     Attributes:
-        histories: shape (n, n_items).
+        histories: as the model is shown them, shape (n, n_items).
         tier_names: which tier answers, shape (n,).
         queries: what item vectors are multiplied with, shape (n, d); None where the model is not factorised.
         metadata: shape (n, n_features); None where nobody has any.
         weights: how much segment popularity counts beside the tier, shape (n,); None where it does with nobody.
+        order: of the histories, shape (n, n_items); None unless the model goes by order.
     """
 
     histories: csr_array
@@ -75,6 +82,7 @@ class Users:
     queries: Float32Array | None
     metadata: csr_array | None = None
     weights: Float32Array | None = None
+    order: csr_array | None = None
 
     def __len__(self) -> int:
         return len(self.tier_names)
@@ -85,7 +93,8 @@ class Users:
         queries = None if self.queries is None else self.queries[chosen]
         metadata = None if self.metadata is None else self.metadata[chosen]
         weights = None if self.weights is None else self.weights[chosen]
-        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata, weights)
+        order = None if self.order is None else self.order[chosen]
+        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata, weights, order)
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -119,6 +128,8 @@ class FallbackChain:
         self.bundle = bundle
         # Asked for once: looking at what a protocol asks of a class takes as long as a small search.
         self._factorized = bundle.model if isinstance(bundle.model, FactorizedRecommender) else None
+        self._sequential = bundle.model if takes_order(bundle.model) else None
+        self._is_signed = takes_dislikes(bundle.model)
         self._index = index if index is not None else bundle.index
         self._popularity = bundle.popularity if bundle.tiers.segments is None else bundle.tiers.segments.log_shares
         self.is_new = bundle.popularity == 0 if bundle.tiers.policy.content else np.zeros(len(bundle.items), np.bool_)
@@ -144,25 +155,28 @@ class FallbackChain:
         excluded: csr_array | None = None,
         keep_seen: bool = False,
         metadata: csr_array | None = None,
+        order: csr_array | None = None,
         tier: str | None = None,
     ) -> Answers:
         """The k best items of each user.
 
         Args:
-            histories: what is known of each user, shape (n, n_items); an empty row is a user without history.
+            histories: what is known of each user, shape (n, n_items); an empty row is a user without history, a weight
+                below 0 an item that the user dislikes.
             k: at least 1.
             allowed: shape (n_items,), the items that any user may get; all when None.
             excluded: shape (n, n_items), items that this user may not get, besides those in the history.
-            keep_seen: also recommend items of the history.
+            keep_seen: also recommend items of the history, but for disliked ones.
             metadata: what else is known of each user, shape (n, n_features), encoded by the bundle's schema.
+            order: of the histories, see `encode`.
             tier: which tier answers all of them, instead of the one that the thresholds name for each.
 
         Raises:
             ConfigError: k < 1, a mask of another shape, or a tier that this bundle does not have.
-            DataError: the histories or metadata are not of this bundle's catalogue and schema.
+            DataError: the histories or metadata are not of this bundle's catalogue and schema, or need an order.
         """
-        users = self.encode(histories, metadata, tier=tier)
-        hidden = _union(None if keep_seen else histories, excluded)
+        users = self.encode(histories, metadata, order, tier=tier)
+        hidden = _union(_disliked(histories) if keep_seen else binarise(histories), excluded)
         found = self.search(users, k, allowed=allowed, hidden=hidden)
         return Answers(found.rows, found.scores, users.tiers, self.scorer)
 
@@ -170,6 +184,7 @@ class FallbackChain:
         self,
         histories: csr_array,
         metadata: csr_array | None = None,
+        order: csr_array | None = None,
         *,
         tier: str | None = None,
         weight: float = 0.0,
@@ -179,15 +194,18 @@ class FallbackChain:
         Args:
             histories: what is known of each user.
             metadata: shape (n, n_features); passed over where the bundle has no schema for them.
+            order: the pattern of what is liked, its data the places in time, above 0, the least recent the smallest;
+                shape (n, n_items). Only models that go by order need it, others pass over it.
             tier: which tier answers all of them, instead of what the thresholds name for each.
             weight: of segment popularity beside that tier.
 
         Raises:
             ConfigError: this bundle does not have the tier.
-            DataError: the histories or metadata are not of this bundle's catalogue and schema.
+            DataError: the histories or metadata are not of this bundle's catalogue and schema, or need an order.
         """
         users = self.reached(histories, metadata, tier=tier, weight=weight)
-        return replace(users, queries=self._queries(histories, users.metadata, users.tier_names))
+        users = replace(users, order=order if self._sequential else None)
+        return replace(users, queries=self._queries(users))
 
     def reached(
         self,
@@ -198,7 +216,8 @@ class FallbackChain:
         weight: float = 0.0,
     ) -> Users:
         """Who is answered on which tier; arguments and errors as of `encode`, but nobody is encoded."""
-        check_histories(histories, self.n_items)
+        check_histories(histories, self.n_items, signed=True)
+        likes = liked(histories)
         schema = self.bundle.tiers.schema
         metadata = None if schema is None else metadata
         if schema is not None and metadata is not None:
@@ -207,8 +226,8 @@ class FallbackChain:
             names = self._everybody(tier, histories.shape[0])
             weights = np.full(len(names), weight, dtype=np.float32) if weight else None
         else:
-            names, weights = self._reached(histories, metadata)
-        return Users(histories, names, None, metadata, weights)
+            names, weights = self._reached(likes, metadata)
+        return Users(histories if self._is_signed else likes, names, None, metadata, weights)
 
     @cached_property
     def tiers(self) -> tuple[str, ...]:
@@ -243,17 +262,19 @@ class FallbackChain:
                 rows[chosen], scores[chosen] = found.rows, found.scores
         return TopK(rows, scores)
 
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+    def score(
+        self, histories: csr_array, metadata: csr_array | None = None, order: csr_array | None = None
+    ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
-        return self.scores(self.encode(histories, metadata))
+        return self.scores(self.encode(histories, metadata, order))
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""
-        model, wanted = self.bundle.model, slice(None) if rows is None else rows
+        wanted = slice(None) if rows is None else rows
         if users.queries is not None:
             scores = np.asarray(users.queries @ self.item_vectors[wanted].T)
         elif users.encoded.any():
-            scores = model.score(users.histories)[:, wanted]
+            scores = self._whole_scores(users)[:, wanted]
         else:
             scores = np.empty((len(users), len(self._popularity[wanted])), dtype=np.float32)
         self._adjust(scores, users, wanted)
@@ -362,15 +383,23 @@ class FallbackChain:
             raise ConfigError(f"This bundle has no tier {tier!r}; there are: {', '.join(self.tiers)}.")
         return np.full(n, tier)
 
-    def _queries(self, histories: csr_array, metadata: csr_array | None, names: StrArray) -> Float32Array | None:
+    def _queries(self, users: Users) -> Float32Array | None:
         """What the model makes of what each tier goes by."""
-        model = self._factorized
+        model, histories, metadata, names = self._factorized, users.histories, users.metadata, users.tier_names
         if model is None or not np.isin(names, ENCODED).any():
             return None
+        if self._sequential is not None:
+            return self._sequential.encode(histories, order=users.order)
         if not takes_metadata(model):
             return model.encode(histories)
         shown = None if metadata is None else only_rows(metadata, np.isin(names, BY_METADATA))
         return model.encode(only_rows(histories, names != PRIOR), shown)
+
+    def _whole_scores(self, users: Users) -> Float32Array:
+        """Of all items, by a model that is not factorised, shape (n, n_items)."""
+        if self._sequential is not None:
+            return self._sequential.score(users.histories, order=users.order)
+        return self.bundle.model.score(users.histories)
 
     def _by_model(self, users: Users, k: int, allowed: BoolArray | None, hidden: csr_array | None) -> TopK:
         if self._index is not None and users.queries is not None:
@@ -402,6 +431,11 @@ class FallbackChain:
             return top_k(np.tile(self._popularity, (n, 1)), k, allowed=allowed, excluded=hidden)
         same = top_k(self._popularity[None, :].copy(), k, allowed=allowed)
         return TopK(np.repeat(same.rows, n, axis=0), np.repeat(same.scores, n, axis=0))
+
+
+def _disliked(histories: csr_array) -> csr_array | None:
+    against = disliked(histories)
+    return binarise(against) if against.nnz else None
 
 
 def _union(first: csr_array | None, second: csr_array | None) -> csr_array | None:

@@ -80,8 +80,11 @@ def only_rows(matrix: csr_array, chosen: BoolArray) -> csr_array:
     return csr_array((matrix.data[stays], matrix.indices[stays], starts), shape=matrix.shape)
 
 
-def check_histories(matrix: csr_array, n_items: int) -> None:
+def check_histories(matrix: csr_array, n_items: int, *, signed: bool = False) -> None:
     """Check the contract of a matrix of histories, shape (n, n_items).
+
+    Args:
+        signed: weights below 0 are allowed: they speak against an item (`data.signals`).
 
     Raises:
         DataError: not a float32 `csr_array` of that width in canonical form with finite weights > 0.
@@ -94,5 +97,7 @@ def check_histories(matrix: csr_array, n_items: int) -> None:
         )
     if not matrix.has_canonical_format:
         raise DataError("Histories hold duplicates or unsorted indices. Call sum_duplicates() on the matrix first.")
-    if matrix.nnz and not (matrix.data.min() > 0 and matrix.data.max() < np.inf):
+    if signed and matrix.nnz and not (np.isfinite(matrix.data).all() and matrix.data.all()):
+        raise DataError("Histories hold weights that are 0, infinite or NaN. Leave these entries out.")
+    if not signed and matrix.nnz and not (matrix.data.min() > 0 and matrix.data.max() < np.inf):
         raise DataError("Histories hold weights <= 0, infinite or NaN. Leave these entries out.")
