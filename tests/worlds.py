@@ -16,6 +16,7 @@ from recsys_vae.models.edlae import EDLAEConfig
 from recsys_vae.models.elsa import ELSAConfig
 from recsys_vae.models.graph_filter import GraphFilterConfig
 from recsys_vae.models.h_vamp import HVampConfig
+from recsys_vae.models.ials import IALSConfig
 from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.rec_vae import RecVAEConfig
@@ -27,6 +28,7 @@ SMALL = {
     "edlae": EDLAEConfig(l2=1.0),
     "elsa": ELSAConfig(factors=4),
     "graph-filter": GraphFilterConfig(rank=2, popularity_exponent=0.2, sharpening=1.0),
+    "ials": IALSConfig(factors=4, dislikes=1.0),
     "mult-dae": MultDAEConfig(hidden=8, l2=0.0),
     "mult-vae": MultVAEConfig(hidden=16, latent=4),
     "rec-vae": RecVAEConfig(hidden=16, latent=4),

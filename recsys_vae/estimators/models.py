@@ -23,6 +23,10 @@ class GraphFilter(Estimator, model="graph-filter"):
     """Low-pass filters on the items' graph (Shen et al. 2021); settings: those of `GraphFilterConfig`."""
 
 
+class IALS(Estimator, model="ials"):
+    """Matrix factorisation by confidence (Hu et al. 2008; Rendle et al. 2022); settings: those of `IALSConfig`."""
+
+
 class MultDAE(Estimator, model="mult-dae"):
     """Denoising autoencoder, multinomial likelihood (Liang et al. 2018); settings: those of `MultDAEConfig`."""
 

@@ -18,6 +18,7 @@ from recsys_vae.models.elsa import ELSA, ELSAConfig
 from recsys_vae.models.entry import Entry
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.h_vamp import HVamp, HVampConfig
+from recsys_vae.models.ials import IALS, IALSConfig
 from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
@@ -32,6 +33,7 @@ CATALOG: dict[str, Entry] = {
     "edlae": Entry(EDLAEConfig, EDLAE, "denoising linear autoencoder in closed form (Steck 2020)"),
     "elsa": Entry(ELSAConfig, ELSA, "linear autoencoder of thin factors, for any catalogue (Vancura et al. 2022)"),
     "graph-filter": Entry(GraphFilterConfig, GraphFilter, "low-pass filters on the items' graph (Shen et al. 2021)"),
+    "ials": Entry(IALSConfig, IALS, "matrix factorisation by confidence, exact (Hu et al. 2008; Rendle et al. 2022)"),
     "mult-dae": Entry(MultDAEConfig, MultDAE, "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
     "rec-vae": Entry(RecVAEConfig, RecVAE, "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"),

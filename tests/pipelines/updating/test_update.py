@@ -94,7 +94,7 @@ def assert_equals_fit(bundle: Bundle, interactions: Interactions) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["ease", "edlae", "popularity", "graph-filter"])
+@pytest.mark.parametrize("name", ["ease", "edlae", "popularity", "graph-filter", "ials"])
 def test_an_updated_bundle_is_that_of_all_data_and_says_where_it_comes_from(
     dataset: DatasetDir, tmp_path: Path, name: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_an_updated_bundle_is_that_of_all_data_and_says_where_it_comes_from(
     parent = read_manifest(source)
     grow(dataset)
     bundle = updated(source, dataset, tmp_path / "next")
-    if name != "graph-filter":
+    if name not in ("graph-filter", "ials"):
         assert_equals_fit(bundle, encode(dataset.interactions()))
     provenance = bundle.manifest.provenance
     assert (provenance.trained_on, provenance.training_cutoff) == ("all", dataset.latest())
@@ -110,7 +110,7 @@ def test_an_updated_bundle_is_that_of_all_data_and_says_where_it_comes_from(
     lineage = Lineage.of(bundle.manifest)
     assert lineage is not None
     assert lineage.parent == parent.version
-    assert lineage.how == {"popularity": "refit", "graph-filter": "warm"}.get(name, "exact")
+    assert lineage.how == {"popularity": "refit", "graph-filter": "warm", "ials": "warm"}.get(name, "exact")
     assert lineage.updates_since_full == (0 if name == "popularity" else 1)
     assert (lineage.came_in["new_users"], lineage.came_in["new_items"]) == (11, 1)
     challenger = connect().get_model_version_by_alias("tastes", "challenger")

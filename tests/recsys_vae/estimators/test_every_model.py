@@ -18,6 +18,7 @@ NARROW = TRAINED | {"hidden": 8, "latent": 4}
 SETTINGS: dict[str, dict[str, Any]] = {
     "elsa": TRAINED | {"factors": 4},
     "graph-filter": {"rank": 4},
+    "ials": {"factors": 4},
     "mult-dae": TRAINED | {"hidden": 8},
     "mult-vae": NARROW,
     "rec-vae": NARROW,

@@ -22,6 +22,11 @@ SEARCHED: dict[str, dict[str, Range]] = {
         "user_exponent": Real(0.2, 0.8), "item_exponent": Real(0.2, 0.8), "popularity_exponent": Real(-0.4, 0.4),
         "rank": Whole(64, 512, step=64), "low_pass": Real(0.0, 1.0), "sharpening": Real(0.0, 3.0),
     },
+    "ials": {
+        "factors": OneOf((32, 64, 128, 256, 512)), "iterations": Whole(4, 32, step=4),
+        "unobserved": Real(0.003, 3.0, log=True), "l2": Real(0.0003, 0.1, log=True), "l2_exponent": Real(0.0, 1.0),
+        "weights": OneOf(("binary", "log", "value")),
+    },
     "mult-dae": LEARNING | {
         "hidden": Whole(100, 800, step=100), "dropout": Real(0.1, 0.8), "l2": Real(1e-4, 1.0, log=True),
         "weight_decay": Real(0.0, 2.0),

@@ -1,0 +1,237 @@
+"""iALS: matrix factorisation for implicit feedback, by exact alternating least squares over all users and items.
+
+    minimise  sum_(u,i) c_ui (p_ui - <x_u, y_i>)^2 + l2 (sum_u n_u^v |x_u|^2 + sum_i n_i^v |y_i|^2)
+
+    c_ui = unobserved + w_ui    p_ui = 1    where u likes i with weight w_ui
+    c_ui = unobserved + g w_ui  p_ui = 0    where u dislikes i with weight w_ui;  g: `dislikes`
+    c_ui = unobserved           p_ui = 0    elsewhere;   n_u, n_i: sums of c over a row or column
+
+With v = 0 that is Hu, Koren & Volinsky's objective divided by their alpha, `unobserved` being 1 / alpha. v = 1 penalises
+each vector by what is known of it, without which long histories are underfitted (Rendle et al.).
+
+A half-step solves all users (or items) exactly. With G = Y^T Y = Q L Q^T and Y Q in the place of Y, what all items add
+to a user's system is diagonal, D_u = unobserved L + l2 n_u^v, so a history of n items costs a system of
+min(n, factors) unknowns (`native.ridge`). Scores do not change when both sides are rotated, so nothing is rotated back.
+A user who comes later is encoded by the same half-step: the exact optimum for these item vectors.
+
+Sources: Hu, Koren & Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, eq. 3 and 4; Rendle,
+Krichene, Zhang & Koren, Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022, eq. 2 and 4.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_vae.arrays import floats_of
+from recsys_vae.data.change import Change
+from recsys_vae.data.histories import check_histories
+from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models.search_space import OneOf, Real, SearchSpace, Whole
+from recsys_vae.models.updatable import REFIT, WARM, Updated
+from recsys_vae.native.ridge import Regressions
+from recsys_vae.protocols import Float32Array, Tensors
+
+WEIGHTS = ("binary", "log", "value")
+SPREAD = 0.1
+"""Length of the item vectors that the first half-step begins with, as published."""
+WARM_ITERATIONS = 4
+"""Of an update; item vectors of the parent are near those of its change."""
+LEAST, LARGEST = 1e-6, 1e6
+"""Weights of entries count as no less and no more: what float32 makes of them stays finite."""
+STRIPE = 1 << 16
+"""Rows whose products are summed in float32."""
+
+
+@dataclass(frozen=True)
+class IALSConfig:
+    """Size, regularisation and confidence.
+
+    Attributes:
+        factors: dimensions of the vectors.
+        iterations: half-steps over the users, each with one over the items.
+        unobserved: confidence of what was never touched, of which a liked item of weight 1 has 1 more.
+        l2: strength of the regularisation.
+        l2_exponent: v, from 0 (alike for all) to 1 (by what is known of a user or item).
+        weights: what an entry's weight counts: `binary` 1, `log` log(1 + weight), `value` the weight.
+        dislikes: g, confidence of a disliked item beside that of a liked one; 0: dislikes are passed over.
+        start: seed of the vectors that the first half-step begins with.
+    """
+
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        "factors": OneOf((32, 64, 128, 256, 512)),
+        "iterations": Whole(4, 32, step=4),
+        "unobserved": Real(0.003, 3.0, log=True),
+        "l2": Real(0.0003, 0.1, log=True),
+        "l2_exponent": Real(0.0, 1.0),
+        "weights": OneOf(WEIGHTS),
+    }
+
+    factors: int = 128
+    iterations: int = 16
+    unobserved: float = 0.1
+    l2: float = 0.003
+    l2_exponent: float = 1.0
+    weights: str = "binary"
+    dislikes: float = 0.0
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.factors < 1 or self.iterations < 1:
+            raise ConfigError(f"factors and iterations are at least 1, got {self.factors} and {self.iterations}.")
+        if not self.l2 > 0 or not self.unobserved > 0:
+            raise ConfigError(
+                f"l2 and unobserved are above 0, for every system to have one solution; got {self.l2} and "
+                f"{self.unobserved}."
+            )
+        if not 0 <= self.l2_exponent <= 1:
+            raise ConfigError(f"l2_exponent is between 0 and 1, got {self.l2_exponent}.")
+        if self.weights not in WEIGHTS:
+            raise ConfigError(f"weights is one of {', '.join(WEIGHTS)}; got {self.weights!r}.")
+        if self.dislikes < 0 or self.start < 0:
+            raise ConfigError(f"dislikes and start are at least 0, got {self.dislikes} and {self.start}.")
+
+
+class IALS:
+    """The model of Hu et al. 2008 with the regularisation of Rendle et al. 2022; factorised, in closed form by halves.
+
+    Attributes:
+        config: its configuration.
+    """
+
+    def __init__(self, n_items: int, config: IALSConfig) -> None:
+        self.config = config
+        self._n_items = n_items
+        self._items: Float32Array = np.zeros((0, config.factors), dtype=np.float32)
+        self._spectrum: Float32Array = np.zeros(config.factors, dtype=np.float32)
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        return self._n_items
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it is shown what users dislike."""
+        return self.config.dislikes > 0
+
+    def fit(self, interactions: csr_array) -> None:
+        """Alternate between users and items on interactions, shape (n_users, n_items), signed where it takes dislikes."""
+        draw = np.random.default_rng(self.config.start)
+        start = draw.standard_normal((self.n_items, self.config.factors), dtype=np.float32)
+        self._fit(interactions, start * np.float32(SPREAD / np.sqrt(self.config.factors)), self.config.iterations)
+
+    def _fit(self, interactions: csr_array, items: Float32Array, iterations: int) -> None:
+        _, items = self.alternated(interactions, items, iterations)
+        self._items, self._spectrum = rotated(items)
+
+    def alternated(
+        self, interactions: csr_array, items: Float32Array, iterations: int
+    ) -> tuple[Float32Array, Float32Array]:
+        """User and item vectors after so many half-steps over either from these item vectors; the model stays."""
+        check_histories(interactions, self.n_items, signed=self.is_signed)
+        by_user = self._regressions(interactions)
+        by_item = self._regressions(csr_array(interactions.T.tocsr()))
+        users = np.zeros((0, self.config.factors), dtype=np.float32)
+        for _ in range(iterations):
+            users, _ = self._half_step(by_user, items)
+            items, users = self._half_step(by_item, users)
+        return users, items
+
+    def _half_step(self, regressions: Regressions, others: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """One side given the other, which comes back turned: both have the same axes then."""
+        vectors, spectrum = rotated(others)
+        return regressions.solve(vectors, self._base(spectrum)), vectors
+
+    def _base(self, spectrum: Float32Array) -> Float32Array:
+        """What all rows of the other side add to each dimension."""
+        return spectrum * np.float32(self.config.unobserved)
+
+    def _regressions(self, matrix: csr_array) -> Regressions:
+        """One regression a row: of its entries, beside all columns as unobserved."""
+        config, lengths = self.config, np.diff(matrix.indptr)
+        is_liked = matrix.data > 0
+        weights = weighed(np.abs(matrix.data), config.weights)
+        weights = np.clip(weights * np.where(is_liked, 1.0, config.dislikes), LEAST, LARGEST)
+        sums = np.bincount(np.repeat(np.arange(len(lengths)), lengths), weights, minlength=len(lengths))
+        known = sums + config.unobserved * matrix.shape[1]
+        return Regressions(
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32),
+            weights.astype(np.float32),
+            np.where(is_liked, weights + config.unobserved, 0).astype(np.float32),
+            (config.l2 * known**config.l2_exponent).astype(np.float32),
+        )
+
+    def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+        """The exact solution for each history, shape (n, factors)."""
+        check_histories(histories, self.n_items, signed=self.is_signed)
+        self._check_fitted()
+        return self._regressions(histories).solve(self._items, self._base(self._spectrum))
+
+    def item_vectors(self) -> Float32Array:
+        """Item vectors along the axes of their Gram matrix, shape (n_items, factors)."""
+        self._check_fitted()
+        return self._items.copy()
+
+    def score(self, histories: csr_array) -> Float32Array:
+        """Preferences, shape (n, n_items)."""
+        return np.asarray(self.encode(histories) @ self._items.T)
+
+    def plan(self, change: Change) -> Mapping[str, float | str]:
+        """An update alternates a few times from the item vectors; where users are gone, as often as a fit does."""
+        return {"how": REFIT if change.counts.gone_users else WARM, "items": len(change.items)}
+
+    def updated(self, change: Change) -> Updated:
+        """A model of `change.after`; item vectors would remember users who are gone, so they are not begun with then."""
+        made = type(self)(change.after.n_items, self.config)
+        if change.counts.gone_users:
+            made.fit(change.after.matrix)
+            return Updated(made, REFIT)
+        self._check_fitted()
+        start = self._items[change.item_rows]
+        start[change.item_rows < 0] = 0
+        made._fit(change.after.matrix, start, WARM_ITERATIONS)
+        return Updated(made, WARM, {"iterations": WARM_ITERATIONS})
+
+    def tensors(self) -> Tensors:
+        """Item vectors and the diagonal that their Gram matrix is."""
+        return {"items": self._items, "spectrum": self._spectrum}
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take over what was learned.
+
+        Raises:
+            DataError: it is of another catalogue or size, not finite, or beyond what a fit gives.
+        """
+        items = floats_of(tensors, "items", (self.n_items, self.config.factors))
+        spectrum = floats_of(tensors, "spectrum", (self.config.factors,))
+        if spectrum.min(initial=0) < 0:
+            raise DataError(f"The tensor 'spectrum' holds {spectrum.min()}; expected eigenvalues from 0.")
+        if np.abs(items).max(initial=0) > LARGEST:
+            raise DataError(f"The tensor 'items' goes beyond {LARGEST:g}: scores would overflow.")
+        self._items, self._spectrum = items, spectrum
+
+    def _check_fitted(self) -> None:
+        if len(self._items) != self.n_items:
+            raise DataError("This model has not been fitted: call fit first.")
+
+
+def weighed(weights: Float32Array, how: str) -> NDArray[np.float64]:
+    """What weights count: `binary` 1, `log` log(1 + weight), `value` the weight."""
+    wide = weights.astype(np.float64)
+    return {"binary": np.ones_like, "log": np.log1p, "value": np.array}[how](wide)
+
+
+def rotated(vectors: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Vectors turned to the axes of their Gram matrix, largest first, shape (n, d), and its eigenvalues, shape (d,)."""
+    gram = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for start in range(0, len(vectors), STRIPE):
+        part = vectors[start : start + STRIPE]
+        gram += part.T @ part
+    values, axes = np.linalg.eigh(gram)
+    turned = vectors @ np.ascontiguousarray(axes[:, ::-1], dtype=np.float32)
+    return turned, values[::-1].clip(min=0).astype(np.float32)

@@ -1,0 +1,233 @@
+// Many small ridge regressions over rows of one matrix: the half-steps of alternating least squares, exact.
+//
+//     x = argmin sum_k D_k x_k^2 + sum_i w_i (t_i / w_i - <x, y_i>)^2       n chosen rows y_i of the matrix, d wide
+//
+// With B = W^1/2 Y D^-1/2, n by d, and r = W^-1/2 t the solution is, whichever system is the smaller,
+//
+//     D^-1/2 (I + B^T B)^-1 B^T r         d unknowns
+//     D^-1/2 B^T (I + B B^T)^-1 r         n unknowns
+//
+// Both are I + M^T M for an M whose rows are gathered, some at a time: B as it is, or transposed. The product and the
+// elimination are one kernel, tiles that stay in registers; the right-hand side is one more column, so it is eliminated with
+// the rest. No pivot of I + M^T M is below 1, which guards against what rounding may do to one.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "tiles.h"
+
+namespace {
+
+constexpr int64_t CHUNK = 64;  // rows of M at a time: they stay in the first cache where there are some 128 unknowns
+
+typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+inline vec& at(float* p) { return *reinterpret_cast<vec*>(p); }
+inline const vec& at(const float* p) { return *reinterpret_cast<const vec*>(p); }
+
+inline float total(vec a) {
+    float sum = 0;
+    for (int lane = 0; lane < LANES; ++lane) sum += a[lane];
+    return sum;
+}
+
+// Lanes of two vectors by turns, those of their first halves or of their second.
+template <bool HIGH>
+inline vec interleaved(vec a, vec b) {
+    lanes order;
+    for (int lane = 0; lane < LANES; ++lane) order[lane] = lane / 2 + (HIGH ? LANES / 2 : 0) + (lane % 2 ? LANES : 0);
+    return __builtin_shuffle(a, b, order);
+}
+
+inline void transpose(vec (&rows)[LANES]) {
+#pragma GCC unroll 4
+    for (int step = 1; step < LANES; step *= 2) {
+        vec next[LANES];
+#pragma GCC unroll 8
+        for (int i = 0; i < LANES / 2; ++i) {
+            next[2 * i] = interleaved<false>(rows[i], rows[i + LANES / 2]);
+            next[2 * i + 1] = interleaved<true>(rows[i], rows[i + LANES / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; ++i) rows[i] = next[i];
+    }
+}
+
+// out[r][j] += or -= sum_p M[p][i + r] M[p][j] for a tile.
+template <int R, int V, bool MINUS>
+inline void tile(const float* M, int64_t count, int64_t stride, int64_t i, int64_t j, float* out) {
+    vec c[R][V] = {};
+    for (int64_t p = 0; p < count; ++p, M += stride) {
+        vec b[V];
+        for (int v = 0; v < V; ++v) b[v] = at(M + j + v * LANES);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r) {
+            const vec a = everywhere(M[i + r]);
+            for (int v = 0; v < V; ++v) c[r][v] += a * b[v];
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) {
+            vec& sum = at(out + r * stride + j + v * LANES);
+            sum = MINUS ? sum - c[r][v] : sum + c[r][v];
+        }
+}
+
+// A block of rows i .. i + rows of a symmetric system, from the diagonal on.
+template <bool MINUS>
+inline void block_of_rows(const float* M, int64_t count, int64_t stride, int64_t i, int rows, float* system) {
+    for (int64_t j = i / LANES * LANES; j < stride; j += PANEL) {
+        const int vectors = static_cast<int>(std::min<int64_t>(PANEL, stride - j) / LANES);
+        with_tile(rows, vectors, [&]<int R, int V>() { tile<R, V, MINUS>(M, count, stride, i, j, system + i * stride); });
+    }
+}
+
+inline int rows_at(int64_t i, int64_t size) { return static_cast<int>(std::min<int64_t>(ROWS, size - i)); }
+
+struct Matrix {
+    const float* vectors;
+    int64_t d;
+    const float* row(int64_t i) const { return vectors + i * d; }
+};
+
+// The rows y_i that one regression is over.
+struct Entries {
+    const int32_t* rows;
+    const float *weights, *targets;
+    int64_t n;
+};
+
+struct Solver {
+    Matrix matrix;
+    int64_t room;  // numbers a row of a system at most
+    Buffer<float> chunk, system, scale, root, unknown, inverse;
+
+    explicit Solver(Matrix matrix)
+        : matrix(matrix), room(rounded_up(matrix.d + 1, LANES)), chunk(buffer<float>(CHUNK * room)),
+          system(buffer<float>(matrix.d * room)), scale(buffer<float>(room)), root(buffer<float>(room)),
+          unknown(buffer<float>(room)), inverse(buffer<float>(room)) {}
+
+    void solve(const Entries& of, const float* base, float penalty, float* out) {
+        for (int64_t k = 0; k < matrix.d; ++k) scale[k] = 1 / std::sqrt(base[k] + penalty);
+        if (of.n < matrix.d) by_entries(of, out);
+        else by_dimensions(of, out);
+    }
+
+   private:
+    void by_dimensions(const Entries& of, float* out) {
+        const int64_t d = matrix.d, stride = room;
+        std::memset(system.get(), 0, d * stride * sizeof(float));
+        for (int64_t first = 0; first < of.n; first += CHUNK) {
+            const int64_t count = std::min(CHUNK, of.n - first);
+            for (int64_t p = 0; p < count; ++p) {
+                if (first + p + 4 < of.n) prefetch(of.rows[first + p + 4]);
+                const float *y = matrix.row(of.rows[first + p]), weight = std::sqrt(of.weights[first + p]);
+                float* row = chunk.get() + p * stride;
+                for (int64_t k = 0; k < d; ++k) row[k] = y[k] * weight * scale[k];
+                row[d] = of.targets[first + p] / weight;
+                std::fill(row + d + 1, row + stride, 0.0f);
+            }
+            product(count, d, stride);
+        }
+        eliminate(d, stride);
+        for (int64_t k = 0; k < d; ++k) out[k] = unknown[k] * scale[k];
+    }
+
+    void by_entries(const Entries& of, float* out) {
+        const int64_t d = matrix.d, n = of.n, stride = rounded_up(n + 1, LANES);
+        std::memset(system.get(), 0, n * stride * sizeof(float));
+        std::fill(root.get(), root.get() + stride, 0.0f);
+        for (int64_t i = 0; i < n; ++i) {
+            root[i] = std::sqrt(of.weights[i]);
+            prefetch(of.rows[i]);
+        }
+        for (int64_t first = 0; first < d; first += CHUNK) {
+            const int64_t count = std::min(CHUNK, d - first);
+            for (int64_t i = 0; i < stride; i += LANES) transposed(of, i, first, count, stride);
+            product(count, n, stride);
+        }
+        for (int64_t i = 0; i < n; ++i) system[i * stride + n] += of.targets[i] / root[i];
+        eliminate(n, stride);
+        std::fill(out, out + d, 0.0f);
+        for (int64_t i = 0; i < n; ++i) {
+            const float *y = matrix.row(of.rows[i]), share = unknown[i] * root[i];
+            for (int64_t k = 0; k < d; ++k) out[k] += share * y[k];
+        }
+        for (int64_t k = 0; k < d; ++k) out[k] *= scale[k] * scale[k];
+    }
+
+    // Columns i .. i + LANES of rows first .. first + count of B^T.
+    void transposed(const Entries& of, int64_t i, int64_t first, int64_t count, int64_t stride) {
+        const int64_t here = std::clamp<int64_t>(of.n - i, 0, LANES), whole = count / LANES * LANES;
+        float* to = chunk.get() + i;
+        for (int64_t k = 0; k < whole; k += LANES) {
+            vec rows[LANES] = {}, factor;
+            std::memcpy(&factor, scale.get() + first + k, sizeof(vec));
+            for (int64_t lane = 0; lane < here; ++lane) {
+                std::memcpy(&rows[lane], matrix.row(of.rows[i + lane]) + first + k, sizeof(vec));
+                rows[lane] *= factor * everywhere(root[i + lane]);
+            }
+            transpose(rows);
+            for (int lane = 0; lane < LANES; ++lane) at(to + (k + lane) * stride) = rows[lane];
+        }
+        for (int64_t k = whole; k < count; ++k)
+            for (int64_t lane = 0; lane < LANES; ++lane)
+                to[k * stride + lane] =
+                    lane < here ? matrix.row(of.rows[i + lane])[first + k] * root[i + lane] * scale[first + k] : 0.0f;
+    }
+
+    void product(int64_t count, int64_t size, int64_t stride) {
+        for (int64_t i = 0; i < size; i += ROWS)
+            block_of_rows<false>(chunk.get(), count, stride, i, rows_at(i, size), system.get());
+    }
+
+    // Solves (I + system) unknown = column `size` of it, by Cholesky's U^T U, row by row of U.
+    void eliminate(int64_t size, int64_t stride) {
+        for (int64_t i = 0; i < size; i += ROWS) {
+            const int rows = rows_at(i, size);
+            block_of_rows<true>(system.get(), i, stride, i, rows, system.get());
+            for (int64_t r = i; r < i + rows; ++r) {
+                float* mine = system.get() + r * stride;
+                const int64_t start = i / LANES * LANES;
+                for (int64_t q = i; q < r; ++q) {
+                    const float* above = system.get() + q * stride;
+                    const vec factor = everywhere(above[r]);
+                    for (int64_t j = start; j < stride; j += LANES) at(mine + j) -= factor * at(above + j);
+                }
+                inverse[r] = 1 / std::sqrt(std::max(1 + mine[r], 1.0f));
+                const vec factor = everywhere(inverse[r]);
+                for (int64_t j = start; j < stride; j += LANES) at(mine + j) *= factor;
+            }
+        }
+        std::fill(unknown.get(), unknown.get() + stride, 0.0f);
+        for (int64_t i = size - 1; i >= 0; --i) {
+            const float* mine = system.get() + i * stride;
+            vec sum{};
+            for (int64_t j = i / LANES * LANES; j < stride; j += LANES) sum += at(mine + j) * at(unknown.get() + j);
+            unknown[i] = (mine[size] - total(sum)) * inverse[i];
+        }
+    }
+
+    void prefetch(int64_t row) const {
+        for (int64_t k = 0; k < matrix.d; k += 16) __builtin_prefetch(matrix.row(row) + k);
+    }
+};
+
+}  // namespace
+
+// vectors (., d); regression i has the entries starts[i] .. starts[i + 1] of rows, weights (above 0) and targets, and
+// D_k = base[k] + penalties[i]; writes (n, d).
+extern "C" void recsys_ridge(const float* vectors, int64_t d, const float* base, int64_t n, const int64_t* starts,
+                             const int32_t* rows, const float* weights, const float* targets, const float* penalties,
+                             float* out, int threads) {
+#pragma omp parallel num_threads(threads)
+    {
+        Solver solver{Matrix{vectors, d}};
+#pragma omp for schedule(dynamic, 16)
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t first = starts[i];
+            solver.solve({rows + first, weights + first, targets + first, starts[i + 1] - first}, base, penalties[i],
+                         out + i * d);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+"""Many small ridge regressions over rows of one matrix, exact; compiled (ridge.cpp), else by torch, slower.
+
+    x = argmin sum_k D_k x_k^2 + sum_i w_i (t_i / w_i - <x, y_i>)^2
+      = D^-1/2 (I + B^T B)^-1 B^T r = D^-1/2 B^T (I + B B^T)^-1 r,       B = W^1/2 Y D^-1/2,   r = W^-1/2 t
+
+Of the two systems the smaller one is solved: a row with fewer entries than dimensions costs what its entries do. Both
+are I + M^T M, whose Cholesky factor has no pivot below 1.
+"""
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys_vae.native.library import library, loaded, threads
+from recsys_vae.native.top_k import address
+from recsys_vae.protocols import Float32Array, Int64Array
+
+NUMBERS = 1 << 22
+"""Numbers that torch gathers at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regressions:
+    """Regressions over rows of a matrix.
+
+    Attributes:
+        starts: where the entries of each begin, shape (n + 1,) int64.
+        rows: of the matrix, one an entry, shape (nnz,) int32.
+        weights: w, above 0, shape (nnz,) float32.
+        targets: t, shape (nnz,) float32.
+        penalties: what is added to every `base`, shape (n,) float32; the sum D is above 0.
+    """
+
+    starts: Int64Array
+    rows: np.ndarray
+    weights: Float32Array
+    targets: Float32Array
+    penalties: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.penalties)
+
+    def solve(self, vectors: Float32Array, base: Float32Array) -> Float32Array:
+        """The solutions x, shape (n, d); zeros where there are no entries.
+
+        Args:
+            vectors: y, shape (., d) float32.
+            base: D without the penalties, shape (d,) float32.
+        """
+        if library() is None:
+            return self.solved_by_torch(vectors, base)
+        vectors, base = np.ascontiguousarray(vectors), np.ascontiguousarray(base)
+        out = np.empty((len(self), vectors.shape[1]), dtype=np.float32)
+        loaded().recsys_ridge(
+            address(vectors),
+            ctypes.c_int64(vectors.shape[1]),
+            address(base),
+            ctypes.c_int64(len(self)),
+            *map(address, (self.starts, self.rows, self.weights, self.targets, self.penalties)),
+            address(out),
+            ctypes.c_int(threads()),
+        )
+        return out
+
+    def solved_by_torch(self, vectors: Float32Array, base: Float32Array) -> Float32Array:
+        """The same without compiled code: rows of like length together, their systems one batch."""
+        lengths = np.diff(self.starts)
+        out = np.zeros((len(self), vectors.shape[1]), dtype=np.float32)
+        order = np.argsort(lengths, kind="stable")
+        order = order[lengths[order] > 0]
+        given = torch.from_numpy(np.ascontiguousarray(vectors))
+        while len(order):
+            # Ascending, so the last one is the longest, and what all of a batch are filled up to.
+            longest = max(int(lengths[order[-1]]), vectors.shape[1])
+            chosen, order = np.split(order[::-1], [max(1, NUMBERS // (longest * vectors.shape[1]))])
+            out[chosen], order = self._batch(chosen, given, torch.from_numpy(base)).numpy(), order[::-1]
+        return out
+
+    def _batch(self, chosen: Int64Array, vectors: Tensor, base: Tensor) -> Tensor:
+        entries, held = self._padded(chosen)
+        weights = torch.from_numpy(self.weights[entries] * held).unsqueeze(2)
+        roots = weights.sqrt()
+        targets = torch.from_numpy(np.where(held, self.targets[entries] / np.sqrt(self.weights[entries]), 0))
+        scale = (base + torch.from_numpy(self.penalties[chosen])[:, None]).rsqrt().unsqueeze(1)
+        B = vectors[torch.from_numpy(self.rows[entries].astype(np.int64))] * roots * scale
+        r = targets.unsqueeze(2)
+        if B.shape[1] < B.shape[2]:
+            found = B.mT @ torch.cholesky_solve(r, _factor(B @ B.mT))
+        else:
+            found = torch.cholesky_solve(B.mT @ r, _factor(B.mT @ B))
+        return found.squeeze(2) * scale.squeeze(1)
+
+    def _padded(self, chosen: Int64Array) -> tuple[Int64Array, np.ndarray]:
+        """Places of the entries of some regressions, filled up to the longest, and which are no filling; 2-D."""
+        starts, lengths = self.starts[chosen], np.diff(self.starts)[chosen]
+        places = np.arange(lengths.max())
+        held = places < lengths[:, None]
+        return np.where(held, starts[:, None] + places, starts[:, None]), held
+
+
+def _factor(products: Tensor) -> Tensor:
+    """Cholesky's factor of I + products, positive definite as it is."""
+    products.diagonal(dim1=-2, dim2=-1).add_(1)
+    return torch.linalg.cholesky(products)

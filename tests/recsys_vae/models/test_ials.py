@@ -1,0 +1,160 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from recsys_vae.data.change import Change
+from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models.ials import IALS, IALSConfig, rotated, weighed
+from recsys_vae.models.updatable import REFIT, WARM
+from recsys_vae.protocols import takes_dislikes
+from tests.worlds import csr, two_tastes
+
+WORLD = two_tastes()
+
+
+def fitted(matrix: csr_array, **settings: Any) -> IALS:
+    model = IALS(matrix.shape[1], IALSConfig(**settings))
+    model.fit(matrix)
+    return model
+
+
+def loss(matrix: csr_array, users: np.ndarray, items: np.ndarray, config: IALSConfig) -> float:
+    """The objective, written out over all pairs."""
+    dense = matrix.toarray().astype(np.float64)
+    weights = np.where(dense != 0, weighed(np.abs(dense), config.weights), 0) * np.where(dense < 0, config.dislikes, 1)
+    confidence = config.unobserved + weights
+    errors = confidence * ((dense > 0) - users @ items.T) ** 2
+    sizes = [
+        (confidence.sum(axis=axis) ** config.l2_exponent * (side**2).sum(axis=1)).sum()
+        for axis, side in ((1, users), (0, items))
+    ]
+    return float(errors.sum() + config.l2 * sum(sizes))
+
+
+def signed_world() -> csr_array:
+    draw = np.random.default_rng(0)
+    matrix = WORLD.matrix.copy()
+    matrix.data = (draw.uniform(0.5, 4, matrix.nnz) * draw.choice([-1, 1, 1], matrix.nnz)).astype(np.float32)
+    return matrix
+
+
+def test_one_user_and_one_item_by_hand() -> None:
+    """Of one factor, with y = 1: (unobserved + w) (1 - x)^2 + l2 x^2 is least at x = c / (c + l2), c = 1.5."""
+    model = IALS(1, IALSConfig(factors=1, unobserved=0.5, l2=0.75, l2_exponent=0.0))
+    model.load_tensors({"items": np.ones((1, 1), np.float32), "spectrum": np.ones(1, np.float32)})
+    np.testing.assert_allclose(model.encode(csr([[0], []], 1)), [[1.5 / 2.25], [0.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["binary", "log", "value"])
+@pytest.mark.parametrize("exponent", [0.0, 0.6, 1.0])
+def test_a_user_is_solved_exactly(weights: str, exponent: float) -> None:
+    """The gradient of the objective in the user's vector is 0 at what `encode` gives."""
+    matrix = signed_world()
+    model = fitted(matrix, factors=3, dislikes=0.7, weights=weights, l2_exponent=exponent, l2=0.1)
+    users, items = model.encode(matrix).astype(np.float64), model.item_vectors().astype(np.float64)
+    least = loss(matrix, users, items, model.config)
+    draw = np.random.default_rng(0)
+    for _ in range(5):
+        step = draw.standard_normal(users.shape) * 1e-3
+        ahead, behind = (loss(matrix, users + sign * step, items, model.config) for sign in (1, -1))
+        assert ahead > least < behind
+        assert abs(ahead - behind) < 0.01 * (ahead + behind - 2 * least)
+
+
+def test_every_iteration_lowers_the_objective() -> None:
+    matrix, found = signed_world(), []
+    for iterations in (1, 2, 4, 30):
+        model = fitted(matrix, factors=4, dislikes=1.0, iterations=iterations)
+        found.append(loss(matrix, model.encode(matrix), model.item_vectors(), model.config))
+    assert found == sorted(found, reverse=True)
+
+
+def test_without_compiled_loops_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = fitted(signed_world(), factors=4, dislikes=1.0).score(signed_world())
+    monkeypatch.setenv("RECSYS_NATIVE", "0")
+    by_torch = fitted(signed_world(), factors=4, dislikes=1.0).score(signed_world())
+    np.testing.assert_allclose(by_torch, compiled, atol=1e-4)
+
+
+def test_the_users_taste_comes_first() -> None:
+    model = fitted(WORLD.matrix, factors=2)
+    best = model.score(WORLD.matrix).argsort(axis=1)[:, -6:]
+    assert ((best >= 6) == (np.arange(WORLD.n_users) % 2)[:, None]).mean() > 0.95
+
+
+def test_a_disliked_item_scores_below_an_unknown_one() -> None:
+    model = fitted(WORLD.matrix, factors=4, dislikes=1.0)
+    assert takes_dislikes(model)
+    against = csr([[0, 1, 2]], 12)
+    against.data[2] = -1
+    without = model.score(csr([[0, 1]], 12))[0]
+    assert model.score(against)[0, 2] < without[2]
+
+
+def test_dislikes_are_refused_by_a_model_that_does_not_take_them() -> None:
+    model = IALS(12, IALSConfig(factors=2))
+    assert not takes_dislikes(model)
+    with pytest.raises(DataError, match="weights <= 0"):
+        model.fit(signed_world())
+
+
+def test_weights_of_the_largest_size_stay_finite() -> None:
+    matrix = WORLD.matrix.copy()
+    matrix.data[:] = np.resize(np.array([1e-38, 1e38, 1], np.float32), matrix.nnz)
+    assert np.isfinite(fitted(matrix, factors=4, weights="value").score(matrix)).all()
+
+
+def test_weights_count_as_they_are_set() -> None:
+    given = np.array([1.0, 3.0], np.float32)
+    assert weighed(given, "binary").tolist() == [1, 1]
+    np.testing.assert_allclose(weighed(given, "log"), np.log([2, 4]))
+    assert weighed(given, "value").tolist() == [1, 3]
+
+
+def test_rotated_vectors_have_a_diagonal_gram_matrix() -> None:
+    vectors = np.random.default_rng(0).standard_normal((30, 4), np.float32)
+    turned, spectrum = rotated(vectors)
+    np.testing.assert_allclose(turned.T @ turned, np.diag(spectrum), atol=1e-4)
+    np.testing.assert_allclose(turned @ turned.T, vectors @ vectors.T, atol=1e-4)
+
+
+def test_an_update_goes_on_from_the_item_vectors() -> None:
+    before, after = two_tastes(n_users=36, n_items=12), two_tastes(n_users=40, n_items=14)
+    parent = fitted(before.matrix, factors=2)
+    change = Change(before, after)
+    assert parent.plan(change)["how"] == WARM
+    made = parent.updated(change)
+    assert made.how == WARM
+    assert isinstance(made.model, IALS)
+    best = made.model.score(after.matrix).argsort(axis=1)[:, -7:]
+    assert ((best >= 7) == (np.arange(40) % 2)[:, None]).mean() > 0.95
+
+
+def test_an_update_forgets_users_who_are_gone() -> None:
+    before, after = two_tastes(n_users=40), two_tastes(n_users=36)
+    change, parent = Change(before, after), fitted(before.matrix, factors=2)
+    made = parent.updated(change)
+    assert made.how == parent.plan(change)["how"] == REFIT
+    np.testing.assert_array_equal(made.model.tensors()["items"], fitted(after.matrix, factors=2).tensors()["items"])
+
+
+def test_what_no_fit_leaves_is_refused() -> None:
+    model = IALS(2, IALSConfig(factors=1))
+    with pytest.raises(DataError, match="not been fitted"):
+        model.score(csr([[0]], 2))
+    items, spectrum = np.ones((2, 1), np.float32), np.ones(1, np.float32)
+    with pytest.raises(DataError, match="eigenvalues from 0"):
+        model.load_tensors({"items": items, "spectrum": -spectrum})
+    with pytest.raises(DataError, match="overflow"):
+        model.load_tensors({"items": items * 1e7, "spectrum": spectrum})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"l2": 0.0}, {"factors": 0}, {"l2_exponent": 2.0}, {"weights": "counts"}, {"dislikes": -1.0}, {"unobserved": 0.0}],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        IALSConfig(**settings)

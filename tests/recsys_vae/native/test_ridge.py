@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys_vae.native.ridge import Regressions
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+
+def drawn(d: int, lengths: list[int], seed: int) -> tuple[Regressions, np.ndarray, np.ndarray]:
+    """Regressions with so many entries each, over 90 rows; some targets are 0, as of what is disliked."""
+    draw = np.random.default_rng(seed)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    rows = np.concatenate([draw.choice(90, length, replace=False) for length in lengths]).astype(np.int32)
+    weights = draw.uniform(0.1, 4.0, len(rows)).astype(np.float32)
+    targets = (weights * draw.integers(0, 2, len(rows))).astype(np.float32)
+    regressions = Regressions(starts, rows, weights, targets, draw.uniform(0.5, 2, len(lengths)).astype(np.float32))
+    return regressions, draw.standard_normal((90, d), np.float32), draw.uniform(0, 5, d).astype(np.float32)
+
+
+def solved_plainly(of: Regressions, vectors: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """The normal equations of each, in float64."""
+    found = np.zeros((len(of), vectors.shape[1]))
+    for i, (start, end) in enumerate(zip(of.starts[:-1], of.starts[1:], strict=True)):
+        y, w = vectors[of.rows[start:end]].astype(np.float64), of.weights[start:end].astype(np.float64)
+        system = np.diag(base.astype(np.float64) + of.penalties[i]) + y.T @ (w[:, None] * y)
+        found[i] = np.linalg.solve(system, y.T @ of.targets[start:end])
+    return found
+
+
+@settings(max_examples=15, deadline=None)
+@given(d=st.sampled_from([1, 2, 5, 6, 16, 31, 67]), seed=st.integers(0, 2**31))
+def test_both_systems_give_the_normal_equations_solution(d: int, seed: int) -> None:
+    """As many entries as dimensions, one fewer, one more, none, and numbers that fill vectors and tiles or do not."""
+    lengths = [d, max(d - 1, 0), d + 1, 0, 1, 13, 64, 90]
+    regressions, vectors, base = drawn(d, lengths, seed)
+    wanted = solved_plainly(regressions, vectors, base)
+    for found in (regressions.solve(vectors, base), regressions.solved_by_torch(vectors, base)):
+        np.testing.assert_allclose(found, wanted, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_torch_takes_them_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    regressions, vectors, base = drawn(8, [3, 20, 0, 7, 7, 90, 1], seed=1)
+    whole = regressions.solved_by_torch(vectors, base)
+    monkeypatch.setattr("recsys_vae.native.ridge.NUMBERS", 200)
+    np.testing.assert_allclose(regressions.solved_by_torch(vectors, base), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_to_solve() -> None:
+    regressions, vectors, base = drawn(3, [0, 0], seed=0)
+    assert (regressions.solve(vectors, base) == 0).all()
+    assert (regressions.solved_by_torch(vectors, base) == 0).all()
+
+
+def test_certainty_beyond_float32_stays_finite() -> None:
+    """All entries alike and of a weight that hides the penalty: pivots that rounding makes negative count as 1."""
+    n, ones = 40, np.ones((90, 3), np.float32) * 1e3
+    rows, weights = np.arange(n, dtype=np.int32), np.full(n, 1e6, np.float32)
+    regressions = Regressions(np.array([0, n]), rows, weights, weights, np.full(1, 1e-3, np.float32))
+    assert np.isfinite(regressions.solve(ones, np.zeros(3, np.float32))).all()
