@@ -223,7 +223,9 @@ class IALS:
 def weighed(weights: Float32Array, how: str) -> NDArray[np.float64]:
     """What weights count: `binary` 1, `log` log(1 + weight), `value` the weight."""
     wide = weights.astype(np.float64)
-    return {"binary": np.ones_like, "log": np.log1p, "value": np.array}[how](wide)
+    if how == "binary":
+        return np.ones_like(wide)
+    return np.log1p(wide) if how == "log" else wide
 
 
 def rotated(vectors: Float32Array) -> tuple[Float32Array, Float32Array]:

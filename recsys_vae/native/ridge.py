@@ -104,4 +104,5 @@ class Regressions:
 def _factor(products: Tensor) -> Tensor:
     """Cholesky's factor of I + products, positive definite as it is."""
     products.diagonal(dim1=-2, dim2=-1).add_(1)
-    return torch.linalg.cholesky(products)
+    factor: Tensor = torch.linalg.cholesky(products)
+    return factor

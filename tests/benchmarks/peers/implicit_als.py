@@ -2,8 +2,8 @@
 
     .venv-peers-implicit/bin/python -m tests.benchmarks.peers.implicit_als SPLIT.npz START.npy
 
-START.npy holds the item factors to begin with. A line {"confidence", "regularization", "cg", "iterations", "save"} goes on
-from where the last one with these settings ended, and is answered with {"cpu_seconds"} of the iterations; `cg` is
+START.npy holds the item factors to begin with. A line {"confidence", "regularization", "cg", "iterations", "save"} goes
+on from where the last one with these settings ended, and is answered with {"cpu_seconds"} of the iterations; `cg` is
 implicit's default, three steps of conjugate gradients a row, else every row is solved exactly. `save`, where given,
 names a file for the scores' two factors.
 """
