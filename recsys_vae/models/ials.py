@@ -6,8 +6,8 @@
     c_ui = unobserved + g w_ui  p_ui = 0    where u dislikes i with weight w_ui;  g: `dislikes`
     c_ui = unobserved           p_ui = 0    elsewhere;   n_u, n_i: sums of c over a row or column
 
-With v = 0 that is Hu, Koren & Volinsky's objective divided by their alpha, `unobserved` being 1 / alpha. v = 1 penalises
-each vector by what is known of it, without which long histories are underfitted (Rendle et al.).
+With v = 0 that is Hu, Koren & Volinsky's objective divided by their alpha, `unobserved` being 1 / alpha. v = 1
+penalises each vector by what is known of it, without which long histories are underfitted (Rendle et al.).
 
 A half-step solves all users (or items) exactly. With G = Y^T Y = Q L Q^T and Y Q in the place of Y, what all items add
 to a user's system is diagonal, D_u = unobserved L + l2 n_u^v, so a history of n items costs a system of
@@ -119,7 +119,7 @@ class IALS:
         return self.config.dislikes > 0
 
     def fit(self, interactions: csr_array) -> None:
-        """Alternate between users and items on interactions, shape (n_users, n_items), signed where it takes dislikes."""
+        """Alternate between users and items of a matrix, shape (n_users, n_items), signed where it takes dislikes."""
         draw = np.random.default_rng(self.config.start)
         start = draw.standard_normal((self.n_items, self.config.factors), dtype=np.float32)
         self._fit(interactions, start * np.float32(SPREAD / np.sqrt(self.config.factors)), self.config.iterations)
@@ -186,7 +186,7 @@ class IALS:
         return {"how": REFIT if change.counts.gone_users else WARM, "items": len(change.items)}
 
     def updated(self, change: Change) -> Updated:
-        """A model of `change.after`; item vectors would remember users who are gone, so they are not begun with then."""
+        """A model of `change.after`; where users are gone it begins anew, as item vectors would remember them."""
         made = type(self)(change.after.n_items, self.config)
         if change.counts.gone_users:
             made.fit(change.after.matrix)

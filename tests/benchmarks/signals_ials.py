@@ -5,7 +5,8 @@
 - `ml-1m-equal`: both begin with the same item factors and solve every row exactly; after 15 iterations at 64 factors,
   how far the scores are apart, as a share of the largest, and the objective, computed in float64 for both.
 - `ml-1m-time`, `gowalla-time`: processor seconds an iteration at 128 factors, one thread each, iteration by iteration
-  in turns, medians of seven after two; beside implicit's exact solver and its default, three steps of conjugate gradients.
+  in turns, medians of seven after two; beside implicit's exact solver and its default, three steps of conjugate
+  gradients.
 - `ml-1m`, `gowalla`: settings drawn at random, chosen on validation; then the test part is read once a seed.
 
 Last line: `ials_time_ratio_implicit` is the larger of the two datasets' ratios to implicit's default.
