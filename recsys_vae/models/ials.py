@@ -42,6 +42,8 @@ WARM_ITERATIONS = 4
 """Of an update; item vectors of the parent are near those of its change."""
 LEAST, LARGEST = 1e-6, 1e6
 """Weights of entries count as no less and no more: what float32 makes of them stays finite."""
+LEAST_SETTING, LARGEST_VECTOR, LARGEST_EIGENVALUE = 1e-9, 1e4, 1e30
+"""No fit needs or leaves what is beyond: with such settings and tensors no score overflows."""
 STRIPE = 1 << 16
 """Rows whose products are summed in float32."""
 
@@ -82,16 +84,14 @@ class IALSConfig:
     def __post_init__(self) -> None:
         if self.factors < 1 or self.iterations < 1:
             raise ConfigError(f"factors and iterations are at least 1, got {self.factors} and {self.iterations}.")
-        if not self.l2 > 0 or not self.unobserved > 0:
-            raise ConfigError(
-                f"l2 and unobserved are above 0, for every system to have one solution; got {self.l2} and "
-                f"{self.unobserved}."
-            )
+        for name in ("l2", "unobserved"):
+            if not LEAST_SETTING <= getattr(self, name) <= LARGEST:
+                raise ConfigError(f"{name} is between {LEAST_SETTING} and {LARGEST:g}, got {getattr(self, name)}.")
         if not 0 <= self.l2_exponent <= 1:
             raise ConfigError(f"l2_exponent is between 0 and 1, got {self.l2_exponent}.")
         if self.weights not in WEIGHTS:
             raise ConfigError(f"weights is one of {', '.join(WEIGHTS)}; got {self.weights!r}.")
-        if self.dislikes < 0 or self.start < 0:
+        if not 0 <= self.dislikes <= LARGEST or self.start < 0:
             raise ConfigError(f"dislikes and start are at least 0, got {self.dislikes} and {self.start}.")
 
 
@@ -209,10 +209,10 @@ class IALS:
         """
         items = floats_of(tensors, "items", (self.n_items, self.config.factors))
         spectrum = floats_of(tensors, "spectrum", (self.config.factors,))
-        if spectrum.min(initial=0) < 0:
-            raise DataError(f"The tensor 'spectrum' holds {spectrum.min()}; expected eigenvalues from 0.")
-        if np.abs(items).max(initial=0) > LARGEST:
-            raise DataError(f"The tensor 'items' goes beyond {LARGEST:g}: scores would overflow.")
+        if spectrum.min(initial=0) < 0 or spectrum.max(initial=0) > LARGEST_EIGENVALUE:
+            raise DataError(f"spectrum holds {spectrum.min()} to {spectrum.max()}: no eigenvalues that a fit leaves.")
+        if np.abs(items).max(initial=0) > LARGEST_VECTOR:
+            raise DataError(f"The tensor 'items' goes beyond {LARGEST_VECTOR:g}: scores would overflow.")
         self._items, self._spectrum = items, spectrum
 
     def _check_fitted(self) -> None:
