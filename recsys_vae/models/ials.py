@@ -152,17 +152,21 @@ class IALS:
 
     def _regressions(self, matrix: csr_array) -> Regressions:
         """One regression a row: of its entries, beside all columns as unobserved."""
-        config, lengths = self.config, np.diff(matrix.indptr)
+        config = self.config
         is_liked = matrix.data > 0
         weights = weighed(np.abs(matrix.data), config.weights)
-        weights = np.clip(weights * np.where(is_liked, 1.0, config.dislikes), LEAST, LARGEST)
-        sums = np.bincount(np.repeat(np.arange(len(lengths)), lengths), weights, minlength=len(lengths))
-        known = sums + config.unobserved * matrix.shape[1]
+        if not is_liked.all():
+            weights[~is_liked] *= np.float32(config.dislikes)
+        np.clip(weights, LEAST, LARGEST, out=weights)
+        targets = weights + np.float32(config.unobserved)
+        if not is_liked.all():
+            targets[~is_liked] = 0
+        known = row_sums(weights, matrix.indptr) + config.unobserved * matrix.shape[1]
         return Regressions(
             matrix.indptr.astype(np.int64),
-            matrix.indices.astype(np.int32),
-            weights.astype(np.float32),
-            np.where(is_liked, weights + config.unobserved, 0).astype(np.float32),
+            matrix.indices.astype(np.int32, copy=False),
+            weights,
+            targets,
             (config.l2 * known**config.l2_exponent).astype(np.float32),
         )
 
@@ -220,12 +224,17 @@ class IALS:
             raise DataError("This model has not been fitted: call fit first.")
 
 
-def weighed(weights: Float32Array, how: str) -> NDArray[np.float64]:
-    """What weights count: `binary` 1, `log` log(1 + weight), `value` the weight."""
-    wide = weights.astype(np.float64)
+def weighed(weights: Float32Array, how: str) -> Float32Array:
+    """What weights count: `binary` 1, `log` log(1 + weight), `value` the weight; a new array."""
     if how == "binary":
-        return np.ones_like(wide)
-    return np.log1p(wide) if how == "log" else wide
+        return np.ones_like(weights)
+    return np.log1p(weights) if how == "log" else weights.copy()
+
+
+def row_sums(entries: Float32Array, starts: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Sums of consecutive entries, in float64, shape (len(starts) - 1,)."""
+    sums = np.concatenate([[0.0], np.cumsum(entries, dtype=np.float64)])
+    return np.diff(sums[starts])
 
 
 def rotated(vectors: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -8,8 +8,8 @@
 //     D^-1/2 B^T (I + B B^T)^-1 r         n unknowns
 //
 // Both are I + M^T M for an M whose rows are gathered, some at a time: B as it is, or transposed. The product and the
-// elimination are one kernel, tiles that stay in registers; the right-hand side is one more column, so it is eliminated with
-// the rest. No pivot of I + M^T M is below 1, which guards against what rounding may do to one.
+// elimination are one kernel, tiles that stay in registers. No pivot of I + M^T M is below 1, which guards against what
+// rounding may do to one.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -24,12 +24,6 @@ typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 inline vec& at(float* p) { return *reinterpret_cast<vec*>(p); }
 inline const vec& at(const float* p) { return *reinterpret_cast<const vec*>(p); }
-
-inline float total(vec a) {
-    float sum = 0;
-    for (int lane = 0; lane < LANES; ++lane) sum += a[lane];
-    return sum;
-}
 
 // Lanes of two vectors by turns, those of their first halves or of their second.
 template <bool HIGH>
@@ -100,12 +94,13 @@ struct Entries {
 struct Solver {
     Matrix matrix;
     int64_t room;  // numbers a row of a system at most
-    Buffer<float> chunk, system, scale, root, unknown, inverse;
+    Buffer<float> chunk, system, scale, root, forward, inverse, unknown;  // unknown: before it is solved for, the right-hand side
 
     explicit Solver(Matrix matrix)
-        : matrix(matrix), room(rounded_up(matrix.d + 1, LANES)), chunk(buffer<float>(CHUNK * room)),
-          system(buffer<float>(matrix.d * room)), scale(buffer<float>(room)), root(buffer<float>(room)),
-          unknown(buffer<float>(room)), inverse(buffer<float>(room)) {}
+        : matrix(matrix), room(rounded_up(matrix.d, LANES)), chunk(buffer<float>(CHUNK * room)),
+          system(buffer<float>(room * room)), scale(buffer<float>(room)), root(buffer<float>(room)),
+          forward(buffer<float>(room)),
+          inverse(buffer<float>(room)), unknown(buffer<float>(room)) {}
 
     void solve(const Entries& of, const float* base, float penalty, float* out) {
         for (int64_t k = 0; k < matrix.d; ++k) scale[k] = 1 / std::sqrt(base[k] + penalty);
@@ -116,7 +111,7 @@ struct Solver {
    private:
     void by_dimensions(const Entries& of, float* out) {
         const int64_t d = matrix.d, stride = room;
-        std::memset(system.get(), 0, d * stride * sizeof(float));
+        begin(stride);
         for (int64_t first = 0; first < of.n; first += CHUNK) {
             const int64_t count = std::min(CHUNK, of.n - first);
             for (int64_t p = 0; p < count; ++p) {
@@ -124,8 +119,9 @@ struct Solver {
                 const float *y = matrix.row(of.rows[first + p]), weight = std::sqrt(of.weights[first + p]);
                 float* row = chunk.get() + p * stride;
                 for (int64_t k = 0; k < d; ++k) row[k] = y[k] * weight * scale[k];
-                row[d] = of.targets[first + p] / weight;
-                std::fill(row + d + 1, row + stride, 0.0f);
+                std::fill(row + d, row + stride, 0.0f);
+                const vec wanted = everywhere(of.targets[first + p] / weight);
+                for (int64_t k = 0; k < stride; k += LANES) at(unknown.get() + k) += wanted * at(row + k);
             }
             product(count, d, stride);
         }
@@ -134,8 +130,8 @@ struct Solver {
     }
 
     void by_entries(const Entries& of, float* out) {
-        const int64_t d = matrix.d, n = of.n, stride = rounded_up(n + 1, LANES);
-        std::memset(system.get(), 0, n * stride * sizeof(float));
+        const int64_t d = matrix.d, n = of.n, stride = rounded_up(n, LANES);
+        begin(stride);
         std::fill(root.get(), root.get() + stride, 0.0f);
         for (int64_t i = 0; i < n; ++i) {
             root[i] = std::sqrt(of.weights[i]);
@@ -146,7 +142,7 @@ struct Solver {
             for (int64_t i = 0; i < stride; i += LANES) transposed(of, i, first, count, stride);
             product(count, n, stride);
         }
-        for (int64_t i = 0; i < n; ++i) system[i * stride + n] += of.targets[i] / root[i];
+        for (int64_t i = 0; i < n; ++i) unknown[i] = of.targets[i] / root[i];
         eliminate(n, stride);
         std::fill(out, out + d, 0.0f);
         for (int64_t i = 0; i < n; ++i) {
@@ -181,31 +177,57 @@ struct Solver {
             block_of_rows<false>(chunk.get(), count, stride, i, rows_at(i, size), system.get());
     }
 
-    // Solves (I + system) unknown = column `size` of it, by Cholesky's U^T U, row by row of U.
+    void begin(int64_t stride) {
+        std::memset(system.get(), 0, stride * stride * sizeof(float));
+        std::memset(unknown.get(), 0, stride * sizeof(float));
+    }
+
+    // Solves (I + system) x = unknown, in its place, by Cholesky's U^T U, row by row of U.
     void eliminate(int64_t size, int64_t stride) {
+        float* right = unknown.get();
         for (int64_t i = 0; i < size; i += ROWS) {
             const int rows = rows_at(i, size);
+            const int64_t start = i / LANES * LANES;
             block_of_rows<true>(system.get(), i, stride, i, rows, system.get());
             for (int64_t r = i; r < i + rows; ++r) {
                 float* mine = system.get() + r * stride;
-                const int64_t start = i / LANES * LANES;
                 for (int64_t q = i; q < r; ++q) {
                     const float* above = system.get() + q * stride;
                     const vec factor = everywhere(above[r]);
                     for (int64_t j = start; j < stride; j += LANES) at(mine + j) -= factor * at(above + j);
                 }
                 inverse[r] = 1 / std::sqrt(std::max(1 + mine[r], 1.0f));
-                const vec factor = everywhere(inverse[r]);
-                for (int64_t j = start; j < stride; j += LANES) at(mine + j) *= factor;
+                forward[r] = right[r] * inverse[r];
+                const vec factor = everywhere(inverse[r]), share = everywhere(forward[r]);
+                for (int64_t j = start; j < stride; j += LANES) {
+                    at(mine + j) *= factor;
+                    at(right + j) -= share * at(mine + j);  // what is before r has been read, and is not read again
+                }
             }
         }
-        std::fill(unknown.get(), unknown.get() + stride, 0.0f);
-        for (int64_t i = size - 1; i >= 0; --i) {
-            const float* mine = system.get() + i * stride;
-            vec sum{};
-            for (int64_t j = i / LANES * LANES; j < stride; j += LANES) sum += at(mine + j) * at(unknown.get() + j);
-            unknown[i] = (mine[size] - total(sum)) * inverse[i];
+        for (int64_t r = size; r < stride; ++r) forward[r] = inverse[r] = 0;
+        for (int64_t first = stride - LANES; first >= 0; first -= LANES) substitute(first, stride);
+    }
+
+    // Unknowns first .. first + LANES of U x = forward, those after them being there.
+    void substitute(int64_t first, int64_t stride) {
+        vec columns[LANES], products[LANES] = {};
+        for (int l = 0; l < LANES; ++l) {
+            const float* row = system.get() + (first + l) * stride;
+            columns[l] = at(row + first);
+            for (int64_t j = first + LANES; j < stride; j += LANES) products[l] += at(row + j) * at(unknown.get() + j);
         }
+        transpose(columns);
+        transpose(products);
+        vec rest = at(forward.get() + first);
+        for (int l = 0; l < LANES; ++l) rest -= products[l];
+        float solved[LANES];
+#pragma GCC unroll 16
+        for (int l = LANES - 1; l >= 0; --l) {
+            solved[l] = rest[l] * inverse[first + l];
+            rest -= everywhere(solved[l]) * columns[l];
+        }
+        std::memcpy(unknown.get() + first, solved, sizeof(solved));
     }
 
     void prefetch(int64_t row) const {
