@@ -18,6 +18,7 @@
 
 namespace {
 
+constexpr int AHEAD = 4;       // rows that are fetched while a block of a system's rows is computed
 constexpr int64_t CHUNK = 64;  // rows of M at a time: they stay in the first cache where there are some 128 unknowns
 
 typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
@@ -60,7 +61,9 @@ inline void tile(const float* M, int64_t count, int64_t stride, int64_t i, int64
             for (int v = 0; v < V; ++v) c[r][v] += a * b[v];
         }
     }
+#pragma GCC unroll 6
     for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
             vec& sum = at(out + r * stride + j + v * LANES);
             sum = MINUS ? sum - c[r][v] : sum + c[r][v];
@@ -84,9 +87,9 @@ struct Matrix {
     const float* row(int64_t i) const { return vectors + i * d; }
 };
 
-// The rows y_i that one regression is over.
+// The rows y_i that one regression is over; from rows + n to `end` are those of the next ones.
 struct Entries {
-    const int32_t* rows;
+    const int32_t *rows, *end;
     const float *weights, *targets;
     int64_t n;
 };
@@ -110,20 +113,30 @@ struct Solver {
 
    private:
     void by_dimensions(const Entries& of, float* out) {
-        const int64_t d = matrix.d, stride = room;
+        const int64_t d = matrix.d, stride = room, whole = d / LANES * LANES;
         begin(stride);
+        float roots[CHUNK], wanted[CHUNK];
         for (int64_t first = 0; first < of.n; first += CHUNK) {
             const int64_t count = std::min(CHUNK, of.n - first);
             for (int64_t p = 0; p < count; ++p) {
-                if (first + p + 4 < of.n) prefetch(of.rows[first + p + 4]);
-                const float *y = matrix.row(of.rows[first + p]), weight = std::sqrt(of.weights[first + p]);
-                float* row = chunk.get() + p * stride;
-                for (int64_t k = 0; k < d; ++k) row[k] = y[k] * weight * scale[k];
-                std::fill(row + d, row + stride, 0.0f);
-                const vec wanted = everywhere(of.targets[first + p] / weight);
-                for (int64_t k = 0; k < stride; k += LANES) at(unknown.get() + k) += wanted * at(row + k);
+                roots[p] = std::sqrt(of.weights[first + p]);
+                wanted[p] = of.targets[first + p] / roots[p];
             }
-            product(count, d, stride);
+            for (int64_t p = 0; p < count; ++p) {
+                const float* y = matrix.row(of.rows[first + p]);
+                float *row = chunk.get() + p * stride, *right = unknown.get();
+                const vec root_p = everywhere(roots[p]), wanted_p = everywhere(wanted[p]);
+                for (int64_t k = 0; k < whole; k += LANES) {
+                    vec entry;
+                    std::memcpy(&entry, y + k, sizeof(vec));
+                    entry *= root_p * at(scale.get() + k);
+                    at(row + k) = entry;
+                    at(right + k) += wanted_p * entry;
+                }
+                if (whole < stride) at(row + whole) = vec{};
+                for (int64_t k = whole; k < d; ++k) right[k] += wanted[p] * (row[k] = y[k] * roots[p] * scale[k]);
+            }
+            product(count, d, stride, of.rows + first + count, of.end);
         }
         eliminate(d, stride);
         for (int64_t k = 0; k < d; ++k) out[k] = unknown[k] * scale[k];
@@ -133,14 +146,11 @@ struct Solver {
         const int64_t d = matrix.d, n = of.n, stride = rounded_up(n, LANES);
         begin(stride);
         std::fill(root.get(), root.get() + stride, 0.0f);
-        for (int64_t i = 0; i < n; ++i) {
-            root[i] = std::sqrt(of.weights[i]);
-            prefetch(of.rows[i]);
-        }
+        for (int64_t i = 0; i < n; ++i) root[i] = std::sqrt(of.weights[i]);
         for (int64_t first = 0; first < d; first += CHUNK) {
             const int64_t count = std::min(CHUNK, d - first);
             for (int64_t i = 0; i < stride; i += LANES) transposed(of, i, first, count, stride);
-            product(count, n, stride);
+            product(count, n, stride, first ? of.end : of.rows + n, of.end);
         }
         for (int64_t i = 0; i < n; ++i) unknown[i] = of.targets[i] / root[i];
         eliminate(n, stride);
@@ -172,9 +182,12 @@ struct Solver {
                     lane < here ? matrix.row(of.rows[i + lane])[first + k] * root[i + lane] * scale[first + k] : 0.0f;
     }
 
-    void product(int64_t count, int64_t size, int64_t stride) {
-        for (int64_t i = 0; i < size; i += ROWS)
+    // Adds what a chunk gives, and has the rows that come next fetched meanwhile.
+    void product(int64_t count, int64_t size, int64_t stride, const int32_t* next, const int32_t* end) {
+        for (int64_t i = 0; i < size; i += ROWS) {
+            for (int k = 0; k < AHEAD && next < end; ++k) prefetch(*next++);
             block_of_rows<false>(chunk.get(), count, stride, i, rows_at(i, size), system.get());
+        }
     }
 
     void begin(int64_t stride) {
@@ -231,7 +244,7 @@ struct Solver {
     }
 
     void prefetch(int64_t row) const {
-        for (int64_t k = 0; k < matrix.d; k += 16) __builtin_prefetch(matrix.row(row) + k);
+        for (int64_t k = 0; k < matrix.d; k += 16) __builtin_prefetch(matrix.row(row) + k, 0, 2);
     }
 };
 
@@ -248,7 +261,7 @@ extern "C" void recsys_ridge(const float* vectors, int64_t d, const float* base,
 #pragma omp for schedule(dynamic, 16)
         for (int64_t i = 0; i < n; ++i) {
             const int64_t first = starts[i];
-            solver.solve({rows + first, weights + first, targets + first, starts[i + 1] - first}, base, penalties[i],
+            solver.solve({rows + first, rows + starts[n], weights + first, targets + first, starts[i + 1] - first}, base, penalties[i],
                          out + i * d);
         }
     }
