@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,10 +46,12 @@ def compare(
     from pipelines.selection.outcome import track, write_page
     from recsys_vae.training.config import TrainingConfig
 
-    given = {key: value for key, value in (("seed", seed), ("epochs", epochs)) if value is not None}
+    training = TrainingConfig()
+    training = training if seed is None else replace(training, seed=seed)
+    training = training if epochs is None else replace(training, epochs=epochs)
     only = tuple(part.strip() for part in models.split(",") if part.strip())
     opened = DatasetDir.open(dataset)
-    question = Question(opened, split, metric, seconds_of(budget), only, TrainingConfig(**given), name or split)
+    question = Question(opened, split, metric, seconds_of(budget), only, training, name or split)
     if dry_run:
         _tell_plan(question)
         return

@@ -163,5 +163,5 @@ def _words(interval: Interval) -> str:
 
 def _rounded(number: int) -> int:
     """To two figures."""
-    step = 10 ** max(0, len(str(number)) - 2)
+    step: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // step) * step

@@ -95,23 +95,23 @@ class Record:
         Raises:
             ConfigError: one is there and not to be resumed, or it is about something else.
         """
-        path, identity = folder / COMPARISON, json.loads(json.dumps(identity))
+        path, asked = folder / COMPARISON, json.loads(json.dumps(identity))
         if not path.exists():
-            return cls(folder, identity)
+            return cls(folder, asked)
         if not resume:
             raise ConfigError(
                 f"Comparison {folder.name} is there. Continue it with --resume, remove {folder} to start over, or name "
                 "another --name."
             )
         kept = json.loads(path.read_text())
-        if differing := [name for name, value in identity.items() if kept["identity"].get(name) != value]:
+        if differing := [name for name, value in asked.items() if kept["identity"].get(name) != value]:
             raise ConfigError(
                 f"Comparison {folder.name} was begun with other settings or data ({', '.join(sorted(differing))}). "
                 f"Remove {folder} to start over, or name another --name."
             )
         return cls(
             folder,
-            identity,
+            asked,
             [Done(**one) for one in kept["done"]],
             {name: Standing(**one) for name, one in kept["standings"].items()},
             _read_values(folder / VALUES),

@@ -20,6 +20,8 @@ from pipelines.selection.candidates import Candidate
 RATE = 3
 FIRST = 20
 """The first look at a model is this part of its epochs."""
+FEWEST = 3
+"""And no fewer epochs than these."""
 SHARE_OF_SOLVED, SHARE_OF_LOOKS = 0.35, 0.3
 """Of the whole time: other settings of models in closed form, and first looks at the others."""
 MOST_OF_THE_REST = 0.5
@@ -82,7 +84,7 @@ def survivors(candidates: Sequence[Candidate], done: Sequence[Done]) -> list[Don
 
 def rungs(epochs: int) -> tuple[int, ...]:
     """After how many epochs a training pauses; 0: at its end."""
-    first = -(-epochs // FIRST)
+    first = max(FEWEST, -(-epochs // FIRST))
     return tuple(dict.fromkeys(rung if rung < epochs else 0 for rung in (first, RATE * first, epochs)))
 
 

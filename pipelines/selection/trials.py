@@ -110,7 +110,7 @@ class Pause:
         Raises:
             PausedError: it has come so far.
         """
-        if epoch == self._until or self._is_over():
+        if "loss" in metrics and (epoch == self._until or self._is_over()):  # of an epoch, not of what comes after it
             raise PausedError
 
 
