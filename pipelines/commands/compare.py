@@ -1,6 +1,7 @@
 """`recsys compare`."""
 
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -76,6 +77,16 @@ def seconds_of(text: str) -> float:
     if not found or float(found[1]) == 0:
         raise ConfigError(f"--budget is a time such as 90s, 10m or 2h, got {text!r}.")
     return float(found[1]) * UNITS[found[2]]
+
+
+def check_alone() -> None:
+    """Refuse several processes where one does all the work.
+
+    Raises:
+        ConfigError: torchrun started this.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("Models are compared by one process. Name the --model to train in several.")
 
 
 def tell(compared: "Compared") -> None:

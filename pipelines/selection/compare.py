@@ -128,8 +128,12 @@ def plan(question: Question) -> tuple[Question, Task, Contest, SplitManifest]:
     return replace(question, metric=metric, training=training), task, contest, manifest
 
 
-def compare(question: Question, *, resume: bool = False) -> Compared:
+def compare(question: Question, *, resume: bool = False, afresh: bool = False) -> Compared:
     """Try models until the time is over or nothing is left to try, and recommend one.
+
+    Args:
+        resume: go on with the comparison that is there.
+        afresh: but begin anew where it is about something else.
 
     Raises:
         ConfigError: a comparison of that name is there and not to be resumed, or is about something else.
@@ -139,7 +143,7 @@ def compare(question: Question, *, resume: bool = False) -> Compared:
     question, task, contest, manifest = plan(question)
     check_output(question.folder, WRITTEN)
     with storing(question.folder), exclusive(question.folder):
-        record = Record.open(question.folder, _identity(question, contest, manifest), resume=resume)
+        record = Record.open(question.folder, _identity(question, contest, manifest), resume=resume, afresh=afresh)
         question.folder.mkdir(parents=True, exist_ok=True)
         course = _Course(question, task, contest, record, started - record.seconds)
         if not record.is_complete:

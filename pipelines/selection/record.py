@@ -89,8 +89,11 @@ class Record:
     is_complete: bool = False
 
     @classmethod
-    def open(cls, folder: Path, identity: Mapping[str, Any], *, resume: bool) -> "Record":
+    def open(cls, folder: Path, identity: Mapping[str, Any], *, resume: bool, afresh: bool) -> "Record":
         """Begin one, or with `resume` go on with the one that is there.
+
+        Args:
+            afresh: begin anew where it is about something else.
 
         Raises:
             ConfigError: one is there and not to be resumed, or it is about something else.
@@ -104,7 +107,12 @@ class Record:
                 "another --name."
             )
         kept = json.loads(path.read_text())
-        if differing := [name for name, value in asked.items() if kept["identity"].get(name) != value]:
+        differing = [name for name, value in asked.items() if kept["identity"].get(name) != value]
+        if differing and afresh:
+            for checkpoint in folder.glob("*.safetensors"):
+                checkpoint.unlink()
+            return cls(folder, asked)
+        if differing:
             raise ConfigError(
                 f"Comparison {folder.name} was begun with other settings or data ({', '.join(sorted(differing))}). "
                 f"Remove {folder} to start over, or name another --name."
