@@ -18,7 +18,7 @@ from pipelines.training.fallback_policy import choose_tiers
 from pipelines.training.fit import Fitted, ModelSpec
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.train import asked_while_training, metadata_for
-from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.evaluation.breakdown import Group, by_history_length
 from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
@@ -82,6 +82,7 @@ class Measured:
         groups: of users by the length of their history, in the metric that decides.
         milliseconds: to answer one user, alone: the median.
         n_bytes: of what the model has learned.
+        tiers: of its fallback chain.
     """
 
     means: Mapping[str, float]
@@ -90,6 +91,7 @@ class Measured:
     groups: tuple[Group, ...]
     milliseconds: float
     n_bytes: int
+    tiers: Tiers
 
 
 class Pause:
@@ -145,6 +147,7 @@ def measure(task: Task, model: Recommender) -> Measured:
         groups=tuple(by_history_length(found, task.asked, task.metric)),
         milliseconds=_milliseconds(chain, task.asked, found),
         n_bytes=sum(array.nbytes for array in model.tensors().values()),
+        tiers=tiers,
     )
 
 
