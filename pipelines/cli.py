@@ -28,6 +28,7 @@ GROUPS = (
     "commands.models",
     "commands.update",
     "commands.tune",
+    "commands.compare",
     "commands.registry",
     "commands.recommend",
     "commands.retrain",

@@ -30,6 +30,7 @@ from recsys_vae.home import home
 
 DATASET = "ml-100k"
 MODEL = "movies"
+BUDGET = "1m"
 INVENTED = ("Star Wars (1977)", "Empire Strikes Back, The (1980)", "Raiders of the Lost Ark (1981)")
 STARTUP_SECONDS = 120.0
 REFUSED = 3
@@ -44,11 +45,14 @@ def main() -> None:
     bundles = home() / "bundles"
     chosen, shipped, lists = bundles / "chosen", bundles / "shipped", home() / "recommendations.parquet"
     report = home() / "report.html"
+    compared = home() / "datasets" / DATASET / "comparisons" / "strong"
+    settings = compared / "best.toml"
     for step in (
         ("ingest", "movielens-100k", "--min-rating", "4", "--min-user", "5", "--to", DATASET, "--overwrite"),
         ("split", DATASET, "--protocol", "strong"),
-        ("train", DATASET, "--split", "strong", "--to", str(chosen), "--register-as", MODEL,
-         "--resume", "--overwrite"),
+        ("compare", DATASET, "--split", "strong", "--budget", BUDGET, "--resume"),
+        ("train", DATASET, "--split", "strong", "--settings", str(settings), "--to", str(chosen),
+         "--register-as", MODEL, "--resume", "--overwrite"),
         ("evaluate", str(chosen), DATASET, "--split", "strong", "--baselines", "popularity,ease",
          "--metrics", "recall@20,recall@50,ndcg@100,coverage@20", "--report", str(report)),
         ("publish", str(chosen), DATASET, "--to", str(shipped), "--register-as", MODEL,
@@ -62,7 +66,7 @@ def main() -> None:
         show_lists(url, shipped)
     minutes = (time.monotonic() - started) / 60
     console.rule(f"done in {minutes:.1f} minutes")
-    tell_what_next(shipped, report, lists)
+    tell_what_next(shipped, report, compared / "page.html", lists)
 
 
 def recsys(*arguments: str) -> None:
@@ -119,12 +123,13 @@ def ask(url: str, question: dict[str, Any]) -> dict[str, Any]:
         return dict(json.load(response))
 
 
-def tell_what_next(bundle: Path, report: Path, lists: Path) -> None:
+def tell_what_next(bundle: Path, report: Path, comparison: Path, lists: Path) -> None:
     """Say what was made and what to try."""
     console.print(
         f"""
 Everything is under {home()}:
   {_short(str(bundle))}   the bundle that was served
+  {_short(str(comparison))}   why this model: the comparison, as a page
   {_short(str(report))}   the evaluation, as a page
   {_short(str(lists))}   20 items for every user
   mlflow.db   every run, and the registered versions of '{MODEL}'

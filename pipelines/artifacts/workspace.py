@@ -39,16 +39,25 @@ def check_workspace(output: Destination, resume: bool, product: Product) -> None
     Raises:
         ConfigError: something complete or of another kind is there, or an interrupted run that is not to be resumed.
     """
-    check_output(output.path, product)
-    if output.path.exists() and not output.overwrite:
-        raise ConfigError(
-            f"{output.path} exists: that run is complete. Name another --to, or replace it with --overwrite."
-        )
+    check_replaceable(output, product)
     leftovers: Sequence[Path] = sorted(output.workspace.glob(CHECKPOINTS))
     if leftovers and not resume:
         raise ConfigError(
             f"An interrupted run for {output.path} is there. Continue it with --resume, or remove {output.workspace} "
             "to start over."
+        )
+
+
+def check_replaceable(output: Destination, product: Product) -> None:
+    """Refuse to replace what was finished or is no such product.
+
+    Raises:
+        ConfigError: something complete or of another kind is there.
+    """
+    check_output(output.path, product)
+    if output.path.exists() and not output.overwrite:
+        raise ConfigError(
+            f"{output.path} exists: that run is complete. Name another --to, or replace it with --overwrite."
         )
 
 

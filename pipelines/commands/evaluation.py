@@ -76,7 +76,9 @@ def split(
 
 
 def evaluate(
-    bundle: Path = typer.Argument(help="Bundle that was trained on the split."),
+    bundles: list[Path] = typer.Argument(
+        help="Bundles that were trained on the split; the first is compared with each."
+    ),
     dataset: str = DATASET,
     *,
     split: str = typer.Option(..., help="Name of the split."),
@@ -89,7 +91,7 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object and nothing else on standard output."),
     report: Path | None = typer.Option(None, help="Write a page with tables and plots to this HTML file."),
 ) -> None:
-    """Measure a bundle on held-out users, beside baselines."""
+    """Measure a bundle on held-out users, beside other bundles and baselines."""
     from pipelines.dataset.directory import DatasetDir
     from pipelines.evaluation import evaluate as pipeline
 
@@ -99,9 +101,10 @@ def evaluate(
 
         check_output(report, WRITTEN)  # before the work, not after
     run = pipeline.evaluate_bundle(
-        bundle,
+        bundles[0],
         DatasetDir.open(dataset),
         split,
+        others=bundles[1:],
         part=part,
         baselines=_names(baselines),
         metrics=_names(metrics) or pipeline.METRICS,
@@ -141,7 +144,7 @@ def _figures_table(run: "EvaluationRun") -> "Table":
     table = Table(
         title=f"{run.split.dataset}, split {run.split.name}, {run.part} part: {asked.n_users:,} users "
         f"({asked.n_left_out:,} left out: nothing to predict)"
-        + (f", {run.n_unknown:,} targets of items that the bundle does not know left out" if run.n_unknown else ""),
+        + (f", {run.n_unknown:,} targets of items that a bundle does not know left out" if run.n_unknown else ""),
         caption="mean ± standard error over users",
         title_justify="left",
     )
@@ -163,7 +166,7 @@ def _differences_table(run: "EvaluationRun") -> "Table":
     from rich.table import Table
 
     table = Table(
-        title=f"{run.ours.label} minus baseline",
+        title=f"{run.ours.label} minus {'the others' if run.others else 'baseline'}",
         caption="95 % intervals, bootstrap paired over users",
         title_justify="left",
     )

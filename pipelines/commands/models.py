@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from recsys_vae.errors import ConfigError, PluginError
 from recsys_vae.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from pipelines.dataset.directory import DatasetDir
     from pipelines.training.decay import Decay
     from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
@@ -32,6 +34,9 @@ Now = Annotated[
 Name = Annotated[str | None, typer.Option("--register-as", help="Registered model; default: the dataset's name.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+
+OF_A_COMPARISON = frozenset({"seed", "validation_metric", "device", "precision", "checkpoint_seconds"})
+"""Settings of the training that are of no model, so that giving them names none."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -70,7 +75,10 @@ def train(
     split: Annotated[str, typer.Option(help="Split to train and choose on.")] = "strong",
     model: Annotated[
         str | None,
-        typer.Option(help="Name of a model; `recsys models` lists them. Default: that of --settings, or mult-vae."),
+        typer.Option(
+            help="Name of a model; `recsys models` lists them. Default: that of --settings; mult-vae where settings "
+            "are given; else what a small `recsys compare` recommends."
+        ),
     ] = None,
     settings: SettingsFile = None,
     sets: Set = None,
@@ -80,6 +88,9 @@ def train(
     ] = False,
     *,
     training: Mapping[str, Any],
+    budget: Annotated[
+        str, typer.Option(help="Time to compare models in, where neither a model nor settings are given.")
+    ] = "2m",
     index: Index = "flat",
     min_recall: MinRecall = 0.99,
     half_life: Annotated[
@@ -93,20 +104,21 @@ def train(
     """Train a model on a split; write, track and register its bundle."""
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.decay import say_what_is_later
-    from pipelines.training.model_settings import Settings, read_settings, specify
     from pipelines.training.train import WRITTEN, is_trained_as, take_part, train_bundle
     from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
-    file = read_settings(settings) if settings else Settings(model=model or "mult-vae")
-    if model not in (None, file.model):
-        raise ConfigError(f"{settings} has the settings of {file.model}, --model asks for {model}. Leave one out.")
     named = chosen(sets, **training)
     base = TrainingConfig().as_published() if reference else TrainingConfig()
-    spec = specify(file.model, file.settings | named, base)
-    _check_reference(spec, reference)
-    opened = DatasetDir.open(dataset)
-    output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    if model or settings or reference or named.keys() - OF_A_COMPARISON:
+        spec = _specified(model, settings, named, base)
+        _check_reference(spec, reference)
+        opened = DatasetDir.open(dataset)
+        output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    else:
+        opened = DatasetDir.open(dataset)
+        output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+        spec = _recommended(opened, split, named, budget, output)
     decay = _decay(half_life, now)
     if not decay.is_none and (note := say_what_is_later(opened, decay)):
         print(f"note: {note}", file=sys.stderr)
@@ -158,6 +170,45 @@ def publish(
             _tell(trained, output, "test, before retraining on all data")
         else:
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
+
+
+def _specified(model: str | None, path: Path | None, named: Mapping[str, Any], base: TrainingConfig) -> "ModelSpec":
+    """The model that is named, or that of a settings file; where only settings are given, Mult-VAE."""
+    from pipelines.training.model_settings import Settings, read_settings, specify
+
+    file = read_settings(path) if path else Settings(model=model or "mult-vae")
+    if model not in (None, file.model):
+        raise ConfigError(f"{path} has the settings of {file.model}, --model asks for {model}. Leave one out.")
+    return specify(file.model, {**file.settings, **named}, base)
+
+
+def _recommended(
+    dataset: "DatasetDir", split: str, named: Mapping[str, Any], budget: str, output: "Output"
+) -> "ModelSpec":
+    """What a small comparison recommends; one that was made before of the same data counts."""
+    from pipelines.artifacts.workspace import check_replaceable
+    from pipelines.commands.compare import check_alone, seconds_of
+    from pipelines.selection.compare import Question, compare
+    from pipelines.selection.outcome import write_page
+    from pipelines.training.model_settings import specify
+    from pipelines.training.train import WRITTEN
+
+    check_alone()
+    training = specify("mult-vae", named).training
+    metric = training.validation_metric if "validation_metric" in named else None
+    question = Question(dataset, split, metric, seconds_of(budget), training=training, name=f"train-{split}")
+    if not question.folder.exists():
+        check_replaceable(output, WRITTEN)  # before the work, not after
+    print(f"No model is named: comparing for up to {budget}. `recsys compare` says more.", flush=True)
+    compared = compare(question, resume=True, afresh=True)
+    write_page(compared)
+    for caution in compared.cautions:
+        print(f"warning: {caution}", file=sys.stderr)
+    print(" ".join(compared.recommendation.reasons()))
+    print(f"page      {compared.page_path}")
+    spec = specify(compared.settings.model, compared.settings.settings)
+    machine = {name: getattr(training, name) for name in OF_A_COMPARISON - {"validation_metric", "seed"}}
+    return replace(spec, training=replace(spec.training, **machine))
 
 
 def _output(to: Path, product: "Product", index: str, min_recall: float, name: str, overwrite: bool) -> "Output":

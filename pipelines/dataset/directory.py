@@ -15,6 +15,7 @@ DATASET/
     accepted/               what more logs are appended to (ingest/accepted.py); optional
     splits/NAME/            one folder a split (split.py)
     studies/NAME/           one folder a search of settings (study.py)
+    comparisons/NAME/       one folder a comparison of models (selection/record.py)
 """
 
 import json
@@ -53,6 +54,11 @@ SPLIT_FILES = (
 )
 STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensors.*.partial", "best.toml",
                ".best.toml.*.partial", ".lock")  # fmt: skip
+COMPARISON_FILES = tuple(
+    pattern
+    for file in ("comparison.json", "values.npz", "best.toml", "page.html", "*.safetensors")
+    for pattern in (file, f".{file}.*.partial", f".{file}.lock")
+)
 _FILES = (
     *(
         f"{table}.parquet"
@@ -66,8 +72,9 @@ _FILES = (
     *(f"accepted/{kind}-*.arrow" for kind in ("users", "items", "events", "dropped")),
     *(f"splits/*/{file}" for file in SPLIT_FILES),
     *(f"splits/.*.{left}/{ANYTHING}" for left in ("partial", "replaced")),
-    *(f"{folder}/.*.lock" for folder in ("splits", "studies")),
+    *(f"{folder}/.*.lock" for folder in ("splits", "studies", "comparisons")),
     *(f"studies/*/{file}" for file in STUDY_FILES),
+    *(f"comparisons/*/{file}" for file in COMPARISON_FILES),
 )
 
 
@@ -184,6 +191,16 @@ class DatasetDir:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot name a study: letters, digits, dot, dash and underscore only.")
         return self.path / "studies" / name
+
+    def comparison_path(self, name: str) -> Path:
+        """Folder of a comparison; it need not exist yet.
+
+        Raises:
+            ConfigError: the name cannot be a folder's name.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot name a comparison: letters, digits, dot, dash and underscore only.")
+        return self.path / "comparisons" / name
 
     def splits(self) -> list[str]:
         """Names of the splits that exist."""

@@ -4,8 +4,11 @@ One that has learned from the training part of that split; or one whose data end
 whatever it was trained on: it cannot have seen what it is asked.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import numpy as np
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import Temporal
@@ -14,7 +17,9 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError
+from recsys_vae.evaluation.entries import pick
 from recsys_vae.evaluation.splits import HeldOut, Split, onto_items
+from recsys_vae.protocols import Int64Array
 
 ALL = "all"
 """What `trained_on` says of a published bundle."""
@@ -61,6 +66,23 @@ def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, 
         onto_items(learned_from.matrix, split.train.items, bundle.items), learned_from.users, bundle.items
     )
     return Questions(asked, known, int(held_out.targets.nnz - asked.targets.nnz))
+
+
+def asked_alike(bundles: Sequence[Bundle], questions: Sequence[Questions]) -> list[Questions]:
+    """The same questions with the targets that all bundles know, so that their figures can be compared."""
+    first, *others = (bundle.items for bundle in bundles)
+    if all(items == first for items in others):
+        return list(questions)
+    common = first.values.filter(np.logical_and.reduce([items.rows(first.values) >= 0 for items in others]))
+    return [_only(asked, bundle.items.rows(common)) for asked, bundle in zip(questions, bundles, strict=True)]
+
+
+def _only(questions: Questions, columns: Int64Array) -> Questions:
+    """Targets in these columns alone; the others count as unknown."""
+    held_out = questions.held_out
+    targets = pick(held_out.targets, np.isin(held_out.targets.indices, columns))
+    n_unknown = questions.n_unknown + int(held_out.targets.nnz - targets.nnz)
+    return replace(questions, held_out=replace(held_out, targets=targets), n_unknown=n_unknown)
 
 
 def check_eligible(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, split: Split, part: str) -> None:

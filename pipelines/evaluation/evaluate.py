@@ -1,4 +1,5 @@
-"""Evaluate: a bundle as it is served beside baselines, on the held-out users of a split, and how sure differences are.
+"""Evaluate: a bundle as it is served beside other bundles and baselines, on the held-out users of a split, and how sure
+differences are.
 
 Served is the fallback chain: the tiers that the bundle's thresholds name, and the metadata that the dataset has of the
 users. Where that is not the model alone, the model alone is measured too."""
@@ -6,7 +7,7 @@ users. Where that is not the model alone, the model alone is measured too."""
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.cautions import of_figures
-from pipelines.evaluation.eligibility import questions_for
+from pipelines.evaluation.eligibility import Questions, asked_alike, questions_for
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
@@ -67,7 +68,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is served minus a baseline, or the bare model, in one metric."""
+    """What is served minus another bundle, a baseline or the bare model, in one metric."""
 
     baseline: str
     metric: str
@@ -86,10 +87,11 @@ class EvaluationRun:
         held_out: the users asked.
         item_counts: training users of each item, shape (n_items,).
         activity: of the bundle's latents, on the histories of the users asked; None for models without a posterior.
-        results: the bundle as served, its bare model where that differs, then the baselines.
+        results: the bundle as served, its bare model where that differs, then other bundles as served, then baselines.
         differences: of what is served, from each of the other results, metric by metric.
         bare: place of the bare model among the results; 0 where it is what is served.
-        n_unknown: targets that were left out, as the bundle does not know the items.
+        n_unknown: targets that were left out, as one of the bundles does not know the items.
+        others: versions of other bundles, by label.
     """
 
     version: str
@@ -103,6 +105,7 @@ class EvaluationRun:
     differences: tuple[Difference, ...]
     bare: int = 0
     n_unknown: int = 0
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ours(self) -> ModelResult:
@@ -125,6 +128,7 @@ def evaluate_bundle(
     dataset: DatasetDir,
     split_name: str,
     *,
+    others: Sequence[Path] = (),
     part: str = "test",
     baselines: Sequence[str] = (),
     metrics: Sequence[str] = METRICS,
@@ -134,11 +138,12 @@ def evaluate_bundle(
     """Measure a bundle, and baselines fitted on what it may have learned from, on one part of a split.
 
     Args:
+        others: further bundles, to compare the first one with. All are asked for the same targets.
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
 
     Raises:
-        BundleError: the bundle may have seen what it is asked.
-        UnknownNameError, ConfigError: a baseline or metric is misspelt.
+        BundleError: a bundle may have seen what it is asked.
+        UnknownNameError, ConfigError: a baseline or metric is misspelt, or something is named twice.
     """
     manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
     chosen = [_parse_baseline(baseline) for baseline in baselines]
@@ -146,30 +151,37 @@ def evaluate_bundle(
         raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
     for metric in metrics:
         parse_metric(metric)
-    bundle = Bundle.load(bundle_path)
-    questions = questions_for(bundle, dataset, manifest, split, part)
-    held_out, learned_from = questions.held_out, questions.learned_from
-    if bundle.tiers.schema is not None:
-        held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
-    test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
-    name, origin = bundle.manifest.model, bundle.manifest.provenance
-    ours, *bare = _measure_bundle(test, bundle)
-    labels = _labels([baseline.name for baseline in chosen], baselines, taken=name)
+    paths = [bundle_path, *others]
+    if len({path.expanduser().resolve() for path in paths}) < len(paths):
+        raise ConfigError(f"A bundle is named twice: {', '.join(map(str, paths))}. Name each once.")
+    bundles = [Bundle.load(path) for path in paths]
+    questions = asked_alike(bundles, [questions_for(one, dataset, manifest, split, part) for one in bundles])
+    tests = [
+        _Test.of(one, asked, dataset, tuple(metrics), batch_size, progress)
+        for one, asked in zip(bundles, questions, strict=True)
+    ]
+    names = _bundle_labels(bundles, paths)
+    bundle, test, learned_from = bundles[0], tests[0], questions[0].learned_from
+    ours, *bare = _measure_bundle(test, bundle, names[0])
+    rivals = [_measure_bundle(*one, bare=False)[0] for one in zip(tests[1:], bundles[1:], names[1:], strict=True)]
+    labels = _labels([baseline.name for baseline in chosen], baselines, taken=names)
     theirs = [
         _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
     ]
+    compared = (*bare, *rivals, *theirs)
     return EvaluationRun(
         version=bundle.version,
-        provenance=origin,
+        provenance=bundle.manifest.provenance,
         split=manifest,
         part=part,
-        held_out=held_out,
+        held_out=test.held_out,
         item_counts=test.item_counts,
-        activity=_activity(bundle.model, held_out),
-        results=(ours, *bare, *theirs),
-        differences=tuple(difference for other in (*bare, *theirs) for difference in _compare(ours, other)),
+        activity=_activity(bundle.model, test.held_out),
+        results=(ours, *compared),
+        differences=tuple(difference for other in compared for difference in _compare(ours, other)),
         bare=len(bare),
-        n_unknown=questions.n_unknown,
+        n_unknown=questions[0].n_unknown,
+        others={found.label: one.version for found, one in zip(rivals, bundles[1:], strict=True)},
     )
 
 
@@ -178,16 +190,18 @@ def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, pr
     return evaluate(FallbackChain(bundle), asked, metrics, progress=progress)
 
 
-def _measure_bundle(test: "_Test", bundle: Bundle) -> list[ModelResult]:
-    """As served, and the bare model where anybody who is asked is answered otherwise."""
-    name, chain = bundle.manifest.model, FallbackChain(bundle)
-    described = _describe(name, bundle.manifest.settings, bundle.manifest.provenance.n_users)
+def _measure_bundle(test: "_Test", bundle: Bundle, name: str, *, bare: bool = True) -> list[ModelResult]:
+    """As served, and the bare model, unless that is not wanted, where anybody who is asked is answered otherwise."""
+    chain = FallbackChain(bundle)
+    described = _describe(bundle.manifest.model, bundle.manifest.settings, bundle.manifest.provenance.n_users)
     if chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
         return [test.take(chain, name, f"{described}; served as it is")]
-    return [
-        test.take(chain, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's fallback chain"),
-        test.take(bundle.model, f"{name} (bare)", f"{described}; the model alone, without the fallback chain"),
-    ]
+    served = f"{described}; as served, by the tiers of the bundle's fallback chain"
+    found = [test.take(chain, f"{name} (served)", served)]
+    if bare:
+        alone = f"{described}; the model alone, without the fallback chain"
+        found.append(test.take(bundle.model, f"{name} (bare)", alone))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +213,22 @@ class _Test:
     item_counts: Int64Array
     batch_size: int | None
     progress: bool
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        questions: Questions,
+        dataset: DatasetDir,
+        metrics: tuple[str, ...],
+        batch_size: int | None,
+        progress: bool,
+    ) -> "_Test":
+        """The questions with the metadata that a bundle has a schema for."""
+        held_out, counts = questions.held_out, questions.learned_from.item_counts()
+        if bundle.tiers.schema is not None:
+            held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
+        return cls(held_out, metrics, counts, batch_size, progress)
 
     def take(self, model: Scorer, label: str, description: str) -> ModelResult:
         started = time.perf_counter()
@@ -238,6 +268,7 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
         "active_units": None if run.activity is None else run.activity.active_units,
         "served": run.ours.label,
         "bare": run.results[run.bare].label,
+        "others": dict(run.others),
         "models": {result.label: _figures(result.evaluation) for result in run.results},
         "differences": [
             {
@@ -284,17 +315,28 @@ def _parse_baseline(text: str) -> _Baseline:
     return _Baseline(name, catalog.configure(name, {key: value for key, _, value in pairs}))
 
 
-def _labels(names: Sequence[str], told: Sequence[str], *, taken: str) -> list[str]:
+def _bundle_labels(bundles: Sequence[Bundle], paths: Sequence[Path]) -> list[str]:
+    """What tables call the bundles, each otherwise: by the model, with the folder or the path where that says more."""
+    names = [bundle.manifest.model for bundle in bundles]
+    longer = [f"{name} {path.name}" for name, path in zip(names, paths, strict=True)]
+    whole = [f"{name} {path}" for name, path in zip(names, paths, strict=True)]
+    return [
+        name if names.count(name) == 1 else folder if longer.count(folder) == 1 else path
+        for name, folder, path in zip(names, longer, whole, strict=True)
+    ]
+
+
+def _labels(names: Sequence[str], told: Sequence[str], *, taken: Sequence[str]) -> list[str]:
     """What tables call the baselines, each otherwise: by the model, or as they were asked for where that is not enough.
 
     Args:
         names: of their models.
         told: as they were asked for, no two alike.
-        taken: what the bundle's model is called.
+        taken: what the bundles are called.
     """
-    short = [name if name != taken else f"{name} (baseline)" for name in names]
+    short = [name if name not in taken else f"{name} (baseline)" for name in names]
     return [
-        text if short.count(label) > 1 and text != taken else label for label, text in zip(short, told, strict=True)
+        text if short.count(label) > 1 and text not in taken else label for label, text in zip(short, told, strict=True)
     ]
 
 

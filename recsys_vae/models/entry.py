@@ -9,7 +9,7 @@ class Entry:
 
     Attributes:
         config: its frozen configuration; every field has a default. What is worth tuning is its `SEARCH_SPACE`.
-        model: its class, made from (n_items, config).
+        model: its class, made from (n_items, config). What it takes to learn is its `cost` (see cost.py).
         summary: one line for `recsys models`.
     """
 

@@ -33,6 +33,7 @@ from recsys_vae.arrays import floats_of, sparse_of
 from recsys_vae.data.change import Change
 from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.search_space import Real, SearchSpace, Whole
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
 from recsys_vae.models.spectrum import Gram, leading_spectrum
@@ -103,6 +104,14 @@ class GraphFilter:
     def n_items(self) -> int:
         """Width of the catalogue."""
         return self._n_items
+
+    @staticmethod
+    def cost(config: GraphFilterConfig, sizes: Sizes) -> Cost:
+        """The pairs of items, twice, and the vectors of the low pass; with `rk4` four products of the kept pairs."""
+        operations = 2 * sizes.pairs + 80 * sizes.n_interactions * config.rank
+        if config.solver == "rk4":
+            operations += 8 * sizes.n_items * min(sizes.n_items, config.neighbours) ** 2
+        return Cost(24 * sizes.pairs + 12 * sizes.n_items * config.rank, operations)
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the binarised interactions, shape (n_users, n_items)."""

@@ -14,6 +14,7 @@ from recsys_vae.data.change import Change
 from recsys_vae.data.histories import binarise, check_histories
 from recsys_vae.errors import DataError
 from recsys_vae.models import linear_update
+from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.linear_update import LinearSystem, UnstableUpdateError
 from recsys_vae.models.updatable import EXACT, REFIT, Updated
 from recsys_vae.protocols import Float32Array, Tensors
@@ -55,6 +56,11 @@ class LinearAutoencoder(ABC):
     def n_items(self) -> int:
         """Width of the catalogue."""
         return self._n_items
+
+    @staticmethod
+    def cost(config: Any, sizes: Sizes) -> Cost:
+        """The Gram matrix and its inverse in float64, and B; a product and an inversion of n_items."""
+        return Cost(24 * sizes.n_items**2, 2 * sizes.pairs + 2 * sizes.n_items**3)
 
     def fit(self, interactions: csr_array) -> None:
         """Solve for B on the binarised interactions, shape (n_users, n_items)."""

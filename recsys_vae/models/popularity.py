@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from recsys_vae.arrays import floats_of
 from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import DataError
+from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -27,6 +28,11 @@ class Popularity:
     def n_items(self) -> int:
         """Width of the catalogue."""
         return len(self._counts)
+
+    @staticmethod
+    def cost(config: PopularityConfig, sizes: Sizes) -> Cost:
+        """A count an item."""
+        return Cost(4 * sizes.n_items, sizes.n_interactions)
 
     def fit(self, interactions: csr_array) -> None:
         """Count the users of each item."""

@@ -35,7 +35,7 @@ from recsys_vae.training.likelihood import choose_likelihood, first_layers, lear
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.progress import progress_bar
 from recsys_vae.training.saver import CheckpointSaver
-from recsys_vae.training.tracking import NoTracker, Tracker
+from recsys_vae.training.tracking import NoTracker, PausedError, Tracker
 
 _Run: TypeAlias = Run[Trainable, LazyAdam]
 
@@ -87,7 +87,7 @@ def train(
         interactions: binarised here, shape (n_users, n_items).
         config: how.
         validation: users on whom the best epoch is chosen; without them the last epoch is taken.
-        tracker: is told the metrics of each epoch.
+        tracker: is told the metrics of each epoch; it may pause the run (`PausedError`), alone, not in a group.
         checkpoint: file that the run is saved to as it goes, and when it is complete; the caller removes it.
         resume: continue from `checkpoint` where it exists; a complete run gives its result again.
         stop_after: run this many of the planned epochs only; schedules still run on all of them, so that training again
@@ -139,7 +139,10 @@ def train(
                 record |= activity.summary()
                 run.latent_kl.append(torch.from_numpy(activity.kl))
             run.state.history.append(record)
-            tracker.log_metrics(record, run.state.epoch)
+            try:
+                tracker.log_metrics(record, run.state.epoch)
+            except PausedError:
+                break
         bar.set_postfix_str(_outcome(run.state, last_epoch, config.validation_metric))
     saver.save(run)
     if run.best:

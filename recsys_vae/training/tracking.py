@@ -65,8 +65,19 @@ class Tracker(Protocol):
         ...
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
-        """Tell what was measured after an epoch."""
+        """Tell what was measured after an epoch.
+
+        Raises:
+            PausedError: to end the run here, see there.
+        """
         ...
+
+
+class PausedError(Exception):
+    """Raised by a tracker when it is told of an epoch: no failure, but enough for now.
+
+    The run is saved after that epoch, and gives what was best so far; resumed, it goes on.
+    """
 
 
 class NoTracker:

@@ -34,6 +34,10 @@ def test_split_and_evaluate_from_the_command_line(tastes: DatasetDir, tmp_path: 
     assert (tmp_path / "report.html").is_file()
     found = json.loads(run(*ask, "--json", "--metrics", "recall@2, mrr"))
     assert list(found["models"]["ease"]) == ["recall@2", "mrr"]
+    other = ease_bundle(tmp_path / "other", load_split(tastes, "mine").train, "split:mine/train")
+    both = run("evaluate", str(bundle), str(other), "tastes", "--split", "mine", "--metrics", "mrr")
+    assert "ease bundle minus the others" in both
+    assert "+0.0000 (+0.0000 to +0.0000)" in both
 
 
 def test_figures_of_one_user_say_so_and_have_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

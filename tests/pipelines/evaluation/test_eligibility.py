@@ -100,3 +100,16 @@ def test_the_cutoff_is_known_where_all_times_are(later: DatasetDir, tmp_path: Pa
     assert later.latest(before=moment) == (CUT - timedelta(hours=1)).isoformat()
     untimed = frame(20).with_columns(timestamp=pl.when(pl.int_range(pl.len()) > 0).then("timestamp"))
     assert dataset(tmp_path / "untimed", untimed).latest() is None
+
+
+def test_bundles_of_different_catalogues_are_asked_for_what_both_know(
+    later: DatasetDir, published: Path, tmp_path: Path
+) -> None:
+    """The challenger has learned from all items of the training part, the published bundle not from the first one."""
+    whole = bundle_of(tmp_path, later, cutoff=(CUT - timedelta(hours=1)).isoformat())
+    run = evaluate_bundle(whole, later, "after", others=[published], metrics=["recall@2"])
+    targets = load_split(later, "after").test.targets
+    assert run.n_unknown == targets[:, [0]].nnz > 0
+    one, other = run.results[0].evaluation, run.results[-1].evaluation
+    assert (one.rows.tolist(), one.n_left_out) == (other.rows.tolist(), other.n_left_out)
+    assert one.n_users + one.n_left_out == targets.shape[0]

@@ -251,3 +251,29 @@ def test_the_headline_says_which_way_and_how_sure(tastes: DatasetDir, bundle: Pa
         r"ease \(baseline\) \(0\.\d{3}\)\.",
         headline(run),
     )
+
+
+def test_any_number_of_bundles_are_compared_on_the_same_users(tastes: DatasetDir, bundle: Path, popular: Path) -> None:
+    run = evaluate_bundle(bundle, tastes, "strong", others=[popular], baselines=["ease:l2=1.0"])
+    assert [result.label for result in run.results] == ["ease ease", "ease popular (served)", "ease"]
+    assert run.others == {"ease popular (served)": Bundle.load(popular).version}
+    assert as_json(run)["others"] == dict(run.others)
+    alone = evaluate_bundle(popular, tastes, "strong")
+    assert run.results[1].evaluation.means == alone.ours.evaluation.means
+    ahead = {d.metric: d.interval for d in run.differences if d.baseline == "ease popular (served)"}
+    assert ahead["mrr"].low > 0
+    page = render(run)
+    assert "against the others" in page
+    assert "minus ease popular (served)" in page
+
+
+def test_bundles_of_one_name_in_folders_of_one_name_are_told_apart_by_their_paths(
+    tastes: DatasetDir, bundle: Path, tmp_path: Path
+) -> None:
+    twin = ease_bundle(tmp_path / "ease", load_split(tastes, "strong").train, "split:strong/train")
+    run = evaluate_bundle(bundle, tastes, "strong", others=[twin], metrics=["mrr"])
+    assert [result.label for result in run.results] == [f"ease {bundle}", f"ease {twin}"]
+    (difference,) = run.differences
+    assert (difference.interval.low, difference.interval.high) == (0, 0)
+    with pytest.raises(ConfigError, match="named twice"):
+        evaluate_bundle(bundle, tastes, "strong", others=[bundle.parent / "." / bundle.name])

@@ -1,0 +1,1 @@
+"""Which model to ship: candidates are trained, tuned a little, measured, and one is recommended."""
