@@ -57,7 +57,7 @@ def make_shelves(
     Raises:
         ConfigError: `rules.bought` names a kind of event that the dataset does not have.
     """
-    events = _events(dataset, learned_from, cutoff)
+    events = events_of(dataset, learned_from, cutoff)
     windows = _windows(dataset, learned_from, events, schema, rules)
     return Shelves(ItemLists(rules, windows), _neighbours(learned_from, events, rules))
 
@@ -70,7 +70,7 @@ def rules_in(bundle: Path) -> ListRules:
         return ListRules()
 
 
-def _events(dataset: DatasetDir, learned_from: Interactions, cutoff: str | None) -> pl.DataFrame:
+def events_of(dataset: DatasetDir, learned_from: Interactions, cutoff: str | None = None) -> pl.DataFrame:
     """Events of the pairs that were learned from, by user and least recent first: row numbers, times and kinds."""
     table = dataset.events()
     names = table.collect_schema().names()

@@ -129,7 +129,8 @@ def co_views(groups: csr_array, *, damping: float, longest: int, most: int) -> c
     found = _rated_pairs(pattern, weighted, rated, most)
     lengths = np.diff(found.indptr)
     best = np.maximum.reduceat(np.append(found.data, 0), found.indptr[:-1])[lengths > 0]
-    found.data = np.maximum(found.data / np.repeat(best, lengths[lengths > 0]), np.finfo(np.float32).tiny)
+    shares = (found.data / np.repeat(best, lengths[lengths > 0])).astype(np.float32)
+    found.data = np.maximum(shares, np.finfo(np.float32).tiny)
     return found
 
 
