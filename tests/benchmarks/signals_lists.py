@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.signals_lists [--fresh] [--only movielens-1m]
 
-Models and counts learn from the training users of the split `strong`. Held-out co-views: of each other user five
+Models and counts learn from the training users of the split `strong`. Held-out co-views: of each of 1,000 other users five
 items are drawn, and what that user saw beside each is to be found among the 20 items most similar to it: the ten
 events before and the ten after it where the order is known (MovieLens 1M), all others where it is not (Gowalla). How
 co-views are counted is chosen on the validation users, by ndcg@20; the test users are asked once, about that and the
@@ -46,7 +46,8 @@ from tests.benchmarks.models import specified
 from tests.benchmarks.records import record
 
 BENCHMARK = "signals"
-K, QUERIES, BESIDE = 20, 5, 10
+K, QUERIES, BESIDE, USERS = 20, 5, 10, 1_000
+"""Items of a list, and of each user that are asked about; events before and after it; users, at most."""
 CONFIGS = {"movielens-1m": "ml-1m", "gowalla": "gowalla"}
 MODELS = {"movielens-1m": ("mult-vae", "elsa", "ease"), "gowalla": ("mult-vae", "graph-filter")}
 TODAY = "mult-vae"
@@ -71,7 +72,9 @@ class Questions:
 def questions(dataset: DatasetDir, part: HeldOut, items: IdMap, seed: int) -> Questions:
     """Draw them."""
     rng, found = np.random.default_rng(seed), list[tuple[int, Int64Array, int]]()
-    for user, (seen, is_ordered) in enumerate(_histories(dataset, part, items)):
+    histories = _histories(dataset, part, items)
+    for user in np.sort(rng.permutation(len(histories))[:USERS]).tolist():
+        seen, is_ordered = histories[user]
         for place in rng.permutation(len(seen))[:QUERIES] if len(seen) > 1 else ():
             near = slice(max(0, place - BESIDE), place + BESIDE + 1) if is_ordered else slice(None)
             found.append((int(seen[place]), np.setdiff1d(seen[near], seen[place]), user))
