@@ -316,7 +316,9 @@ class FallbackChain:
     @cached_property
     def similarity(self) -> ItemSimilarity:
         """How alike items are to this model; made once."""
-        return ItemSimilarity(self.bundle.model, None if self._factorized is None else self.item_vectors)
+        neighbours = self.bundle.shelves.neighbours
+        vectors = None if self._factorized is None else self.item_vectors
+        return ItemSimilarity(self.bundle.model, vectors, None if neighbours is None else neighbours.similar)
 
     @cached_property
     def item_vectors(self) -> Float32Array:

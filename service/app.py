@@ -17,7 +17,18 @@ from service.http.dependencies import Services, State
 from service.http.fast_path import FastPath
 from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
 from service.http.queries import check_query
-from service.http.routes import admin, bundle, events, health, items, metrics, recommendations, users
+from service.http.routes import (
+    admin,
+    bundle,
+    events,
+    health,
+    item_lists,
+    items,
+    metrics,
+    recommendations,
+    user_rows,
+    users,
+)
 from service.http.routes.pages import show_docs
 from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
@@ -45,7 +56,9 @@ one connection is kept to ask for changes of items, and as many are left to read
 ROUTERS = (
     recommendations.router,
     users.router,
+    user_rows.router,
     events.router,
+    item_lists.router,
     items.router,
     bundle.router,
     admin.router,

@@ -1,6 +1,7 @@
 """The errors of the service; `problems` says what callers are told of each."""
 
 import logging
+from collections.abc import Iterable
 
 from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
 from service.schemas.common import Fault
@@ -108,3 +109,13 @@ class UnknownItemError(RecsysError):
 
     def __init__(self, item_id: str) -> None:
         super().__init__(f"The catalogue holds no item {item_id!r}.")
+
+
+class UnknownListError(RecsysError):
+    """A list that the bundle in service does not have."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"The bundle in service has no list {name!r}; there are: {', '.join(known)}. The others need events with "
+            "times, and a bundle that was trained by a version that counts them."
+        )

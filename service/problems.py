@@ -25,6 +25,7 @@ from service.errors import (
     RateLimitedError,
     SourceUnavailableError,
     UnknownItemError,
+    UnknownListError,
     logger,
 )
 from service.schemas.common import METHODS, Fault, Problem
@@ -72,6 +73,7 @@ RESPONSES: dict[int | str, dict[str, object]] = {
 
 TOLD: dict[type[RecsysError], tuple[int, str]] = {
     UnknownItemError: (404, "unknown-item"),
+    UnknownListError: (404, "unknown-list"),
     ForbiddenError: (403, "wrong-scope"),
     CursorExpiredError: (410, "cursor-expired"),
     BundleError: (422, "bundle-refused"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.training.decay import Decay
     from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
+    from recsys_vae.bundles.item_lists import ListRules
     from recsys_vae.bundles.manifest import Manifest
     from recsys_vae.outputs import Product
     from recsys_vae.training.parallel import Group
@@ -97,6 +98,17 @@ def train(
         float | None, typer.Option(help="Days in which an interaction's weight halves, for popularity.")
     ] = None,
     now: Now = None,
+    trending_days: Annotated[
+        float,
+        typer.Option(help="Length of the window of recent and trending lists; the baseline is four times as long."),
+    ] = 7.0,
+    session_minutes: Annotated[
+        float, typer.Option(help="A session, for what is bought together, ends where nothing follows for so long.")
+    ] = 30.0,
+    bought: Annotated[
+        list[str] | None,
+        typer.Option(help="Kind of event that counts for what is bought together, repeatable; all when not given."),
+    ] = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -119,6 +131,7 @@ def train(
         opened = DatasetDir.open(dataset)
         output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
         spec = _recommended(opened, split, named, budget, output)
+    output = replace(output, lists=_list_rules(trending_days, session_minutes, bought))
     decay = _decay(half_life, now)
     if not decay.is_none and (note := say_what_is_later(opened, decay)):
         print(f"note: {note}", file=sys.stderr)
@@ -216,6 +229,13 @@ def _output(to: Path, product: "Product", index: str, min_recall: float, name: s
     from recsys_vae.outputs import check_output
 
     return Output(check_output(to, product), index, min_recall, name, overwrite)
+
+
+def _list_rules(trending_days: float, session_minutes: float, bought: list[str] | None) -> "ListRules":
+    from recsys_vae.bundles.item_lists import BASELINES, ListRules
+
+    kinds = tuple(dict.fromkeys(bought or ()))
+    return ListRules(trending_days, BASELINES * trending_days, session_minutes=session_minutes, bought=kinds)
 
 
 def _decay(half_life: float | None, now: datetime | None) -> "Decay":

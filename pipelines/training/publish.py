@@ -81,6 +81,7 @@ def publish_bundle(
     check_index_use(spec, output)
     if new_items:
         check_content(dataset, spec)  # before the test part is measured, not after
+    output = replace(output, lists=bundle.shelves.lists.rules)
     segments = bundle.tiers.segments
     if now is not None and (segments is None or segments.half_life == math.inf):
         raise ConfigError(f"{bundle.version} has no half-life, so there are no ages to count: leave --now out.")

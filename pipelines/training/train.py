@@ -6,7 +6,7 @@ honestly. What goes to production is made from it by `publish`, which retrains o
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from scipy.sparse import csr_array
@@ -25,7 +25,9 @@ from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.latent_report import log_latents
+from pipelines.training.shelves import make_shelves, rules_in
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
+from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, RetrievalError
@@ -55,6 +57,7 @@ class Output:
         min_recall: what an approximate index must reach.
         registered_name: name of the registered model at the tracking server.
         overwrite: whether a bundle that stands at `path` may be replaced.
+        lists: what lists without a user and neighbours of items are made by.
     """
 
     path: Path
@@ -62,6 +65,7 @@ class Output:
     min_recall: float = 0.99
     registered_name: str = "recsys-vae"
     overwrite: bool = False
+    lists: ListRules = field(default_factory=ListRules)
 
     def __post_init__(self) -> None:
         check_index(self.index, self.min_recall)  # before hours of training, not after
@@ -286,6 +290,8 @@ def write_fitted(
     tiers: Tiers | None = None,
 ) -> Manifest:
     """Write the bundle of a fitted model."""
+    schema = None if tiers is None else tiers.schema
+    shelves = make_shelves(dataset, learned_from, schema, output.lists, provenance.training_cutoff)
     queries = None
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
         queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
@@ -301,6 +307,7 @@ def write_fitted(
             index_queries=queries,
             min_recall=output.min_recall,
             tiers=tiers,
+            shelves=shelves,
         )
     except RetrievalError as error:
         raise RetrievalError(
@@ -325,6 +332,7 @@ def is_trained_as(
         and manifest.index.get("kind", output.index) == output.index
         and _plain(origin.training) == _plain(training)
         and _plain(origin.decay) == _plain(decay.described)
+        and rules_in(output.path) == output.lists
         and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
         and origin.dataset_fingerprint == _learned_from(dataset, split_name).fingerprint()
     )

@@ -207,6 +207,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
             lineage=lineage.as_settings(),
         )
         tiers = _tiers_after(course, made.fitted.model)
+        output = replace(output, lists=bundle.shelves.lists.rules)
         manifest = write_fitted(dataset, made.fitted, course.change.after, output, described, tiers)
         with registering(output.path, output.registered_name):
             log_outcome(tracker, manifest.provenance)

@@ -9,6 +9,9 @@
         segments.safetensors    what is popular among users with the same metadata; likewise
         item_schema.json        how content of items is read; where it predicts vectors of new items
         content.safetensors     by what weights; likewise
+        lists.json              by what rules lists without a user and neighbours were made; where there are some
+        lists.safetensors       counts of events in windows of time; where events have times
+        neighbours.safetensors  what comes with each item
 
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
@@ -37,6 +40,7 @@ from recsys_vae.bundles.manifest import (
     write_manifest,
 )
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
+from recsys_vae.bundles.shelves import Shelves
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
@@ -100,6 +104,7 @@ class Bundle:
         index: over the item vectors; None for models that are not factorised. Of a flat one, without FAISS, the exact
             scorer.
         tiers: what answers users of whom little is known.
+        shelves: what answers without a user.
     """
 
     manifest: Manifest
@@ -109,6 +114,7 @@ class Bundle:
     popularity: Float32Array
     index: FaissIndex | TorchIndex | None
     tiers: Tiers = field(default_factory=Tiers)
+    shelves: Shelves = field(default_factory=Shelves)
 
     @property
     def version(self) -> str:
@@ -169,7 +175,9 @@ class Bundle:
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
             index = load_index(directory / INDEX, model.item_vectors(), report)
-        return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
+        tiers = _read_tiers(directory, manifest, model)
+        shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
+        return cls(manifest, model, items, table, popularity, index, tiers, shelves)
 
 
 def _popularity(table: pl.DataFrame) -> Float32Array:
@@ -196,6 +204,7 @@ def write_bundle(
     index_queries: Float32Array | None = None,
     min_recall: float = 0.99,
     tiers: Tiers | None = None,
+    shelves: Shelves | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
@@ -210,6 +219,7 @@ def write_bundle(
         index_queries: shape (n, d), with which an approximate index is measured.
         min_recall: what an approximate index must reach.
         tiers: what answers users of whom little is known; by default history, then popularity.
+        shelves: what answers without a user; by default what is popular.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -238,6 +248,8 @@ def write_bundle(
             index.save(temporary / INDEX)
             report = asdict(index.report)
         _write_tiers(temporary, tiers)
+        if shelves is not None:
+            shelves.write(temporary)
         manifest = describe(
             temporary,
             model=name,

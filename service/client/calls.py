@@ -20,6 +20,7 @@ from service.client.errors import ServiceError
 from service.schemas.common import BundleSummary, Health, Id, Problem, SimilarItemsList
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest
 from service.schemas.events import Erasure, EventReceipt, NewEvent, NewEvents, UserSummary
+from service.schemas.item_lists import ItemListAnswer, ItemsRequest, ListRequest, RowsRequest, UserRows
 from service.schemas.items import ItemChangeRow, ItemChanges, ItemDocument, ItemPatch, ItemReceipt, ItemSummary
 from service.schemas.recommendations import BatchAnswer, BatchRequest, RecommendationRequest, Recommendations
 
@@ -152,10 +153,37 @@ def erase_user(user_id: str) -> Call[Erasure]:
     return Call("DELETE", f"/v1/users/{_quoted(user_id)}", Erasure)
 
 
-def similar(item_id: str, k: int | None, fields: Sequence[str]) -> Call[SimilarItemsList]:
-    """GET /v1/items/{item_id}/similar."""
-    params = {"k": k, "fields": list(fields) or None}
-    return Call("GET", f"/v1/items/{_quoted(item_id)}/similar", SimilarItemsList, params=params)
+def similar(item_id: str, k: int | None, fields: Sequence[str], request: ItemsRequest | None) -> Call[SimilarItemsList]:
+    """GET or POST /v1/items/{item_id}/similar."""
+    return _listed(f"/v1/items/{_quoted(item_id)}/similar", SimilarItemsList, k, fields, request)
+
+
+def bought_together(
+    item_id: str, k: int | None, fields: Sequence[str], request: ItemsRequest | None
+) -> Call[SimilarItemsList]:
+    """GET or POST /v1/items/{item_id}/bought-together."""
+    return _listed(f"/v1/items/{_quoted(item_id)}/bought-together", SimilarItemsList, k, fields, request)
+
+
+def list_items(name: str, k: int | None, fields: Sequence[str], request: ListRequest | None) -> Call[ItemListAnswer]:
+    """GET or POST /v1/lists/{name}."""
+    return _listed(f"/v1/lists/{_quoted(name)}", ItemListAnswer, k, fields, request)
+
+
+def rows(user_id: str, k: int | None, fields: Sequence[str], request: RowsRequest | None) -> Call[UserRows]:
+    """GET or POST /v1/users/{user_id}/rows."""
+    return _listed(f"/v1/users/{_quoted(user_id)}/rows", UserRows, k, fields, request)
+
+
+def _listed(
+    path: str, answer: type[Answer], k: int | None, fields: Sequence[str], request: ItemsRequest | None
+) -> Call[Answer]:
+    """A list by its address, or with a body where there is a request, which then says all."""
+    if request is None:
+        return Call("GET", path, answer, params={"k": k, "fields": list(fields) or None})
+    if k is not None or fields:
+        raise ConfigError("The request says how many items and which columns: leave k and fields out.")
+    return Call("POST", path, answer, request)
 
 
 def show_item(item_id: str) -> Call[ItemSummary]:

@@ -22,6 +22,7 @@ from service.client.errors import Retries, ServiceError
 from service.schemas.common import VARIANT_HEADER, BundleSummary, SimilarItemsList
 from service.schemas.deployments import DeploymentChange, DeploymentSummary
 from service.schemas.events import Erasure, EventReceipt, NewEvent, UserSummary
+from service.schemas.item_lists import ItemListAnswer, ItemsRequest, ListRequest, RowsRequest, UserRows
 from service.schemas.items import ItemChangeRow, ItemDocument, ItemPatch, ItemReceipt, ItemSummary
 from service.schemas.recommendations import BatchAnswer, RecommendationRequest, Recommendations
 
@@ -73,9 +74,29 @@ class Client:
         """Answer many requests in one, each with its list or its problem."""
         return self._ask(calls.recommend_to_many(requests))
 
-    def similar(self, item_id: str, k: int | None = None, *, fields: Sequence[str] = ()) -> SimilarItemsList:
-        """The k items most similar to one, each with these columns of its metadata."""
-        return self._ask(calls.similar(item_id, k, fields))
+    def similar(
+        self, item_id: str, k: int | None = None, *, fields: Sequence[str] = (), request: ItemsRequest | None = None
+    ) -> SimilarItemsList:
+        """The k items most similar to one, each with these columns of its metadata; or all that a request says."""
+        return self._ask(calls.similar(item_id, k, fields, request))
+
+    def bought_together(
+        self, item_id: str, k: int | None = None, *, fields: Sequence[str] = (), request: ItemsRequest | None = None
+    ) -> SimilarItemsList:
+        """The k items that most come in one session with an item; or all that a request says."""
+        return self._ask(calls.bought_together(item_id, k, fields, request))
+
+    def list_items(
+        self, name: str, k: int | None = None, *, fields: Sequence[str] = (), request: ListRequest | None = None
+    ) -> ItemListAnswer:
+        """The first k items of a list without a user, such as `trending`; or all that a request says."""
+        return self._ask(calls.list_items(name, k, fields, request))
+
+    def rows(
+        self, user_id: str, k: int | None = None, *, fields: Sequence[str] = (), request: RowsRequest | None = None
+    ) -> UserRows:
+        """Titled rows of k items for a user of the event store; or all that a request says."""
+        return self._ask(calls.rows(user_id, k, fields, request))
 
     def show_item(self, item_id: str) -> ItemSummary:
         """What is known of an item."""
@@ -203,9 +224,29 @@ class AsyncClient:
         """Answer many requests in one, each with its list or its problem."""
         return await self._ask(calls.recommend_to_many(requests))
 
-    async def similar(self, item_id: str, k: int | None = None, *, fields: Sequence[str] = ()) -> SimilarItemsList:
-        """The k items most similar to one, each with these columns of its metadata."""
-        return await self._ask(calls.similar(item_id, k, fields))
+    async def similar(
+        self, item_id: str, k: int | None = None, *, fields: Sequence[str] = (), request: ItemsRequest | None = None
+    ) -> SimilarItemsList:
+        """The k items most similar to one, each with these columns of its metadata; or all that a request says."""
+        return await self._ask(calls.similar(item_id, k, fields, request))
+
+    async def bought_together(
+        self, item_id: str, k: int | None = None, *, fields: Sequence[str] = (), request: ItemsRequest | None = None
+    ) -> SimilarItemsList:
+        """The k items that most come in one session with an item; or all that a request says."""
+        return await self._ask(calls.bought_together(item_id, k, fields, request))
+
+    async def list_items(
+        self, name: str, k: int | None = None, *, fields: Sequence[str] = (), request: ListRequest | None = None
+    ) -> ItemListAnswer:
+        """The first k items of a list without a user, such as `trending`; or all that a request says."""
+        return await self._ask(calls.list_items(name, k, fields, request))
+
+    async def rows(
+        self, user_id: str, k: int | None = None, *, fields: Sequence[str] = (), request: RowsRequest | None = None
+    ) -> UserRows:
+        """Titled rows of k items for a user of the event store; or all that a request says."""
+        return await self._ask(calls.rows(user_id, k, fields, request))
 
     async def show_item(self, item_id: str) -> ItemSummary:
         """What is known of an item."""

@@ -1,6 +1,6 @@
 """From what came over the wire to what the engine is asked, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -10,8 +10,10 @@ from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
+from service.ranking.item_columns import Value
 from service.ranking.results import Answer, Cap, Query
 from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
+from service.schemas.item_lists import ItemsRequest
 from service.schemas.recommendations import BoostRequest, HistoryItem, RecommendationRequest
 
 ONE_LIST = {"k", "explain", "fields", "cursor"}
@@ -36,6 +38,20 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
     return Request(query, asked.user_id, _digest(asked), cursor, flow=flow)
+
+
+def to_list_query(asked: ItemsRequest, metadata: Mapping[str, Value] | None = None) -> Query:
+    """What a list without a user is asked; `metadata` are those of a segment of users."""
+    return Query(
+        asked.k,
+        exclude=asked.exclude,
+        candidates=asked.candidates,
+        filter=None if asked.filter is None else to_condition(asked.filter),
+        boosts=tuple(map(_boost, asked.boost)),
+        metadata=metadata or {},
+        fields=asked.fields,
+        caps=tuple(Cap(cap.column, cap.n) for cap in asked.at_most),
+    )
 
 
 def to_condition(asked: AnyFilter) -> Condition:

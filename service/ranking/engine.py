@@ -10,15 +10,17 @@ from anyio import to_thread
 
 from recsys_vae.data.histories import History
 from recsys_vae.errors import UnavailableError
-from service.errors import CursorExpiredError, DeadlineError, FieldError, UnknownItemError
+from service.errors import CursorExpiredError, DeadlineError, FieldError
 from service.ranking.cursors import LARGEST_DEPTH, Cursor
 from service.ranking.interleaving import Teams, join, split_cursor
+from service.ranking.item_lists import ItemList, ListQuery, listed
 from service.ranking.micro_batcher import Batcher, Limits, Observer
 from service.ranking.ranking import answer_all
-from service.ranking.results import Answer, Notice, Query, SimilarItems, similar
+from service.ranking.results import Answer, Notice, Query
+from service.ranking.rows import Rows, RowsQuery, rows_of
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import Steps
-from service.ranking.work import work_of, work_of_similar
+from service.ranking.work import work_of
 from service.store.events import UserHistory
 
 
@@ -64,22 +66,14 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
-class SimilarTo(NamedTuple):
-    """What is asked about an item: the k most similar to it, with columns of their metadata."""
-
-    item_id: str
-    k: int
-    fields: tuple[str, ...] = ()
-
-
 class Job(NamedTuple):
     """What a batch is made of. It ends with the catalogue that it began with."""
 
     catalogue: Catalogue
-    query: Query | SimilarTo
+    query: Query | ListQuery | RowsQuery
 
 
-Found = Answer | SimilarItems
+Found = Answer | ItemList | Rows
 
 
 class Read(NamedTuple):
@@ -191,21 +185,42 @@ class Engine:
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
 
-    async def similar(
-        self, catalogue: Catalogue, item_id: str, k: int, fields: tuple[str, ...] = (), flow: str = ""
-    ) -> SimilarItems:
-        """The items most similar to one, each with these columns of its metadata; `flow` is whose request it is.
+    async def list_items(self, catalogue: Catalogue, asked: ListQuery, flow: str = "") -> ItemList:
+        """A list without a user; `flow` is whose request it is.
 
         Raises:
-            UnknownItemError: the catalogue does not hold the item.
+            UnknownItemError: the catalogue does not hold the item that the list is about.
+            UnknownListError: the bundle has no such list.
+            FieldError: something in the request does not fit the bundle.
             OverloadedError: too many requests wait.
             DeadlineError: there was not enough time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        job, work = Job(catalogue, SimilarTo(item_id, k, fields)), work_of_similar(k)
-        found = await self.batcher.submit(job, deadline, flow=flow, work=work)
-        assert isinstance(found, SimilarItems)
+        found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=flow, work=work_of(asked.query))
+        assert isinstance(found, ItemList)
         return found
+
+    async def rows(self, catalogue: Catalogue, asked: RowsQuery, request: Request) -> Rows:
+        """Titled rows for a user of the store, no item twice.
+
+        Args:
+            catalogue: what answers.
+            asked: which rows; its query is that of the request, joined with the stored history.
+            request: about whom.
+
+        Raises:
+            FieldError: something in the request does not fit the bundle.
+            OverloadedError: too many requests wait.
+            DeadlineError: there was not enough time.
+        """
+        deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
+        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, None, deadline)
+        query = replace(request.query, history=_joined(stored.history, request.query.history))
+        asked = replace(asked, query=self._exploring(query, request))
+        work = work_of(asked.query) * asked.n_rows
+        found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=request.flow, work=work)
+        assert isinstance(found, Rows)
+        return replace(found, notices=(*stored.notices, *request.notices, *found.notices))
 
     def _exploring(self, query: Query, request: Request) -> Query:
         """With places for items that the model does not know."""
@@ -221,7 +236,9 @@ class Engine:
             queries = {place: query for place, query in asked.items() if isinstance(query, Query)}
             outcomes = (yield from answer_all(catalogue, list(queries.values()))) if queries else []
             found |= zip(queries, outcomes, strict=True)
-            found |= {p: _similar(catalogue, query) for p, query in asked.items() if isinstance(query, SimilarTo)}
+            for place, other in asked.items():
+                if not isinstance(other, Query):
+                    found[place] = yield from _attempt(catalogue, other)
         return [found[place] if is_current else _dated(found[place]) for place in range(len(jobs))]
 
     async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
@@ -259,9 +276,11 @@ _ITEMS_UNAVAILABLE = Notice(
 _UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
 
 
-def _similar(catalogue: Catalogue, asked: SimilarTo) -> SimilarItems | Exception:
+def _attempt(catalogue: Catalogue, asked: ListQuery | RowsQuery) -> Steps[Found | Exception]:
     try:
-        return similar(catalogue, asked.item_id, asked.k, asked.fields) or UnknownItemError(asked.item_id)
+        if isinstance(asked, ListQuery):
+            return (yield from listed(catalogue, asked))
+        return (yield from rows_of(catalogue, asked))
     except Exception as error:  # whatever it is, it must not sink the others
         return error
 

@@ -139,7 +139,7 @@ def _hidden(queries: list[ResolvedQuery], histories: csr_array) -> csr_array:
 
 
 def _boosted(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Ranked:
-    return _best(catalogue, question, catalogue.chain.scores(user), question.depth)
+    return best_items(catalogue, question, catalogue.chain.scores(user), question.depth)
 
 
 def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Steps[Int64Array | None]:
@@ -148,13 +148,13 @@ def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Step
         return None
 
     def deeper(depth: int) -> Ranked:
-        return _best(catalogue, question, catalogue.chain.unaided_scores(user), depth)
+        return best_items(catalogue, question, catalogue.chain.unaided_scores(user), depth)
 
-    (rows, _), _ = yield from _selected(catalogue, question, deeper(question.depth), deeper, [])
+    (rows, _), _ = yield from selected(catalogue, question, deeper(question.depth), deeper, [])
     return rows
 
 
-def _best(catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array, depth: int) -> Ranked:
+def best_items(catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array, depth: int) -> Ranked:
     """Of all scores of one user, shape (1, n_items), which are written to."""
     question.boost(scores[0])
     hidden = stack([question.hidden], None, len(catalogue))
@@ -178,7 +178,7 @@ def _answer(
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
     deeper = partial(_deeper, catalogue, question, user)
-    (rows, scores), has_more = yield from _selected(catalogue, question, best, deeper, notices)
+    (rows, scores), has_more = yield from selected(catalogue, question, best, deeper, notices)
     placed, explored = _guests(catalogue, question, user, scores)
     n_guests = len(placed) + len(explored)
     if n_guests:
@@ -239,10 +239,10 @@ def _drawn(
 def _deeper(catalogue: Catalogue, question: ResolvedQuery, user: Users | None, depth: int) -> Ranked:
     """More of the best items of a user."""
     assert user is not None
-    return _best(catalogue, question, catalogue.chain.scores(user), depth)
+    return best_items(catalogue, question, catalogue.chain.scores(user), depth)
 
 
-def _selected(
+def selected(
     catalogue: Catalogue, question: ResolvedQuery, best: Ranked, deeper: Deeper, notices: list[Notice]
 ) -> Steps[tuple[Ranked, bool]]:
     """The list out of the best items, and whether it could go on."""

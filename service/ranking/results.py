@@ -130,29 +130,6 @@ class Answer:
     teams: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True)
-class SimilarItems:
-    """The items most similar to one; `fields` of each, where some were asked for."""
-
-    model_version: str
-    items: tuple[RankedItem, ...]
-    notices: tuple[Notice, ...]
-    fields: tuple[dict[str, Any], ...] = ()
-
-
-def similar(catalogue: Catalogue, item_id: str, k: int, fields: Sequence[str] = ()) -> SimilarItems | None:
-    """The k items most similar to one; None where the catalogue does not hold it, or it was deleted."""
-    catalogue.overlay.check_names(fields, "query.fields")
-    row = int(catalogue.rows([item_id])[0])
-    if row < 0 or catalogue.overlay.is_deleted(row):
-        return None
-    found = catalogue.chain.similarity.similar(row, k, allowed=catalogue.overlay.shown)
-    rows = found.rows[0][found.rows[0] >= 0]
-    items = ranked(catalogue, rows, shortest(found.scores[0][: len(rows)]))
-    told = tuple(catalogue.overlay.values(rows, fields)) if fields else ()
-    return SimilarItems(catalogue.version, items, tuple(shortfall(len(items), k)), told)
-
-
 def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:
     """Items in this order, the first of this rank; rows of -1 are left out."""
     if len(rows) and rows[-1] < 0:

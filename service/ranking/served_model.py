@@ -1,12 +1,12 @@
 """Catalogue: a fallback chain with what requests need around it. One a bundle, shared by all its requests."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import numpy as np
 
 from recsys_vae.native.lookup import Lookup, lookup
-from recsys_vae.protocols import Int64Array
+from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
 from service.ranking.filters import Filters
 from service.ranking.overlay import Overlay
@@ -31,6 +31,7 @@ class Catalogue:
     def __init__(self, chain: FallbackChain, *, is_warm: bool = False) -> None:
         self.chain = chain
         self.overlay = Overlay(chain.bundle, self.rows)
+        self._made: dict[str, Float32Array] = {}
         if is_warm:
             self.rows(())
 
@@ -63,6 +64,12 @@ class Catalogue:
             return self.chain.bundle.items.ids(rows)
         found = self._ids
         return [found[row] for row in rows.tolist()]
+
+    def made_once(self, name: str, make: Callable[[], Float32Array]) -> Float32Array:
+        """Scores of all items that are the same for everybody, not to be written to."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     @cached_property
     def _ids(self) -> list[str] | None:

@@ -17,8 +17,6 @@ BOOSTED, BOOST = 2.0, 0.4
 FILTER = 0.5
 CAPPED = 2.0
 """Each cap: the values of more items than are wanted; a list that has to go far down costs up to ten times as much."""
-SIMILAR = 1.0
-"""The items most similar to one."""
 
 
 def work_of(query: Query, n_stored: int = 0) -> float:
@@ -41,8 +39,3 @@ def work_of(query: Query, n_stored: int = 0) -> float:
     if query.diversity:
         work += mmr.COMPARED * query.k * mmr.pool_size(query.k)
     return work
-
-
-def work_of_similar(k: int) -> float:
-    """What the k items most similar to one cost."""
-    return SIMILAR + K * (k if k > PLAIN_K else 0)

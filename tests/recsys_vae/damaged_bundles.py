@@ -152,7 +152,7 @@ def ask(path: Path) -> str:
 
 
 def _is_finite(chain: FallbackChain, tier: str) -> bool:
-    n_items = len(chain.bundle.items)
+    bundle, n_items = chain.bundle, len(chain.bundle.items)
     if n_items != WORLD.n_items:
         return True  # another catalogue, whole in itself
     schema = chain.bundle.tiers.schema
@@ -166,6 +166,11 @@ def _is_finite(chain: FallbackChain, tier: str) -> bool:
     with np.errstate(all="ignore"):
         answers = chain.recommend(histories, 10, metadata=metadata, tier=tier)
         chain.similarity.similar(0, 5)
+        segments, lists = bundle.tiers.segments, bundle.shelves.lists
+        one = None if metadata is None else metadata[:1]
+        made = [lists.scores(name, bundle.popularity, segments, one) for name in lists.names]
+    if any(np.isnan(scores).any() or np.isposinf(scores).any() for scores in made):
+        return False
     return bool(np.isfinite(answers.scores[answers.rows >= 0]).all() and (answers.rows < n_items).all())
 
 

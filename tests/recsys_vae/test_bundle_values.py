@@ -10,10 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import INDEX, ITEMS, SCHEMA, SEGMENTS, WEIGHTS, Bundle, Tiers, write_bundle
+from recsys_vae.bundles.item_lists import ItemLists, ListRules, Windows, segments_only
 from recsys_vae.bundles.manifest import MANIFEST, Provenance, file_hashes, read_manifest, write_manifest
+from recsys_vae.bundles.neighbours import Neighbours
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
+from recsys_vae.bundles.shelves import Shelves
+from recsys_vae.data.co_occurrence import co_views, lifts
 from recsys_vae.data.features import Field, Schema
 from recsys_vae.errors import BundleCorruptError, BundleError, BundleVersionError, DataError
 from recsys_vae.models import catalog
@@ -24,6 +29,22 @@ RECORDS = [{"taste": "left" if user % 2 else "right", "about": "one two", "age":
 KNOWN = Schema.learn((Field("taste", "category"), Field("about", "text"), Field("age", "number")), RECORDS)
 POPULAR = SegmentPopularity.learn(
     WORLD.matrix, KNOWN.encode(RECORDS), np.array([True, True, False, False, False, False]), shrinkage=1.0
+)
+BEGUN = WORLD.matrix[:20], WORLD.matrix[20:40]
+TASTES = segments_only(KNOWN.encode(RECORDS[:20]), np.array([True, True, False, False, False, False]))
+SHELVES = Shelves(
+    ItemLists(
+        ListRules(),
+        Windows(
+            np.arange(200, dtype=np.float32),
+            *(np.asarray(part.sum(axis=0), np.float32) for part in BEGUN),
+            *(csr_array(TASTES.T @ part).astype(np.float32) for part in BEGUN),
+        ),
+    ),
+    Neighbours(
+        co_views(WORLD.matrix, damping=0.3, longest=200, most=5),
+        lifts(csr_array(WORLD.matrix > 0).astype(np.float32), shrinkage=1.0, at_least=1, most=5),
+    ),
 )
 
 
@@ -37,6 +58,7 @@ def written(path: Path, model: str = "elsa", index: str = "flat") -> Path:
         popularity=WORLD.item_counts(),
         provenance=Provenance(),
         tiers=Tiers(schema=KNOWN, segments=POPULAR),
+        shelves=SHELVES,
         index_kind=index,
         index_queries=queries,
         min_recall=0.01,

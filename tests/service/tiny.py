@@ -7,7 +7,11 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import write_bundle
+from recsys_vae.bundles.item_lists import NEVER, ItemLists, ListRules, Windows
 from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.bundles.neighbours import Neighbours
+from recsys_vae.bundles.shelves import Shelves
+from recsys_vae.data.co_occurrence import co_views, lifts
 from recsys_vae.data.ids import IdMap
 from recsys_vae.models import catalog
 from recsys_vae.models.mult_vae import MultVAEConfig
@@ -33,6 +37,23 @@ MATRIX = np.array(
 )
 POPULARITY = MATRIX.sum(axis=0)  # a 5, b 4, c 3, d 1, e 1, f 1, g 2, h 1
 METADATA = pl.DataFrame({"item_id": ITEMS, "genre": ["drama", "comedy"] * 4, "year": range(1990, 1998)})
+NO_SEGMENTS = csr_array((0, len(ITEMS)), dtype=np.float32)
+SHELVES = Shelves(  # h trends, then g; nobody has touched e, and c is newest of the others
+    ItemLists(
+        ListRules(shrinkage=1.0),
+        Windows(
+            np.array([9, 8, 1, 7, NEVER, 6, 5, 4], np.float32),
+            np.array([4, 4, 2, 0, 0, 0, 4, 6], np.float32),
+            np.array([9, 8, 2, 1, 0, 0, 0, 0], np.float32),
+            NO_SEGMENTS,
+            NO_SEGMENTS,
+        ),
+    ),
+    Neighbours(
+        co_views(csr_array(MATRIX), damping=0.3, longest=8, most=3),
+        lifts(csr_array(MATRIX), shrinkage=1.0, at_least=1, most=3),
+    ),
+)
 HISTORIES = {
     user: tuple(ITEMS[column] for column in np.flatnonzero(row)) for user, row in zip(USERS, MATRIX, strict=True)
 }
@@ -46,7 +67,13 @@ def write_tiny_bundle(directory: Path, model_name: str) -> Path:
         model.fit(csr_array(MATRIX))
     origin = Provenance(dataset="tiny", trained_on="all", n_users=len(USERS), metrics={"ndcg@100": 0.5})
     write_bundle(
-        directory, model, IdMap.from_values(ITEMS), popularity=POPULARITY, provenance=origin, item_table=METADATA
+        directory,
+        model,
+        IdMap.from_values(ITEMS),
+        popularity=POPULARITY,
+        provenance=origin,
+        item_table=METADATA,
+        shelves=SHELVES,
     )
     return directory
 

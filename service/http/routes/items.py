@@ -1,10 +1,10 @@
-"""/v1/items: what is known of an item and what is close to it; what changes about items, at once and everywhere."""
+"""/v1/items: what is known of an item; what changes about items, at once and everywhere."""
 
 from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Response
 
 from service import timestamps
 from service.errors import FieldError, OutdatedError, UnknownItemError
@@ -12,10 +12,9 @@ from service.http.dependencies import AccessDep, RequestId, Services, ServicesDe
 from service.http.item_changes import Taken, receipt, take
 from service.problems import RESPONSES
 from service.ranking.served_model import Catalogue
-from service.ranking.work import work_of_similar
-from service.schemas.common import AnswerWarning, Id, K, SimilarItem, SimilarItemsList
+from service.schemas.common import Id
 from service.schemas.deployments import ChosenVariant
-from service.schemas.items import ItemChanges, ItemDocument, ItemPatch, ItemReceipt, ItemSummary, Names
+from service.schemas.items import ItemChanges, ItemDocument, ItemPatch, ItemReceipt, ItemSummary
 from service.security.authorization import needs
 from service.store.item_records import ItemChange
 from service.store.item_rows import read_all
@@ -25,7 +24,6 @@ router = APIRouter(prefix="/v1/items", tags=["items"])
 
 ITEMS_A_REQUEST = 50
 """Changes that a rate limit counts as one request."""
-ItemId = Annotated[Id, Path(description="Id of an item of the catalogue.", examples=["318"])]
 AnyItemId = Annotated[Id, Path(description="Id of an item; the catalogue need not hold it.", examples=["318"])]
 IfMatch = Annotated[
     str | None,
@@ -35,37 +33,6 @@ IfMatch = Annotated[
     ),
 ]  # fmt: skip
 WRITES: Any = {"dependencies": [needs("items")], "responses": {s: RESPONSES[s] for s in (400, 412, 413, 415, 422, 503)}}
-
-
-@router.get(
-    "/{item_id:recsys_id}/similar",
-    dependencies=[needs("recommend")],
-    responses={status: RESPONSES[status] for status in (404, 422, 503)},
-)
-async def list_similar(
-    item_id: ItemId,
-    services: ServicesDep,
-    access: AccessDep,
-    k: K = 20,
-    fields: Annotated[Names, Query()] = (),
-    variant: ChosenVariant = None,
-) -> SimilarItemsList:
-    """The k items most similar to one. Of several variants, the first one says."""
-    asked = _variant(services, variant)
-    await access.pay(work_of_similar(k))
-    found = await services.engine.similar(asked.catalogue, item_id, k, fields, flow=access.caller.name)
-    told = found.fields or (None,) * len(found.items)
-    return SimilarItemsList(
-        request_id=access.request_id,
-        variant=asked.name,
-        model_version=found.model_version,
-        item_id=item_id,
-        items=[
-            SimilarItem(rank=item.rank, item_id=item.item_id, score=item.score, fields=values)
-            for item, values in zip(found.items, told, strict=True)
-        ],
-        warnings=[AnswerWarning(code=notice.code, message=notice.message) for notice in found.notices],
-    )
 
 
 @router.get(

@@ -120,7 +120,7 @@ async def respond(
     page = await _page(assignment, services, request, f"{key} {request_id}")
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
     services.metrics.count_variant(assignment.name, assignment.version)
-    if _is_noted(variant_set, services):
+    if is_noted(variant_set, services):
         impression = _impression(assignment, page, request.user_id, request_id)
         services.exposures.note(impression._replace(last_erasure=last_erasure))
     return to_wire(page, request_id, assignment.name)
@@ -140,7 +140,8 @@ def _tells_the_history(query: Query) -> bool:
     return query.explain or query.keep_seen or query.candidates is not None or any(one.items for one in query.boosts)
 
 
-def _is_noted(variant_set: VariantSet, services: Services) -> bool:
+def is_noted(variant_set: VariantSet, services: Services) -> bool:
+    """Whether what is shown is written down."""
     wanted = services.settings.exposures
     return wanted == "on" or (wanted == "auto" and len(variant_set.variants) > 1)
 

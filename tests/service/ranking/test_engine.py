@@ -14,10 +14,11 @@ from service.ranking import mmr, ranking
 from service.ranking.engine import Engine, Page, Request
 from service.ranking.filters import Eq
 from service.ranking.interleaving import Teams
+from service.ranking.item_lists import SIMILAR, ItemList, ListQuery, Source
 from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
 from service.ranking.ranking import answer_all
-from service.ranking.results import Answer, Query, SimilarItems
+from service.ranking.results import Answer, Query
 from service.ranking.served_model import Catalogue
 from service.store.events import EventStore
 from service.store.history_cache import Histories
@@ -25,6 +26,10 @@ from service.store.item_feed import ItemFeed
 from service.store.item_records import ItemChange
 from service.store.items import ItemStore
 from tests.service.tiny import HISTORIES, fill, write_tiny_bundle
+
+
+def like(item_id: str, k: int) -> ListQuery:
+    return ListQuery(Source(SIMILAR, item_id), Query(k))
 
 
 class HeldLadder(FallbackChain):
@@ -49,7 +54,7 @@ def engine(tmp_path: Path) -> Engine:
 
 def test_an_unknown_item_is_told_apart(engine: Engine, chain: FallbackChain) -> None:
     with pytest.raises(UnknownItemError, match="'zzz'"):
-        anyio.run(engine.similar, Catalogue(chain), "zzz", 3)
+        anyio.run(engine.list_items, Catalogue(chain), like("zzz", 3))
 
 
 def test_similar_items_wait_in_the_queue_beside_recommendations_and_not_past_their_deadline(
@@ -65,9 +70,9 @@ def test_similar_items_wait_in_the_queue_beside_recommendations_and_not_past_the
             tasks.start_soon(fails, Catalogue(held))
             await to_thread.run_sync(held.asked.wait)
             with pytest.raises(DeadlineError):
-                await engine.similar(catalogue, "a", 3)
+                await engine.list_items(catalogue, like("a", 3))
             held.let_go.set()
-        assert [item.rank for item in (await engine.similar(catalogue, "a", 3)).items] == [1, 2, 3]
+        assert [item.rank for item in (await engine.list_items(catalogue, like("a", 3))).items] == [1, 2, 3]
 
     async def fails(catalogue: Catalogue) -> None:
         with pytest.raises(DeadlineError):
@@ -86,14 +91,14 @@ def test_what_is_asked_in_one_batch_finds_its_asker(engine: Engine, chain: Fallb
     async def ask_all() -> None:
         catalogue = Catalogue(chain)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, "similar", lambda: engine.similar(catalogue, "a", 2))
+            tasks.start_soon(ask, "similar", lambda: engine.list_items(catalogue, like("a", 2)))
             tasks.start_soon(ask, "list", lambda: engine.recommend(catalogue, Request(query, "u0")))
-            tasks.start_soon(ask, "other", lambda: engine.similar(catalogue, "b", 3))
+            tasks.start_soon(ask, "other", lambda: engine.list_items(catalogue, like("b", 3)))
 
     anyio.run(ask_all)
     similar, page, other = found["similar"], found["list"], found["other"]
-    assert isinstance(similar, SimilarItems)
-    assert isinstance(other, SimilarItems)
+    assert isinstance(similar, ItemList)
+    assert isinstance(other, ItemList)
     assert isinstance(page, Page)
     assert (len(similar.items), len(other.items), len(page.answer.items)) == (2, 3, 3)
     assert "a" not in {item.item_id for item in similar.items}
@@ -162,7 +167,7 @@ def test_all_that_is_computed_says_that_changes_of_items_may_be_missing(tmp_path
     async def ask() -> None:
         page = await engine.recommend_together(Teams(("a", "b"), pair, "seed"), Request(Query(3)))
         notices.append([notice.code for notice in page.answer.notices])
-        notices.append([notice.code for notice in (await engine.similar(pair[0], "a", 3, ("genre",))).notices])
+        notices.append([notice.code for notice in (await engine.list_items(pair[0], like("a", 3))).notices])
         notices.append([notice.code for notice in (await engine.recommend(pair[0], Request(Query(3)))).answer.notices])
 
     anyio.run(ask)

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from recsys_vae.data.histories import empty_histories
 from recsys_vae.recommender import FallbackChain
 from service.ranking.ranking import answer
-from service.ranking.results import Answer, Query, shortest, similar
+from service.ranking.results import Answer, Query, shortest
 from service.ranking.served_model import Catalogue
 from tests.service.tiny import HISTORIES, ITEMS, POPULARITY
 
@@ -91,19 +91,6 @@ def test_a_warning_names_ten_unknown_items_and_counts_the_others(chain: Fallback
 def test_no_candidates_are_no_items(chain: FallbackChain) -> None:
     found = answer(Catalogue(chain), Query(5, {"a": 1.0}, candidates=[]))
     assert (found.items, codes(found)) == ((), ["fewer_items_than_k"])
-
-
-def test_similar_items_leave_the_item_itself_out(any_chain: FallbackChain) -> None:
-    found = similar(Catalogue(any_chain), "a", 20)
-    assert found is not None
-    assert sorted(item.item_id for item in found.items) == list("bcdefgh")
-    scores = [item.score for item in found.items]
-    assert scores == sorted(scores, reverse=True)
-    assert [notice.code for notice in found.notices] == ["fewer_items_than_k"]
-
-
-def test_nothing_is_similar_to_an_unknown_item(chain: FallbackChain) -> None:
-    assert similar(Catalogue(chain), "zzz", 3) is None
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,144 @@
+"""Lists without a user: what is popular, trending or new, what is like an item, and what is bought with it.
+
+They take filters, boosts, caps and columns as recommendations do: what differs is where the scores come from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from recsys_vae.data.histories import HistoryRows
+from recsys_vae.protocols import Float32Array, Int64Array
+from service.errors import UnknownItemError, UnknownListError
+from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve
+from service.ranking.ranking import Ranked, best_items, selected
+from service.ranking.results import Notice, Query, RankedItem, ranked, shortfall
+from service.ranking.served_model import Catalogue
+from service.ranking.steps import Steps
+
+NAMED, SIMILAR, TOGETHER = "list", "similar", "bought-together"
+"""What a list may go by."""
+NOT_COUNTED: Final = Notice(
+    "not_counted", "The bundle in service has no counts of what is bought together: train it again with this version."
+)
+NO_HISTORY: Final = HistoryRows(NOTHING, NOTHING, np.zeros(0, dtype=np.float32))
+
+
+class Source(NamedTuple):
+    """What a list goes by: `list` with its name, or `similar` or `bought-together` with the id of an item."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """A list that is asked for.
+
+    Attributes:
+        source: what it goes by.
+        query: how many items, which of them may come, and what moves them; its metadata are those of a segment.
+        place: of the request that the query comes from, for errors.
+    """
+
+    source: Source
+    query: Query
+    place: str = "body"
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """A list of items; `fields` of each, where some were asked for."""
+
+    model_version: str
+    items: tuple[RankedItem, ...]
+    notices: tuple[Notice, ...]
+    fields: tuple[dict[str, Any], ...] = ()
+    rows: tuple[int, ...] = ()
+
+
+def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING) -> Steps[ItemList]:
+    """The best items of a list, in steps.
+
+    Args:
+        catalogue: where.
+        asked: for what.
+        hidden: rows of items that must not come back, besides those that the query names.
+
+    Raises:
+        UnknownItemError: the catalogue does not hold the item, or it was deleted.
+        UnknownListError: the bundle in service has no such list.
+        FieldError: something in the query does not fit the metadata of the items.
+    """
+    catalogue.overlay.check_names(asked.query.fields, f"{asked.place}.fields")
+    question = resolve(catalogue, asked.query, NO_HISTORY)
+    scores, own = _scores(catalogue, asked.source, question)
+    is_in = np.isfinite(scores)
+    question = replace(
+        question,
+        allowed=is_in if question.allowed is None else question.allowed & is_in,
+        hidden=np.unique(np.concatenate([question.hidden, hidden, own])),
+    )
+    notices = list(question.notices)
+    if asked.source.kind == TOGETHER and catalogue.chain.bundle.shelves.neighbours is None:
+        notices.append(NOT_COUNTED)
+    (rows, found), _ = yield from _best(catalogue, question, scores, notices)
+    items = ranked(catalogue, rows, found)
+    told = tuple(question.fields.values(rows)) if question.fields else ()
+    notices += shortfall(len(items), asked.query.k)
+    return ItemList(catalogue.version, items, tuple(notices), told, tuple(rows.tolist()))
+
+
+def _best(
+    catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array, notices: list[Notice]
+) -> Steps[tuple[Ranked, bool]]:
+    def deeper(depth: int) -> Ranked:
+        return best_items(catalogue, question, scores[None, :].copy(), depth)
+
+    return (yield from selected(catalogue, question, deeper(question.depth), deeper, notices))
+
+
+def _scores(catalogue: Catalogue, source: Source, question: ResolvedQuery) -> tuple[Float32Array, Int64Array]:
+    """Scores of all items, shape (n_items,), -inf for those that are not in the list; and the item that it is about."""
+    if source.kind == NAMED:
+        return _named(catalogue, source.name, question), NOTHING
+    row = row_of(catalogue, source.name)
+    own = np.array([row], dtype=np.int64)
+    if source.kind == SIMILAR:
+        return catalogue.chain.similarity.scores(row), own
+    scores = np.full(len(catalogue), -np.inf, dtype=np.float32)
+    if (neighbours := catalogue.chain.bundle.shelves.neighbours) is not None:
+        lifts = neighbours.together
+        start, end = lifts.indptr[row : row + 2]
+        scores[lifts.indices[start:end]] = lifts.data[start:end]
+    return scores, own
+
+
+def _named(catalogue: Catalogue, name: str, question: ResolvedQuery) -> Float32Array:
+    bundle = catalogue.chain.bundle
+    lists = bundle.shelves.lists
+    if name not in lists.names:
+        raise UnknownListError(name, lists.names)
+    make = partial(lists.scores, name, bundle.popularity, bundle.tiers.segments)
+    return catalogue.made_once(name, make) if question.metadata is None else make(question.metadata)
+
+
+def row_of(catalogue: Catalogue, item_id: str) -> int:
+    """Row of an item.
+
+    Raises:
+        UnknownItemError: the catalogue does not hold it, or it was deleted.
+    """
+    row = int(catalogue.rows([item_id])[0])
+    if row < 0 or catalogue.overlay.is_deleted(row):
+        raise UnknownItemError(item_id)
+    return row
+
+
+def hidden_rows(catalogue: Catalogue, item_ids: Sequence[str]) -> Int64Array:
+    """Rows of those of some items that the catalogue holds."""
+    rows = catalogue.rows(item_ids)
+    return rows[rows >= 0]
