@@ -6,7 +6,7 @@ users. Where that is not the model alone, the model alone is measured too."""
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,36 @@ from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.cautions import of_figures
 from pipelines.evaluation.eligibility import questions_for
+from pipelines.evaluation.further import (
+    NOTHING_FURTHER,
+    WORDS,
+    Earned,
+    Further,
+    earnings,
+    further_as_json,
+    named_metrics,
+    number,
+    of_estimates,
+)
+from pipelines.evaluation.impressions import Shown, read_impressions
+from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
-from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.counterfactual import Counterfactual
+from recsys_vae.evaluation.evaluate import Evaluation, evaluate, recommended
+from recsys_vae.evaluation.item_facts import ItemFacts
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.evaluation.user_groups import UserGroup, by_group
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
 from recsys_vae.recommender import FallbackChain
+from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
 METRICS = (
@@ -57,12 +75,17 @@ class ModelResult:
         description: model, settings and what it learned from, in words.
         evaluation: its figures.
         seconds: that scoring, ranking and measuring took.
+        earned: what its lists would have earned; None without impressions.
     """
 
     label: str
     description: str
     evaluation: Evaluation
     seconds: float
+    earned: Counterfactual | None = None
+
+
+BARE = " (bare)"
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,10 @@ class EvaluationRun:
         differences: of what is served, from each of the other results, metric by metric.
         bare: place of the bare model among the results; 0 where it is what is served.
         n_unknown: targets that were left out, as the bundle does not know the items.
+        further: what was asked besides.
+        groups: of the users, by metric, of what is served; empty where nobody asked.
+        earned: by each model, where there were impressions.
+        shown: these impressions.
     """
 
     version: str
@@ -103,6 +130,10 @@ class EvaluationRun:
     differences: tuple[Difference, ...]
     bare: int = 0
     n_unknown: int = 0
+    further: Further = NOTHING_FURTHER
+    groups: Mapping[str, Sequence[UserGroup]] = field(default_factory=dict)
+    earned: tuple[Earned, ...] = ()
+    shown: Shown | None = None
 
     @property
     def ours(self) -> ModelResult:
@@ -112,7 +143,8 @@ class EvaluationRun:
     @property
     def cautions(self) -> list[str]:
         """What to know of the figures where they come from too little."""
-        return of_figures(self.ours.evaluation.n_users, self.held_out.targets.shape[1], self.metrics, self.split)
+        told = of_figures(self.ours.evaluation.n_users, self.held_out.targets.shape[1], self.metrics, self.split)
+        return [*told, *of_estimates(self.earned)]
 
     @property
     def metrics(self) -> list[str]:
@@ -130,30 +162,40 @@ def evaluate_bundle(
     metrics: Sequence[str] = METRICS,
     batch_size: int | None = None,
     progress: bool = False,
+    further: Further = NOTHING_FURTHER,
 ) -> EvaluationRun:
     """Measure a bundle, and baselines fitted on what it may have learned from, on one part of a split.
 
     Args:
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
+        further: groups, rules of re-ranking, impressions.
 
     Raises:
         BundleError: the bundle may have seen what it is asked.
-        UnknownNameError, ConfigError: a baseline or metric is misspelt.
+        UnknownNameError, ConfigError: a baseline, metric, rule or column is misspelt.
+        DataError: the impressions cannot be read.
     """
     manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
     chosen = [_parse_baseline(baseline) for baseline in baselines]
     if len(set(baselines)) < len(baselines):
         raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
     for metric in metrics:
-        parse_metric(metric)
+        if metric not in WORDS:
+            parse_metric(metric)
     bundle = Bundle.load(bundle_path)
     questions = questions_for(bundle, dataset, manifest, split, part)
     held_out, learned_from = questions.held_out, questions.learned_from
     if bundle.tiers.schema is not None:
         held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
-    test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
+    facts = ItemFacts(learned_from.item_counts(), bundle.item_table, learned_from.matrix)
+    names = groups_of(dataset, further.by, held_out.users) if further.by else []
+    shown = None if further.impressions is None else read_impressions(further.impressions, held_out.users, bundle.items)
+    test = _Test(
+        held_out, named_metrics(metrics, METRICS, bundle.item_table), facts, batch_size, progress, further, shown
+    )
     name, origin = bundle.manifest.model, bundle.manifest.provenance
-    ours, *bare = _measure_bundle(test, bundle)
+    ours, *others = _measure_bundle(test, bundle)
+    bare = [one for one in others if one.label.endswith(BARE)]
     labels = _labels([baseline.name for baseline in chosen], baselines, taken=name)
     theirs = [
         _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
@@ -164,12 +206,20 @@ def evaluate_bundle(
         split=manifest,
         part=part,
         held_out=held_out,
-        item_counts=test.item_counts,
+        item_counts=learned_from.item_counts(),
         activity=_activity(bundle.model, held_out),
-        results=(ours, *bare, *theirs),
-        differences=tuple(difference for other in (*bare, *theirs) for difference in _compare(ours, other)),
+        results=(ours, *others, *theirs),
+        differences=tuple(difference for other in (*others, *theirs) for difference in _compare(ours, other)),
         bare=len(bare),
         n_unknown=questions.n_unknown,
+        further=further,
+        groups={
+            m: by_group(v, [names[row] for row in ours.evaluation.rows]) for m, v in ours.evaluation.per_user.items()
+        }
+        if names
+        else {},
+        earned=earnings([(one.label, one.earned) for one in (ours, *others, *theirs)]),
+        shown=shown,
     )
 
 
@@ -183,11 +233,20 @@ def _measure_bundle(test: "_Test", bundle: Bundle) -> list[ModelResult]:
     name, chain = bundle.manifest.model, FallbackChain(bundle)
     described = _describe(name, bundle.manifest.settings, bundle.manifest.provenance.n_users)
     if chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
-        return [test.take(chain, name, f"{described}; served as it is")]
-    return [
-        test.take(chain, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's fallback chain"),
-        test.take(bundle.model, f"{name} (bare)", f"{described}; the model alone, without the fallback chain"),
-    ]
+        found = [test.take(chain, name, f"{described}; served as it is")]
+    else:
+        found = [
+            test.take(
+                chain, f"{name} (served)", f"{described}; as served, by the tiers of the bundle's fallback chain"
+            ),
+            test.take(bundle.model, name + BARE, f"{described}; the model alone, without the fallback chain"),
+        ]
+    rules = test.further.rules
+    if rules:
+        label = f"{name} (re-ranked)"
+        reranker = Reranker(rules, bundle.item_table, test.further.k)
+        found.append(test.take(chain, label, f"{described}; the first {test.further.k} by rules: {rules}", reranker))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,22 +255,32 @@ class _Test:
 
     held_out: HeldOut
     metrics: tuple[str, ...]
-    item_counts: Int64Array
+    facts: ItemFacts
     batch_size: int | None
     progress: bool
+    further: Further
+    shown: Shown | None
 
-    def take(self, model: Scorer, label: str, description: str) -> ModelResult:
+    def take(self, model: Scorer, label: str, description: str, reranker: Reranker | None = None) -> ModelResult:
         started = time.perf_counter()
         found = evaluate(
             model,
             self.held_out,
             self.metrics,
             batch_size=self.batch_size,
-            item_counts=self.item_counts,
+            facts=self.facts,
             progress=self.progress,
             depth=DEPTH,
+            repeat=self.further.repeat,
+            reranker=reranker,
         )
-        return ModelResult(label, description, found, time.perf_counter() - started)
+        earned = None if self.shown is None else self._estimate(model, self.shown, reranker)
+        return ModelResult(label, description, found, time.perf_counter() - started, earned)
+
+    def _estimate(self, model: Scorer, shown: Shown, reranker: Reranker | None) -> Counterfactual:
+        asked, k = self.held_out.take(shown.rows), min(self.further.k, model.n_items)
+        lists = recommended(model, asked, k, repeat=self.further.repeat, reranker=reranker)
+        return counterfactual.estimate(shown.impressions, lists, largest_weight=self.further.largest_weight)
 
 
 @dataclass(frozen=True)
@@ -244,12 +313,13 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
                 "baseline": difference.baseline,
                 "metric": difference.metric,
                 "difference": difference.interval.difference,
-                "low": _number(difference.interval.low),
-                "high": _number(difference.interval.high),
+                "low": number(difference.interval.low),
+                "high": number(difference.interval.high),
                 "confidence": difference.interval.confidence,
             }
             for difference in run.differences
         ],
+        **further_as_json(run.further, run.groups, run.earned, run.shown),
         "warnings": run.cautions,
     }
 
@@ -257,13 +327,9 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
 def _figures(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
     errors = evaluation.standard_errors
     return {
-        name: {"mean": _number(mean), "standard_error": _number(errors.get(name, math.nan))}
+        name: {"mean": number(mean), "standard_error": number(errors.get(name, math.nan))}
         for name, mean in evaluation.means.items()
     }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
@@ -312,10 +378,13 @@ def _describe(model: str, settings: Mapping[str, Any], n_users: int) -> str:
 
 def _compare(ours: ModelResult, theirs: ModelResult) -> list[Difference]:
     mine, other = ours.evaluation.per_user, theirs.evaluation.per_user
-    names = list(mine)
-    if not names:
-        return []
-    gaps = np.stack([mine[name] - other[name] for name in names], axis=1)
-    return [
-        Difference(theirs.label, name, interval) for name, interval in zip(names, bootstrap_means(gaps), strict=True)
-    ]
+    gaps = {name: mine[name] - other[name] for name in mine}
+    whole = [name for name, gap in gaps.items() if not np.isnan(gap).any()]
+    found: dict[str, Interval] = {}
+    if whole:
+        stacked = np.stack([gaps[name] for name in whole], axis=1)
+        found = dict(zip(whole, bootstrap_means(stacked), strict=True))
+    for name, gap in gaps.items():
+        if name not in found and (counted := gap[~np.isnan(gap)]).size:
+            [found[name]] = bootstrap_means(counted[:, None])
+    return [Difference(theirs.label, name, found[name]) for name in gaps if name in found]

@@ -119,6 +119,23 @@ def evaluate(
     )
 
 
+def recommended(
+    model: Scorer, held_out: HeldOut, k: int, *, repeat: Repeat = "exclude", reranker: Reranker | None = None
+) -> Int64Array:
+    """The lists of k that a model gives the users, whether or not they have targets, shape (n_users, k); -1 at the end.
+
+    Args:
+        repeat: as of `evaluate`, and so is `reranker`, whose k counts.
+    """
+    found = []
+    batch_size = max(64, SCORES_AT_ONCE // model.n_items)
+    for rows in _batches(np.arange(len(held_out.users)), batch_size, progress=False):
+        scores, histories = _score(model, held_out, rows), held_out.histories[rows]
+        mask(scores, excluded=_hidden(histories, repeat))
+        found.append((select(scores, k) if reranker is None else reranker.lists(scores, histories)).rows)
+    return np.concatenate(found)
+
+
 def mean(values: Float64Array) -> float:
     """Mean of the values that are numbers; NaN where none is."""
     counted = values[~np.isnan(values)]

@@ -125,4 +125,5 @@ class Reranker:
 
 def _best(scores: Float32Array, k: int) -> Int64Array:
     rows = select(scores[None, :], min(k, len(scores))).rows[0]
-    return rows[rows >= 0]
+    found: Int64Array = rows[rows >= 0]
+    return found

@@ -89,6 +89,9 @@ class Rules:
         return ", ".join(told)
 
 
+NO_RULES = Rules()
+
+
 def parse_rules(at_most: list[str], at_least: list[str], calibrate: str | None) -> Rules:
     """The rules that options say.
 
