@@ -85,7 +85,25 @@ def evaluate(
     part: str = typer.Option("test", help="test or validation."),
     baselines: str = typer.Option("", help="Models to compare with: popularity,ease or with settings ease:l2=200."),
     metrics: str = typer.Option(
-        "", help="Names with commas, as in recall@20,ndcg@100; a choice of eleven when not given."
+        "",
+        help="Names with commas, as in recall@20,ndcg@100; `accuracy` stands for the eleven that are measured when "
+        "none is given, `beyond` for concentration, popularity lift, diversity and calibration.",
+    ),
+    by: str = typer.Option("", help="Column of the users: the metrics by its values too, and their gaps."),
+    repeat: str = typer.Option("exclude", help="exclude, allow or only: items of the history in the lists."),
+    at_most: list[str] = typer.Option([], help="N:COLUMN, as in 3:brand: so many items of a list share a value."),
+    at_least: list[str] = typer.Option(
+        [], help="N:GROUP: so many of a list are of long-tail, new, or fit brand=Own, year>=2024, price<=10."
+    ),
+    calibrate: str | None = typer.Option(
+        None, help="COLUMN[:STRENGTH], as in genres:0.5: lists have the history's shares of its values."
+    ),
+    k: int = typer.Option(20, "--k", min=1, help="Length of the lists that rules and impressions speak of."),
+    impressions: Path | None = typer.Option(
+        None, help="What was shown, with propensities: what these lists would have earned (IPS, SNIPS, DR)."
+    ),
+    largest_weight: float = typer.Option(
+        math.inf, help="Of an impression; larger ones are cut.  [default: none]", show_default=False
     ),
     batch_size: int | None = typer.Option(None, min=1, help="Users scored at once.  [default: what fits a cache]"),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object and nothing else on standard output."),
@@ -94,6 +112,8 @@ def evaluate(
     """Measure a bundle on held-out users, beside other bundles and baselines."""
     from pipelines.dataset.directory import DatasetDir
     from pipelines.evaluation import evaluate as pipeline
+    from pipelines.evaluation.further import Further, repeat_named
+    from recsys_vae.reranking.rules import parse_rules
 
     if report is not None:
         from pipelines.evaluation.report import WRITTEN, write_report
@@ -110,6 +130,9 @@ def evaluate(
         metrics=_names(metrics) or pipeline.METRICS,
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
+        further=Further(
+            by, parse_rules(at_most, at_least, calibrate), k, repeat_named(repeat), impressions, largest_weight
+        ),
     )
     if report is not None:
         write_report(run, report)
@@ -134,6 +157,10 @@ def _print_run(run: "EvaluationRun") -> None:
     console.print(_figures_table(run))
     if run.differences:
         console.print(_differences_table(run))
+    if run.groups:
+        console.print(_groups_table(run))
+    if run.earned:
+        console.print(_earned_table(run))
 
 
 def _figures_table(run: "EvaluationRun") -> "Table":
@@ -157,6 +184,8 @@ def _figures_table(run: "EvaluationRun") -> "Table":
 
 
 def _figure(evaluation: "Evaluation", name: str) -> str:
+    if math.isnan(evaluation.means[name]):
+        return "means nothing here"
     error = evaluation.standard_errors.get(name, math.nan)
     return f"{evaluation.means[name]:.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else " " * 9)
 
@@ -183,3 +212,52 @@ def _differences_table(run: "EvaluationRun") -> "Table":
 def _difference(interval: "Interval") -> str:
     ends = f"({interval.low:+.4f} to {interval.high:+.4f})" if interval.is_known else "(no interval)"
     return f"{interval.difference:+.4f} {ends}"
+
+
+def _groups_table(run: "EvaluationRun") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    from recsys_vae.evaluation.user_groups import widest_gap
+
+    groups = list(dict.fromkeys(group.name for found in run.groups.values() for group in found))
+    table = Table(
+        title=f"{run.ours.label} by {escape(run.further.by)} of the users",
+        caption="mean ± standard error; gap: best minus worst group of at least 30 users, 95 % interval",
+        title_justify="left",
+    )
+    table.add_column("metric")
+    for name in groups:
+        table.add_column(escape(name), justify="right")
+    table.add_column("gap", justify="right")
+    for metric, found in run.groups.items():
+        told = {group.name: _told(group.mean, group.standard_error) for group in found}
+        gap = widest_gap(found)
+        ends = "" if gap is None else f"{escape(gap[0].name)} - {escape(gap[1].name)}: {_difference(gap[2])}"
+        table.add_row(escape(metric), *(told.get(name, "") for name in groups), ends)
+    return table
+
+
+def _earned_table(run: "EvaluationRun") -> "Table":
+    from rich.table import Table
+
+    assert run.shown is not None
+    first = run.earned[0].estimated
+    table = Table(
+        title=f"Rewards a place, lists of {run.further.k}, from {len(run.shown.impressions.items):,} impressions "
+        f"({run.shown.n_strangers:,} of other users left out); as shown: {_told(first.logged, first.logged_error)}",
+        caption="± standard error over users; weight is 1 in expectation: else propensities are not what they say",
+        title_justify="left",
+    )
+    for heading in ("model", "IPS", "SNIPS", "DR", "effective impressions", "weight"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for one in run.earned:
+        figures = (_told(each.value, each.standard_error) for each in one.estimated.estimates)
+        table.add_row(one.label, *figures, f"{one.estimated.effective:,.0f}", f"{one.estimated.weight:.2f}")
+    return table
+
+
+def _told(mean: float, error: float) -> str:
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else "")

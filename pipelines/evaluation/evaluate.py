@@ -18,18 +18,36 @@ from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.cautions import of_figures
 from pipelines.evaluation.eligibility import Questions, asked_alike, questions_for
+from pipelines.evaluation.further import (
+    NOTHING_FURTHER,
+    WORDS,
+    Earned,
+    Further,
+    earnings,
+    further_as_json,
+    named_metrics,
+    number,
+    of_estimates,
+)
+from pipelines.evaluation.impressions import Shown, read_impressions
+from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
-from recsys_vae.evaluation.evaluate import Evaluation, evaluate
+from recsys_vae.evaluation.counterfactual import Counterfactual
+from recsys_vae.evaluation.evaluate import Evaluation, evaluate, recommended
+from recsys_vae.evaluation.item_facts import ItemFacts
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.evaluation.user_groups import UserGroup, by_group
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
 from recsys_vae.recommender import FallbackChain
+from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
 METRICS = (
@@ -58,12 +76,17 @@ class ModelResult:
         description: model, settings and what it learned from, in words.
         evaluation: its figures.
         seconds: that scoring, ranking and measuring took.
+        earned: what its lists would have earned; None without impressions.
     """
 
     label: str
     description: str
     evaluation: Evaluation
     seconds: float
+    earned: Counterfactual | None = None
+
+
+BARE = " (bare)"
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,10 @@ class EvaluationRun:
         bare: place of the bare model among the results; 0 where it is what is served.
         n_unknown: targets that were left out, as one of the bundles does not know the items.
         others: versions of other bundles, by label.
+        further: what was asked besides.
+        groups: of the users, by metric, of what is served; empty where nobody asked.
+        earned: by each model, where there were impressions.
+        shown: these impressions.
     """
 
     version: str
@@ -106,6 +133,10 @@ class EvaluationRun:
     bare: int = 0
     n_unknown: int = 0
     others: Mapping[str, str] = field(default_factory=dict)
+    further: Further = NOTHING_FURTHER
+    groups: Mapping[str, Sequence[UserGroup]] = field(default_factory=dict)
+    earned: tuple[Earned, ...] = ()
+    shown: Shown | None = None
 
     @property
     def ours(self) -> ModelResult:
@@ -115,7 +146,8 @@ class EvaluationRun:
     @property
     def cautions(self) -> list[str]:
         """What to know of the figures where they come from too little."""
-        return of_figures(self.ours.evaluation.n_users, self.held_out.targets.shape[1], self.metrics, self.split)
+        told = of_figures(self.ours.evaluation.n_users, self.held_out.targets.shape[1], self.metrics, self.split)
+        return [*told, *of_estimates(self.earned)]
 
     @property
     def metrics(self) -> list[str]:
@@ -134,54 +166,67 @@ def evaluate_bundle(
     metrics: Sequence[str] = METRICS,
     batch_size: int | None = None,
     progress: bool = False,
+    further: Further = NOTHING_FURTHER,
 ) -> EvaluationRun:
     """Measure a bundle, and baselines fitted on what it may have learned from, on one part of a split.
 
     Args:
         others: further bundles, to compare the first one with. All are asked for the same targets.
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
+        further: groups, rules of re-ranking, impressions.
 
     Raises:
         BundleError: a bundle may have seen what it is asked.
-        UnknownNameError, ConfigError: a baseline or metric is misspelt, or something is named twice.
+        UnknownNameError, ConfigError: a baseline, metric, rule or column is misspelt, or something is named twice.
+        DataError: the impressions cannot be read.
     """
     manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
     chosen = [_parse_baseline(baseline) for baseline in baselines]
     if len(set(baselines)) < len(baselines):
         raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
     for metric in metrics:
-        parse_metric(metric)
+        if metric not in WORDS:
+            parse_metric(metric)
     paths = [bundle_path, *others]
     if len({path.expanduser().resolve() for path in paths}) < len(paths):
         raise ConfigError(f"A bundle is named twice: {', '.join(map(str, paths))}. Name each once.")
     bundles = [Bundle.load(path) for path in paths]
     questions = asked_alike(bundles, [questions_for(one, dataset, manifest, split, part) for one in bundles])
-    tests = [
-        _Test.of(one, asked, dataset, tuple(metrics), batch_size, progress)
-        for one, asked in zip(bundles, questions, strict=True)
-    ]
     names = _bundle_labels(bundles, paths)
-    bundle, test, learned_from = bundles[0], tests[0], questions[0].learned_from
-    ours, *bare = _measure_bundle(test, bundle, names[0])
-    rivals = [_measure_bundle(*one, bare=False)[0] for one in zip(tests[1:], bundles[1:], names[1:], strict=True)]
+    bundle, learned_from = bundles[0], questions[0].learned_from
+    groups = groups_of(dataset, further.by, questions[0].held_out.users) if further.by else []
+    terms = _Terms(named_metrics(metrics, METRICS, bundle.item_table), batch_size, progress, further)
+    tests = [_Test.of(one, its, dataset, terms) for one, its in zip(bundles, questions, strict=True)]
+    test = tests[0]
+    ours, *rest = _measure_bundle(test, bundle, names[0])
+    bare = [one for one in rest if one.label.endswith(BARE)]
+    rivals = [_measure_bundle(*one, alone=True)[0] for one in zip(tests[1:], bundles[1:], names[1:], strict=True)]
     labels = _labels([baseline.name for baseline in chosen], baselines, taken=names)
     theirs = [
         _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
     ]
-    compared = (*bare, *rivals, *theirs)
+    compared = (*rest, *rivals, *theirs)
     return EvaluationRun(
         version=bundle.version,
         provenance=bundle.manifest.provenance,
         split=manifest,
         part=part,
         held_out=test.held_out,
-        item_counts=test.item_counts,
+        item_counts=learned_from.item_counts(),
         activity=_activity(bundle.model, test.held_out),
         results=(ours, *compared),
         differences=tuple(difference for other in compared for difference in _compare(ours, other)),
         bare=len(bare),
         n_unknown=questions[0].n_unknown,
         others={found.label: one.version for found, one in zip(rivals, bundles[1:], strict=True)},
+        further=further,
+        groups={
+            m: by_group(v, [groups[row] for row in ours.evaluation.rows]) for m, v in ours.evaluation.per_user.items()
+        }
+        if groups
+        else {},
+        earned=earnings([(one.label, one.earned) for one in (ours, *compared)]),
+        shown=test.shown,
     )
 
 
@@ -190,58 +235,78 @@ def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, pr
     return evaluate(FallbackChain(bundle), asked, metrics, progress=progress)
 
 
-def _measure_bundle(test: "_Test", bundle: Bundle, name: str, *, bare: bool = True) -> list[ModelResult]:
-    """As served, and the bare model, unless that is not wanted, where anybody who is asked is answered otherwise."""
+def _measure_bundle(test: "_Test", bundle: Bundle, name: str, *, alone: bool = False) -> list[ModelResult]:
+    """As served; unless `alone`, also the bare model where that answers anybody otherwise, and re-ranked."""
     chain = FallbackChain(bundle)
     described = _describe(bundle.manifest.model, bundle.manifest.settings, bundle.manifest.provenance.n_users)
     if chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
-        return [test.take(chain, name, f"{described}; served as it is")]
-    served = f"{described}; as served, by the tiers of the bundle's fallback chain"
-    found = [test.take(chain, f"{name} (served)", served)]
-    if bare:
-        alone = f"{described}; the model alone, without the fallback chain"
-        found.append(test.take(bundle.model, f"{name} (bare)", alone))
+        found = [test.take(chain, name, f"{described}; served as it is")]
+    else:
+        served = f"{described}; as served, by the tiers of the bundle's fallback chain"
+        found = [test.take(chain, f"{name} (served)", served)]
+        if not alone:
+            bare = f"{described}; the model alone, without the fallback chain"
+            found.append(test.take(bundle.model, name + BARE, bare))
+    further = test.terms.further
+    if further.rules and not alone:
+        label = f"{name} (re-ranked)"
+        reranker = Reranker(further.rules, bundle.item_table, further.k)
+        found.append(test.take(chain, label, f"{described}; the first {further.k} by rules: {further.rules}", reranker))
     return found
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What is asked, the same for every bundle."""
+
+    metrics: tuple[str, ...]
+    batch_size: int | None
+    progress: bool
+    further: Further
 
 
 @dataclass(frozen=True, eq=False)
 class _Test:
-    """The same questions for every model."""
+    """The same questions for every model of a catalogue."""
 
     held_out: HeldOut
-    metrics: tuple[str, ...]
-    item_counts: Int64Array
-    batch_size: int | None
-    progress: bool
+    facts: ItemFacts
+    terms: _Terms
+    shown: Shown | None
 
     @classmethod
-    def of(
-        cls,
-        bundle: Bundle,
-        questions: Questions,
-        dataset: DatasetDir,
-        metrics: tuple[str, ...],
-        batch_size: int | None,
-        progress: bool,
-    ) -> "_Test":
-        """The questions with the metadata that a bundle has a schema for."""
-        held_out, counts = questions.held_out, questions.learned_from.item_counts()
+    def of(cls, bundle: Bundle, questions: Questions, dataset: DatasetDir, terms: _Terms) -> "_Test":
+        """The questions in the terms of a bundle: with the metadata that it has a schema for, and its own items."""
+        held_out, learned_from = questions.held_out, questions.learned_from
         if bundle.tiers.schema is not None:
             held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
-        return cls(held_out, metrics, counts, batch_size, progress)
+        facts = ItemFacts(learned_from.item_counts(), bundle.item_table, learned_from.matrix)
+        place = terms.further.impressions
+        return cls(
+            held_out, facts, terms, None if place is None else read_impressions(place, held_out.users, bundle.items)
+        )
 
-    def take(self, model: Scorer, label: str, description: str) -> ModelResult:
+    def take(self, model: Scorer, label: str, description: str, reranker: Reranker | None = None) -> ModelResult:
         started = time.perf_counter()
         found = evaluate(
             model,
             self.held_out,
-            self.metrics,
-            batch_size=self.batch_size,
-            item_counts=self.item_counts,
-            progress=self.progress,
+            self.terms.metrics,
+            batch_size=self.terms.batch_size,
+            facts=self.facts,
+            progress=self.terms.progress,
             depth=DEPTH,
+            repeat=self.terms.further.repeat,
+            reranker=reranker,
         )
-        return ModelResult(label, description, found, time.perf_counter() - started)
+        earned = None if self.shown is None else self._estimate(model, self.shown, reranker)
+        return ModelResult(label, description, found, time.perf_counter() - started, earned)
+
+    def _estimate(self, model: Scorer, shown: Shown, reranker: Reranker | None) -> Counterfactual:
+        further = self.terms.further
+        asked, k = self.held_out.take(shown.rows), min(further.k, model.n_items)
+        lists = recommended(model, asked, k, repeat=further.repeat, reranker=reranker)
+        return counterfactual.estimate(shown.impressions, lists, largest_weight=further.largest_weight)
 
 
 @dataclass(frozen=True)
@@ -275,12 +340,13 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
                 "baseline": difference.baseline,
                 "metric": difference.metric,
                 "difference": difference.interval.difference,
-                "low": _number(difference.interval.low),
-                "high": _number(difference.interval.high),
+                "low": number(difference.interval.low),
+                "high": number(difference.interval.high),
                 "confidence": difference.interval.confidence,
             }
             for difference in run.differences
         ],
+        **further_as_json(run.further, run.groups, run.earned, run.shown),
         "warnings": run.cautions,
     }
 
@@ -288,13 +354,9 @@ def as_json(run: EvaluationRun) -> dict[str, Any]:
 def _figures(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
     errors = evaluation.standard_errors
     return {
-        name: {"mean": _number(mean), "standard_error": _number(errors.get(name, math.nan))}
+        name: {"mean": number(mean), "standard_error": number(errors.get(name, math.nan))}
         for name, mean in evaluation.means.items()
     }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
@@ -354,10 +416,13 @@ def _describe(model: str, settings: Mapping[str, Any], n_users: int) -> str:
 
 def _compare(ours: ModelResult, theirs: ModelResult) -> list[Difference]:
     mine, other = ours.evaluation.per_user, theirs.evaluation.per_user
-    names = list(mine)
-    if not names:
-        return []
-    gaps = np.stack([mine[name] - other[name] for name in names], axis=1)
-    return [
-        Difference(theirs.label, name, interval) for name, interval in zip(names, bootstrap_means(gaps), strict=True)
-    ]
+    gaps = {name: mine[name] - other[name] for name in mine}
+    whole = [name for name, gap in gaps.items() if not np.isnan(gap).any()]
+    found: dict[str, Interval] = {}
+    if whole:
+        stacked = np.stack([gaps[name] for name in whole], axis=1)
+        found = dict(zip(whole, bootstrap_means(stacked), strict=True))
+    for name, gap in gaps.items():
+        if name not in found and (counted := gap[~np.isnan(gap)]).size:
+            [found[name]] = bootstrap_means(counted[:, None])
+    return [Difference(theirs.label, name, found[name]) for name in gaps if name in found]

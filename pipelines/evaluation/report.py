@@ -5,19 +5,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from pipelines.evaluation import plots
 from pipelines.evaluation.evaluate import Difference, EvaluationRun, ModelResult
 from pipelines.pages import render_page, signed
 from recsys_vae.atomic import write_atomically
+from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
 from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
+from recsys_vae.evaluation.ranked_lists import HIGHER, NEITHER, direction
+from recsys_vae.evaluation.user_groups import widest_gap
 from recsys_vae.outputs import marked_product
 from recsys_vae.plot_style import colour
 
 KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 POPULARITY_K = 20
-NO_BEST = (Coverage, Novelty)
-"""Families in which more is not simply better: no winner is marked."""
 WRITTEN = marked_product(
     "a page by `recsys evaluate`",
     b'<meta name="generator" content="recsys evaluate">',
@@ -83,6 +86,8 @@ def render(run: EvaluationRun) -> str:
         baselines=[result.label for result in run.results[1:]],
         gaps=_gaps(run),
         figures=_figures(run),
+        groups=_groups(run),
+        earned=_earned(run),
         left_out={reason.replace("_", " "): count for reason, count in run.split.counts.items() if count},
         noted={what.replace("_", " "): count for what, count in run.split.notes.items() if count},
         recipe=run.split.recipe.model_dump(mode="json", exclude_none=True),
@@ -92,7 +97,7 @@ def render(run: EvaluationRun) -> str:
 
 def headline(run: EvaluationRun) -> str:
     """What came out, in words: the first metric, and each baseline beside it."""
-    metric = run.metrics[0]
+    metric = next((name for name in run.metrics if not math.isnan(run.ours.evaluation.means[name])), run.metrics[0])
     ours = run.ours.evaluation.means[metric]
     error = run.ours.evaluation.standard_errors.get(metric, math.nan)
     figure = f"{ours:.3f}" if math.isnan(error) else f"{ours:.3f} ± {error:.3f}"
@@ -118,7 +123,10 @@ def _rows(run: EvaluationRun) -> list[Row]:
     for name in run.metrics:
         metric = parse_metric(name)
         means = [result.evaluation.means[name] for result in run.results]
-        best = max(means) if len(means) > 1 and not isinstance(metric, NO_BEST) else math.nan
+        better, known = direction(metric), [mean for mean in means if not math.isnan(mean)]
+        best = math.nan
+        if len(known) > 1 and better != NEITHER:
+            best = max(known) if better == HIGHER else min(known)
         cells = tuple(_cell(result, name, result.evaluation.means[name] == best) for result in run.results)
         rows.append(Row(name, (metric.__doc__ or "").splitlines()[0], cells))
     return rows
@@ -126,6 +134,8 @@ def _rows(run: EvaluationRun) -> list[Row]:
 
 def _cell(result: ModelResult, name: str, best: bool) -> Cell:
     error = result.evaluation.standard_errors.get(name, math.nan)
+    if math.isnan(result.evaluation.means[name]):
+        return Cell("\N{EN DASH}", "", best=False)
     return Cell(f"{result.evaluation.means[name]:.4f}", "" if math.isnan(error) else f"{error:.4f}", best)
 
 
@@ -136,10 +146,43 @@ def _gaps(run: EvaluationRun) -> list[tuple[str, list[Gap]]]:
 def _gap(difference: Difference) -> Gap:
     interval = difference.interval
     verdict = "open"
-    if interval.excludes_zero and not isinstance(parse_metric(difference.metric), NO_BEST):
-        verdict = "ahead" if interval.difference > 0 else "behind"
+    if interval.excludes_zero and (better := direction(parse_metric(difference.metric))) != NEITHER:
+        verdict = "ahead" if interval.difference * better > 0 else "behind"
     ends = f"{signed(interval.low)} to {signed(interval.high)}" if interval.is_known else "no interval"
     return Gap(signed(interval.difference), ends, verdict)
+
+
+def _groups(run: EvaluationRun) -> list[tuple[str, list[tuple[str, int, Cell]], str]]:
+    """Metric, its groups, and the widest gap."""
+    found = []
+    for metric, groups in run.groups.items():
+        cells = [(group.name, group.size, _told(group.mean, group.standard_error)) for group in groups]
+        gap = widest_gap(groups)
+        ends = "" if gap is None else f"{gap[0].name} over {gap[1].name}: {_gap_of(gap[2])}"
+        found.append((metric, cells, ends))
+    return found
+
+
+def _gap_of(interval: Interval) -> str:
+    return f"{signed(interval.difference)} ({signed(interval.low)} to {signed(interval.high)})"
+
+
+def _earned(run: EvaluationRun) -> list[tuple[str, list[Cell], int]]:
+    """Model, its estimates, and how many impressions they count for."""
+    return [
+        (
+            one.label,
+            [_told(each.value, each.standard_error) for each in one.estimated.estimates],
+            round(one.estimated.effective),
+        )
+        for one in run.earned
+    ]
+
+
+def _told(mean: float, error: float) -> Cell:
+    if math.isnan(mean):
+        return Cell("\N{EN DASH}", "", best=False)
+    return Cell(f"{mean:.4f}", "" if math.isnan(error) else f"{error:.4f}", best=False)
 
 
 def _by_metric(run: EvaluationRun) -> list[tuple[str, list[Difference]]]:
@@ -152,7 +195,7 @@ def _figures(run: EvaluationRun) -> list[Figure]:
 
 
 def _difference_figure(run: EvaluationRun) -> list[Figure]:
-    comparable = [(name, d) for name, d in _by_metric(run) if not isinstance(parse_metric(name), NO_BEST)]
+    comparable = [(name, d) for name, d in _by_metric(run) if direction(parse_metric(name)) == HIGHER]
     if not comparable:
         return []
     rows = [(name, [difference.interval for difference in found]) for name, found in comparable]
@@ -172,7 +215,7 @@ def _accuracy_figures(run: EvaluationRun) -> list[Figure]:
             plots.plot_recall_by_k(curves),
         )
     ]
-    metric = next((name for name in run.metrics if name in run.ours.evaluation.per_user), None)
+    metric = next((name for name, values in run.ours.evaluation.per_user.items() if not np.isnan(values).any()), None)
     if metric is not None:
         lengths = [(r.label, by_history_length(r.evaluation, held_out, metric)) for r in results]
         figures.append(

@@ -8,7 +8,8 @@ from pipelines.promotion.limits import Limits
 from pipelines.promotion.served_lists import ServedLists
 from pipelines.promotion.slices import ALL_USERS, Slice
 from recsys_vae.evaluation.bootstrap import Interval, paired_bootstrap
-from recsys_vae.evaluation.metrics import Coverage, Metric, parse_metric
+from recsys_vae.evaluation.metrics import Metric, parse_metric
+from recsys_vae.evaluation.ranked_lists import is_of_users
 
 
 class Verdict(StrEnum):
@@ -71,7 +72,7 @@ def compare(
 
     Source: Dunn, Multiple Comparisons Among Means (1961).
     """
-    metrics = [metric for metric in map(parse_metric, limits.metrics) if not isinstance(metric, Coverage)]
+    metrics = [metric for metric in map(parse_metric, limits.metrics) if is_of_users(metric)]
     n_tests = len(metrics) * sum(len(s.users) >= limits.min_users for s in slices if s.name != ALL_USERS)
     widened = 1 - (1 - limits.confidence) / max(1, n_tests)
     return [

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
-from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
+from recsys_vae.evaluation.metrics import ACCURACY, parse_metric
 
 Verdict = Literal["refuse", "warn"]
 
@@ -97,7 +97,7 @@ class Limits(_Part):
         if not parsed or len(set(parsed)) < len(parsed):
             raise ValueError("name at least one metric, each once")
         for metric in parsed:
-            if isinstance(metric, Coverage | Novelty) or metric.k is None or metric.k > 1000:
+            if not isinstance(metric, ACCURACY) or metric.k is None or metric.k > 1000:
                 raise ValueError(f"{metric.name} cannot be guarded: name one of lists up to 1,000, as in recall@20")
         return tuple(metric.name for metric in parsed)
 

@@ -1,22 +1,29 @@
 """evaluate: ask a model about held-out users and measure its lists."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
-from recsys_vae.evaluation.metrics import Coverage, Float64Array, Metric, RankedLists, parse_metric
+from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
+from recsys_vae.evaluation.metrics import Float64Array, Metric, RankedLists, parse_metric
+from recsys_vae.evaluation.ranked_lists import OverallMetric, is_of_users, is_overall
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
-from recsys_vae.top_k import top_k
+from recsys_vae.reranking.reranker import Reranker
+from recsys_vae.top_k import mask, select
 
 SCORES_AT_ONCE = 2**22
 """Scores held at a time by default; more do not fit the processor's caches and take longer."""
+Repeat = Literal["exclude", "allow", "only"]
+REPEATS: Final[tuple[Repeat, ...]] = ("exclude", "allow", "only")
+"""Whether items of the history may stand in the lists, or nothing else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +31,12 @@ class Evaluation:
     """What came out.
 
     Attributes:
-        means: metric name to mean over the users counted.
-        standard_errors: metric name to sd / sqrt(n_users), over users; no entry for `coverage@k`, which is of all lists
-            together; NaN where one user alone was counted.
-        per_user: metric name to values, shape (n_users,); no entry for `coverage@k`.
+        means: metric name to mean over the users counted, without those for whom the metric means nothing; NaN where
+            that is everybody. Of metrics of all lists together their value.
+        standard_errors: metric name to sd / sqrt(n), over these users; no entry for a metric of all lists together that
+            has none, such as `coverage@k`; NaN where one user alone was counted.
+        per_user: metric name to values, shape (n_users,), NaN where the metric means nothing for a user; no entry for
+            metrics of all lists together.
         rows: rows of the held-out users that were counted, ascending, shape (n_users,).
         target_ranks: place in the list of each target, in storage order of the counted users' targets, shape
             (n_targets,): 1 is best, 0 is not among the first `depth`.
@@ -58,40 +67,50 @@ def evaluate(
     item_counts: NDArray[np.integer] | None = None,
     progress: bool = False,
     depth: int = 1,
+    facts: ItemFacts = NO_FACTS,
+    repeat: Repeat = "exclude",
+    reranker: Reranker | None = None,
 ) -> Evaluation:
     """Ask for lists in batches of users, seen items removed, and measure them; one batch of scores is in memory.
 
     Args:
         metrics: names as in `parse_metric`.
         batch_size: users scored at once; by default as many as keep their scores within 16 MiB, at least 64.
-        item_counts: training users of each item, shape (n_items,); needed for novelty.
+        item_counts: training users of each item, shape (n_items,); needed for novelty. Instead of those of `facts`.
         progress: show a bar of users.
         depth: look at least so deep, for `target_ranks`; the largest k of the metrics where that is more.
+        facts: about the items, for metrics beyond accuracy.
+        repeat: whether items of the history may stand in the lists, or nothing else. What speaks against never does.
+        reranker: makes the first k of each list; what is left follows by score.
 
     Raises:
-        UnknownNameError, ConfigError: a metric's name is wrong, or novelty is asked for without `item_counts`.
+        UnknownNameError, ConfigError: a metric's name is wrong, or it needs facts that are not there.
         EmptyDataError: no user has anything to predict.
         DataError: the model's catalogue is not as wide as the split's, or its scores hold NaN.
     """
-    asked = _Questions.of(held_out, metrics, item_counts, depth)
+    if repeat not in REPEATS:
+        raise UnknownNameError("treatment of repeats", repeat, REPEATS)
+    facts = facts if item_counts is None else replace(facts, counts=item_counts)
+    asked = _Questions.of(held_out, metrics, facts, depth, repeat, reranker)
     batch_size = max(64, SCORES_AT_ONCE // model.n_items) if batch_size is None else batch_size
     _check_model(model, held_out, batch_size)
     values: dict[str, list[Float64Array]] = {metric.name: [] for metric in asked.per_user}
-    shown = {metric: np.zeros(model.n_items, dtype=np.bool_) for metric in asked.of_all}
+    tallies = {metric.name: metric.tally(model.n_items) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
     for rows in _batches(asked.rows, batch_size, progress):
         lists, found = _ask(_score(model, held_out, rows), held_out.histories[rows], held_out.targets[rows], asked)
         ranks.append(found)
         for metric in asked.per_user:
             values[metric.name].append(metric.per_user(lists))
-        for coverage, flags in shown.items():
-            coverage.mark(flags, lists)
+        for tally in tallies.values():
+            tally.add(lists)
     per_user = {name: np.concatenate(parts) for name, parts in values.items()}
-    means = {name: float(v.mean()) for name, v in per_user.items()}
-    means |= {metric.name: float(flags.mean()) for metric, flags in shown.items()}
+    overall = {name: tally.result() for name, tally in tallies.items()}
+    means = {name: mean(v) for name, v in per_user.items()} | {name: value for name, (value, _) in overall.items()}
+    errors = {name: standard_error(v) for name, v in per_user.items()}
     return Evaluation(
         means={name: means[name] for name in asked.names},
-        standard_errors={name: standard_error(v) for name, v in per_user.items()},
+        standard_errors=errors | {name: error for name, (_, error) in overall.items() if np.isfinite(error)},
         per_user=per_user,
         rows=asked.rows,
         target_ranks=np.concatenate(ranks),
@@ -100,18 +119,35 @@ def evaluate(
     )
 
 
+def recommended(
+    model: Scorer, held_out: HeldOut, k: int, *, repeat: Repeat = "exclude", reranker: Reranker | None = None
+) -> Int64Array:
+    """The lists of k that a model gives the users, whether or not they have targets, shape (n_users, k); -1 at the end.
+
+    Args:
+        repeat: as of `evaluate`, and so is `reranker`, whose k counts.
+    """
+    found = []
+    batch_size = max(64, SCORES_AT_ONCE // model.n_items)
+    for rows in _batches(np.arange(len(held_out.users)), batch_size, progress=False):
+        scores, histories = _score(model, held_out, rows), held_out.histories[rows]
+        mask(scores, excluded=_hidden(histories, repeat))
+        found.append((select(scores, k) if reranker is None else reranker.lists(scores, histories)).rows)
+    return np.concatenate(found)
+
+
+def mean(values: Float64Array) -> float:
+    """Mean of the values that are numbers; NaN where none is."""
+    counted = values[~np.isnan(values)]
+    return float(counted.mean()) if counted.size else float("nan")
+
+
 def standard_error(values: Float64Array) -> float:
-    """Standard error of the mean of independent values: sd / sqrt(n), n - 1 in the sd; NaN below two values."""
-    if values.size < 2:
+    """Standard error of the mean of independent values that are numbers: sd / sqrt(n); NaN below two of them."""
+    counted = values[~np.isnan(values)]
+    if counted.size < 2:
         return float("nan")
-    return float(values.std(ddof=1) / np.sqrt(values.size))
-
-
-def surprise(item_counts: NDArray[np.integer]) -> Float64Array:
-    """-log2 of each item's share of all interactions, in bits, shape (n_items,); 0 counts as 1."""
-    counts = np.maximum(np.asarray(item_counts, dtype=np.float64), 1.0)
-    bits: Float64Array = -np.log2(counts / counts.sum())
-    return bits
+    return float(counted.std(ddof=1) / np.sqrt(counted.size))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +156,19 @@ class _Questions:
 
     names: tuple[str, ...]
     per_user: tuple[Metric, ...]
-    of_all: tuple[Coverage, ...]
+    of_all: tuple[OverallMetric, ...]
     rows: Int64Array
     depth: int
     whole_catalogue: bool
-    surprise: Float64Array | None
+    facts: ItemFacts
+    repeat: Repeat
+    reranker: Reranker | None
 
     @classmethod
     def of(
-        cls, held_out: HeldOut, names: Sequence[str], item_counts: NDArray[np.integer] | None, depth: int
-    ) -> "_Questions":
+        cls, held_out: HeldOut, names: Sequence[str], facts: ItemFacts, depth: int, repeat: Repeat,
+        reranker: Reranker | None,
+    ) -> "_Questions":  # fmt: skip
         parsed = tuple(dict.fromkeys(parse_metric(name) for name in names))
         rows = np.flatnonzero(entries.row_lengths(held_out.targets))
         if not rows.size:
@@ -137,16 +176,23 @@ class _Questions:
                 f"None of the {len(held_out.users)} held-out users has anything to predict. Make a larger split."
             )
         width = held_out.targets.shape[1]
-        if item_counts is not None and item_counts.shape != (width,):
-            raise ConfigError(f"item_counts has shape {item_counts.shape}, expected ({width},): one count an item.")
+        if facts.counts is not None and facts.counts.shape != (width,):
+            raise ConfigError(f"item_counts has shape {facts.counts.shape}, expected ({width},): one count an item.")
+        whole_catalogue = any(metric.k is None for metric in parsed)
+        if whole_catalogue and repeat == "only":
+            raise ConfigError("mrr asks for the place in the whole catalogue; lists of repeats only end. Write mrr@20.")
+        if reranker is not None:
+            reranker.check()
         return cls(
             names=tuple(metric.name for metric in parsed),
-            per_user=tuple(metric for metric in parsed if not isinstance(metric, Coverage)),
-            of_all=tuple(metric for metric in parsed if isinstance(metric, Coverage)),
+            per_user=tuple(metric for metric in parsed if is_of_users(metric)),
+            of_all=tuple(metric for metric in parsed if is_overall(metric)),
             rows=rows,
             depth=max([depth, *(metric.k or 1 for metric in parsed)]),
-            whole_catalogue=any(metric.k is None for metric in parsed),
-            surprise=None if item_counts is None else surprise(item_counts),
+            whole_catalogue=whole_catalogue,
+            facts=facts,
+            repeat=repeat,
+            reranker=reranker,
         )
 
 
@@ -177,14 +223,31 @@ def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
 def _ask(
     scores: Float32Array, histories: csr_array, targets: csr_array, asked: _Questions
 ) -> tuple[RankedLists, NDArray[np.int32]]:
-    first_rank = _first_rank(scores, histories, targets) if asked.whole_catalogue else None
-    best = top_k(scores, min(asked.depth, scores.shape[1]), excluded=histories)
-    # A maximum is NaN where any score is, so the head of the list betrays a NaN anywhere in the row.
-    if np.isnan(best.scores).any():
+    # A maximum is NaN where any score is, so what no list may hold is looked at, too.
+    if np.isnan(scores.max(axis=1)).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
-    hits, ranks = _look_up(best.rows, targets)
+    hidden = _hidden(histories, asked.repeat)
+    first_rank = _first_rank(scores, hidden, targets) if asked.whole_catalogue else None
+    mask(scores, excluded=hidden)
+    depth = min(asked.depth, scores.shape[1])
+    rows = (select(scores, depth) if asked.reranker is None else asked.reranker.prefixed(scores, histories, depth)).rows
+    hits, ranks = _look_up(rows, targets)
+    if first_rank is not None and asked.reranker is not None:
+        first_rank = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, first_rank)
     relevant = entries.row_lengths(targets)
-    return RankedLists(best.rows, hits, relevant, first_rank, asked.surprise), ranks
+    return RankedLists(rows, hits, relevant, first_rank, asked.facts, histories, targets), ranks
+
+
+def _hidden(histories: csr_array, repeat: Repeat) -> csr_array:
+    """What no list may hold."""
+    if repeat == "exclude":
+        return histories
+    if repeat == "allow":
+        return entries.pick(histories, histories.data < 0)
+    others = np.ones(histories.shape, dtype=np.bool_)
+    liked = histories.data > 0
+    others[entries.entry_rows(histories)[liked], histories.indices[liked]] = False
+    return csr_array(others, dtype=np.float32)
 
 
 def _look_up(rows: Int64Array, targets: csr_array) -> tuple[BoolArray, NDArray[np.int32]]:

@@ -10,69 +10,36 @@
     coverage@k     share of the catalogue that stands in somebody's list
     novelty@k      mean surprise of the recommended items, in bits
 
+Beyond accuracy, each with its formula where it stands: what hits are worth (value_metrics.py), repeats and novel items
+apart (repeat_metrics.py), what lists are made of (list_metrics.py), all lists together (overall_metrics.py).
+
 `relevant` is the number of a user's targets, `hits` those among the first k. Users without targets never get here.
 """
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys_vae.errors import ConfigError, UnknownNameError
-from recsys_vae.protocols import BoolArray, Int64Array
+from recsys_vae.evaluation.list_metrics import Diversity, Miscalibration, Novelty
+from recsys_vae.evaluation.overall_metrics import Coverage, Gini, PopularityLift
+from recsys_vae.evaluation.ranked_lists import AnyMetric, Float64Array, Metric, RankedLists, is_of_users
+from recsys_vae.evaluation.repeat_metrics import NOVEL, REPEAT, OfTargets, RepeatShare
+from recsys_vae.evaluation.value_metrics import Value, ValueNDCG, ValueRecall
 
-Float64Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class RankedLists:
-    """The lists of some users, seen items removed, and how they fit the targets.
-
-    Attributes:
-        rows: recommended item rows, best first, shape (n, depth); -1 where the list has ended. A catalogue of fewer
-            items than are looked at is no deeper than that.
-        hits: whether each is a target, shape (n, depth).
-        relevant: number of targets of each user, >= 1, shape (n,).
-        first_rank: rank of the best-placed target in the whole catalogue, from 1, shape (n,); filled only where a
-            metric without cut-off is asked for.
-        surprise: -log2 of each item's share of all interactions, shape (n_items,); for novelty only.
-    """
-
-    rows: Int64Array
-    hits: BoolArray
-    relevant: Int64Array
-    first_rank: Int64Array | None = None
-    surprise: Float64Array | None = None
-
-    @cached_property
-    def hits_so_far(self) -> Int64Array:
-        """Hits among the first 1 .. depth, shape (n, depth)."""
-        return np.cumsum(self.hits, axis=1, dtype=np.int64)
-
-    def n_hits(self, k: int) -> Int64Array:
-        """Hits among the first k, shape (n,)."""
-        return self.hits_so_far[:, min(k, self.hits.shape[1]) - 1]
-
-
-class Metric(Protocol):
-    """A value a user; higher is better unless the class says otherwise."""
-
-    @property
-    def name(self) -> str:
-        """As users write it and tables show it."""
-        ...
-
-    @property
-    def k(self) -> int | None:
-        """Length of the list that it looks at; None: the whole catalogue."""
-        ...
-
-    def per_user(self, lists: RankedLists) -> Float64Array:
-        """Value of each user, shape (n,). The lists are at least k deep, or as deep as the catalogue."""
-        ...
+__all__ = [
+    "ACCURACY",
+    "AnyMetric",
+    "Coverage",
+    "Float64Array",
+    "Metric",
+    "Novelty",
+    "RankedLists",
+    "known_metrics",
+    "parse_metric",
+]
 
 
 @dataclass(frozen=True)
@@ -224,53 +191,6 @@ class ReciprocalRank:
         return np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1), 0.0)
 
 
-@dataclass(frozen=True)
-class Novelty:
-    """Mean over the list of -log2(share of all training interactions that are with this item), in bits.
-
-    Popular items are worth little, rare ones much. An item nobody has touched counts as touched once.
-
-    Source: Vargas & Castells, Rank and relevance in novelty and diversity metrics (2011): expected free discovery.
-    """
-
-    k: int
-    family: ClassVar[str] = "novelty"
-
-    @property
-    def name(self) -> str:
-        """`novelty@k`."""
-        return f"novelty@{self.k}"
-
-    def per_user(self, lists: RankedLists) -> Float64Array:
-        """Value of each user; 0 for an empty list."""
-        if lists.surprise is None:
-            raise ConfigError("Novelty needs the popularity of the items: pass item_counts of the training part.")
-        rows = lists.rows[:, : self.k]
-        filled = rows >= 0
-        total = np.sum(lists.surprise[rows], axis=1, where=filled)
-        values: Float64Array = total / np.maximum(np.count_nonzero(filled, axis=1), 1)
-        return values
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Share of the catalogue among the first k of at least one user: a figure of all lists together, not of a user."""
-
-    k: int
-    family: ClassVar[str] = "coverage"
-
-    @property
-    def name(self) -> str:
-        """`coverage@k`."""
-        return f"coverage@{self.k}"
-
-    def mark(self, shown: BoolArray, lists: RankedLists) -> None:
-        """Note in `shown`, shape (n_items,), what these lists show."""
-        rows = lists.rows[:, : self.k]
-        shown[rows[rows >= 0]] = True
-
-
-AnyMetric = Metric | Coverage
 _WITH_CUT = {
     metric.family: metric
     for metric in (
@@ -283,35 +203,64 @@ _WITH_CUT = {
         ReciprocalRank,
         Coverage,
         Novelty,
+        Gini,
+        PopularityLift,
+        RepeatShare,
+        Diversity,
     )
 }
+_OF_A_COLUMN = {metric.family: metric for metric in (Value, ValueRecall, ValueNDCG, Miscalibration, Diversity)}
+_OF_TARGETS = ("recall", "precision", "hit-rate", "ndcg", "map", "mrr")
+ACCURACY = (Recall, RecallOfAll, Precision, HitRate, NDCG, MeanAveragePrecision, ReciprocalRank)
+"""Metrics that look at nothing but where the targets stand."""
 LARGEST_K = 10**9
-_FORM = re.compile(r"(?P<family>[a-z-]+)(?:@(?P<k>[0-9]+))?(?P<variant>\[all\])?")
+_FORM = re.compile(r"(?P<family>[A-Za-z-]+)(?:@(?P<k>[0-9]+))?(?:\[(?P<variant>[^\[\]]+)\])?")
 
 
 def parse_metric(name: str) -> AnyMetric:
-    """The metric of a name such as `recall@20`, `recall@20[all]`, `ndcg@100`, `mrr`.
+    """The metric of a name such as `recall@20`, `recall@20[all]`, `mrr`, `ndcg@10[novel]`, `value@20[price]`.
 
     Raises:
         UnknownNameError: no metric has that name.
-        ConfigError: k is missing, 0, or larger than any catalogue.
+        ConfigError: k is missing, 0, or larger than any catalogue; or a column is.
     """
-    form = _FORM.fullmatch(name.strip().lower())
-    family = form["family"] + (form["variant"] or "") if form else ""
-    if form is None or family not in _WITH_CUT:
+    form = _FORM.fullmatch(name.strip())
+    family, variant = (form["family"].lower(), form["variant"] or "") if form else ("", "")
+    if form is None or not _is_known(family, variant):
         raise UnknownNameError("metric", name, known_metrics())
-    if form["k"] is None:
-        if family == "mrr":
-            return ReciprocalRank()
-        raise ConfigError(f"Metric {name!r} needs the length of the list, as in {family.replace('[all]', '')}@20.")
-    if not form["k"].strip("0"):
-        raise ConfigError(f"Metric {name!r} looks at a list of length 0; k is at least 1.")
-    if len(form["k"].lstrip("0")) > len(str(LARGEST_K)) or int(form["k"]) > LARGEST_K:
-        raise ConfigError(f"Metric {name[:40]!r} looks at a list of more than {LARGEST_K:,} items; k is at most that.")
-    return _WITH_CUT[family](int(form["k"]))
+    if family == "mrr" and form["k"] is None and not variant:
+        return ReciprocalRank()
+    k = _length(name, family, form["k"])
+    if family in _OF_A_COLUMN and variant:
+        return _OF_A_COLUMN[family](k, variant)
+    if family not in _WITH_CUT:
+        raise ConfigError(f"Metric {name!r} needs a column of the items, as in {family}@20[price].")
+    if variant.lower() == "all":
+        return RecallOfAll(k)
+    plain: AnyMetric = _WITH_CUT[family](k)
+    return OfTargets(plain, variant.lower()) if variant and is_of_users(plain) else plain
 
 
 def known_metrics() -> list[str]:
-    """How metrics are named, with k for the length of the list."""
+    """How metrics are named, with k for the length of the list and COLUMN for a column of the items."""
     forms = [f"{family.removesuffix('[all]')}@k{'[all]' if '[' in family else ''}" for family in _WITH_CUT]
-    return ["mrr", *forms]
+    apart = [f"{family}@k[{which}]" for family in _OF_TARGETS for which in (REPEAT, NOVEL)]
+    return ["mrr", *forms, *apart, *(f"{family}@k[COLUMN]" for family in _OF_A_COLUMN)]
+
+
+def _is_known(family: str, variant: str) -> bool:
+    if variant.lower() in (REPEAT, NOVEL) and family in _OF_TARGETS:
+        return True
+    if variant and family not in _OF_A_COLUMN:
+        return f"{family}[{variant.lower()}]" in _WITH_CUT
+    return family in _WITH_CUT or family in _OF_A_COLUMN
+
+
+def _length(name: str, family: str, k: str | None) -> int:
+    if k is None:
+        raise ConfigError(f"Metric {name!r} needs the length of the list, as in {family}@20.")
+    if not k.strip("0"):
+        raise ConfigError(f"Metric {name!r} looks at a list of length 0; k is at least 1.")
+    if len(k.lstrip("0")) > len(str(LARGEST_K)) or int(k) > LARGEST_K:
+        raise ConfigError(f"Metric {name[:40]!r} looks at a list of more than {LARGEST_K:,} items; k is at most that.")
+    return int(k)

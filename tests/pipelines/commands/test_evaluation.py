@@ -1,13 +1,14 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import build
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
-from recsys_vae.errors import UnknownNameError
+from recsys_vae.errors import ConfigError, UnknownNameError
 from tests.pipelines.evaluation.test_evaluate import ease_bundle
 from tests.pipelines.logs_of_tastes import dataset, frame
 
@@ -38,6 +39,28 @@ def test_split_and_evaluate_from_the_command_line(tastes: DatasetDir, tmp_path: 
     both = run("evaluate", str(bundle), str(other), "tastes", "--split", "mine", "--metrics", "mrr")
     assert "ease bundle minus the others" in both
     assert "+0.0000 (+0.0000 to +0.0000)" in both
+
+
+def test_rules_groups_and_repeats_from_the_command_line(tastes: DatasetDir, tmp_path: Path) -> None:
+    run("split", "tastes", "--protocol", "strong", "--min-items", "2", "--heldout", "20")
+    users = [f"u{number:03}" for number in range(100)]
+    pl.DataFrame({"user_id": users, "sex": ["f", "m"] * 50}).write_parquet(tastes.users_path)
+    train = load_split(tastes, "strong").train
+    bundle = ease_bundle(tmp_path / "bundle", train, "split:strong/train")
+    asked = load_split(tastes, "strong").test.users.values
+    pl.DataFrame({"user_id": asked, "item_id": "i000", "propensity": 0.5, "reward": 1}).write_csv(
+        tmp_path / "shown.csv"
+    )
+    ask = ("evaluate", str(bundle), "tastes", "--split", "strong", "--metrics", "recall@2,gini@2", "--k", "2")
+    further = ("--by", "sex", "--at-least", "1:long-tail", "--impressions", str(tmp_path / "shown.csv"))
+    table = run(*ask, *further)
+    assert "re-ranked" in table
+    assert "by sex of the users" in table
+    assert "SNIPS" in table
+    found = json.loads(run(*ask, *further, "--repeat", "allow", "--json"))
+    assert found["rules"] == {"k": 2, "rules": "at least 1 of long-tail"}
+    with pytest.raises(ConfigError, match="--at-most 'brand' is not understood"):
+        run(*ask, "--at-most", "brand")
 
 
 def test_figures_of_one_user_say_so_and_have_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

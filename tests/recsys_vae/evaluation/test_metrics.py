@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.evaluation.item_facts import ItemFacts
 from recsys_vae.evaluation.metrics import Coverage, RankedLists, known_metrics, parse_metric
+from recsys_vae.evaluation.ranked_lists import is_of_users
 
 # Four users, lists of five: hits at ranks 1 and 3; none; all five; rank 5. They have 3, 1, 8 and 1 targets.
 HITS = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]], dtype=bool)
@@ -11,8 +13,9 @@ LISTS = RankedLists(
     hits=HITS,
     relevant=np.array([3, 1, 8, 1]),
     first_rank=np.array([1, 7, 1, 5]),
-    surprise=np.array([1.0, 2.0, 3.0, 4.0, 5.0]),
+    facts=ItemFacts(counts=np.array([16, 8, 4, 2, 1])),  # 31 in all
 )
+BITS = np.log2(31 / np.array([16, 8, 4, 2, 1]))
 IDEAL_3 = 1 + 1 / np.log2(3) + 1 / 2
 
 
@@ -29,22 +32,23 @@ IDEAL_3 = 1 + 1 / np.log2(3) + 1 / 2
         ("mrr@5", [1, 0, 1, 1 / 5]),
         ("mrr@4", [1, 0, 1, 0]),
         ("mrr", [1, 1 / 7, 1, 1 / 5]),
-        ("novelty@5", [3, 2, 3, 3]),
-        ("novelty@2", [4.5, 1.5, 1.5, 1.5]),
+        ("novelty@5", [BITS.mean(), BITS[:3].mean(), BITS.mean(), BITS.mean()]),
+        ("novelty@2", [BITS[3:].mean(), *[BITS[:2].mean()] * 3]),
     ],
 )
 def test_values_solved_by_hand(name: str, expected: list[float]) -> None:
     metric = parse_metric(name)
     assert metric.name == name
-    assert not isinstance(metric, Coverage)
+    assert is_of_users(metric)
     np.testing.assert_allclose(metric.per_user(LISTS), expected, rtol=0, atol=1e-12)
 
 
 def test_coverage_counts_an_item_once_and_ignores_the_end_of_a_list() -> None:
-    coverage, shown = parse_metric("coverage@2"), np.zeros(5, dtype=bool)
+    coverage = parse_metric("coverage@2")
     assert isinstance(coverage, Coverage)
-    coverage.mark(shown, LISTS)
-    assert shown.tolist() == [True, True, False, True, True]
+    tally = coverage.tally(5)
+    tally.add(LISTS)
+    assert tally.result()[0] == 4 / 5
 
 
 @pytest.mark.parametrize("name", ["recal@20", "recall@20[some]", "ndcg@20[all]", "", "recall@-1", "recall@2.5", "@5"])
