@@ -9,6 +9,7 @@
         segments.safetensors    what is popular among users with the same metadata; likewise
         item_schema.json        how content of items is read; where it predicts vectors of new items
         content.safetensors     by what weights; likewise
+        repeat.safetensors      what users buy again; where the bundle has a repeat-purchase head
 
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
@@ -54,6 +55,7 @@ from recsys_vae.frames import read_table
 from recsys_vae.models import catalog
 from recsys_vae.models.content_map import ContentMap
 from recsys_vae.models.plugins import GROUP
+from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.exact import TorchIndex
@@ -63,6 +65,7 @@ from recsys_vae.settings import from_plain
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
 ITEM_SCHEMA, CONTENT_MAP = "item_schema.json", "content.safetensors"
+REPEAT = "repeat.safetensors"
 ID_TYPE, WHOLE_NUMBERS = "id_type", "integer"
 """Metadata of items.parquet where ids are whole numbers to the caller."""
 NO_INDEX = "none"
@@ -100,6 +103,7 @@ class Bundle:
         index: over the item vectors; None for models that are not factorised. Of a flat one, without FAISS, the exact
             scorer.
         tiers: what answers users of whom little is known.
+        repeat: what users buy again, beside the model; None where the bundle has none.
     """
 
     manifest: Manifest
@@ -109,6 +113,7 @@ class Bundle:
     popularity: Float32Array
     index: FaissIndex | TorchIndex | None
     tiers: Tiers = field(default_factory=Tiers)
+    repeat: RepeatHead | None = None
 
     @property
     def version(self) -> str:
@@ -169,7 +174,8 @@ class Bundle:
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
             index = load_index(directory / INDEX, model.item_vectors(), report)
-        return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
+        tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
+        return cls(manifest, model, items, table, popularity, index, tiers, repeat)
 
 
 def _popularity(table: pl.DataFrame) -> Float32Array:
@@ -196,6 +202,7 @@ def write_bundle(
     index_queries: Float32Array | None = None,
     min_recall: float = 0.99,
     tiers: Tiers | None = None,
+    repeat: RepeatHead | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
@@ -210,6 +217,7 @@ def write_bundle(
         index_queries: shape (n, d), with which an approximate index is measured.
         min_recall: what an approximate index must reach.
         tiers: what answers users of whom little is known; by default history, then popularity.
+        repeat: what users buy again, over the same items.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -223,6 +231,8 @@ def write_bundle(
         )
     for name, tensor in model.tensors().items():
         check_finite(f"The model's tensor {name}", tensor)
+    if repeat is not None and repeat.n_items != len(items):
+        raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the model {len(items)}.")
     tiers, name = tiers or Tiers(), catalog.name_of(model)
     _check_tiers(tiers, model)
     directory = check_output(directory, WRITTEN)
@@ -238,6 +248,9 @@ def write_bundle(
             index.save(temporary / INDEX)
             report = asdict(index.report)
         _write_tiers(temporary, tiers)
+        if repeat is not None:
+            save_file(repeat.tensors(), temporary / REPEAT)
+            (temporary / REPEAT).chmod(0o644)
         manifest = describe(
             temporary,
             model=name,
@@ -262,6 +275,14 @@ def _write_tiers(directory: Path, tiers: Tiers) -> None:
         (directory / ITEM_SCHEMA).write_text(tiers.content.schema.to_json())
         save_file(tiers.content.tensors(), directory / CONTENT_MAP)
         (directory / CONTENT_MAP).chmod(0o644)
+
+
+def _read_repeat(directory: Path, manifest: Manifest) -> RepeatHead | None:
+    if REPEAT not in manifest.files:
+        return None
+    head = RepeatHead(manifest.n_items)
+    head.load_tensors(load_file(directory / REPEAT))
+    return head
 
 
 def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tiers:

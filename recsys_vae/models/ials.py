@@ -105,8 +105,8 @@ class IALS:
     def __init__(self, n_items: int, config: IALSConfig) -> None:
         self.config = config
         self._n_items = n_items
-        self._items: Float32Array = np.zeros((0, config.factors), dtype=np.float32)
-        self._spectrum: Float32Array = np.zeros(config.factors, dtype=np.float32)
+        self._items: Float32Array = np.zeros((0, 0), dtype=np.float32)
+        self._spectrum: Float32Array = np.zeros(0, dtype=np.float32)
 
     @property
     def n_items(self) -> int:
