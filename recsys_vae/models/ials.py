@@ -128,6 +128,11 @@ class IALS:
         _, items = self.alternated(interactions, items, iterations)
         self._items, self._spectrum = rotated(items)
 
+    def go_on(self, interactions: csr_array, iterations: int) -> None:
+        """Iterate further from the item vectors that there are."""
+        self._check_fitted()
+        self._fit(interactions, self._items, iterations)
+
     def alternated(
         self, interactions: csr_array, items: Float32Array, iterations: int
     ) -> tuple[Float32Array, Float32Array]:
@@ -196,9 +201,9 @@ class IALS:
             made.fit(change.after.matrix)
             return Updated(made, REFIT)
         self._check_fitted()
-        start = self._items[change.item_rows]
-        start[change.item_rows < 0] = 0
-        made._fit(change.after.matrix, start, WARM_ITERATIONS)
+        made._items = self._items[change.item_rows]
+        made._items[change.item_rows < 0] = 0
+        made.go_on(change.after.matrix, WARM_ITERATIONS)
         return Updated(made, WARM, {"iterations": WARM_ITERATIONS})
 
     def tensors(self) -> Tensors:
