@@ -14,7 +14,8 @@
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
-from dataclasses import asdict, dataclass, field
+import shutil
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -249,8 +250,7 @@ def write_bundle(
             report = asdict(index.report)
         _write_tiers(temporary, tiers)
         if repeat is not None:
-            save_file(repeat.tensors(), temporary / REPEAT)
-            (temporary / REPEAT).chmod(0o644)
+            _write_repeat(temporary, repeat)
         manifest = describe(
             temporary,
             model=name,
@@ -263,6 +263,43 @@ def write_bundle(
         )
         write_manifest(temporary, manifest)
     return manifest
+
+
+def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
+    """Write the bundle `source` with another repeat-purchase head to `directory`, which may be its own place.
+
+    Raises:
+        ConfigError: something else than a bundle stands there.
+        DataError: the head is over other items.
+        BundleError: `source` is no bundle in order.
+    """
+    old = read_manifest(source)
+    verify_files(source, old)
+    if repeat.n_items != old.n_items:
+        raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the bundle {old.n_items}.")
+    directory = check_output(directory, WRITTEN)
+    remove_partials(directory)
+    with atomic_directory(directory, WRITTEN) as temporary:
+        for name in old.files.keys() - {REPEAT}:
+            shutil.copyfile(source / name, temporary / name)
+        _write_repeat(temporary, repeat)
+        made = describe(
+            temporary,
+            model=old.model,
+            settings=old.settings,
+            n_items=old.n_items,
+            index=old.index,
+            provenance=old.provenance,
+            ladder=old.ladder,
+        )
+        manifest = replace(old, version=made.version, files=made.files)
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+def _write_repeat(directory: Path, repeat: RepeatHead) -> None:
+    save_file(repeat.tensors(), directory / REPEAT)
+    (directory / REPEAT).chmod(0o644)
 
 
 def _write_tiers(directory: Path, tiers: Tiers) -> None:

@@ -38,8 +38,8 @@ CONFIDENCE, L2 = 10.0, 5.0
 """Of an observed pair, beside 1 of all others; of the objective that both solve."""
 ROUNDS, WARM_UP = 7, 2
 STOPS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
-FACTORS = {"ml-1m": 256, "gowalla": 256}
-DRAWN = {"ml-1m": 20, "gowalla": 8}
+FACTORS = {"ml-1m": 128, "gowalla": 128}
+DRAWN = {"ml-1m": 12, "gowalla": 5}
 BOUNDS = {"ml-1m": ((0.05, 0.004), (0.6, 0.03)), "gowalla": ((0.003, 0.001), (0.3, 0.02))}
 """Of `unobserved` and `l2`."""
 WIDTH, LENGTH = {"ml-1m": 3504, "gowalla": 40981}, {"ml-1m": 95, "gowalla": 27}
