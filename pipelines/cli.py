@@ -26,6 +26,7 @@ GROUPS = (
     "commands.checks",
     "commands.evaluation",
     "commands.models",
+    "commands.repeats",
     "commands.update",
     "commands.tune",
     "commands.compare",

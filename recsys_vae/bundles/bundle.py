@@ -12,11 +12,13 @@
         lists.json              by what rules lists without a user and neighbours were made; where there are some
         lists.safetensors       counts of events in windows of time; where events have times
         neighbours.safetensors  what comes with each item
+        repeat.safetensors      what users buy again; where the bundle has a repeat-purchase head
 
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
-from dataclasses import asdict, dataclass, field
+import shutil
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,7 @@ from recsys_vae.frames import read_table
 from recsys_vae.models import catalog
 from recsys_vae.models.content_map import ContentMap
 from recsys_vae.models.plugins import GROUP
+from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.exact import TorchIndex
@@ -67,6 +70,7 @@ from recsys_vae.settings import from_plain
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
 ITEM_SCHEMA, CONTENT_MAP = "item_schema.json", "content.safetensors"
+REPEAT = "repeat.safetensors"
 ID_TYPE, WHOLE_NUMBERS = "id_type", "integer"
 """Metadata of items.parquet where ids are whole numbers to the caller."""
 NO_INDEX = "none"
@@ -105,6 +109,7 @@ class Bundle:
             scorer.
         tiers: what answers users of whom little is known.
         shelves: what answers without a user.
+        repeat: what users buy again, beside the model; None where the bundle has none.
     """
 
     manifest: Manifest
@@ -115,6 +120,7 @@ class Bundle:
     index: FaissIndex | TorchIndex | None
     tiers: Tiers = field(default_factory=Tiers)
     shelves: Shelves = field(default_factory=Shelves)
+    repeat: RepeatHead | None = None
 
     @property
     def version(self) -> str:
@@ -175,9 +181,9 @@ class Bundle:
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
             index = load_index(directory / INDEX, model.item_vectors(), report)
-        tiers = _read_tiers(directory, manifest, model)
+        tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
-        return cls(manifest, model, items, table, popularity, index, tiers, shelves)
+        return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat)
 
 
 def _popularity(table: pl.DataFrame) -> Float32Array:
@@ -205,6 +211,7 @@ def write_bundle(
     min_recall: float = 0.99,
     tiers: Tiers | None = None,
     shelves: Shelves | None = None,
+    repeat: RepeatHead | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
@@ -220,6 +227,7 @@ def write_bundle(
         min_recall: what an approximate index must reach.
         tiers: what answers users of whom little is known; by default history, then popularity.
         shelves: what answers without a user; by default what is popular.
+        repeat: what users buy again, over the same items.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -233,6 +241,8 @@ def write_bundle(
         )
     for name, tensor in model.tensors().items():
         check_finite(f"The model's tensor {name}", tensor)
+    if repeat is not None and repeat.n_items != len(items):
+        raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the model {len(items)}.")
     tiers, name = tiers or Tiers(), catalog.name_of(model)
     _check_tiers(tiers, model)
     directory = check_output(directory, WRITTEN)
@@ -250,6 +260,8 @@ def write_bundle(
         _write_tiers(temporary, tiers)
         if shelves is not None:
             shelves.write(temporary)
+        if repeat is not None:
+            _write_repeat(temporary, repeat)
         manifest = describe(
             temporary,
             model=name,
@@ -264,6 +276,43 @@ def write_bundle(
     return manifest
 
 
+def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
+    """Write the bundle `source` with another repeat-purchase head to `directory`, which may be its own place.
+
+    Raises:
+        ConfigError: something else than a bundle stands there.
+        DataError: the head is over other items.
+        BundleError: `source` is no bundle in order.
+    """
+    old = read_manifest(source)
+    verify_files(source, old)
+    if repeat.n_items != old.n_items:
+        raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the bundle {old.n_items}.")
+    directory = check_output(directory, WRITTEN)
+    remove_partials(directory)
+    with atomic_directory(directory, WRITTEN) as temporary:
+        for name in old.files.keys() - {REPEAT}:
+            shutil.copyfile(source / name, temporary / name)
+        _write_repeat(temporary, repeat)
+        made = describe(
+            temporary,
+            model=old.model,
+            settings=old.settings,
+            n_items=old.n_items,
+            index=old.index,
+            provenance=old.provenance,
+            ladder=old.ladder,
+        )
+        manifest = replace(old, version=made.version, files=made.files)
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+def _write_repeat(directory: Path, repeat: RepeatHead) -> None:
+    save_file(repeat.tensors(), directory / REPEAT)
+    (directory / REPEAT).chmod(0o644)
+
+
 def _write_tiers(directory: Path, tiers: Tiers) -> None:
     if tiers.schema is not None:
         (directory / SCHEMA).write_text(tiers.schema.to_json())
@@ -274,6 +323,14 @@ def _write_tiers(directory: Path, tiers: Tiers) -> None:
         (directory / ITEM_SCHEMA).write_text(tiers.content.schema.to_json())
         save_file(tiers.content.tensors(), directory / CONTENT_MAP)
         (directory / CONTENT_MAP).chmod(0o644)
+
+
+def _read_repeat(directory: Path, manifest: Manifest) -> RepeatHead | None:
+    if REPEAT not in manifest.files:
+        return None
+    head = RepeatHead(manifest.n_items)
+    head.load_tensors(load_file(directory / REPEAT))
+    return head
 
 
 def _read_tiers(directory: Path, manifest: Manifest, model: Recommender) -> Tiers:

@@ -105,8 +105,8 @@ class IALS:
     def __init__(self, n_items: int, config: IALSConfig) -> None:
         self.config = config
         self._n_items = n_items
-        self._items: Float32Array = np.zeros((0, config.factors), dtype=np.float32)
-        self._spectrum: Float32Array = np.zeros(config.factors, dtype=np.float32)
+        self._items: Float32Array = np.zeros((0, 0), dtype=np.float32)
+        self._spectrum: Float32Array = np.zeros(0, dtype=np.float32)
 
     @property
     def n_items(self) -> int:
@@ -127,6 +127,11 @@ class IALS:
     def _fit(self, interactions: csr_array, items: Float32Array, iterations: int) -> None:
         _, items = self.alternated(interactions, items, iterations)
         self._items, self._spectrum = rotated(items)
+
+    def go_on(self, interactions: csr_array, iterations: int) -> None:
+        """Iterate further from the item vectors that there are."""
+        self._check_fitted()
+        self._fit(interactions, self._items, iterations)
 
     def alternated(
         self, interactions: csr_array, items: Float32Array, iterations: int
@@ -196,9 +201,9 @@ class IALS:
             made.fit(change.after.matrix)
             return Updated(made, REFIT)
         self._check_fitted()
-        start = self._items[change.item_rows]
-        start[change.item_rows < 0] = 0
-        made._fit(change.after.matrix, start, WARM_ITERATIONS)
+        made._items = self._items[change.item_rows]
+        made._items[change.item_rows < 0] = 0
+        made.go_on(change.after.matrix, WARM_ITERATIONS)
         return Updated(made, WARM, {"iterations": WARM_ITERATIONS})
 
     def tensors(self) -> Tensors:

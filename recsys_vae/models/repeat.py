@@ -143,16 +143,22 @@ class RepeatHead:
         if repeat == "only":
             found = np.full(scores.shape, -np.inf)
         else:
-            found = _log_softmax(_without(scores, bought), float(self._temperature[0])) + np.log(new)[:, None]
+            found = _log_softmax(_without(scores, bought), self.temperature) + np.log(new)[:, None]
         if repeat != "exclude":
             rows = purchases.users
             is_allowed = np.isfinite(scores[rows, bought.indices])
             found[rows, bought.indices] = np.where(is_allowed, np.log(np.maximum(bought.data, 1e-30)), -np.inf)
         return found.astype(np.float32)
 
+    @property
+    def temperature(self) -> float:
+        """T, what scores are divided by."""
+        return float(self._temperature[0])
+
     def tensors(self) -> Tensors:
-        """Figures of the items, weights and temperature."""
+        """Figures of the items, weights, temperature and the configuration."""
         return {
+            "prior": np.array([self.config.prior], dtype=np.float32),
             "rates": self._rates,
             "gaps": self._gaps,
             "weights": self._weights,
@@ -166,15 +172,16 @@ class RepeatHead:
         Raises:
             DataError: it is of another catalogue, or out of range.
         """
+        self.config = RepeatConfig(float(floats_of(tensors, "prior", (1,))[0]))
         rates, gaps = (floats_of(tensors, name, (self.n_items,)) for name in ("rates", "gaps"))
         weights, new_items = (
             floats_of(tensors, "weights", (N_FEATURES,)),
             floats_of(tensors, "new_items", (N_USER_FEATURES,)),
         )
         temperature = floats_of(tensors, "temperature", (1,))
-        if len(rates) and not (0 < rates.min() <= rates.max() < 1 and gaps.min() >= 0):
+        if len(rates) and not (0 < rates.min() <= rates.max() < 1 and 0 <= gaps.min() <= gaps.max() < 1e9):
             raise DataError("Expected reorder rates between 0 and 1 and gaps of at least 0 days.")
-        if not temperature[0] > 0 or max(np.abs(weights).max(), np.abs(new_items).max()) > 1e3:
+        if not temperature[0] > 1e-12 or max(np.abs(weights).max(), np.abs(new_items).max()) > 1e3:
             raise DataError("Expected a temperature above 0 and weights that a fit leaves.")
         self._rates, self._gaps, self._weights = rates, gaps, weights
         self._new_items, self._temperature = new_items, temperature

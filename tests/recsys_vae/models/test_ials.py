@@ -158,3 +158,9 @@ def test_what_no_fit_leaves_is_refused() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         IALSConfig(**settings)
+
+
+def test_going_on_is_as_good_as_not_having_stopped() -> None:
+    whole, stopped = fitted(WORLD.matrix, factors=3, iterations=5), fitted(WORLD.matrix, factors=3, iterations=2)
+    stopped.go_on(WORLD.matrix, 3)
+    np.testing.assert_allclose(stopped.score(WORLD.matrix), whole.score(WORLD.matrix), atol=1e-4)

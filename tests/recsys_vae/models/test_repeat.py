@@ -115,7 +115,8 @@ def test_tensors_that_no_fit_leaves_are_refused(name: str, wrong: float) -> None
 
 
 def test_an_empty_history_has_new_items_alone() -> None:
-    nothing = Visits(*(np.zeros(0, np.int64) for _ in range(3)), (1, N_ITEMS)).purchases()
+    none = np.zeros(0, np.int64)
+    nothing = Visits(none, none, none, (1, N_ITEMS)).purchases()
     found = fitted().blended(np.zeros((1, N_ITEMS), np.float32), nothing)
     assert np.isfinite(found).all()
 
