@@ -4,6 +4,7 @@ recommended. The test part is not read.
 What is tried, and in which order, is the schedule's (schedule.py); what is kept, the record's (record.py).
 """
 
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -320,7 +321,7 @@ class _Course:
         if self._record.measuring is None and done.value is not None:
             self._measure(done)  # to know how long it takes
         self._note_time()
-        bar.write(_line(done, self._task.metric))
+        bar.write(_line(done, self._task.metric), file=sys.stderr)
         bar.n = min(int(self._spent), bar.total)
         bar.set_postfix_str(self._best_so_far())
 

@@ -179,6 +179,7 @@ def test_the_command_line_compares_says_why_and_tracks(dataset: DatasetDir) -> N
     assert "ease" in told
     assert "9 choices of settings" in told
     assert not dataset.comparison_path("strong").exists()
+    assert json.loads(run(*ask, "--name", "other", "--json").stdout)["trials"] == 10
     found = run(*ask)
     assert "recsys train tastes --split strong --settings" in found.stdout
     assert "warning: The figures come from 10 users" in found.stderr
@@ -187,7 +188,7 @@ def test_the_command_line_compares_says_why_and_tracks(dataset: DatasetDir) -> N
     assert plain["models"]["popularity"]["is_worse"]
     assert Path(plain["page"]).is_file()
     experiment = connect().get_experiment_by_name("tastes").experiment_id
-    (tracked,) = connect().search_runs([experiment])  # both in one run
+    tracked, _ = connect().search_runs([experiment])  # the other one has its own
     assert tracked.data.params["pick"] == "ease"
 
 
