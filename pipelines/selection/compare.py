@@ -35,6 +35,8 @@ from recsys_vae.training.config import TrainingConfig
 
 RESERVED, MOST_MEASURING = 0.1, 0.4
 """Shares of the time that are kept for a blend, and at most for measuring the best of each model as served."""
+MEASURED_AFTER = 3
+"""So many models are tried before one is measured as served, which tells how long that takes."""
 LARGEST_KEPT = 1 << 30
 """Bytes of a training's state; larger ones are kept only of those who go on after their first look."""
 SMALL_CATALOGUE = 200
@@ -225,7 +227,19 @@ class _Course:
         if record.is_complete:
             remove_models(self._question.folder)
         cautions = of_figures(found.n_users, self._task.asked.targets.shape[1], self._task.metrics, manifest)
-        return Compared(self._question, found, record, self._contest, settings, (*cautions, *found.limits()))
+        cautions = [*self._of_time(), *cautions, *found.limits()]
+        return Compared(self._question, found, record, self._contest, settings, tuple(cautions))
+
+    def _of_time(self) -> list[str]:
+        """Who was not tried."""
+        tried = {one.model for one in self._record.done}
+        missing = [one.name for one in self._contest.candidates if one.name not in tried]
+        if not missing:
+            return []
+        return [
+            f"There was no time for {', '.join(missing)}: {self._question.budget:.0f} s are too few. Go on with --resume "
+            "and a larger --budget."
+        ]
 
     @property
     def _spent(self) -> float:
@@ -318,8 +332,8 @@ class _Course:
 
     def _note(self, done: Done, bar: tqdm) -> None:
         self._record.keep(done)
-        if self._record.measuring is None and done.value is not None:
-            self._measure(done)  # to know how long it takes
+        if self._record.measuring is None and len(best := self._record.best()) == MEASURED_AFTER:
+            self._measure(max(best.values(), key=lambda one: one.value or 0.0))  # to know how long it takes
         self._note_time()
         bar.write(_line(done, self._task.metric), file=sys.stderr)
         bar.n = min(int(self._spent), bar.total)
