@@ -237,8 +237,8 @@ class _Course:
         if not missing:
             return []
         return [
-            f"There was no time for {', '.join(missing)}: {self._question.budget:.0f} s are too few. Go on with --resume "
-            "and a larger --budget."
+            f"There was no time for {', '.join(missing)}: {self._question.budget:.0f} s are too few. Go on with "
+            "--resume and a larger --budget."
         ]
 
     @property
