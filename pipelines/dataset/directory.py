@@ -56,7 +56,7 @@ STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensor
                ".best.toml.*.partial", ".lock")  # fmt: skip
 COMPARISON_FILES = tuple(
     pattern
-    for file in ("comparison.json", "values.npz", "best.toml", "page.html", "*.safetensors")
+    for file in ("comparison.json", "values.npz", "best.toml", "page.html", "*.safetensors", "*.weights")
     for pattern in (file, f".{file}.*.partial", f".{file}.lock")
 )
 _FILES = (

@@ -4,6 +4,7 @@ recommended. The test part is not read.
 What is tried, and in which order, is the schedule's (schedule.py); what is kept, the record's (record.py).
 """
 
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from pipelines.dataset.splits import SplitManifest, read_manifest
 from pipelines.evaluation.cautions import of_figures
 from pipelines.selection.blending import blend_of, can_blend
 from pipelines.selection.candidates import BLEND, Candidate, Contest, choose_candidates
+from pipelines.selection.kept_models import keep_model, load_model
 from pipelines.selection.machine import free_memory, operations_a_second
 from pipelines.selection.recommendation import Recommendation, best_parts, recommend
-from pipelines.selection.record import BEST, PAGE, WRITTEN, Record, as_standing
+from pipelines.selection.record import BEST, PAGE, WRITTEN, Record, as_standing, remove_models
 from pipelines.selection.schedule import Done, Job, next_job, survivors
 from pipelines.selection.trials import Task, measure, train_so_far
 from pipelines.training.fit import Fitted
@@ -31,8 +33,10 @@ from recsys_vae.outputs import check_output
 from recsys_vae.storage import storing
 from recsys_vae.training.config import TrainingConfig
 
-RESERVED = 0.1
-"""Share of the time that is kept for a blend."""
+RESERVED, MOST_MEASURING = 0.1, 0.4
+"""Shares of the time that are kept for a blend, and at most for measuring the best of each model as served."""
+MEASURED_AFTER = 3
+"""So many models are tried before one is measured as served, which tells how long that takes."""
 LARGEST_KEPT = 1 << 30
 """Bytes of a training's state; larger ones are kept only of those who go on after their first look."""
 SMALL_CATALOGUE = 200
@@ -194,18 +198,20 @@ class _Course:
         self._record = record
         self._began = began
         has_both = len({one.is_trained for one in contest.candidates}) == 2
-        self._end = question.budget * (1 - RESERVED if contest.blends and has_both else 1)
+        self._blends = contest.blends and has_both
 
     def run(self) -> None:
-        """Try what the schedule says, then a blend."""
+        """Try what the schedule says, then a blend; then measure the best of each model as it would be served."""
         with self._bar() as bar:
             while job := self._next():
                 self._carry_out(job, bar)
+                self._record.forget(BLEND)  # of what was the best before
             if not any(one.model == BLEND for one in self._record.done) and self._spent < self._question.budget:
                 self._try_blend(bar)
+            for done in sorted(self._record.best().values(), key=lambda one: -(one.value or 0.0)):
+                self._measure(done)
         self._record.is_complete = self._next(left=float("inf")) is None
-        self._record.seconds = self._spent
-        self._record.write()
+        self._note_time()
 
     def result(self, manifest: SplitManifest) -> Compared:
         """The recommendation, its settings file, and the checkpoints gone."""
@@ -219,14 +225,32 @@ class _Course:
         what = f"split {self._question.split} of {self._question.dataset.name}"
         write_settings(self._question.folder / BEST, settings, "\n".join([f"Compared on {what}.", *found.reasons()]))
         if record.is_complete:
-            for checkpoint in self._question.folder.glob("*.safetensors"):
-                checkpoint.unlink()
+            remove_models(self._question.folder)
         cautions = of_figures(found.n_users, self._task.asked.targets.shape[1], self._task.metrics, manifest)
-        return Compared(self._question, found, record, self._contest, settings, (*cautions, *found.limits()))
+        cautions = [*self._of_time(), *cautions, *found.limits()]
+        return Compared(self._question, found, record, self._contest, settings, tuple(cautions))
+
+    def _of_time(self) -> list[str]:
+        """Who was not tried."""
+        tried = {one.model for one in self._record.done}
+        missing = [one.name for one in self._contest.candidates if one.name not in tried]
+        if not missing:
+            return []
+        return [
+            f"There was no time for {', '.join(missing)}: {self._question.budget:.0f} s are too few. Go on with "
+            "--resume and a larger --budget."
+        ]
 
     @property
     def _spent(self) -> float:
         return time.monotonic() - self._began
+
+    @property
+    def _end(self) -> float:
+        """When trials end, so that there is time for a blend, and to measure all models."""
+        budget, measuring = self._question.budget, self._record.measuring or 0.0
+        reserved = min(MOST_MEASURING * budget, measuring * (len(self._contest.candidates) + self._blends))
+        return budget - reserved - RESERVED * budget * self._blends
 
     def _next(self, left: float | None = None) -> Job | None:
         left = self._end - self._spent if left is None else left
@@ -251,39 +275,54 @@ class _Course:
         self._note(replace(done, seconds=round(before + time.monotonic() - started, 3)), bar)
 
     def _judged(self, candidate: Candidate, job: Job, fitted: Fitted) -> Done:
-        """What a fitted model is worth; measured as served where it is the best of its kind so far."""
+        """What a fitted model is worth; kept where it is the best of its kind so far."""
         value = self._task.value(fitted.model)
         ran = len(fitted.history)
         planned, patience = candidate.base.training.epochs, candidate.base.training.patience
         is_whole = not ran or ran >= planned or bool(patience and ran - fitted.epochs >= patience)
-        done = Done(job.model, job.choice, 0 if is_whole else ran, value, 0.0, ran)
-        standing = self._record.standings.get(job.model)
-        best = max((one.value or 0.0 for one in self._record.done if one.model == job.model), default=-1.0)
-        if standing is None or value > best or standing.choice == job.choice:
-            measured = measure(self._task, fitted.model)
-            settings = settings_of(candidate.spec(job.choice)).settings
-            self._record.stand(as_standing(done, settings, measured, fitted.seconds), measured)
+        done = Done(job.model, job.choice, 0 if is_whole else ran, value, 0.0, ran, round(fitted.seconds, 3))
+        best = self._record.best().get(job.model)
+        if best is None or value > (best.value or 0.0) or best.choice == job.choice:
+            keep_model(self._weights(job.model), job.model, fitted.model)
         return done
 
-    def _try_blend(self, bar: tqdm) -> None:
-        """The best two of different kinds; the autoencoder is taken from its checkpoint."""
-        if not self._contest.blends:
+    def _measure(self, done: Done) -> None:
+        """Measure the best trial of a model as it would be served, unless it was."""
+        standing = self._record.standings.get(done.model)
+        if standing and (standing.choice, standing.epochs) == (done.choice, done.epochs):
             return
-        values = {name: one.means[self._task.metric] for name, one in self._record.standings.items()}
-        trained = [one.name for one in self._contest.candidates if one.is_trained and can_blend(one)]
-        others = {one.name for one in self._contest.candidates if one.is_trained and not can_blend(one)}
-        parts = best_parts({name: value for name, value in values.items() if name not in others}, trained)
-        if parts is None:
-            return
-        autoencoder, linear = (self._contest.of(name) for name in parts)
-        choices = [self._record.standings[name].choice for name in parts]
         started = time.monotonic()
-        job = Job(BLEND, 0)
+        measured = measure(self._task, load_model(self._weights(done.model), self._task.asked.targets.shape[1]))
+        settings = settings_of(self._candidate(done.model).spec(done.choice)).settings
+        self._record.stand(as_standing(done, settings, measured), measured)
+        if self._record.measuring is None:
+            self._record.measuring = round(time.monotonic() - started, 3)
+        self._note_time()
+
+    def _candidate(self, name: str) -> Candidate:
+        blend = self._blend() if name == BLEND else None
+        return blend[0] if blend else self._contest.of(name)
+
+    def _blend(self) -> tuple[Candidate, Path] | None:
+        """Of the best two of different kinds; with the checkpoint of the one that is trained by gradient."""
+        best = self._record.best()
+        kinds = {one.name: one.is_trained for one in self._contest.candidates if can_blend(one)}
+        parts = best_parts({name: best[name].value or 0.0 for name in kinds if name in best}, kinds)
+        if not self._blends or parts is None:
+            return None
+        autoencoder, linear = (self._contest.of(name) for name in parts)
+        choices = [best[name].choice for name in parts]
+        return blend_of(autoencoder, choices[0], linear, choices[1]), self._path(autoencoder, choices[0])
+
+    def _try_blend(self, bar: tqdm) -> None:
+        """The autoencoder is taken from its checkpoint."""
+        started = time.monotonic()
         try:
-            blend = blend_of(autoencoder, choices[0], linear, choices[1])
-            checkpoint = self._path(autoencoder, choices[0])
-            fitted = train_so_far(self._task, blend.base, checkpoint=checkpoint, is_over=self._is_up)
-            done = self._judged(blend, job, fitted)
+            found = self._blend()
+            if found is None:
+                return
+            fitted = train_so_far(self._task, found[0].base, checkpoint=found[1], is_over=self._is_up)
+            done = self._judged(found[0], Job(BLEND, 0), fitted)
         except FAILURES as error:
             done = Done(BLEND, 0, 0, None, 0.0, reason=str(error) or type(error).__name__)
         self._note(replace(done, seconds=round(time.monotonic() - started, 3)), bar)
@@ -293,11 +332,23 @@ class _Course:
 
     def _note(self, done: Done, bar: tqdm) -> None:
         self._record.keep(done)
-        self._record.seconds = self._spent
-        self._record.write()
-        bar.write(_line(done, self._task.metric))
+        if self._record.measuring is None and len(best := self._record.best()) == MEASURED_AFTER:
+            self._measure(max(best.values(), key=lambda one: one.value or 0.0))  # to know how long it takes
+        self._note_time()
+        bar.write(_line(done, self._task.metric), file=sys.stderr)
         bar.n = min(int(self._spent), bar.total)
         bar.set_postfix_str(self._best_so_far())
+
+    def _note_time(self) -> None:
+        self._record.seconds = self._spent
+        self._record.write()
+
+    def _weights(self, name: str) -> Path:
+        return self._question.folder / f"{self._place(name)}.weights"
+
+    def _place(self, name: str) -> int:
+        """A number for a file's name: names of models may hold anything."""
+        return [*sorted(self._contest.choices), BLEND].index(name)
 
     def _first_pause(self, candidate: Candidate) -> int:
         first = next_job([candidate], [], float("inf"), float("inf"))
@@ -311,7 +362,7 @@ class _Course:
         return None if is_first_look and too_large else self._path(candidate, job.choice)
 
     def _path(self, candidate: Candidate, choice: int) -> Path:
-        return self._question.folder / f"{sorted(self._contest.choices).index(candidate.name)}-{choice}.safetensors"
+        return self._question.folder / f"{self._place(candidate.name)}-{choice}.safetensors"
 
     def _drop_others(self) -> None:
         """Checkpoints of those who do not go on."""
@@ -329,9 +380,8 @@ class _Course:
         return tqdm(total=total, desc="comparing", bar_format=layout, dynamic_ncols=True, disable=None)
 
     def _best_so_far(self) -> str:
-        values = {name: one.means[self._task.metric] for name, one in self._record.standings.items()}
-        best = max(values, key=lambda name: values[name], default=None)
-        return "" if best is None else f"best {self._task.metric}={values[best]:.4f} {best}"
+        best = max(self._record.best().values(), key=lambda one: one.value or 0.0, default=None)
+        return "" if best is None else f"best {self._task.metric}={best.value:.4f} {best.model}"
 
 
 def _line(done: Done, metric: str) -> str:

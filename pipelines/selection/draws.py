@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from scipy.stats import qmc
+import numpy as np
 
 from recsys_vae.models.search_space import OneOf, Range, Real, SearchSpace, Value, Whole
 
@@ -17,7 +17,9 @@ def draw(space: SearchSpace, number: int, seed: int) -> tuple[Settings, ...]:
     """
     if not space or not number:
         return ()
-    places = qmc.LatinHypercube(len(space), rng=seed).random(number)
+    generator = np.random.default_rng(seed)
+    parts = generator.permuted(np.tile(np.arange(number), (len(space), 1)), axis=1).T
+    places = (parts + generator.random(parts.shape)) / number
     return tuple(
         {name: value_at(bounds, float(at)) for (name, bounds), at in zip(space.items(), row, strict=True)}
         for row in places

@@ -79,7 +79,7 @@ def _rows(compared: Compared, metrics: list[str]) -> list[Row]:
 
 def _row(rival: Rival, standing: Standing, metrics: list[str], reach: float, pick: str) -> Row:
     cells = tuple(_figure(standing, metric) for metric in metrics)
-    verdict = "recommended" if rival.model == pick else "worse" if rival.is_worse else "not measurably worse"
+    verdict = _verdict(rival, pick)
     interval = rival.interval
     if interval is None:
         return Row(rival, standing, cells, "the best", "", verdict, None)
@@ -92,6 +92,14 @@ def _row(rival: Rival, standing: Standing, metrics: list[str], reach: float, pic
     bar = Bar(place(interval.low), place(interval.high), place(interval.difference), place(0.0))
     ends = f"{signed(interval.low)} to {signed(interval.high)}"
     return Row(rival, standing, cells, signed(interval.difference), ends, verdict, bar)
+
+
+def _verdict(rival: Rival, pick: str) -> str:
+    if rival.model == pick:
+        return "recommended"
+    if rival.interval is None:
+        return ""
+    return "worse" if rival.is_worse else "not measurably worse"
 
 
 def _figure(standing: Standing, metric: str) -> str:

@@ -1,10 +1,9 @@
 """Recommendation: the simplest model that is not measurably worse than the best, and how sure that is."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.selection.candidates import BLEND
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
 from recsys_vae.evaluation.metrics import Float64Array
 
@@ -137,15 +136,15 @@ def recommend(
     return Recommendation(pick.model, tuple(rivals), metric, len(values[best]))
 
 
-def best_parts(values: Mapping[str, float], trained: Sequence[str]) -> tuple[str, str] | None:
+def best_parts(values: Mapping[str, float], kinds: Mapping[str, bool]) -> tuple[str, str] | None:
     """The best model by gradient and the best in closed form, of which a blend is made; None where one is missing.
 
     Args:
         values: by model.
-        trained: names of those that are trained by gradient.
+        kinds: whether it is trained by gradient, by model.
     """
-    by_gradient = [model for model in values if model in trained]
-    solved = [model for model in values if model not in (*trained, POPULARITY, BLEND)]
+    by_gradient = [model for model in values if kinds[model]]
+    solved = [model for model in values if not kinds[model] and model != POPULARITY]
     if not by_gradient or not solved:
         return None
     return max(by_gradient, key=lambda model: values[model]), max(solved, key=lambda model: values[model])

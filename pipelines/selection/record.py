@@ -4,6 +4,7 @@ DATASET/comparisons/NAME/
     comparison.json         what it is about, what was tried, what came of it
     values.npz              of the best trial of each model, the metrics user by user
     N-C.safetensors         checkpoint of choice C of model N, while it may be gone on with
+    N.weights               what the best trial of model N has learned, until all are measured
     best.toml               settings file of the model that is recommended
     page.html               why
 """
@@ -73,6 +74,7 @@ class Record:
         identity: what decides its outcome.
         done: what was tried, the latest word on each.
         standings: of the best trial of each model.
+        measuring: seconds that measuring a model as served took; None before the first.
         values: of these, by model and metric, shape (n_users,).
         seconds: that it has taken.
         run_id: at the tracking server; None until it was told.
@@ -85,6 +87,7 @@ class Record:
     standings: dict[str, Standing] = field(default_factory=dict)
     values: dict[tuple[str, str], Float64Array] = field(default_factory=dict)
     seconds: float = 0.0
+    measuring: float | None = None
     run_id: str | None = None
     is_complete: bool = False
 
@@ -109,8 +112,7 @@ class Record:
         kept = json.loads(path.read_text())
         differing = [name for name, value in asked.items() if kept["identity"].get(name) != value]
         if differing and afresh:
-            for checkpoint in folder.glob("*.safetensors"):
-                checkpoint.unlink()
+            remove_models(folder)
             return cls(folder, asked)
         if differing:
             raise ConfigError(
@@ -124,6 +126,7 @@ class Record:
             {name: Standing(**one) for name, one in kept["standings"].items()},
             _read_values(folder / VALUES),
             kept["seconds"],
+            kept["measuring"],
             kept["run_id"],
             kept["is_complete"],
         )
@@ -131,6 +134,19 @@ class Record:
     def keep(self, done: Done) -> None:
         """Note what came of a trial, in place of what was known of it."""
         self.done = [one for one in self.done if (one.model, one.choice) != (done.model, done.choice)] + [done]
+
+    def forget(self, model: str) -> None:
+        """A model was not tried."""
+        self.done = [one for one in self.done if one.model != model]
+        self.standings.pop(model, None)
+
+    def best(self) -> dict[str, Done]:
+        """The trial of the highest value of each model, the earliest of equal ones."""
+        found: dict[str, Done] = {}
+        for one in self.done:
+            if one.value is not None and (one.model not in found or one.value > (found[one.model].value or 0.0)):
+                found[one.model] = one
+        return found
 
     def stand(self, standing: Standing, measured: Measured) -> None:
         """Note that a trial is the best of its model so far."""
@@ -147,13 +163,21 @@ class Record:
             "done": [asdict(one) for one in self.done],
             "standings": {name: asdict(one) for name, one in self.standings.items()},
             "seconds": round(self.seconds, 3),
+            "measuring": self.measuring,
             "run_id": self.run_id,
             "is_complete": self.is_complete,
         }
         write_atomically(self.folder / COMPARISON, json.dumps(content, indent=1) + "\n")
 
 
-def as_standing(done: Done, settings: Mapping[str, Any], measured: Measured, seconds: float) -> Standing:
+def remove_models(folder: Path) -> None:
+    """Remove checkpoints and what was learned: nothing is to be gone on with."""
+    for pattern in ("*.safetensors", "*.weights"):
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+def as_standing(done: Done, settings: Mapping[str, Any], measured: Measured) -> Standing:
     """What is kept of a trial that was measured."""
     return Standing(
         done.model,
@@ -162,7 +186,7 @@ def as_standing(done: Done, settings: Mapping[str, Any], measured: Measured, sec
         dict(measured.means),
         {name: _number(measured.errors.get(name, float("nan"))) for name in measured.means},
         [{**asdict(group), "standard_error": _number(group.standard_error)} for group in measured.groups],
-        round(seconds, 3),
+        done.training,
         done.epochs,
         done.until == 0,
         round(measured.milliseconds, 3),

@@ -51,7 +51,8 @@ class Done:
         model, choice: as in the job.
         until: of the latest job.
         value: of the metric on validation, the best so far; None where it failed.
-        seconds: of training and measuring.
+        seconds: of all of it.
+        training: seconds of training alone.
         epochs: that were run; 0 for models in closed form.
         reason: why it failed; empty where it did not.
     """
@@ -62,6 +63,7 @@ class Done:
     value: float | None
     seconds: float
     epochs: int = 0
+    training: float = 0.0
     reason: str = ""
 
 

@@ -36,6 +36,7 @@ FILES = {
 WITHIN = {
     "split": (("split", "./tastes", "--protocol", "strong"), "tastes/splits/strong"),
     "tune": (("tune", "./tastes", "--model", "ease", "--study", "mine", "--resume"), "tastes/studies/mine"),
+    "compare": (("compare", "./tastes", "--models", "popularity", "--name", "mine"), "tastes/comparisons/mine"),
     "embed": (("embed", "chosen", "./tastes", "--to", "mine"), "mine/items.parquet"),
     "recommend": (("recommend", "chosen", "./tastes", "--to", "new.parquet"), "new.parquet.json"),
     "fit-prior": (("images", "fit-prior", "vq-vae"), "vq-vae"),
@@ -192,6 +193,9 @@ def test_a_dataset_with_splits_and_studies_is_replaced(place: Path) -> None:
     for name in ("study.db", "best.toml", ".lock"):
         (shop.study_path("s") / name).parent.mkdir(parents=True, exist_ok=True)
         (shop.study_path("s") / name).touch()
+    for name in ("comparison.json", "values.npz", "0-1.safetensors", "0.weights", ".page.html.0a1b2c3d.partial"):
+        (shop.comparison_path("c") / name).parent.mkdir(parents=True, exist_ok=True)
+        (shop.comparison_path("c") / name).touch()
     ingest(Source((log,)), shop, overwrite=True)
     assert shop.splits() == []
 

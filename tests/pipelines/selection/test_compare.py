@@ -16,6 +16,7 @@ from pipelines.selection import trials
 from pipelines.selection.compare import Compared, Question, compare, default_metric, plan
 from pipelines.selection.outcome import as_json, train_command
 from pipelines.selection.page import render
+from pipelines.selection.schedule import next_job
 from pipelines.training.model_settings import read_settings, specify
 from pipelines.training.train import Output, train_bundle
 from recsys_vae.bundles.bundle import Bundle
@@ -101,7 +102,19 @@ def test_a_comparison_of_something_else_is_not_gone_on_with(dataset: DatasetDir)
 def test_what_the_time_cut_off_goes_on_with_more(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="the time was too short"):
         compare(question(dataset, ("popularity", "ease"), budget=1e-9))
-    assert compare(question(dataset, ("popularity", "ease")), resume=True).record.is_complete
+    whole = compare(question(dataset, ("popularity", "ease")), resume=True)
+    assert whole.record.is_complete
+    assert not [caution for caution in whole.cautions if "no time" in caution]
+
+
+def test_whom_there_was_no_time_for_is_said(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first(candidates: Any, done: Any, budget: float, left: float) -> Any:
+        return None if done else next_job(candidates, done, budget, left)
+
+    monkeypatch.setattr(compare_module, "next_job", first)
+    found = compare(question(dataset, ("popularity", "ease")))
+    assert found.recommendation.pick == "popularity"
+    assert found.cautions[0].startswith("There was no time for ease: 600 s are too few.")
 
 
 def test_a_model_that_fails_is_named_and_the_others_go_on(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +192,7 @@ def test_the_command_line_compares_says_why_and_tracks(dataset: DatasetDir) -> N
     assert "ease" in told
     assert "9 choices of settings" in told
     assert not dataset.comparison_path("strong").exists()
+    assert json.loads(run(*ask, "--name", "other", "--json").stdout)["trials"] == 10
     found = run(*ask)
     assert "recsys train tastes --split strong --settings" in found.stdout
     assert "warning: The figures come from 10 users" in found.stderr
@@ -187,7 +201,7 @@ def test_the_command_line_compares_says_why_and_tracks(dataset: DatasetDir) -> N
     assert plain["models"]["popularity"]["is_worse"]
     assert Path(plain["page"]).is_file()
     experiment = connect().get_experiment_by_name("tastes").experiment_id
-    (tracked,) = connect().search_runs([experiment])  # both in one run
+    tracked, _ = connect().search_runs([experiment])  # the other one has its own
     assert tracked.data.params["pick"] == "ease"
 
 

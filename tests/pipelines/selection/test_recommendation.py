@@ -69,4 +69,4 @@ def test_equal_models_are_told_apart_by_simplicity() -> None:
     ],
 )
 def test_a_blend_is_made_of_the_best_of_either_kind(told: dict[str, float], parts: tuple[str, str] | None) -> None:
-    assert best_parts(told, ["mult-vae", "elsa"]) == parts
+    assert best_parts(told, {model: model in ("mult-vae", "elsa") for model in told}) == parts

@@ -32,6 +32,7 @@ from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.likelihood import suits_rows
 from recsys_vae.training.loop import train
 from recsys_vae.training.saver import CheckpointSaver
+from recsys_vae.training.tracking import PausedError
 from tests.recsys_vae.training.held_out import held_out
 from tests.worlds import SMALL, csr, two_tastes
 
@@ -261,6 +262,25 @@ def test_a_complete_run_gives_its_result_again(tmp_path: Path) -> None:
     first = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint)
     again = train(fresh(), WORLD.matrix, CONFIG, checkpoint=checkpoint, resume=True)
     assert again == first or (math.isnan(again.best_value) and again.history == first.history)
+
+
+class PausesAfter(Notes):
+    """Has seen enough after two epochs."""
+
+    def log_metrics(self, metrics: dict[str, float], epoch: int) -> None:
+        if epoch == 2:
+            raise PausedError
+
+
+def test_a_paused_run_gives_what_was_best_so_far_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    model, whole, checkpoint = fresh(), fresh(), tmp_path / "run.safetensors"
+    paused = train(model, WORLD.matrix, CONFIG, validation=held_out(), tracker=PausesAfter(), checkpoint=checkpoint)
+    assert len(paused.history) == 2
+    assert paused.best_value == max(record["ndcg@100"] for record in paused.history)
+    again = train(model, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint, resume=True)
+    straight = train(whole, WORLD.matrix, CONFIG, validation=held_out())
+    assert [record["loss"] for record in again.history] == [record["loss"] for record in straight.history]
+    assert all(np.array_equal(tensor, model.tensors()[name]) for name, tensor in whole.tensors().items())
 
 
 def test_checkpoints_of_other_runs_and_broken_ones_are_refused(tmp_path: Path) -> None:
