@@ -104,7 +104,7 @@ def _windows(
     if not timed.height:
         return None
     users, items, times = (timed[name].to_numpy() for name in (USER, ITEM, TIMESTAMP))
-    now = int(timed[TIMESTAMP].quantile(LATEST, "lower") or 0)
+    now = int(timed[TIMESTAMP].quantile(LATEST, "nearest") or 0)
     begins = now - round(rules.recent_days * DAY)
     is_recent = times > begins
     is_before = ~is_recent & (times > begins - round(rules.baseline_days * DAY))
