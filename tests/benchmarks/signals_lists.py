@@ -3,10 +3,10 @@
     python -m tests.benchmarks.signals_lists [--fresh] [--only movielens-1m]
 
 Models and counts learn from the training users of the split `strong`. Held-out co-views: of up to 1,000 other users
-five items each are drawn, and what that user saw beside each is to be found among the 20 items most similar to it: the ten
-events before and the ten after it where the order is known (MovieLens 1M), all others where it is not (Gowalla). How
-co-views are counted is chosen on the validation users, by ndcg@20; the test users are asked once, about that and the
-decoders. Intervals: 95 %, paired bootstrap over users.
+five items each are drawn, and what that user saw beside each is to be found among the 20 items most similar to it: the
+ten events before and the ten after it where the order is known (MovieLens 1M), all others where it is not (Gowalla).
+How co-views are counted is chosen on the validation users, by ndcg@20; the test users are asked once, about that and
+the decoders. Intervals: 95 %, paired bootstrap over users.
 
 Needs RECSYS_DATA_DIR and RECSYS_HOME; datasets are ingested, and models trained, where they are not there.
 """
