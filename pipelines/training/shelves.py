@@ -33,9 +33,9 @@ FEWEST_SESSIONS = 2
 LARGEST_SESSION = 500
 LONGEST_HISTORY = 5_000
 """Items; longer ones are machines, or hold everything beside everything."""
-RUN = 10
+RUN = 20
 """Events of a user, one after the other, that are seen together."""
-DAMPING, RUN_DAMPING = 0.3, 0.1
+DAMPING, RUN_DAMPING = 0.0, 0.0
 """Of items by their popularity, in histories and in runs. These three were chosen on validation users
 (tests/benchmarks/signals_lists.py)."""
 MOST_UNORDERED = 0.01

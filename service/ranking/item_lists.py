@@ -136,7 +136,7 @@ def row_of(catalogue: Catalogue, item_id: str) -> int:
     return row
 
 
-def hidden_rows(catalogue: Catalogue, item_ids: Sequence[str]) -> Int64Array:
+def rows_in(catalogue: Catalogue, item_ids: Sequence[str]) -> Int64Array:
     """Rows of those of some items that the catalogue holds."""
     rows = catalogue.rows(item_ids)
     return rows[rows >= 0]

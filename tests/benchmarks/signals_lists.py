@@ -49,7 +49,7 @@ BENCHMARK = "signals"
 K, QUERIES, BESIDE, USERS = 20, 5, 10, 1_000
 """Items of a list, and of each user that are asked about; events before and after it; users, at most."""
 CONFIGS = {"movielens-1m": "ml-1m", "gowalla": "gowalla"}
-MODELS = {"movielens-1m": ("mult-vae", "elsa", "ease"), "gowalla": ("mult-vae", "graph-filter")}
+MODELS = {"movielens-1m": ("mult-vae", "ease"), "gowalla": ("mult-vae", "graph-filter")}
 TODAY = "mult-vae"
 """The model whose decoder the comparison is about: the default of `recsys train`."""
 DAMPINGS = (0.0, 0.1, 0.2, 0.3, 0.5)
@@ -181,7 +181,12 @@ def choose(name: str) -> dict[str, Any]:
                 del found["per_user"]
                 tried.append({"run": run, "damping": damping} | found)
                 print(tried[-1], flush=True)
-    return {"questions": len(asked.items), "tried": tried, "chosen": max(tried, key=lambda one: one["ndcg@20"])}
+    return {"questions": len(asked.items), "tried": tried, "chosen": best(tried)}
+
+
+def best(tried: list[dict[str, Any]]) -> dict[str, Any]:
+    """The largest ndcg@20; of equals to three digits the shortest run, then the least damping."""
+    return max(tried, key=lambda one: round(one["ndcg@20"], 3))
 
 
 def test(name: str, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,13 @@ def test_an_item_that_is_like_one_before_it_has_no_row(chain: FallbackChain) -> 
     assert [row.name for row in found.rows if row.kind == BECAUSE] == ["c", "h"]
 
 
+def test_no_row_is_about_what_the_user_dislikes(chain: FallbackChain) -> None:
+    query = Query(1, {"d": 1.0, "f": -1.0})
+    found = finished(rows_of(Catalogue(chain), RowsQuery(query, lists=())))
+    assert [row.name for row in found.rows if row.kind == BECAUSE] == ["d"]
+    assert "f" not in {item.item_id for row in found.rows for item in row.items}
+
+
 def test_without_a_history_the_first_row_is_what_is_popular_and_comes_once(chain: FallbackChain) -> None:
     found = ask(chain, "")
     assert [(row.kind, row.name) for row in found.rows] == [(LIST, "popular"), (LIST, "trending"), (LIST, "new")]
