@@ -1,4 +1,4 @@
-"""Verbs of batch jobs: recommend, embed."""
+"""Verbs of batch jobs: recommend, embed, lists, neighbours."""
 
 import sys
 from pathlib import Path
@@ -19,12 +19,15 @@ Users = Annotated[
     Path | None,
     typer.Option("--users", help="Only these users: a text file with an id a line, or a table with user_id."),
 ]
+To = Annotated[Path, typer.Option("--to", help="Parquet file to write.", show_default=False)]
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(recommend)
     app.command()(embed)
+    app.command()(lists)
+    app.command()(neighbours)
 
 
 def recommend(
@@ -118,6 +121,55 @@ def embed(
     if only is not None:
         _name_strangers(strangers(opened, only), len(only), opened.name)
     output_console().print(f"{to}: vectors of {n_users:,} users and {n_items:,} items", soft_wrap=True)
+
+
+def lists(
+    context: typer.Context,
+    bundle: BundlePath,
+    to: To,
+    name: Annotated[
+        list[str] | None, typer.Option(help="popular, recent, trending or new, repeatable; all that there are.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Items a list.")] = 100,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="FIELD=VALUE of a segment of users, repeatable; everybody when not given.")
+    ] = None,
+) -> None:
+    """Write what is popular, trending and new to a Parquet file."""
+    from pipelines.console import output_console
+    from pipelines.item_lists import list_all
+    from recsys_vae.bundles.bundle import Bundle
+    from recsys_vae.remote import brought_here
+
+    loaded, segment = Bundle.load(context.with_resource(brought_here(bundle))), dict(map(_field, metadata or ()))
+    counts = list_all(loaded, to, names=name or (), k=k, metadata=segment)
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    output_console().print(f"{to}: {told}, {loaded.version}", soft_wrap=True)
+
+
+def neighbours(
+    context: typer.Context,
+    bundle: BundlePath,
+    to: To,
+    kind: Annotated[str, typer.Option(help="similar, or bought-together.")] = "similar",
+    k: Annotated[int, typer.Option("--k", help="Neighbours an item.")] = 20,
+) -> None:
+    """Write the items that are similar to each item, or bought together with it, to a Parquet file."""
+    from pipelines.console import output_console
+    from pipelines.item_lists import neighbours_of_all
+    from recsys_vae.bundles.bundle import Bundle
+    from recsys_vae.remote import brought_here
+
+    loaded = Bundle.load(context.with_resource(brought_here(bundle)))
+    rows = neighbours_of_all(loaded, to, kind=kind, k=k)
+    output_console().print(f"{to}: {rows:,} rows, {loaded.version}", soft_wrap=True)
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ConfigError(f"--metadata is FIELD=VALUE, got {text!r}.")
+    return name, value
 
 
 def _read_users(path: Path | None) -> "IdMap | None":

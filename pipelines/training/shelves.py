@@ -33,9 +33,9 @@ FEWEST_SESSIONS = 2
 LARGEST_SESSION = 500
 LONGEST_HISTORY = 5_000
 """Items; longer ones are machines, or hold everything beside everything."""
-RUN = 10
+RUN = 20
 """Events of a user, one after the other, that are seen together."""
-DAMPING, RUN_DAMPING = 0.3, 0.1
+DAMPING, RUN_DAMPING = 0.0, 0.0
 """Of items by their popularity, in histories and in runs. These three were chosen on validation users
 (tests/benchmarks/signals_lists.py)."""
 MOST_UNORDERED = 0.01
@@ -104,7 +104,7 @@ def _windows(
     if not timed.height:
         return None
     users, items, times = (timed[name].to_numpy() for name in (USER, ITEM, TIMESTAMP))
-    now = int(timed[TIMESTAMP].quantile(LATEST, "lower") or 0)
+    now = int(timed[TIMESTAMP].quantile(LATEST, "nearest") or 0)
     begins = now - round(rules.recent_days * DAY)
     is_recent = times > begins
     is_before = ~is_recent & (times > begins - round(rules.baseline_days * DAY))

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from recsys_vae.arrays import sparse_of
 from recsys_vae.bundles.item_lists import sparse_tensors
 from recsys_vae.errors import DataError
-from recsys_vae.protocols import Tensors
+from recsys_vae.protocols import Float32Array, Tensors
 
 MOST, FEWEST = 200, 20
 ALL_PAIRS = 20_000_000
@@ -29,6 +29,13 @@ class Neighbours:
 
     similar: csr_array
     together: csr_array
+
+    def lifts(self, row: int) -> Float32Array:
+        """Lift of all items beside one, shape (n_items,); -inf for those that did not come with it."""
+        found = np.full(self.together.shape[1], -np.inf, dtype=np.float32)
+        start, end = self.together.indptr[row : row + 2]
+        found[self.together.indices[start:end]] = self.together.data[start:end]
+        return found
 
     def tensors(self) -> Tensors:
         """As a bundle keeps them."""

@@ -16,6 +16,7 @@ Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021 (l
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,14 +165,16 @@ def _blocks(across: csr_array, right: csr_array) -> Iterator[tuple[int, int]]:
 
 def strongest(matrix: csr_array, most: int) -> csr_array:
     """The largest entries above 0 of each row, at most so many, ties going to the smaller column; columns ascend."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    place = np.arange(len(order)) - matrix.indptr[rows]
-    kept = np.sort(order[(place < most) & (matrix.data[order] > 0)])
-    data: Float32Array = matrix.data[kept].astype(np.float32)
-    found = csr_array((data, (rows[kept], matrix.indices[kept])), shape=matrix.shape)
-    found.sort_indices()
-    return found
+    matrix.sort_indices()
+    kept = []
+    for start, end in pairwise(matrix.indptr.tolist()):
+        values = matrix.data[start:end]
+        best = np.argsort(-values, kind="stable")[:most] if end - start > most else np.arange(end - start)
+        kept.append(start + np.sort(best[values[best] > 0]))
+    lengths = [len(one) for one in kept]
+    places = np.concatenate([np.zeros(0, dtype=np.int64), *kept])
+    data: Float32Array = matrix.data[places].astype(np.float32)
+    return csr_array((data, matrix.indices[places], np.cumsum([0, *lengths])), shape=matrix.shape)
 
 
 __all__ = ["UNTIMED", "co_views", "incidence", "lifts", "runs", "sessions", "strongest", "without_long"]

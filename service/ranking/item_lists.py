@@ -109,12 +109,10 @@ def _scores(catalogue: Catalogue, source: Source, question: ResolvedQuery) -> tu
     own = np.array([row], dtype=np.int64)
     if source.kind == SIMILAR:
         return catalogue.chain.similarity.scores(row), own
-    scores = np.full(len(catalogue), -np.inf, dtype=np.float32)
-    if (neighbours := catalogue.chain.bundle.shelves.neighbours) is not None:
-        lifts = neighbours.together
-        start, end = lifts.indptr[row : row + 2]
-        scores[lifts.indices[start:end]] = lifts.data[start:end]
-    return scores, own
+    neighbours = catalogue.chain.bundle.shelves.neighbours
+    if neighbours is None:
+        return np.full(len(catalogue), -np.inf, dtype=np.float32), own
+    return neighbours.lifts(row), own
 
 
 def _named(catalogue: Catalogue, name: str, question: ResolvedQuery) -> Float32Array:
@@ -138,7 +136,7 @@ def row_of(catalogue: Catalogue, item_id: str) -> int:
     return row
 
 
-def hidden_rows(catalogue: Catalogue, item_ids: Sequence[str]) -> Int64Array:
+def rows_in(catalogue: Catalogue, item_ids: Sequence[str]) -> Int64Array:
     """Rows of those of some items that the catalogue holds."""
     rows = catalogue.rows(item_ids)
     return rows[rows >= 0]

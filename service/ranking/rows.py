@@ -17,7 +17,7 @@ from recsys_vae.bundles.item_lists import NEW, POPULAR, RECENT, TRENDING
 from recsys_vae.protocols import Int64Array
 from recsys_vae.recommender import POPULAR as POPULAR_TIER
 from recsys_vae.recommender import SEGMENT
-from service.ranking.item_lists import NAMED, SIMILAR, ListQuery, Source, hidden_rows, listed
+from service.ranking.item_lists import NAMED, SIMILAR, ListQuery, Source, listed, rows_in
 from service.ranking.ranking import answer_all
 from service.ranking.results import Notice, Query, RankedItem
 from service.ranking.served_model import Catalogue
@@ -86,10 +86,11 @@ def rows_of(catalogue: Catalogue, asked: RowsQuery) -> Steps[Rows]:
     kind, title, name = (FOR_YOU, "For you", None) if is_personal else (LIST, TITLES[POPULAR], POPULAR)
     found = [Row(kind, title, name, answer.items, answer.fields)]
     plain = replace(asked.query, history={}, explain=False, diversity=0.0, explore=0.0)
-    history = hidden_rows(catalogue, tuple(asked.query.history))
+    history = rows_in(catalogue, tuple(asked.query.history))
+    liked = rows_in(catalogue, [item_id for item_id, weight in asked.query.history.items() if weight > 0])
     hidden = np.concatenate([history, np.array(answer.shown, dtype=np.int64)])
     hidden = hidden[hidden < len(catalogue)]  # newcomers are in no other row
-    for source, title in _sources(catalogue, asked, history, is_personal=is_personal):
+    for source, title in _sources(catalogue, asked, liked, is_personal=is_personal):
         row = yield from listed(catalogue, ListQuery(source, plain), hidden)
         hidden = np.concatenate([hidden, np.array(row.rows, dtype=np.int64)])
         kind = BECAUSE if source.kind == SIMILAR else LIST
@@ -98,9 +99,9 @@ def rows_of(catalogue: Catalogue, asked: RowsQuery) -> Steps[Rows]:
 
 
 def _sources(
-    catalogue: Catalogue, asked: RowsQuery, history: Int64Array, *, is_personal: bool
+    catalogue: Catalogue, asked: RowsQuery, liked: Int64Array, *, is_personal: bool
 ) -> Iterator[tuple[Source, str]]:
-    for row in _reasons(catalogue, history, asked.because, asked.query.k):
+    for row in _reasons(catalogue, liked, asked.because, asked.query.k):
         (item_id,) = catalogue.ids(np.array([row]))
         yield Source(SIMILAR, item_id), f"Because you watched {_called(catalogue, row, item_id)}"
     names = catalogue.chain.bundle.shelves.lists.names
@@ -109,10 +110,10 @@ def _sources(
             yield Source(NAMED, name), TITLES[name]
 
 
-def _reasons(catalogue: Catalogue, history: Int64Array, n: int, k: int) -> list[int]:
-    """The last items of a history that are shown still, none of them like one that has a row already."""
+def _reasons(catalogue: Catalogue, liked: Int64Array, n: int, k: int) -> list[int]:
+    """The last liked items of a history that are shown still, none of them like one that has a row already."""
     shown, chosen, near = catalogue.overlay.shown, list[int](), set[int]()
-    for row in history[::-1][:LOOKED_AT].tolist() if n else ():
+    for row in liked[::-1][:LOOKED_AT].tolist() if n else ():
         if row in near or not (shown is None or shown[row]):
             continue
         chosen.append(row)

@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.signals_lists [--fresh] [--only movielens-1m]
 
-Models and counts learn from the training users of the split `strong`. Held-out co-views: of each of 1,000 other users five
-items are drawn, and what that user saw beside each is to be found among the 20 items most similar to it: the ten
-events before and the ten after it where the order is known (MovieLens 1M), all others where it is not (Gowalla). How
-co-views are counted is chosen on the validation users, by ndcg@20; the test users are asked once, about that and the
-decoders. Intervals: 95 %, paired bootstrap over users.
+Models and counts learn from the training users of the split `strong`. Held-out co-views: of up to 1,000 other users
+five items each are drawn, and what that user saw beside each is to be found among the 20 items most similar to it: the
+ten events before and the ten after it where the order is known (MovieLens 1M), all others where it is not (Gowalla).
+How co-views are counted is chosen on the validation users, by ndcg@20; the test users are asked once, about that and
+the decoders. Intervals: 95 %, paired bootstrap over users.
 
 Needs RECSYS_DATA_DIR and RECSYS_HOME; datasets are ingested, and models trained, where they are not there.
 """
@@ -49,7 +49,7 @@ BENCHMARK = "signals"
 K, QUERIES, BESIDE, USERS = 20, 5, 10, 1_000
 """Items of a list, and of each user that are asked about; events before and after it; users, at most."""
 CONFIGS = {"movielens-1m": "ml-1m", "gowalla": "gowalla"}
-MODELS = {"movielens-1m": ("mult-vae", "elsa", "ease"), "gowalla": ("mult-vae", "graph-filter")}
+MODELS = {"movielens-1m": ("mult-vae", "ease"), "gowalla": ("mult-vae", "graph-filter")}
 TODAY = "mult-vae"
 """The model whose decoder the comparison is about: the default of `recsys train`."""
 DAMPINGS = (0.0, 0.1, 0.2, 0.3, 0.5)
@@ -181,7 +181,12 @@ def choose(name: str) -> dict[str, Any]:
                 del found["per_user"]
                 tried.append({"run": run, "damping": damping} | found)
                 print(tried[-1], flush=True)
-    return {"questions": len(asked.items), "tried": tried, "chosen": max(tried, key=lambda one: one["ndcg@20"])}
+    return {"questions": len(asked.items), "tried": tried, "chosen": best(tried)}
+
+
+def best(tried: list[dict[str, Any]]) -> dict[str, Any]:
+    """The largest ndcg@20; of equals to three digits the shortest run, then the least damping."""
+    return max(tried, key=lambda one: round(one["ndcg@20"], 3))
 
 
 def test(name: str, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from service.security.api_keys import SCOPES, entry_of, new_key
 from tests.service.test_serve import serving
@@ -44,6 +45,9 @@ def fuzz(home: Path, bundle: Path, *options: str) -> Outcome:
         *("--header", f"Authorization: Bearer {key}", "--report", "json", "--report-json-path", str(report)),
     ]
     with serving(home, bundle, *flags) as (_, url):
+        # The document is made once: on a busy machine that takes longer than schemathesis waits for it.
+        asked = Request(f"{url}/openapi.json", headers={"Authorization": f"Bearer {key}"})
+        urlopen(asked, timeout=120).close()
         # It keeps a folder of its own where it runs.
         run = subprocess.run(
             [*command, *options, f"{url}/openapi.json"], cwd=home, capture_output=True, text=True, check=False

@@ -123,6 +123,7 @@ def test_cursors_look_like_those_that_are_given_out(client: TestClient, document
 
 ADDRESSES = (
     "/v1/users/u0", "/v1/users/u0/recommendations", "/v1/items/a", "/v1/items/a/similar", "/v1/bundle",
+    "/v1/lists/popular", "/v1/items/a/bought-together", "/v1/users/u0/rows",
     "/v1/admin/deployment", "/metrics",
 )  # fmt: skip
 
