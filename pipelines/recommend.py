@@ -22,12 +22,15 @@ from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
+from recsys_vae.data.signals import disliked
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
-from recsys_vae.recommender import FallbackChain
+from recsys_vae.recommender import Answers, FallbackChain
+from recsys_vae.reranking.reranker import Reranker
+from recsys_vae.reranking.rules import NO_RULES, Rules
 from recsys_vae.retrieval.exact import TorchIndex
-from recsys_vae.top_k import check_k
+from recsys_vae.top_k import check_k, mask
 from recsys_vae.training.device import choose_device, keep_freed_memory
 
 VECTOR = "vector"
@@ -81,6 +84,7 @@ class BatchReport:
         created_at: ISO 8601, UTC.
         strangers: users who were asked for by name and have no interactions; answered as new users.
         without_list: users who were asked for and have every item already.
+        rules: of re-ranking, in words; "" for none.
     """
 
     bundle: str
@@ -94,6 +98,7 @@ class BatchReport:
     created_at: str
     strangers: Named = Named()
     without_list: Named = Named()
+    rules: str = ""
 
 
 def _is_report(path: Path) -> bool:
@@ -115,6 +120,7 @@ def recommend_all(
     chunk: int = 1024,
     keep_seen: bool = False,
     scorer: str = TORCH,
+    rules: Rules = NO_RULES,
 ) -> BatchReport:
     """Write the k best items of each user to a Parquet file: user_id, rank, item_id, score, tier, source.
 
@@ -125,9 +131,10 @@ def recommend_all(
         chunk: users scored at once.
         keep_seen: also recommend what users already have.
         scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
+        rules: of re-ranking, as evaluate measures them; with any, scores of all items are computed.
 
     Raises:
-        ConfigError: k < 1, or something else stands where the files go.
+        ConfigError: k < 1, a rule does not fit the items' metadata, or something else stands where the files go.
         UnknownNameError: no such scorer.
         DataError: there are no users, or the bundle knows none of the dataset's items.
     """
@@ -139,10 +146,13 @@ def recommend_all(
     wanted, k = k, min(k, len(bundle.items))
     chain, tiers, asked, rows = _chain(bundle, scorer), Counter[str](), 0, 0
     without_list = Named()
-    known = _metadata(bundle, dataset)
+    known, reranker = _metadata(bundle, dataset), Reranker(rules, bundle.item_table, k) if rules else None
+    if reranker is not None:
+        reranker.check()
     with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
-            table = _lists(part, chain, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
+            metadata = None if known is None else known(part.users)
+            table = _lists(part, chain, _answers(part, chain, k, keep_seen, metadata, reranker))
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -163,6 +173,7 @@ def recommend_all(
         created_at=_now(),
         strangers=Named() if only is None else strangers(dataset, only),
         without_list=without_list,
+        rules=str(rules),
     )
     write_atomically(report_path, dumps(asdict(report), indent=2) + "\n", REPORT)
     return report
@@ -219,8 +230,19 @@ def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_
     return None if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).rows
 
 
-def _lists(part: Chunk, chain: FallbackChain, k: int, *, keep_seen: bool, metadata: csr_array | None) -> pl.DataFrame:
-    answers = chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
+def _answers(
+    part: Chunk, chain: FallbackChain, k: int, keep_seen: bool, metadata: csr_array | None, reranker: Reranker | None
+) -> Answers:
+    if reranker is None:
+        return chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
+    users = chain.encode(part.histories, metadata)
+    scores = chain.scores(users)
+    mask(scores, excluded=disliked(part.histories) if keep_seen else part.histories)
+    found = reranker.lists(scores, part.histories)
+    return Answers(found.rows, found.scores, users.tiers, chain.bundle.manifest.model)
+
+
+def _lists(part: Chunk, chain: FallbackChain, answers: Answers) -> pl.DataFrame:
     users, places = np.nonzero(answers.rows >= 0)
     tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
     return pl.DataFrame(

@@ -54,6 +54,17 @@ def recommend(
     scorer: Annotated[
         str, typer.Option(help="torch (exact product), or index: what the bundle serves with.")
     ] = "torch",
+    at_most: Annotated[
+        list[str] | None, typer.Option(help="N:COLUMN, as in 3:brand: so many items of a list share a value.")
+    ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option(help="N:GROUP: so many of a list are of long-tail, new, or fit brand=Own, year>=2024, price<=10."),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="COLUMN[:STRENGTH], as in genres:0.5: lists have the history's shares of its values."),
+    ] = None,
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
     from pipelines.console import output_console
@@ -63,7 +74,9 @@ def recommend(
     from pipelines.sinks.destination import parse_destination
     from recsys_vae.bundles.bundle import Bundle
     from recsys_vae.remote import brought_here
+    from recsys_vae.reranking.rules import parse_rules
 
+    rules = parse_rules(at_most or [], at_least or [], calibrate)
     destination = parse_destination(to, LISTS, table)
     opened, loaded = DatasetDir.open(dataset), Bundle.load(context.with_resource(brought_here(bundle)))
     if loaded.manifest.provenance.dataset != opened.name:
@@ -79,6 +92,7 @@ def recommend(
             chunk=chunk,
             keep_seen=keep_seen,
             scorer=scorer,
+            rules=rules,
         )
     _name_strangers(report.strangers, report.asked, opened.name)
     if report.without_list.number:

@@ -242,10 +242,12 @@ def parse_metric(name: str) -> AnyMetric:
 
 
 def known_metrics() -> list[str]:
-    """How metrics are named, with k for the length of the list and COLUMN for a column of the items."""
+    """How metrics are named, with k for the length of the list and COLUMN for a column of the items.
+
+    What recall stands for with `[repeat]` and `[novel]`, precision, hit-rate, ndcg, map and mrr take, too.
+    """
     forms = [f"{family.removesuffix('[all]')}@k{'[all]' if '[' in family else ''}" for family in _WITH_CUT]
-    apart = [f"{family}@k[{which}]" for family in _OF_TARGETS for which in (REPEAT, NOVEL)]
-    return ["mrr", *forms, *apart, *(f"{family}@k[COLUMN]" for family in _OF_A_COLUMN)]
+    return ["mrr", *forms, "recall@k[repeat]", "recall@k[novel]", *(f"{family}@k[COLUMN]" for family in _OF_A_COLUMN)]
 
 
 def _is_known(family: str, variant: str) -> bool:

@@ -1,15 +1,15 @@
 """Quotas: at least n items of a list belong to a group, such as new items, an own brand, or the long tail.
 
-The list is the best one that keeps them: items come by score while more places are left than quotas still need, after
-that only those that fill one. Where groups do not overlap no list of k that keeps the quotas has a larger sum of
-scores; where they do, items of several groups go first as soon as the places do not suffice one by one. A quota gives
-way where its group, or a cap, does not let so many through: k items come all the same.
+The best n items of each group are sure of a place, the others come by score: where groups do not overlap and no cap
+holds, no list of k that keeps the quotas has a larger sum of scores. Where they do, and places do not suffice one by
+one, items of several groups go first. A quota gives way where its group, or a cap, does not let so many through: k
+items come all the same.
 """
 
 import numpy as np
 
 from recsys_vae.protocols import BoolArray, Int64Array
-from recsys_vae.reranking.caps import Door
+from recsys_vae.reranking.caps import Counts, Gate
 
 HEAD = 0.8
 """Share of all interactions that the bestsellers have; what is not one of them is the long tail."""
@@ -37,55 +37,53 @@ def untouched(popularity: np.ndarray) -> BoolArray:
 
 
 class Reserve:
-    """The door that quotas make, behind that of caps.
+    """The door that quotas make, behind that of caps: the best items of each group are sure of a place.
 
     Args:
         members: which groups each place of the pool belongs to, shape (n, n_quotas).
         wanted: items of each group, shape (n_quotas,).
         k: places of the list.
-        gate: of the caps, where there are any.
+        gate: of the caps, where there are any; it counts what is reserved from the beginning.
     """
 
-    def __init__(self, members: BoolArray, wanted: Int64Array, k: int, gate: Door | None = None) -> None:
-        self._members, self._left, self._gate = members, k, gate
-        self._free = np.ones(len(members), dtype=np.bool_)
-        allowed = members if gate is None else members & gate.open[:, None]
-        self._missing = np.minimum(wanted, allowed.sum(axis=0))
+    def __init__(self, members: BoolArray, wanted: Int64Array, k: int, gate: Gate | None = None) -> None:
+        self._gate = Gate([()] * len(members), Counts((), ())) if gate is None else gate
+        self._reserved = np.zeros(len(members), dtype=np.bool_)
+        self._free = k - self._reserve(members, wanted, k)
 
     @property
     def open(self) -> BoolArray:
         """Of each place, whether it may come next, shape (n,)."""
-        passed = self._free if self._gate is None else self._free & self._gate.open
-        need = int(self._missing.sum())
-        if need < self._left or not need:
-            return passed
-        fills = (self._members & (self._missing > 0)).sum(axis=1) * passed
-        if not fills.any():  # caps let none of them through
-            self._missing[:] = 0
-            return passed
-        # Where there are fewer places than missing items, those that fill most quotas at once.
-        best: BoolArray = fills >= (1 if need == self._left else fills.max())
-        return best
+        return self._reserved | self._gate.open if self._free > 0 else self._reserved
 
     def take(self, place: int) -> None:
         """This one comes."""
-        self._free[place] = False
-        self._left -= 1
-        self._missing = np.maximum(self._missing - self._members[place], 0)
-        if self._gate is not None:
+        if self._reserved[place]:
+            self._reserved[place] = False
+        else:
+            self._free -= 1
             self._gate.take(place)
 
     def best_first(self, k: int) -> Int64Array:
         """The k places of the list, ascending; fewer where caps close."""
-        chosen: list[int] = []
-        while len(chosen) < k:
-            may_come = self.open
-            place = int(np.argmax(may_come)) if len(may_come) else 0
-            if not len(may_come) or not may_come[place]:
+        sure = np.flatnonzero(self._reserved)
+        self._reserved[:] = False
+        others = self._gate.best_first(min(k - len(sure), self._free))
+        return np.sort(np.concatenate([sure, others]))
+
+    def _reserve(self, members: BoolArray, wanted: Int64Array, k: int) -> int:
+        """Reserve places, and say how many."""
+        missing = np.minimum(wanted, (members & self._gate.open[:, None]).sum(axis=0))
+        for left in range(k, 0, -1):
+            fills = (members & (missing > 0)).sum(axis=1) * self._gate.open
+            if not fills.any():
                 break
-            self.take(place)
-            chosen.append(place)
-        return np.array(sorted(chosen), np.int64)
+            # Where there are fewer places than missing items, those that fill most quotas at once.
+            place = int(np.argmax(fills >= (1 if missing.sum() <= left else fills.max())))
+            self._reserved[place] = True
+            self._gate.take(place)
+            missing = np.maximum(missing - members[place], 0)
+        return int(self._reserved.sum())
 
 
 def kept(members: BoolArray, wanted: Int64Array, k: int) -> Int64Array:

@@ -6,15 +6,17 @@ from hashlib import blake2b
 from typing import Any
 
 from recsys_vae.data.histories import History
+from recsys_vae.reranking.caps import Cap
+from recsys_vae.reranking.rules import Calibration
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.ranking.item_columns import Value
-from service.ranking.results import Answer, Cap, Query
+from service.ranking.results import Answer, Query, Quota
 from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
 from service.schemas.item_lists import ItemsRequest
-from service.schemas.recommendations import BoostRequest, HistoryItem, RecommendationRequest
+from service.schemas.recommendations import BoostRequest, HistoryItem, QuotaRequest, RecommendationRequest
 
 ONE_LIST = {"k", "explain", "fields", "cursor"}
 """Fields that pages of one list may differ in."""
@@ -35,6 +37,8 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         fields=asked.fields,
         caps=tuple(Cap(cap.column, cap.n) for cap in asked.at_most),
         keep_seen=asked.seen == "allow",
+        quotas=tuple(map(_quota, asked.quotas)),
+        calibration=None if asked.calibration is None else Calibration(**asked.calibration.model_dump()),
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
     return Request(query, asked.user_id, _digest(asked), cursor, flow=flow)
@@ -111,7 +115,7 @@ def _plainly(asked: RecommendationRequest) -> str:
     """What makes the list, where that is a user and the ids of a history only: no id holds a NUL. Else nothing."""
     if asked.exclude or asked.metadata or asked.boost or asked.diversity or asked.at_most or asked.seen != "exclude":
         return ""
-    if asked.candidates is not None or asked.filter is not None:
+    if asked.candidates is not None or asked.filter is not None or asked.quotas or asked.calibration is not None:
         return ""
     try:
         return "\0".join((asked.user_id or "", *asked.history))  # type: ignore[arg-type]
@@ -143,6 +147,11 @@ def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryIte
 def _time(entry: HistoryItem) -> datetime:
     assert entry.time is not None
     return entry.time if entry.time.tzinfo else entry.time.replace(tzinfo=UTC)
+
+
+def _quota(asked: QuotaRequest) -> Quota:
+    where = None if asked.where is None else to_condition(asked.where)
+    return Quota(asked.n, where, tuple(asked.items or ()), asked.group or "")
 
 
 def _boost(asked: BoostRequest) -> Boost:

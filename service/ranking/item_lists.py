@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from recsys_vae.data.histories import HistoryRows
-from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import UnknownItemError, UnknownListError
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve
-from service.ranking.ranking import Ranked, best_items, selected
+from service.ranking.ranking import best_items
+from service.ranking.reordering import Ranked, selected
 from service.ranking.results import Notice, Query, RankedItem, ranked, shortfall
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import Steps
@@ -95,10 +96,11 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
 def _best(
     catalogue: Catalogue, question: ResolvedQuery, scores: Float32Array, notices: list[Notice]
 ) -> Steps[tuple[Ranked, bool]]:
-    def deeper(depth: int) -> Ranked:
-        return best_items(catalogue, question, scores[None, :].copy(), depth)
+    def deeper(depth: int, among: BoolArray | None) -> Ranked:
+        asked = question if among is None else question.among(among)
+        return best_items(catalogue, asked, scores[None, :].copy(), depth)
 
-    return (yield from selected(catalogue, question, deeper(question.depth), deeper, notices))
+    return (yield from selected(catalogue, question, deeper(question.depth, None), deeper, notices))
 
 
 def _scores(catalogue: Catalogue, source: Source, question: ResolvedQuery) -> tuple[Float32Array, Int64Array]:

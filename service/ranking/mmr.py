@@ -11,7 +11,7 @@ Summaries, SIGIR 1998.
 import numpy as np
 
 from recsys_vae.protocols import Float32Array, Int64Array
-from service.ranking.caps import Gate
+from recsys_vae.reranking.caps import Door
 from service.ranking.steps import Steps, finished
 
 POOL = 400
@@ -47,7 +47,7 @@ def diversifying(
     shown: Float32Array,
     k: int,
     diversity: float,
-    gate: Gate | None = None,
+    gate: Door | None = None,
 ) -> Steps[Int64Array]:
     """The same, in steps.
 

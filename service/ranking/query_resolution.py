@@ -1,7 +1,7 @@
 """Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 
 import numpy as np
@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.histories import History, HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from recsys_vae.reranking import calibration
 from service.errors import FieldError
 from service.ranking import boosts, caps, mmr
 from service.ranking.live_columns import Snapshot
@@ -35,6 +36,7 @@ class ResolvedQuery:
         notices: what there is to say so far.
         shown_new: numbers of newcomers that were shown before.
         fields: the columns that come with each item, as they are where `allowed` is true; None where none do.
+        members: which items each quota speaks of, not to be written to.
     """
 
     query: Query
@@ -46,6 +48,7 @@ class ResolvedQuery:
     notices: tuple[Notice, ...]
     shown_new: tuple[int, ...] = ()
     fields: Snapshot | None = None
+    members: tuple[BoolArray, ...] = ()
 
     @property
     def hides_history_only(self) -> bool:
@@ -56,6 +59,8 @@ class ResolvedQuery:
     def depth(self) -> int:
         """Best items that are looked at to choose k."""
         k = caps.FIRST_POOL * self.query.k if self.query.caps else self.query.k
+        if self.query.calibration is not None:
+            k = max(k, calibration.pool_size(self.query.k))
         return max(k, mmr.pool_size(self.query.k)) if self.query.diversity else k
 
     def n_left(self, n_items: int) -> int:
@@ -63,6 +68,10 @@ class ResolvedQuery:
         if self.allowed is None:
             return n_items - len(self.hidden)
         return int(np.count_nonzero(self.allowed)) - int(np.count_nonzero(self.allowed[self.hidden]))
+
+    def among(self, chosen: BoolArray) -> "ResolvedQuery":
+        """The same, of these items only."""
+        return replace(self, allowed=chosen if self.allowed is None else chosen & self.allowed)
 
     def boost(self, scores: Float32Array) -> None:
         """Apply the boosts to all scores, shape (n_items,), in place."""
@@ -124,16 +133,20 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     with columns.lock:  # a list never shows a value that its filter does not let through
         allowed = _allowed(catalogue, query, notices)
         fields = Snapshot(columns, query.fields) if query.fields else None
+    if query.calibration is not None:
+        catalogue.filters.values(query.calibration.column, NOTHING, "body.calibration.column")
+    boosted, members = _boosted(catalogue, query, notices), tuple(_members(catalogue, query, notices))
     return ResolvedQuery(
         query,
         history,
         _hidden(NOTHING if query.keep_seen else history.ascending, excluded, shown),
         allowed,
-        _boosted(catalogue, query, notices),
+        boosted,
         metadata,
         tuple(notices),
         shown_new,
         fields,
+        members,
     )
 
 
@@ -224,6 +237,20 @@ def _fitting(catalogue: Catalogue, query: Query) -> BoolArray | None:
     if shown is None:
         return catalogue.filters.mask(query.filter, "body.filter")
     return catalogue.filters.mask_among(query.filter, shown, "body.filter")
+
+
+def _members(catalogue: Catalogue, query: Query, notices: list[Notice]) -> Iterator[BoolArray]:
+    """Which items each quota speaks of."""
+    for number, quota in enumerate(query.quotas):
+        if quota.where is not None:
+            yield catalogue.filters.mask(quota.where, f"body.quotas.{number}.where")
+        elif quota.group:
+            yield catalogue.groups[quota.group]
+        else:
+            rows = _known(catalogue, "quotas", quota.items, notices)
+            flags = np.zeros(len(catalogue), dtype=np.bool_)
+            flags[rows[rows >= 0]] = True
+            yield flags
 
 
 def _boosted(catalogue: Catalogue, query: Query, notices: list[Notice]) -> tuple[tuple[str, float, Chosen], ...]:

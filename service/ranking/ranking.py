@@ -5,18 +5,18 @@ own over these few rows. Boosts change the order, so with them the scores of all
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
-from service.ranking import caps, explanations, exploration
-from service.ranking.mmr import diversifying
+from service.ranking import explanations, exploration
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
+from service.ranking.reordering import Ranked, selected, shortened
 from service.ranking.results import (
     POPULARITY_SCORER,
     SEGMENT_SCORER,
@@ -45,15 +45,9 @@ HISTORY_NOT_USED = Notice(
     "history_not_used",
     "The history only keeps its items out of the list: where it is so short, others were better served without it.",
 )
-NO_VECTORS = Notice("diversity_not_used", "The model in service has no item vectors to compare: the order is by score.")
 
 NAMED, NAMED_AT_ONCE = 1 / 50, 200
 """Work of an item whose causes are named, in plain requests; items between two pauses."""
-
-Ranked = tuple[Int64Array, Float64Array]
-"""Rows and scores of one list, best first; the scores as they are written, `shortest`."""
-Deeper = Callable[[int], Ranked]
-"""So many of a user's best items."""
 
 
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> Steps[list[Answer | Exception]]:
@@ -93,7 +87,8 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
     answers: list[Answer] = []
     for place, question in enumerate(queries):
         scorer = SCORERS.get(tiers[place], scorers[place])
-        is_needed = question.query.explain or question.query.caps or len(catalogue.overlay.newcomers)
+        query = question.query
+        is_needed = query.explain or query.caps or query.quotas or len(catalogue.overlay.newcomers)
         user = users[np.array([place])] if is_needed else None
         answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
     return answers
@@ -147,10 +142,11 @@ def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Step
     if not user.weighted.size:
         return None
 
-    def deeper(depth: int) -> Ranked:
-        return best_items(catalogue, question, catalogue.chain.unaided_scores(user), depth)
+    def deeper(depth: int, among: BoolArray | None) -> Ranked:
+        asked = question if among is None else question.among(among)
+        return best_items(catalogue, asked, catalogue.chain.unaided_scores(user), depth)
 
-    (rows, _), _ = yield from selected(catalogue, question, deeper(question.depth), deeper, [])
+    (rows, _), _ = yield from selected(catalogue, question, deeper(question.depth, None), deeper, [])
     return rows
 
 
@@ -183,7 +179,7 @@ def _answer(
     n_guests = len(placed) + len(explored)
     if n_guests:
         has_more = has_more or len(rows) > query.k - n_guests
-        rows, scores = rows[: query.k - n_guests], scores[: query.k - n_guests]
+        rows, scores = shortened(question, (rows, scores), query.k - n_guests)
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
     reasons: tuple[str, ...] = ()
@@ -236,55 +232,13 @@ def _drawn(
     return placed.before(min(n_found, question.query.k - len(explored))), explored
 
 
-def _deeper(catalogue: Catalogue, question: ResolvedQuery, user: Users | None, depth: int) -> Ranked:
-    """More of the best items of a user."""
+def _deeper(
+    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, depth: int, among: BoolArray | None
+) -> Ranked:
+    """More of the best items of a user, of some only where flags say which."""
     assert user is not None
-    return best_items(catalogue, question, catalogue.chain.scores(user), depth)
-
-
-def selected(
-    catalogue: Catalogue, question: ResolvedQuery, best: Ranked, deeper: Deeper, notices: list[Notice]
-) -> Steps[tuple[Ranked, bool]]:
-    """The list out of the best items, and whether it could go on."""
-    query, n_left = question.query, question.n_left(len(catalogue))
-    if not query.caps:
-        rows, scores = (yield from _diverse(catalogue, query, best, notices)) if query.diversity else best
-        return (rows, scores), n_left > len(rows)
-    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
-    before, depth = caps.values_of(catalogue.filters, query.caps, shown[shown < len(catalogue)]), len(best[0])
-    while True:
-        counts = caps.Counts(query.caps, before)
-        gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, best[0]), counts)
-        rows, scores = yield from _diverse(catalogue, query, best, notices, gate)
-        if len(rows) == query.k or len(best[0]) >= n_left:
-            break
-        depth = max(depth * caps.DEEPER, query.k)
-        best = deeper(depth)
-        yield caps.LOOKED_AT * len(best[0])
-    while not gate.open.any() and len(best[0]) < n_left:
-        depth *= caps.DEEPER
-        best = deeper(depth)
-        yield caps.LOOKED_AT * len(best[0])
-        others = best[0][~np.isin(best[0], rows)]
-        gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, others), counts)
-    return (rows, scores), bool(gate.open.any())
-
-
-def _diverse(
-    catalogue: Catalogue, query: Query, best: Ranked, notices: list[Notice], gate: caps.Gate | None = None
-) -> Steps[Ranked]:
-    """The k best that the gate lets through, diverse where that is asked for."""
-    rows, scores = best
-    if query.diversity and not catalogue.chain.similarity.has_directions and NO_VECTORS not in notices:
-        notices.append(NO_VECTORS)
-    if not query.diversity or not catalogue.chain.similarity.has_directions:
-        order = np.arange(min(query.k, len(rows))) if gate is None else gate.best_first(query.k)
-        return rows[order], scores[order]
-    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
-    directions = catalogue.chain.similarity.directions
-    vectors, before = directions(rows), directions(shown)
-    order = yield from diversifying(scores.astype(np.float32), vectors, before, query.k, query.diversity, gate)
-    return rows[order], scores[order]
+    asked = question if among is None else question.among(among)
+    return best_items(catalogue, asked, catalogue.chain.scores(user), depth)
 
 
 def _explained(

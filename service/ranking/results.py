@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from recsys_vae.data.histories import History
 from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.reranking.caps import Cap
+from recsys_vae.reranking.rules import Calibration
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.filters import Condition
@@ -24,11 +26,13 @@ POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 Float64Array = NDArray[np.float64]
 
 
-class Cap(NamedTuple):
-    """At most `n` items of a list have the same value in a column."""
+class Quota(NamedTuple):
+    """At least `n` items of a list are of a group: those that fit a condition, these, or `long-tail` or `new`."""
 
-    column: str
     n: int
+    where: Condition | None = None
+    items: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Query:
         seed: what these are drawn by.
         caps: on how many items may share a value, all of which hold.
         keep_seen: whether items of the history may come back.
+        quotas: on how many items are of a group, of this page; one gives way where there are not so many.
+        calibration: of the list to the history; None for none.
     """
 
     k: int
@@ -68,6 +74,8 @@ class Query:
     seed: str = ""
     caps: tuple[Cap, ...] = ()
     keep_seen: bool = False
+    quotas: tuple[Quota, ...] = ()
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from recsys_vae.native.lookup import Lookup, lookup
-from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
+from recsys_vae.reranking.quotas import long_tail, untouched
+from recsys_vae.reranking.rules import LONG_TAIL, NEW
 from service.ranking.filters import Filters
 from service.ranking.overlay import Overlay
 
@@ -70,6 +72,12 @@ class Catalogue:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
+
+    @cached_property
+    def groups(self) -> dict[str, BoolArray]:
+        """Which items are of a group that quotas know by name, not to be written to; each shape (n_items,)."""
+        popularity = self.chain.bundle.popularity
+        return {LONG_TAIL: long_tail(popularity), NEW: untouched(popularity)}
 
     @cached_property
     def _ids(self) -> list[str] | None:

@@ -15,7 +15,7 @@ LONGEST_CURSOR = 40_000
 SHORTEST_CURSOR = 47
 """Of the shortest name of a bundle, at the start of its list."""
 SMALLEST_FACTOR = 1e-6
-MAX_BOOSTS, MAX_CAPS = 16, 8
+MAX_BOOSTS, MAX_CAPS, MAX_QUOTAS = 16, 8, 8
 MAX_METADATA = 64
 MAX_REQUESTS = 256
 REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
@@ -121,6 +121,43 @@ class CapRequest(Schema):
     n: Annotated[int, Field(ge=1, le=MAX_K, description="Items with one value, all pages together.", examples=[3])]
 
 
+class QuotaRequest(Schema):
+    """At least so many items of a list are of a group: by metadata, by id, or by how well known they are."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [given("where"), given("items"), given("group")]})
+
+    n: Annotated[int, Field(ge=1, le=MAX_K, description="Items of the group on each page.", examples=[3])]
+    where: Filter | None = Field(
+        default=None, description=f"The items whose metadata fit this. {BOUNDS}",
+        examples=[{"op": "eq", "column": "brand", "value": "Own"}],
+    )  # fmt: skip
+    items: list[Id] | None = Field(
+        default=None, min_length=1, max_length=MAX_ITEMS, description="Or these items.", examples=[["527", "593"]]
+    )
+    group: Literal["long-tail", "new"] | None = Field(
+        default=None,
+        description="Or those outside the bestsellers that have 80 % of all interactions, or those that nobody had "
+        "touched when the model learned.",
+        examples=["long-tail"],
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if sum(one is not None for one in (self.where, self.items, self.group)) != 1:
+            raise ValueError("a quota names its items by where, by items or by group, by one of them")
+        return self
+
+
+class CalibrationRequest(Schema):
+    """Lists whose shares of a column's values are those of the history."""
+
+    column: ColumnName
+    strength: float = Field(
+        default=0.5, ge=0, le=1, allow_inf_nan=False, description="0: the order of the scores; 1: calibration alone.",
+        examples=[0.5],
+    )  # fmt: skip
+
+
 class RecommendationRequest(Schema):
     """Who is asked about, and what may be answered."""
 
@@ -162,6 +199,15 @@ class RecommendationRequest(Schema):
         default_factory=list, max_length=MAX_CAPS, examples=[[{"column": "genre", "n": 3}]],
         description="Caps on how many items share a value in a column; of a list, each of its values counts, and items "
         "without a value are free.",
+    )  # fmt: skip
+    quotas: list[QuotaRequest] = Field(
+        default_factory=list, max_length=MAX_QUOTAS, examples=[[{"n": 3, "group": "long-tail"}]],
+        description="How many items of each page are of a group, at least. One gives way where there are not so many, "
+        "and to caps: k items come all the same.",
+    )  # fmt: skip
+    calibration: CalibrationRequest | None = Field(
+        default=None, examples=[{"column": "genre", "strength": 0.5}],
+        description="Have the list reflect what the history is made of; then `diversity` counts for nothing.",
     )  # fmt: skip
     seen: Literal["exclude", "allow"] = Field(
         default="exclude", description="Whether items of the history may be returned.", examples=["allow"]

@@ -18,6 +18,7 @@ from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.recommender import FallbackChain
+from recsys_vae.reranking.rules import parse_rules
 from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.worlds import csr, two_tastes, untrained
@@ -61,6 +62,25 @@ def test_items_outside_the_catalogue_are_left_out(dataset: DatasetDir) -> None:
     few = IdMap(WORLD.items.values.head(3))
     whole = np.concatenate([chunk.histories.toarray() for chunk in read_histories(dataset, few, 100)])
     assert (whole == WORLD.matrix.toarray()[:, :3]).all()
+
+
+def test_lists_keep_rules(dataset: DatasetDir, tmp_path: Path) -> None:
+    table = pl.DataFrame({"item_id": WORLD.items.values, "brand": ["x", "y", "z"] * 4, "own": [True] + [False] * 11})
+    write_bundle(tmp_path / "bundle", untrained("ease", 12), WORLD.items, popularity=WORLD.item_counts(),
+                 provenance=Provenance(dataset="tastes"), item_table=table)  # fmt: skip
+    bundle, rules = Bundle.load(tmp_path / "bundle"), parse_rules(["2:brand"], ["1:own=true"], None)
+    report = recommend_all(bundle, dataset, tmp_path / "out.parquet", k=4, chunk=7, rules=rules)
+    lists = pl.read_parquet(tmp_path / "out.parquet").join(table, on="item_id")
+    assert report.rules == "at most 2 of one brand, at least 1 of own=true"
+    assert report.rows == 240
+    assert lists.group_by("user_id", "brand").len()["len"].max() == 2
+    has_own = lists.group_by("user_id").agg(pl.col("own").any())
+    owners = dataset.interactions().filter(pl.col("item_id") == "i000").select("user_id").collect()["user_id"]
+    assert set(has_own.filter(~pl.col("own"))["user_id"]) == set(owners)  # they have it already
+    again = recommend_all(bundle, dataset, tmp_path / "out.parquet", k=4, keep_seen=True, rules=rules)
+    assert again.rows == 240
+    with pytest.raises(UnknownNameError, match="column of the items"):
+        recommend_all(bundle, dataset, tmp_path / "out.parquet", rules=parse_rules(["2:colour"], [], None))
 
 
 def test_every_user_gets_k_unseen_items_in_score_order(dataset: DatasetDir, tmp_path: Path) -> None:

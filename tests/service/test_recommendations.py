@@ -273,12 +273,30 @@ def test_caps_count_items_by_value(client: TestClient) -> None:
     assert "body.at_most.0.column" in many["results"][1]["problem"]["detail"]
 
 
+def test_quotas_and_calibration_make_another_list(client: TestClient) -> None:
+    plain = client.post(POST, json={"history": ["a"], "k": 2}).json()
+    asked = {"history": ["a"], "k": 2, "quotas": [{"n": 1, "items": ["h"]}], "calibration": {"column": "genre"}}
+    body = client.post(POST, json=asked).json()
+    assert "h" in item_ids(body)
+    assert "h" not in item_ids(plain)
+    assert not codes(body)
+    refused = client.post(POST, json={"history": ["a"], "k": 2, "cursor": body["next_cursor"]})
+    assert "another request" in check_problem(refused, 422, "invalid-request")["detail"]
+    page = client.post(POST, json={**asked, "cursor": body["next_cursor"]}).json()
+    assert not set(item_ids(page)) & set(item_ids(body))
+    assert codes(page) == ["quota_not_met"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"at_most": [{"column": "genre", "n": 0}]}, "body.at_most.0.n"),
         ({"at_most": [{"column": "genre"}]}, "body.at_most.0.n"),
         ({"at_most": [{"column": "genre", "n": 1}] * 9}, "body.at_most"),
+        ({"quotas": [{"n": 1, "group": "new"}] * 9}, "body.quotas"),
+        ({"calibration": {"column": "genre", "strength": 2}}, "body.calibration.strength"),
+        ({"calibration": {"column": "no"}}, "body.calibration.column"),
+        ({"quotas": [{"n": 1, "where": {"op": "eq", "column": "no", "value": 1}}]}, "body.quotas.0.where"),
         ({"seen": "never"}, "body.seen"),
     ],
 )

@@ -70,6 +70,20 @@ def test_boosts_name_items_in_one_way_and_have_factors_above_0(
     assert client.post(POST, json={"k": 1, "boost": [boost]}).status_code == (200 if fits else 422)
 
 
+@pytest.mark.parametrize(
+    ("quota", "fits"),
+    [
+        ({"n": 1, "group": "new"}, True), ({"n": 1, "items": ["a"]}, True),
+        ({"n": 1, "where": DRAMA, "group": None}, True),
+        ({"n": 1}, False), ({"n": 0, "group": "new"}, False), ({"n": 1, "group": "old"}, False),
+        ({"n": 1, "group": "new", "where": DRAMA}, False), ({"n": 1, "items": []}, False),
+    ],
+)  # fmt: skip
+def test_quotas_name_items_in_one_way(client: TestClient, document: dict[str, Any], quota: dict, fits: bool) -> None:
+    assert allows(document, component("QuotaRequest"), quota) is fits
+    assert client.post(POST, json={"k": 1, "quotas": [quota]}).status_code == (200 if fits else 422)
+
+
 @pytest.mark.parametrize(("condition", "fits"), RANGES)
 def test_ranges_have_a_bound(client: TestClient, document: dict[str, Any], condition: dict, fits: bool) -> None:
     assert allows(document, component("RangeFilter"), condition) is fits

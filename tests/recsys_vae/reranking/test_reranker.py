@@ -72,7 +72,8 @@ def test_no_rules_are_the_order_of_the_scores() -> None:
 def test_a_group_far_down_is_found() -> None:
     scores = -np.arange(N, dtype=float)[None]
     assert reranked(Rules(quotas=(Quota(2, "own=true"),)), 4, scores) == [[0, 1, 27, 28]]
-    assert reranked(Rules((Cap("brand", 1),), (Quota(1, "own=true"),)), 4, scores) == [[0, 1, 2, 29]]
+    # The best of the group, of brand x, is sure of its place, and 0, of brand x, has none beside it.
+    assert reranked(Rules((Cap("brand", 1),), (Quota(1, "own=true"),)), 4, scores) == [[1, 2, 5, 27]]
 
 
 def test_what_follows_the_list_is_in_the_order_of_the_scores() -> None:
