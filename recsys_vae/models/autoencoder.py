@@ -58,12 +58,12 @@ class Autoencoder(Trainable):
         return sum(getattr(self.config, "metadata", ()))
 
     def _hidden(self, histories: csr_array, metadata: csr_array | None) -> Tensor:
-        check_histories(histories, self.n_items)
+        check_histories(histories, self.n_items, signed=self.is_signed)
         if not self.n_features:
             metadata = None
         if metadata is not None:
             check_metadata(metadata, histories.shape[0], self.n_features)
-        return self.hidden(SparseRows.from_csr(histories, self.device, metadata).binarised())
+        return self.hidden(self.rows(histories, metadata))
 
     @staticmethod
     def _with_ones(hidden: Tensor) -> Float32Array:

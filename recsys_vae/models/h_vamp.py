@@ -28,6 +28,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits, log_mixture, nearest_gaussian
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, linear
@@ -39,7 +40,7 @@ FIRST_HISTORY = (0.05, 0.01)
 
 
 @dataclass(frozen=True)
-class HVampConfig:
+class HVampConfig(SignedOptions):
     """Widths, dropout and the prior; the widths are the paper's.
 
     Attributes:
@@ -52,6 +53,8 @@ class HVampConfig:
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         **BY_GRADIENT,
+        **BY_WEIGHT,
+        **BY_DISLIKE,
         "hidden": Whole(100, 1000, step=100),
         "latent": Whole(50, 400, step=50),
         "dropout": Real(0.1, 0.8),
@@ -65,6 +68,7 @@ class HVampConfig:
     pseudo_histories: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.hidden, self.latent, self.pseudo_inputs) < 1:
             raise ConfigError(
                 "Widths and the number of pseudo-inputs are at least 1, got "
@@ -114,7 +118,7 @@ class HVamp(Variational):
         z2 = upper.sample(objective.generator)
         lower = self._lower(dropped, z2)
         z1 = lower.sample(objective.generator)
-        nll = objective.likelihood(self._decode(torch.cat([z1, z2], dim=1)), self.output, rows).mean()
+        nll = objective.likelihood(self._decode(torch.cat([z1, z2], dim=1)), self.output, rows.wanted).mean()
         kl_lower = lower.kl_to(self._lower_prior(z2))
         kl_upper = upper.log_prob(z2).sum(dim=1) - log_mixture(z2, self.prior_parts())
         floor = objective.free_bits
