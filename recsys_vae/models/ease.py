@@ -26,7 +26,7 @@ class EASEConfig(SignedOptions):
         l2: lambda; 100 to 1000 for most data sets.
     """
 
-    SEARCH_SPACE: ClassVar[SearchSpace] = {**BY_WEIGHT, **BY_DISLIKE, "l2": Real(10.0, 10_000.0, log=True)}
+    SEARCH_SPACE: ClassVar[SearchSpace] = {"l2": Real(10.0, 10_000.0, log=True), **BY_WEIGHT, **BY_DISLIKE}
 
     l2: float = 500.0
 

@@ -31,10 +31,10 @@ class EDLAEConfig(SignedOptions):
     """
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
-        **BY_WEIGHT,
-        **BY_DISLIKE,
         "dropout": Real(0.0, 0.9),
         "l2": Real(1.0, 10_000.0, log=True),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     dropout: float = 0.3

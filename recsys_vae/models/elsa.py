@@ -48,9 +48,9 @@ class ELSAConfig(SignedOptions):
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         **BY_GRADIENT,
+        "factors": OneOf((128, 256, 512, 1024)),
         **BY_WEIGHT,
         **BY_DISLIKE,
-        "factors": OneOf((128, 256, 512, 1024)),
     }
 
     factors: int = 512

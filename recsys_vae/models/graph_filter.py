@@ -64,13 +64,13 @@ class GraphFilterConfig(WeightOptions):
     """
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
-        **BY_WEIGHT,
         "user_exponent": Real(0.2, 0.8),
         "item_exponent": Real(0.2, 0.8),
         "popularity_exponent": Real(-0.4, 0.4),
         "rank": Whole(64, 512, step=64),
         "low_pass": Real(0.0, 1.0),
         "sharpening": Real(0.0, 3.0),
+        **BY_WEIGHT,
     }
 
     user_exponent: float = 0.5

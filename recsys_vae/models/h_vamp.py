@@ -53,12 +53,12 @@ class HVampConfig(SignedOptions):
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         **BY_GRADIENT,
-        **BY_WEIGHT,
-        **BY_DISLIKE,
         "hidden": Whole(100, 1000, step=100),
         "latent": Whole(50, 400, step=50),
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600

@@ -34,12 +34,12 @@ class MultDAEConfig(SignedOptions):
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         **BY_GRADIENT,
-        **BY_WEIGHT,
-        **BY_DISLIKE,
         "hidden": Whole(100, 800, step=100),
         "dropout": Real(0.1, 0.8),
         "l2": Real(1e-4, 1.0, log=True),
         "weight_decay": Real(0.0, 2.0),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 200

@@ -38,13 +38,13 @@ class MultVAEConfig(HybridOptions, SignedOptions):
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         **BY_GRADIENT,
-        **BY_WEIGHT,
-        **BY_DISLIKE,
         "hidden": Whole(100, 1000, step=100),
         "latent": Whole(50, 400, step=50),
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
         "metadata_dropout": Real(0.0, 0.5),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600

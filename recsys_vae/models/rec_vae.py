@@ -62,13 +62,13 @@ class RecVAEConfig(HybridOptions, SignedOptions):
 
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         **BY_GRADIENT,
-        **BY_WEIGHT,
-        **BY_DISLIKE,
         "latent": Whole(50, 400, step=50),
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
         "weight_decay": Real(0.0, 1.0),
         "metadata_dropout": Real(0.0, 0.5),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600
