@@ -131,10 +131,10 @@ class ConditionalVAE(Variational):
         prior = self.prior(shown)
         posterior = self._combined(shown, prior)
         hidden = torch.tanh(self.decoder_in(posterior.sample(objective.generator)))
-        nll = objective.likelihood(hidden, self.output, rows.wanted).mean()
+        misfit, nll = self.misfit(hidden, rows, objective)
         kl = posterior.kl_to(prior)
         penalty = free_bits(kl, objective.free_bits)
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.detach().sum(dim=1).mean())
 
     def _combined(self, rows: SparseRows, prior: DiagonalGaussian) -> DiagonalGaussian:
         has_history = (rows.lengths() > 0).float().unsqueeze(1)

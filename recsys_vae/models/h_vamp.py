@@ -118,13 +118,13 @@ class HVamp(Variational):
         z2 = upper.sample(objective.generator)
         lower = self._lower(dropped, z2)
         z1 = lower.sample(objective.generator)
-        nll = objective.likelihood(self._decode(torch.cat([z1, z2], dim=1)), self.output, rows.wanted).mean()
+        misfit, nll = self.misfit(self._decode(torch.cat([z1, z2], dim=1)), rows, objective)
         kl_lower = lower.kl_to(self._lower_prior(z2))
         kl_upper = upper.log_prob(z2).sum(dim=1) - log_mixture(z2, self.prior_parts())
         floor = objective.free_bits
         penalty = free_bits(kl_lower, floor) + free_bits(kl_upper.unsqueeze(1), floor * self.config.latent)
         kl = kl_lower.detach().sum(dim=1) + kl_upper.detach()
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.mean())
 
     def prior_parts(self) -> DiagonalGaussian:
         """The K parts of the prior of z2: q(z2 | u_k), shape (K, latent)."""

@@ -68,8 +68,7 @@ class MultDAE(Autoencoder):
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative log-likelihood plus the weight penalty; there is no KL to weigh."""
         hidden = torch.tanh(self.encoder(rows.l2_normalised().dropped(self.config.dropout, objective.generator)))
-        nll = objective.likelihood(hidden, self.output, rows.wanted).mean()
-        total = nll
+        total, nll = self.misfit(hidden, rows, objective)
         if self.config.l2:
-            total = nll + self.config.l2 * (self.encoder.weight.square().sum() + self.output.weight.square().sum())
-        return Loss(total, nll.detach(), torch.zeros_like(nll))
+            total = total + self.config.l2 * (self.encoder.weight.square().sum() + self.output.weight.square().sum())
+        return Loss(total, nll, torch.zeros_like(nll))

@@ -135,11 +135,11 @@ class RecVAE(Variational):
         shown = with_gaps(shown, self.config.metadata, gaps, objective.generator)
         posterior = self.posterior(shown)
         z = posterior.sample(objective.generator)
-        nll = objective.likelihood(z, self.output, rows.wanted).mean()
+        misfit, nll = self.misfit(z, rows, objective)
         kl = posterior.log_prob(z) - self._log_prior(z, normalised)
         lengths = rows.wanted.row_sums(rows.wanted.values) / self.config.reference_length
         penalty = free_bits(kl * lengths.unsqueeze(1), objective.free_bits)
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.detach().sum(dim=1).mean())
 
     def tensors(self) -> Tensors:
         """Weights by name, without the copy of the encoder: prediction has no use for it."""

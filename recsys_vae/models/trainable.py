@@ -28,7 +28,7 @@ class Trainable(nn.Module):
 
     config: Any
     WANTS_DISLIKES: ClassVar[bool] = False
-    """Whether dislikes are among what it predicts, as numbers below 0, and not only among what it is shown."""
+    """Whether dislikes are targets like others, as numbers below 0; else they stand beside them, as `unwanted`."""
 
     @property
     def is_signed(self) -> bool:
@@ -50,11 +50,12 @@ class Trainable(nn.Module):
     def examples(self, histories: csr_array, metadata: csr_array | None = None) -> SparseRows:
         """The same with what it is to predict of them, where that is something else: what `loss` takes."""
         options, rows = options_of(self.config), self.rows(histories, metadata)
-        signed_targets = self.WANTS_DISLIKES or not options.counted
-        if options.shown == options.wanted and signed_targets:
+        apart = options.counted > 0 and not self.WANTS_DISLIKES
+        if options.shown == options.wanted and not apart:
             return rows
-        targets = options.targets(histories, dislikes=self.WANTS_DISLIKES)
-        return replace(rows, targets=SparseRows.from_csr(targets, self.device))
+        targets = SparseRows.from_csr(options.targets(histories, dislikes=self.WANTS_DISLIKES), self.device)
+        unwanted = SparseRows.from_csr(options.unwanted(histories), self.device) if apart else None
+        return replace(rows, targets=targets, unwanted=unwanted)
 
     @property
     def epochs_a_round(self) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.data.histories import binarise
-from recsys_vae.data.signals import liked
+from recsys_vae.data.signals import disliked, liked
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.search_space import OneOf, Real, SearchSpace
 
@@ -89,6 +89,12 @@ class WeightOptions:
             dislikes: also that it is to advise against what is disliked, by negative numbers.
         """
         return weighed(histories if dislikes else liked(histories), self.wanted, self.counted if dislikes else 0.0)
+
+    def unwanted(self, histories: csr_array) -> csr_array:
+        """What is disliked, by numbers above 0 that say how much it counts."""
+        found = binarise(disliked(histories))
+        found.data *= np.float32(self.counted)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ class SparseRows:
         values: weights, shape (nnz,) float32.
         metadata: what else is known of the same users, in columns of a `metadata.Schema`; None where nothing is.
         targets: what is to be predicted of the same users, where that is not what they are shown.
+        unwanted: what they dislike, values how much it counts, where that is to be predicted, too.
     """
 
     indices: Tensor
@@ -30,6 +31,7 @@ class SparseRows:
     values: Tensor
     metadata: "SparseRows | None" = None
     targets: "SparseRows | None" = None
+    unwanted: "SparseRows | None" = None
 
     @classmethod
     def from_csr(
