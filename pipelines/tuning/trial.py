@@ -10,7 +10,7 @@ from recsys_vae.training.tracking import Tracker
 if TYPE_CHECKING:
     import optuna
 
-RUN_ID, REASON, SERVED = "run_id", "reason", "served"
+RUN_ID, REASON, SERVED, VALUES = "run_id", "reason", "served", "values"
 """Names of facts."""
 
 

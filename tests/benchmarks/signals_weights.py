@@ -4,9 +4,9 @@
   beforehand; five seeds, each of the log and of the training. The twin learns from every event as a yes, or, of
   dislikes, from what is liked alone (`-likes`). Intervals are bootstraps over the users of all seeds.
 - MovieLens 1M (signals_weights_movielens.py): ratings as weights, ratings of 1 and 2 as dislikes. For each model the
-  penalty of the twin, the kind of weights and how much dislikes count are chosen on validation by ndcg@100; the test part
-  is read once each. Models trained by gradient have the twin's settings and number of epochs planned, their best epoch
-  chosen on validation, as many seeds as `--seeds` says. Intervals are bootstraps paired over the test users.
+  penalty of the twin, the kind of weights and how much dislikes count are chosen on validation by ndcg@100; the test
+  part is read once each. Models trained by gradient have the twin's settings and number of epochs planned, their best
+  epoch chosen on validation, as many seeds as `--seeds` says. Intervals are bootstraps paired over the test users.
 
 Every run is a record under results/signals; what is there is printed, not measured again (--fresh does).
 `--only WORD ...` measures the runs whose names hold one of the words.
@@ -67,7 +67,10 @@ CLOSED: dict[str, list[dict[str, Any]]] = {
 LEARNED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "elsa": ({"factors": 512}, {"epochs": 20, "learning_rate": 0.01}),
     "mult-dae": ({}, {"epochs": 40, "batch_size": 200, "learning_rate": 2e-3}),
-    "mult-vae": ({}, {"epochs": 60, "batch_size": 200, "learning_rate": 3e-3, "learning_rate_decay": 0.7, "kl_weight": 0.4, "kl_anneal": 1.0}),
+    "mult-vae": ({}, {
+        "epochs": 60, "batch_size": 200, "learning_rate": 3e-3, "learning_rate_decay": 0.7, "kl_weight": 0.4,
+        "kl_anneal": 1.0,
+    }),
     "rec-vae": ({}, {"epochs": 80, "batch_size": 500}),
     "h-vamp": ({}, {"epochs": 60, "batch_size": 200}),
     "conditional-vae": ({}, {"epochs": 60, "batch_size": 200}),

@@ -37,8 +37,9 @@ SEARCHED: dict[str, dict[str, Range]] = {
     "conditional-vae": LEARNING | WIDTHS | {"short": Real(0.0, 1.0)} | SIGNS,
     "blend": {},
 }  # fmt: skip
-"""In their order: with another, a seed draws other settings, and a study that was begun goes on differently. What weights and
-dislikes ask for comes last: where there are none it is left out."""
+"""In their order: with another, a seed draws other settings, and a study that was begun goes on differently.
+
+What weights and dislikes ask for comes last: where there are none it is left out."""
 
 
 def settings(config: object) -> dict[str, object]:

@@ -49,7 +49,7 @@ def learned(name: str, histories: csr_array, **settings: object) -> Trainable | 
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.grad is not None:
-                parameter -= 0.05 * parameter.grad
+                parameter.sub_(0.05 * parameter.grad)
     return model
 
 
