@@ -15,6 +15,7 @@ Every run is a record under results/signals; what is there is printed, not measu
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -104,31 +105,24 @@ def _reached(log: World, name: str, extra: Mapping[str, Any], histories: csr_arr
 
 def search(name: str) -> dict[str, Any]:
     """A closed-form model on MovieLens 1M: choices on validation, each kind's best on the test part."""
-    tried = []
-    counts = (0.0,) if name in WITHOUT_DISLIKES else (0.0, *COUNTED)
-    for settings, kind in product(CLOSED[name], KINDS):
-        tried.append({**settings, "weights": kind})
-    best = {kind: _best(name, [one for one in tried if one["weights"] == kind]) for kind in KINDS}
-    binary = best["binary"]["settings"]
-    for count in counts[1:]:
-        best[f"dislikes {count:g}"] = _best(name, [{**binary, "dislikes": count}])
-    return {kind: one | _tested(name, one["settings"]) for kind, one in best.items()}
+    found = {kind: _best(name, [{**one, "weights": kind} for one in CLOSED[name]]) for kind in KINDS}
+    counts = () if name in WITHOUT_DISLIKES else COUNTED
+    for count in counts:
+        found[f"dislikes-{count:g}"] = _best(name, [{**found["binary"]["settings"], "dislikes": count}])
+    return found
 
 
 def _best(name: str, tried: list[dict[str, Any]]) -> dict[str, Any]:
-    split = movielens.ratings()
-    values = []
+    """The settings with the highest ndcg@100 on validation, measured on the test part."""
+    split, models = movielens.ratings(), []
+    best: dict[str, Any] = {}
     for settings in tried:
-        found = movielens.measured(learned(name, settings, split.train, TRAINING), split.validation)
-        values.append({metric: round(float(of.mean()), 5) for metric, of in found.items()})
-    best = int(np.argmax([value["ndcg@100"] for value in values]))
-    return {"settings": tried[best], "validation": values[best]}
-
-
-def _tested(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    split = movielens.ratings()
-    found = movielens.measured(learned(name, settings, split.train, TRAINING), split.test)
-    return {"test": {metric: np.round(of, 5).tolist() for metric, of in found.items()}}
+        candidate = learned(name, settings, split.train, TRAINING)
+        values = {m: round(float(of.mean()), 5) for m, of in movielens.measured(candidate, split.validation).items()}
+        if not best or values["ndcg@100"] > best["validation"]["ndcg@100"]:
+            best, models = {"settings": settings, "validation": values}, [candidate]
+    test = movielens.measured(models[0], split.test)
+    return best | {"test": {metric: np.round(of, 5).tolist() for metric, of in test.items()}}
 
 
 def train(name: str, extra: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -151,16 +145,11 @@ def runs(seeds: int) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for seed, scenario, name in product(SEEDS, SCENARIOS, SIMULATED):
         if not (scenario == "dislikes" and name in WITHOUT_DISLIKES):
-            found[f"weights-simulated-{scenario}-{name}-seed{seed}"] = lambda scenario=scenario, name=name, seed=seed: (
-                simulate(scenario, name, seed)
-            )
+            found[f"weights-simulated-{scenario}-{name}-seed{seed}"] = partial(simulate, scenario, name, seed)
     for name in CLOSED:
-        found[f"weights-ml1m-{name}"] = lambda name=name: search(name)
-    for seed, name in product(SEEDS[:seeds], LEARNED):
-        for kind, extra in variants():
-            found[f"weights-ml1m-{name}-{kind}-seed{seed}"] = lambda name=name, extra=extra, seed=seed: train(
-                name, extra, seed
-            )
+        found[f"weights-ml1m-{name}"] = partial(search, name)
+    for seed, name, (kind, extra) in product(SEEDS[:seeds], LEARNED, variants()):
+        found[f"weights-ml1m-{name}-{kind}-seed{seed}"] = partial(train, name, extra, seed)
     return found
 
 
@@ -176,7 +165,7 @@ def of_movielens(name: str) -> dict[str, dict[str, Any]]:
     """By variant, what was measured of a model: means on validation, and values of the test users over its seeds."""
     if name in CLOSED:
         run = existing(BENCHMARK, f"weights-ml1m-{name}")
-        return {} if run is None else {kind.replace(" ", "-"): one for kind, one in run["figures"].items()}
+        return {} if run is None else dict(run["figures"])
     found: dict[str, dict[str, Any]] = {}
     for kind, _ in variants():
         kept = [existing(BENCHMARK, f"weights-ml1m-{name}-{kind}-seed{seed}") for seed in SEEDS]
@@ -225,9 +214,9 @@ def show() -> None:
     table = Table("MovieLens 1M", "variant", "seeds", "helps on validation", *movielens.METRICS)
     for name, sort in product((*CLOSED, *LEARNED), ("weights", "dislikes")):
         if (found := gain(name, sort, "ndcg@100")) is not None:
-            intervals = [gain(name, sort, metric) for metric in movielens.METRICS]
-            cells = [str(one["interval"]) for one in intervals if one is not None]
-            table.add_row(name, found["of"], str(found["seeds"]), str(found["on_validation"]), *cells)
+            gains = [gain(name, sort, metric) for metric in movielens.METRICS]
+            ends = [str(one["interval"]) for one in gains if one is not None]
+            table.add_row(name, found["of"], str(found["seeds"]), str(found["on_validation"]), *ends)
     Console(width=140).print(table)
 
 
