@@ -49,7 +49,7 @@ SIMULATED: dict[str, dict[str, Any]] = {
 }
 """Models and their settings in the simulated logs."""
 TRAINING = TrainingConfig(epochs=30, batch_size=200, patience=0, learning_rate=3e-3)
-CHOSEN = {
+CHOSEN: dict[str, tuple[dict[str, Any], SignalRules]] = {
     "weights": ({"weights": "value"}, SignalRules(keep="sum")),
     "half-life": ({"weights": "value"}, SignalRules(keep="sum", half_life=45.0)),
     "dislikes": ({"dislikes": 0.5}, SignalRules(keep="sum")),

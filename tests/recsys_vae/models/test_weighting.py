@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ SIGNED = [name for name, config in SMALL.items() if isinstance(config, SignedOpt
 N_ITEMS = 12
 
 
-def matrix(rows: list[list[float]]) -> csr_array:
+def matrix(rows: Sequence[Sequence[float]]) -> csr_array:
     return csr_array(np.array(rows, dtype=np.float32))
 
 
@@ -61,7 +62,7 @@ def test_weights_by_hand() -> None:
     np.testing.assert_allclose(value, [[0.5, 1.5, 0, -0.25], [0, 0, 1, 0]])
     logs = np.log([2, 4])
     log = weighed(histories, "log", 1.0).toarray()
-    np.testing.assert_allclose(log, [[*(logs / logs.mean()), 0, -1], [0, 0, 1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(log, [[*(logs / logs.mean()).tolist(), 0, -1], [0, 0, 1, 0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("weights", ["binary", "log", "value"])
@@ -204,7 +205,8 @@ def test_a_part_of_a_blend_that_takes_no_dislikes_is_shown_none() -> None:
     assert takes_dislikes(blend)
     assert not takes_dislikes(blend.autoencoder)
     assert np.isfinite(blend.score(world(signed=True))).all()
-    both = replace(config, autoencoder=Part("mult-vae", MultVAE, MultVAEConfig(hidden=8, latent=4, dislikes=0.5)))
+    autoencoder = Part("mult-vae", MultVAE, MultVAEConfig(hidden=8, latent=4, dislikes=0.5))
+    both = replace(config, autoencoder=autoencoder)  # type: ignore[type-var]
     assert takes_dislikes(catalog.create("blend", N_ITEMS, both))
 
 

@@ -32,7 +32,8 @@ def test_by_hand() -> None:
 def test_its_gradient_pushes_dislikes_down_and_is_as_sparse_as_asked(sparse: bool) -> None:
     output = layer()
     liked, disliked = rows([[1, 0, 0, 0]]), rows([[0, 1, 0, 0]])
-    ranking_penalty(torch.ones(1, 1), output, liked, disliked, sparse_gradient=sparse).sum().backward()
+    penalty = ranking_penalty(torch.ones(1, 1), output, liked, disliked, sparse_gradient=sparse).sum()
+    penalty.backward()  # type: ignore[no-untyped-call]
     gradient = output.weight.grad
     assert gradient is not None
     assert gradient.is_sparse == sparse
