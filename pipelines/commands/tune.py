@@ -58,6 +58,8 @@ def _tell(tuned: "Tuned") -> None:
 
     console = output_console()
     console.print(_table(tuned))
+    if tuned.remark:
+        console.print(tuned.remark, soft_wrap=True, highlight=False, markup=False)
     console.print(f"settings  {tuned.settings_path}", soft_wrap=True, highlight=False, markup=False)
     print(f"train with them:\n{tuned.command}")
 

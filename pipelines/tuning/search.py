@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scipy.sparse import csr_array
+
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import read_manifest
 from pipelines.training.fit import ModelSpec
@@ -14,6 +16,7 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models.catalog import search_space
 from recsys_vae.models.hybrid import OF_METADATA
 from recsys_vae.models.search_space import SearchSpace, Value
+from recsys_vae.models.weighting import OF_DISLIKES, OF_WEIGHTS, options_of
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,30 @@ class Search:
         if not space:
             raise ConfigError(f"There is nothing to tune: {model} has no other setting with a search space.")
         return cls(base, space, tuple(fixed), split, name, seed)
+
+    def among(self, train: csr_array, dislikes: csr_array | None) -> "Search":
+        """The search without what has no effect on such data: weights where all are equal, dislikes where none are.
+
+        Args:
+            train: interactions of the training part, shape (n_users, n_items).
+            dislikes: what speaks against items there, of the same shape; None for nothing.
+
+        Raises:
+            ConfigError: nothing is left to search.
+        """
+        has_weights = bool(train.nnz) and train.data.min() != train.data.max()
+        has_dislikes = dislikes is not None and bool(dislikes.nnz)
+        unused = (frozenset() if has_weights else OF_WEIGHTS) | (frozenset() if has_dislikes else OF_DISLIKES)
+        space = {setting: bounds for setting, bounds in self.space.items() if setting not in unused}
+        if not space:
+            raise ConfigError(
+                f"There is nothing to tune: {', '.join(self.space)} of {self.base.name} has no effect on these data."
+            )
+        return replace(self, space=space)
+
+    def weighs(self, settings: Mapping[str, Value]) -> bool:
+        """Whether a model with settings of the space goes by more than yes or no: by weights or dislikes."""
+        return not options_of(self.spec(settings).config).is_plain
 
     def spec(self, settings: Mapping[str, Value]) -> ModelSpec:
         """The model with settings of the space."""

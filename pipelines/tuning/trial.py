@@ -10,7 +10,7 @@ from recsys_vae.training.tracking import Tracker
 if TYPE_CHECKING:
     import optuna
 
-RUN_ID, REASON, SERVED = "run_id", "reason", "served"
+RUN_ID, REASON, SERVED, VALUES = "run_id", "reason", "served", "values"
 """Names of facts."""
 
 
@@ -28,7 +28,8 @@ class Outcome:
         value: of the metric on validation; of a trial that was cut short, the last one; None where it has none.
         pruned: whether it was cut short.
         facts: what else was told: epochs, seconds, standard_error, run_id, reason; of those that were the best so far,
-            served: the metric of what a bundle of it would answer.
+            served: the metric of what a bundle of it would answer; of the best so far with weights or dislikes, and
+            without: values: the metric by validation user.
     """
 
     number: int

@@ -24,9 +24,11 @@ from pipelines.training.model_settings import settings_of, write_settings
 from pipelines.training.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
 from pipelines.tuning.search import Search, train_command
 from pipelines.tuning.study import BEST, CHECKPOINT, Plan, Study, open_study
-from pipelines.tuning.trial import SERVED, Outcome, PrunedError, PruningTracker, Trial
+from pipelines.tuning.trial import SERVED, VALUES, Outcome, PrunedError, PruningTracker, Trial
+from pipelines.tuning.verdict import MOST_USERS, Verdict, best_of, decide
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import ConfigError, DataError, TrainingError
 from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
@@ -45,9 +47,11 @@ class Tuned:
     Attributes:
         search: what it was.
         outcomes: of all trials, in the order in which they were done.
-        best: the trial with the highest value among those that ran to their end.
+        best: the trial with the highest value among those that ran to their end; one with weights or dislikes only
+            where these measurably help (`verdict`).
         settings_path: settings file of the best trial.
         command: that trains with them.
+        remark: whether weights and dislikes help; empty where none were tried.
         run_id: of the whole search at the tracking server.
     """
 
@@ -57,6 +61,7 @@ class Tuned:
     settings_path: Path
     command: str
     run_id: str
+    remark: str = ""
 
 
 def tune(
@@ -81,6 +86,7 @@ def tune(
     if trials < 1:
         raise ConfigError(f"--trials is at least 1, got {trials}.")
     split = load_split(dataset, search.split)
+    search = search.among(split.train.matrix, _dislikes(split))
     task = _task(dataset, search, split)
     epochs = search.base.training.epochs
     plan = Plan.of(search.space, search.first(), seed=search.seed, trials=trials, epochs=epochs)
@@ -102,6 +108,7 @@ class _Task:
     dataset: DatasetDir
     search: Search
     train: Interactions
+    signed_train: csr_array
     validation: HeldOut
     asked: HeldOut
     cold_start_users: ColdStartUsers
@@ -117,6 +124,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         dataset,
         search,
         split.train,
+        signed(split.train.matrix, _dislikes(split)),
         asked_while_training(split, known, spec),
         known.of(split.validation),
         cold_start_users_of(split.validation, split.train.items, known),
@@ -124,6 +132,12 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         metadata_for(spec, split.train, known),
         item_metadata_for(spec, dataset, split.train.items),
     )
+
+
+def _dislikes(split: Split) -> csr_array | None:
+    """What speaks against items in the training part."""
+    found: csr_array | None = getattr(split, "train_dislikes", None)
+    return found
 
 
 def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, is_over: Callable[[], bool]) -> None:
@@ -162,7 +176,7 @@ def _fit_and_tell(
     try:
         fitted = fit(
             spec,
-            task.train.matrix,
+            task.signed_train,
             validation=task.validation,
             tracker=PruningTracker(tracker, trial, task.search.metric),
             checkpoint=checkpoint,
@@ -181,8 +195,19 @@ def _fit_and_tell(
     best = best_of(study.outcomes())
     if best is None or measured.means[task.search.metric] > (best.value or 0.0):
         trial.note(**{SERVED: _served(task, fitted.model)})
+    if _is_best_of_its_kind(task.search, trial, study.outcomes(), measured):
+        trial.note(**{VALUES: measured.per_user[task.search.metric][:MOST_USERS].round(5).tolist()})
     _complete(trial, fitted, measured, task.search.metric)
     return "complete"
+
+
+def _is_best_of_its_kind(search: Search, trial: Trial, done: list[Outcome], measured: Evaluation) -> bool:
+    """Whether no earlier trial that goes by as much, by yes or no or by weights, was as good; and users have values."""
+    if search.metric not in measured.per_user:
+        return False
+    kind = search.weighs(trial.settings)
+    best = best_of([outcome for outcome in done if search.weighs(outcome.settings) == kind])
+    return best is None or measured.means[search.metric] > (best.value or 0.0)
 
 
 def _served(task: _Task, model: Recommender) -> float:
@@ -210,29 +235,26 @@ def _tell_parent(parent: MlflowTracker, done: list[Outcome], metric: str) -> Non
 
 def _result(task: _Task, study: Study, parent: MlflowTracker) -> Tuned:
     done, search = study.outcomes(), task.search
-    best = best_of(done)
-    if best is None:
+    verdict = decide(done, search.weighs)
+    if verdict is None:
         reasons = {str(outcome.facts.get("reason")) for outcome in done}
         raise DataError(f"None of the {len(done)} trials ran to its end: {'; '.join(sorted(reasons)) or 'no time'}.")
-    path = study.folder / BEST
-    write_settings(path, settings_of(search.spec(best.settings)), _comment(task, done, best))
+    best, path = verdict.best, study.folder / BEST
+    write_settings(path, settings_of(search.spec(best.settings)), _comment(task, done, verdict))
     parent.log_parameters({f"best.{name}": value for name, value in best.settings.items()})
     with answering():
         parent.client.log_artifact(parent.run_id, str(path))
-    return Tuned(search, done, best, path, train_command(task.dataset, search, best.settings), parent.run_id)
+    return Tuned(
+        search, done, best, path, train_command(task.dataset, search, best.settings), parent.run_id, verdict.remark
+    )
 
 
-def best_of(outcomes: list[Outcome]) -> Outcome | None:
-    """The trial with the highest value among those that ran to their end, the earliest of equal ones."""
-    complete = [outcome for outcome in outcomes if not outcome.pruned and outcome.value is not None]
-    return max(complete, key=lambda outcome: outcome.value or 0.0, default=None)
-
-
-def _comment(task: _Task, done: list[Outcome], best: Outcome) -> str:
+def _comment(task: _Task, done: list[Outcome], verdict: Verdict) -> str:
     search = task.search
+    remark = f"\n{verdict.remark}" if verdict.remark else ""
     return (
         f"The best of {len(done)} trials of {search.base.name} on {task.dataset.name}, split {search.split}:\n"
-        f"{search.metric} {_value(best)} on the validation part."
+        f"{search.metric} {_value(verdict.best)} on the validation part.{remark}"
     )
 
 

@@ -1,5 +1,6 @@
 """Change: what happened to the interactions between two trainings, so that a model can learn the difference alone."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from scipy.sparse import csr_array
 from recsys_vae.data.histories import binarise
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import signed
 from recsys_vae.protocols import Int64Array
 
 
@@ -38,10 +40,24 @@ class Change:
     Attributes:
         before: all that the model has learned from.
         after: all that it is to have learned from.
+        dislikes_before: what speaks against items, weights above 0, over users and items of `before`; None for nothing.
+        dislikes_after: likewise of `after`.
     """
 
     before: Interactions
     after: Interactions
+    dislikes_before: csr_array | None = None
+    dislikes_after: csr_array | None = None
+
+    @cached_property
+    def learned(self) -> csr_array:
+        """Signed interactions before."""
+        return signed(self.before.matrix, self.dislikes_before)
+
+    @cached_property
+    def to_learn(self) -> csr_array:
+        """Signed interactions after."""
+        return signed(self.after.matrix, self.dislikes_after)
 
     @cached_property
     def users(self) -> IdMap:
@@ -99,6 +115,31 @@ class Change:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         return csr_array((picked.data, columns, indptr), shape=(len(rows), len(self.items)))
 
+    def rows_that_differ(self, weigh: Callable[[csr_array], csr_array]) -> tuple[csr_array, csr_array]:
+        """Histories of the users whose own are others once they are weighed, each (n, len(items)), before and after.
+
+        Args:
+            weigh: what is made of signed histories, row by row.
+        """
+        before, after = self._spread(weigh(self.learned), self.before), self._spread(weigh(self.to_learn), self.after)
+        differing = _differing_rows(before, after)
+        return before[differing], after[differing]
+
+    def differing_after(self, weigh: Callable[[csr_array], csr_array]) -> Int64Array:
+        """Rows of `after` that are new or whose weighed histories are others, ascending; `weigh` as above."""
+        before, after = self._spread(weigh(self.learned), self.before), self._spread(weigh(self.to_learn), self.after)
+        rows = self.after.users.rows(self.users.values.gather(_differing_rows(before, after)))
+        return rows[rows >= 0]
+
+    def _spread(self, matrix: csr_array, side: Interactions) -> csr_array:
+        """The same over users and items of either side."""
+        users, items = self.users.rows(side.users.values), self.items.rows(side.items.values)
+        lengths = np.zeros(len(self.users), dtype=np.int64)
+        lengths[users] = np.diff(matrix.indptr)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        # Users of a side ascend among those of either side, so its entries stay in order.
+        return csr_array((matrix.data, items[matrix.indices], indptr), shape=(len(self.users), len(self.items)))
+
     @cached_property
     def _new(self) -> Int64Array:
         return np.setdiff1d(self._pairs(self.after), self._pairs(self.before), assume_unique=True)
@@ -119,6 +160,12 @@ class Change:
         items = self.items.rows(side.items.values)[side.matrix.indices]
         pairs: Int64Array = users * len(self.items) + items
         return pairs
+
+
+def _differing_rows(first: csr_array, second: csr_array) -> Int64Array:
+    difference = csr_array(second - first)
+    difference.eliminate_zeros()
+    return np.flatnonzero(np.diff(difference.indptr))
 
 
 def _union(first: IdMap, second: IdMap) -> IdMap:

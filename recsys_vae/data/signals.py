@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.protocols import Float32Array, Int64Array, Scorer, takes_dislikes
 
 Keep = Literal["last", "first", "max", "sum"]
 KEEPS: Final[tuple[Keep, ...]] = ("last", "first", "max", "sum")
@@ -208,6 +208,11 @@ def disliked(histories: csr_array) -> csr_array:
         return csr_array(histories.shape, dtype=np.float32)
     against = _only(histories, histories.data < 0)
     return csr_array((-against.data, against.indices, against.indptr), shape=histories.shape)
+
+
+def shown_to(model: Scorer, histories: csr_array) -> csr_array:
+    """Histories that may be signed, as a model may be shown them: of one that takes no dislikes, what is liked."""
+    return histories if takes_dislikes(model) else liked(histories)
 
 
 def _only(matrix: csr_array, chosen: NDArray[np.bool_]) -> csr_array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
+from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
@@ -215,9 +216,10 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
 
 
 def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
+    histories = shown_to(model, held_out.histories[rows])
     if held_out.metadata is not None and takes_metadata(model):
-        return model.score(held_out.histories[rows], held_out.metadata[rows])
-    return model.score(held_out.histories[rows])
+        return model.score(histories, held_out.metadata[rows])
+    return model.score(histories)
 
 
 def _ask(

@@ -10,6 +10,9 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.inner_products import inner_products
+from recsys_vae.nn.objective import Objective
+from recsys_vae.nn.ranking_penalty import ranking_penalty
+from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.sparse_layers import SparseRows, linear
 from recsys_vae.protocols import Float32Array
 
@@ -33,6 +36,22 @@ class Autoencoder(Trainable):
     def n_items(self) -> int:
         """Width of the catalogue."""
         return self.output.out_features
+
+    def misfit(self, hidden: Tensor, rows: SparseRows, objective: Objective) -> tuple[Tensor, Tensor]:
+        """What a step minimises of predictions, and the negative log-likelihood in it; scalars, averaged over users.
+
+        They differ where dislikes count: these are to score below what is liked.
+
+        Args:
+            hidden: input of the output layer, shape (n, width).
+            rows: the batch, as `examples` makes it.
+        """
+        nll = objective.likelihood(hidden, self.output, rows.wanted).mean()
+        if rows.unwanted is None:
+            return nll, nll.detach()
+        is_sampled = isinstance(objective.likelihood, SampledSoftmax) and self.output.weight.requires_grad
+        penalty = ranking_penalty(hidden, self.output, rows.wanted, rows.unwanted, sparse_gradient=is_sampled)
+        return nll + penalty.mean(), nll.detach()
 
     @torch.inference_mode()
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
@@ -58,12 +77,12 @@ class Autoencoder(Trainable):
         return sum(getattr(self.config, "metadata", ()))
 
     def _hidden(self, histories: csr_array, metadata: csr_array | None) -> Tensor:
-        check_histories(histories, self.n_items)
+        check_histories(histories, self.n_items, signed=self.is_signed)
         if not self.n_features:
             metadata = None
         if metadata is not None:
             check_metadata(metadata, histories.shape[0], self.n_features)
-        return self.hidden(SparseRows.from_csr(histories, self.device, metadata).binarised())
+        return self.hidden(self.rows(histories, metadata))
 
     @staticmethod
     def _with_ones(hidden: Tensor) -> Float32Array:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Tensors
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Tensors, takes_dislikes
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,20 @@ class Blend:
         """Width of the catalogue."""
         return self.linear.n_items
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether histories may hold dislikes: a part takes them."""
+        return takes_dislikes(self.autoencoder) or takes_dislikes(self.linear)
+
     def weigh(self, weight: float) -> None:
         """Take another weight."""
         self.config = replace(self.config, weight=weight)
 
     def score(self, histories: csr_array) -> Float32Array:
         """Weighted z-scores, shape (n, n_items)."""
-        first, second = standardised(self.autoencoder.score(histories)), standardised(self.linear.score(histories))
+        first, second = (
+            standardised(part.score(shown_to(part, histories))) for part in (self.autoencoder, self.linear)
+        )
         first *= 1 - self.config.weight
         second *= self.config.weight
         first += second

@@ -30,6 +30,7 @@ from recsys_vae.models.hybrid import with_gaps
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, linear
@@ -39,7 +40,7 @@ LOG_VARIANCES = (-8.0, 4.0)
 
 
 @dataclass(frozen=True)
-class ConditionalVAEConfig:
+class ConditionalVAEConfig(SignedOptions):
     """Widths, dropout and metadata; widths and dropout of histories are Mult-VAE's.
 
     Attributes:
@@ -60,6 +61,8 @@ class ConditionalVAEConfig:
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
         "short": Real(0.0, 1.0),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600
@@ -72,6 +75,7 @@ class ConditionalVAEConfig:
     longest_short: int = 20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (
             min(self.hidden, self.latent, self.prior_hidden, self.longest_short) < 1
             or min(self.metadata, default=0) < 0
@@ -127,10 +131,10 @@ class ConditionalVAE(Variational):
         prior = self.prior(shown)
         posterior = self._combined(shown, prior)
         hidden = torch.tanh(self.decoder_in(posterior.sample(objective.generator)))
-        nll = objective.likelihood(hidden, self.output, rows).mean()
+        misfit, nll = self.misfit(hidden, rows, objective)
         kl = posterior.kl_to(prior)
         penalty = free_bits(kl, objective.free_bits)
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.detach().sum(dim=1).mean())
 
     def _combined(self, rows: SparseRows, prior: DiagonalGaussian) -> DiagonalGaussian:
         has_history = (rows.lengths() > 0).float().unsqueeze(1)

@@ -7,6 +7,8 @@ The loss looks at every item, yet no (users, items) array is made. With s = x A 
 
     <x, y> = ||s||^2 - ||x||^2,   ||y||^2 = s G s^T - 2 ||s||^2 + ||x||^2
 
+Where the history that is predicted, t, has other weights than the one that is shown, x, <t, y> = <s, t A> - <t, x>.
+
 For ranking, s A^T is the model exactly: the term -x changes the scores of the user's own items only, and those are
 masked.
 
@@ -27,6 +29,7 @@ from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.search_space import BY_GRADIENT, OneOf, SearchSpace
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
@@ -36,24 +39,32 @@ SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
-class ELSAConfig:
+class ELSAConfig(SignedOptions):
     """The rank.
 
     Attributes:
         factors: columns of A, dimensions of queries and item vectors.
     """
 
-    SEARCH_SPACE: ClassVar[SearchSpace] = {**BY_GRADIENT, "factors": OneOf((128, 256, 512, 1024))}
+    SEARCH_SPACE: ClassVar[SearchSpace] = {
+        **BY_GRADIENT,
+        "factors": OneOf((128, 256, 512, 1024)),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
+    }
 
     factors: int = 512
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.factors < 1:
             raise ConfigError(f"factors is at least 1, got {self.factors}.")
 
 
 class ELSA(Trainable):
     """The model of Vancura et al. 2022; its loss is no likelihood, and there is no KL to weigh."""
+
+    WANTS_DISLIKES = True
 
     def __init__(self, n_items: int, config: ELSAConfig) -> None:
         super().__init__()
@@ -78,15 +89,18 @@ class ELSA(Trainable):
             captured = summed.square().sum(dim=1)
             size = rows.row_sums(rows.values.square())
             predicted = ((summed @ (factors.T @ factors)) * summed).sum(dim=1) - 2 * captured + size
-            lengths = (size * predicted).clamp(min=SMALLEST).sqrt()
-            error = (2 - 2 * (captured - size) / lengths).mean()
+            product, wanted = captured - size, size
+            if rows.targets is not None:
+                product, wanted = _against_targets(rows, rows.targets, summed, factors)
+            lengths = (wanted * predicted).clamp(min=SMALLEST).sqrt()
+            error = (2 - 2 * product / lengths).mean()
         return Loss(error, error.detach(), torch.zeros_like(error))
 
     @torch.inference_mode()
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Sums x A of the factors of each history, shape (n, factors)."""
-        check_histories(histories, self.n_items)
-        rows = SparseRows.from_csr(histories, self.device).binarised()
+        check_histories(histories, self.n_items, signed=self.is_signed)
+        rows = self.rows(histories)
         return _as_array(_row_sums(rows, self.factors()))
 
     @torch.inference_mode()
@@ -97,9 +111,16 @@ class ELSA(Trainable):
     @torch.inference_mode()
     def score(self, histories: csr_array) -> Float32Array:
         """x A A^T, shape (n, n_items)."""
-        check_histories(histories, self.n_items)
-        rows, factors = SparseRows.from_csr(histories, self.device).binarised(), self.factors()
+        check_histories(histories, self.n_items, signed=self.is_signed)
+        rows, factors = self.rows(histories), self.factors()
         return _as_array(_row_sums(rows, factors) @ factors.T)
+
+
+def _against_targets(rows: SparseRows, targets: SparseRows, summed: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """<t, y> and ||t||^2 of targets t that have the pattern of the rows, shapes (n,)."""
+    captured = (summed * _row_sums(targets, factors)).sum(dim=1)
+    overlap = rows.row_sums(rows.values * targets.values)
+    return captured - overlap, targets.row_sums(targets.values.square())
 
 
 def _row_sums(rows: SparseRows, factors: Tensor) -> Tensor:

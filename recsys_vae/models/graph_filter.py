@@ -5,6 +5,8 @@
     solver leading     score(x) = x D_I^-q [P + V Lambda (e^(-T Lambda) - I) V^T] D_I^q  +  alpha x D_I^-b V V^T D_I^b
     solver rk4         score(x) = x D_I^-q P p(P) D_I^q  +  alpha x D_I^-b V V^T D_I^b p(P),   p(P): dh/dt = -hP up to T
 
+R holds what `weighting` makes of the interactions as targets, by default ones, and x of a history as inputs.
+
 With a = b = 1/2, q = T = 0 this is GF-CF: a linear filter and alpha times an ideal low-pass; these are the defaults.
 The exponents say how strongly long histories (a) and popular items (b) are damped, and how far the results lean to
 popular items again (q). T is the time of a sharpening, in which what everybody likes fades. `rk4` takes one step of the
@@ -31,13 +33,14 @@ from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of, sparse_of
 from recsys_vae.data.change import Change
-from recsys_vae.data.histories import binarise, check_histories
+from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.search_space import Real, SearchSpace, Whole
 from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
 from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.models.updatable import REFIT, WARM, Updated
+from recsys_vae.models.weighting import BY_WEIGHT, WeightOptions
 from recsys_vae.protocols import Float32Array, Tensors
 
 CHUNK = 64
@@ -46,7 +49,7 @@ SOLVERS = ("leading", "rk4")
 
 
 @dataclass(frozen=True)
-class GraphFilterConfig:
+class GraphFilterConfig(WeightOptions):
     """Exponents and filters; the defaults are GF-CF's.
 
     Attributes:
@@ -68,6 +71,7 @@ class GraphFilterConfig:
         "rank": Whole(64, 512, step=64),
         "low_pass": Real(0.0, 1.0),
         "sharpening": Real(0.0, 3.0),
+        **BY_WEIGHT,
     }
 
     user_exponent: float = 0.5
@@ -80,6 +84,7 @@ class GraphFilterConfig:
     neighbours: int = 1000
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rank < 1 or self.neighbours < 1:
             raise ConfigError(f"rank and neighbours are at least 1, got {self.rank} and {self.neighbours}.")
         if self.low_pass < 0 or self.sharpening < 0:
@@ -114,7 +119,7 @@ class GraphFilter:
         return Cost(24 * sizes.pairs + 12 * sizes.n_items * config.rank, operations)
 
     def fit(self, interactions: csr_array) -> None:
-        """Count, normalise, decompose and filter the binarised interactions, shape (n_users, n_items)."""
+        """Count, normalise, decompose and filter the weighed interactions, shape (n_users, n_items)."""
         self._fit(interactions, None)
 
     def plan(self, change: Change) -> Mapping[str, float | str]:
@@ -138,7 +143,7 @@ class GraphFilter:
         kept = self._right[: self.config.rank]
         if len(kept) < self.config.rank:
             return None
-        degrees = np.maximum(change.before.item_counts(), 1).astype(np.float64)
+        degrees = _degrees(self.config.targets(change.before.matrix, dislikes=False))
         vectors = (kept / degrees**exponent).T.astype(np.float32)
         found = vectors[change.item_rows]
         found[change.item_rows < 0] = 0
@@ -146,9 +151,9 @@ class GraphFilter:
 
     def _fit(self, interactions: csr_array, start: Float32Array | None) -> None:
         check_histories(interactions, self.n_items)
-        binary = binarise(interactions)
-        degrees = np.maximum(np.bincount(binary.indices, minlength=self.n_items), 1).astype(np.float64)
-        normalised = self._normalised(binary, degrees)
+        graph = self.config.targets(interactions, dislikes=False)
+        degrees = _degrees(graph)
+        normalised = self._normalised(graph, degrees)
         values, vectors = leading_spectrum(normalised, self.config.rank, start)
         largest = values.max(initial=0.0) or 1.0
         normalised *= np.float32(largest**-0.5)
@@ -157,13 +162,13 @@ class GraphFilter:
         build(normalised, values / largest, vectors, lean.astype(np.float32), norm.astype(np.float32))
 
     def score(self, histories: csr_array) -> Float32Array:
-        """Filtered binarised histories, shape (n, n_items)."""
+        """Filtered histories, weighed as inputs, shape (n, n_items)."""
         check_histories(histories, self.n_items)
         if not self._left.size and not self._local.shape[0]:
             raise DataError("This graph filter has not been fitted: call fit first.")
-        binary, scores = binarise(histories), np.empty(histories.shape, dtype=np.float32)
+        inputs, scores = self.config.inputs(histories), np.empty(histories.shape, dtype=np.float32)
         for start in range(0, len(scores), CHUNK):
-            rows, out = binary[start : start + CHUNK], scores[start : start + CHUNK]
+            rows, out = inputs[start : start + CHUNK], scores[start : start + CHUNK]
             (rows @ self._local).toarray(out=out)
             out += (rows @ self._left) @ self._right
         return scores
@@ -184,11 +189,12 @@ class GraphFilter:
         self._local = sparse_of(tensors, "local", (self.n_items, self.n_items))
         self._left, self._right = left, right
 
-    def _normalised(self, binary: csr_array, degrees: NDArray[np.float64]) -> csr_array:
-        lengths = np.diff(binary.indptr)
+    def _normalised(self, graph: csr_array, degrees: NDArray[np.float64]) -> csr_array:
+        lengths = np.diff(graph.indptr)  # which weights add up to
         entries = np.repeat(lengths.clip(1) ** -self.config.user_exponent, lengths)
-        entries *= degrees[binary.indices] ** -self.config.item_exponent
-        return csr_array((entries.astype(np.float32), binary.indices, binary.indptr), shape=binary.shape)
+        entries *= degrees[graph.indices] ** -self.config.item_exponent
+        entries *= graph.data
+        return csr_array((entries.astype(np.float32), graph.indices, graph.indptr), shape=graph.shape)
 
     def _sharpen_leading(
         self,
@@ -232,3 +238,9 @@ class GraphFilter:
         none = np.zeros((self.n_items, 0))
         self._left = np.hstack([none, *(left for left, _ in factors)]).astype(np.float32)
         self._right = np.vstack([none.T, *(right for _, right in factors)]).astype(np.float32)
+
+
+def _degrees(graph: csr_array) -> NDArray[np.float64]:
+    """Weights of each item added up, shape (n_items,); 1 for an item without any."""
+    sums = np.bincount(graph.indices, graph.data.astype(np.float64), minlength=graph.shape[1]).astype(np.float64)
+    return np.where(sums > 0, sums, 1.0)

@@ -28,6 +28,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits, log_mixture, nearest_gaussian
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, linear
@@ -39,7 +40,7 @@ FIRST_HISTORY = (0.05, 0.01)
 
 
 @dataclass(frozen=True)
-class HVampConfig:
+class HVampConfig(SignedOptions):
     """Widths, dropout and the prior; the widths are the paper's.
 
     Attributes:
@@ -56,6 +57,8 @@ class HVampConfig:
         "latent": Whole(50, 400, step=50),
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600
@@ -65,6 +68,7 @@ class HVampConfig:
     pseudo_histories: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.hidden, self.latent, self.pseudo_inputs) < 1:
             raise ConfigError(
                 "Widths and the number of pseudo-inputs are at least 1, got "
@@ -114,13 +118,13 @@ class HVamp(Variational):
         z2 = upper.sample(objective.generator)
         lower = self._lower(dropped, z2)
         z1 = lower.sample(objective.generator)
-        nll = objective.likelihood(self._decode(torch.cat([z1, z2], dim=1)), self.output, rows).mean()
+        misfit, nll = self.misfit(self._decode(torch.cat([z1, z2], dim=1)), rows, objective)
         kl_lower = lower.kl_to(self._lower_prior(z2))
         kl_upper = upper.log_prob(z2).sum(dim=1) - log_mixture(z2, self.prior_parts())
         floor = objective.free_bits
         penalty = free_bits(kl_lower, floor) + free_bits(kl_upper.unsqueeze(1), floor * self.config.latent)
         kl = kl_lower.detach().sum(dim=1) + kl_upper.detach()
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.mean())
 
     def prior_parts(self) -> DiagonalGaussian:
         """The K parts of the prior of z2: q(z2 | u_k), shape (K, latent)."""

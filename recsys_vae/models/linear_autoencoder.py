@@ -11,12 +11,14 @@ from scipy.sparse import csr_array, diags_array, vstack
 
 from recsys_vae.arrays import check_finite, floats_of
 from recsys_vae.data.change import Change
-from recsys_vae.data.histories import binarise, check_histories
+from recsys_vae.data.histories import check_histories
+from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import DataError
 from recsys_vae.models import linear_update
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.linear_update import LinearSystem, UnstableUpdateError
 from recsys_vae.models.updatable import EXACT, REFIT, Updated
+from recsys_vae.models.weighting import WeightOptions, options_of
 from recsys_vae.protocols import Float32Array, Tensors
 
 TOLERANCE = 3e-6
@@ -35,9 +37,14 @@ class LinearAutoencoder(ABC):
         P = (X^T X + diag(penalty))^-1,   B_ij = -P_ij / P_jj for i != j.
 
     Subclasses say what is penalised. B is dense, shape (n_items, n_items), so catalogues up to some 50,000 items fit.
+    X holds what `weighting` makes of the interactions, by default ones, and dislikes as numbers below 0. Where targets
+    Y are weighed otherwise than inputs X,
+
+        B = P X^T Y - P diag(g),   g_j = (P X^T Y)_jj / P_jj.
 
     What came in and went changes P by a rank-k update (`linear_update`): k counts the rows of X that came or went, and
-    the items whose penalty is another one. Where that is more work than a fit, it is one.
+    the items whose penalty is another one. Where that is more work than a fit, or targets are weighed otherwise, it is
+    one.
     """
 
     config: Any
@@ -50,7 +57,25 @@ class LinearAutoencoder(ABC):
 
     @abstractmethod
     def penalty(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Penalty of each item's row of B, shape (n_items,), above 0; `counts` are the users of each item."""
+        """Penalty of each item's row of B, shape (n_items,), above 0.
+
+        Args:
+            counts: the users of each item; where inputs are weighed, the sums of their squares.
+        """
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether histories may hold dislikes, as weights below 0."""
+        return self._options.counted > 0
+
+    @property
+    def _options(self) -> WeightOptions:
+        return options_of(self.config)
+
+    @property
+    def _is_square(self) -> bool:
+        """Whether targets are inputs, so that X^T X is all that B depends on."""
+        return self._options.shown == self._options.wanted
 
     @property
     def n_items(self) -> int:
@@ -63,12 +88,15 @@ class LinearAutoencoder(ABC):
         return Cost(24 * sizes.n_items**2, 2 * sizes.pairs + 2 * sizes.n_items**3)
 
     def fit(self, interactions: csr_array) -> None:
-        """Solve for B on the binarised interactions, shape (n_users, n_items)."""
-        check_histories(interactions, self.n_items)
-        binary = binarise(interactions)
-        gram = (binary.T @ binary).astype(np.float64).toarray(order="F")
+        """Solve for B on the weighed interactions, most often binarised, shape (n_users, n_items)."""
+        inputs = self._inputs(interactions)
+        gram = (inputs.T @ inputs).astype(np.float64).toarray(order="F")
         gram[np.diag_indices_from(gram)] += self.penalty(gram.diagonal())
         precision = _inverse(gram)
+        if not self._is_square:
+            targets = self._options.targets(interactions, dislikes=True).astype(np.float64)
+            self._weights, self._diagonal = _towards(targets, inputs, precision), None
+            return
         diagonal = precision.diagonal().copy()
         precision /= -diagonal
         np.fill_diagonal(precision, 0.0)
@@ -76,6 +104,8 @@ class LinearAutoencoder(ABC):
 
     def plan(self, change: Change) -> Mapping[str, float | str]:
         """Rank of the update, and whether it is less work than a fit."""
+        if not self._is_square:
+            return {"how": REFIT, "items": len(change.items)}
         added, removed = self._rows_of(change)
         rank = added.shape[0] + removed.shape[0]
         how = EXACT if linear_update.is_worth_it(len(change.items), rank) else REFIT
@@ -83,9 +113,12 @@ class LinearAutoencoder(ABC):
 
     def updated(self, change: Change) -> Updated:
         """A model whose B is that of a fit to `change.after`, as far as float32 holds it."""
+        made = type(self)(change.after.n_items, self.config)
+        if not self._is_square:
+            made.fit(shown_to(made, change.to_learn))
+            return Updated(made, REFIT)
         added, removed = self._rows_of(change)
         rank = added.shape[0] + removed.shape[0]
-        made = type(self)(change.after.n_items, self.config)
         if linear_update.is_worth_it(len(change.items), rank):
             try:
                 found = linear_update.updated(self._system(change), added, removed)
@@ -93,32 +126,35 @@ class LinearAutoencoder(ABC):
                 found = None
             if found is not None and (error := made._take(found, change)) <= TOLERANCE:
                 return Updated(made, EXACT, {"rank": rank, "largest_error": error})
-        made.fit(change.after.matrix)
+        made.fit(shown_to(made, change.to_learn))
         return Updated(made, REFIT, {"rank": rank})
 
     def _take(self, system: LinearSystem, change: Change) -> float:
         """Take over what an update found, over the items that stay; returns its largest error."""
         kept = linear_update.restricted(system, change.items.rows(change.after.items.values))
         self._weights, self._diagonal = kept.weights, kept.diagonal
-        binary = binarise(change.after.matrix)
-        penalty = self.penalty(change.after.item_counts().astype(np.float64))
-        return linear_update.largest_error(kept, binary, penalty)
+        inputs = self._inputs(shown_to(self, change.to_learn))
+        return linear_update.largest_error(kept, inputs, self.penalty(_squares(inputs)))
 
     def _rows_of(self, change: Change) -> tuple[csr_array, csr_array]:
         """Rows that were added to X and removed from it, over the items of either side.
 
         A penalty that grew by g is a row with the square root of g at its item.
         """
-        counts = np.zeros((2, len(change.items)))
-        for side, total in zip((change.before, change.after), counts, strict=True):
-            total[change.items.rows(side.items.values)] = side.item_counts()
-        before, after = map(self.penalty, counts)
-        added = _stacked(change.changed_rows(change.after), after - before)
-        return added, _stacked(change.changed_rows(change.before), before - after)
+        if self._options.is_plain:
+            counts = np.zeros((2, len(change.items)))
+            for side, total in zip((change.before, change.after), counts, strict=True):
+                total[change.items.rows(side.items.values)] = side.item_counts()
+            before, after = map(self.penalty, counts)
+            added = _stacked(change.changed_rows(change.after), after - before)
+            return added, _stacked(change.changed_rows(change.before), before - after)
+        gone, came = change.rows_that_differ(lambda histories: self._options.inputs(shown_to(self, histories)))
+        growth = self.penalty(_squares(came)) - self.penalty(_squares(gone))
+        return _stacked(came.astype(np.float32), growth), _stacked(gone.astype(np.float32), -growth)
 
     def _system(self, change: Change) -> LinearSystem:
         """B and the diagonal of P, over the items of either side."""
-        system = LinearSystem(self._weights, self._inverse_diagonal(change.before.matrix))
+        system = LinearSystem(self._weights, self._inverse_diagonal(shown_to(self, change.learned)))
         n_items = len(change.items)
         places = change.items.rows(change.before.items.values)
         return linear_update.extended(system, places, n_items, self.penalty(np.zeros(n_items)))
@@ -127,8 +163,8 @@ class LinearAutoencoder(ABC):
         """Diagonal of P; where it was not kept, of A B = A - diag(1 / P_jj), which is why A is needed."""
         if self._diagonal is not None:
             return self._diagonal
-        binary = binarise(interactions)
-        gram = csr_array(binary.T @ binary)
+        inputs = self._inputs(interactions)
+        gram = csr_array(inputs.T @ inputs)
         counts = gram.diagonal().astype(np.float64)
         rows = np.repeat(np.arange(self.n_items), np.diff(gram.indptr))
         explained = gram.data.astype(np.float64) * self._weights[gram.indices, rows]
@@ -138,11 +174,17 @@ class LinearAutoencoder(ABC):
         return diagonal
 
     def score(self, histories: csr_array) -> Float32Array:
-        """X B for the binarised histories, shape (n, n_items)."""
-        check_histories(histories, self.n_items)
+        """X B for the weighed histories, shape (n, n_items)."""
+        check_histories(histories, self.n_items, signed=self.is_signed)
         if not self._weights.size:
             raise DataError("This model has not been fitted: call fit first.")
-        return np.asarray(binarise(histories) @ self._weights, dtype=np.float32)
+        return np.asarray(self._options.inputs(histories) @ self._weights, dtype=np.float32)
+
+    def _inputs(self, interactions: csr_array) -> csr_array:
+        """X: float32 where it is binary, so that products are of whole numbers, else float64."""
+        check_histories(interactions, self.n_items, signed=self.is_signed)
+        inputs = self._options.inputs(interactions)
+        return inputs if self._options.is_plain else inputs.astype(np.float64)
 
     def tensors(self) -> Tensors:
         """The matrix B, and the diagonal of P, from which updates go on."""
@@ -169,6 +211,21 @@ class LinearAutoencoder(ABC):
             )
         check_finite(DIAGONAL, found)
         return found.astype(np.float64)
+
+
+def _squares(inputs: csr_array) -> NDArray[np.float64]:
+    """Sums of squares of the columns, shape (n_items,): diagonal of X^T X."""
+    squares = np.square(inputs.data, dtype=np.float64)
+    return np.bincount(inputs.indices, squares, minlength=inputs.shape[1]).astype(np.float64)
+
+
+def _towards(targets: csr_array, inputs: csr_array, precision: NDArray[np.float64]) -> Float32Array:
+    """B of targets Y and inputs X, with P: the last formula of `LinearAutoencoder`."""
+    product = torch.from_numpy(precision) @ torch.from_numpy((inputs.T @ targets).toarray())
+    scale = product.diagonal() / torch.from_numpy(precision.diagonal().copy())
+    product -= torch.from_numpy(precision) * scale
+    product.fill_diagonal_(0.0)
+    return np.asarray(product.float().numpy())
 
 
 def _stacked(rows: csr_array, growth: NDArray[np.float64]) -> csr_array:

@@ -17,12 +17,13 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 
 
 @dataclass(frozen=True)
-class MultDAEConfig:
+class MultDAEConfig(SignedOptions):
     """Width, dropout and weight penalty; the defaults are the paper's.
 
     Attributes:
@@ -37,6 +38,8 @@ class MultDAEConfig:
         "dropout": Real(0.1, 0.8),
         "l2": Real(1e-4, 1.0, log=True),
         "weight_decay": Real(0.0, 2.0),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 200
@@ -44,6 +47,7 @@ class MultDAEConfig:
     l2: float = 0.01
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.hidden < 1 or self.l2 < 0:
             raise ConfigError(f"hidden is at least 1 and l2 at least 0, got hidden={self.hidden}, l2={self.l2}.")
         check_dropout(self.dropout)
@@ -64,8 +68,7 @@ class MultDAE(Autoencoder):
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative log-likelihood plus the weight penalty; there is no KL to weigh."""
         hidden = torch.tanh(self.encoder(rows.l2_normalised().dropped(self.config.dropout, objective.generator)))
-        nll = objective.likelihood(hidden, self.output, rows).mean()
-        total = nll
+        total, nll = self.misfit(hidden, rows, objective)
         if self.config.l2:
-            total = nll + self.config.l2 * (self.encoder.weight.square().sum() + self.output.weight.square().sum())
-        return Loss(total, nll.detach(), torch.zeros_like(nll))
+            total = total + self.config.l2 * (self.encoder.weight.square().sum() + self.output.weight.square().sum())
+        return Loss(total, nll, torch.zeros_like(nll))

@@ -20,14 +20,15 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear
 
 
 @dataclass(frozen=True)
-class MultVAEConfig(HybridOptions):
-    """Widths and dropout; the defaults are the paper's. Metadata, if any, as in `hybrid`.
+class MultVAEConfig(HybridOptions, SignedOptions):
+    """Widths and dropout; the defaults are the paper's. Metadata, if any, as in `hybrid`, weights as in `weighting`.
 
     Attributes:
         hidden: width of the hidden layers of encoder and decoder.
@@ -42,6 +43,8 @@ class MultVAEConfig(HybridOptions):
         "dropout": Real(0.1, 0.8),
         "kl_weight": Real(0.01, 1.0, log=True),
         "metadata_dropout": Real(0.0, 0.5),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600
@@ -49,7 +52,8 @@ class MultVAEConfig(HybridOptions):
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        HybridOptions.__post_init__(self)
+        SignedOptions.__post_init__(self)
         if min(self.hidden, self.latent) < 1:
             raise ConfigError(f"Widths are at least 1, got hidden={self.hidden}, latent={self.latent}.")
         check_dropout(self.dropout)
@@ -87,7 +91,7 @@ class MultVAE(Variational):
         shown = with_gaps(shown, self.config.metadata, self.config.metadata_dropout, objective.generator)
         posterior = self.posterior(shown)
         hidden = torch.tanh(self.decoder_in(posterior.sample(objective.generator)))
-        nll = objective.likelihood(hidden, self.output, rows).mean()
+        misfit, nll = self.misfit(hidden, rows, objective)
         kl = posterior.kl_to_standard_normal()
         penalty = free_bits(kl, objective.free_bits)
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.detach().sum(dim=1).mean())

@@ -34,6 +34,7 @@ from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
 from recsys_vae.models.mult_vae import check_dropout
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear
@@ -48,7 +49,7 @@ OLD = "old_encoder."
 
 
 @dataclass(frozen=True)
-class RecVAEConfig(HybridOptions):
+class RecVAEConfig(HybridOptions, SignedOptions):
     """Widths, dropout and the rhythm of training; the defaults are the paper's. Metadata, if any, as in `hybrid`.
 
     Attributes:
@@ -66,6 +67,8 @@ class RecVAEConfig(HybridOptions):
         "kl_weight": Real(0.01, 1.0, log=True),
         "weight_decay": Real(0.0, 1.0),
         "metadata_dropout": Real(0.0, 0.5),
+        **BY_WEIGHT,
+        **BY_DISLIKE,
     }
 
     hidden: int = 600
@@ -75,7 +78,8 @@ class RecVAEConfig(HybridOptions):
     encoder_passes: int = 3
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        HybridOptions.__post_init__(self)
+        SignedOptions.__post_init__(self)
         if min(self.hidden, self.latent, self.encoder_passes) < 1:
             raise ConfigError(
                 "Widths and encoder_passes are at least 1, got "
@@ -131,11 +135,11 @@ class RecVAE(Variational):
         shown = with_gaps(shown, self.config.metadata, gaps, objective.generator)
         posterior = self.posterior(shown)
         z = posterior.sample(objective.generator)
-        nll = objective.likelihood(z, self.output, rows).mean()
+        misfit, nll = self.misfit(z, rows, objective)
         kl = posterior.log_prob(z) - self._log_prior(z, normalised)
-        lengths = rows.row_sums(rows.values) / self.config.reference_length
+        lengths = rows.wanted.row_sums(rows.wanted.values) / self.config.reference_length
         penalty = free_bits(kl * lengths.unsqueeze(1), objective.free_bits)
-        return Loss(nll + objective.kl_weight * penalty, nll.detach(), kl.detach().sum(dim=1).mean())
+        return Loss(misfit + objective.kl_weight * penalty, nll, kl.detach().sum(dim=1).mean())
 
     def tensors(self) -> Tensors:
         """Weights by name, without the copy of the encoder: prediction has no use for it."""

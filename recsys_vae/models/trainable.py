@@ -1,7 +1,8 @@
 """Trainable: what the training loop and its checkpoints need to know of a model that learns by gradient."""
 
 from abc import abstractmethod
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from recsys_vae.arrays import check_finite
 from recsys_vae.errors import DataError
+from recsys_vae.models.weighting import options_of
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array, Tensors
@@ -25,6 +27,35 @@ class Trainable(nn.Module):
     """
 
     config: Any
+    WANTS_DISLIKES: ClassVar[bool] = False
+    """Whether dislikes are targets like others, as numbers below 0; else they stand beside them, as `unwanted`."""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether histories may hold dislikes, as weights below 0."""
+        return options_of(self.config).counted > 0
+
+    def rows(self, histories: csr_array, metadata: csr_array | None = None) -> SparseRows:
+        """Histories as the model is shown them, on its device.
+
+        Args:
+            histories: shape (n, n_items).
+            metadata: what else is known of the users, shape (n, n_features).
+        """
+        options = options_of(self.config)
+        if options.is_plain:
+            return SparseRows.from_csr(histories, self.device, metadata).binarised()
+        return SparseRows.from_csr(options.inputs(histories), self.device, metadata)
+
+    def examples(self, histories: csr_array, metadata: csr_array | None = None) -> SparseRows:
+        """The same with what it is to predict of them, where that is something else: what `loss` takes."""
+        options, rows = options_of(self.config), self.rows(histories, metadata)
+        apart = options.counted > 0 and not self.WANTS_DISLIKES
+        if options.shown == options.wanted and not apart:
+            return rows
+        targets = SparseRows.from_csr(options.targets(histories, dislikes=self.WANTS_DISLIKES), self.device)
+        unwanted = SparseRows.from_csr(options.unwanted(histories), self.device) if apart else None
+        return replace(rows, targets=targets, unwanted=unwanted)
 
     @property
     def epochs_a_round(self) -> int:
@@ -38,7 +69,7 @@ class Trainable(nn.Module):
 
     @abstractmethod
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
-        """What a step over `rows` minimises, averaged over them; penalties of the weights are not averaged."""
+        """What a step over `rows`, as `examples` makes them, minimises, averaged; penalties of weights are not."""
 
     @abstractmethod
     def score(self, histories: csr_array) -> Float32Array:

@@ -23,6 +23,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import binarise, check_histories
+from recsys_vae.data.signals import liked
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import HALF_TRUSTED, predicted
@@ -52,7 +53,8 @@ def transfer(
         parent: that has learned.
         model: equally configured, over the catalogue that is wanted.
         rows: the parent's row of each item of the model, shape (n_items,); -1 for new items.
-        interactions: from which neighbours and popularity of new items are counted, shape (n_users, n_items).
+        interactions: from which neighbours and popularity of new items are counted, signed where the model takes
+            dislikes, shape (n_users, n_items).
         content: of the items, shape (n_items, n_features); neighbours count where it is None.
         neighbours: familiar items of which a new one is made.
 
@@ -63,9 +65,10 @@ def transfer(
     _check(parent, model, rows, interactions)
     if content is not None:
         check_metadata(content, model.n_items, content.shape[1])
-    counts = np.bincount(interactions.indices, minlength=model.n_items)
+    positives = liked(interactions)
+    counts = np.bincount(positives.indices, minlength=model.n_items)
     is_new = rows < 0
-    shares = neighbour_shares(interactions, is_new, neighbours) if is_new.any() and content is None else None
+    shares = neighbour_shares(positives, is_new, neighbours) if is_new.any() and content is None else None
     axes, learned = item_axes(model), {}
     for name, tensor in parent.tensors().items():
         if name not in axes:
@@ -133,9 +136,9 @@ def _begun(
 
 def _set_biases(model: Autoencoder, is_new: BoolArray, counts: NDArray[np.integer], interactions: csr_array) -> None:
     """Make new items as likely as familiar ones of their popularity."""
-    users = np.flatnonzero(np.diff(interactions.indptr))
+    users = np.flatnonzero(np.diff(liked(interactions).indptr))
     some = np.sort(np.random.default_rng(0).permutation(users)[:LOOKED_AT])
-    hidden = model.encode(binarise(interactions[some])).mean(axis=0)
+    hidden = model.encode(interactions[some]).mean(axis=0)
     vectors: Float32Array = model.item_vectors()
     logits, popularity = vectors @ hidden, np.log(np.maximum(counts, 0.5))
     known = ~is_new & (counts > 0)
@@ -154,7 +157,7 @@ def _check(parent: Trainable, model: Trainable, rows: Int64Array, interactions: 
             f"Weights carry over between models of one configuration; got {parent.config} and {model.config}. Update "
             "with the settings of the parent, or train anew."
         )
-    check_histories(interactions, model.n_items)
+    check_histories(interactions, model.n_items, signed=model.is_signed)
     if rows.shape != (model.n_items,) or rows.max(initial=-1) >= parent.n_items:
         raise DataError(
             f"Expected a row below {parent.n_items} of the parent, or -1, for each of {model.n_items} items."

@@ -22,12 +22,16 @@ class SparseRows:
         offsets: where each history starts, and the end of the last, shape (n + 1,) int64.
         values: weights, shape (nnz,) float32.
         metadata: what else is known of the same users, in columns of a `metadata.Schema`; None where nothing is.
+        targets: what is to be predicted of the same users, where that is not what they are shown.
+        unwanted: what they dislike, values how much it counts, where that is to be predicted, too.
     """
 
     indices: Tensor
     offsets: Tensor
     values: Tensor
     metadata: "SparseRows | None" = None
+    targets: "SparseRows | None" = None
+    unwanted: "SparseRows | None" = None
 
     @classmethod
     def from_csr(
@@ -49,6 +53,11 @@ class SparseRows:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def wanted(self) -> "SparseRows":
+        """What is to be predicted: the targets, or these rows."""
+        return self if self.targets is None else self.targets
 
     def row_numbers(self) -> Tensor:
         """Row of each entry, shape (nnz,) int64."""

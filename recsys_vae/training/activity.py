@@ -14,7 +14,6 @@ from scipy.sparse import csr_array
 
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import active_units
-from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
 LEAST_USERS, MOST_USERS = 200, 2_000
@@ -59,7 +58,7 @@ def sample_histories(interactions: csr_array, seed: int = 0, *, share: float = 0
 @torch.inference_mode()
 def measure_activity(model: Variational, histories: csr_array) -> Activity:
     """Measure on histories, shape (n, n_items); draws no random number and changes nothing."""
-    rows = SparseRows.from_csr(histories, model.device).binarised().l2_normalised()
+    rows = model.rows(histories).l2_normalised()
     posterior = model.posterior(rows)
     kl = posterior.kl_to(model.idle(rows)).mean(dim=0)
     return Activity(active_units(posterior.mean), kl.float().cpu().numpy())

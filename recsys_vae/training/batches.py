@@ -1,16 +1,20 @@
 """Batches: users in an order that seed and epoch alone decide, so that a resumed run takes the steps it had left."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from recsys_vae.data.signals import liked
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import BoolArray, Int64Array
 from recsys_vae.training.parallel import ALONE, Group
+
+Examples: TypeAlias = Callable[[csr_array, csr_array | None], SparseRows]
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Batch:
     """The users of one step, and those of them that this process takes.
 
     Attributes:
-        rows: binarised histories of this process's users; never empty.
+        rows: histories of this process's users, as the model takes them; never empty.
         share: fraction of the batch's users that they are. 0 where a batch has fewer users than there are processes:
             the process then looks at one of the others' users, and what it finds does not count.
         n_users: users of the whole batch.
@@ -46,13 +50,15 @@ class Batches:
     """Splits the users with a history into batches, freshly shuffled each epoch.
 
     Args:
-        interactions: shape (n_users, n_items); users without a history are passed over, they carry no signal.
+        interactions: may be signed, shape (n_users, n_items); users who like nothing are passed over, there is nothing
+            to predict of them.
         batch_size: users a batch; the last one of an epoch may be smaller.
         seed: of the order.
         device: where the batches go.
         group: processes among which each batch is dealt out.
         metadata: what else is known of the users, shape (n_users, n_features); goes with their rows.
         replay: whom an epoch has; everybody when None.
+        examples: rows and metadata of a batch as a model takes them (`Trainable.examples`); binarised when None.
     """
 
     def __init__(
@@ -64,9 +70,10 @@ class Batches:
         group: Group = ALONE,
         metadata: csr_array | None = None,
         replay: Replay | None = None,
+        examples: Examples | None = None,
     ) -> None:
         self._interactions = interactions
-        users: Int64Array = np.flatnonzero(np.diff(interactions.indptr))
+        users: Int64Array = np.flatnonzero(np.diff(liked(interactions).indptr))
         is_drawn = np.zeros(len(users), dtype=np.bool_) if replay is None else ~replay.always[users]
         self._always, self._others = users[~is_drawn], users[is_drawn]
         self._n_drawn = math.ceil(replay.share * len(self._others)) if replay else 0
@@ -76,6 +83,7 @@ class Batches:
         self._device = device
         self._group = group
         self._metadata = metadata
+        self._examples = examples if examples is not None else self._binary
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -96,5 +104,8 @@ class Batches:
             own = users[self._group.rank :: self._group.size]
             looked_at = own if own.size else users[:1]
             known = None if self._metadata is None else self._metadata[looked_at]
-            rows = SparseRows.from_csr(self._interactions[looked_at], self._device, known).binarised()
+            rows = self._examples(self._interactions[looked_at], known)
             yield Batch(rows, own.size / users.size, users.size)
+
+    def _binary(self, histories: csr_array, metadata: csr_array | None) -> SparseRows:
+        return SparseRows.from_csr(histories, self._device, metadata).binarised()

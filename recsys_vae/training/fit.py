@@ -10,13 +10,15 @@ import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.data.features import Schema
+from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
-from recsys_vae.models.blend import Blend, BlendConfig
+from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import options_of
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.blend_weight import choose_weight
 from recsys_vae.training.config import TrainingConfig
@@ -73,6 +75,13 @@ class ModelSpec:
                 "--user-field NAME:KIND, or leave user_metadata out."
             )
         return replace(self, config=replace(self.config, metadata=schema.widths))
+
+    @property
+    def takes_dislikes(self) -> bool:
+        """Whether the model, or a part of it, uses dislikes, so that `fit` is to be given signed interactions."""
+        parts = (getattr(self.config, one.name) for one in fields(self.config))
+        configs = [self.config, *(part.config for part in parts if isinstance(part, Part))]
+        return any(options_of(config).counted > 0 for config in configs)
 
     @property
     def may_take_metadata(self) -> bool:
@@ -144,6 +153,7 @@ def fit(
     What is not listed here is as in `training.loop.train`.
 
     Args:
+        interactions: may be signed; models that take no dislikes are shown what is liked.
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
@@ -168,11 +178,11 @@ def fit(
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
     training = spec.training
     if warm_start is not None:
-        warm_start.begin(learner, interactions)
+        warm_start.begin(learner, shown_to(learner, interactions))
         training = warm_start.training(training)
     result = train(
         learner,
-        interactions,
+        shown_to(learner, interactions),
         training,
         validation=validation,
         tracker=tracker,
@@ -210,7 +220,7 @@ def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadat
 
 
 def solve(model: ClosedFormRecommender, interactions: csr_array) -> float:
-    """Fit a model in closed form; returns the seconds that it took."""
+    """Fit a model in closed form, to what it may be shown of signed interactions; returns the seconds that it took."""
     started = time.perf_counter()
-    model.fit(interactions)
+    model.fit(shown_to(model, interactions))
     return time.perf_counter() - started

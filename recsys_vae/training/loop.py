@@ -13,12 +13,15 @@ import torch
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
+from recsys_vae.data.histories import check_histories
+from recsys_vae.data.signals import liked
 from recsys_vae.errors import CheckpointError, DataError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.hybrid import fold_content, take_content
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import options_of
 from recsys_vae.nn.objective import Likelihood, Objective
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.schedules import falling
@@ -84,7 +87,8 @@ def train(
 
     Args:
         model: on the CPU, with fresh weights or those of a parent; afterwards there again, with the best ones.
-        interactions: binarised here, shape (n_users, n_items).
+        interactions: weighed as the model says, most often binarised; signed where it takes dislikes; shape (n_users,
+            n_items).
         config: how.
         validation: users on whom the best epoch is chosen; without them the last epoch is taken.
         tracker: is told the metrics of each epoch; it may pause the run (`PausedError`), alone, not in a group.
@@ -102,7 +106,8 @@ def train(
     Raises:
         ConfigError: the device does not exist.
         TrainingError: the loss became infinite or NaN, or another process of the group has ended.
-        DataError: nobody has a history, or metadata are of another catalogue.
+        DataError: nobody has a history, the interactions are none or signed for a model that takes no dislikes, or
+            metadata are of another catalogue.
         CheckpointError: the checkpoint belongs to another run.
         KeyboardInterrupt, Terminated: Ctrl-C, SIGTERM; the run was saved after the step that was under way.
     """
@@ -110,7 +115,10 @@ def train(
     device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
-    batches = Batches(interactions, config.batch_size, config.seed, device, group, metadata, replay)
+    check_histories(interactions, model.n_items, signed=model.is_signed)
+    batches = Batches(
+        interactions, config.batch_size, config.seed, device, group, metadata, replay, examples=model.examples
+    )
     if not batches.n_users:
         raise DataError("No user to train on has a history: there is nothing to learn.")
     identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
@@ -121,7 +129,7 @@ def train(
     if resume and checkpoint is not None and checkpoint.exists():
         restore_checkpoint(checkpoint, run)
     _begin_together(run)
-    likelihood = choose_likelihood(config, interactions, device, run.generator)
+    likelihood = choose_likelihood(config, liked(interactions), device, run.generator)
     if isinstance(likelihood, SampledSoftmax) or suits_rows(model, interactions, config.batch_size):
         learn_by_rows(model)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
@@ -268,6 +276,8 @@ def _identity(
     digest = sha256(repr((type(model).__name__, model.config, decisive, stop_after, interactions.shape)).encode())
     digest.update(started_from.encode())
     given = [matrix for matrix in metadata if matrix is not None]
+    if not options_of(model.config).is_plain:
+        digest.update(np.ascontiguousarray(interactions.data, dtype="<f4").data)
     for matrix in (interactions, *given):
         digest.update(np.ascontiguousarray(matrix.indptr, dtype="<i8").data)
         digest.update(np.ascontiguousarray(matrix.indices, dtype="<i4").data)

@@ -7,6 +7,7 @@ function of WARM_STARTS. Any other that is solved in closed form is fitted to wh
 import time
 from collections.abc import Callable, Mapping
 
+from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import ModelError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
@@ -75,5 +76,5 @@ def _warm_start_of(parent: Recommender, run: UpdateRun) -> Callable[[Recommender
 def _refitted(run: UpdateRun) -> Updated:
     model = catalog.create(run.spec.name, run.change.after.n_items, run.spec.config)
     assert isinstance(model, ClosedFormRecommender)
-    model.fit(run.change.after.matrix)
+    model.fit(shown_to(model, run.change.to_learn))
     return Updated(model, REFIT)

@@ -12,9 +12,10 @@ import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.data.change import Change
-from recsys_vae.data.histories import binarise
+from recsys_vae.data.signals import shown_to
 from recsys_vae.models.elsa import ELSA
 from recsys_vae.models.updatable import WARM
+from recsys_vae.models.weighting import options_of
 from recsys_vae.protocols import Float32Array, Recommender
 from recsys_vae.training.fit import Fitted
 from recsys_vae.training.loop import train
@@ -35,7 +36,7 @@ def warm_start_elsa(parent: Recommender, run: UpdateRun) -> Update:
     epochs = max(1, math.ceil(SHARE * (run.epochs_before or training.epochs)))
     result = train(
         model,
-        run.change.after.matrix,
+        shown_to(model, run.change.to_learn),
         replace(training, epochs=epochs),
         tracker=run.tracker,
         checkpoint=run.checkpoint,
@@ -54,10 +55,10 @@ def _factors(parent: ELSA, fresh: ELSA, change: Change) -> Float32Array:
     found[~is_new] = before[change.item_rows[~is_new]]
     if not is_new.any():
         return found
-    binary = binarise(change.after.matrix)
+    shown = options_of(parent.config).inputs(shown_to(parent, change.to_learn))
     lengths = np.linalg.norm(found, axis=1, keepdims=True).clip(min=np.finfo(np.float32).tiny)
     known = np.where(is_new[:, None], 0, found / lengths).astype(np.float32)
-    sums = csr_array(binary.T)[np.flatnonzero(is_new)] @ (binary @ known)
+    sums = csr_array(shown.T)[np.flatnonzero(is_new)] @ (shown @ known)
     size = np.linalg.norm(sums, axis=1, keepdims=True)
     scale = float(np.linalg.norm(before, axis=1).mean())
     found[is_new] = np.where(size > 0, scale * sums / np.where(size > 0, size, 1), found[is_new])

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from recsys_vae.data.signals import shown_to
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.updatable import WARM, Updatable
+from recsys_vae.models.weighting import options_of
 from recsys_vae.protocols import Int64Array, Recommender
 from recsys_vae.training.fit import Fitted, ModelSpec, fit, solve
 from recsys_vae.training.update_run import Update, UpdateRun
@@ -27,7 +29,7 @@ def warm_update(parent: Recommender, run: UpdateRun) -> Update:
     start = WarmStart(
         parent,
         rows=_rows_learned(run),
-        has_news=np.isin(np.arange(run.change.after.n_users), run.change.changed_after),
+        has_news=np.isin(np.arange(run.change.after.n_users), _users_with_news(parent, run)),
         epochs_before=run.epochs_before,
         number=run.number,
         content=run.content if run.item_metadata is None else run.item_metadata,
@@ -35,7 +37,7 @@ def warm_update(parent: Recommender, run: UpdateRun) -> Update:
     )
     fitted = fit(
         run.spec,
-        run.change.after.matrix,
+        run.change.to_learn,
         validation=run.validation,
         tracker=run.tracker,
         checkpoint=run.checkpoint,
@@ -55,6 +57,14 @@ def _rows_learned(run: UpdateRun) -> Int64Array:
     return np.where((rows >= 0) & (counts[rows] > 0), rows, -1)
 
 
+def _users_with_news(parent: Trainable, run: UpdateRun) -> Int64Array:
+    """Rows of the users of whom the parent is shown something else than before."""
+    options, change = options_of(parent.config), run.change
+    if options.is_plain:
+        return change.changed_after
+    return change.differing_after(lambda histories: options.inputs(shown_to(parent, histories)))
+
+
 def _blend(parent: Blend, run: UpdateRun) -> Update:
     part = parent.config.autoencoder
     made = warm_update(parent.autoencoder, replace(run, spec=ModelSpec(part.model, part.config, run.spec.training)))
@@ -67,6 +77,6 @@ def _blend(parent: Blend, run: UpdateRun) -> Update:
         assert isinstance(updated, type(parent.linear))
         blend.linear = updated
     else:
-        seconds += solve(blend.linear, run.change.after.matrix)
+        seconds += solve(blend.linear, run.change.to_learn)
     fitted = Fitted(blend, made.fitted.epochs, seconds, made.fitted.history, made.fitted.latent_kl)
     return replace(made, fitted=fitted)

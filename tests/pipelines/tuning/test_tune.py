@@ -22,7 +22,8 @@ from pipelines.training.model_settings import read_settings, specify
 from pipelines.training.train import Output, train_bundle
 from pipelines.tuning import tune as tune_module
 from pipelines.tuning.search import Search
-from pipelines.tuning.tune import PARENT, Tuned, best_of, tune
+from pipelines.tuning.tune import PARENT, Tuned, tune
+from pipelines.tuning.verdict import best_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.evaluation.evaluate import evaluate
@@ -141,7 +142,7 @@ def test_what_cannot_be_searched_is_refused(dataset: DatasetDir) -> None:
     with pytest.raises(ConfigError, match="nothing to tune"):
         Search.of("popularity", {})
     with pytest.raises(ConfigError, match="nothing to tune"):
-        Search.of("ease", {"l2": 3.0})
+        tune(dataset, Search.of("ease", {"l2": 3.0}), trials=1)
     with pytest.raises(ConfigError, match="no effect"):
         Search.of("ease", {"epochs": 3})
     with pytest.raises(UnknownNameError):

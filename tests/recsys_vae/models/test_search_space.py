@@ -13,15 +13,17 @@ WIDTHS: dict[str, Range] = {
     "hidden": Whole(100, 1000, step=100), "latent": Whole(50, 400, step=50), "dropout": Real(0.1, 0.8),
     "kl_weight": Real(0.01, 1.0, log=True),
 }  # fmt: skip
+WEIGHTS: dict[str, Range] = {"weights": OneOf(("binary", "log", "value"))}
+SIGNS: dict[str, Range] = WEIGHTS | {"dislikes": Real(0.0, 1.0)}
 SEARCHED: dict[str, dict[str, Range]] = {
     "popularity": {},
-    "ease": {"l2": Real(10.0, 10_000.0, log=True)},
-    "edlae": {"dropout": Real(0.0, 0.9), "l2": Real(1.0, 10_000.0, log=True)},
-    "elsa": LEARNING | {"factors": OneOf((128, 256, 512, 1024))},
+    "ease": {"l2": Real(10.0, 10_000.0, log=True)} | SIGNS,
+    "edlae": {"dropout": Real(0.0, 0.9), "l2": Real(1.0, 10_000.0, log=True)} | SIGNS,
+    "elsa": LEARNING | {"factors": OneOf((128, 256, 512, 1024))} | SIGNS,
     "graph-filter": {
         "user_exponent": Real(0.2, 0.8), "item_exponent": Real(0.2, 0.8), "popularity_exponent": Real(-0.4, 0.4),
         "rank": Whole(64, 512, step=64), "low_pass": Real(0.0, 1.0), "sharpening": Real(0.0, 3.0),
-    },
+    } | WEIGHTS,
     "ials": {
         "factors": OneOf((32, 64, 128, 256, 512)), "iterations": Whole(4, 32, step=4),
         "unobserved": Real(0.003, 3.0, log=True), "l2": Real(0.0003, 0.1, log=True), "l2_exponent": Real(0.0, 1.0),
@@ -30,17 +32,19 @@ SEARCHED: dict[str, dict[str, Range]] = {
     "mult-dae": LEARNING | {
         "hidden": Whole(100, 800, step=100), "dropout": Real(0.1, 0.8), "l2": Real(1e-4, 1.0, log=True),
         "weight_decay": Real(0.0, 2.0),
-    },
-    "mult-vae": LEARNING | WIDTHS | {"metadata_dropout": Real(0.0, 0.5)},
+    } | SIGNS,
+    "mult-vae": LEARNING | WIDTHS | {"metadata_dropout": Real(0.0, 0.5)} | SIGNS,
     "rec-vae": LEARNING | {
         "latent": Whole(50, 400, step=50), "dropout": Real(0.1, 0.8), "kl_weight": Real(0.01, 1.0, log=True),
         "weight_decay": Real(0.0, 1.0), "metadata_dropout": Real(0.0, 0.5),
-    },
-    "h-vamp": LEARNING | WIDTHS,
-    "conditional-vae": LEARNING | WIDTHS | {"short": Real(0.0, 1.0)},
+    } | SIGNS,
+    "h-vamp": LEARNING | WIDTHS | SIGNS,
+    "conditional-vae": LEARNING | WIDTHS | {"short": Real(0.0, 1.0)} | SIGNS,
     "blend": {},
 }  # fmt: skip
-"""In their order: with another, a seed draws other settings, and a study that was begun goes on differently."""
+"""In their order: with another, a seed draws other settings, and a study that was begun goes on differently.
+
+What weights and dislikes ask for comes last: where there are none it is left out."""
 
 
 def settings(config: object) -> dict[str, object]:

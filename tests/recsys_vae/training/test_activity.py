@@ -28,6 +28,7 @@ class Told(Variational):
     def hidden(self, rows: SparseRows) -> torch.Tensor:
         raise NotImplementedError
 
+    config = None
     loss = hidden  # type: ignore[assignment]
 
 
