@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ NAMED_IN_WARNING = 10
 POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 
 Float64Array = NDArray[np.float64]
+Repeat = Literal["exclude", "allow", "only"]
 
 
 class Cap(NamedTuple):
@@ -50,7 +51,7 @@ class Query:
         explore: share of the places for items that the model does not know.
         seed: what these are drawn by.
         caps: on how many items may share a value, all of which hold.
-        keep_seen: whether items of the history may come back.
+        repeat: whether items of the history may come back, or only these; never those that the user dislikes.
     """
 
     k: int
@@ -67,7 +68,7 @@ class Query:
     explore: float = 0.0
     seed: str = ""
     caps: tuple[Cap, ...] = ()
-    keep_seen: bool = False
+    repeat: Repeat = "exclude"
 
 
 @dataclass(frozen=True)
