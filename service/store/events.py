@@ -284,7 +284,7 @@ class EventStore:
 def in_order(rows: Sequence[Any]) -> UserEvents:
     """Events of one user, rows of `HISTORY`, by time and then as they came; those without a time first."""
     timed = sorted(rows, key=_time)
-    item_ids, kinds, values, times, sources, *_ = zip(*timed, strict=True)
+    item_ids, kinds, values, times, sources = zip(*(row[:5] for row in timed), strict=True)
     return UserEvents(item_ids, kinds, values, times, tuple(map(is_dataset, sources)))
 
 

@@ -6,7 +6,7 @@ them once for each set of rules.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 from math import inf
@@ -50,12 +50,16 @@ class UserEvents:
     def then(self, later: "UserEvents") -> "UserEvents":
         """These events and some that came after all of them, at the time of the latest where theirs is unknown."""
         latest = max((time for time in (*self.times, *later.times) if time is not None), default=None)
+        return self.plus(replace(later, times=tuple(latest if time is None else time for time in later.times)))
+
+    def plus(self, others: "UserEvents") -> "UserEvents":
+        """These events, and others behind them."""
         return UserEvents(
-            self.item_ids + later.item_ids,
-            self.kinds + later.kinds,
-            self.values + later.values,
-            self.times + tuple(latest if time is None else time for time in later.times),
-            self.are_final + later.are_final,
+            self.item_ids + others.item_ids,
+            self.kinds + others.kinds,
+            self.values + others.values,
+            self.times + others.times,
+            self.are_final + others.are_final,
         )
 
 
