@@ -25,7 +25,7 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
-from recsys_vae.recommender import FallbackChain
+from recsys_vae.recommender import FallbackChain, Repeat
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
 from recsys_vae.training.device import choose_device, keep_freed_memory
@@ -80,7 +80,7 @@ class BatchReport:
         scorer: what computed the scores.
         created_at: ISO 8601, UTC.
         strangers: users who were asked for by name and have no interactions; answered as new users.
-        without_list: users who were asked for and have every item already.
+        without_list: users who were asked for and have every item already, or none to repeat.
     """
 
     bundle: str
@@ -114,6 +114,7 @@ def recommend_all(
     only: IdMap | None = None,
     chunk: int = 1024,
     keep_seen: bool = False,
+    repeat: Repeat = "exclude",
     scorer: str = TORCH,
 ) -> BatchReport:
     """Write the k best items of each user to a Parquet file: user_id, rank, item_id, score, tier, source.
@@ -123,7 +124,8 @@ def recommend_all(
         k: at least 1; no list is longer than the catalogue.
         only: these users instead of all; those whom the dataset does not know are answered as new users.
         chunk: users scored at once.
-        keep_seen: also recommend what users already have.
+        keep_seen: as `repeat="allow"`.
+        repeat: `allow` to recommend what users already have, too; `only` for that alone.
         scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
 
     Raises:
@@ -142,7 +144,8 @@ def recommend_all(
     known = _metadata(bundle, dataset)
     with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
-            table = _lists(part, chain, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
+            metadata = None if known is None else known(part.users)
+            table = _lists(part, chain, k, repeat="allow" if keep_seen else repeat, metadata=metadata)
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -219,8 +222,8 @@ def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_
     return None if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).rows
 
 
-def _lists(part: Chunk, chain: FallbackChain, k: int, *, keep_seen: bool, metadata: csr_array | None) -> pl.DataFrame:
-    answers = chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
+def _lists(part: Chunk, chain: FallbackChain, k: int, *, repeat: Repeat, metadata: csr_array | None) -> pl.DataFrame:
+    answers = chain.recommend(part.histories, k, repeat=repeat, metadata=metadata)
     users, places = np.nonzero(answers.rows >= 0)
     tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
     return pl.DataFrame(

@@ -4,7 +4,7 @@ From the dataset they are what the store holds once `recsys load-history` has fi
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,7 +82,7 @@ class DatasetHistories:
         """What these rules make of the events of each of these users, who ascend."""
         if not users:
             return
-        found = _by_user(by_ranges(self._folder, pl.Series(users), ROWS_AT_ONCE))
+        found = by_user(by_ranges(self._folder, pl.Series(users), ROWS_AT_ONCE))
         current = next(found, None)
         for user in users:
             while current is not None and current[0] < user:
@@ -184,7 +184,7 @@ def _time() -> pl.Expr:
     return pl.col(TIMESTAMP).cast(pl.Datetime("us", "UTC"))
 
 
-def _by_user(pieces: Iterator[pl.DataFrame]) -> Iterator[tuple[str, UserEvents]]:
+def by_user(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[str, UserEvents]]:
     """Each user's events, in pieces that are sorted by user; a piece may end within a user."""
     user, known = "", UserEvents()
     for piece in pieces:

@@ -179,9 +179,15 @@ class Engine:
         stored = await self._stored(request, teams.catalogues, deadline)
         query, cursors = self._exploring(request.query, request), None if after is None else split_cursor(after, teams)
         histories = [_joined(stored.history, request, catalogue) for catalogue in teams.catalogues]
+        unwanted = _disliked_by_other(teams.catalogues, histories)
         queries = [
-            replace(query, history=history, exclude=(*query.exclude, *unwanted), after=cursors and cursors[side])
-            for side, (history, unwanted) in enumerate(zip(histories, _only_disliked_by_other(histories), strict=True))
+            replace(
+                query,
+                history=histories[side],
+                exclude=(*query.exclude, *unwanted[side]),
+                after=cursors and cursors[side],
+            )
+            for side in (0, 1)
         ]
         jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
@@ -309,7 +315,13 @@ def _joined(stored: UserHistory, request: Request, catalogue: Catalogue) -> Hist
     return joined(stored, UserEvents.of_ids(sent) if request.sent is None else request.sent, catalogue.rules)
 
 
-def _only_disliked_by_other(histories: Sequence[History]) -> tuple[list[str], list[str]]:
-    """What the rules of the other side, and not one's own, keep out of its list: neither may return it."""
-    first, second = ({item_id for item_id, weight in history.items() if weight < 0} for history in histories)
-    return sorted(second - first), sorted(first - second)
+def _disliked_by_other(catalogues: Sequence[Catalogue], histories: Sequence[History]) -> list[list[str]]:
+    """Items of each side that the rules of the other alone keep out of its list: neither may return them."""
+    disliked = [{item_id for item_id, weight in history.items() if weight < 0} for history in histories]
+    if disliked[0] == disliked[1]:
+        return [[], []]
+    unwanted = [sorted(disliked[1 - side] - disliked[side]) for side in (0, 1)]
+    return [
+        [item_id for item_id, row in zip(ids, catalogue.rows(ids).tolist(), strict=True) if row >= 0]
+        for catalogue, ids in zip(catalogues, unwanted, strict=True)
+    ]

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.data.histories import History
 from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.recommender import Repeat
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.filters import Condition
@@ -22,7 +23,6 @@ NAMED_IN_WARNING = 10
 POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 
 Float64Array = NDArray[np.float64]
-Repeat = Literal["exclude", "allow", "only"]
 
 
 class Cap(NamedTuple):
