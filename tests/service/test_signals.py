@@ -26,6 +26,12 @@ RULES = SignalRules(dislikes=("return",), dislike_below=2.5)
 
 
 @pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With time for every request."""
+    return settings.model_copy(update={"deadline_ms": 60_000.0})
+
+
+@pytest.fixture
 def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """A service whose bundle has rules."""
     monkeypatch.setattr(Bundle, "signals", RULES, raising=False)
