@@ -22,7 +22,7 @@ from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.signals import disliked
+from recsys_vae.data.signals import Repeat, hidden_from
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
@@ -83,7 +83,7 @@ class BatchReport:
         scorer: what computed the scores.
         created_at: ISO 8601, UTC.
         strangers: users who were asked for by name and have no interactions; answered as new users.
-        without_list: users who were asked for and have every item already.
+        without_list: users who were asked for and have every item already, or none to repeat.
         rules: of re-ranking, in words; "" for none.
     """
 
@@ -119,6 +119,7 @@ def recommend_all(
     only: IdMap | None = None,
     chunk: int = 1024,
     keep_seen: bool = False,
+    repeat: Repeat = "exclude",
     scorer: str = TORCH,
     rules: Rules = NO_RULES,
 ) -> BatchReport:
@@ -129,7 +130,8 @@ def recommend_all(
         k: at least 1; no list is longer than the catalogue.
         only: these users instead of all; those whom the dataset does not know are answered as new users.
         chunk: users scored at once.
-        keep_seen: also recommend what users already have.
+        keep_seen: as `repeat="allow"`.
+        repeat: `allow` to recommend what users already have, too; `only` for that alone.
         scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
         rules: of re-ranking, as evaluate measures them; with any, scores of all items are computed.
 
@@ -152,7 +154,8 @@ def recommend_all(
     with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
-            table = _lists(part, chain, _answers(part, chain, k, keep_seen, metadata, reranker))
+            how: Repeat = "allow" if keep_seen else repeat
+            table = _lists(part, chain, _answers(part, chain, k, how, metadata, reranker))
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -231,13 +234,13 @@ def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_
 
 
 def _answers(
-    part: Chunk, chain: FallbackChain, k: int, keep_seen: bool, metadata: csr_array | None, reranker: Reranker | None
+    part: Chunk, chain: FallbackChain, k: int, repeat: Repeat, metadata: csr_array | None, reranker: Reranker | None
 ) -> Answers:
     if reranker is None:
-        return chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
+        return chain.recommend(part.histories, k, repeat=repeat, metadata=metadata)
     users = chain.encode(part.histories, metadata)
     scores = chain.scores(users)
-    mask(scores, excluded=disliked(part.histories) if keep_seen else part.histories)
+    mask(scores, excluded=hidden_from(part.histories, repeat))
     found = reranker.lists(scores, part.histories)
     return Answers(found.rows, found.scores, users.tiers, chain.bundle.manifest.model)
 

@@ -21,7 +21,7 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT
 from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import binarise, check_histories, only_rows
-from recsys_vae.data.signals import disliked, liked
+from recsys_vae.data.signals import Repeat, disliked, liked
 from recsys_vae.errors import ConfigError
 from recsys_vae.protocols import (
     BoolArray,
@@ -154,6 +154,7 @@ class FallbackChain:
         allowed: BoolArray | None = None,
         excluded: csr_array | None = None,
         keep_seen: bool = False,
+        repeat: Repeat = "exclude",
         metadata: csr_array | None = None,
         order: csr_array | None = None,
         tier: str | None = None,
@@ -166,7 +167,8 @@ class FallbackChain:
             k: at least 1.
             allowed: shape (n_items,), the items that any user may get; all when None.
             excluded: shape (n, n_items), items that this user may not get, besides those in the history.
-            keep_seen: also recommend items of the history, but for disliked ones.
+            keep_seen: as `repeat="allow"`.
+            repeat: `allow` to recommend items of the history, too, but for disliked ones; `only` for these alone.
             metadata: what else is known of each user, shape (n, n_features), encoded by the bundle's schema.
             order: of the histories, see `encode`.
             tier: which tier answers all of them, instead of the one that the thresholds name for each.
@@ -176,8 +178,12 @@ class FallbackChain:
             DataError: the histories or metadata are not of this bundle's catalogue and schema, or need an order.
         """
         users = self.encode(histories, metadata, order, tier=tier)
-        hidden = _union(_disliked(histories) if keep_seen else binarise(histories), excluded)
-        found = self.search(users, k, allowed=allowed, hidden=hidden)
+        keeps = keep_seen or repeat != "exclude"
+        hidden = _union(_disliked(histories) if keeps else binarise(histories), excluded)
+        if repeat == "only":
+            found = top_k(_only(self.scores(users), liked(histories)), k, allowed=allowed, excluded=hidden)
+        else:
+            found = self.search(users, k, allowed=allowed, hidden=hidden)
         return Answers(found.rows, found.scores, users.tiers, self.scorer)
 
     def encode(
@@ -433,6 +439,14 @@ class FallbackChain:
             return top_k(np.tile(self._popularity, (n, 1)), k, allowed=allowed, excluded=hidden)
         same = top_k(self._popularity[None, :].copy(), k, allowed=allowed)
         return TopK(np.repeat(same.rows, n, axis=0), np.repeat(same.scores, n, axis=0))
+
+
+def _only(scores: Float32Array, pattern: csr_array) -> Float32Array:
+    """Scores of the entries of a pattern, -inf elsewhere, shape (n, n_items)."""
+    found = np.full_like(scores, -np.inf)
+    rows = np.repeat(np.arange(len(scores)), np.diff(pattern.indptr))
+    found[rows, pattern.indices] = scores[rows, pattern.indices]
+    return found
 
 
 def _disliked(histories: csr_array) -> csr_array | None:

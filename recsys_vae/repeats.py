@@ -4,8 +4,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.data.purchases import Purchases
+from recsys_vae.data.signals import Repeat
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.models.repeat import Repeat, RepeatHead
+from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 from recsys_vae.recommender import POPULAR, FallbackChain, Users
 from recsys_vae.top_k import check_k, top_k

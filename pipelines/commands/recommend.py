@@ -1,6 +1,7 @@
 """Verbs of batch jobs: recommend, embed, lists, neighbours."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from recsys_vae.redaction import redacted
 if TYPE_CHECKING:
     from pipelines.recommend import Named
     from recsys_vae.data.ids import IdMap
+    from recsys_vae.data.signals import Repeat
 
 BundlePath = Annotated[str, typer.Argument(help="Directory of a bundle, or its address, such as s3://bucket/name.")]
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
@@ -20,6 +22,14 @@ Users = Annotated[
     typer.Option("--users", help="Only these users: a text file with an id a line, or a table with user_id."),
 ]
 To = Annotated[Path, typer.Option("--to", help="Parquet file to write.", show_default=False)]
+
+
+class RepeatChoice(StrEnum):
+    """What becomes of what users already have."""
+
+    EXCLUDE = "exclude"
+    ALLOW = "allow"
+    ONLY = "only"
 
 
 def mount(app: typer.Typer) -> None:
@@ -49,7 +59,13 @@ def recommend(
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Items a user; no list is longer than the catalogue.")] = 100,
     users: Users = None,
-    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Also recommend what users already have.")] = False,
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="As --repeat allow.")] = False,
+    repeat: Annotated[
+        RepeatChoice | None,
+        typer.Option(
+            help="What users already have: exclude, allow, or only that.  [default: exclude]", show_default=False
+        ),
+    ] = None,
     chunk: Annotated[int, typer.Option(help="Users scored at once.", min=1)] = 1024,
     scorer: Annotated[
         str, typer.Option(help="torch (exact product), or index: what the bundle serves with.")
@@ -90,15 +106,16 @@ def recommend(
             k=k,
             only=_read_users(users),
             chunk=chunk,
-            keep_seen=keep_seen,
+            repeat=_repeat(repeat, keep_seen=keep_seen),
             scorer=scorer,
             rules=rules,
         )
     _name_strangers(report.strangers, report.asked, opened.name)
     if report.without_list.number:
+        why = "as they have no item to repeat" if repeat is RepeatChoice.ONLY else "as they have every item "
+        why += "" if repeat is RepeatChoice.ONLY else "(--repeat allow lists these, too)"
         print(
-            f"note: {report.without_list.number:,} of {report.asked:,} users get no list, as they have every item "
-            f"(--keep-seen lists these, too): {report.without_list}",
+            f"note: {report.without_list.number:,} of {report.asked:,} users get no list, {why}: {report.without_list}",
             file=sys.stderr,
         )
     if k > len(loaded.items):
@@ -107,6 +124,12 @@ def recommend(
     output_console().print(
         f"{redacted(to)}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True
     )
+
+
+def _repeat(chosen: RepeatChoice | None, *, keep_seen: bool) -> "Repeat":
+    if keep_seen and chosen not in (None, RepeatChoice.ALLOW):
+        raise ConfigError(f"--keep-seen is --repeat allow, and --repeat {chosen} was asked for. Leave one of them out.")
+    return "allow" if keep_seen else "exclude" if chosen is None else chosen.value
 
 
 def embed(

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from pipelines.evaluation.impressions import Shown
+from recsys_vae.data.signals import REPEATS, Repeat
 from recsys_vae.errors import UnknownNameError
 from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.counterfactual import Counterfactual
-from recsys_vae.evaluation.evaluate import REPEATS, Repeat
 from recsys_vae.evaluation.user_groups import UserGroup, Z
 from recsys_vae.reranking.rules import NO_RULES, Rules
 

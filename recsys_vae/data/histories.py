@@ -1,6 +1,6 @@
 """Histories: what users have interacted with, in the three forms that it takes on its way to a model.
 
-History       as received: item id -> weight > 0, least recent first. Of a request, of the event store, of both.
+History       as received: item id -> weight, least recent first; of a request, of the event store, of both.
 HistoryRows   as rows of one catalogue, which need not hold every item.
 histories     as a matrix, `csr_array` float32, shape (n, n_items), one row a user: what models, indexes and tiers take.
 """
@@ -16,7 +16,7 @@ from recsys_vae.errors import DataError
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 
 History: TypeAlias = Mapping[str, float]
-"""Item id -> weight > 0, least recent first."""
+"""Item id -> weight, least recent first; above 0 for the item, below 0 against it."""
 
 
 class HistoryRows(NamedTuple):
@@ -26,11 +26,13 @@ class HistoryRows(NamedTuple):
         rows: of each item, least recent first; -1 where the catalogue does not hold it.
         ascending: the same rows, ascending.
         weights: of `ascending`.
+        has_dislikes: whether a weight is below 0.
     """
 
     rows: Int64Array
     ascending: Int64Array
     weights: Float32Array
+    has_dislikes: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -42,7 +44,22 @@ class HistoryRows(NamedTuple):
         if self.is_known:
             return self
         held = self.ascending >= 0
-        return HistoryRows(self.rows[self.rows >= 0], self.ascending[held], self.weights[held])
+        return self._replace(rows=self.rows[self.rows >= 0], ascending=self.ascending[held], weights=self.weights[held])
+
+    @property
+    def disliked(self) -> Int64Array:
+        """Rows of the items with a weight below 0, ascending."""
+        return self.ascending[self.weights < 0]
+
+    @property
+    def liked(self) -> Int64Array:
+        """Rows of the other items, least recent first."""
+        return self.rows[~np.isin(self.rows, self.disliked)] if self.has_dislikes else self.rows
+
+    @property
+    def places(self) -> Float32Array:
+        """Of the items of `ascending` in time, from 1 for the least recent."""
+        return (np.argsort(self.rows) + 1).astype(np.float32)
 
 
 def binary_histories(users: NDArray[np.integer], items: NDArray[np.integer], n_users: int, n_items: int) -> csr_array:

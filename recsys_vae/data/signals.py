@@ -27,6 +27,9 @@ from recsys_vae.protocols import Float32Array, Int64Array, Scorer, takes_dislike
 
 Keep = Literal["last", "first", "max", "sum"]
 KEEPS: Final[tuple[Keep, ...]] = ("last", "first", "max", "sum")
+Repeat = Literal["exclude", "allow", "only"]
+"""What becomes of items that a user liked before: they stay away, may come back, or nothing else comes."""
+REPEATS: Final[tuple[Repeat, ...]] = ("exclude", "allow", "only")
 ANY_KIND = "*"
 """Kind that stands for every one without a weight of its own, and for none at all."""
 UNTIMED: Final = np.iinfo(np.int64).min
@@ -213,6 +216,18 @@ def disliked(histories: csr_array) -> csr_array:
 def shown_to(model: Scorer, histories: csr_array) -> csr_array:
     """Histories that may be signed, as a model may be shown them: of one that takes no dislikes, what is liked."""
     return histories if takes_dislikes(model) else liked(histories)
+
+
+def hidden_from(histories: csr_array, repeat: Repeat = "exclude") -> csr_array:
+    """Non-zeros are what no list of a user may hold, shape (n, n_items): what is disliked never comes."""
+    if repeat == "exclude":
+        return histories
+    if repeat == "allow":
+        return disliked(histories)
+    others = np.ones(histories.shape, dtype=np.float32)
+    likes = liked(histories)
+    others[np.repeat(np.arange(len(others)), np.diff(likes.indptr)), likes.indices] = 0
+    return csr_array(others)
 
 
 def _only(matrix: csr_array, chosen: NDArray[np.bool_]) -> csr_array:

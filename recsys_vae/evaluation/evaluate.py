@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from recsys_vae.data.signals import shown_to
+from recsys_vae.data.signals import REPEATS, Repeat, hidden_from, shown_to
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
@@ -22,8 +21,6 @@ from recsys_vae.top_k import mask, select
 
 SCORES_AT_ONCE = 2**22
 """Scores held at a time by default; more do not fit the processor's caches and take longer."""
-Repeat = Literal["exclude", "allow", "only"]
-REPEATS: Final[tuple[Repeat, ...]] = ("exclude", "allow", "only")
 """Whether items of the history may stand in the lists, or nothing else."""
 
 
@@ -132,7 +129,7 @@ def recommended(
     batch_size = max(64, SCORES_AT_ONCE // model.n_items)
     for rows in _batches(np.arange(len(held_out.users)), batch_size, progress=False):
         scores, histories = _score(model, held_out, rows), held_out.histories[rows]
-        mask(scores, excluded=_hidden(histories, repeat))
+        mask(scores, excluded=hidden_from(histories, repeat))
         found.append((select(scores, k) if reranker is None else reranker.lists(scores, histories)).rows)
     return np.concatenate(found)
 
@@ -228,7 +225,7 @@ def _ask(
     # A maximum is NaN where any score is, so what no list may hold is looked at, too.
     if np.isnan(scores.max(axis=1)).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
-    hidden = _hidden(histories, asked.repeat)
+    hidden = hidden_from(histories, asked.repeat)
     first_rank = _first_rank(scores, hidden, targets) if asked.whole_catalogue else None
     mask(scores, excluded=hidden)
     depth = min(asked.depth, scores.shape[1])
@@ -238,18 +235,6 @@ def _ask(
         first_rank = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, first_rank)
     relevant = entries.row_lengths(targets)
     return RankedLists(rows, hits, relevant, first_rank, asked.facts, histories, targets), ranks
-
-
-def _hidden(histories: csr_array, repeat: Repeat) -> csr_array:
-    """What no list may hold."""
-    if repeat == "exclude":
-        return histories
-    if repeat == "allow":
-        return entries.pick(histories, histories.data < 0)
-    others = np.ones(histories.shape, dtype=np.bool_)
-    liked = histories.data > 0
-    others[entries.entry_rows(histories)[liked], histories.indices[liked]] = False
-    return csr_array(others, dtype=np.float32)
 
 
 def _look_up(rows: Int64Array, targets: csr_array) -> tuple[BoolArray, NDArray[np.int32]]:

@@ -23,7 +23,6 @@ Compatibility and Loyalty, CIKM 2018, model loyalty as a share of personal frequ
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +31,11 @@ from scipy.sparse import csr_array
 from recsys_vae.arrays import floats_of
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.purchases import Purchases, Visits
+from recsys_vae.data.signals import REPEATS, Repeat
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.regression import logistic, poisson
 from recsys_vae.protocols import Float32Array, Tensors
 
-Repeat = Literal["exclude", "allow", "only"]
-REPEATS: Final[tuple[Repeat, ...]] = ("exclude", "allow", "only")
 N_FEATURES, N_USER_FEATURES = 8, 3
 TEMPERATURES = np.geomspace(1e-3, 1e2, 101)
 """Tried, in units of the scores' spread."""

@@ -25,6 +25,14 @@ class Source(StrEnum):
     STORE = "store"
 
 
+class Repeats(StrEnum):
+    """What becomes of items of the history."""
+
+    EXCLUDE = "exclude"
+    ALLOW = "allow"
+    ONLY = "only"
+
+
 @dataclass(frozen=True)
 class Wish:
     """Options that say whose lists, and what is hidden."""
@@ -55,7 +63,11 @@ def campaign(
     at_most: Annotated[
         list[str] | None, typer.Option(help="N:COLUMN, as in 3:brand: so many items of a list share a value.")
     ] = None,
-    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Items of the history may come back.")] = False,
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="As --repeat allow.")] = False,
+    repeat: Annotated[
+        Repeats | None,
+        typer.Option(help="Items of the history: exclude, allow, or only these.", show_default=False),
+    ] = None,
     exclude_bought: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +91,8 @@ def campaign(
     from service.jobs.campaign_request import read_request
     from service.jobs.history_import import TABLE
 
-    asked = read_request(request, k=k, at_most=at_most or (), keep_seen=keep_seen or exclude_bought is not None)
+    repeats = _repeat(repeat, keep_seen=keep_seen, exclude_bought=exclude_bought is not None)
+    asked = read_request(request, k=k, at_most=at_most or (), repeat=repeats)
     folder = existing_dataset(dataset, TABLE)
     utc = None if now is None else now if now.tzinfo else now.replace(tzinfo=UTC)
     wish = Wish(folder, tuple(where or ()), users, exclude_bought, utc, histories, store)
@@ -89,6 +102,17 @@ def campaign(
     with _Bar(len(audience.users)) as tell:
         parts = _write(catalogue, audience, asked, wish, to, shards, tell)
     _tell_end(to, parts, audience, catalogue.version)
+
+
+def _repeat(chosen: Repeats | None, *, keep_seen: bool, exclude_bought: bool) -> str | None:
+    from recsys_vae.errors import ConfigError
+
+    allows = "--keep-seen" if keep_seen else "--exclude-bought" if exclude_bought else None
+    if allows is None or (chosen is Repeats.ONLY and not keep_seen):
+        return chosen
+    if chosen not in (None, Repeats.ALLOW):
+        raise ConfigError(f"{allows} lets items of the history come back, and --repeat {chosen} does not.")
+    return Repeats.ALLOW
 
 
 def _write(

@@ -120,7 +120,7 @@ def warmed_up(bundle: Bundle) -> FallbackChain:
     metadata = _somebody(bundle)
     for tier in chain.tiers:
         history = empty_histories(1, len(bundle.items)) if tier in WITHOUT_HISTORY else known
-        answers = chain.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, tier=tier)
+        answers = chain.recommend(history, WARM_UP_K, keep_seen=True, metadata=metadata, order=history, tier=tier)
         if not np.isfinite(answers.scores[answers.rows >= 0]).all() or not (answers.rows >= 0).any():
             raise BundleError(f"Bundle {bundle.version} has no finite answer on its tier {answers.tiers[0]!r}.")
     chain.similarity.similar(favourite[0], WARM_UP_K)

@@ -8,15 +8,18 @@ from typing import Any
 from recsys_vae.data.histories import History
 from recsys_vae.reranking.caps import Cap
 from recsys_vae.reranking.rules import Calibration
+from service import timestamps
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.ranking.item_columns import Value
 from service.ranking.results import Answer, Query, Quota
+from service.ranking.served_model import NO_RULES
 from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
 from service.schemas.item_lists import ItemsRequest
 from service.schemas.recommendations import BoostRequest, HistoryItem, QuotaRequest, RecommendationRequest
+from service.store.user_history import UserEvents, history_of
 
 ONE_LIST = {"k", "explain", "fields", "cursor"}
 """Fields that pages of one list may differ in."""
@@ -24,9 +27,12 @@ ONE_LIST = {"k", "explain", "fields", "cursor"}
 
 def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
     """What the engine is asked, in this flow."""
+    ids = tuple(entry for entry in asked.history if isinstance(entry, str))
+    history: History = dict.fromkeys(ids, 1.0)
+    sent = None if len(history) == len(asked.history) else _sent(asked.history)
     query = Query(
         asked.k,
-        _history(asked),
+        history if sent is None else history_of(sent, NO_RULES),
         asked.exclude,
         asked.candidates,
         None if asked.filter is None else to_condition(asked.filter),
@@ -36,12 +42,12 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         metadata=asked.metadata,
         fields=asked.fields,
         caps=tuple(Cap(cap.column, cap.n) for cap in asked.at_most),
-        keep_seen=asked.seen == "allow",
+        repeat=asked.repeat or asked.seen,
         quotas=tuple(map(_quota, asked.quotas)),
         calibration=None if asked.calibration is None else Calibration(**asked.calibration.model_dump()),
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
-    return Request(query, asked.user_id, _digest(asked), cursor, flow=flow)
+    return Request(query, asked.user_id, _digest(asked), cursor, flow=flow, sent=sent)
 
 
 def to_list_query(asked: ItemsRequest, metadata: Mapping[str, Value] | None = None) -> Query:
@@ -113,9 +119,11 @@ def _digest(asked: RecommendationRequest) -> bytes:
 
 def _plainly(asked: RecommendationRequest) -> str:
     """What makes the list, where that is a user and the ids of a history only: no id holds a NUL. Else nothing."""
-    if asked.exclude or asked.metadata or asked.boost or asked.diversity or asked.at_most or asked.seen != "exclude":
+    if asked.exclude or asked.metadata or asked.boost or asked.diversity or asked.at_most:
         return ""
     if asked.candidates is not None or asked.filter is not None or asked.quotas or asked.calibration is not None:
+        return ""
+    if (asked.repeat or asked.seen) != "exclude":
         return ""
     try:
         return "\0".join((asked.user_id or "", *asked.history))  # type: ignore[arg-type]
@@ -123,17 +131,18 @@ def _plainly(asked: RecommendationRequest) -> str:
         return ""
 
 
-def _history(asked: RecommendationRequest) -> History:
-    """As received: an item that comes again counts by the sum of its weights, at its last place."""
-    plain = [entry for entry in asked.history if isinstance(entry, str)]
-    history = dict.fromkeys(plain, 1.0)
-    if len(history) == len(asked.history):
-        return history
-    history = {}
-    for entry in _in_order(asked.history):
-        item_id, weight = (entry, 1.0) if isinstance(entry, str) else (entry.item_id, entry.weight)
-        history[item_id] = history.pop(item_id, 0.0) + weight  # at the end: its last place counts
-    return history
+def _sent(history: Sequence[str | HistoryItem]) -> UserEvents:
+    """A history as events: an id alone says that the item was liked, and no more."""
+    rows = [
+        (entry, None, None, None, False) if isinstance(entry, str) else _row_of(entry) for entry in _in_order(history)
+    ]
+    return UserEvents(*zip(*rows, strict=True)) if rows else UserEvents()
+
+
+def _row_of(item: HistoryItem) -> tuple[str, str | None, float | None, int | None, bool]:
+    value = item.weight if "weight" in item.model_fields_set else None
+    time = None if item.time is None else timestamps.to_microseconds(_time(item))
+    return (item.item_id, item.event_type, value, time, False)
 
 
 def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryItem]:

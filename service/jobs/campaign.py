@@ -19,9 +19,10 @@ from recsys_vae.data.changed_tables import change_files
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from service.http.conversion import to_request
 from service.jobs.audience import FIELDS
-from service.jobs.campaign_histories import REPEATS, Histories, Window
+from service.jobs.campaign_histories import Histories, Window
 from service.jobs.campaign_output import Folder, Part, as_table, single_file
 from service.jobs.history_import import TABLE, USERS_TABLE
+from service.jobs.signed_events import DISLIKES, REPEATS
 from service.jobs.user_metadata import known_metadata
 from service.ranking.ranking import answer, answer_all
 from service.ranking.results import Answer, Query
@@ -107,7 +108,7 @@ def lists_of(campaign: Campaign, number: int, size: int) -> tuple[pl.DataFrame, 
 
 def fingerprint(dataset: Path) -> str:
     """SHA-256 of all tables of a dataset that lists depend on."""
-    tables = [dataset / name for name in (TABLE, f"{REPEATS}.parquet", USERS_TABLE, FIELDS)]
+    tables = [dataset / name for name in (TABLE, f"{DISLIKES}.parquet", f"{REPEATS}.parquet", USERS_TABLE, FIELDS)]
     digest = sha256()
     for path in (*tables, *change_files(dataset)):
         if path.is_file():
@@ -136,7 +137,7 @@ def _queries(campaign: Campaign, users: pl.Series) -> Iterator[Query]:
     query, ids = to_request(campaign.request).query, users.to_list()
     bought = {} if campaign.window is None else campaign.histories.bought(ids, campaign.window)
     known = known_metadata(campaign.dataset / USERS_TABLE, users, campaign.catalogue.chain.bundle.tiers.schema)
-    for user, history in zip(ids, campaign.histories.read(ids), strict=True):
+    for user, history in zip(ids, campaign.histories.read(ids, campaign.catalogue.rules), strict=True):
         exclude = (*query.exclude, *bought.get(user, ()))
         yield replace(query, history=history, metadata=known.get(user, {}), exclude=exclude)
 

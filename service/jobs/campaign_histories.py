@@ -4,29 +4,30 @@ From the dataset they are what the store holds once `recsys load-history` has fi
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 from sqlalchemy import func, select
 
-from recsys_vae.data.changed_tables import batches, scan_changed
+from recsys_vae.data.changed_tables import scan_changed
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.histories import History
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import ConfigError
 from service.jobs.history_import import TABLE
-from service.store.events import EventStore
+from service.jobs.signed_events import REPEATS, by_ranges
+from service.store.events import HISTORY, EventStore, in_order
 from service.store.tables import EVENTS
+from service.store.user_history import UserEvents, history_of
 from service.timestamps import from_microseconds, to_microseconds
 
 ROWS_AT_ONCE = 1_000_000
 USERS_AT_ONCE = 500
 """Whom one statement asks the store about."""
-REPEATS = "repeats"
-"""Table of every event of a user and an item that occur more than once; the other one has one row for each pair."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Histories(Protocol):
     def event_types(self) -> list[str]:
         """Kinds of events."""
 
-    def read(self, users: Sequence[str]) -> Iterator[History]:
-        """The history of each of these users, who ascend."""
+    def read(self, users: Sequence[str], rules: SignalRules) -> Iterator[History]:
+        """What these rules make of the events of each of these users, who ascend."""
 
     def bought(self, users: Sequence[str], window: Window) -> dict[str, list[str]]:
         """Items of the events in a window, by user."""
@@ -64,7 +65,7 @@ class DatasetHistories:
     def __init__(self, folder: Path) -> None:
         found = scan_changed(folder, Path(TABLE).stem)
         assert found is not None
-        self._once, self._repeats = found, scan_changed(folder, REPEATS)
+        self._folder, self._once, self._repeats = folder, found, scan_changed(folder, REPEATS)
 
     def latest(self, before: datetime) -> datetime | None:
         """Time of the last event up to a moment."""
@@ -77,17 +78,16 @@ class DatasetHistories:
         kinds = self._events(EVENT_TYPE).select(pl.col(EVENT_TYPE).cast(pl.String).drop_nulls().unique())
         return kinds.collect(engine="streaming")[EVENT_TYPE].sort().to_list()
 
-    def read(self, users: Sequence[str]) -> Iterator[History]:
-        """The history of each of these users, who ascend."""
+    def read(self, users: Sequence[str], rules: SignalRules) -> Iterator[History]:
+        """What these rules make of the events of each of these users, who ascend."""
         if not users:
             return
-        rows = self._once.filter(pl.col(USER).is_between(pl.lit(users[0]), pl.lit(users[-1])))
-        found = _by_user(batches(rows.select(pl.col(USER, ITEM).cast(pl.String), WEIGHT), ROWS_AT_ONCE))
+        found = by_user(by_ranges(self._folder, pl.Series(users), ROWS_AT_ONCE))
         current = next(found, None)
         for user in users:
             while current is not None and current[0] < user:
                 current = next(found, None)
-            yield current[1] if current is not None and current[0] == user else {}
+            yield history_of(current[1], rules) if current is not None and current[0] == user else {}
 
     def bought(self, users: Sequence[str], window: Window) -> dict[str, list[str]]:
         """Items of the events in a window, by user."""
@@ -130,12 +130,12 @@ class StoredHistories:
             found = connection.execute(select(kind.distinct()).where(self._past, kind.is_not(None)))
             return sorted(found.scalars())
 
-    def read(self, users: Sequence[str]) -> Iterator[History]:
-        """The history of each of these users."""
+    def read(self, users: Sequence[str], rules: SignalRules) -> Iterator[History]:
+        """What these rules make of the events of each of these users."""
         for start in range(0, len(users), USERS_AT_ONCE):
             some = users[start : start + USERS_AT_ONCE]
             found = self._read(some)
-            yield from (found.get(user, {}) for user in some)
+            yield from (history_of(in_order(found[user]), rules) if user in found else {} for user in some)
 
     def bought(self, users: Sequence[str], window: Window) -> dict[str, list[str]]:
         """Items of the events in a window, by user."""
@@ -151,15 +151,12 @@ class StoredHistories:
                     found[user_id].append(item_id)
         return found
 
-    def _read(self, users: Sequence[str]) -> dict[str, dict[str, float]]:
-        last = func.max(EVENTS.c.sequence)
-        query = select(EVENTS.c.user_id, EVENTS.c.item_id, func.sum(EVENTS.c.weight))
-        query = query.where(EVENTS.c.user_id.in_(users), self._past)
-        query = query.group_by(EVENTS.c.user_id, EVENTS.c.item_id).order_by(last)
-        found: dict[str, dict[str, float]] = defaultdict(dict)
+    def _read(self, users: Sequence[str]) -> dict[str, list[Any]]:
+        query = HISTORY.add_columns(EVENTS.c.user_id).where(EVENTS.c.user_id.in_(users), self._past)
+        found: dict[str, list[Any]] = defaultdict(list)
         with self._store.database.reading() as connection:
-            for user_id, item_id, weight in connection.execute(query):
-                found[user_id][item_id] = weight
+            for row in connection.execute(query):
+                found[row.user_id].append(row)
         return found
 
 
@@ -187,17 +184,23 @@ def _time() -> pl.Expr:
     return pl.col(TIMESTAMP).cast(pl.Datetime("us", "UTC"))
 
 
-def _by_user(pieces: Iterator[pl.DataFrame]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each user's rows, in a table that is sorted by user; a piece may end within a user."""
-    user, history = "", dict[str, float]()
+def by_user(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[str, UserEvents]]:
+    """Each user's events, in pieces that are sorted by user; a piece may end within a user."""
+    user, known = "", UserEvents()
     for piece in pieces:
-        users, items, weights = piece[USER], piece[ITEM].to_list(), piece[WEIGHT].to_list()
+        users, times = piece[USER], piece.select(_time().dt.epoch("us")).to_series()
+        items, kinds, weights = (tuple(piece[name]) for name in (ITEM, EVENT_TYPE, WEIGHT))
+        moments = tuple(times)
         starts = (users != users.shift()).fill_null(value=True).arg_true().to_list()
         for start, end in zip(starts, [*starts[1:], len(users)], strict=True):
+            some = UserEvents(
+                items[start:end], kinds[start:end], weights[start:end], moments[start:end], (True,) * (end - start)
+            )
             if users[start] != user:
-                if history:
-                    yield user, history
-                user, history = users[start], {}
-            history |= zip(items[start:end], weights[start:end], strict=True)
-    if history:
-        yield user, history
+                if len(known):
+                    yield user, known
+                user, known = users[start], some
+            else:
+                known = known.plus(some)
+    if len(known):
+        yield user, known

@@ -15,7 +15,7 @@ OF_ONE_USER = ("user_id", "history", "metadata", "cursor")
 
 
 def read_request(
-    path: Path | None, *, k: int | None = None, at_most: Sequence[str] = (), keep_seen: bool = False
+    path: Path | None, *, k: int | None = None, at_most: Sequence[str] = (), repeat: str | None = None
 ) -> RecommendationRequest:
     """The request, from a file and from options, each of which says what the file does not.
 
@@ -24,10 +24,12 @@ def read_request(
         DataError: the file is not such a request; every field that breaks its contract is named.
     """
     body = {} if path is None else _body(path)
+    if "seen" in body:  # the older name
+        body["repeat"] = body.get("repeat", body["seen"])
     options: dict[str, Any] = {
         "k": k,
         "at_most": [_cap(text) for text in at_most] or None,
-        "seen": "allow" if keep_seen else None,
+        "repeat": repeat,
     }
     given = {name: value for name, value in options.items() if value is not None}
     if twice := sorted(given.keys() & body.keys()):

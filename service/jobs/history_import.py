@@ -1,6 +1,7 @@
-"""Events of an ingested dataset: its interactions.parquet, read in pieces.
+"""Events of an ingested dataset: its interactions, and what else its users did (`signed_events`), read in pieces.
 
-The table is the contract with the pipelines; columns.py names its columns.
+The tables are the contract with the pipelines; columns.py names their columns. What speaks against an item has a
+weight below 0.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys_vae.data.changed_tables import batches, change_files, scan_changed
+from recsys_vae.data.changed_tables import change_files
 from recsys_vae.data.columns import (
     EARLIEST,
     EVENT_TYPE,
@@ -31,6 +32,7 @@ from recsys_vae.data.columns import (
 from recsys_vae.data.ids import is_id
 from recsys_vae.errors import DataError, SchemaError
 from recsys_vae.home import existing_dataset
+from service.jobs.signed_events import are_several, by_ranges, everybody, number_of_events
 from service.store import identities
 from service.store.events import Event
 
@@ -40,12 +42,12 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class DatasetEvents:
-    """The interactions of one dataset as events.
+    """What the users of one dataset did, as events.
 
     Attributes:
         name: of the dataset; the source of its events.
-        path: of the table.
-        n_rows: in the table.
+        path: of the table of interactions.
+        n_rows: events.
     """
 
     name: str
@@ -70,12 +72,12 @@ class DatasetEvents:
         if missing:
             raise SchemaError(f"{folder / TABLE} lacks {', '.join(missing)}. Ingest the log again with this version.")
         rows = table.metadata.num_rows
-        if change_files(folder):
-            rows = int(_changed(folder).select(pl.len()).collect(engine="streaming").item())
+        if change_files(folder) or are_several(folder):
+            rows = number_of_events(folder)
         return cls(folder.name, folder / TABLE, rows)
 
     def batches(self) -> Iterator[list[Event]]:
-        """All events in the table's order; memory holds one batch at a time.
+        """All events, those of a user together; memory holds one batch at a time.
 
         Raises:
             DataError: an id is none, a time could not be given back, or a weight is outside of the range that events
@@ -86,18 +88,13 @@ class DatasetEvents:
             yield to_events(_checked(piece, self.path), untimed)
 
     def _pieces(self) -> Iterator[pl.DataFrame]:
-        columns = list(INTERACTION_COLUMNS)
-        if change_files(self.path.parent):
-            yield from batches(_changed(self.path.parent).select(columns), BATCH_ROWS)
+        folder = self.path.parent
+        if change_files(folder) or are_several(folder):
+            yield from by_ranges(folder, everybody(folder), BATCH_ROWS)
             return
         table = pq.ParquetFile(self.path, pre_buffer=False)
-        for piece in table.iter_batches(BATCH_ROWS, columns=columns):
+        for piece in table.iter_batches(BATCH_ROWS, columns=list(INTERACTION_COLUMNS)):
             yield pl.DataFrame(pa.table(piece))
-
-
-def _changed(folder: Path) -> pl.LazyFrame:
-    found = scan_changed(folder, Path(TABLE).stem)
-    return pl.LazyFrame(schema=dict.fromkeys(INTERACTION_COLUMNS, pl.String)) if found is None else found
 
 
 def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -107,7 +104,7 @@ def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
         USER: ~is_id(pl.col(USER)).fill_null(False),
         ITEM: ~is_id(pl.col(ITEM)).fill_null(False),
         TIMESTAMP: ~time.is_between(EARLIEST, LATEST),
-        WEIGHT: ~weight.is_between(least, greatest).fill_null(False),
+        WEIGHT: ~weight.abs().is_between(least, greatest).fill_null(False),
     }
     for name, test in wrong.items():
         if rows := frame.filter(test).height:

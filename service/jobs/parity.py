@@ -13,25 +13,31 @@ it, but for 1e-5 of the list's largest score: float32 products differ by that mu
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.data.columns import USER
 from recsys_vae.data.features import Schema
-from recsys_vae.data.histories import binary_histories
+from recsys_vae.data.histories import History
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import DataError
-from recsys_vae.frames import scan_table
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
+from service import timestamps
 from service.client.client import Client
+from service.jobs.campaign_histories import by_user
 from service.jobs.history_import import USERS_TABLE, DatasetEvents
+from service.jobs.signed_events import signed_events
 from service.jobs.user_metadata import Value, known_metadata
+from service.ranking.served_model import NO_RULES, rules_of
 from service.schemas.common import MAX_ITEMS
-from service.schemas.recommendations import RecommendationRequest, Recommendations, RecommendedItem
+from service.schemas.recommendations import HistoryItem, RecommendationRequest, Recommendations, RecommendedItem
+from service.store.user_history import UserEvents, UserHistory, history_of, joined
 
 TOLERANCE = 1e-5
 """Of the largest score of a list."""
@@ -49,13 +55,31 @@ class Person:
 
     Attributes:
         user_id: who.
-        item_ids: of the history, distinct.
+        events: what the dataset has, each a signed weight.
         metadata: what else is known, as a request tells it.
     """
 
     user_id: str
-    item_ids: tuple[str, ...]
+    events: UserEvents
     metadata: Mapping[str, Value] = field(default_factory=dict)
+
+    def stored(self, rules: SignalRules) -> History:
+        """The history that the service makes of the stored events."""
+        return history_of(self.events, rules)
+
+    def sent(self, rules: SignalRules) -> UserEvents:
+        """The events as a request can tell them: rules of kinds and values are applied to them once more.
+
+        Without rules no request can tell of a dislike: those are left out.
+        """
+        events = self.events
+        rows = zip(events.item_ids, events.kinds, events.values, events.times, strict=True)
+        told = [
+            (item_id, kind, abs(value), time, False)
+            for item_id, kind, value, time in rows
+            if value is not None and (value > 0 or rules != NO_RULES)
+        ]
+        return UserEvents(*zip(*told, strict=True)) if told else UserEvents()
 
 
 @dataclass(frozen=True)
@@ -90,19 +114,17 @@ def choose_people(dataset: str, n: int, seed: int, schema: Schema | None = None)
 
     Raises:
         UnknownNameError: there is no such dataset.
-        DataError: it holds no user with at most 10,000 items.
+        DataError: it holds no user with at most 10,000 events.
     """
     path = DatasetEvents.open(dataset).path
-    table = scan_table(path).select(pl.col(USER, ITEM).cast(pl.String))
-    lengths = table.group_by(USER).agg(pl.col(ITEM).n_unique().alias("n")).filter(pl.col("n") <= MAX_ITEMS)
-    users = lengths.select(USER).collect(engine="streaming")[USER].sort()
-    if not len(users):
-        raise DataError(f"Dataset {dataset!r} holds no user with at most {MAX_ITEMS:,} items: nobody to compare.")
-    chosen = users.sample(min(n, len(users)), seed=seed)
-    rows = table.filter(pl.col(USER).is_in(chosen.implode())).unique().sort(USER, ITEM).collect(engine="streaming")
+    events = signed_events(path.parent)
+    users = events.group_by(USER).len().filter(pl.col("len") <= MAX_ITEMS).select(USER).collect(engine="streaming")
+    if not users.height:
+        raise DataError(f"Dataset {dataset!r} holds no user with at most {MAX_ITEMS:,} events: nobody to compare.")
+    chosen = users[USER].sort().sample(min(n, users.height), seed=seed)
+    rows = events.filter(pl.col(USER).is_in(chosen.implode())).collect(engine="streaming")
     known = known_metadata(path.with_name(USERS_TABLE), chosen, schema)
-    histories = rows.group_by(USER, maintain_order=True)
-    return [Person(str(user), tuple(part[ITEM]), known.get(str(user), {})) for (user,), part in histories]
+    return [Person(user, events, known.get(user, {})) for user, events in by_user([rows])]
 
 
 def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *, stored: bool) -> Iterator[Verdict]:
@@ -115,32 +137,32 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         ServiceError: the service does not answer.
         DataError: it answers with another bundle.
     """
-    chain = _offline_chain(bundle)
+    chain, rules = _offline_chain(bundle), rules_of(bundle)
     if bundle.tiers.schema is None:
         people = [replace(person, metadata={}) for person in people]
-    ask = _ask_by_id if stored else _ask_with_history
     for start in range(0, len(people), USERS_AT_ONCE):
         some = people[start : start + USERS_AT_ONCE]
-        histories, known = [person.item_ids for person in some], [person.metadata for person in some]
-        for person, ranking in zip(some, rankings(chain, histories, k, known), strict=True):
-            served = ask(client, person, k)
+        histories = [one.stored(rules) if stored else _told(one, rules) for one in some]
+        for person, ranking in zip(some, rankings(chain, histories, k, [one.metadata for one in some]), strict=True):
+            served = _ask_by_id(client, person, k) if stored else _ask_with_history(client, person, k, rules)
             _check_version(served, bundle)
             found = difference(served.items, ranking, k)
-            if found and stored and difference(_ask_with_history(client, person, k).items, ranking, k) is None:
+            if found and stored and _agrees_when_sent(client, chain, person, k, rules):
                 found = f"{found}; {ANOTHER_HISTORY}"
             yield Verdict(person.user_id, found)
 
 
 def rankings(
     chain: FallbackChain,
-    histories: Sequence[Sequence[str]],
+    histories: Sequence[History],
     k: int,
     metadata: Sequence[Mapping[str, Value]] | None = None,
 ) -> list[Ranking]:
-    """Offline lists, to compare k places of, from the ids of histories and, where told, each user's metadata."""
+    """Offline lists, to compare k places of, from histories and, where told, each user's metadata."""
     items, schema = chain.bundle.items, chain.bundle.tiers.schema
     known = None if schema is None or metadata is None else schema.encode(metadata)
-    found = chain.recommend(_matrix(chain, histories), min(k + BEYOND, len(items)), metadata=known)
+    matrix, order = _matrices(chain, histories)
+    found = chain.recommend(matrix, min(k + BEYOND, len(items)), metadata=known, order=order)
     return [
         Ranking(tuple(items.ids(rows[rows >= 0])), scores[rows >= 0])
         for rows, scores in zip(found.rows, found.scores, strict=True)
@@ -166,8 +188,34 @@ def difference(served: Sequence[RecommendedItem], ranking: Ranking, k: int) -> s
     return None
 
 
-def _ask_with_history(client: Client, person: Person, k: int) -> Recommendations:
-    return client.recommend(RecommendationRequest(history=list(person.item_ids), metadata=dict(person.metadata), k=k))
+def _told(person: Person, rules: SignalRules) -> History:
+    """The history that the service makes of what it is sent."""
+    return joined(UserHistory(), person.sent(rules), rules)
+
+
+def _agrees_when_sent(client: Client, chain: FallbackChain, person: Person, k: int, rules: SignalRules) -> bool:
+    [ranking] = rankings(chain, [_told(person, rules)], k, [person.metadata])
+    return difference(_ask_with_history(client, person, k, rules).items, ranking, k) is None
+
+
+def _ask_with_history(client: Client, person: Person, k: int, rules: SignalRules) -> Recommendations:
+    history = _entries(person.sent(rules), rules)
+    return client.recommend(RecommendationRequest(history=history, metadata=dict(person.metadata), k=k))
+
+
+def _entries(events: UserEvents, rules: SignalRules) -> list[str | HistoryItem]:
+    """A history of a request; ids alone where nothing else counts."""
+    if rules == NO_RULES and set(events.values) <= {1.0}:
+        return [*events.item_ids]
+    rows = zip(events.item_ids, events.kinds, events.values, events.times, strict=True)
+    return [
+        HistoryItem(item_id=item_id, event_type=kind, weight=1.0 if value is None else value, time=_moment(time))
+        for item_id, kind, value, time in rows
+    ]
+
+
+def _moment(time: int | None) -> datetime | None:
+    return None if time is None else timestamps.from_microseconds(time)
 
 
 def _ask_by_id(client: Client, person: Person, k: int) -> Recommendations:
@@ -182,10 +230,15 @@ def _offline_chain(bundle: Bundle) -> FallbackChain:
     return FallbackChain(bundle)
 
 
-def _matrix(chain: FallbackChain, histories: Sequence[Sequence[str]]) -> csr_array:
-    users = np.repeat(np.arange(len(histories)), [len(one) for one in histories])
+def _matrices(chain: FallbackChain, histories: Sequence[History]) -> tuple[csr_array, csr_array]:
+    """Signed histories, and the places in time of what is liked, shapes (n, n_items)."""
+    lengths, shape = [len(one) for one in histories], (len(histories), chain.n_items)
     rows = chain.bundle.items.rows([item_id for one in histories for item_id in one])
-    return binary_histories(users, rows, len(histories), chain.n_items)
+    users, places = np.repeat(np.arange(len(histories)), lengths), np.concatenate([np.arange(n) + 1 for n in lengths])
+    weights = np.array([weight for one in histories for weight in one.values()], dtype=np.float32)
+    known, liked = rows >= 0, (rows >= 0) & (weights > 0)
+    order = csr_array((places[liked].astype(np.float32), (users[liked], rows[liked])), shape=shape)
+    return csr_array((weights[known], (users[known], rows[known])), shape=shape), order
 
 
 def _check_version(served: Recommendations, bundle: Bundle) -> None:

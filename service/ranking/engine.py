@@ -18,10 +18,10 @@ from service.ranking.micro_batcher import Batcher, Limits, Observer
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Notice, Query
 from service.ranking.rows import Rows, RowsQuery, rows_of
-from service.ranking.served_model import Catalogue
+from service.ranking.served_model import NO_RULES, Catalogue
 from service.ranking.steps import Steps
 from service.ranking.work import work_of
-from service.store.events import UserHistory
+from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
 
 class Histories(Protocol):
@@ -48,6 +48,7 @@ class Request:
         notices: what there is to say already.
         flow: whose it is: those who ask share the queue alike.
         seed: what items that the model does not know are drawn by.
+        sent: the events of the query's history, where they say more than that its items were liked, each once.
     """
 
     query: Query
@@ -57,6 +58,7 @@ class Request:
     notices: tuple[Notice, ...] = ()
     flow: str = ""
     seed: str = ""
+    sent: UserEvents | None = None
 
 
 class Page(NamedTuple):
@@ -79,7 +81,7 @@ Found = Answer | ItemList | Rows
 class Read(NamedTuple):
     """A stored history as it was read; `sequence` is None where there was none to read."""
 
-    history: History
+    history: UserHistory
     sequence: int | None
     notices: tuple[Notice, ...] = ()
 
@@ -149,10 +151,10 @@ class Engine:
         deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
         if after is not None:
             _check_cursor(after, request.digest, catalogue.version)
-        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
-        query = request.query
-        if after is not None or stored.history:
-            query = replace(query, history=_joined(stored.history, query.history), after=after)
+        stored = await self._stored(request, (catalogue,), deadline)
+        query, history = request.query, _joined(stored.history, request, catalogue)
+        if after is not None or history is not query.history:
+            query = replace(query, history=history, after=after)
         query = self._exploring(query, request)
         answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
         assert isinstance(answer, Answer)
@@ -168,15 +170,24 @@ class Engine:
         deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
         if after is not None:
             _check_cursor(after, request.digest, teams.version)
-        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, after, deadline)
-        query = self._exploring(replace(request.query, history=_joined(stored.history, request.query.history)), request)
-        cursors = None if after is None else split_cursor(after, teams)
-        queries = [replace(query, after=cursors and cursors[side]) for side in (0, 1)]
+        stored = await self._stored(request, teams.catalogues, deadline)
+        query, cursors = self._exploring(request.query, request), None if after is None else split_cursor(after, teams)
+        histories = [_joined(stored.history, request, catalogue) for catalogue in teams.catalogues]
+        unwanted = _disliked_by_other(teams.catalogues, histories)
+        queries = [
+            replace(
+                query,
+                history=histories[side],
+                exclude=(*query.exclude, *unwanted[side]),
+                after=cursors and cursors[side],
+            )
+            for side in (0, 1)
+        ]
         jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
             *(
-                self.batcher.submit(job, deadline, flow=request.flow, work=work_of(query))
-                for job, query in zip(jobs, queries, strict=True)
+                self.batcher.submit(job, deadline, flow=request.flow, work=work_of(one))
+                for job, one in zip(jobs, queries, strict=True)
             )
         )
         assert isinstance(first, Answer)
@@ -241,17 +252,20 @@ class Engine:
                     found[place] = yield from _attempt(catalogue, other)
         return [found[place] if is_current else _dated(found[place]) for place in range(len(jobs))]
 
-    async def _stored(self, user_id: str, after: Cursor | None, deadline: float) -> Read:
+    async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
+        if request.user_id is None:
+            return _NOBODY
         try:
             async with asyncio.timeout_at(deadline):
-                return await to_thread.run_sync(partial(self._read, user_id, after), abandon_on_cancel=True)
+                read = partial(self._read, request.user_id, request.cursor, catalogues)
+                return await to_thread.run_sync(read, abandon_on_cancel=True)
         except TimeoutError:
             raise DeadlineError from None
 
-    def _read(self, user_id: str, after: Cursor | None) -> Read:
+    def _read(self, user_id: str, after: Cursor | None, catalogues: Sequence[Catalogue]) -> Read:
         """The one place where the stored history of a user is read."""
         if after is not None and after.sequence is None:
-            return Read({}, None, (_UNAVAILABLE,))
+            return Read(UserHistory(), None, (_UNAVAILABLE,))
         try:
             stored = self._histories.history(user_id)
             if after is not None and after.sequence != stored.sequence:
@@ -259,13 +273,15 @@ class Engine:
         except UnavailableError:
             if after is not None:
                 raise
-            return Read({}, None, (_UNAVAILABLE,))
+            return Read(UserHistory(), None, (_UNAVAILABLE,))
         if after is not None and after.sequence != stored.sequence:
             raise CursorExpiredError("the history that its list was made from is no longer held")
-        return Read(stored.history, stored.sequence, () if stored.history else (_UNKNOWN_USER,))
+        for catalogue in catalogues:
+            stored.under(catalogue.rules)  # here, and not in the event loop
+        return Read(stored, stored.sequence, () if len(stored.events) else (_UNKNOWN_USER,))
 
 
-_NOBODY = Read({}, None)
+_NOBODY = Read(UserHistory(), None)
 _UNAVAILABLE = Notice(
     "store_unavailable",
     "The event store does not answer: this user's stored history could not be taken into account.",
@@ -308,9 +324,23 @@ def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | N
     return Cursor(answer.model_version, sequence, digest, answer.shown).write()
 
 
-def _joined(stored: History, sent: History) -> History:
-    """Both histories, what is sent being more recent than what is stored."""
-    joined = dict(stored)
-    for item_id, weight in sent.items():
-        joined[item_id] = joined.pop(item_id, 0.0) + weight
-    return joined
+def _joined(stored: UserHistory, request: Request, catalogue: Catalogue) -> History:
+    """Both histories by the rules of the bundle, what is sent being more recent than what is stored."""
+    sent = request.query.history
+    if not sent:
+        return stored.under(catalogue.rules) if len(stored.events) else sent
+    if catalogue.rules == NO_RULES:
+        return overlaid(stored.under(NO_RULES), sent) if len(stored.events) else sent
+    return joined(stored, UserEvents.of_ids(sent) if request.sent is None else request.sent, catalogue.rules)
+
+
+def _disliked_by_other(catalogues: Sequence[Catalogue], histories: Sequence[History]) -> list[list[str]]:
+    """Items of each side that the rules of the other alone keep out of its list: neither may return them."""
+    disliked = [{item_id for item_id, weight in history.items() if weight < 0} for history in histories]
+    if disliked[0] == disliked[1]:
+        return [[], []]
+    unwanted = [sorted(disliked[1 - side] - disliked[side]) for side in (0, 1)]
+    return [
+        [item_id for item_id, row in zip(ids, catalogue.rows(ids).tolist(), strict=True) if row >= 0]
+        for catalogue, ids in zip(catalogues, unwanted, strict=True)
+    ]

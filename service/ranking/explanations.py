@@ -42,7 +42,7 @@ def work_of(n_left_out: int, n_history: int, n_items: int) -> float:
 
 def effects(
     chain: FallbackChain, history: csr_array, left_out: Int64Array, items: Int64Array, *,
-    tier: str = HISTORY, metadata: csr_array | None = None,
+    tier: str = HISTORY, metadata: csr_array | None = None, order: csr_array | None = None,
 ) -> Steps[Float32Array]:  # fmt: skip
     """Effect of each item of a history on the scores of others, shape (len(left_out), len(items)), in steps.
 
@@ -53,14 +53,16 @@ def effects(
         items: rows of the items that are explained.
         tier: that answered; also asked where nothing is left of the history: what it makes of nothing is the baseline.
         metadata: of the user, shape (1, n_features).
+        order: of what is liked of the history; None where the model does not go by it.
     """
-    whole = _scores(chain, history, items, tier, metadata)
+    whole = _scores(chain, history, items, tier, metadata, order)
     work = work_of(1, history.nnz, len(items))
     at_once = max(1, min(SCORES_AT_ONCE // history.shape[1], int(PART / work)))
     parts: list[Float32Array] = []
     for start in range(0, len(left_out), at_once):
         chosen = left_out[start : start + at_once]
-        parts.append(whole - _scores(chain, _without(history, chosen), items, tier, metadata))
+        rest = None if order is None else _without(order, chosen)
+        parts.append(whole - _scores(chain, _without(history, chosen), items, tier, metadata, rest))
         if len(chosen) == at_once:
             yield work * at_once
     return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
@@ -89,10 +91,11 @@ def strongest(effect: Float32Array) -> Int64Array:
 
 
 def _scores(
-    chain: FallbackChain, histories: csr_array, items: Int64Array, tier: str, metadata: csr_array | None
-) -> Float32Array:
+    chain: FallbackChain, histories: csr_array, items: Int64Array, tier: str, metadata: csr_array | None,
+    order: csr_array | None,
+) -> Float32Array:  # fmt: skip
     everybodys = None if metadata is None else metadata[np.zeros(histories.shape[0], dtype=np.int64)]
-    users = chain.encode(histories, everybodys, tier=tier)
+    users = chain.encode(histories, everybodys, order, tier=tier)
     return chain.scores(users, items)
 
 

@@ -113,6 +113,8 @@ def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n
 def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:
     """Places of the newcomers that may come back."""
     query, flags = question.query, newcomers.flags.copy()
+    if query.repeat == "only":
+        return np.zeros(0, dtype=np.int64)
     if query.filter is not None:
         flags &= newcomers.filters.mask(query.filter, "body.filter")
     if query.candidates is not None:

@@ -29,7 +29,8 @@ class ResolvedQuery:
     Attributes:
         query: as it was asked.
         history: rows of its known items.
-        hidden: rows of items that must not come back, ascending: history, excluded, shown before.
+        hidden: rows of items that must not come back, ascending: history (or what is disliked of it), excluded, shown
+            before.
         allowed: flags of the items to choose among, not to be written to; None for all.
         boosted: how, by how much, and which items (flags or rows), in order.
         metadata: what else is known of the user, as the bundle reads it, shape (1, n_features); None for nothing.
@@ -53,7 +54,12 @@ class ResolvedQuery:
     @property
     def hides_history_only(self) -> bool:
         """Whether nothing but the history must not come back."""
-        return len(self.hidden) == len(self.history.rows) and not self.query.keep_seen
+        # Who is shown no dislikes, has a history without them.
+        return (
+            len(self.hidden) == len(self.history.rows)
+            and self.query.repeat == "exclude"
+            and not self.history.has_dislikes
+        )
 
     @property
     def depth(self) -> int:
@@ -95,10 +101,13 @@ def _look_up(catalogue: Catalogue, histories: Sequence[History]) -> list[History
     owners = np.repeat(np.arange(len(histories)), lengths)
     order = np.argsort(owners * (len(catalogue) + 1) + rows + 1)
     ascending, weights = rows[order], weights[order]
-    return [
+    found = [
         HistoryRows(rows[start:end], ascending[start:end], weights[start:end])
         for start, end in zip([0, *ends], ends, strict=False)
     ]
+    if not len(weights) or weights.min() >= 0:
+        return found
+    return [one._replace(has_dislikes=bool((one.weights < 0).any())) for one in found]
 
 
 def _attempt(catalogue: Catalogue, query: Query, history: HistoryRows) -> ResolvedQuery | Exception:
@@ -131,7 +140,7 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     notices += _misfits(catalogue, query, metadata)
     columns = catalogue.filters.metadata
     with columns.lock:  # a list never shows a value that its filter does not let through
-        allowed = _allowed(catalogue, query, notices)
+        allowed = _repeated(_allowed(catalogue, query, notices), query, history, len(catalogue))
         fields = Snapshot(columns, query.fields) if query.fields else None
     if query.calibration is not None:
         catalogue.filters.values(query.calibration.column, NOTHING, "body.calibration.column")
@@ -139,7 +148,7 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     return ResolvedQuery(
         query,
         history,
-        _hidden(NOTHING if query.keep_seen else history.ascending, excluded, shown),
+        _hidden(_of_history(query, history), excluded, shown),
         allowed,
         boosted,
         metadata,
@@ -171,6 +180,13 @@ def _with_newcomers(catalogue: Catalogue, ids: Sequence[str], rows: Int64Array) 
     if not len(newcomers) or not len(rows) or rows.min() >= 0:
         return rows
     return np.array([0 if item_id in newcomers else row for item_id, row in zip(ids, rows.tolist(), strict=True)])
+
+
+def _of_history(query: Query, history: HistoryRows) -> Int64Array:
+    """Rows of the history that must not come back, ascending."""
+    if query.repeat == "exclude":
+        return history.ascending
+    return history.disliked if history.has_dislikes else NOTHING
 
 
 def _hidden(history: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:
@@ -227,6 +243,15 @@ def _allowed(catalogue: Catalogue, query: Query, notices: list[Notice]) -> BoolA
     allowed = np.zeros(len(catalogue), dtype=np.bool_)
     allowed[rows[rows >= 0]] = True
     return allowed if fits is None else allowed & fits
+
+
+def _repeated(allowed: BoolArray | None, query: Query, history: HistoryRows, n_items: int) -> BoolArray | None:
+    """What is allowed, of the history only where that is asked for."""
+    if query.repeat != "only":
+        return allowed
+    flags = np.zeros(n_items, dtype=np.bool_)
+    flags[history.ascending] = True
+    return flags if allowed is None else flags & allowed
 
 
 def _fitting(catalogue: Catalogue, query: Query) -> BoolArray | None:

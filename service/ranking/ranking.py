@@ -41,6 +41,7 @@ BY_HISTORY = (POSTERIOR, HISTORY, CONTENT)
 SCORERS = {POPULAR: POPULARITY_SCORER, SEGMENT: SEGMENT_SCORER}
 """Of the tiers that the model has no part in."""
 NO_HISTORY = Notice("no_history", "No history to go by: these are the items that most users have touched.")
+NOTHING_TO_REPEAT = Notice("nothing_to_repeat", "The history holds no liked item of the catalogue to repeat.")
 HISTORY_NOT_USED = Notice(
     "history_not_used",
     "The history only keeps its items out of the list: where it is so short, others were better served without it.",
@@ -81,7 +82,8 @@ def _attempt(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[Sequen
 
 def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[Answer]]:
     histories = stack([q.history.ascending for q in queries], [q.history.weights for q in queries], len(catalogue))
-    users = catalogue.chain.encode(histories, _metadata(catalogue, queries))
+    order = _order(queries, len(catalogue)) if catalogue.by_order else None
+    users = catalogue.chain.encode(histories, _metadata(catalogue, queries), order)
     lists = _search(catalogue, queries, users)
     tiers, scorers = users.tiers, catalogue.chain.scorers(users)
     answers: list[Answer] = []
@@ -92,6 +94,14 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
         user = users[np.array([place])] if is_needed else None
         answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
     return answers
+
+
+def _order(queries: Sequence[ResolvedQuery], n_items: int) -> csr_array:
+    """Places in time of what each user liked, of the pattern that the model is shown."""
+    likes = [question.history.weights > 0 for question in queries]
+    rows = [question.history.ascending[liked] for question, liked in zip(queries, likes, strict=True)]
+    places = [question.history.places[liked] for question, liked in zip(queries, likes, strict=True)]
+    return stack(rows, places, n_items)
 
 
 def _metadata(catalogue: Catalogue, queries: Sequence[ResolvedQuery]) -> csr_array | None:
@@ -169,7 +179,9 @@ def _answer(
 ) -> Steps[Answer]:
     """The list in words; `user` where more may be asked of what is known of it."""
     query, notices = question.query, list(question.notices)
-    if tier not in BY_HISTORY and len(question.history.rows):
+    if query.repeat == "only":
+        notices += [] if len(question.history.liked) else [NOTHING_TO_REPEAT]
+    elif tier not in BY_HISTORY and len(question.history.liked):
         notices.append(HISTORY_NOT_USED)
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
@@ -248,13 +260,15 @@ def _explained(
     (tier,) = user.tiers
     if tier not in BY_HISTORY or not len(rows):
         return tuple(item._replace(because=()) for item in items)
-    history = question.history.rows
+    history = question.history.liked
     left_out = history[-explanations.affordable(len(history)) :]
     if len(left_out) < len(history):
         message = f"Explained by the last {len(left_out)} of the {len(history)} items in the history."
         notices.append(Notice("explained_in_part", message))
     names, chain = catalogue.ids(left_out), catalogue.chain
-    effects = yield from explanations.effects(chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata)
+    effects = yield from explanations.effects(
+        chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata, order=user.order
+    )
     if user.weighted.size:
         effects /= np.float32(chain.bundle.tiers.policy.temperature)
     # No item of the history is credited with what popularity has put there.

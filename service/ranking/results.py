@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_vae.data.histories import History
+from recsys_vae.data.signals import Repeat
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.reranking.caps import Cap
 from recsys_vae.reranking.rules import Calibration
@@ -54,7 +55,7 @@ class Query:
         explore: share of the places for items that the model does not know.
         seed: what these are drawn by.
         caps: on how many items may share a value, all of which hold.
-        keep_seen: whether items of the history may come back.
+        repeat: whether items of the history may come back, or only these; never those that the user dislikes.
         quotas: on how many items are of a group, of this page; one gives way where there are not so many.
         calibration: of the list to the history; None for none.
     """
@@ -73,7 +74,7 @@ class Query:
     explore: float = 0.0
     seed: str = ""
     caps: tuple[Cap, ...] = ()
-    keep_seen: bool = False
+    repeat: Repeat = "exclude"
     quotas: tuple[Quota, ...] = ()
     calibration: Calibration | None = None
 

@@ -5,17 +5,27 @@ from functools import cached_property
 
 import numpy as np
 
+from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.native.lookup import Lookup, lookup
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.quotas import long_tail, untouched
 from recsys_vae.reranking.rules import LONG_TAIL, NEW
 from service.ranking.filters import Filters
 from service.ranking.overlay import Overlay
 
+NO_RULES = SignalRules()
+"""Of bundles that say nothing of signals."""
 LARGEST_HASHED = 2_000_000
 """Items up to which ids are kept as Python strings and in a table too, compiled or a dict: thirty are found in 3 or 16
 rather than 500 microseconds."""
+
+
+def rules_of(bundle: Bundle) -> SignalRules:
+    """What makes a history of a user's events."""
+    found: SignalRules = getattr(bundle, "signals", NO_RULES)
+    return found
 
 
 class Catalogue:
@@ -27,11 +37,15 @@ class Catalogue:
 
     Attributes:
         chain: what answers.
+        rules: what makes a history of a user's events.
+        by_order: whether the model goes by the order of histories.
         overlay: what was changed about its items since.
     """
 
     def __init__(self, chain: FallbackChain, *, is_warm: bool = False) -> None:
         self.chain = chain
+        self.rules = rules_of(chain.bundle)
+        self.by_order = takes_order(chain.bundle.model)
         self.overlay = Overlay(chain.bundle, self.rows)
         self._made: dict[str, Float32Array] = {}
         if is_warm:

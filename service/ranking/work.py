@@ -30,11 +30,12 @@ def work_of(query: Query, n_stored: int = 0) -> float:
         query.explain or query.diversity or query.boosts or query.exclude or query.filter is not None or query.caps
         or query.quotas or query.calibration is not None
     )  # fmt: skip
-    if is_small and not asks_more and query.candidates is None:
+    if is_small and not asks_more and query.candidates is None and query.repeat != "only":
         return 1.0
     work = 1.0 + K * query.k + HISTORY * n_history + EXCLUDED * len(query.exclude)
     work += CANDIDATES * len(query.candidates or ()) + FILTER * (query.filter is not None)
     work += CAPPED * len(query.caps) + sum(QUOTA + NAMED * len(quota.items) for quota in query.quotas)
+    work += CANDIDATES * n_history * (query.repeat == "only")
     if query.boosts:
         work += BOOSTED + sum(BOOST + NAMED * len(boost.items) for boost in query.boosts)
     if query.explain:

@@ -20,9 +20,13 @@ class NewEvent(Schema):
     user_id: Id = Field(description="Who.", examples=["42"])
     item_id: Id = Field(description="With what; the catalogue need not hold it.", examples=["318"])
     event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
-        default=None, description="How; null where there is one kind only.", examples=["click"]
+        default=None,
+        description="How; null where there is one kind only. The bundle's rules say what a kind weighs.",
+        examples=["click"],
     )
-    weight: Weight = Field(default=1.0, description="How much it says about the user.", examples=[1.0])
+    weight: Weight = Field(
+        default=1.0, description="How much: the bundle's rules say for or against the item.", examples=[1.0]
+    )
     timestamp: Annotated[AwareDatetime, timestamps.WRITTEN, AfterValidator(timestamps.checked)] | None = Field(
         default=None, description="When, in ISO 8601 with its offset; the time of the request when not given.",
         examples=["2026-11-22T19:12:58Z"],
@@ -86,7 +90,10 @@ class StoredEvent(Schema):
     source: str = Field(description="Where it came from: `api`, or `dataset:NAME`.", examples=["api"])
     item_id: str = Field(description="With what.", examples=["318"])
     event_type: str | None = Field(description="How.", examples=["click"])
-    weight: float = Field(description="How much it says about the user.", examples=[1.0])
+    weight: float = Field(
+        description="How much it says about the user; below 0 where a dataset says that it is a dislike.",
+        examples=[1.0],
+    )
     timestamp: datetime | None = Field(description="When; null where unknown.", examples=["2026-11-22T19:12:58Z"])
     request_id: str | None = Field(description="Of the answer that it follows.", examples=["7f3a"])
 

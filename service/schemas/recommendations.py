@@ -48,11 +48,12 @@ class HistoryItem(Schema):
     item_id: Id = Field(description="Id of the item.", examples=["318"])
     weight: Weight = Field(
         default=1.0, examples=[1.0],
-        description="How much this item says about the user; models that learn from yes or no alone ignore it.",
+        description="How much this says about the user: a value, as of an event. Of models that learn from yes or no "
+        "alone, only rules of dislikes ask for it.",
     )  # fmt: skip
     event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
         default=None,
-        description="What the user did with it. Today's models do not tell kinds apart.",
+        description="What the user did with it: the bundle's rules say what a kind weighs, and which are dislikes.",
         examples=["purchase"],
     )
     time: Annotated[datetime, timestamps.WRITTEN, AfterValidator(timestamps.checked)] | None = Field(
@@ -167,7 +168,8 @@ class RecommendationRequest(Schema):
     history: list[HistoryEntry] = Field(
         default_factory=list, max_length=MAX_ITEMS, examples=[["318", {"item_id": "50", "weight": 2.0}]],
         description="What the user has done, in this session or elsewhere, least recent first: item ids, or objects "
-        "that say more. Of an item that is repeated, weights add up and the last place counts.",
+        "that say more. Of an item that is repeated the last counts, or what the bundle's rules say. What the user "
+        "dislikes is never returned.",
     )  # fmt: skip
     metadata: dict[Annotated[str, Field(min_length=1, max_length=256)], MetadataValue] = Field(
         default_factory=dict, max_length=MAX_METADATA, examples=[{"country": "NZ", "age": 31}],
@@ -209,14 +211,24 @@ class RecommendationRequest(Schema):
         default=None, examples=[{"column": "genre", "strength": 0.5}],
         description="Have the list reflect what the history is made of; then `diversity` counts for nothing.",
     )  # fmt: skip
+    repeat: Literal["exclude", "allow", "only"] | None = Field(
+        default=None, examples=["only"],
+        description="Whether items that the user liked before may be returned, or only these; `exclude` if not given.",
+    )  # fmt: skip
     seen: Literal["exclude", "allow"] = Field(
-        default="exclude", description="Whether items of the history may be returned.", examples=["allow"]
+        default="exclude", description="The older name of `repeat`; send one of them.", examples=["allow"]
     )
     explain: bool = Field(
         default=False, description="Say which items of the history push each item up.", examples=[True]
     )
     fields: Names = ()
     cursor: CursorText = None
+
+    @model_validator(mode="after")
+    def _one_word_of_repeats(self) -> Self:
+        if self.repeat is not None and "seen" in self.model_fields_set and self.repeat != self.seen:
+            raise ValueError("repeat and its older name seen say different things: send repeat alone")
+        return self
 
 
 class CauseSummary(Schema):

@@ -5,11 +5,11 @@ event that is taken; a user's `version` is another one whenever that user's even
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select, text
 
@@ -22,15 +22,20 @@ from service.store.group_commit import GroupCommit
 from service.store.identities import digest, is_dataset
 from service.store.impressions import erase_impressions
 from service.store.tables import EVENTS, METADATA, USERS
-
-if TYPE_CHECKING:  # who supervises workers reads this file, and loads nothing that computes
-    from recsys_vae.data.histories import History
+from service.store.user_history import UserEvents, UserHistory
 
 CHUNK = 5_000
 """Identities asked for in one statement."""
 LARGEST_GROUP = 5_000
 """Events that are taken in one transaction, of several requests: so many that its cost counts little, and so few that
 other processes get their turn within a fraction of a second."""
+
+OLDEST = -(2**63)
+"""Before all times."""
+HISTORY: Select[Any] = select(
+    EVENTS.c.item_id, EVENTS.c.event_type, EVENTS.c.weight, EVENTS.c.timestamp, EVENTS.c.source, EVENTS.c.sequence
+).order_by(EVENTS.c.sequence)
+"""What histories are made of."""
 
 
 class Event(NamedTuple):
@@ -41,7 +46,7 @@ class Event(NamedTuple):
         user_id: who.
         item_id: with what.
         event_type: how; None where the source knows one kind only.
-        weight: how much, > 0.
+        weight: how much, > 0; of datasets signed: below 0 it speaks against the item.
         timestamp: when, in microseconds since 1970, UTC; None where unknown.
         request_id: of the answer that it follows; None where unknown.
     """
@@ -83,21 +88,6 @@ class Erased(NamedTuple):
 
     events: int
     exposures: int
-
-
-@dataclass(frozen=True)
-class UserHistory:
-    """What a user has done, one entry an item, least recent first.
-
-    Attributes:
-        history: as received: item id -> sum of its events' weights.
-        sequence: of the user's last event; 0 where there is none.
-        version: two histories of one user with equal versions are equal; 0 where the user is unknown.
-    """
-
-    history: "History" = field(default_factory=dict)
-    sequence: int = 0
-    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,18 +192,16 @@ class EventStore:
             user_id: whose.
             until: leave out the events after this sequence.
         """
-        last = func.max(EVENTS.c.sequence)
-        query = select(EVENTS.c.item_id, func.sum(EVENTS.c.weight), last).where(EVENTS.c.user_id == user_id)
+        query = HISTORY.where(EVENTS.c.user_id == user_id)
         if until is not None:
             query = query.where(EVENTS.c.sequence <= until)
         with self.database.reading() as connection:
             # The version first: read after the events, it could be that of events which came in between.
             version = _version(connection, user_id)
-            rows = connection.execute(query.group_by(EVENTS.c.item_id).order_by(last)).all()
+            rows = connection.execute(query).all()
         if not rows:
             return UserHistory(version=version)
-        history = {item_id: weight for item_id, weight, _ in rows}
-        return UserHistory(history, rows[-1][2], version)
+        return UserHistory(in_order(rows), rows[-1].sequence, version)
 
     def record(self, user_id: str, limit: int, before: int | None = None) -> UserRecord:
         """What is held about a user, with the newest `limit` events, or those before a sequence."""
@@ -291,6 +279,17 @@ class EventStore:
     def close(self) -> None:
         """Give all connections back."""
         self.database.close()
+
+
+def in_order(rows: Sequence[Any]) -> UserEvents:
+    """Events of one user, rows of `HISTORY`, by time and then as they came; those without a time first."""
+    timed = sorted(rows, key=_time)
+    item_ids, kinds, values, times, sources = zip(*(row[:5] for row in timed), strict=True)
+    return UserEvents(item_ids, kinds, values, times, tuple(map(is_dataset, sources)))
+
+
+def _time(row: Any) -> int:
+    return OLDEST if row.timestamp is None else row.timestamp
 
 
 def take_within(connection: Connection, events: Sequence[Event], source: str) -> list[Fate]:

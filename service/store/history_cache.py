@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
-from service.store.events import EventStore, UserHistory
+from service.store.events import EventStore
+from service.store.user_history import UserHistory
 
 CAPACITY = 500_000
-"""Items that are held, of all users together: about 100 bytes each."""
+"""Events that are held, of all users together: about 250 bytes each, with the history that they make."""
 
 
 class Histories:
@@ -19,7 +20,7 @@ class Histories:
 
     Args:
         store: which is asked on every request.
-        capacity: items held at most, of all users together.
+        capacity: events held at most, of all users together.
         on_look_up: told of each history that is asked for, and whether it was held.
     """
 
@@ -32,7 +33,7 @@ class Histories:
         self._store = store
         self._capacity = capacity
         self._held: OrderedDict[str, UserHistory] = OrderedDict()
-        self._n_items = 0
+        self._n_events = 0
         self._lock = Lock()
         self._on_look_up = on_look_up
 
@@ -69,14 +70,14 @@ class Histories:
 
     def _keep(self, user_id: str, history: UserHistory) -> None:
         self._drop(user_id)
-        if not history.history or len(history.history) > self._capacity:
+        if not len(history.events) or len(history.events) > self._capacity:
             return
         self._held[user_id] = history
-        self._n_items += len(history.history)
-        while self._n_items > self._capacity:
+        self._n_events += len(history.events)
+        while self._n_events > self._capacity:
             self._drop(next(iter(self._held)))
 
     def _drop(self, user_id: str) -> None:
         dropped = self._held.pop(user_id, None)
         if dropped is not None:
-            self._n_items -= len(dropped.history)
+            self._n_events -= len(dropped.events)

@@ -132,6 +132,20 @@ def test_users_who_have_everything_are_named_and_others_answered(tmp_path: Path)
     assert recommend_all(bundle, dataset, out, k=5, only=IdMap.from_values(["glutton"]), keep_seen=True).rows == 5
 
 
+def test_lists_may_hold_nothing_but_what_users_have(dataset: DatasetDir, tmp_path: Path) -> None:
+    bundle, out = bundle_of(tmp_path / "b"), tmp_path / "out.parquet"
+    only = IdMap.from_values(["u000", "u001", "stranger"])
+    report = recommend_all(bundle, dataset, out, k=12, only=only, repeat="only")
+    assert report.without_list == Named(1, ("stranger",))
+    owned = dataset.interactions().filter(pl.col("user_id").is_in(["u000", "u001"])).collect()
+    found = pl.read_parquet(out)
+    assert sorted(found.select("user_id", "item_id").rows()) == sorted(owned.select("user_id", "item_id").rows())
+    whole = tmp_path / "whole.parquet"
+    recommend_all(bundle, dataset, whole, k=12, only=only, repeat="allow")
+    kept = pl.read_parquet(whole).join(owned, on=("user_id", "item_id"), how="semi", maintain_order="left")
+    assert kept.select("user_id", "item_id").equals(found.select("user_id", "item_id"))
+
+
 def test_strangers_are_counted_and_named(dataset: DatasetDir, tmp_path: Path) -> None:
     only = IdMap.from_values(["u000", *(f"stranger{n:02}" for n in range(12))])
     report = recommend_all(bundle_of(tmp_path / "b"), dataset, tmp_path / "out.parquet", k=3, only=only)

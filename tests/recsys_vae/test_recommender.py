@@ -46,6 +46,17 @@ def test_seen_items_may_be_kept(chain: FallbackChain) -> None:
     assert (chain.recommend(csr([[0, 1]], 12), 12, keep_seen=True).rows >= 0).all()
 
 
+def test_what_users_have_may_be_all_that_comes_back_but_for_what_they_dislike(chain: FallbackChain) -> None:
+    histories = csr([[0, 1, 5], [7, 8], []], 12)
+    histories.data[1] = -1.0
+    found = chain.recommend(histories, 4, repeat="only", excluded=csr([[], [8], []], 12)).rows
+    assert [sorted(row[row >= 0].tolist()) for row in found] == [[0, 5], [7], []]
+    kept = chain.recommend(histories, 12, repeat="allow").rows
+    assert [sorted(row[row >= 0].tolist()) for row in kept] == [[0, *range(2, 12)], list(range(12)), list(range(12))]
+    best = kept[0][np.isin(kept[0], found[0][found[0] >= 0])]
+    assert found[0][:2].tolist() == best.tolist()
+
+
 def test_only_what_is_allowed_and_not_excluded_comes_back(chain: FallbackChain) -> None:
     allowed = np.isin(np.arange(12), [0, 2, 3, 4])
     answers = chain.recommend(csr([[0], []], 12), 5, allowed=allowed, excluded=csr([[2], [3]], 12))

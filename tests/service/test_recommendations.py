@@ -137,13 +137,13 @@ def test_the_time_of_a_history_item_may_be_a_date_in_one_number(client: TestClie
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        (["a", "b", "a"], {"b": 1.0, "a": 2.0}),
-        (["a", {"item_id": "b", "weight": 3}, "c", "a", "b"], {"c": 1.0, "a": 2.0, "b": 4.0}),
+        (["a", "b", "a"], {"b": 1.0, "a": 1.0}),
+        (["a", "b", "c", "a", {"item_id": "b", "weight": 3}], {"c": 1.0, "a": 1.0, "b": 3.0}),
         (
             [{"item_id": item, "time": f"2026-11-{day}T00:00:00Z"} for item, day in (("a", 24), ("b", 22), ("a", 20))],
-            {"b": 1.0, "a": 2.0},
+            {"b": 1.0, "a": 1.0},
         ),
-        ([{"item_id": "a", "time": "2026-11-20T00:00:00Z"}, "b", "a"], {"b": 1.0, "a": 2.0}),
+        ([{"item_id": "a", "time": "2026-11-20T00:00:00Z"}, "b", "a"], {"b": 1.0, "a": 1.0}),
     ],
 )
 def test_the_last_place_of_a_repeated_item_counts(history: list, expected: dict[str, float]) -> None:

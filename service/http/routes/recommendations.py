@@ -32,8 +32,8 @@ DAY = 86_400_000_000
 STORED = 100
 """Items that a stored history is taken to have when a request is weighed for the rate limit, before it is read."""
 TELLS = (
-    "explain, candidates, boosts of named items and seen=allow need for a user_id: they tell what its stored history "
-    "holds"
+    "explain, candidates, boosts of named items and repeat=allow or only (seen=allow) need for a user_id: they tell "
+    "what its stored history holds"
 )
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
@@ -51,8 +51,9 @@ async def recommend(
 ) -> Response:
     """The k best items for a user: from the stored history, the history that is sent, or both; else what is popular.
 
-    Items of the history are not returned, unless `seen` allows it. With `user_id`, `explain`, `candidates`, boosts of
-    named items and `"seen": "allow"` tell what the stored history holds: they need a key with the scope `explain` too.
+    Items of the history are not returned, unless `repeat` allows it, and none that the user dislikes. With `user_id`,
+    `explain`, `candidates`, boosts of named items and any other `repeat` than `exclude` tell what the stored history
+    holds: they need a key with the scope `explain` too.
     """
     return as_json(await answer_one(asked, services, access, variant))
 
@@ -137,7 +138,8 @@ async def _page(assignment: Assignment, services: Services, request: Request, se
 
 def _tells_the_history(query: Query) -> bool:
     """Whether the answer, or its difference to another one, says of items whether they are in the history."""
-    return query.explain or query.keep_seen or query.candidates is not None or any(one.items for one in query.boosts)
+    is_repeat = query.repeat != "exclude"
+    return query.explain or is_repeat or query.candidates is not None or any(one.items for one in query.boosts)
 
 
 def is_noted(variant_set: VariantSet, services: Services) -> bool:

@@ -101,6 +101,7 @@ def asked_online(settings: Settings, bundle: Path, dataset: Path, body: dict) ->
     [
         {},
         {"k": 8, "seen": "allow"},
+        {"k": 8, "repeat": "only"},
         {"k": 3, "filter": DRAMA, "boost": [{"by": "add", "value": 0.5, "items": ["g"]}]},
         {"k": 4, "at_most": [{"column": "genre", "n": 1}], "exclude": ["h"]},
         {"k": 4, "at_most": [{"column": "genre", "n": 2}], "diversity": 0.7, "seen": "allow"},
@@ -130,6 +131,18 @@ def test_what_was_bought_of_late_stays_away_and_what_was_seen_may_return(
     assert "view" in campaign(bundle, dataset, tmp_path / "c.parquet", "--exclude-bought", "30:order", status=1)
 
 
+def test_dislikes_of_the_dataset_are_in_no_list(bundle: Path, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shop")
+    table = pl.read_parquet(dataset / "interactions.parquet")
+    disliked = table.filter((pl.col("user_id") == "u0") & (pl.col("item_id") == "a"))
+    disliked.with_columns(item_id=pl.lit("h")).write_parquet(dataset / "dislikes.parquet")
+    campaign(bundle, dataset, tmp_path / "a.parquet", "-k", "8", "--repeat", "allow")
+    found = lists(tmp_path / "a.parquet")
+    assert sorted(row[1] for row in found["u0"]) == list("abcdefg")
+    campaign(bundle, dataset, tmp_path / "b.parquet", "-k", "8", "--repeat", "only", "--exclude-bought", "30")
+    assert {row[1] for row in lists(tmp_path / "b.parquet")["u0"]} == set(HISTORIES["u0"]) - {"a"}
+
+
 def test_users_are_chosen_by_metadata_or_by_name(bundle: Path, dataset: Path, tmp_path: Path) -> None:
     to = tmp_path / "lists.parquet"
     campaign(bundle, dataset, to, "--where", "country=NZ", "--where", "age=21.0")
@@ -148,6 +161,11 @@ def test_users_are_chosen_by_metadata_or_by_name(bundle: Path, dataset: Path, tm
     [
         (["--where", "land=NZ"], "field of users named 'land'"),
         (["--where", "country"], "Write FIELD=VALUE"),
+        (
+            ["--keep-seen", "--repeat", "only"],
+            "--repeat only does not",
+        ),
+        (["--exclude-bought", "30", "--repeat", "exclude"], "--repeat exclude does not"),
         (["--where", "country=DE"], "most frequent values are: FR, NZ"),
         (["--where", "age=old"], "holds numbers"),
         (["--where", "country=NZ", "--where", "age=23"], "nobody to recommend to"),

@@ -16,11 +16,19 @@ from service.client.client import Client
 from service.jobs.parity import ANOTHER_HISTORY, Person, Ranking, choose_people, compare, difference, rankings
 from service.schemas.recommendations import RecommendedItem
 from service.settings import Settings
+from service.store.user_history import UserEvents
 from tests.service.test_metadata_of_users import write_described_bundle
 from tests.service.test_serve import check_one_error_line, home, recsys, serving  # noqa: F401
 from tests.service.tiny import HISTORIES, write_tiny_bundle
 
-PEOPLE = [Person(user, item_ids) for user, item_ids in HISTORIES.items()]
+
+def did(*item_ids: str) -> UserEvents:
+    """Events of a dataset that say no more than that."""
+    unknown, n = (None,) * len(item_ids), len(item_ids)
+    return UserEvents(item_ids, unknown, (1.0,) * n, unknown, (True,) * n)
+
+
+PEOPLE = [Person(user, did(*item_ids)) for user, item_ids in HISTORIES.items()]
 RANKING = Ranking(tuple("abcdef"), np.array([5.0, 4.0, 4.0, 3.0, 3.0, 1.0], dtype=np.float32))
 
 
@@ -49,7 +57,7 @@ def test_metadata_count_on_both_sides(stored: bool, settings: Settings, tmp_path
     with TestClient(create_app(settings.model_copy(update={"bundle": path}))) as http:
         verdicts = list(compare(Client(http=http), bundle, told, 3, stored=stored))
     assert [verdict.difference for verdict in verdicts] == [None] * len(PEOPLE)
-    chain, histories = FallbackChain(bundle), list(HISTORIES.values())
+    chain, histories = FallbackChain(bundle), [dict.fromkeys(ids, 1.0) for ids in HISTORIES.values()]
     known = rankings(chain, histories, 3, [who.metadata for who in told])
     assert any(
         with_them.scores.tolist() != without.scores.tolist()
@@ -120,9 +128,9 @@ def test_a_list_of_all_there_is_may_be_shorter_than_k() -> None:
 
 
 def test_offline_lists_hold_nothing_seen(chain: FallbackChain) -> None:
-    lists = rankings(chain, list(HISTORIES.values()), 3)
+    lists = rankings(chain, [dict.fromkeys(ids, 1.0) for ids in HISTORIES.values()], 3)
     for person, ranking in zip(PEOPLE, lists, strict=True):
-        assert sorted([*ranking.item_ids, *person.item_ids]) == list("abcdefgh")
+        assert sorted([*ranking.item_ids, *person.events.item_ids]) == list("abcdefgh")
 
 
 def test_people_are_drawn_once_each_and_those_with_endless_histories_left_out(tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ def test_people_are_drawn_once_each_and_those_with_endless_histories_left_out(tm
     frame.with_columns(**{name: pl.lit(value) for name, value in columns.items()}).write_parquet(
         tmp_path / "interactions.parquet"
     )
-    assert choose_people(str(tmp_path), 10, 0) == [Person("x", ("a", "b")), Person("y", ("c",))]
+    assert choose_people(str(tmp_path), 10, 0) == [Person("x", did("a", "b", "a")), Person("y", did("c"))]
     assert len(choose_people(str(tmp_path), 1, 0)) == 1
 
 

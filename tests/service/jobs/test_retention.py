@@ -55,7 +55,7 @@ def test_what_is_older_than_its_limit_goes_and_nothing_else(store: EventStore, b
     )
     assert done == Cleaned(6, 2, 2)
     assert sum(counted) == 8
-    assert list(store.history("ann").history) == ["i0", "i1", "i2", "i3", "i4"]
+    assert list(store.history("ann").history) == ["i4", "i3", "i2", "i1", "i0"]
     assert (count_events(store), list(store.history("dan").history)) == (7, ["tea"])
     assert store.version("ann") not in (0, versions["ann"])
     assert store.version("bob") == 0, "of whom nothing is held"

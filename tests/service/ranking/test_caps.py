@@ -70,9 +70,9 @@ def test_the_list_is_that_of_a_walk_down_the_whole_order(
     catalogue: Catalogue, caps: list[Cap], k: int, history: list[str], keep_seen: bool, filtered: bool
 ) -> None:
     condition = Eq("brand", "x") if filtered else None
-    query = Query(k, dict.fromkeys(history, 1.0), filter=condition, keep_seen=keep_seen)
-    order = ids_of(catalogue, Query(N, query.history, filter=condition, keep_seen=keep_seen))
-    capped = Query(k, query.history, filter=condition, keep_seen=keep_seen, caps=tuple(caps))
+    query = Query(k, dict.fromkeys(history, 1.0), filter=condition, repeat="allow" if keep_seen else "exclude")
+    order = ids_of(catalogue, Query(N, query.history, filter=condition, repeat="allow" if keep_seen else "exclude"))
+    capped = Query(k, query.history, filter=condition, repeat="allow" if keep_seen else "exclude", caps=tuple(caps))
     found = answer(catalogue, capped)
     expected = walked(order, tuple(caps), k)
     assert [item.item_id for item in found.items] == expected

@@ -8,6 +8,7 @@ import pytest
 from anyio import to_thread
 
 from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.signals import Repeat, SignalRules
 from recsys_vae.recommender import FallbackChain, Users
 from service.errors import DeadlineError, UnknownItemError
 from service.ranking import mmr, ranking
@@ -20,7 +21,7 @@ from service.ranking.micro_batcher import Limits
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Query
 from service.ranking.served_model import Catalogue
-from service.store.events import EventStore
+from service.store.events import Event, EventStore
 from service.store.history_cache import Histories
 from service.store.item_feed import ItemFeed
 from service.store.item_records import ItemChange
@@ -143,6 +144,25 @@ def test_many_at_a_time_get_each_their_own_answer(engine: Engine, chain: Fallbac
     assert len(found) == 120
     for (user_id, _), items in found.items():
         assert items == sorted(set("abcdefgh") - set(HISTORIES[user_id]))
+
+
+def test_what_one_side_of_a_draft_takes_for_a_dislike_neither_returns(tmp_path: Path, chain: FallbackChain) -> None:
+    store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")
+    kinds = {"a": "view", "d": "return", "nowhere": "return"}
+    store.take([Event(item, "ann", item, kind, 1.0, None) for item, kind in kinds.items()], "api")
+    engine, pair = Engine(Histories(store)), (Catalogue(chain), Catalogue(chain))
+    pair[1].rules = SignalRules(dislikes=("return",))
+    found: dict[str, tuple[list[str], list[str]]] = {}
+
+    async def ask(repeat: Repeat) -> None:
+        page = await engine.recommend_together(Teams(("x", "y"), pair, "seed"), Request(Query(8, repeat=repeat), "ann"))
+        ids = sorted(item.item_id for item in page.answer.items)
+        found[repeat] = ids, [notice.code for notice in page.answer.notices]
+
+    for repeat in ("allow", "only"):
+        anyio.run(ask, repeat)
+    assert found["allow"] == (list("abcefgh"), ["unknown_items_in_history", "fewer_items_than_k"])
+    assert found["only"][0] == ["a"]
 
 
 class Lagging:

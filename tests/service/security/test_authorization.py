@@ -78,6 +78,7 @@ def test_every_route_is_refused_without_a_key_with_a_wrong_one_and_with_a_wrong_
 
 TELLING = [
     {"seen": "allow"},
+    {"repeat": "only"},
     {"explain": True},
     {"candidates": ["a"]},
     {"candidates": []},

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import make_url
 
 from service import timestamps
-from service.store.events import Event, EventStore, Fate, UserHistory
+from service.store.events import Event, EventStore, Fate
+from service.store.user_history import UserHistory
 from tests.service.places import Place
 
 YEAR = 31_536_000_000_000

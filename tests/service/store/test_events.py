@@ -12,7 +12,8 @@ from sqlalchemy import text
 from recsys_vae.errors import ConfigError, UnavailableError
 from service import timestamps
 from service.store.bulk_insert import insert_few, touch_users
-from service.store.events import Event, EventStore, Fate, UserHistory
+from service.store.events import Event, EventStore, Fate
+from service.store.user_history import UserHistory
 from tests.service.places import Place, count_events
 
 
@@ -35,11 +36,11 @@ def test_a_user_never_seen_has_an_empty_history(store: EventStore) -> None:
     assert store.history("ann") == UserHistory()
 
 
-def test_history_sums_weights_an_item_least_recent_first(store: EventStore) -> None:
+def test_the_last_event_with_an_item_stands_for_it_least_recent_first(store: EventStore) -> None:
     events = [click("1", item_id="tea"), click("2", item_id="jam"), click("3", item_id="tea", weight=2.5)]
     store.append([[*events, click("4", user_id="bob")]], "shop")
     history = store.history("ann")
-    assert (tuple(history.history), tuple(history.history.values())) == (("jam", "tea"), (1.0, 3.5))
+    assert (tuple(history.history), tuple(history.history.values())) == (("jam", "tea"), (1.0, 2.5))
     assert history.sequence == store.history("ann").sequence > 0
 
 
@@ -83,7 +84,7 @@ def test_a_replacement_that_fails_changes_nothing(store: EventStore) -> None:
 
 def test_events_outlive_the_store_object(place: Place) -> None:
     first = place.open()
-    first.append([[click("1"), Event("2", "ann", "jam", None, 0.5, None)]], "shop")
+    first.append([[click("1"), click("2", item_id="jam", weight=0.5)]], "shop")
     first.close()
     second = place.open()
     assert tuple(second.history("ann").history.values()) == (1.0, 0.5)

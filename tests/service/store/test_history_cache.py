@@ -6,8 +6,9 @@ import pytest
 
 from recsys_vae.errors import UnavailableError
 from service import timestamps
-from service.store.events import Event, EventStore, UserHistory
+from service.store.events import Event, EventStore
 from service.store.history_cache import Histories
+from service.store.user_history import UserHistory
 from tests.service.places import Place
 
 
@@ -84,7 +85,7 @@ def test_a_forgotten_user_is_held_no_more(store: EventStore) -> None:
     histories.history("ann")
     histories.forget("ann")
     histories.forget("nobody")
-    assert (dict(histories._held), histories._n_items) == ({}, 0)
+    assert (dict(histories._held), histories._n_events) == ({}, 0)
 
 
 def test_nothing_is_answered_from_memory_while_the_store_is_down(store: EventStore, tmp_path: Path) -> None:
