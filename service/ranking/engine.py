@@ -225,8 +225,8 @@ class Engine:
             DeadlineError: there was not enough time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        stored = _NOBODY if request.user_id is None else await self._stored(request.user_id, None, deadline)
-        query = replace(request.query, history=_joined(stored.history, request.query.history))
+        stored = await self._stored(request, (catalogue,), deadline)
+        query = replace(request.query, history=_joined(stored.history, request, catalogue))
         asked = replace(asked, query=self._exploring(query, request))
         work = work_of(asked.query) * asked.n_rows
         found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=request.flow, work=work)
