@@ -166,12 +166,13 @@ def check_fresh(dataset: DatasetDir, manifest: SplitManifest) -> None:
 def dataset_fingerprint(dataset: DatasetDir) -> str:
     """SHA-256 over the content of the interactions, and of the other tables that splits are cut from, if any."""
     given = dataset.table(dataset.given_test_path) if dataset.given_test_path.is_file() else None
-    tables = (dataset.interactions(), dataset.repeats(), given)
+    tables = (dataset.interactions(), dataset.repeats(), dataset.dislikes(), given)
     return "+".join(matrices.fingerprint(table) for table in tables if table is not None)
 
 
 def _stamps(dataset: DatasetDir) -> dict[str, FileStamp]:
-    paths = (dataset.interactions_path, dataset.repeats_path, dataset.given_test_path, *dataset.changes())
+    tables = (dataset.interactions_path, dataset.repeats_path, dataset.dislikes_path, dataset.given_test_path)
+    paths = (*tables, *dataset.changes())
     return {path.name: FileStamp.of(path) for path in paths if path.is_file()}
 
 

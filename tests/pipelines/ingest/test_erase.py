@@ -39,6 +39,7 @@ RULES = (
     CleaningRules(),
     CleaningRules(min_rating=2.0, min_user=2, min_item=2),
     CleaningRules(max_events_per_user=4),
+    CleaningRules(dislike_below=4),
 )
 
 
@@ -54,7 +55,7 @@ def without(rows: Sequence[str]) -> list[str]:
 
 def assert_never_seen(one: DatasetDir, other: DatasetDir) -> None:
     """One is as if the logs had no row of the erased; `other` is made of such logs."""
-    for table in ("interactions", "repeats", "users", "items"):
+    for table in ("interactions", "dislikes", "repeats", "users", "items"):
         paths = [folder.path / f"{table}.parquet" for folder in (one, other)]
         assert paths[0].is_file() == paths[1].is_file(), table
         if paths[0].is_file():
