@@ -33,15 +33,13 @@ from recsys_vae.data.columns import ITEM, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.erased_users import ERASED
 from recsys_vae.data.signals import Keep, SignalRules
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.evaluation.splits import HELD_OUT_MATRICES, TRAINING_MATRICES
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SIGNALS = ("dislikes", "dislike_below", "keep")
-TRAINING_MATRICES = ("dislikes",)
-HELD_OUT_MATRICES = ("dislikes", "disliked_later")
-"""Optional matrices of a split, each a folder beside the interactions of a part, or its histories and targets."""
 _MATRIX = ("indptr.npy", "indices.npy", "data.npy")
 SPLIT_FILES = (
     "split.json",
@@ -248,7 +246,8 @@ class DatasetDir:
             before: only events before this moment, in microseconds since 1970.
         """
         time = pl.col(TIMESTAMP)
-        events = self.events() if before is None else self.events().filter(time.dt.epoch("us") < before)
+        found = self.signed_events()
+        events = found if before is None else found.filter(time.dt.epoch("us") < before)
         latest, untimed = (
             events.select(time.max().alias("latest"), time.null_count()).collect(engine="streaming").row(0)
         )

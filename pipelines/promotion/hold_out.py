@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode_events
+from pipelines.dataset.split_recipes import events_of
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.evaluation.eligibility import check_eligible, data_end, learned_before
 from pipelines.promotion.contenders import Contender, pairings
@@ -120,7 +120,7 @@ def _windows(champion: Contender | None, challenger: Contender, dataset: Dataset
         if len(known) < len(ends) or (after := max(known)) >= end or after in done:
             continue
         done.add(after)
-        events = events or encode_events(dataset.events(), global_order=True, keep=dataset.keep())
+        events = events or events_of(dataset, global_order=True)
         if (hold_out := _after(events, after, end, dataset, mine, theirs)).n_users:
             yield hold_out
 
@@ -130,8 +130,9 @@ def _after(
 ) -> HoldOut:
     in_window = events.order > (after - EPOCH) // timedelta(microseconds=1)
     before, window = events.interactions(~in_window), events.interactions(in_window).matrix
-    new = ~entries.contains(before.matrix, entries.entry_keys(window))
-    asked = HeldOut(events.users, before.matrix, entries.pick(window, new)).asked()
+    known = HeldOut(events.users, before.matrix, window, dislikes=events.dislikes(~in_window))
+    new = ~entries.contains(known.hidden, entries.entry_keys(window))
+    asked = replace(known, targets=entries.pick(window, new)).asked()
     place = f"events after {after.isoformat()}, up to {end.isoformat()}"
     counts = before.item_counts()
     return HoldOut(dataset, place, asked, events.items, counts, mine, theirs, len(asked.users))
