@@ -104,7 +104,7 @@ def evaluate(
         split,
         part=part,
         baselines=_names(baselines),
-        metrics=_names(metrics) or pipeline.METRICS,
+        metrics=_names(metrics) or None,
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
     )

@@ -229,15 +229,16 @@ class DatasetDir:
         return liked.join(dislikes.select(USER, ITEM), on=(USER, ITEM), how="anti")
 
     def signed_events(self) -> pl.LazyFrame:
-        """Every event of the interactions and dislikes, likewise; weights are below 0 where it speaks against the item.
+        """Every event of the interactions and dislikes, by user; weights are below 0 where it speaks against the item.
 
         Of a pair that is liked now, those that spoke against it before are among them, and the other way round.
         """
         repeats = self.repeats()
         if repeats is None:
             return self.interactions()
-        once = self.interactions().join(repeats.select(USER, ITEM).unique(), on=(USER, ITEM), how="anti")
-        return pl.concat([once, repeats])
+        pairs = repeats.select(USER, ITEM).unique()
+        once = self.interactions().join(pairs, on=(USER, ITEM), how="anti", maintain_order="left")
+        return once.merge_sorted(repeats, USER)
 
     def latest(self, before: int | None = None) -> str | None:
         """Time of the latest event in ISO 8601; None where some event has no time.

@@ -22,6 +22,8 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split
 
+_EVENT = (USER, ITEM, WEIGHT, TIMESTAMP, POSITION)
+
 
 class Taste(NamedTuple):
     """What users like and dislike, as matrices of one shape, weights above 0; None where no rule says the latter."""
@@ -84,6 +86,16 @@ def with_half_life(split: Split, dataset: DatasetDir, half_life: float) -> Split
     )
 
 
+def with_ages(found: Interactions, dataset: DatasetDir, events: pl.LazyFrame, half_life: float) -> Interactions:
+    """Interactions weighed by events of a dataset: those of their pairs, and of what is disliked by these events."""
+    if half_life == math.inf:
+        return found
+    frame = in_order(events.select(_EVENT).collect(engine="streaming"))
+    rules = dataset.signals()
+    against = disliked(signed_matrix(frame, found.users, found.items, rules))
+    return _reweighed(Taste(found, against), Events(frame, rules), half_life).liked
+
+
 class Events(NamedTuple):
     """Every event of a dataset, those of one user together, least recent first; weights below 0 speak against.
 
@@ -102,8 +114,7 @@ class Events(NamedTuple):
         Raises:
             ConfigError: none has a time.
         """
-        columns = (USER, ITEM, WEIGHT, TIMESTAMP, POSITION)
-        frame = dataset.signed_events().select(columns).collect(engine="streaming")
+        frame = dataset.signed_events().select(_EVENT).collect(engine="streaming")
         check_times(frame)
         return cls(in_order(frame), dataset.signals())
 

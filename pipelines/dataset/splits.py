@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -154,7 +155,7 @@ def load_split(dataset: DatasetDir, name: str, half_life: float = math.inf) -> S
     manifest = read_manifest(dataset, name)
     check_fresh(dataset, manifest)
     if half_life != math.inf:
-        return manifest.recipe.cut(dataset, half_life)
+        return replace(manifest.recipe.cut(dataset, half_life), half_life=half_life)
     return _read(dataset.split_path(name), manifest)
 
 

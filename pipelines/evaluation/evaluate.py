@@ -16,10 +16,10 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.cautions import of_figures
-from pipelines.evaluation.eligibility import questions_for
+from pipelines.evaluation.eligibility import Questions, questions_for
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
@@ -27,7 +27,7 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer, takes_dislikes
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
@@ -44,6 +44,7 @@ METRICS = (
     "coverage@20",
     "novelty@20",
 )
+DISLIKE = "dislike@20"
 DEPTH = 100
 """Lists are looked at so deep, for the curve of recall."""
 
@@ -127,7 +128,7 @@ def evaluate_bundle(
     *,
     part: str = "test",
     baselines: Sequence[str] = (),
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     batch_size: int | None = None,
     progress: bool = False,
 ) -> EvaluationRun:
@@ -135,28 +136,30 @@ def evaluate_bundle(
 
     Args:
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
+        metrics: names; `METRICS` when None, and `DISLIKE` beside them where the held-out part says what users dislike.
 
     Raises:
         BundleError: the bundle may have seen what it is asked.
         UnknownNameError, ConfigError: a baseline or metric is misspelt.
     """
-    manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
+    manifest = read_manifest(dataset, split_name)
     chosen = [_parse_baseline(baseline) for baseline in baselines]
     if len(set(baselines)) < len(baselines):
         raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
-    for metric in metrics:
+    for metric in metrics or ():
         parse_metric(metric)
     bundle = Bundle.load(bundle_path)
+    split = load_split(dataset, split_name, bundle.signals.half_life)
     questions = questions_for(bundle, dataset, manifest, split, part)
     held_out, learned_from = questions.held_out, questions.learned_from
     if bundle.tiers.schema is not None:
         held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
-    test = _Test(held_out, tuple(metrics), learned_from.item_counts(), batch_size, progress)
+    test = _Test(held_out, _metrics(metrics, held_out), learned_from.item_counts(), batch_size, progress)
     name, origin = bundle.manifest.model, bundle.manifest.provenance
     ours, *bare = _measure_bundle(test, bundle)
     labels = _labels([baseline.name for baseline in chosen], baselines, taken=name)
     theirs = [
-        _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
+        _measure_baseline(test, baseline, questions, label) for baseline, label in zip(chosen, labels, strict=True)
     ]
     return EvaluationRun(
         version=bundle.version,
@@ -171,6 +174,13 @@ def evaluate_bundle(
         bare=len(bare),
         n_unknown=questions.n_unknown,
     )
+
+
+def _metrics(asked: Sequence[str] | None, held_out: HeldOut) -> tuple[str, ...]:
+    if asked is not None:
+        return tuple(asked)
+    later = held_out.disliked_later
+    return METRICS if later is None or not later.nnz else (*METRICS, DISLIKE)
 
 
 def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, progress: bool = False) -> Evaluation:
@@ -298,10 +308,11 @@ def _labels(names: Sequence[str], told: Sequence[str], *, taken: str) -> list[st
     ]
 
 
-def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, label: str) -> ModelResult:
+def _measure_baseline(test: _Test, baseline: _Baseline, questions: Questions, label: str) -> ModelResult:
+    learned_from = questions.learned_from
     model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
     assert isinstance(model, ClosedFormRecommender)
-    model.fit(learned_from.matrix)
+    model.fit(signed(learned_from.matrix, questions.dislikes) if takes_dislikes(model) else learned_from.matrix)
     return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
 
 

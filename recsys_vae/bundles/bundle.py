@@ -14,6 +14,7 @@ Items, never users. Nothing in it is pickled, and nothing is unpickled when it i
 """
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
 from recsys_vae.data.ids import IdMap, IdType
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import (
     BundleCorruptError,
     BundleError,
@@ -115,6 +117,11 @@ class Bundle:
         """Identity of this bundle; every answer names it."""
         return self.manifest.version
 
+    @cached_property
+    def signals(self) -> SignalRules:
+        """What events say of a user's taste, as this bundle has learned it."""
+        return SignalRules.read(self.manifest.signals)
+
     @classmethod
     def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
         """A bundle that is not on disk and has no index: to measure its tiers before thresholds are chosen."""
@@ -157,6 +164,7 @@ class Bundle:
 
     @classmethod
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
+        SignalRules.read(manifest.signals)  # what it says must be known before anything is answered
         table = read_table(directory / ITEMS)
         popularity = _popularity(table)
         items = IdMap(table[ITEM], _id_type(directory / ITEMS))
@@ -196,6 +204,7 @@ def write_bundle(
     index_queries: Float32Array | None = None,
     min_recall: float = 0.99,
     tiers: Tiers | None = None,
+    signals: SignalRules | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
@@ -210,6 +219,7 @@ def write_bundle(
         index_queries: shape (n, d), with which an approximate index is measured.
         min_recall: what an approximate index must reach.
         tiers: what answers users of whom little is known; by default history, then popularity.
+        signals: what events say of a user's taste, as the model has learned it.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -246,6 +256,7 @@ def write_bundle(
             index=report,
             provenance=provenance,
             ladder={} if tiers.policy == TierPolicy() else tiers.policy.as_settings(),
+            signals=None if signals is None else signals.described(),
             plugins=catalog.distributions(name, model.config),  # type: ignore[attr-defined]
         )
         write_manifest(temporary, manifest)

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
-from recsys_vae.evaluation.metrics import Coverage, Float64Array, Metric, RankedLists, parse_metric
+from recsys_vae.evaluation.metrics import Coverage, Disliked, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_dislikes, takes_metadata
 from recsys_vae.top_k import top_k
 
 SCORES_AT_ONCE = 2**22
@@ -80,7 +80,8 @@ def evaluate(
     shown = {metric: np.zeros(model.n_items, dtype=np.bool_) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
     for rows in _batches(asked.rows, batch_size, progress):
-        lists, found = _ask(_score(model, held_out, rows), held_out.histories[rows], held_out.targets[rows], asked)
+        some = held_out.take(rows)
+        lists, found = _ask(_score(model, some), some, asked)
         ranks.append(found)
         for metric in asked.per_user:
             values[metric.name].append(metric.per_user(lists))
@@ -139,6 +140,10 @@ class _Questions:
         width = held_out.targets.shape[1]
         if item_counts is not None and item_counts.shape != (width,):
             raise ConfigError(f"item_counts has shape {item_counts.shape}, expected ({width},): one count an item.")
+        if held_out.disliked_later is None and (lacking := [one.name for one in parsed if isinstance(one, Disliked)]):
+            raise ConfigError(
+                f"{lacking[0]} needs dislikes in the held-out part, and this split has none. Leave it out."
+            )
         return cls(
             names=tuple(metric.name for metric in parsed),
             per_user=tuple(metric for metric in parsed if not isinstance(metric, Coverage)),
@@ -168,23 +173,25 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
             bar.update(batch.size)
 
 
-def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
-    if held_out.metadata is not None and takes_metadata(model):
-        return model.score(held_out.histories[rows], held_out.metadata[rows])
-    return model.score(held_out.histories[rows])
+def _score(model: Scorer, asked: HeldOut) -> Float32Array:
+    histories = asked.shown if takes_dislikes(model) else asked.histories
+    if asked.metadata is not None and takes_metadata(model):
+        return model.score(histories, asked.metadata)
+    return model.score(histories)
 
 
-def _ask(
-    scores: Float32Array, histories: csr_array, targets: csr_array, asked: _Questions
-) -> tuple[RankedLists, NDArray[np.int32]]:
-    first_rank = _first_rank(scores, histories, targets) if asked.whole_catalogue else None
-    best = top_k(scores, min(asked.depth, scores.shape[1]), excluded=histories)
+def _ask(scores: Float32Array, users: HeldOut, asked: _Questions) -> tuple[RankedLists, NDArray[np.int32]]:
+    hidden, targets = users.hidden, users.targets
+    first_rank = _first_rank(scores, hidden, targets) if asked.whole_catalogue else None
+    best = top_k(scores, min(asked.depth, scores.shape[1]), excluded=hidden)
     # A maximum is NaN where any score is, so the head of the list betrays a NaN anywhere in the row.
     if np.isnan(best.scores).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
     hits, ranks = _look_up(best.rows, targets)
     relevant = entries.row_lengths(targets)
-    return RankedLists(best.rows, hits, relevant, first_rank, asked.surprise), ranks
+    later = users.disliked_later
+    disliked = None if later is None else _look_up(best.rows, later)[0]
+    return RankedLists(best.rows, hits, relevant, first_rank, asked.surprise, disliked), ranks
 
 
 def _look_up(rows: Int64Array, targets: csr_array) -> tuple[BoolArray, NDArray[np.int32]]:

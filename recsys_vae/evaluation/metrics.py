@@ -9,6 +9,7 @@
     mrr, mrr@k     1 / rank of the first hit
     coverage@k     share of the catalogue that stands in somebody's list
     novelty@k      mean surprise of the recommended items, in bits
+    dislike@k      share of the list that the user turns out to dislike
 
 `relevant` is the number of a user's targets, `hits` those among the first k. Users without targets never get here.
 """
@@ -39,6 +40,8 @@ class RankedLists:
         first_rank: rank of the best-placed target in the whole catalogue, from 1, shape (n,); filled only where a
             metric without cut-off is asked for.
         surprise: -log2 of each item's share of all interactions, shape (n_items,); for novelty only.
+        disliked: whether each is an item that the user dislikes in the held-out part, shape (n, depth); for `dislike`
+            only.
     """
 
     rows: Int64Array
@@ -46,6 +49,7 @@ class RankedLists:
     relevant: Int64Array
     first_rank: Int64Array | None = None
     surprise: Float64Array | None = None
+    disliked: BoolArray | None = None
 
     @cached_property
     def hits_so_far(self) -> Int64Array:
@@ -253,6 +257,26 @@ class Novelty:
 
 
 @dataclass(frozen=True)
+class Disliked:
+    """Share of the first k that the user dislikes in the held-out part; lower is better."""
+
+    k: int
+    family: ClassVar[str] = "dislike"
+
+    @property
+    def name(self) -> str:
+        """`dislike@k`."""
+        return f"dislike@{self.k}"
+
+    def per_user(self, lists: RankedLists) -> Float64Array:
+        """Value of each user."""
+        if lists.disliked is None:
+            raise ConfigError("dislike needs to know what users dislike in the held-out part.")
+        values: Float64Array = np.count_nonzero(lists.disliked[:, : self.k], axis=1) / np.float64(self.k)
+        return values
+
+
+@dataclass(frozen=True)
 class Coverage:
     """Share of the catalogue among the first k of at least one user: a figure of all lists together, not of a user."""
 
@@ -283,6 +307,7 @@ _WITH_CUT = {
         ReciprocalRank,
         Coverage,
         Novelty,
+        Disliked,
     )
 }
 LARGEST_K = 10**9

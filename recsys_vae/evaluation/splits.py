@@ -1,5 +1,6 @@
 """Splits: what a model may learn from, and what it is asked afterwards."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -118,6 +119,7 @@ class Split:
         train_dislikes: what the users of `train` are known to dislike by then, weights above 0, of its shape; None
             where the dataset has no dislikes.
         refit_dislikes: likewise of `refit`.
+        half_life: days in which an event's weight halves, in all of its matrices; infinite where weights stay.
     """
 
     protocol: str
@@ -130,6 +132,7 @@ class Split:
     windows: dict[str, int] = field(default_factory=dict)
     train_dislikes: csr_array | None = None
     refit_dislikes: csr_array | None = None
+    half_life: float = math.inf
 
     def __post_init__(self) -> None:
         for part, training in (("train", self.train), ("refit", self.refit)):

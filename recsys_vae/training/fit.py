@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.data.features import Schema
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
@@ -17,7 +18,7 @@ from recsys_vae.models.blend import Blend, BlendConfig
 from recsys_vae.models.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender, takes_dislikes
 from recsys_vae.training.blend_weight import choose_weight
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
@@ -136,6 +137,7 @@ def fit(
     item_metadata: csr_array | None = None,
     warm_start: WarmStart | None = None,
     progress: bool = False,
+    dislikes: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
@@ -145,6 +147,8 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        dislikes: what the users dislike, weights above 0, of the shape of the interactions; models that take no
+            dislikes never see them.
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
 
@@ -155,6 +159,8 @@ def fit(
     """
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, interactions.shape[1], spec.config)
+    if takes_dislikes(model):
+        interactions = signed(interactions, dislikes)
     if isinstance(model, ClosedFormRecommender):
         if warm_start is not None:
             raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")

@@ -7,7 +7,9 @@ from pathlib import Path
 from scipy.sparse import csr_array
 
 from recsys_vae.data.change import Change
+from recsys_vae.data.signals import signed
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.protocols import Scorer, takes_dislikes
 from recsys_vae.training.fit import Fitted, ModelSpec
 from recsys_vae.training.tracking import Tracker
 from recsys_vae.training.warm_start import WarmStartConfig
@@ -32,6 +34,8 @@ class UpdateRun:
         checkpoint: file that training is saved to as it goes; the caller removes it.
         resume: go on from the checkpoint where it exists.
         progress: show a progress bar on standard error.
+        dislikes: of the users after the change, weights above 0, of the shape of `change.after`, for models that take
+            them; None where there are none.
     """
 
     spec: ModelSpec
@@ -48,6 +52,12 @@ class UpdateRun:
     checkpoint: Path | None = None
     resume: bool = False
     progress: bool = False
+    dislikes: csr_array | None = None
+
+    def learned_from(self, model: Scorer) -> csr_array:
+        """What a model learns from after the change: signed where it takes dislikes."""
+        matrix = self.change.after.matrix
+        return signed(matrix, self.dislikes) if takes_dislikes(model) else matrix
 
 
 @dataclass(frozen=True, eq=False)
