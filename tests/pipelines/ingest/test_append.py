@@ -108,6 +108,7 @@ def cases(draw):
 def test_whatever_is_appended_the_dataset_is_that_of_one_ingest(beside, case):
     rows, rules = case
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # what takes longest, and is about crashes
         if beside:
             patch.setattr(changes, "LARGE", 0)
             patch.setattr(changes, "SHARE", 100)
