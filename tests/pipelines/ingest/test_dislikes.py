@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.ingest.cleaning import CleaningRules, Keep
+from pipelines.ingest.cleaning import CleaningRules, Keep, Rule
+from pipelines.ingest.explain import IN_WORDS, Entity, explain
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.log_files import ColumnMap
 from pipelines.ingest.log_sources import Source
@@ -55,6 +56,16 @@ def test_the_latest_event_decides_and_every_row_is_accounted_for(tmp_path: Path)
     assert [count.name for count in summary.quarantined] == ["event_type has no weight"]
     assert summary.kept.dislikes == 3
     assert summary.kept.users == 2
+
+
+def test_every_rule_that_took_a_row_is_explained(tmp_path: Path) -> None:
+    dataset, _ = made(tmp_path, LOG, RULES)
+    found = explain(dataset, Entity.USER, "u")
+    assert (found.kept, found.rows_in) == (2, 8)
+    assert [count.name.split()[:2] for count in found.lost] == [
+        ["against", "an"], ["against", "an"], ["for", "an"], ["the", "same"],
+    ]  # fmt: skip
+    assert set(IN_WORDS) == set(Rule)
 
 
 def test_events_keep_what_spoke_for_and_against(tmp_path: Path) -> None:
