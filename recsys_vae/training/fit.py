@@ -159,12 +159,10 @@ def fit(
     """
     torch.manual_seed(spec.training.seed)
     model = catalog.create(spec.name, interactions.shape[1], spec.config)
-    if takes_dislikes(model):
-        interactions = signed(interactions, dislikes)
     if isinstance(model, ClosedFormRecommender):
         if warm_start is not None:
             raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
-        return Fitted(model, 0, solve(model, interactions))
+        return Fitted(model, 0, solve(model, _shown(model, interactions, dislikes)))
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
@@ -172,13 +170,13 @@ def fit(
     blend = model if isinstance(model, Blend) and group.is_first else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
-    training = spec.training
+    training, learned_from = spec.training, _shown(learner, interactions, dislikes)
     if warm_start is not None:
-        warm_start.begin(learner, interactions)
+        warm_start.begin(learner, learned_from)
         training = warm_start.training(training)
     result = train(
         learner,
-        interactions,
+        learned_from,
         training,
         validation=validation,
         tracker=tracker,
@@ -194,13 +192,18 @@ def fit(
     )
     seconds = result.seconds
     if blend:
-        seconds += solve(blend.linear, interactions)
+        seconds += solve(blend.linear, _shown(blend.linear, interactions, dislikes))
     weights: dict[float, float] = {}
     if blend and validation is not None and not blend.config.weight:
         weights = choose_weight(blend, validation, spec.training.validation_metric)
         if tracker is not None:
             tracker.log_metrics({"linear_weight": blend.config.weight}, result.best_epoch)
     return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl, weights)
+
+
+def _shown(model: Recommender, interactions: csr_array, dislikes: csr_array | None) -> csr_array:
+    """What a model learns from: signed where it takes dislikes."""
+    return signed(interactions, dislikes) if takes_dislikes(model) else interactions
 
 
 def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadata: csr_array | None) -> None:
