@@ -22,10 +22,10 @@ from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.signals import Repeat, hidden_from
+from recsys_vae.data.signals import Repeat, hidden_from, liked
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
-from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_dislikes
 from recsys_vae.recommender import Answers, FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.reranking.rules import NO_RULES, Rules
@@ -152,7 +152,7 @@ def recommend_all(
     if reranker is not None:
         reranker.check()
     with _parquet(to, LISTS) as write:
-        for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
+        for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
             how: Repeat = "allow" if keep_seen else repeat
             table = _lists(part, chain, _answers(part, chain, k, how, metadata, reranker))
@@ -184,7 +184,7 @@ def recommend_all(
 
 def strangers(dataset: DatasetDir, users: IdMap) -> Named:
     """Which of these users have no interactions."""
-    known = dataset.interactions().select(pl.col(USER).unique()).collect(engine="streaming")[USER]
+    known = _everybody(dataset).select(pl.col(USER).unique()).collect(engine="streaming")[USER]
     missing = np.ones(len(users), dtype=np.bool_)
     rows = users.rows(known)
     missing[rows[rows >= 0]] = False
@@ -196,9 +196,10 @@ def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | 
     model, users = _factorised(bundle), 0
     known = _metadata(bundle, dataset)
     with _parquet(to, USERS) as write:
-        for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
+        for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
-            write(_vectors(USER, part.users, model.encode(part.histories, metadata)))
+            histories = part.histories if takes_dislikes(model) else liked(part.histories)
+            write(_vectors(USER, part.users, model.encode(histories, metadata)))
             users += len(part.users)
     return users
 
@@ -208,6 +209,10 @@ def embed_items(bundle: Bundle, to: Path) -> int:
     with _parquet(to, ITEMS) as write:
         write(_vectors(ITEM, bundle.items.values, _factorised(bundle).item_vectors()))
     return len(bundle.items)
+
+
+def _histories(bundle: Bundle, dataset: DatasetDir, chunk: int, only: IdMap | None) -> Iterator[Chunk]:
+    return read_histories(dataset, bundle.items, chunk, only, half_life=bundle.signals.half_life)
 
 
 def _check_catalogue(bundle: Bundle, dataset: DatasetDir) -> None:
@@ -299,7 +304,13 @@ def _parquet(path: Path, product: Product) -> Iterator[Callable[[pl.DataFrame], 
 def _total(dataset: DatasetDir, only: IdMap | None) -> int:
     if only is not None:
         return len(only)
-    return int(dataset.interactions().select(pl.col(USER).n_unique()).collect(engine="streaming").item())
+    return int(_everybody(dataset).select(pl.col(USER).n_unique()).collect(engine="streaming").item())
+
+
+def _everybody(dataset: DatasetDir) -> pl.LazyFrame:
+    """Users of whom anything is known, likes or dislikes."""
+    dislikes, users = dataset.dislikes(), dataset.interactions().select(USER)
+    return users if dislikes is None else pl.concat([users, dislikes.select(USER)])
 
 
 def _with_bar(parts: Iterator[Chunk], total: int) -> Iterator[Chunk]:

@@ -140,6 +140,11 @@ class FallbackChain:
         """Width of the catalogue."""
         return len(self.bundle.items)
 
+    @property
+    def is_signed(self) -> bool:
+        """It takes signed histories, whatever its model does."""
+        return True
+
     @cached_property
     def n_features(self) -> int:
         """Width of the metadata of users; 0 without any."""

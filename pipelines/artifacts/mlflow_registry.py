@@ -193,6 +193,8 @@ def _signature() -> "ModelSignature":
         [
             ColSpec(ids, "history"),
             ColSpec(DataType.long, "k", required=False),
+            ColSpec(Array(DataType.double), "weights", required=False),
+            ColSpec(ids, "dislikes", required=False),
             ColSpec(Map(AnyType()), "metadata", required=False),  # type: ignore[no-untyped-call]
         ]
     )

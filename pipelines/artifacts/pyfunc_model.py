@@ -4,6 +4,8 @@ MLflow's models-from-code flavour executes this file instead of unpickling an ob
 imports recsys_vae, whose source travels with the model, and nothing of pipelines.
 
 In:  one row a user. `history`: list of item ids, may be empty. `k`: items wanted, 10 where the column is absent.
+     `weights`: of the history's items, as many, above 0; 1 where the column is absent or a value null.
+     `dislikes`: list of item ids that the user dislikes: never recommended, and shown to models that take them.
      `metadata`: what else is known, by field of the bundle's schema; the column may be absent, a value null.
 Out: one row a user. `item_ids` and `scores`, best first; `tier` that answered; `unknown_items` of the history.
 """
@@ -21,6 +23,8 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.histories import binary_histories
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import RecsysError
 from recsys_vae.recommender import FallbackChain
 
@@ -52,9 +56,8 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
         raise MlflowException.invalid_parameter_value(f"k must lie in 1..{MAX_K}, got {wanted.min()}..{wanted.max()}.")
     items = chain.bundle.items
     lists = [list(history) for history in frame["history"]]
-    lengths = [len(history) for history in lists]
     item_rows = items.rows([item for history in lists for item in history])
-    histories = binary_histories(np.repeat(np.arange(len(lists)), lengths), item_rows, len(lists), len(items))
+    histories = signed(_matrix(lists, items, _weights(frame, lists)), _disliked(frame, items))
     answers = chain.recommend(histories, int(wanted.max(initial=1)), metadata=_metadata(chain, frame))
     kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
     known = iter((item_rows >= 0).tolist())
@@ -66,6 +69,38 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
             "unknown_items": [[item for item in history if not next(known)] for history in lists],
         }
     )
+
+
+def _matrix(lists: list[list[str]], items: IdMap, weights: np.ndarray | None = None) -> csr_array:
+    owners = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    rows = items.rows([item for one in lists for item in one])
+    if weights is None:
+        return binary_histories(owners, rows, len(lists), len(items))
+    known = rows >= 0
+    matrix = csr_array((weights[known], (owners[known], rows[known])), shape=(len(lists), len(items)))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _weights(frame: pd.DataFrame, lists: list[list[str]]) -> np.ndarray | None:
+    if "weights" not in frame:
+        return None
+    given = [
+        [1.0] * len(one) if _is_absent(told) else list(told) for told, one in zip(frame["weights"], lists, strict=True)
+    ]
+    if any(len(some) != len(one) for some, one in zip(given, lists, strict=True)):
+        raise MlflowException.invalid_parameter_value("weights are as many as the items of the history, row by row.")
+    return np.array([weight for some in given for weight in some], dtype=np.float32)
+
+
+def _disliked(frame: pd.DataFrame, items: IdMap) -> csr_array | None:
+    if "dislikes" not in frame:
+        return None
+    return _matrix([[] if _is_absent(told) else list(told) for told in frame["dislikes"]], items)
+
+
+def _is_absent(value: object) -> bool:
+    return not isinstance(value, list | tuple | np.ndarray)
 
 
 def _metadata(chain: FallbackChain, frame: pd.DataFrame) -> csr_array | None:

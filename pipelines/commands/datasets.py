@@ -97,6 +97,13 @@ def ingest_logs(
             "Other events are quarantined."
         ),
     ] = None,
+    dislike: Annotated[
+        list[str] | None,
+        typer.Option(help="Event type that speaks against an item, as in returned or hidden; commas or repeatable."),
+    ] = None,
+    dislike_below: Annotated[
+        float | None, typer.Option(help="Rows whose weight (or rating) is below speak against the item.")
+    ] = None,
     min_rating: Annotated[float | None, typer.Option(help="Least weight (or rating) of a row.")] = None,
     keep: Annotated[
         Keep, typer.Option(help="Which row stands for a user and item that occur more than once.")
@@ -171,6 +178,8 @@ def ingest_logs(
         returns=returns,
         min_user=min_user,
         min_item=min_item,
+        dislikes=_kinds(dislike),
+        dislike_below=dislike_below,
     )
     fields = Fields(_fields(user_field) or source.fields.users, _fields(item_field) or source.fields.items)
     source = replace(
@@ -263,6 +272,14 @@ def _metadata_map(option: str | None, name: str, column: str) -> ColumnMap:
 
 def _fields(options: list[str] | None) -> tuple[Field, ...]:
     return tuple(map(Field.parse, options or []))
+
+
+def _kinds(options: list[str] | None) -> tuple[str, ...]:
+    """Event types, each once, in the order given."""
+    kinds = [kind.strip() for option in options or [] for kind in option.split(",")]
+    if not all(kinds):
+        raise ConfigError(f"--dislike takes event types, as in returned,hidden; got {options!r}.")
+    return tuple(dict.fromkeys(kinds))
 
 
 def _event_weights(

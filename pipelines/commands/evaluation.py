@@ -127,7 +127,7 @@ def evaluate(
         others=bundles[1:],
         part=part,
         baselines=_names(baselines),
-        metrics=_names(metrics) or pipeline.METRICS,
+        metrics=_names(metrics) or None,
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
         further=Further(

@@ -109,6 +109,9 @@ def train(
         list[str] | None,
         typer.Option(help="Kind of event that counts for what is bought together, repeatable; all when not given."),
     ] = None,
+    history_half_life: Annotated[
+        float | None, typer.Option(help="Days in which an event's weight halves, in the histories of users.")
+    ] = None,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -135,15 +138,20 @@ def train(
     decay = _decay(half_life, now)
     if not decay.is_none and (note := say_what_is_later(opened, decay)):
         print(f"note: {note}", file=sys.stderr)
+    aged = math.inf if history_half_life is None else history_half_life
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
-                if _is_completed(output, group, lambda made: is_trained_as(made, opened, split, spec, output, decay)):
+                if _is_completed(
+                    output, group, lambda made: is_trained_as(made, opened, split, spec, output, decay, aged)
+                ):
                     return
-                trained = train_bundle(opened, split, spec, output, resume=resume, group=group, decay=decay)
+                trained = train_bundle(
+                    opened, split, spec, output, resume=resume, group=group, decay=decay, half_life=aged
+                )
             _tell(trained, output, "validation")
         else:
-            take_part(opened, split, spec, output, resume=resume, group=group)
+            take_part(opened, split, spec, output, resume=resume, group=group, half_life=aged)
 
 
 def publish(

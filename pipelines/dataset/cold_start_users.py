@@ -24,7 +24,7 @@ def cold_start_users_of(part: HeldOut, items: IdMap, known: UserMetadata) -> Col
     whole = places(known.dataset, part.users, items)
     shown = entries.pick(whole, entries.contains(part.histories, entries.entry_keys(whole)))
     described = known.of(part)
-    return ColdStartUsers(part.users, ranked_by_row(shown), part.targets, described.metadata)
+    return ColdStartUsers(part.users, ranked_by_row(shown), part.targets, described.metadata, part.dislikes)
 
 
 def places(dataset: DatasetDir, users: IdMap, items: IdMap) -> csr_array:

@@ -2,7 +2,9 @@
 
 DATASET/
     interactions.parquet    clean interactions, all of them, sorted by user and order (ingest/table_schemas.py)
-    repeats.parquet         every event of a (user, item) that occurs more than once, likewise; only where there is one
+    dislikes.parquet        one row a (user, item) that the user dislikes, likewise; only where rules say what that is
+    repeats.parquet         every event of a (user, item) that occurs more than once, likewise, and every event against
+                            an item, with a weight below 0; only where there is one
     given_test.parquet      user_id, item_id of the published test part; only where the dataset came with one
     users.parquet           metadata a user, one row an id; optional
     items.parquet           metadata an item, one row an id; optional
@@ -23,22 +25,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import polars as pl
 
 from recsys_vae.data.changed_tables import change_files, scan_changed
-from recsys_vae.data.columns import ITEM, TIMESTAMP, USER
+from recsys_vae.data.columns import ITEM, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.erased_users import ERASED
+from recsys_vae.data.signals import Keep, SignalRules
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.evaluation.splits import HELD_OUT_MATRICES, TRAINING_MATRICES
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
 
-if TYPE_CHECKING:
-    from recsys_vae.evaluation.ordered_splits import Keep
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SIGNALS = ("dislikes", "dislike_below", "keep")
 _MATRIX = ("indptr.npy", "indices.npy", "data.npy")
 SPLIT_FILES = (
     "split.json",
@@ -48,9 +50,10 @@ SPLIT_FILES = (
     *(
         f"{part}/{kind}/{file}"
         for part in ("validation", "test")
-        for kind in ("histories", "targets")
+        for kind in ("histories", "targets", *HELD_OUT_MATRICES)
         for file in _MATRIX
     ),
+    *(f"{part}/{kind}/{file}" for part in ("train", "refit") for kind in TRAINING_MATRICES for file in _MATRIX),
 )
 STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensors.*.partial", "best.toml",
                ".best.toml.*.partial", ".lock")  # fmt: skip
@@ -62,12 +65,12 @@ COMPARISON_FILES = tuple(
 _FILES = (
     *(
         f"{table}.parquet"
-        for table in ("interactions", "repeats", "given_test", "users", "items", "quarantine", "losses")
+        for table in ("interactions", "dislikes", "repeats", "given_test", "users", "items", "quarantine", "losses")
     ),
     "fields.json",
     "summary.json",
     ERASED,
-    *(f"changes/{table}-*.parquet" for table in ("touched", "interactions", "repeats", "losses")),
+    *(f"changes/{table}-*.parquet" for table in ("touched", "interactions", "dislikes", "repeats", "losses")),
     *(f"accepted/{file}" for file in ("state.json", "kept.arrow", "rows-*.arrow")),
     *(f"accepted/{kind}-*.arrow" for kind in ("users", "items", "events", "dropped")),
     *(f"splits/*/{file}" for file in SPLIT_FILES),
@@ -137,6 +140,11 @@ class DatasetDir:
     def interactions_path(self) -> Path:
         """The clean interactions."""
         return self.path / TABLE
+
+    @property
+    def dislikes_path(self) -> Path:
+        """The pairs that are disliked, where rules say what that is."""
+        return self.path / "dislikes.parquet"
 
     @property
     def repeats_path(self) -> Path:
@@ -211,8 +219,14 @@ class DatasetDir:
         found = scan_changed(self.path, "interactions")
         return scan_table(self.interactions_path) if found is None else found
 
+    def dislikes(self) -> pl.LazyFrame | None:
+        """One row a pair that is disliked, weights above 0, lazily, by user; None where no rule says what that is."""
+        return scan_changed(self.path, "dislikes")
+
     def repeats(self) -> pl.LazyFrame | None:
-        """Every event of the pairs that occur more than once, lazily, by user; None where there is none."""
+        """Every event of the pairs that occur more than once or that anything speaks against, lazily, by user; what
+        speaks against has a weight below 0. None where there is none.
+        """  # fmt: skip
         return scan_changed(self.path, "repeats")
 
     def changes(self) -> list[Path]:
@@ -220,15 +234,28 @@ class DatasetDir:
         return change_files(self.path)
 
     def events(self) -> pl.LazyFrame:
-        """Every event of a (user, item) that was kept, lazily, in the columns of the interactions and no order.
+        """Every event that speaks for an item of the interactions, lazily, in their columns and no order.
 
         They are the interactions themselves where no pair occurs twice, and in datasets from before repeats were kept.
+        """
+        dislikes = self.dislikes()
+        found = self.signed_events()
+        if dislikes is None:
+            return found
+        liked = found.filter((pl.col(WEIGHT) > 0).fill_null(value=True))
+        return liked.join(dislikes.select(USER, ITEM), on=(USER, ITEM), how="anti")
+
+    def signed_events(self) -> pl.LazyFrame:
+        """Every event of the interactions and dislikes, by user; weights are below 0 where it speaks against the item.
+
+        Of a pair that is liked now, those that spoke against it before are among them, and the other way round.
         """
         repeats = self.repeats()
         if repeats is None:
             return self.interactions()
-        once = self.interactions().join(repeats.select(USER, ITEM).unique(), on=(USER, ITEM), how="anti")
-        return pl.concat([once, repeats])
+        pairs = repeats.select(USER, ITEM).unique()
+        once = self.interactions().join(pairs, on=(USER, ITEM), how="anti", maintain_order="left")
+        return once.merge_sorted(repeats, USER)
 
     def latest(self, before: int | None = None) -> str | None:
         """Time of the latest event in ISO 8601; None where some event has no time.
@@ -237,18 +264,25 @@ class DatasetDir:
             before: only events before this moment, in microseconds since 1970.
         """
         time = pl.col(TIMESTAMP)
-        events = self.events() if before is None else self.events().filter(time.dt.epoch("us") < before)
+        found = self.signed_events()
+        events = found if before is None else found.filter(time.dt.epoch("us") < before)
         latest, untimed = (
             events.select(time.max().alias("latest"), time.null_count()).collect(engine="streaming").row(0)
         )
         return None if latest is None or untimed else str(latest.isoformat())
 
-    def keep(self) -> "Keep":
+    def keep(self) -> Keep:
         """What stands for a (user, item) that occurs more than once, as ingest was told by `--keep`."""
+        return self.signals().keep
+
+    def signals(self) -> SignalRules:
+        """What events say, as ingest was told; weights of events of some files only are no part of it."""
         try:
-            return cast("Keep", json.loads(self.summary_path.read_bytes())["rules"]["keep"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "last"
+            told = json.loads(self.summary_path.read_bytes())["rules"]
+            known = {name: told[name] for name in _SIGNALS if told.get(name) is not None}
+            return SignalRules.read({**known, "event_weights": dict(told.get("event_weights", ()))})
+        except (OSError, ValueError, KeyError, TypeError, ConfigError):
+            return SignalRules()
 
     def table(self, path: Path) -> pl.LazyFrame:
         """One of the optional tables, lazily.

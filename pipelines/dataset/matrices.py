@@ -1,5 +1,6 @@
 """Frames of clean interactions to matrices and back-references: ids to rows, tables to CSR."""
 
+import math
 from hashlib import sha256
 
 import numpy as np
@@ -9,8 +10,9 @@ from scipy.sparse import csr_array
 from recsys_vae.data.columns import ITEM, POSITION, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import DataError, EmptyDataError
-from recsys_vae.evaluation.ordered_splits import Events, Keep
+from recsys_vae.data.signals import UNTIMED, Keep
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.evaluation.ordered_splits import Events
 from recsys_vae.protocols import Int64Array
 
 
@@ -65,17 +67,21 @@ def encode_pairs(frame: pl.LazyFrame, users: IdMap, items: IdMap) -> tuple[csr_a
     return matrix, pairs.height - known.height
 
 
-def encode_events(frame: pl.LazyFrame, *, global_order: bool, keep: Keep = "last") -> Events:
+def encode_events(
+    frame: pl.LazyFrame, *, global_order: bool, keep: Keep = "last", half_life: float = math.inf
+) -> Events:
     """Events one by one with their order.
 
     Args:
-        frame: `user_id`, `item_id`, `weight`, `timestamp`, `position`, as ingested.
+        frame: `user_id`, `item_id`, `weight`, `timestamp`, `position`, as ingested; weights below 0 speak against.
         global_order: order is the timestamp in microseconds since 1970, comparable between users. Otherwise it is any
             number that grows within a user: by timestamp and, among equal ones, position; by position alone where
             there are no timestamps.
         keep: what stands for a pair of user and item that occurs more than once.
+        half_life: days in which an event's weight halves.
 
     Raises:
+        ConfigError: there is a half-life, and no event has a time.
         DataError: rows lack what the order needs; the message says how many.
         EmptyDataError: the frame has no rows.
     """
@@ -87,7 +93,26 @@ def encode_events(frame: pl.LazyFrame, *, global_order: bool, keep: Keep = "last
     table = frame.select(row_number(USER, users), row_number(ITEM, items), weight, time, position)
     columns = table.collect(engine="streaming")
     order = _moments(columns) if global_order else _order_within_users(columns)
-    return Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), columns[WEIGHT].to_numpy(), order, keep)
+    weights = columns[WEIGHT].to_numpy()
+    against = weights < 0
+    return Events(
+        users,
+        items,
+        _rows(columns[USER]),
+        _rows(columns[ITEM]),
+        np.abs(weights),
+        order,
+        keep,
+        against if against.any() else None,
+        None if half_life == math.inf else _times(columns),
+        half_life,
+    )
+
+
+def _times(columns: pl.DataFrame) -> Int64Array:
+    if columns[TIMESTAMP].null_count() == columns.height:
+        raise ConfigError("A half-life needs times, and no event of this dataset has one. Leave it out.")
+    return columns[TIMESTAMP].fill_null(UNTIMED).to_numpy().astype(np.int64)
 
 
 def _moments(columns: pl.DataFrame) -> Int64Array:

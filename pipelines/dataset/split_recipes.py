@@ -1,5 +1,6 @@
 """Recipes: a protocol with its parameters, checked, as `split.json` keeps them; each cuts a dataset into a Split."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -7,10 +8,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode, encode_events, encode_pairs
+from pipelines.dataset.evidence import taste_of, with_half_life
+from pipelines.dataset.matrices import encode_events, encode_pairs
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
 from recsys_vae.evaluation import ordered_splits, random_splits
+from recsys_vae.evaluation.ordered_splits import Events
 from recsys_vae.evaluation.splits import PROTOCOLS, Split
 from recsys_vae.protocols import Int64Array
 
@@ -31,15 +34,18 @@ class Strong(_Recipe):
     fold_in: float = Field(0.8, gt=0, lt=1)
     min_items: int = Field(5, ge=1)
 
-    def cut(self, dataset: DatasetDir) -> Split:
+    def cut(self, dataset: DatasetDir, half_life: float = math.inf) -> Split:
         """Cut the interactions of a dataset."""
-        return random_splits.strong(
-            encode(dataset.interactions()),
+        known = taste_of(dataset)
+        split = random_splits.strong(
+            known.liked,
             heldout=self.heldout,
             fold_in=self.fold_in,
             seed=self.seed,
             min_items=self.min_items,
+            dislikes=known.disliked,
         )
+        return with_half_life(split, dataset, half_life)
 
 
 class Temporal(_Recipe):
@@ -77,9 +83,9 @@ class Temporal(_Recipe):
         assert self.test is not None
         return ordered_splits.cut_points(order, validation=self.validation, test=self.test)
 
-    def cut(self, dataset: DatasetDir) -> Split:
+    def cut(self, dataset: DatasetDir, half_life: float = math.inf) -> Split:
         """Cut the events of a dataset."""
-        events = encode_events(dataset.events(), global_order=True, keep=dataset.keep())
+        events = events_of(dataset, global_order=True, half_life=half_life)
         validation_from, test_from = self._windows(events.order)
         return ordered_splits.temporal(events, validation_from=validation_from, test_from=test_from)
 
@@ -89,9 +95,9 @@ class LastOut(_Recipe):
 
     protocol: Literal["last-out"] = "last-out"
 
-    def cut(self, dataset: DatasetDir) -> Split:
+    def cut(self, dataset: DatasetDir, half_life: float = math.inf) -> Split:
         """Cut the events of a dataset."""
-        return ordered_splits.last_out(encode_events(dataset.events(), global_order=False, keep=dataset.keep()))
+        return ordered_splits.last_out(events_of(dataset, global_order=False, half_life=half_life))
 
 
 class Given(_Recipe):
@@ -102,20 +108,32 @@ class Given(_Recipe):
     validation: float = Field(0.1, gt=0, lt=1)
     validation_users: int | None = Field(None, ge=1)
 
-    def cut(self, dataset: DatasetDir) -> Split:
+    def cut(self, dataset: DatasetDir, half_life: float = math.inf) -> Split:
         """Cut the interactions of a dataset.
 
         Raises:
             DataError: it came without a published test part.
         """
-        encoded = encode(dataset.interactions())
+        known = taste_of(dataset)
+        encoded = known.liked
         pairs, unknown = encode_pairs(
             dataset.table(dataset.given_test_path).select(USER, ITEM), encoded.users, encoded.items
         )
         split = random_splits.given(
-            encoded, pairs, validation=self.validation, validation_users=self.validation_users, seed=self.seed
+            encoded,
+            pairs,
+            validation=self.validation,
+            validation_users=self.validation_users,
+            seed=self.seed,
+            dislikes=known.disliked,
         )
+        split = with_half_life(split, dataset, half_life)
         return replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts})
+
+
+def events_of(dataset: DatasetDir, *, global_order: bool, half_life: float = math.inf) -> Events:
+    """All events of a dataset, for and against, in order."""
+    return encode_events(dataset.signed_events(), global_order=global_order, keep=dataset.keep(), half_life=half_life)
 
 
 Recipe = Annotated[Strong | Temporal | LastOut | Given, Field(discriminator="protocol")]

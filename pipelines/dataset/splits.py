@@ -3,16 +3,18 @@
 DATASET/splits/NAME/
     split.json                       recipe, counts, sizes, fingerprint of the dataset it was cut from
     items.arrow                      the catalogue
-    train/ [refit/]                  users.arrow and one sparse matrix
-    validation/ test/                users.arrow, histories/ and targets/, one sparse matrix each
+    train/ [refit/]                  users.arrow and one sparse matrix; optional ones in folders of their names
+    validation/ test/                users.arrow, histories/ and targets/, one sparse matrix each; likewise
 
 A sparse matrix is three arrays, indptr.npy, indices.npy and data.npy. They are mapped copy-on-write: a reader may
 write to its arrays, the files never change.
 """
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +33,7 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError, fault_text
-from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.evaluation.splits import HELD_OUT_MATRICES, TRAINING_MATRICES, HeldOut, Split
 from recsys_vae.outputs import DirectoryProduct, check_output
 
 FORMAT: Literal[1] = 1
@@ -139,8 +141,12 @@ def read_manifest(dataset: DatasetDir, name: str) -> SplitManifest:
         ) from error
 
 
-def load_split(dataset: DatasetDir, name: str) -> Split:
+def load_split(dataset: DatasetDir, name: str, half_life: float = math.inf) -> Split:
     """A split with its arrays memory-mapped.
+
+    Args:
+        half_life: days in which an event's weight halves; where it is finite, the split is cut again, alike, and its
+            weights are made of the events that each part knows (`recsys_vae.data.signals`).
 
     Raises:
         UnknownNameError: the dataset has no such split.
@@ -148,6 +154,8 @@ def load_split(dataset: DatasetDir, name: str) -> Split:
     """
     manifest = read_manifest(dataset, name)
     check_fresh(dataset, manifest)
+    if half_life != math.inf:
+        return replace(manifest.recipe.cut(dataset, half_life), half_life=half_life)
     return _read(dataset.split_path(name), manifest)
 
 
@@ -166,12 +174,13 @@ def check_fresh(dataset: DatasetDir, manifest: SplitManifest) -> None:
 def dataset_fingerprint(dataset: DatasetDir) -> str:
     """SHA-256 over the content of the interactions, and of the other tables that splits are cut from, if any."""
     given = dataset.table(dataset.given_test_path) if dataset.given_test_path.is_file() else None
-    tables = (dataset.interactions(), dataset.repeats(), given)
+    tables = (dataset.interactions(), dataset.repeats(), dataset.dislikes(), given)
     return "+".join(matrices.fingerprint(table) for table in tables if table is not None)
 
 
 def _stamps(dataset: DatasetDir) -> dict[str, FileStamp]:
-    paths = (dataset.interactions_path, dataset.repeats_path, dataset.given_test_path, *dataset.changes())
+    tables = (dataset.interactions_path, dataset.repeats_path, dataset.dislikes_path, dataset.given_test_path)
+    paths = (*tables, *dataset.changes())
     return {path.name: FileStamp.of(path) for path in paths if path.is_file()}
 
 
@@ -179,6 +188,7 @@ def _sizes(split: Split) -> dict[str, dict[str, int]]:
     training = {"train": split.train} | ({"refit": split.refit} if split.refit is not None else {})
     sizes = {
         name: {"users": part.n_users, "items": part.n_items, "interactions": int(part.matrix.nnz)}
+        | {kind: int(matrix.nnz) for kind, matrix in split.beside(name).items()}
         for name, part in training.items()
     }
     for name in ("validation", "test"):
@@ -187,6 +197,7 @@ def _sizes(split: Split) -> dict[str, dict[str, int]]:
         sizes[name] = {
             "users": len(asked.users), "shown": int(asked.histories.nnz), "targets": int(asked.targets.nnz)
         }  # fmt: skip
+        sizes[name] |= {kind: int(matrix.nnz) for kind, matrix in asked.beside().items()}
     return sizes
 
 
@@ -196,15 +207,23 @@ def _write(split: Split, folder: Path) -> None:
         if training is not None:
             _write_matrix(folder / name, training.matrix)
             _write_ids(folder / name / "users.arrow", training.users)
+            for kind, matrix in split.beside(name).items():
+                _write_matrix(folder / name / kind, matrix)
     for name in ("validation", "test"):
         part = split.part(name)
         _write_matrix(folder / name / "histories", part.histories)
         _write_matrix(folder / name / "targets", part.targets)
+        for kind, matrix in part.beside().items():
+            _write_matrix(folder / name / kind, matrix)
         _write_ids(folder / name / "users.arrow", part.users)
 
 
 def _read(folder: Path, manifest: SplitManifest) -> Split:
     items = _read_ids(folder / "items.arrow")
+
+    def beside(part: str, kinds: Sequence[str], prefix: str = "") -> dict[str, csr_array]:
+        there = [kind for kind in kinds if (folder / part / kind).is_dir()]
+        return {prefix + kind: _read_matrix(folder / part / kind, len(items)) for kind in there}
 
     def training(name: str) -> Interactions:
         users = _read_ids(folder / name / "users.arrow")
@@ -213,7 +232,7 @@ def _read(folder: Path, manifest: SplitManifest) -> Split:
     def held_out(name: str) -> HeldOut:
         part = folder / name
         histories, targets = (_read_matrix(part / kind, len(items)) for kind in ("histories", "targets"))
-        return HeldOut(_read_ids(part / "users.arrow"), histories, targets)
+        return HeldOut(_read_ids(part / "users.arrow"), histories, targets, **beside(name, HELD_OUT_MATRICES))
 
     return Split(
         protocol=manifest.recipe.protocol,
@@ -224,6 +243,8 @@ def _read(folder: Path, manifest: SplitManifest) -> Split:
         counts=manifest.counts,
         notes=manifest.notes,
         windows={part: (moment - EPOCH) // timedelta(microseconds=1) for part, moment in manifest.windows.items()},
+        **beside("train", TRAINING_MATRICES, "train_"),
+        **beside("refit", TRAINING_MATRICES, "refit_"),
     )
 
 

@@ -28,6 +28,11 @@ class OnTier:
         return self.chain.n_items
 
     @property
+    def is_signed(self) -> bool:
+        """It takes signed histories, as the chain does."""
+        return True
+
+    @property
     def n_features(self) -> int:
         """Width of the metadata."""
         return self.chain.n_features

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import Temporal
-from pipelines.dataset.splits import SplitManifest
+from pipelines.dataset.splits import SplitManifest, load_split
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
@@ -33,11 +34,13 @@ class Questions:
         held_out: the users.
         learned_from: what baselines may learn from.
         n_unknown: targets that are left out, as the bundle does not know the items.
+        dislikes: of the users of `learned_from`, of its shape; None where the dataset has none.
     """
 
     held_out: HeldOut
     learned_from: Interactions
     n_unknown: int = 0
+    dislikes: csr_array | None = None
 
 
 def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, split: Split, part: str) -> Questions:
@@ -47,9 +50,10 @@ def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, 
         BundleError: its figures would not be honest, or it knows none of the items.
     """
     held_out, learned_from = split.part(part), split.training_part if part == "test" else split.train
+    dislikes = split.training_dislikes if part == "test" else split.train_dislikes
     reason = _why_not(bundle, dataset, manifest, split, part)
     if not reason:
-        return Questions(held_out, learned_from)
+        return Questions(held_out, learned_from, dislikes=dislikes)
     if not learned_before(bundle, manifest, part):
         raise BundleError(reason)
     if not (bundle.items.rows(split.train.items.values) >= 0).any():
@@ -57,15 +61,12 @@ def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, 
             f"Bundle {bundle.version} knows none of the {split.train.n_items:,} items of split {manifest.name!r}: it "
             f"learned from dataset {bundle.manifest.provenance.dataset!r}. Evaluate it on a split of that log."
         )
-    asked = HeldOut(
-        held_out.users,
-        onto_items(held_out.histories, split.train.items, bundle.items),
-        onto_items(held_out.targets, split.train.items, bundle.items),
-    )
+    asked = held_out.onto(split.train.items, bundle.items)
+    dislikes = None if dislikes is None else onto_items(dislikes, split.train.items, bundle.items)
     known = Interactions(
         onto_items(learned_from.matrix, split.train.items, bundle.items), learned_from.users, bundle.items
     )
-    return Questions(asked, known, int(held_out.targets.nnz - asked.targets.nnz))
+    return Questions(asked, known, int(held_out.targets.nnz - asked.targets.nnz), dislikes)
 
 
 def asked_alike(bundles: Sequence[Bundle], questions: Sequence[Questions]) -> list[Questions]:
@@ -129,7 +130,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 def _why_not(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, split: Split, part: str) -> str:
     """What keeps a bundle from being asked as one of this split; empty where nothing does."""
-    origin = bundle.manifest.provenance
+    origin, half_life = bundle.manifest.provenance, bundle.signals.half_life
+    if half_life != split.half_life:
+        split = load_split(dataset, manifest.name, half_life)
     allowed = {f"split:{manifest.name}/train": split.train}
     if split.refit is not None and part == "test":
         allowed[f"split:{manifest.name}/refit"] = split.refit

@@ -33,7 +33,7 @@ from pipelines.evaluation.impressions import Shown, read_impressions
 from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
@@ -45,7 +45,7 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import UserGroup, by_group
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer, takes_dislikes
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
@@ -63,6 +63,7 @@ METRICS = (
     "coverage@20",
     "novelty@20",
 )
+DISLIKE = "dislike@20"
 DEPTH = 100
 """Lists are looked at so deep, for the curve of recall."""
 
@@ -163,7 +164,7 @@ def evaluate_bundle(
     others: Sequence[Path] = (),
     part: str = "test",
     baselines: Sequence[str] = (),
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     batch_size: int | None = None,
     progress: bool = False,
     further: Further = NOTHING_FURTHER,
@@ -173,6 +174,7 @@ def evaluate_bundle(
     Args:
         others: further bundles, to compare the first one with. All are asked for the same targets.
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
+        metrics: names; `METRICS` when None, and `DISLIKE` beside them where the held-out part says what users dislike.
         further: groups, rules of re-ranking, impressions.
 
     Raises:
@@ -180,22 +182,28 @@ def evaluate_bundle(
         UnknownNameError, ConfigError: a baseline, metric, rule or column is misspelt, or something is named twice.
         DataError: the impressions cannot be read.
     """
-    manifest, split = read_manifest(dataset, split_name), load_split(dataset, split_name)
+    manifest = read_manifest(dataset, split_name)
     chosen = [_parse_baseline(baseline) for baseline in baselines]
     if len(set(baselines)) < len(baselines):
         raise ConfigError(f"A baseline is named twice: {', '.join(baselines)}. Name each once.")
-    for metric in metrics:
+    for metric in metrics or ():
         if metric not in WORDS:
             parse_metric(metric)
     paths = [bundle_path, *others]
     if len({path.expanduser().resolve() for path in paths}) < len(paths):
         raise ConfigError(f"A bundle is named twice: {', '.join(map(str, paths))}. Name each once.")
     bundles = [Bundle.load(path) for path in paths]
-    questions = asked_alike(bundles, [questions_for(one, dataset, manifest, split, part) for one in bundles])
+    half_lives = [one.signals.half_life for one in bundles]
+    splits = {days: load_split(dataset, split_name, days) for days in set(half_lives)}
+    asked = [
+        questions_for(one, dataset, manifest, splits[days], part) for one, days in zip(bundles, half_lives, strict=True)
+    ]
+    questions = asked_alike(bundles, asked)
     names = _bundle_labels(bundles, paths)
     bundle, learned_from = bundles[0], questions[0].learned_from
     groups = groups_of(dataset, further.by, questions[0].held_out.users) if further.by else []
-    terms = _Terms(named_metrics(metrics, METRICS, bundle.item_table), batch_size, progress, further)
+    chosen_metrics = named_metrics(_metrics(metrics, questions[0].held_out), METRICS, bundle.item_table)
+    terms = _Terms(chosen_metrics, batch_size, progress, further)
     tests = [_Test.of(one, its, dataset, terms) for one, its in zip(bundles, questions, strict=True)]
     test = tests[0]
     ours, *rest = _measure_bundle(test, bundle, names[0])
@@ -203,7 +211,7 @@ def evaluate_bundle(
     rivals = [_measure_bundle(*one, alone=True)[0] for one in zip(tests[1:], bundles[1:], names[1:], strict=True)]
     labels = _labels([baseline.name for baseline in chosen], baselines, taken=names)
     theirs = [
-        _measure_baseline(test, baseline, learned_from, label) for baseline, label in zip(chosen, labels, strict=True)
+        _measure_baseline(test, baseline, questions, label) for baseline, label in zip(chosen, labels, strict=True)
     ]
     compared = (*rest, *rivals, *theirs)
     return EvaluationRun(
@@ -228,6 +236,13 @@ def evaluate_bundle(
         earned=earnings([(one.label, one.earned) for one in (ours, *compared)]),
         shown=test.shown,
     )
+
+
+def _metrics(asked: Sequence[str] | None, held_out: HeldOut) -> tuple[str, ...]:
+    if asked is not None:
+        return tuple(asked)
+    later = held_out.disliked_later
+    return METRICS if later is None or not later.nnz else (*METRICS, DISLIKE)
 
 
 def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, progress: bool = False) -> Evaluation:
@@ -402,10 +417,11 @@ def _labels(names: Sequence[str], told: Sequence[str], *, taken: Sequence[str]) 
     ]
 
 
-def _measure_baseline(test: _Test, baseline: _Baseline, learned_from: Interactions, label: str) -> ModelResult:
+def _measure_baseline(test: _Test, baseline: _Baseline, questions: Questions, label: str) -> ModelResult:
+    learned_from = questions.learned_from
     model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
     assert isinstance(model, ClosedFormRecommender)
-    model.fit(learned_from.matrix)
+    model.fit(signed(learned_from.matrix, questions.dislikes) if takes_dislikes(model) else learned_from.matrix)
     return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
 
 

@@ -221,7 +221,7 @@ class _Appending:
 
     def _left_out(self, beside: bool) -> set[str]:
         """Files of the dataset that are written anew, or are in these."""
-        tables = ("quarantine",) if beside else ("interactions", "repeats", "losses", "quarantine")
+        tables = ("quarantine",) if beside else ("interactions", "dislikes", "repeats", "losses", "quarantine")
         folded = () if beside else (f"{CHANGES}/{path.name}" for path in change_files(self.before.path))
         metadata = [table for table, path in (("users", self.given.users), ("items", self.given.items)) if path]
         return {*folded, *(f"{table}.parquet" for table in (*tables, *metadata)), "summary.json", "accepted/state.json",

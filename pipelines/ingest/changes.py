@@ -130,7 +130,7 @@ class Changes:
 
     def _move(self, name: str, ids: Ids) -> None:
         made = DatasetDir(self._run.scratch / name)
-        for table in (made.interactions_path, made.repeats_path):
+        for table in (made.interactions_path, made.dislikes_path, made.repeats_path):
             if table.is_file():
                 table.rename(self._folder / f"{table.stem}-{self._number}.parquet")
         pl.DataFrame({c.USER: ids.users}).write_parquet(self._folder / f"touched-{self._number}.parquet")
@@ -165,6 +165,7 @@ class Changes:
             without_timestamp=changed("without_timestamp"),
             without_position=changed("without_position"),
             users_against_time=changed("users_against_time"),
+            dislikes=changed("dislikes"),
         )
 
     def _range(self, earlier: Kept, before: Kept, after: Kept) -> tuple[datetime | None, datetime | None]:

@@ -1,13 +1,16 @@
 """Cleaning: pure steps from LazyFrame to LazyFrame, in the order in which ingest applies them.
 
-1. Row by row: `mark_losses` (minimum rating, time window), `weigh_events`.
-2. User by user: `drop_duplicates` keeps one row a (user, item); it needs all rows of a user in its frame.
+1. Row by row: `mark_losses` (minimum rating, time window), `weigh_events`; what speaks against an item has a weight
+   below 0 from here on.
+2. User by user: dislikes.py takes what speaks against items, `drop_duplicates` keeps one row a (user, item); it needs
+   all rows of a user in its frame.
 3. Over all: `k_core`, iterated on counts until every user and every item has enough; it reads part by part.
 4. User by user: `number_positions` numbers what is left and sorts it.
 
 A row that a rule takes is marked with the rule's name in `lost_to`, never dropped in silence.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,6 +40,9 @@ class Rule(StrEnum):
     MAX_EVENTS_PER_USER = "max_events_per_user"
     RETURN = "return"
     RETURNED = "returned"
+    DISLIKE = "dislike"
+    LIKED_LATER = "liked_later"
+    DISLIKED_LATER = "disliked_later"
     DUPLICATE = "duplicate"
     MIN_USER = "min_user"
     MIN_ITEM = "min_item"
@@ -72,6 +78,8 @@ class CleaningRules:
             last row with all weights added up.
         max_events_per_user: users with more rows that stand, duplicates included, are lost with all of them.
         returns: a row of negative weight takes back the purchase that it belongs to, and is lost with it.
+        dislikes: event types that speak against an item; they need no weight of their own.
+        dislike_below: a row whose weight, as the log has it, is below speaks against the item, too.
         min_user: least number of items a user keeps.
         min_item: least number of users an item keeps.
 
@@ -89,6 +97,8 @@ class CleaningRules:
     returns: bool = False
     min_user: int = 1
     min_item: int = 1
+    dislikes: tuple[str, ...] = ()
+    dislike_below: float | None = None
 
     def __post_init__(self) -> None:
         if self.min_user < 1 or self.min_item < 1:
@@ -101,6 +111,13 @@ class CleaningRules:
                 )
         if self.max_events_per_user is not None and self.max_events_per_user < 1:
             raise ConfigError(f"--max-events-per-user is at least 1, got {self.max_events_per_user}.")
+        if self.dislike_below is not None and not math.isfinite(self.dislike_below):
+            raise ConfigError(f"--dislike-below takes a number, got {self.dislike_below}.")
+        if self.has_dislikes and self.returns:
+            raise ConfigError(
+                "--returns takes purchases back, --dislike and --dislike-below keep what speaks against an item: a row "
+                "below 0 cannot be both. Choose one."
+            )
         if self.since and self.until and not self.since < self.until:
             raise ConfigError(f"--since {self.since} is not before --until {self.until}: no row could pass.")
 
@@ -108,6 +125,11 @@ class CleaningRules:
         """The rules with the event weights that hold in a file."""
         own = {event: weight for glob, event, weight in self.file_event_weights if names(glob, path)}
         return replace(self, event_weights=tuple({**dict(self.event_weights), **own}.items()), file_event_weights=())
+
+    @property
+    def has_dislikes(self) -> bool:
+        """Whether any row can speak against an item."""
+        return bool(self.dislikes) or self.dislike_below is not None
 
     @property
     def has_core(self) -> bool:
@@ -120,7 +142,7 @@ def mark_losses(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
     tests: list[tuple[Rule, pl.Expr]] = []
     if rules.min_rating is not None:
         is_return = (pl.col(c.WEIGHT) < 0) & rules.returns
-        is_enough = (pl.col(c.WEIGHT) >= rules.min_rating) | is_return
+        is_enough = (pl.col(c.WEIGHT) >= rules.min_rating) | is_return | _is_dislike(rules)
         tests.append((Rule.MIN_RATING, is_enough.fill_null(False).not_()))
     if rules.since or rules.until:
         tests.append((Rule.NO_TIMESTAMP, pl.col(c.TIMESTAMP).is_null()))
@@ -138,8 +160,10 @@ def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
     no interaction may have.
     """  # fmt: skip
     weight = pl.col(c.WEIGHT).fill_null(1.0)
+    if rules.has_dislikes:
+        weight = pl.when(_is_dislike(rules)).then(-weight).otherwise(weight)
     if not rules.event_weights:
-        return frame.with_columns(weight)
+        return frame.with_columns(weight.alias(c.WEIGHT))
     named = pl.DataFrame(
         rules.event_weights, schema={c.EVENT_TYPE: pl.String, "event_weight": pl.Float32}, orient="row"
     )
@@ -148,6 +172,8 @@ def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
     )
     if ANY_EVENT in dict(rules.event_weights):
         factor = factor.fill_null(dict(rules.event_weights)[ANY_EVENT])
+    if rules.dislikes:
+        factor = pl.when(factor.is_null() & _is_disliking(rules)).then(pl.lit(1.0, pl.Float32)).otherwise(factor)
     least, greatest = (pl.lit(bound, dtype=pl.Float32) for bound in (c.LEAST_WEIGHT, c.GREATEST_WEIGHT))
     reason = (
         pl.when(factor.is_null())
@@ -156,6 +182,17 @@ def weigh_events(frame: pl.LazyFrame, rules: CleaningRules) -> pl.LazyFrame:
         .then(pl.lit(f"weight times the event's is {OUT_OF_RANGE}"))
     )
     return frame.with_columns((weight * factor).alias(c.WEIGHT), pl.coalesce(c.REASON, reason).alias(c.REASON))
+
+
+def _is_dislike(rules: CleaningRules) -> pl.Expr:
+    """Whether a row, its weight as the log has it, speaks against the item."""
+    below = pl.lit(False) if rules.dislike_below is None else pl.col(c.WEIGHT) < rules.dislike_below
+    return below.fill_null(False) | _is_disliking(rules)
+
+
+def _is_disliking(rules: CleaningRules) -> pl.Expr:
+    """Whether a row's event type speaks against the item."""
+    return pl.col(c.EVENT_TYPE).is_in(rules.dislikes).fill_null(False) if rules.dislikes else pl.lit(False)
 
 
 def mark_given(frame: pl.LazyFrame, first_file: int) -> pl.LazyFrame:

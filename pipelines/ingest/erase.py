@@ -97,7 +97,9 @@ def _thinned(before: DatasetDir, dataset: DatasetDir, erased: ErasedUsers, step:
 
 def _left_out(target: DatasetDir, splits: tuple[str, ...]) -> set[str]:
     """Files that are written anew, and splits that are made again."""
-    tables = ("interactions", "repeats", "losses", "given_test") if (target.path / ACCEPTED).is_dir() else ()
+    tables = (
+        ("interactions", "dislikes", "repeats", "losses", "given_test") if (target.path / ACCEPTED).is_dir() else ()
+    )
     changes = {f"{CHANGES}/{path.name}" for path in change_files(target.path)}
     old = {
         str(path.relative_to(target.path))

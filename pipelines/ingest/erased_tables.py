@@ -31,7 +31,7 @@ def thin_tables(before: DatasetDir, dataset: DatasetDir, erased: ErasedUsers, ea
     whole = before.interactions().collect()
     kept = whole.filter(_stands(whole, erased))
     without_rows(kept, dataset.interactions_path)
-    for path in (dataset.repeats_path, dataset.given_test_path):
+    for path in (dataset.repeats_path, dataset.dislikes_path, dataset.given_test_path):
         if path.is_file():
             table = read_table(path)
             without_rows(table.filter(_stands(table, erased)), path)
@@ -99,4 +99,5 @@ def _kept(rows: pl.DataFrame, dataset: DatasetDir, earlier: Kept) -> Kept:
         without_timestamp=time.null_count(),
         without_position=min(earlier.without_position, int(np.count_nonzero(rows[c.POSITION].is_null()))),
         users_against_time=min(earlier.users_against_time, users),
+        dislikes=read_table(dataset.dislikes_path).height if dataset.dislikes_path.is_file() else 0,
     )

@@ -27,8 +27,9 @@ from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.ingest import cleaning, cleaning_compiled, notes
 from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
-from pipelines.ingest.cleaning import DROPPED_BY, CleaningRules
+from pipelines.ingest.cleaning import DROPPED_BY, RULES, CleaningRules, Rule
 from pipelines.ingest.cleaning_compiled import Distinct
+from pipelines.ingest.dislikes import Dislikes, mark_dislikes
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.erasure import Erasure, erased_rows
 from pipelines.ingest.file_records import FileHashes
@@ -207,15 +208,19 @@ class Run:
         return reconciled(summary)
 
     def make_tables(self, store: RowStore, ids: Ids, dropped_rows: DroppedRows) -> "Made":
-        """Write interactions, repeats and losses of the rows of a store."""
+        """Write interactions, dislikes, repeats and losses of the rows of a store."""
         parts = self._cut(store, ids)
         facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
-        self.drop_duplicates(parts, dropped_rows, facts, repeats)
+        dislikes = Dislikes(self.scratch / "dislikes", self.rules.keep)
+        self.drop_duplicates(parts, dropped_rows, facts, repeats, dislikes)
         rounds = self._take_core(parts, ids, dropped_rows)
         with ThreadPoolExecutor(1, "recsys-losses") as pool:
             writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
-            kept, given = self._write_interactions(parts, ids, repeats)
+            kept, given = self._write_interactions(parts, ids, repeats, dislikes)
             repeats.write(self.dataset.repeats_path, ids)
+            if self.rules.has_dislikes:
+                kept.dislikes = dislikes.rows
+                dislikes.write(self.dataset.dislikes_path, ids)
             writing.result()
         return Made(kept, given, rounds, facts)
 
@@ -263,7 +268,12 @@ class Run:
         return store.cut(ids.user_places, ids.item_places)
 
     def drop_duplicates(
-        self, parts: Sequence[Part], dropped_rows: DroppedRows, facts: UserFacts, repeats: Repeats
+        self,
+        parts: Sequence[Part],
+        dropped_rows: DroppedRows,
+        facts: UserFacts,
+        repeats: Repeats,
+        dislikes: Dislikes,
     ) -> None:
         """Leave one row a (user, item) in every part, and none that a rule has taken."""
         self.step("dropping duplicates")
@@ -275,6 +285,7 @@ class Run:
                 rows = _thinned(marked, dropped_rows)
             if self.rules.returns:
                 rows = _thinned(mark_returns(whole(rows)), dropped_rows).select(rows.columns)
+            every, rows = rows, self._without_dislikes(number, rows, dropped_rows, dislikes)
             if self.source.given_test:
                 rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
             distinct = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
@@ -284,8 +295,27 @@ class Run:
             thinned = distinct.rows
             if thinned.height < rows.height:
                 facts.count_duplicates(rows, thinned)
+            if every is not rows:
+                is_repeated = every.select(PAIR.is_duplicated() | (pl.col(c.WEIGHT) < 0)).to_series()
+                repeats.add(number, every, is_repeated)
+            elif thinned.height < rows.height:
                 repeats.add(number, rows, distinct.is_repeated)
             part.replace(thinned)
+
+    def _without_dislikes(
+        self, number: int, rows: pl.DataFrame, dropped_rows: DroppedRows, dislikes: Dislikes
+    ) -> pl.DataFrame:
+        """Rows of a part that speak for items, of pairs that are not disliked in the end."""
+        if not self.rules.has_dislikes or not (rows[c.WEIGHT] < 0).any():
+            return rows
+        columns, rows = rows.columns, whole(rows)
+        if self.source.given_test:  # what is disliked in the test part is not known before
+            in_test = (pl.col("file") >= len(self.source.logs)) & (pl.col(c.WEIGHT) < 0)
+            lost = pl.when(in_test).then(pl.lit(Rule.DISLIKE.value, dtype=RULES))
+            rows = _thinned(rows.with_columns(lost.alias(DROPPED_BY)), dropped_rows)
+        marked = mark_dislikes(rows)
+        dislikes.add(number, marked)
+        return _thinned(marked, dropped_rows).select(columns)
 
     def _take_core(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> int:
         """Thin every part; returns how many rounds it took."""
@@ -304,8 +334,12 @@ class Run:
             part.replace(_thinned(core.mark_losses(part.scan(), number).collect(), dropped_rows))
         return core.rounds
 
-    def _write_interactions(self, parts: Sequence[Part], ids: Ids, repeats: Repeats) -> tuple[KeptFacts, int]:
-        """Sort every part and write them one after the other; of the repeats those stay whose pair is written."""
+    def _write_interactions(
+        self, parts: Sequence[Part], ids: Ids, repeats: Repeats, dislikes: Dislikes
+    ) -> tuple[KeptFacts, int]:
+        """Sort every part and write them one after the other; of the repeats those stay whose pair is written, or
+        disliked.
+        """  # fmt: skip
         self.step("sorting and writing")
         release_memory()
         given = self.source.given_test
@@ -316,7 +350,7 @@ class Run:
             for number, part in enumerate(parts):
                 rows = _numbered(part.take())
                 facts.add(rows)
-                repeats.thin(number, rows)
+                repeats.thin(number, rows, dislikes.pairs(number))
                 named = ids.named(rows)
                 del rows  # what is written is held once
                 table.write(named)

@@ -90,12 +90,14 @@ class KeptFacts:
 
     Attributes:
         item_rows: of each item how many there are.
+        dislikes: pairs that lie beside the interactions, as their users dislike the items.
     """
 
     def __init__(self, items: int) -> None:
         self.item_rows = np.zeros(items, np.uint32)
         self._rows = self._users = self._untimed = self._unordered = self._against_time = 0
         self._times: list[datetime] = []
+        self.dislikes = 0
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add the rows of a part, by user and order: none of its users is in another part."""
@@ -122,6 +124,7 @@ class KeptFacts:
             without_timestamp=self._untimed,
             without_position=self._unordered,
             users_against_time=self._against_time,
+            dislikes=self.dislikes,
         )
 
 

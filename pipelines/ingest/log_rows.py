@@ -388,6 +388,8 @@ def check_rules(rules: CleaningRules, found: set[str]) -> None:
     needs = {
         "--min-rating": (rules.min_rating is not None, c.WEIGHT),
         "--event-weight": (bool(set(_weighed(rules)) - {ANY_EVENT}), c.EVENT_TYPE),
+        "--dislike": (bool(rules.dislikes), c.EVENT_TYPE),
+        "--dislike-below": (rules.dislike_below is not None, c.WEIGHT),
         "--since or --until": (bool(rules.since or rules.until), c.TIMESTAMP),
     }
     for option, (wanted, column) in needs.items():

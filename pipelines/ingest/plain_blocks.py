@@ -23,7 +23,7 @@ _COLUMNS = {c.USER, c.ITEM, c.WEIGHT, c.TIMESTAMP}
 
 def may_be_plain(columns: Collection[str], rules: CleaningRules, prefixes: Collection[str]) -> bool:
     """Whether blocks of a file with these columns of ours can be plain."""
-    others = rules.event_weights or rules.since or rules.until or rules.returns or prefixes
+    others = rules.event_weights or rules.since or rules.until or rules.returns or rules.has_dislikes or prefixes
     return not others and _COLUMNS.issuperset(columns) and tables() is not None
 
 

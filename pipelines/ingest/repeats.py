@@ -1,5 +1,7 @@
 """Repeats: the events of pairs that occur more than once, kept beside the one row that stands for each.
 
+What speaks against an item is among them, with a weight below 0, also where it is all that there is of its pair.
+
 A cut in time asks for what is new to the user, so it needs to know when a pair was met first. The row that stands for a
 pair says when it was met last, or most.
 """
@@ -48,11 +50,13 @@ class Repeats:
             self._parts[number] = Part(self._folder / f"{number}")
             self._parts[number].add(events)
 
-    def thin(self, number: int, kept: pl.DataFrame) -> None:
-        """Leave the events of a part whose pair is among the rows that are kept, by user and order."""
+    def thin(self, number: int, kept: pl.DataFrame, disliked: pl.DataFrame | None = None) -> None:
+        """Leave the events of a part whose pair is among the rows that are kept, or disliked, by user and order."""
         part = self._parts.pop(number, None)
         if part is None:
             return
+        if disliked is not None:
+            kept = pl.concat([kept.select(c.USER, c.ITEM), disliked])
         events = whole(part.take())
         # Of users without repeats, who are mostly many, no pair is looked up.
         users, kept_users = events[c.USER].to_numpy(), kept[c.USER].to_numpy()

@@ -21,6 +21,8 @@ OPTIONS: dict[str, Callable[["Settings"], Any]] = {
     "--encoding": lambda one: one.said.encodings,
     "--id-prefix": lambda one: one.said.prefixes,
     "--event-weight": lambda one: (one.rules.event_weights, one.rules.file_event_weights),
+    "--dislike": lambda one: one.rules.dislikes,
+    "--dislike-below": lambda one: one.rules.dislike_below,
     "--min-rating": lambda one: one.rules.min_rating,
     "--keep": lambda one: one.rules.keep,
     "--since": lambda one: one.rules.since,

@@ -40,6 +40,7 @@ class Kept:
         without_timestamp: interactions of unknown time.
         without_position: interactions of unknown order.
         users_against_time: users whose positions contradict their times.
+        dislikes: pairs of a user and an item that the user dislikes; no interactions.
     """
 
     interactions: int
@@ -52,6 +53,7 @@ class Kept:
     without_timestamp: int = 0
     without_position: int = 0
     users_against_time: int = 0
+    dislikes: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ class IngestSummary:
         if kept.first and kept.last:
             facts.append(("time", f"{kept.first.date()} to {kept.last.date()}"))
         counts = {
+            "dislikes": kept.dislikes,
             "without timestamp": kept.without_timestamp,
             "without position": kept.without_position,
             "published test part": kept.given_test,

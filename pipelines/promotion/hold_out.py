@@ -5,18 +5,21 @@ both were trained on. Its catalogue is the dataset's: each model answers on its 
 misses.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode_events
+from pipelines.dataset.split_recipes import events_of
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.evaluation.eligibility import check_eligible, data_end, learned_before
 from pipelines.promotion.contenders import Contender, pairings
 from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.histories import empty_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import BundleError, DataError
 from recsys_vae.evaluation import entries
@@ -40,6 +43,7 @@ class HoldOut:
         champion: who is asked for the champion; None where there is none.
         challenger: who is asked for the challenger.
         n_of: users who could be asked, where fewer were drawn.
+        aged: of a half-life in days the same users, and perhaps others, with weights by it.
     """
 
     dataset: DatasetDir
@@ -50,6 +54,15 @@ class HoldOut:
     champion: Bundle | None
     challenger: Bundle
     n_of: int
+    aged: Callable[[float], HeldOut] | None = None
+
+    def histories_for(self, bundle: Bundle) -> csr_array:
+        """What a bundle is shown of the users, over `items`: weighed by its half-life, below 0 what is disliked."""
+        half_life = bundle.signals.half_life
+        if half_life == math.inf or self.aged is None:
+            return self.asked.shown
+        found = self.aged(half_life)
+        return found.take(found.users.rows(self.asked.users.values)).shown
 
     @property
     def n_users(self) -> int:
@@ -120,7 +133,7 @@ def _windows(champion: Contender | None, challenger: Contender, dataset: Dataset
         if len(known) < len(ends) or (after := max(known)) >= end or after in done:
             continue
         done.add(after)
-        events = events or encode_events(dataset.events(), global_order=True, keep=dataset.keep())
+        events = events or events_of(dataset, global_order=True)
         if (hold_out := _after(events, after, end, dataset, mine, theirs)).n_users:
             yield hold_out
 
@@ -130,11 +143,18 @@ def _after(
 ) -> HoldOut:
     in_window = events.order > (after - EPOCH) // timedelta(microseconds=1)
     before, window = events.interactions(~in_window), events.interactions(in_window).matrix
-    new = ~entries.contains(before.matrix, entries.entry_keys(window))
-    asked = HeldOut(events.users, before.matrix, entries.pick(window, new)).asked()
+    known = HeldOut(events.users, before.matrix, empty_histories(*window.shape), dislikes=events.dislikes(~in_window))
+    new = ~entries.contains(known.hidden, entries.entry_keys(window))
+    asked = replace(known, targets=entries.pick(window, new)).asked()
     place = f"events after {after.isoformat()}, up to {end.isoformat()}"
     counts = before.item_counts()
-    return HoldOut(dataset, place, asked, events.items, counts, mine, theirs, len(asked.users))
+
+    def aged(half_life: float) -> HeldOut:
+        again = events_of(dataset, global_order=True, half_life=half_life)
+        histories = again.interactions(~in_window).matrix
+        return replace(known, histories=histories, dislikes=again.dislikes(~in_window))
+
+    return HoldOut(dataset, place, asked, events.items, counts, mine, theirs, len(asked.users), aged)
 
 
 def _of_split(champion: Contender | None, challenger: Contender, dataset: DatasetDir, name: str) -> Iterator[HoldOut]:
@@ -154,7 +174,17 @@ def _of_split(champion: Contender | None, challenger: Contender, dataset: Datase
             asked, learned_from = split.test.asked(), split.training_part
             place = f"test part of split {name!r}"
             counts = learned_from.item_counts()
-            yield HoldOut(dataset, place, asked, split.train.items, counts, mine, theirs, len(asked.users))
+            yield HoldOut(
+                dataset,
+                place,
+                asked,
+                split.train.items,
+                counts,
+                mine,
+                theirs,
+                len(asked.users),
+                lambda half_life: load_split(dataset, name, half_life).test,
+            )
             return
 
 

@@ -10,7 +10,6 @@ from pipelines.dataset.user_features import UserMetadata
 from pipelines.promotion.hold_out import HoldOut
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.tier_policy import POPULAR, SEGMENT
-from recsys_vae.data.histories import binarise
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.metrics import Float64Array, Metric, RankedLists
 from recsys_vae.evaluation.splits import onto_items
@@ -75,7 +74,7 @@ class Asker:
     def __init__(self, bundle: Bundle, hold_out: HoldOut) -> None:
         self._chain, self._items = FallbackChain(bundle), hold_out.items
         self._bundle, self._targets = bundle, hold_out.asked.targets
-        self._histories = binarise(onto_items(hold_out.asked.histories, hold_out.items, bundle.items))
+        self._histories = onto_items(hold_out.histories_for(bundle), hold_out.items, bundle.items)
         schema = bundle.tiers.schema
         known = None if schema is None or not schema.width else UserMetadata(hold_out.dataset, schema)
         self._metadata = None if known is None else known.rows(hold_out.asked.users.values)

@@ -37,6 +37,7 @@ def fit(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    dislikes: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes."""
     fitted = fitting.fit(
@@ -51,6 +52,7 @@ def fit(
         metadata=metadata,
         item_metadata=item_metadata,
         progress=True,
+        dislikes=dislikes,
     )
     if fitted.weights and isinstance(fitted.model, Blend):
         weight, metric = fitted.model.config.weight, spec.training.validation_metric

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.artifacts.workspace import check_workspace
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode
+from pipelines.dataset.evidence import Taste, taste_of
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.eligibility import ALL, check_eligible
@@ -35,7 +35,7 @@ from pipelines.training.train import (
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of
 from recsys_vae.bundles.manifest import read_manifest as read_bundle_manifest
-from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
 from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
@@ -86,12 +86,13 @@ def publish_bundle(
     if now is not None and (segments is None or segments.half_life == math.inf):
         raise ConfigError(f"{bundle.version} has no half-life, so there are no ages to count: leave --now out.")
     check_workspace(output, resume, WRITTEN)
-    split = load_split(dataset, split_name)
+    signals = replace(dataset.signals(), half_life=bundle.signals.half_life)
+    split = load_split(dataset, split_name, signals.half_life)
     check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
     evaluation = measure_served(bundle, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
-    everything = whole(dataset, new_items=new_items)
+    everything, dislikes = whole(dataset, new_items=new_items, half_life=signals.half_life)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)
     with tracked_run(
@@ -108,6 +109,7 @@ def publish_bundle(
             group=group,
             metadata=metadata_for(spec, everything, known),
             item_metadata=item_metadata_for(spec, dataset, everything.items),
+            dislikes=dislikes,
         )
         log_latents(tracker, fitted)
         described = replace(
@@ -122,7 +124,9 @@ def publish_bundle(
             lift = place(fitted.model, dataset, everything)
             later = content_map(fitted.model, dataset, everything, lift)
             tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift), content=later)
-        return finish(dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers)
+        return finish(
+            dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers, signals=signals
+        )
 
 
 def take_part(
@@ -135,7 +139,7 @@ def take_part(
     if new_items:
         check_content(dataset, spec)
     check_workspace(output, resume, WRITTEN)
-    everything = whole(dataset, new_items=new_items)
+    everything, dislikes = whole(dataset, new_items=new_items, half_life=bundle.signals.half_life)
     known = UserMetadata.learn(dataset, everything.users)
     spec = spec.with_schema(known.schema)
     fit(
@@ -147,26 +151,26 @@ def take_part(
         group=group,
         metadata=metadata_for(spec, everything, known),
         item_metadata=item_metadata_for(spec, dataset, everything.items),
+        dislikes=dislikes,
     )
 
 
-def whole(dataset: DatasetDir, *, new_items: bool) -> Interactions:
-    """All interactions of a dataset; with new items, over a catalogue that holds them too."""
-    if not new_items:
-        return encode(dataset.interactions())
-    return encode(dataset.interactions(), items=with_new_items(dataset))
+def whole(dataset: DatasetDir, *, new_items: bool, half_life: float = math.inf) -> Taste:
+    """All that a dataset knows; with new items, over a catalogue that holds them too."""
+    return taste_of(dataset, with_new_items(dataset) if new_items else None, half_life)
 
 
 def is_published_from(
     manifest: Manifest, source: Path, dataset: DatasetDir, *, new_items: bool = False, now: datetime | None = None
 ) -> bool:
     """Whether a bundle is what `publish_bundle` makes of another one, of the interactions that the dataset has now."""
-    origin, version = manifest.provenance, read_bundle_manifest(source).version
+    origin, parent = manifest.provenance, read_bundle_manifest(source)
+    half_life = SignalRules.read(parent.signals).half_life
     return (
         origin.trained_on == ALL
-        and origin.metrics_on.endswith(f"by {version}")
+        and origin.metrics_on.endswith(f"by {parent.version}")
         and origin.decay.get("now") == (None if now is None else Decay(now=now).moment)
-        and origin.dataset_fingerprint == whole(dataset, new_items=new_items).fingerprint()
+        and origin.dataset_fingerprint == whole(dataset, new_items=new_items, half_life=half_life).liked.fingerprint()
     )
 
 

@@ -30,6 +30,7 @@ from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import ConfigError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut, Split
@@ -108,6 +109,7 @@ def train_bundle(
     resume: bool,
     group: Group = ALONE,
     decay: Decay = NO_DECAY,
+    half_life: float = math.inf,
 ) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
@@ -120,17 +122,19 @@ def train_bundle(
 
     Args:
         decay: how interactions lose weight with age, for popularity.
+        half_life: days in which an event's weight halves, in the histories that the model learns from and is shown.
 
     Raises:
-        ConfigError: an interrupted run is there, and neither resumed nor removed; something else stands at the output;
-            or the index has no use.
+        ConfigError: there is a half-life, and no event has a time; an interrupted run is there, and neither resumed nor
+            removed; something else stands at the output; or the index has no use.
     """
     check_index_use(spec, output)
-    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
+    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     spec, split, known = course.spec, course.split, course.known
     run_id = saved_run_id(output.checkpoints[0]) if resume else None
     with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
-        tracker.log_parameters(parameters(dataset, spec) | {"split": split_name})
+        told = {f"signals.{name}": value for name, value in course.signals.described().items()}
+        tracker.log_parameters(parameters(dataset, spec) | {"split": split_name} | told)
         fitted = course.choose_epoch(tracker)
         log_latents(tracker, fitted)
         cold_start_users = cold_start_users_of(split.validation, split.train.items, known)
@@ -147,7 +151,7 @@ def train_bundle(
             done = "The best epoch is chosen" if spec.is_trained_by_gradient else "The training part is measured"
             print(f"{done}; training again on the training and the validation part together.", flush=True)
             spec = replace(spec, config=fitted.config)
-            fitted = course.use_all(spec, learned_from, fitted.epochs)
+            fitted = course.use_all(spec, fitted.epochs)
             tiers = learn_again(tiers, learned_from, known, replace(decay, before=split.windows.get("test")))
         provenance = replace(
             origin(dataset, spec, fitted, learned_from),
@@ -156,7 +160,17 @@ def train_bundle(
             training_cutoff=dataset.latest(before=split.windows.get("test" if part == "refit" else "validation")),
             metrics_on=f"split:{split_name}/validation",
         )
-        return finish(dataset, fitted, learned_from, output, evaluation, provenance, tracker=tracker, tiers=tiers)
+        return finish(
+            dataset,
+            fitted,
+            learned_from,
+            output,
+            evaluation,
+            provenance,
+            tracker=tracker,
+            tiers=tiers,
+            signals=course.signals,
+        )
 
 
 def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> HeldOut:
@@ -175,13 +189,20 @@ def metadata_for(spec: ModelSpec, learned_from: Interactions, known: UserMetadat
 
 
 def take_part(
-    dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
+    dataset: DatasetDir,
+    split_name: str,
+    spec: ModelSpec,
+    output: Output,
+    *,
+    resume: bool,
+    group: Group,
+    half_life: float = math.inf,
 ) -> None:
     """What the other processes do while the first one is in `train_bundle`: their share of the training."""
-    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group)
+    course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     fitted = course.choose_epoch()
     if course.split.refit is not None:
-        course.use_all(course.spec, course.split.refit, fitted.epochs)
+        course.use_all(course.spec, fitted.epochs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,19 +216,29 @@ class _Course:
     output: Output
     resume: bool
     group: Group
+    signals: SignalRules
 
     @classmethod
     def of(
-        cls, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, *, resume: bool, group: Group
+        cls,
+        dataset: DatasetDir,
+        split_name: str,
+        spec: ModelSpec,
+        output: Output,
+        *,
+        resume: bool,
+        group: Group,
+        half_life: float,
     ) -> "_Course":
         """Raises what keeps the training from beginning."""
         check_processes(spec, group)
-        split = load_split(dataset, split_name)
+        signals = replace(dataset.signals(), half_life=half_life)
+        split = load_split(dataset, split_name, half_life)
         known = UserMetadata.learn(dataset, split.train.users)
         spec = spec.with_schema(known.schema)
         item_metadata = item_metadata_for(spec, dataset, split.train.items)
         check_workspace(output, resume, WRITTEN)
-        return cls(spec, split, known, item_metadata, output, resume, group)
+        return cls(spec, split, known, item_metadata, output, resume, group, signals)
 
     def choose_epoch(self, tracker: MlflowTracker | None = None) -> Fitted:
         """Fit to the training part, the epoch chosen on the validation part."""
@@ -221,10 +252,12 @@ class _Course:
             group=self.group,
             metadata=metadata_for(self.spec, self.split.train, self.known),
             item_metadata=self.item_metadata,
+            dislikes=self.split.train_dislikes,
         )
 
-    def use_all(self, spec: ModelSpec, learned_from: Interactions, epochs: int) -> Fitted:
+    def use_all(self, spec: ModelSpec, epochs: int) -> Fitted:
         """Fit to training and validation part, for as many epochs as were chosen."""
+        learned_from = self.split.training_part
         return fit(
             spec,
             learned_from.matrix,
@@ -234,6 +267,7 @@ class _Course:
             group=self.group,
             metadata=metadata_for(spec, learned_from, self.known),
             item_metadata=self.item_metadata,
+            dislikes=self.split.training_dislikes,
         )
 
 
@@ -269,10 +303,11 @@ def finish(
     *,
     tracker: MlflowTracker,
     tiers: Tiers | None = None,
+    signals: SignalRules | None = None,
 ) -> Trained:
     """Write the bundle, tell the tracker the outcome, register, and clear the checkpoints away."""
     described = replace(provenance, metrics=with_errors(evaluation), run_id=tracker.run_id)
-    manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers)
+    manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers, signals)
     with registering(output.path, output.registered_name):
         log_outcome(tracker, manifest.provenance)
         tracker.log_metrics({"training_seconds": fitted.seconds}, fitted.epochs)
@@ -288,13 +323,14 @@ def write_fitted(
     output: Output,
     provenance: Provenance,
     tiers: Tiers | None = None,
+    signals: SignalRules | None = None,
 ) -> Manifest:
     """Write the bundle of a fitted model."""
     schema = None if tiers is None else tiers.schema
     shelves = make_shelves(dataset, learned_from, schema, output.lists, provenance.training_cutoff)
     queries = None
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
-        queries = fitted.model.encode(learned_from.binarised().matrix[:1000])
+        queries = fitted.model.encode(learned_from.matrix[:1000])
     try:
         return write_bundle(
             output.path,
@@ -308,6 +344,7 @@ def write_fitted(
             min_recall=output.min_recall,
             tiers=tiers,
             shelves=shelves,
+            signals=signals,
         )
     except RetrievalError as error:
         raise RetrievalError(
@@ -316,7 +353,13 @@ def write_fitted(
 
 
 def is_trained_as(
-    manifest: Manifest, dataset: DatasetDir, split_name: str, spec: ModelSpec, output: Output, decay: Decay = NO_DECAY
+    manifest: Manifest,
+    dataset: DatasetDir,
+    split_name: str,
+    spec: ModelSpec,
+    output: Output,
+    decay: Decay = NO_DECAY,
+    half_life: float = math.inf,
 ) -> bool:
     """Whether a bundle is what `train_bundle` makes of these, of the interactions that the dataset has now.
 
@@ -333,15 +376,15 @@ def is_trained_as(
         and _plain(origin.training) == _plain(training)
         and _plain(origin.decay) == _plain(decay.described)
         and rules_in(output.path) == output.lists
+        and _plain(manifest.signals) == _plain(replace(dataset.signals(), half_life=half_life).described())
         and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
-        and origin.dataset_fingerprint == _learned_from(dataset, split_name).fingerprint()
+        and origin.dataset_fingerprint == _learned_from(dataset, split_name, half_life).fingerprint()
     )
 
 
-def _learned_from(dataset: DatasetDir, split_name: str) -> Interactions:
+def _learned_from(dataset: DatasetDir, split_name: str, half_life: float) -> Interactions:
     """What the bundle of a split has learned from in the end."""
-    split = load_split(dataset, split_name)
-    return split.train if split.refit is None else split.refit
+    return load_split(dataset, split_name, half_life).training_part
 
 
 def _plain(values: object) -> object:

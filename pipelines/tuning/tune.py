@@ -115,6 +115,7 @@ class _Task:
     known: UserMetadata
     metadata: csr_array | None
     item_metadata: csr_array | None
+    dislikes: csr_array | None
 
 
 def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
@@ -131,6 +132,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         known,
         metadata_for(spec, split.train, known),
         item_metadata_for(spec, dataset, split.train.items),
+        split.train_dislikes,
     )
 
 
@@ -183,6 +185,7 @@ def _fit_and_tell(
             resume=trial.is_resumed,
             metadata=task.metadata,
             item_metadata=task.item_metadata,
+            dislikes=task.dislikes,
         )
         measured = evaluate(fitted.model, task.validation, (task.search.metric, *METRICS))
     except PrunedError:

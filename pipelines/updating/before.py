@@ -11,6 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.dataset.evidence import in_order, signed_matrix, taste_of, with_ages
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.splits import load_split
 from pipelines.updating.erasure import without
@@ -18,6 +19,7 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, TIMESTAMP, USER, WEIGHT
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import SignalRules, liked
 from recsys_vae.errors import BundleError, DataError, EmptyDataError, UnknownNameError
 
 ALL = "all"
@@ -55,17 +57,18 @@ def _candidates(bundle: Bundle, places: list[DatasetDir]) -> Iterator[Callable[[
     trained_on, cutoff = bundle.manifest.provenance.trained_on, bundle.manifest.provenance.training_cutoff
     kind, _, rest = trained_on.partition(":")
     name, _, part = rest.rpartition("/")
+    half_life = bundle.signals.half_life
     for place in places:
         if kind == "split":
-            yield lambda place=place: _of_split(place, name, part)  # type: ignore[misc]
+            yield lambda place=place: _of_split(place, name, part, half_life)  # type: ignore[misc]
         else:
-            yield lambda place=place: encode(place.interactions(), items=_catalogue(bundle, place))  # type: ignore[misc]
+            yield lambda place=place: taste_of(place, _catalogue(bundle, place), half_life).liked  # type: ignore[misc]
     for place in places if cutoff else ():
         yield lambda place=place: _until(place, cutoff, bundle)  # type: ignore[misc]
 
 
-def _of_split(dataset: DatasetDir, name: str, part: str) -> Interactions:
-    split = load_split(dataset, name)
+def _of_split(dataset: DatasetDir, name: str, part: str, half_life: float) -> Interactions:
+    split = load_split(dataset, name, half_life)
     if part == "refit" and split.refit is None:
         raise DataError(f"Split {name!r} has no part {part!r}.")
     return split.refit if part == "refit" and split.refit is not None else split.train
@@ -82,16 +85,28 @@ def _until(dataset: DatasetDir, cutoff: str | None, bundle: Bundle) -> Interacti
     last = datetime.fromisoformat(cutoff)
     time = pl.col(TIMESTAMP)
     moment = pl.lit(last).cast(pl.Datetime("us")).dt.epoch("us")
-    events = dataset.events().filter((time.dt.epoch("us") <= moment).fill_null(value=True))
-    pairs = _one_a_pair(events, dataset.keep()).collect()
+    events = dataset.signed_events().filter((time.dt.epoch("us") <= moment).fill_null(value=True))
+    signed = dataset.dislikes() is not None
+    pairs = _liked_in_the_end(events, dataset.signals()) if signed else _one_a_pair(events, dataset.keep()).collect()
     pairs = _core(pairs, *_least(dataset))
-    return encode(pairs.lazy(), items=_catalogue(bundle, dataset))
+    found = encode(pairs.lazy(), items=_catalogue(bundle, dataset))
+    return with_ages(found, dataset, events, bundle.signals.half_life)
 
 
 def _one_a_pair(events: pl.LazyFrame, keep: str) -> pl.LazyFrame:
     weight = pl.col(WEIGHT).sort_by(TIMESTAMP, maintain_order=True, nulls_last=keep == "first")
     stands = {"last": weight.last(), "first": weight.first(), "max": pl.col(WEIGHT).max(), "sum": pl.col(WEIGHT).sum()}
     return events.group_by(USER, ITEM).agg(stands[keep])
+
+
+def _liked_in_the_end(events: pl.LazyFrame, rules: SignalRules) -> pl.DataFrame:
+    """One row a pair whose latest event speaks for the item."""
+    frame = in_order(events.collect(engine="streaming"))
+    users, items = IdMap.from_values(frame[USER].unique()), IdMap.from_values(frame[ITEM].unique())
+    found = liked(signed_matrix(frame, users, items, rules)).tocoo()
+    return pl.DataFrame(
+        {USER: users.values.gather(found.row), ITEM: items.values.gather(found.col), WEIGHT: found.data}
+    )
 
 
 def _least(dataset: DatasetDir) -> tuple[int, int]:

@@ -6,15 +6,17 @@ to be its own. What is made again: item table, popularity by segment, index.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from scipy.sparse import csr_array
 
 from pipelines.artifacts.mlflow_registry import register_bundle
 from pipelines.artifacts.registration import log_outcome, register, registering
 from pipelines.artifacts.workspace import clear_workspace
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode
+from pipelines.dataset.evidence import dislikes_of, taste_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.decay import Decay
@@ -32,7 +34,9 @@ from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of, read_manif
 from recsys_vae.data.change import Change, ChangeCounts
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import BundleError, ConfigError
+from recsys_vae.evaluation.splits import onto_items
 from recsys_vae.outputs import DirectoryProduct
 from recsys_vae.protocols import takes_metadata
 from recsys_vae.training import update as updating
@@ -74,6 +78,7 @@ class Course:
         erased: users who are to be forgotten.
         known: metadata of the users, in the columns that the new bundle reads.
         aged: from when ages are counted, where popularity has a half-life.
+        signals: what events say, with the half-life of the bundle.
     """
 
     bundle: Bundle
@@ -84,6 +89,7 @@ class Course:
     erased: IdMap
     known: UserMetadata
     aged: Decay
+    signals: SignalRules = field(default_factory=SignalRules)
 
     @property
     def counts(self) -> ChangeCounts:
@@ -145,9 +151,11 @@ def course_of(
     bundle = Bundle.load(source)
     spec = spec_of(bundle)
     asked = split or _kind_of(bundle)
+    signals = replace(dataset.signals(), half_life=bundle.signals.half_life)
     after, trained_on, moment = _learned_after(bundle, dataset, asked, erased)
     places = [before] if before else [dataset]
-    change = Change(learned_before(bundle, places, erased), after)
+    learned = learned_before(bundle, places, erased)
+    change = Change(learned, after, dislikes_after=_dislikes_after(dataset, asked, after))
     schema = bundle.tiers.schema
     if schema is not None and takes_metadata(bundle.model):
         known = UserMetadata(dataset, schema)  # the model's input is as wide as it was
@@ -156,7 +164,15 @@ def course_of(
     if change.before.items != bundle.items:
         raise BundleError(f"{source} has another catalogue than what it says it learned from. Publish it again.")
     return Course(
-        bundle, spec.with_schema(known.schema), dataset, trained_on, change, erased, known, Decay(before=moment)
+        bundle,
+        spec.with_schema(known.schema),
+        dataset,
+        trained_on,
+        change,
+        erased,
+        known,
+        Decay(before=moment),
+        signals,
     )
 
 
@@ -208,7 +224,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
         )
         tiers = _tiers_after(course, made.fitted.model)
         output = replace(output, lists=bundle.shelves.lists.rules)
-        manifest = write_fitted(dataset, made.fitted, course.change.after, output, described, tiers)
+        manifest = write_fitted(dataset, made.fitted, course.change.after, output, described, tiers, course.signals)
         with registering(output.path, output.registered_name):
             log_outcome(tracker, manifest.provenance)
             tracker.log_parameters({f"lineage.{name}": value for name, value in manifest.lineage.items()})
@@ -265,11 +281,22 @@ def _learned_after(
     """What the new bundle learns from, its `trained_on`, and the moment that it ends before, in microseconds."""
     if asked == ALL:
         items = with_new_items(dataset) if bundle.tiers.policy.content else None
-        found = encode(dataset.interactions(), items=items)
+        found = taste_of(dataset, items, bundle.signals.half_life).liked
         return without(found, erased, items), ALL, None
-    cut = load_split(dataset, asked)
+    cut = load_split(dataset, asked, bundle.signals.half_life)
     part, window = ("train", "validation") if cut.refit is None else ("refit", "test")
     return without(cut.training_part, erased), f"split:{asked}/{part}", cut.windows.get(window)
+
+
+def _dislikes_after(dataset: DatasetDir, asked: str, after: Interactions) -> csr_array | None:
+    """What the users of `after` dislike, by all data or by the training part of a split."""
+    if asked == ALL:
+        return dislikes_of(dataset, after.users, after.items)
+    split = load_split(dataset, asked)
+    part, dislikes = split.training_part, split.training_dislikes
+    if dislikes is None:
+        return None
+    return onto_items(dislikes[part.users.rows(after.users.values)], part.items, after.items)
 
 
 def _measured_on(parent: Manifest) -> str:

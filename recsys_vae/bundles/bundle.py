@@ -19,6 +19,7 @@ Items, never users. Nothing in it is pickled, and nothing is unpickled when it i
 
 import shutil
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
 from recsys_vae.data.ids import IdMap, IdType
+from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import (
     BundleCorruptError,
     BundleError,
@@ -127,6 +129,11 @@ class Bundle:
         """Identity of this bundle; every answer names it."""
         return self.manifest.version
 
+    @cached_property
+    def signals(self) -> SignalRules:
+        """What events say of a user's taste, as this bundle has learned it."""
+        return SignalRules.read(self.manifest.signals)
+
     @classmethod
     def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
         """A bundle that is not on disk and has no index: to measure its tiers before thresholds are chosen."""
@@ -169,6 +176,7 @@ class Bundle:
 
     @classmethod
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
+        SignalRules.read(manifest.signals)  # what it says must be known before anything is answered
         table = read_table(directory / ITEMS)
         popularity = _popularity(table)
         items = IdMap(table[ITEM], _id_type(directory / ITEMS))
@@ -212,6 +220,7 @@ def write_bundle(
     tiers: Tiers | None = None,
     shelves: Shelves | None = None,
     repeat: RepeatHead | None = None,
+    signals: SignalRules | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
 
@@ -228,6 +237,7 @@ def write_bundle(
         tiers: what answers users of whom little is known; by default history, then popularity.
         shelves: what answers without a user; by default what is popular.
         repeat: what users buy again, over the same items.
+        signals: what events say of a user's taste, as the model has learned it.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -270,6 +280,7 @@ def write_bundle(
             index=report,
             provenance=provenance,
             ladder={} if tiers.policy == TierPolicy() else tiers.policy.as_settings(),
+            signals=None if signals is None else signals.described(),
             plugins=catalog.distributions(name, model.config),  # type: ignore[attr-defined]
         )
         write_manifest(temporary, manifest)

@@ -107,6 +107,7 @@ class Manifest:
         libraries: versions at the time of writing, those of a plug-in that the model comes from among them.
         files: SHA-256 of every other file of the bundle, by name.
         ladder: which tier answers whom, see `tier_policy.TierPolicy`; empty in bundles from before there was a choice.
+        signals: what events say of a user's taste, see `data.signals.SignalRules`; empty where each counts as one.
     """
 
     format_version: int
@@ -120,6 +121,7 @@ class Manifest:
     libraries: Mapping[str, str]
     files: Mapping[str, str]
     ladder: Mapping[str, Any] = field(default_factory=dict)
+    signals: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def lineage(self) -> Mapping[str, Any]:
@@ -136,6 +138,7 @@ def describe(
     index: Mapping[str, Any],
     provenance: Provenance,
     ladder: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Any] | None = None,
     plugins: Mapping[str, str] | None = None,
 ) -> Manifest:
     """The manifest of the files that lie in `directory`.
@@ -144,7 +147,8 @@ def describe(
         plugins: versions of the distributions, beside this one, that the model comes from.
     """
     files = file_hashes(directory)
-    told = [files, ladder] if ladder else files
+    told: Any = [files, ladder] if ladder else files
+    told = [told, {"signals": signals}] if signals else told
     identity = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -158,6 +162,7 @@ def describe(
         libraries=library_versions() | dict(plugins or {}),
         files=files,
         ladder=ladder or {},
+        signals=signals or {},
     )
 
 
@@ -183,6 +188,8 @@ def product_of(kind: Kind, name: str = "", trained_on: str = "") -> DirectoryPro
 def write_manifest(directory: Path, manifest: "DataclassInstance") -> None:
     """Write `manifest.json`, with a checksum of its own."""
     content = asdict(manifest)
+    if not content.get("signals", True):
+        del content["signals"]  # versions from before there were any read the bundle, too
     (directory / MANIFEST).write_text(json.dumps(content | {"checksum": _checksum(content)}, indent=2))
 
 

@@ -14,7 +14,7 @@ from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, TierPolicy, TierThr
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
-from recsys_vae.estimators.inputs import Data, Histories, as_interactions
+from recsys_vae.estimators.inputs import Data, Histories, as_dislikes, as_interactions
 from recsys_vae.estimators.metadata import Inputs, Metadata
 from recsys_vae.estimators.served import ServedModel
 from recsys_vae.evaluation.splits import HeldOut
@@ -89,6 +89,7 @@ class Estimator:
         user_metadata: Any = None,
         item_metadata: Any = None,
         kinds: Mapping[str, str] | None = None,
+        dislikes: Data = None,
         progress: bool = False,
     ) -> Self:
         """Learn from interactions, with fresh weights.
@@ -101,6 +102,7 @@ class Estimator:
                 that take it, which are shown it here and in `recommend`. It tells who has no history what to expect.
             item_metadata: likewise of items, by item_id; models that take it are shown it in training only.
             kinds: of fields, where their column does not tell: category, set, text or number.
+            dislikes: what users dislike, in the forms of `train`, for models that take it; others pass over it.
             progress: show a bar on standard error.
 
         Raises:
@@ -117,6 +119,7 @@ class Estimator:
             validation=inputs.validation,
             metadata=inputs.users,
             item_metadata=inputs.items,
+            dislikes=None if dislikes is None else as_dislikes(dislikes, data),
             progress=progress,
         )
         tiers = Tiers() if inputs.schema is None else Tiers(BY_METADATA, inputs.schema)
@@ -159,6 +162,11 @@ class Estimator:
         return self.served.n_items
 
     @property
+    def is_signed(self) -> bool:
+        """It takes signed histories, whatever its model does."""
+        return True
+
+    @property
     def n_features(self) -> int:
         """Width of the metadata of users; 0 without any."""
         return self.served.n_features
@@ -171,9 +179,12 @@ class Estimator:
         keep_seen: bool = False,
         allowed: Sequence[object] | pl.Series | None = None,
         metadata: Metadata = None,
+        dislikes: Histories = None,
     ) -> pl.DataFrame:
         """The k best items of each user, best first; see `ServedModel.recommend`."""
-        return self.served.recommend(histories, k, keep_seen=keep_seen, allowed=allowed, metadata=metadata)
+        return self.served.recommend(
+            histories, k, keep_seen=keep_seen, allowed=allowed, metadata=metadata, dislikes=dislikes
+        )
 
     def similar_items(self, item: object, k: int = 10) -> pl.DataFrame:
         """The k items most similar to one, best first; see `ServedModel.similar_items`."""

@@ -8,13 +8,15 @@ import polars as pl
 from scipy.sparse import csr_array, issparse
 
 from recsys_vae.data.columns import ITEM, USER, WEIGHT
-from recsys_vae.data.histories import binarise, binary_histories
+from recsys_vae.data.histories import binary_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import DataError
 from recsys_vae.evaluation.entries import entry_rows
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.frames import is_frame
+from recsys_vae.protocols import Int64Array
 
 Data: TypeAlias = Any
 """Interactions; a frame, polars or pandas, with columns user_id, item_id and perhaps weight; or a sparse matrix,
@@ -45,19 +47,26 @@ def as_interactions(data: Data) -> Interactions:
     )
 
 
-def as_histories(histories: Histories, items: IdMap) -> tuple[pl.Series, csr_array]:
-    """Ids of the users, and their histories over a catalogue, shape (n, len(items)), every weight 1.
+def as_histories(histories: Histories, items: IdMap, dislikes: Histories = None) -> tuple[pl.Series, csr_array]:
+    """Ids of the users, and their histories over a catalogue, shape (n, len(items)).
 
-    Items that the catalogue does not have are left out. Users without ids are numbered from 0.
+    Items that the catalogue does not have are left out. Users without ids are numbered from 0. Weights are those of the
+    data, 1 in lists; below 0 for what a user dislikes: in a matrix, in a part of a split, or by `dislikes`.
+
+    Args:
+        dislikes: what the same users dislike; of users with ids by these, else as many as there are histories.
 
     Raises:
         DataError: it is none of the forms, ids are of another type, or a matrix is of another width.
     """
+    if dislikes is not None:
+        users, matrix = as_histories(histories, items)
+        return users, _with_dislikes(users, matrix, dislikes, items)
     if isinstance(histories, HeldOut):
-        return histories.users.labels(), binarise(_of_width(histories.histories, items))
+        return histories.users.labels(), _of_width(histories.shown, items)
     if issparse(histories):
         matrix = _of_width(histories, items)
-        return _numbered(matrix.shape[0]), binarise(matrix)
+        return _numbered(matrix.shape[0]), matrix
     if isinstance(histories, Interactions) or is_frame(histories):
         known = as_interactions(histories)
         return known.users.labels(), _over(known, items)
@@ -72,6 +81,40 @@ def as_histories(histories: Histories, items: IdMap) -> tuple[pl.Series, csr_arr
     if not lists or not _is_list(lists[0]):
         lists = [lists]
     return _numbered(len(lists)), _from_lists(lists, items)
+
+
+def as_dislikes(dislikes: Data, data: Interactions) -> csr_array:
+    """What the users of some interactions dislike, of their shape; other users and items are passed over.
+
+    Raises:
+        SchemaError, DataError: as `as_interactions`; or a matrix is of another shape.
+    """
+    if issparse(dislikes) and dislikes.shape != data.matrix.shape:
+        raise DataError(f"The dislikes have shape {dislikes.shape}, the interactions {data.matrix.shape}.")
+    known = as_interactions(dislikes)
+    rows, columns = data.users.find(known.users.labels()), data.items.find(known.items.labels())
+    return _placed(known.matrix, rows, columns, data.matrix.shape)
+
+
+def _with_dislikes(users: pl.Series, matrix: csr_array, dislikes: Histories, items: IdMap) -> csr_array:
+    theirs, against = as_histories(dislikes, items)
+    has_ids = isinstance(dislikes, HeldOut | Interactions | Mapping) or is_frame(dislikes)
+    if not has_ids and len(theirs) != len(users):
+        raise DataError(
+            f"There are dislikes of {len(theirs)} users, and histories of {len(users)}. Give one list each."
+        )
+    place = {user: row for row, user in enumerate(users)}
+    rows = np.array([place.get(user, -1) for user in theirs] if has_ids else range(len(users)), dtype=np.int64)
+    return signed(matrix, _placed(against, rows, np.arange(len(items)), matrix.shape))
+
+
+def _placed(matrix: csr_array, rows: Int64Array, columns: Int64Array, shape: tuple[int, int]) -> csr_array:
+    """Entries at other places; those whose row or column is -1 are left out."""
+    row, column = rows[entry_rows(matrix)], columns[matrix.indices]
+    there = (row >= 0) & (column >= 0)
+    found = csr_array((matrix.data[there], (row[there], column[there])), shape=shape, dtype=np.float32)
+    found.sum_duplicates()
+    return found
 
 
 def _is_list(value: object) -> bool:
@@ -95,8 +138,8 @@ def _of_width(histories: Any, items: IdMap) -> csr_array:
 
 
 def _over(known: Interactions, items: IdMap) -> csr_array:
-    columns = items.find(known.items.labels())[known.matrix.indices]
-    return binary_histories(entry_rows(known.matrix), columns, known.n_users, len(items))
+    columns = items.find(known.items.labels())
+    return _placed(known.matrix, np.arange(known.n_users), columns, (known.n_users, len(items)))
 
 
 def _from_lists(lists: Sequence[Iterable[object]], items: IdMap) -> csr_array:

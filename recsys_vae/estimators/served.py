@@ -45,6 +45,11 @@ class ServedModel:
         return self.chain.n_items
 
     @property
+    def is_signed(self) -> bool:
+        """It takes signed histories, whatever its model does."""
+        return True
+
+    @property
     def n_features(self) -> int:
         """Width of the metadata of users; 0 without any."""
         return self.chain.n_features
@@ -57,6 +62,7 @@ class ServedModel:
         keep_seen: bool = False,
         allowed: Sequence[object] | pl.Series | None = None,
         metadata: Metadata = None,
+        dislikes: Histories = None,
     ) -> pl.DataFrame:
         """The k best items of each user, best first: columns user_id, item_id, rank (from 1), score, tier.
 
@@ -70,13 +76,15 @@ class ServedModel:
             metadata: what else is known, by the fields of the bundle's schema: one record a user in the order of the
                 histories, a mapping of users to records, or a frame with a column user_id. A part of a split may have
                 its own.
+            dislikes: what the users dislike, in the forms of `histories`: never recommended to them, and shown to
+                models that take it. A part of a split has its own.
 
         Raises:
             ConfigError: k < 1.
             DataError: the histories are in no form that is read, ids are of another type than those that the model was
                 fitted on, or the bundle takes no metadata.
         """
-        users, matrix = as_histories(histories, self.items)
+        users, matrix = as_histories(histories, self.items, dislikes)
         known = encoded(metadata, self.bundle.tiers.schema, histories, users)
         answers = self.chain.recommend(
             matrix, min(k, self.n_items), allowed=self._flags(allowed), keep_seen=keep_seen, metadata=known

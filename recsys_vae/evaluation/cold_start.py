@@ -30,12 +30,14 @@ class ColdStartUsers:
         places: shape (n_users, n_items), each entry the place of an item in its user's history, from 1.
         targets: to be found; disjoint from the histories, same shape.
         metadata: what else is known, shape (n_users, n_features); None for nothing.
+        dislikes: what is known to be disliked at any length, as in `HeldOut`.
     """
 
     users: IdMap
     places: csr_array
     targets: csr_array
     metadata: csr_array | None = None
+    dislikes: csr_array | None = None
 
     @classmethod
     def after_the_first(
@@ -59,21 +61,23 @@ class ColdStartUsers:
 
     def take(self, rows: Int64Array) -> "ColdStartUsers":
         """Some of the users; `rows` ascending."""
-        metadata = None if self.metadata is None else self.metadata[rows]
-        return ColdStartUsers(self.users.take(rows), self.places[rows], self.targets[rows], metadata)
+        metadata, dislikes = (None if matrix is None else matrix[rows] for matrix in (self.metadata, self.dislikes))
+        return ColdStartUsers(self.users.take(rows), self.places[rows], self.targets[rows], metadata, dislikes)
 
     def asked(self, length: int) -> HeldOut:
         """Everybody, shown their first `length` items, or all where they have fewer."""
         histories = binarise(entries.pick(self.places, self.places.data <= length))
-        return HeldOut(self.users, histories, self.targets, self.metadata)
+        return HeldOut(self.users, histories, self.targets, self.metadata, self.dislikes)
 
     def asked_at_all(self, lengths: Sequence[int] = LENGTHS) -> HeldOut:
         """Everybody once a length, as if they were different users: one mean over lengths and users."""
         parts = [self.asked(length) for length in sorted(lengths)]
         ids = [f"{number:04} {user}" for number in range(len(parts)) for user in self.users.values]
-        metadata = None if self.metadata is None else _stacked([self.metadata] * len(parts))
+        metadata, dislikes = (
+            None if matrix is None else _stacked([matrix] * len(parts)) for matrix in (self.metadata, self.dislikes)
+        )
         histories, targets = _stacked([p.histories for p in parts]), _stacked([p.targets for p in parts])
-        return HeldOut(IdMap(pl.Series("id", ids, dtype=pl.String)), histories, targets, metadata)
+        return HeldOut(IdMap(pl.Series("id", ids, dtype=pl.String)), histories, targets, metadata, dislikes)
 
 
 def _stacked(parts: Sequence[csr_array]) -> csr_array:

@@ -12,7 +12,7 @@ from recsys_vae.data.signals import REPEATS, Repeat, hidden_from, shown_to
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
-from recsys_vae.evaluation.metrics import Float64Array, Metric, RankedLists, parse_metric
+from recsys_vae.evaluation.metrics import Disliked, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.ranked_lists import OverallMetric, is_of_users, is_overall
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
@@ -96,7 +96,8 @@ def evaluate(
     tallies = {metric.name: metric.tally(model.n_items) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
     for rows in _batches(asked.rows, batch_size, progress):
-        lists, found = _ask(_score(model, held_out, rows), held_out.histories[rows], held_out.targets[rows], asked)
+        some = held_out.take(rows)
+        lists, found = _ask(_score(model, some), some, asked)
         ranks.append(found)
         for metric in asked.per_user:
             values[metric.name].append(metric.per_user(lists))
@@ -181,6 +182,10 @@ class _Questions:
             raise ConfigError("mrr asks for the place in the whole catalogue; lists of repeats only end. Write mrr@20.")
         if reranker is not None:
             reranker.check()
+        if held_out.disliked_later is None and (lacking := [one.name for one in parsed if isinstance(one, Disliked)]):
+            raise ConfigError(
+                f"{lacking[0]} needs dislikes in the held-out part, and this split has none. Leave it out."
+            )
         return cls(
             names=tuple(metric.name for metric in parsed),
             per_user=tuple(metric for metric in parsed if is_of_users(metric)),
@@ -212,19 +217,18 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
             bar.update(batch.size)
 
 
-def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
-    histories = shown_to(model, held_out.histories[rows])
-    if held_out.metadata is not None and takes_metadata(model):
-        return model.score(histories, held_out.metadata[rows])
+def _score(model: Scorer, asked: HeldOut) -> Float32Array:
+    histories = shown_to(model, asked.shown)
+    if asked.metadata is not None and takes_metadata(model):
+        return model.score(histories, asked.metadata)
     return model.score(histories)
 
 
-def _ask(
-    scores: Float32Array, histories: csr_array, targets: csr_array, asked: _Questions
-) -> tuple[RankedLists, NDArray[np.int32]]:
+def _ask(scores: Float32Array, users: HeldOut, asked: _Questions) -> tuple[RankedLists, NDArray[np.int32]]:
     # A maximum is NaN where any score is, so what no list may hold is looked at, too.
     if np.isnan(scores.max(axis=1)).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
+    histories, targets = users.shown, users.targets
     hidden = hidden_from(histories, asked.repeat)
     first_rank = _first_rank(scores, hidden, targets) if asked.whole_catalogue else None
     mask(scores, excluded=hidden)
@@ -234,7 +238,9 @@ def _ask(
     if first_rank is not None and asked.reranker is not None:
         first_rank = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, first_rank)
     relevant = entries.row_lengths(targets)
-    return RankedLists(rows, hits, relevant, first_rank, asked.facts, histories, targets), ranks
+    later = users.disliked_later
+    disliked = None if later is None else _look_up(rows, later)[0]
+    return RankedLists(rows, hits, relevant, first_rank, asked.facts, histories, targets, disliked), ranks
 
 
 def _look_up(rows: Int64Array, targets: csr_array) -> tuple[BoolArray, NDArray[np.int32]]:

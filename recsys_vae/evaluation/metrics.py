@@ -9,6 +9,7 @@
     mrr, mrr@k     1 / rank of the first hit
     coverage@k     share of the catalogue that stands in somebody's list
     novelty@k      mean surprise of the recommended items, in bits
+    dislike@k      share of the list that the user turns out to dislike
 
 Beyond accuracy, each with its formula where it stands: what hits are worth (value_metrics.py), repeats and novel items
 apart (repeat_metrics.py), what lists are made of (list_metrics.py), all lists together (overall_metrics.py).
@@ -25,7 +26,7 @@ import numpy as np
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation.list_metrics import Diversity, Miscalibration, Novelty
 from recsys_vae.evaluation.overall_metrics import Coverage, Gini, PopularityLift
-from recsys_vae.evaluation.ranked_lists import AnyMetric, Float64Array, Metric, RankedLists, is_of_users
+from recsys_vae.evaluation.ranked_lists import LOWER, AnyMetric, Float64Array, Metric, RankedLists, is_of_users
 from recsys_vae.evaluation.repeat_metrics import NOVEL, REPEAT, OfTargets, RepeatShare
 from recsys_vae.evaluation.value_metrics import Value, ValueNDCG, ValueRecall
 
@@ -33,6 +34,7 @@ __all__ = [
     "ACCURACY",
     "AnyMetric",
     "Coverage",
+    "Disliked",
     "Float64Array",
     "Metric",
     "Novelty",
@@ -191,6 +193,27 @@ class ReciprocalRank:
         return np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1), 0.0)
 
 
+@dataclass(frozen=True)
+class Disliked:
+    """Share of the first k that the user dislikes in the held-out part; lower is better."""
+
+    k: int
+    family: ClassVar[str] = "dislike"
+    better: ClassVar[int] = LOWER
+
+    @property
+    def name(self) -> str:
+        """`dislike@k`."""
+        return f"dislike@{self.k}"
+
+    def per_user(self, lists: RankedLists) -> Float64Array:
+        """Value of each user."""
+        if lists.disliked is None:
+            raise ConfigError("dislike needs to know what users dislike in the held-out part.")
+        values: Float64Array = np.count_nonzero(lists.disliked[:, : self.k], axis=1) / np.float64(self.k)
+        return values
+
+
 _WITH_CUT = {
     metric.family: metric
     for metric in (
@@ -207,6 +230,7 @@ _WITH_CUT = {
         PopularityLift,
         RepeatShare,
         Diversity,
+        Disliked,
     )
 }
 _OF_A_COLUMN = {metric.family: metric for metric in (Value, ValueRecall, ValueNDCG, Miscalibration, Diversity)}

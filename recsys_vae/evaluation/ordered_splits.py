@@ -4,8 +4,9 @@ Both ask for items that are new to the user: what a user repeats is history, not
 before the test part, and its items are the catalogue; `train` is everything before the validation part.
 """
 
+import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,14 +15,12 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions, read_weights
+from recsys_vae.data.signals import KEEPS, UNTIMED, Evidence, Keep, SignalRules, evidence
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
 from recsys_vae.frames import columns_of
 from recsys_vae.protocols import BoolArray, Int64Array
-
-Keep = Literal["sum", "last", "first", "max"]
-"""What stands for a pair that occurs more than once: all weights added up, or one event."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,10 @@ class Events:
         order: shape (n_events,), larger is later; any unit, the same for all users where a global cut is wanted.
         keep: what stands for a pair, on either side of a cut by itself: `sum` adds its weights up, `last` and
             `first` go by the order, `max` by the weight, ties by the place in the arrays.
+        against: whether an event speaks against the item, shape (n_events,); the latest event of a pair, on either side
+            of a cut by itself, says whether the user likes or dislikes it. None where none does.
+        times: microseconds since 1970, `signals.UNTIMED` where unknown, shape (n_events,); for a half-life.
+        half_life: days in which a weight halves, counted from the latest event of the user on that side of a cut.
     """
 
     users: IdMap
@@ -56,13 +59,19 @@ class Events:
     weights: NDArray[np.float32]
     order: Int64Array
     keep: Keep = "sum"
+    against: BoolArray | None = None
+    times: Int64Array | None = None
+    half_life: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.keep not in get_args(Keep):
-            raise UnknownNameError("rule for repeated pairs", self.keep, get_args(Keep))
+        if self.keep not in KEEPS:
+            raise UnknownNameError("rule for repeated pairs", self.keep, KEEPS)
         sizes = {len(a) for a in (self.user_rows, self.item_rows, self.weights, self.order)}
+        sizes |= {len(a) for a in (self.against, self.times) if a is not None}
         if len(sizes) != 1:
             raise DataError(f"Events need as many users, items, weights and orders; got {sorted(sizes)}.")
+        if self.half_life != math.inf and self.times is None:
+            raise DataError("A half-life needs the times of the events, and they have none.")
 
     @classmethod
     def from_frame(cls, frame: Any, *, user: str, item: str, time: str, weight: str | None = None) -> "Events":
@@ -92,7 +101,12 @@ class Events:
         return len(self.order)
 
     def interactions(self, chosen: BoolArray) -> Interactions:
-        """The chosen events as a matrix over all users and items, one entry a pair by the rule of `keep`."""
+        """What users like, by the chosen events: a matrix over all of them and all items, one entry a pair by the rule
+        of `keep`.
+        """  # fmt: skip
+        if self.against is not None or self.half_life != math.inf:
+            found = self._evidence(chosen)
+            return Interactions(self._matrix(found, found.weights > 0), self.users, self.items)
         standing = self._one_a_pair(np.flatnonzero(chosen))
         return Interactions.from_rows(
             self.user_rows[standing],
@@ -101,6 +115,29 @@ class Events:
             users=self.users,
             items=self.items,
         )
+
+    def dislikes(self, chosen: BoolArray) -> csr_array | None:
+        """What they dislike, likewise, weights above 0; None where no event speaks against anything."""
+        if self.against is None:
+            return None
+        found = self._evidence(chosen)
+        return self._matrix(found._replace(weights=-found.weights), found.weights < 0)
+
+    def _evidence(self, chosen: BoolArray) -> Evidence:
+        places = np.flatnonzero(chosen)
+        places = places[np.lexsort((self.order[places], self.user_rows[places]))]
+        weights = self.weights[places].astype(np.float64)
+        if self.against is not None:
+            weights[self.against[places]] *= -1
+        times = np.full(len(places), UNTIMED) if self.times is None else self.times[places]
+        rules = SignalRules(keep=self.keep, half_life=self.half_life)
+        return evidence(self.user_rows[places], self.item_rows[places], weights, times, rules)
+
+    def _matrix(self, found: Evidence, wanted: BoolArray) -> csr_array:
+        cells = (found.weights[wanted], (found.users[wanted], found.items[wanted]))
+        matrix = csr_array(cells, shape=(len(self.users), len(self.items)), dtype=np.float32)
+        matrix.sum_duplicates()
+        return matrix
 
     @property
     def cells(self) -> Int64Array:
@@ -130,6 +167,8 @@ class Events:
             item_rows=self.item_rows[by_time],
             weights=self.weights[by_time],
             order=self.order[by_time],
+            against=None if self.against is None else self.against[by_time],
+            times=None if self.times is None else self.times[by_time],
         )
 
 
@@ -183,6 +222,8 @@ def cut_points(order: Int64Array, *, validation: float, test: float) -> tuple[in
 def last_out(events: Events) -> Split:
     """Ask for the last item that each user met for the first time; for validation, for the one before it.
 
+    Items that the user disliked before, or dislikes in the end, are not asked for.
+
     Users with two items are asked in the test part only, users with one in neither; both are counted. Events of equal
     order go by item row; users whose last two items are tied so are counted too.
 
@@ -191,7 +232,7 @@ def last_out(events: Events) -> Split:
     """
     events = events.in_order()
     n_users = len(events.users)
-    first = np.sort(np.unique(events.cells, return_index=True)[1])
+    first = _first_liked(events)
     n_items = np.bincount(events.user_rows[first], minlength=n_users)
     if not (n_items >= 2).any():
         raise EmptyDataError("No user has two items: there is nothing to hold out. Use the protocol 'strong'.")
@@ -221,6 +262,16 @@ def last_out(events: Events) -> Split:
     )
 
 
+def _first_liked(events: Events) -> Int64Array:
+    """Places, ascending, of the first event of each pair that is liked at first and in the end; events in order."""
+    cells = events.cells
+    first = np.unique(cells, return_index=True)[1]
+    if events.against is not None:
+        last = len(cells) - 1 - np.unique(cells[::-1], return_index=True)[1]
+        first = first[~events.against[first] & ~events.against[last]]
+    return np.sort(first)
+
+
 def _tied(order: Int64Array, first: Int64Array, one: Int64Array, other: Int64Array) -> BoolArray:
     tied: BoolArray = order[first[np.maximum(one, 0)]] == order[first[np.maximum(other, 0)]]
     return tied
@@ -233,35 +284,70 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
             f"Training, validation and test have {sizes[0]}, {sizes[1]} and {sizes[2]} events; none may be empty. Move "
             "the cuts, or choose another protocol."
         )
-    wide, narrow = events.interactions(cut.refit), events.interactions(cut.train)
-    catalogue = entries.seen_columns(wide.matrix)
-    wide, narrow = over_catalogue(wide, catalogue), over_catalogue(narrow, catalogue)
-    counts, notes = {"items_only_in_test": len(events.items) - catalogue.size}, dict[str, int]()
+    everything, part_of = events.interactions(cut.refit), events.interactions(cut.train)
+    catalogue = entries.seen_columns(everything.matrix)
+    wide, narrow = over_catalogue(everything, catalogue), over_catalogue(part_of, catalogue)
+    known = {"validation": _Known.of(events, narrow, cut.train, catalogue),
+             "test": _Known.of(events, wide, cut.refit, catalogue)}  # fmt: skip
+    n_liked = len(events.items) if events.against is None else len(np.unique(events.item_rows[~events.against]))
+    counts, notes = {"items_only_in_test": n_liked - catalogue.size}, dict[str, int]()
     parts = {}
-    for name, before, window in (("validation", narrow, cut.validation), ("test", wide, cut.test)):
+    for name, window, later in (("validation", cut.validation, cut.validation), ("test", cut.test, ~cut.refit)):
+        before = known[name]
         asked = events.interactions(window)
-        known = over_catalogue(asked, catalogue)
-        held_out, repeated = _new_to_the_user(before, known.matrix)
-        part, unlearnable = drop_unlearnable(held_out, before.item_counts())
+        inside = over_catalogue(asked, catalogue)
+        held_out, repeated = before.ask(inside.matrix, _over(events.dislikes(later), catalogue))
+        part, unlearnable = drop_unlearnable(held_out, before.liked.item_counts())
         parts[name] = part.asked()
-        outside = asked.matrix.nnz - known.matrix.nnz
+        outside = asked.matrix.nnz - inside.matrix.nnz
         counts[f"{name}_interactions_outside_training"] = outside + unlearnable
         counts[f"{name}_repeats"] = repeated
         counts[f"{name}_users_without_targets"] = _n_filled(asked.matrix) - len(parts[name].users)
         notes[f"{name}_users_without_history"] = int(np.count_nonzero(entries.row_lengths(parts[name].histories) == 0))
-    return Split(protocol, _active(narrow), parts["validation"], parts["test"], _active(wide), counts, notes)
+    train, refit = known["validation"].active(), known["test"].active()
+    return Split(
+        protocol, train.liked, parts["validation"], parts["test"], refit.liked, counts, notes,
+        train_dislikes=train.disliked, refit_dislikes=refit.disliked,
+    )  # fmt: skip
 
 
-def _new_to_the_user(shown: Interactions, window: csr_array) -> tuple[HeldOut, int]:
-    """Ask for what the window has and the history has not; and how much it has that the history has too."""
-    repeated = entries.contains(shown.matrix, entries.entry_keys(window))
-    held_out = HeldOut(shown.users, shown.matrix, entries.pick(window, ~repeated))
-    return held_out, int(np.count_nonzero(repeated))
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known at a cut, over the catalogue: what users like, and what they dislike, of one shape."""
+
+    liked: Interactions
+    disliked: csr_array | None
+
+    @classmethod
+    def of(cls, events: Events, liked: Interactions, chosen: BoolArray, catalogue: Int64Array) -> "_Known":
+        return cls(liked, _over(events.dislikes(chosen), catalogue))
+
+    def ask(self, window: csr_array, disliked_in_it: csr_array | None) -> tuple[HeldOut, int]:
+        """Ask for what a window has and nobody knew of; and how much it has that was known."""
+        held_out = HeldOut(
+            self.liked.users,
+            self.liked.matrix,
+            entries.pick(window, ~self._holds(window)),
+            dislikes=self.disliked,
+            disliked_later=None
+            if disliked_in_it is None
+            else entries.pick(disliked_in_it, ~self._holds(disliked_in_it)),
+        )
+        return held_out, window.nnz - held_out.targets.nnz
+
+    def active(self) -> "_Known":
+        """Without the users who like nothing."""
+        rows = np.flatnonzero(entries.row_lengths(self.liked.matrix))
+        return _Known(take_users(self.liked, rows), None if self.disliked is None else self.disliked[rows])
+
+    def _holds(self, matrix: csr_array) -> BoolArray:
+        keys = entries.entry_keys(matrix)
+        liked = entries.contains(self.liked.matrix, keys)
+        return liked if self.disliked is None else liked | entries.contains(self.disliked, keys)
 
 
-def _active(interactions: Interactions) -> Interactions:
-    """Without the users who have nothing."""
-    return take_users(interactions, np.flatnonzero(entries.row_lengths(interactions.matrix)))
+def _over(matrix: csr_array | None, catalogue: Int64Array) -> csr_array | None:
+    return None if matrix is None else entries.keep_columns(matrix, catalogue)
 
 
 def _n_filled(matrix: csr_array) -> int:

@@ -1,5 +1,7 @@
 """Splits drawn at random: `strong` (held-out users) and `given` (a published test part, validation drawn)."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -11,7 +13,13 @@ from recsys_vae.protocols import Int64Array
 
 
 def strong(
-    interactions: Interactions, *, heldout: float = 0.1, fold_in: float = 0.8, seed: int = 0, min_items: int = 5
+    interactions: Interactions,
+    *,
+    heldout: float = 0.1,
+    fold_in: float = 0.8,
+    seed: int = 0,
+    min_items: int = 5,
+    dislikes: csr_array | None = None,
 ) -> Split:
     """Hold out users: the model never trains on them, is shown most of their items and asked for the rest.
 
@@ -24,6 +32,8 @@ def strong(
         fold_in: share of a held-out user's items that the model is shown, between 0 and 1.
         seed: of the draw of users and of items.
         min_items: users with fewer items are left out of the whole split, training too, and counted (5 in the paper).
+        dislikes: what the users dislike, weights above 0, of the shape of the interactions. Of a held-out user's, as
+            many are shown as of the items, by the same share.
 
     Raises:
         ConfigError: a share is outside its range, or fewer than one training user would remain.
@@ -46,14 +56,24 @@ def strong(
         "users_with_too_few_items": interactions.n_users - asked.size,
         "items_without_training_users": interactions.n_items - catalogue.size,
     }
-    parts = {}
+    parts, disliking = {}, np.random.default_rng([seed, 1])  # apart: what is liked is drawn alike with and without
     for name, rows in (("validation", validation_users), ("test", test_users)):
         whole = take_users(interactions, rows)
         known = over_catalogue(whole, catalogue)
         counts[f"{name}_interactions_outside_catalogue"] = whole.matrix.nnz - known.matrix.nnz
         parts[name] = _fold_in(known, fold_in, rng)
         counts[f"{name}_users_without_targets"] = parts[name].n_without_targets
-    return Split("strong", over_catalogue(train, catalogue), parts["validation"], parts["test"], counts=counts)
+        if dislikes is not None:
+            theirs = entries.keep_columns(dislikes[rows], catalogue)
+            parts[name] = replace(parts[name], **_fold_in_dislikes(theirs, fold_in, disliking))
+    return Split(
+        "strong",
+        over_catalogue(train, catalogue),
+        parts["validation"],
+        parts["test"],
+        counts=counts,
+        train_dislikes=None if dislikes is None else entries.keep_columns(dislikes[train_users], catalogue),
+    )
 
 
 def given(
@@ -63,6 +83,7 @@ def given(
     validation: float = 0.1,
     validation_users: int | None = None,
     seed: int = 0,
+    dislikes: csr_array | None = None,
 ) -> Split:
     """Take the published test part as it is; cut a validation part from the rest, at random, user by user.
 
@@ -74,6 +95,8 @@ def given(
         validation: share of each user's training items, rounded to a whole number, at least one item stays.
         validation_users: draw the validation part from only so many users; from all when None.
         seed: of the draw.
+        dislikes: what the users dislike by the published training part, weights above 0, of the shape of the
+            interactions.
 
     Raises:
         DataError: the test pairs do not fit the interactions.
@@ -97,9 +120,10 @@ def given(
             "share."
         )
     train = Interactions(entries.pick(known.matrix, ~chosen), known.users, known.items)
-    asked = HeldOut(known.users, train.matrix, entries.pick(known.matrix, chosen)).asked()
+    disliked = None if dislikes is None else entries.keep_columns(dislikes, catalogue)
+    asked = HeldOut(known.users, train.matrix, entries.pick(known.matrix, chosen), dislikes=disliked).asked()
     held_out, unlearnable = drop_unlearnable(asked, train.item_counts())
-    test = HeldOut(known.users, known.matrix, targets.matrix).asked()
+    test = HeldOut(known.users, known.matrix, targets.matrix, dislikes=disliked).asked()
     counts = {
         "test_pairs_not_among_interactions": test_pairs.nnz - published.matrix.nnz,
         "test_interactions_outside_catalogue": published.matrix.nnz - targets.matrix.nnz,
@@ -107,7 +131,9 @@ def given(
         "validation_interactions_outside_training": unlearnable,
         "validation_users_without_targets": held_out.n_without_targets,
     }
-    return Split("given", train, held_out, test, refit=known, counts=counts)
+    return Split(
+        "given", train, held_out, test, refit=known, counts=counts, train_dislikes=disliked, refit_dislikes=disliked
+    )
 
 
 def _heldout_users(heldout: float, n_users: int) -> int:
@@ -126,6 +152,11 @@ def _fold_in(users: Interactions, share: float, rng: np.random.Generator) -> Hel
     n_targets = np.clip((lengths * (1 - share) + 1e-9).astype(np.int64), 1, None)
     is_target = entries.draw(users.matrix, np.where(lengths >= 2, n_targets, 0), rng)
     return HeldOut(users.users, entries.pick(users.matrix, ~is_target), entries.pick(users.matrix, is_target))
+
+
+def _fold_in_dislikes(matrix: csr_array, share: float, rng: np.random.Generator) -> dict[str, csr_array]:
+    later = entries.draw(matrix, (entries.row_lengths(matrix) * (1 - share) + 1e-9).astype(np.int64), rng)
+    return {"dislikes": entries.pick(matrix, ~later), "disliked_later": entries.pick(matrix, later)}
 
 
 def _validation_sizes(matrix: csr_array, share: float, n_users: int | None, rng: np.random.Generator) -> Int64Array:

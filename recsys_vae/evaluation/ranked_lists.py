@@ -32,6 +32,8 @@ class RankedLists:
         facts: about the items; metrics beyond accuracy ask for them.
         histories: what was shown of the users, shape (n, n_items); weights below 0 speak against. Likewise.
         targets: of these users, shape (n, n_items). Likewise.
+        disliked: whether each is an item that the user dislikes in the held-out part, shape (n, depth); for `dislike`
+            only.
     """
 
     rows: Int64Array
@@ -41,6 +43,7 @@ class RankedLists:
     facts: ItemFacts = NO_FACTS
     histories: csr_array | None = None
     targets: csr_array | None = None
+    disliked: BoolArray | None = None
 
     @cached_property
     def hits_so_far(self) -> Int64Array:

@@ -1,5 +1,6 @@
 """Splits: what a model may learn from, and what it is asked afterwards."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,10 +10,15 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.signals import signed
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.protocols import Int64Array
 
+TRAINING_MATRICES = ("dislikes",)
+HELD_OUT_MATRICES = ("dislikes", "disliked_later")
+"""Optional matrices beside the interactions of a training part, and beside histories and targets, of their shape. In
+`Split` the name of the part stands before the former."""
 PROTOCOLS = ("strong", "temporal", "last-out", "given")
 
 
@@ -26,12 +32,17 @@ class HeldOut:
         targets: to be found; disjoint from the histories, shape (n_users, n_items). A row may be empty: such users are
             left out of every mean, and counted.
         metadata: what else models that take it are shown, shape (n_users, n_features); None for nothing.
+        dislikes: items known to be disliked, weights above 0, shape (n_users, n_items): shown to models that take them
+            and removed from all lists; disjoint from histories and targets. None where the dataset has none.
+        disliked_later: items that turn out to be disliked in the part that is held out, likewise; shown to nobody.
     """
 
     users: IdMap
     histories: csr_array
     targets: csr_array
     metadata: csr_array | None = None
+    dislikes: csr_array | None = None
+    disliked_later: csr_array | None = None
 
     def __post_init__(self) -> None:
         if self.histories.shape != self.targets.shape or self.histories.shape[0] != len(self.users):
@@ -42,6 +53,23 @@ class HeldOut:
         check_histories(self.targets, self.targets.shape[1])
         if self.metadata is not None:
             check_metadata(self.metadata, len(self.users), self.metadata.shape[1])
+        for name, matrix in self.beside().items():
+            _check_beside(name, matrix, self.histories.shape)
+
+    def beside(self) -> dict[str, csr_array]:
+        """The optional matrices over the catalogue that there are, by name."""
+        found = {name: getattr(self, name) for name in HELD_OUT_MATRICES}
+        return {name: matrix for name, matrix in found.items() if matrix is not None}
+
+    @property
+    def shown(self) -> csr_array:
+        """All that is known: histories, with weights below 0 where the user dislikes the item."""
+        return signed(self.histories, self.dislikes)
+
+    @property
+    def hidden(self) -> csr_array:
+        """What no list may hold: the pattern of histories and dislikes."""
+        return self.histories if self.dislikes is None else csr_array(self.histories + self.dislikes)
 
     @property
     def n_without_targets(self) -> int:
@@ -51,7 +79,19 @@ class HeldOut:
     def take(self, rows: Int64Array) -> "HeldOut":
         """Some of the users; `rows` ascending."""
         metadata = None if self.metadata is None else self.metadata[rows]
-        return HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata)
+        beside = {name: matrix[rows] for name, matrix in self.beside().items()}
+        return HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata, **beside)
+
+    def onto(self, items: IdMap, others: IdMap) -> "HeldOut":
+        """The same over another catalogue; entries of items that it lacks are left out.
+
+        Args:
+            items: of the columns.
+            others: of the columns to be.
+        """
+        beside = {name: onto_items(matrix, items, others) for name, matrix in self.beside().items()}
+        histories, targets = (onto_items(matrix, items, others) for matrix in (self.histories, self.targets))
+        return replace(self, histories=histories, targets=targets, **beside)
 
     def asked(self) -> "HeldOut":
         """Only the users who have something to find."""
@@ -76,6 +116,10 @@ class Split:
         counts: users, items and interactions that were left out, by reason, for the summary; interactions are pairs.
         notes: users who are asked, and of whom one should know something: without a history, with a tie.
         windows: of a cut in time, the first moment of `validation` and of `test`, in the unit of the events' order.
+        train_dislikes: what the users of `train` are known to dislike by then, weights above 0, of its shape; None
+            where the dataset has no dislikes.
+        refit_dislikes: likewise of `refit`.
+        half_life: days in which an event's weight halves, in all of its matrices; infinite where weights stay.
     """
 
     protocol: str
@@ -86,6 +130,26 @@ class Split:
     counts: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     windows: dict[str, int] = field(default_factory=dict)
+    train_dislikes: csr_array | None = None
+    refit_dislikes: csr_array | None = None
+    half_life: float = math.inf
+
+    def __post_init__(self) -> None:
+        for part, training in (("train", self.train), ("refit", self.refit)):
+            for name, matrix in self.beside(part).items():
+                if training is None:
+                    raise DataError(f"A split has {part}_{name}, and no part {part!r}.")
+                _check_beside(name, matrix, training.matrix.shape)
+
+    def beside(self, part: str) -> dict[str, csr_array]:
+        """The optional matrices beside `train` or `refit` that there are, by name."""
+        found = {name: getattr(self, f"{part}_{name}") for name in TRAINING_MATRICES}
+        return {name: matrix for name, matrix in found.items() if matrix is not None}
+
+    @property
+    def training_dislikes(self) -> csr_array | None:
+        """What the users of `training_part` dislike."""
+        return self.train_dislikes if self.refit is None else self.refit_dislikes
 
     @property
     def training_part(self) -> Interactions:
@@ -98,6 +162,12 @@ class Split:
         if name not in parts:
             raise UnknownNameError("part of a split", name, parts)
         return parts[name]
+
+
+def _check_beside(name: str, matrix: csr_array, shape: tuple[int, int]) -> None:
+    check_histories(matrix, shape[1])
+    if matrix.shape != shape:
+        raise DataError(f"{name} has shape {matrix.shape}, expected {shape}: one row a user.")
 
 
 def take_users(interactions: Interactions, rows: Int64Array) -> Interactions:

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.data.features import Schema
-from recsys_vae.data.signals import shown_to
+from recsys_vae.data.signals import shown_to, signed
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
@@ -145,6 +145,7 @@ def fit(
     item_metadata: csr_array | None = None,
     warm_start: WarmStart | None = None,
     progress: bool = False,
+    dislikes: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
@@ -155,6 +156,8 @@ def fit(
     Args:
         interactions: may be signed; models that take no dislikes are shown what is liked.
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        dislikes: what the users dislike, weights above 0, of the shape of the interactions; models that take no
+            dislikes never see them.
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
 
@@ -168,7 +171,7 @@ def fit(
     if isinstance(model, ClosedFormRecommender):
         if warm_start is not None:
             raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
-        return Fitted(model, 0, solve(model, interactions))
+        return Fitted(model, 0, solve(model, _shown(model, interactions, dislikes)))
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
@@ -176,13 +179,13 @@ def fit(
     blend = model if isinstance(model, Blend) and group.is_first else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
-    training = spec.training
+    training, learned_from = spec.training, _shown(learner, interactions, dislikes)
     if warm_start is not None:
-        warm_start.begin(learner, shown_to(learner, interactions))
+        warm_start.begin(learner, learned_from)
         training = warm_start.training(training)
     result = train(
         learner,
-        shown_to(learner, interactions),
+        learned_from,
         training,
         validation=validation,
         tracker=tracker,
@@ -198,13 +201,18 @@ def fit(
     )
     seconds = result.seconds
     if blend:
-        seconds += solve(blend.linear, interactions)
+        seconds += solve(blend.linear, _shown(blend.linear, interactions, dislikes))
     weights: dict[float, float] = {}
     if blend and validation is not None and not blend.config.weight:
         weights = choose_weight(blend, validation, spec.training.validation_metric)
         if tracker is not None:
             tracker.log_metrics({"linear_weight": blend.config.weight}, result.best_epoch)
     return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl, weights)
+
+
+def _shown(model: Recommender, interactions: csr_array, dislikes: csr_array | None) -> csr_array:
+    """What a model learns from: signed where it takes dislikes."""
+    return shown_to(model, signed(interactions, dislikes))
 
 
 def _check_metadata(learner: Trainable, metadata: csr_array | None, item_metadata: csr_array | None) -> None:

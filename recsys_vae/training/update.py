@@ -6,15 +6,15 @@ function of WARM_STARTS. Any other that is solved in closed form is fitted to wh
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeGuard
 
-from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import ModelError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
 from recsys_vae.models.elsa import ELSA
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.updatable import REFIT, WARM, Updatable, Updated
-from recsys_vae.protocols import ClosedFormRecommender, Recommender
+from recsys_vae.protocols import ClosedFormRecommender, Recommender, takes_dislikes
 from recsys_vae.training.fit import Fitted
 from recsys_vae.training.update_run import Update, UpdateRun
 from recsys_vae.training.warm_elsa import warm_start_elsa
@@ -34,7 +34,7 @@ def plan(parent: Recommender, run: UpdateRun) -> Mapping[str, float | str]:
     Raises:
         ModelError: it cannot be.
     """
-    if isinstance(parent, Updatable):
+    if _learns_the_difference(parent, run):
         return parent.plan(run.change)
     return {"how": REFIT if _warm_start_of(parent, run) is None else WARM}
 
@@ -46,7 +46,7 @@ def update(parent: Recommender, run: UpdateRun) -> Update:
         ModelError: the model cannot be updated.
     """
     started = time.perf_counter()
-    if isinstance(parent, Updatable):
+    if _learns_the_difference(parent, run):
         made = parent.updated(run.change)
     elif warm_start := _warm_start_of(parent, run):
         return warm_start(parent, run)
@@ -58,6 +58,13 @@ def update(parent: Recommender, run: UpdateRun) -> Update:
 def takes_settings(parent: Recommender) -> bool:
     """Whether `UpdateRun.warm_start` has an effect on the update of a model."""
     return next((start for kind, start in WARM_STARTS if isinstance(parent, kind)), None) is warm_update
+
+
+def _learns_the_difference(parent: Recommender, run: UpdateRun) -> TypeGuard[Updatable]:
+    """Where what the users disliked before is not known, a model that takes dislikes is fitted anew."""
+    change = run.change
+    is_unknown = change.dislikes_before is None and change.dislikes_after is not None and change.dislikes_after.nnz > 0
+    return isinstance(parent, Updatable) and not (is_unknown and takes_dislikes(parent))
 
 
 def _warm_start_of(parent: Recommender, run: UpdateRun) -> Callable[[Recommender, UpdateRun], Update] | None:
@@ -76,5 +83,5 @@ def _warm_start_of(parent: Recommender, run: UpdateRun) -> Callable[[Recommender
 def _refitted(run: UpdateRun) -> Updated:
     model = catalog.create(run.spec.name, run.change.after.n_items, run.spec.config)
     assert isinstance(model, ClosedFormRecommender)
-    model.fit(shown_to(model, run.change.to_learn))
+    model.fit(run.learned_from(model))
     return Updated(model, REFIT)

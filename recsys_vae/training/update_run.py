@@ -7,7 +7,9 @@ from pathlib import Path
 from scipy.sparse import csr_array
 
 from recsys_vae.data.change import Change
+from recsys_vae.data.signals import shown_to
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.protocols import Scorer
 from recsys_vae.training.fit import Fitted, ModelSpec
 from recsys_vae.training.tracking import Tracker
 from recsys_vae.training.warm_start import WarmStartConfig
@@ -48,6 +50,10 @@ class UpdateRun:
     checkpoint: Path | None = None
     resume: bool = False
     progress: bool = False
+
+    def learned_from(self, model: Scorer) -> csr_array:
+        """What a model learns from after the change: signed where it takes dislikes."""
+        return shown_to(model, self.change.to_learn)
 
 
 @dataclass(frozen=True, eq=False)

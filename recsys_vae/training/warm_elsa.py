@@ -36,7 +36,7 @@ def warm_start_elsa(parent: Recommender, run: UpdateRun) -> Update:
     epochs = max(1, math.ceil(SHARE * (run.epochs_before or training.epochs)))
     result = train(
         model,
-        shown_to(model, run.change.to_learn),
+        run.learned_from(model),
         replace(training, epochs=epochs),
         tracker=run.tracker,
         checkpoint=run.checkpoint,

@@ -46,6 +46,7 @@ def warm_update(parent: Recommender, run: UpdateRun) -> Update:
         item_metadata=run.item_metadata,
         warm_start=start,
         progress=run.progress,
+        dislikes=run.dislikes,
     )
     figures = {"epochs": fitted.epochs, "replay": run.warm_start.replay, "beta": fitted.history[-1]["kl_weight"]}
     return Update(replace(fitted, epochs=run.epochs_before), WARM, figures)

@@ -187,6 +187,10 @@ def test_the_logged_model_takes_ten_when_k_is_left_out_and_refuses_what_breaks_i
     register(tmp_path / "one")
     model = pyfunc.load_model(model_path("movies", "1"))
     assert len(model.predict(pd.DataFrame({"history": [["a"]]}))["item_ids"][0]) == 7
+    disliked = pd.DataFrame({"history": [["a"]], "weights": [[2.0]], "dislikes": [["b", "?"]]})
+    assert "b" not in model.predict(disliked)["item_ids"][0]
+    with pytest.raises(MlflowException, match="as many as the items"):
+        model.predict(pd.DataFrame({"history": [["a"]], "weights": [[2.0, 1.0]]}))
     for frame in ({"history": ["a"]}, {"histories": [["a"]]}, {"history": [["a"]], "k": [0]}, {"history": [[1]]}):
         with pytest.raises(MlflowException) as caught:
             model.predict(pd.DataFrame(frame))

@@ -31,7 +31,7 @@ from recsys_vae.locks import lock_path
 from service.jobs.history_import import DatasetEvents
 
 HEADER = "user_id,item_id,event_type,weight,timestamp\n"
-TABLES = ("interactions", "repeats", "losses", "quarantine", "users", "items")
+TABLES = ("interactions", "dislikes", "repeats", "losses", "quarantine", "users", "items")
 
 
 def log(folder: Path, name: str, *rows: str, header: str = HEADER) -> Path:
@@ -50,10 +50,11 @@ def losses(dataset: DatasetDir) -> pl.DataFrame:
 def assert_equal(one: DatasetDir, other: DatasetDir) -> None:
     """Equal as they are read; and, where no changes lie beside the tables, file by file."""
     assert one.interactions().collect().equals(other.interactions().collect())
-    repeats = [folder.repeats() for folder in (one, other)]
-    assert (repeats[0] is None) == (repeats[1] is None)
-    if repeats[0] is not None:
-        assert repeats[0].collect().equals(repeats[1].collect())
+    for read in (DatasetDir.repeats, DatasetDir.dislikes):
+        tables = [read(folder) for folder in (one, other)]
+        assert (tables[0] is None) == (tables[1] is None)
+        if tables[0] is not None:
+            assert tables[0].collect().equals(tables[1].collect())
     assert losses(one).equals(losses(other))
     for table in ("quarantine", "users", "items") if one.changes() else TABLES:
         mine, theirs = (folder.path / f"{table}.parquet" for folder in (one, other))
@@ -81,17 +82,20 @@ def check(folder: Path, logs: Sequence[Path], rules: CleaningRules, **source) ->
 def cases(draw):
     user = st.sampled_from(["1", "2", "10", "é", "x y", "2.0", "7.5", ""])
     item = st.sampled_from(["a", "b", "3", "30", "3.0", ""])
-    kind = st.sampled_from(["view", "buy", "", "odd"])
+    kind = st.sampled_from(["view", "buy", "", "odd", "hide"])
     weight = st.sampled_from(["1", "2", "5", "", "-1", "five", "2.5"])
     times = st.sampled_from(["1600000000", "1600000100", "1700000000", "", "soon", "1600000050"])
     row = st.tuples(user, item, kind, weight, times).map(",".join)
     logs = draw(st.lists(st.lists(row, max_size=12), min_size=2, max_size=4))
+    dislikes = draw(st.sampled_from([(), ("hide",)]))
     rules = CleaningRules(
+        dislikes=dislikes,
+        dislike_below=draw(st.sampled_from([None, 2.0])) if dislikes else None,
         min_rating=draw(st.sampled_from([None, 2.0])),
         event_weights=draw(st.sampled_from([(), (("view", 1.0), ("buy", 3.0), ("*", 0.5))])),
         keep=draw(st.sampled_from(Keep)),
         max_events_per_user=draw(st.sampled_from([None, 4])),
-        returns=draw(st.booleans()),
+        returns=not dislikes and draw(st.booleans()),
         min_user=draw(st.integers(1, 2)),
         min_item=draw(st.integers(1, 2)),
     )
@@ -104,6 +108,7 @@ def cases(draw):
 def test_whatever_is_appended_the_dataset_is_that_of_one_ingest(beside, case):
     rows, rules = case
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # what takes longest, and is about crashes
         if beside:
             patch.setattr(changes, "LARGE", 0)
             patch.setattr(changes, "SHARE", 100)

@@ -15,6 +15,7 @@ from pipelines.ingest.cleaning import (
     weigh_events,
 )
 from pipelines.ingest.table_schemas import INTERACTIONS
+from recsys_vae.data.signals import KEEPS
 from recsys_vae.errors import ConfigError
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -161,3 +162,7 @@ def test_a_core_is_what_the_definition_says(pairs, min_user, min_item):
 def test_rules_out_of_range_are_errors(rules):
     with pytest.raises(ConfigError):
         CleaningRules(**rules)
+
+
+def test_what_stands_for_a_pair_is_told_alike_from_ingest_to_serving() -> None:
+    assert tuple(Keep) == KEEPS

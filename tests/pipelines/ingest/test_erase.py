@@ -1,6 +1,7 @@
 """Erased users: the dataset is that of logs without them, and no log of before brings them back."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ RULES = (
     CleaningRules(),
     CleaningRules(min_rating=2.0, min_user=2, min_item=2),
     CleaningRules(max_events_per_user=4),
+    CleaningRules(dislike_below=4),
 )
 
 
@@ -54,7 +56,7 @@ def without(rows: Sequence[str]) -> list[str]:
 
 def assert_never_seen(one: DatasetDir, other: DatasetDir) -> None:
     """One is as if the logs had no row of the erased; `other` is made of such logs."""
-    for table in ("interactions", "repeats", "users", "items"):
+    for table in ("interactions", "dislikes", "repeats", "users", "items"):
         paths = [folder.path / f"{table}.parquet" for folder in (one, other)]
         assert paths[0].is_file() == paths[1].is_file(), table
         if paths[0].is_file():
@@ -229,6 +231,7 @@ def test_whatever_the_logs_and_rules_they_are_as_if_never_seen(
 ) -> None:
     rows, rules = case
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # what takes longest, and is about crashes
         if beside:
             patch.setattr(changes, "LARGE", 0)
             patch.setattr(changes, "SHARE", 100)
