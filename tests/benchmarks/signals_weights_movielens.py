@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -111,7 +112,7 @@ def measured(model: Scorer, asked: Asked) -> Values:
     }
 
 
-def _ndcg(gains: NDArray[np.generic], ideal: NDArray[np.generic], k: int) -> NDArray[np.float64]:
+def _ndcg(gains: NDArray[Any], ideal: NDArray[Any], k: int) -> NDArray[np.float64]:
     discounts = 1 / np.log2(np.arange(k) + 2)
     found: NDArray[np.float64] = (gains[:, :k] @ discounts) / (ideal[:, :k] @ discounts)
     return found
