@@ -1,6 +1,7 @@
 """iALS: matrix factorisation for implicit feedback, by exact alternating least squares over all users and items.
 
-    minimise  sum_(u,i) c_ui (p_ui - <x_u, y_i>)^2 + l2 (sum_u n_u^v |x_u|^2 + sum_i n_i^v |y_i|^2)
+    minimise  sum_(u,i) c_ui (p_ui - <x_u, y_i>)^2 + l (sum_u n_u^v |x_u|^2 + sum_i n_i^v |y_i|^2)
+    l = l2 (sum_u n_u + sum_i n_i) / (sum_u n_u^v + sum_i n_i^v)     so that l2 means as much whatever v is
 
     c_ui = unobserved + w_ui    p_ui = 1    where u likes i with weight w_ui
     c_ui = unobserved + g w_ui  p_ui = 0    where u dislikes i with weight w_ui;  g: `dislikes`
@@ -15,11 +16,12 @@ min(n, factors) unknowns (`native.ridge`). Scores do not change when both sides 
 A user who comes later is encoded by the same half-step: the exact optimum for these item vectors.
 
 Sources: Hu, Koren & Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, eq. 3 and 4; Rendle,
-Krichene, Zhang & Koren, Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022, eq. 2 and 4.
+Krichene, Zhang & Koren, Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022, eq. 2
+and 4, and the scale of l2 in sec. 3.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -44,6 +46,8 @@ LEAST, LARGEST = 1e-6, 1e6
 """Weights of entries count as no less and no more: what float32 makes of them stays finite."""
 LEAST_SETTING, LARGEST_VECTOR, LARGEST_EIGENVALUE = 1e-9, 1e4, 1e30
 """No fit needs or leaves what is beyond: with such settings and tensors no score overflows."""
+PENALTIES = np.float32(1e-9), np.float32(1e12)
+"""Range of l."""
 STRIPE = 1 << 16
 """Rows whose products are summed in float32."""
 
@@ -56,7 +60,7 @@ class IALSConfig:
         factors: dimensions of the vectors.
         iterations: half-steps over the users, each with one over the items.
         unobserved: confidence of what was never touched, of which a liked item of weight 1 has 1 more.
-        l2: strength of the regularisation.
+        l2: strength of the regularisation, in units of confidence.
         l2_exponent: v, from 0 (alike for all) to 1 (by what is known of a user or item).
         weights: what an entry's weight counts: `binary` 1, `log` log(1 + weight), `value` the weight.
         dislikes: g, confidence of a disliked item beside that of a liked one; 0: dislikes are passed over.
@@ -107,6 +111,7 @@ class IALS:
         self._n_items = n_items
         self._items: Float32Array = np.zeros((0, 0), dtype=np.float32)
         self._spectrum: Float32Array = np.zeros(0, dtype=np.float32)
+        self._penalty: Float32Array = np.ones(1, dtype=np.float32)
 
     @property
     def n_items(self) -> int:
@@ -136,10 +141,12 @@ class IALS:
     def alternated(
         self, interactions: csr_array, items: Float32Array, iterations: int
     ) -> tuple[Float32Array, Float32Array]:
-        """User and item vectors after so many half-steps over either from these item vectors; the model stays."""
+        """User and item vectors after so many half-steps over either from these item vectors, which the model keeps."""
         check_histories(interactions, self.n_items, signed=self.is_signed)
         by_user = self._regressions(interactions)
         by_item = self._regressions(csr_array(interactions.T.tocsr()))
+        self._penalty = self._penalty_of(by_user, by_item)
+        by_user, by_item = self._penalised(by_user), self._penalised(by_item)
         users = np.zeros((0, self.config.factors), dtype=np.float32)
         for _ in range(iterations):
             users, _ = self._half_step(by_user, items)
@@ -151,12 +158,21 @@ class IALS:
         vectors, spectrum = rotated(others)
         return regressions.solve(vectors, self._base(spectrum)), vectors
 
+    def _penalty_of(self, by_user: Regressions, by_item: Regressions) -> Float32Array:
+        """l, shape (1,), from regressions whose penalties are n^v: both sides' n add up to the same."""
+        total = 2 * (by_user.weights.sum(dtype=np.float64) + self.config.unobserved * len(by_user) * len(by_item))
+        powers = sum(side.penalties.sum(dtype=np.float64) for side in (by_user, by_item))
+        return np.array([self.config.l2 * total / max(powers, LEAST_SETTING)], np.float32).clip(*PENALTIES)
+
+    def _penalised(self, regressions: Regressions) -> Regressions:
+        return replace(regressions, penalties=regressions.penalties * self._penalty)
+
     def _base(self, spectrum: Float32Array) -> Float32Array:
         """What all rows of the other side add to each dimension."""
         return spectrum * np.float32(self.config.unobserved)
 
     def _regressions(self, matrix: csr_array) -> Regressions:
-        """One regression a row: of its entries, beside all columns as unobserved."""
+        """One regression a row: of its entries, beside all columns as unobserved; penalties are n^v alone."""
         config = self.config
         is_liked = matrix.data > 0
         weights = weighed(np.abs(matrix.data), config.weights)
@@ -172,14 +188,14 @@ class IALS:
             matrix.indices.astype(np.int32, copy=False),
             weights,
             targets,
-            (config.l2 * known**config.l2_exponent).astype(np.float32),
+            (known**config.l2_exponent).astype(np.float32),
         )
 
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """The exact solution for each history, shape (n, factors)."""
         check_histories(histories, self.n_items, signed=self.is_signed)
         self._check_fitted()
-        return self._regressions(histories).solve(self._items, self._base(self._spectrum))
+        return self._penalised(self._regressions(histories)).solve(self._items, self._base(self._spectrum))
 
     def item_vectors(self) -> Float32Array:
         """Item vectors along the axes of their Gram matrix, shape (n_items, factors)."""
@@ -207,8 +223,8 @@ class IALS:
         return Updated(made, WARM, {"iterations": WARM_ITERATIONS})
 
     def tensors(self) -> Tensors:
-        """Item vectors and the diagonal that their Gram matrix is."""
-        return {"items": self._items, "spectrum": self._spectrum}
+        """Item vectors, the diagonal that their Gram matrix is, and l."""
+        return {"items": self._items, "spectrum": self._spectrum, "penalty": self._penalty}
 
     def load_tensors(self, tensors: Tensors) -> None:
         """Take over what was learned.
@@ -218,11 +234,14 @@ class IALS:
         """
         items = floats_of(tensors, "items", (self.n_items, self.config.factors))
         spectrum = floats_of(tensors, "spectrum", (self.config.factors,))
+        penalty = floats_of(tensors, "penalty", (1,))
+        if not PENALTIES[0] <= penalty[0] <= PENALTIES[1]:
+            raise DataError(f"The tensor 'penalty' holds {penalty[0]}, expected {PENALTIES[0]:g} to {PENALTIES[1]:g}.")
         if spectrum.min(initial=0) < 0 or spectrum.max(initial=0) > LARGEST_EIGENVALUE:
             raise DataError(f"spectrum holds {spectrum.min()} to {spectrum.max()}: no eigenvalues that a fit leaves.")
         if np.abs(items).max(initial=0) > LARGEST_VECTOR:
             raise DataError(f"The tensor 'items' goes beyond {LARGEST_VECTOR:g}: scores would overflow.")
-        self._items, self._spectrum = items, spectrum
+        self._items, self._spectrum, self._penalty = items, spectrum, penalty
 
     def _check_fitted(self) -> None:
         if len(self._items) != self.n_items:

@@ -20,8 +20,9 @@ def fitted(matrix: csr_array, **settings: Any) -> IALS:
     return model
 
 
-def loss(matrix: csr_array, users: np.ndarray, items: np.ndarray, config: IALSConfig) -> float:
+def loss(matrix: csr_array, users: np.ndarray, items: np.ndarray, model: IALS) -> float:
     """The objective, written out over all pairs."""
+    config = model.config
     dense = matrix.toarray().astype(np.float64)
     weights = np.where(dense != 0, weighed(np.abs(dense), config.weights), 0) * np.where(dense < 0, config.dislikes, 1)
     confidence = config.unobserved + weights
@@ -30,7 +31,8 @@ def loss(matrix: csr_array, users: np.ndarray, items: np.ndarray, config: IALSCo
         (confidence.sum(axis=axis) ** config.l2_exponent * (side**2).sum(axis=1)).sum()
         for axis, side in ((1, users), (0, items))
     ]
-    return float(errors.sum() + config.l2 * sum(sizes))
+    strengths = [(confidence.sum(axis=axis) ** config.l2_exponent).sum() for axis in (0, 1)]
+    return float(errors.sum() + config.l2 * 2 * confidence.sum() / sum(strengths) * sum(sizes))
 
 
 def signed_world() -> csr_array:
@@ -42,8 +44,9 @@ def signed_world() -> csr_array:
 
 def test_one_user_and_one_item_by_hand() -> None:
     """Of one factor, with y = 1: (unobserved + w) (1 - x)^2 + l2 x^2 is least at x = c / (c + l2), c = 1.5."""
-    model = IALS(1, IALSConfig(factors=1, unobserved=0.5, l2=0.75, l2_exponent=0.0))
-    model.load_tensors({"items": np.ones((1, 1), np.float32), "spectrum": np.ones(1, np.float32)})
+    model = IALS(1, IALSConfig(factors=1, unobserved=0.5, l2_exponent=0.0))
+    ones = np.ones((1, 1), np.float32)
+    model.load_tensors({"items": ones, "spectrum": ones[0], "penalty": ones[0] * np.float32(0.75)})
     np.testing.assert_allclose(model.encode(csr([[0], []], 1)), [[1.5 / 2.25], [0.0]], rtol=1e-6)
 
 
@@ -54,11 +57,11 @@ def test_a_user_is_solved_exactly(weights: str, exponent: float) -> None:
     matrix = signed_world()
     model = fitted(matrix, factors=3, dislikes=0.7, weights=weights, l2_exponent=exponent, l2=0.1)
     users, items = model.encode(matrix).astype(np.float64), model.item_vectors().astype(np.float64)
-    least = loss(matrix, users, items, model.config)
+    least = loss(matrix, users, items, model)
     draw = np.random.default_rng(0)
     for _ in range(5):
         step = draw.standard_normal(users.shape) * 1e-3
-        ahead, behind = (loss(matrix, users + sign * step, items, model.config) for sign in (1, -1))
+        ahead, behind = (loss(matrix, users + sign * step, items, model) for sign in (1, -1))
         assert ahead > least < behind
         assert abs(ahead - behind) < 0.01 * (ahead + behind - 2 * least)
 
@@ -67,7 +70,7 @@ def test_every_iteration_lowers_the_objective() -> None:
     matrix, found = signed_world(), []
     for iterations in (1, 2, 4, 30):
         model = fitted(matrix, factors=4, dislikes=1.0, iterations=iterations)
-        found.append(loss(matrix, model.encode(matrix), model.item_vectors(), model.config))
+        found.append(loss(matrix, model.encode(matrix), model.item_vectors(), model))
     assert found == sorted(found, reverse=True)
 
 
@@ -145,10 +148,13 @@ def test_what_no_fit_leaves_is_refused() -> None:
     with pytest.raises(DataError, match="not been fitted"):
         model.score(csr([[0]], 2))
     items, spectrum = np.ones((2, 1), np.float32), np.ones(1, np.float32)
+    whole = {"items": items, "spectrum": spectrum, "penalty": spectrum}
     with pytest.raises(DataError, match="no eigenvalues"):
-        model.load_tensors({"items": items, "spectrum": -spectrum})
+        model.load_tensors(whole | {"spectrum": -spectrum})
     with pytest.raises(DataError, match="overflow"):
-        model.load_tensors({"items": items * 1e7, "spectrum": spectrum})
+        model.load_tensors(whole | {"items": items * np.float32(1e7)})
+    with pytest.raises(DataError, match="'penalty'"):
+        model.load_tensors(whole | {"penalty": -spectrum})
 
 
 @pytest.mark.parametrize(
