@@ -12,7 +12,7 @@ from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.metrics import Coverage, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata, takes_order
 from recsys_vae.top_k import top_k
 
 SCORES_AT_ONCE = 2**22
@@ -169,9 +169,11 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
 
 
 def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
-    if held_out.metadata is not None and takes_metadata(model):
-        return model.score(held_out.histories[rows], held_out.metadata[rows])
-    return model.score(held_out.histories[rows])
+    asked = held_out.take(rows)
+    metadata = () if asked.metadata is None or not takes_metadata(model) else (asked.metadata,)
+    if takes_order(model):
+        return model.score(asked.histories, *metadata, order=asked.order)
+    return model.score(asked.histories, *metadata)
 
 
 def _ask(

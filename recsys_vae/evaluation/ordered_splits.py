@@ -14,6 +14,8 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions, read_weights
+from recsys_vae.data.sequences import places_matrix
+from recsys_vae.data.signals import SignalRules, evidence
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.splits import HeldOut, Split, drop_unlearnable, over_catalogue, take_users
@@ -47,6 +49,7 @@ class Events:
         order: shape (n_events,), larger is later; any unit, the same for all users where a global cut is wanted.
         keep: what stands for a pair, on either side of a cut by itself: `sum` adds its weights up, `last` and
             `first` go by the order, `max` by the weight, ties by the place in the arrays.
+        tie_order: shape (n_events,), larger is later among a user's events of equal order; None where they go by item.
     """
 
     users: IdMap
@@ -56,6 +59,7 @@ class Events:
     weights: NDArray[np.float32]
     order: Int64Array
     keep: Keep = "sum"
+    tie_order: Int64Array | None = None
 
     def __post_init__(self) -> None:
         if self.keep not in get_args(Keep):
@@ -122,15 +126,28 @@ class Events:
         return places[ranked[changes]]
 
     def in_order(self) -> "Events":
-        """Sorted by user, then order, then item."""
-        by_time = np.lexsort((self.item_rows, self.order, self.user_rows))
+        """Sorted by user, then order, then the order of ties, then item."""
+        by_time = self._by_time()
         return replace(
             self,
             user_rows=self.user_rows[by_time],
             item_rows=self.item_rows[by_time],
             weights=self.weights[by_time],
             order=self.order[by_time],
+            tie_order=None if self.tie_order is None else self.tie_order[by_time],
         )
+
+    def places(self, chosen: BoolArray) -> csr_array:
+        """Places in time of the pairs of the chosen events, each of its latest, shape (n_users, n_items)."""
+        sorted_events = self._by_time()
+        kept = sorted_events[chosen[sorted_events]]
+        weights = np.ones(len(kept), dtype=np.float32)
+        found = evidence(self.user_rows[kept], self.item_rows[kept], weights, self.order[kept], SignalRules())
+        return places_matrix(found, (len(self.users), len(self.items)))
+
+    def _by_time(self) -> Int64Array:
+        ties = () if self.tie_order is None else (self.tie_order,)
+        return np.lexsort((self.item_rows, *ties, self.order, self.user_rows))
 
 
 def temporal(events: Events, *, validation_from: int, test_from: int) -> Split:
@@ -236,12 +253,18 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
     wide, narrow = events.interactions(cut.refit), events.interactions(cut.train)
     catalogue = entries.seen_columns(wide.matrix)
     wide, narrow = over_catalogue(wide, catalogue), over_catalogue(narrow, catalogue)
+    wide_order, narrow_order = (
+        entries.keep_columns(events.places(chosen), catalogue) for chosen in (cut.refit, cut.train)
+    )
     counts, notes = {"items_only_in_test": len(events.items) - catalogue.size}, dict[str, int]()
     parts = {}
-    for name, before, window in (("validation", narrow, cut.validation), ("test", wide, cut.test)):
+    for name, before, order, window in (
+        ("validation", narrow, narrow_order, cut.validation),
+        ("test", wide, wide_order, cut.test),
+    ):
         asked = events.interactions(window)
         known = over_catalogue(asked, catalogue)
-        held_out, repeated = _new_to_the_user(before, known.matrix)
+        held_out, repeated = _new_to_the_user(before, order, known.matrix)
         part, unlearnable = drop_unlearnable(held_out, before.item_counts())
         parts[name] = part.asked()
         outside = asked.matrix.nnz - known.matrix.nnz
@@ -249,19 +272,34 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
         counts[f"{name}_repeats"] = repeated
         counts[f"{name}_users_without_targets"] = _n_filled(asked.matrix) - len(parts[name].users)
         notes[f"{name}_users_without_history"] = int(np.count_nonzero(entries.row_lengths(parts[name].histories) == 0))
-    return Split(protocol, _active(narrow), parts["validation"], parts["test"], _active(wide), counts, notes)
+    return Split(
+        protocol,
+        _active(narrow),
+        parts["validation"],
+        parts["test"],
+        _active(wide),
+        counts,
+        notes,
+        train_order=_filled(narrow_order),
+        refit_order=_filled(wide_order),
+    )
 
 
-def _new_to_the_user(shown: Interactions, window: csr_array) -> tuple[HeldOut, int]:
+def _new_to_the_user(shown: Interactions, order: csr_array, window: csr_array) -> tuple[HeldOut, int]:
     """Ask for what the window has and the history has not; and how much it has that the history has too."""
     repeated = entries.contains(shown.matrix, entries.entry_keys(window))
-    held_out = HeldOut(shown.users, shown.matrix, entries.pick(window, ~repeated))
+    held_out = HeldOut(shown.users, shown.matrix, entries.pick(window, ~repeated), order=order)
     return held_out, int(np.count_nonzero(repeated))
 
 
 def _active(interactions: Interactions) -> Interactions:
     """Without the users who have nothing."""
     return take_users(interactions, np.flatnonzero(entries.row_lengths(interactions.matrix)))
+
+
+def _filled(matrix: csr_array) -> csr_array:
+    """Without empty rows."""
+    return matrix[np.flatnonzero(entries.row_lengths(matrix))]
 
 
 def _n_filled(matrix: csr_array) -> int:

@@ -9,11 +9,14 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.sequences import check_order
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.protocols import Int64Array
 
 PROTOCOLS = ("strong", "temporal", "last-out", "given")
+BESIDE = ("order",)
+"""Optional matrices beside the histories, by name: fields of `HeldOut`, and of `Split` as `train_NAME`, `refit_NAME`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +29,15 @@ class HeldOut:
         targets: to be found; disjoint from the histories, shape (n_users, n_items). A row may be empty: such users are
             left out of every mean, and counted.
         metadata: what else models that take it are shown, shape (n_users, n_features); None for nothing.
+        order: the pattern of the histories, its data the places in time, above 0, the least recent the smallest; None
+            where the dataset has no order.
     """
 
     users: IdMap
     histories: csr_array
     targets: csr_array
     metadata: csr_array | None = None
+    order: csr_array | None = None
 
     def __post_init__(self) -> None:
         if self.histories.shape != self.targets.shape or self.histories.shape[0] != len(self.users):
@@ -42,6 +48,8 @@ class HeldOut:
         check_histories(self.targets, self.targets.shape[1])
         if self.metadata is not None:
             check_metadata(self.metadata, len(self.users), self.metadata.shape[1])
+        if self.order is not None:
+            check_order(self.order, self.histories)
 
     @property
     def n_without_targets(self) -> int:
@@ -50,8 +58,8 @@ class HeldOut:
 
     def take(self, rows: Int64Array) -> "HeldOut":
         """Some of the users; `rows` ascending."""
-        metadata = None if self.metadata is None else self.metadata[rows]
-        return HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata)
+        beside = {name: None if (held := getattr(self, name)) is None else held[rows] for name in ("metadata", *BESIDE)}
+        return HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], **beside)
 
     def asked(self) -> "HeldOut":
         """Only the users who have something to find."""
@@ -76,6 +84,8 @@ class Split:
         counts: users, items and interactions that were left out, by reason, for the summary; interactions are pairs.
         notes: users who are asked, and of whom one should know something: without a history, with a tie.
         windows: of a cut in time, the first moment of `validation` and of `test`, in the unit of the events' order.
+        train_order: of `train`, as `HeldOut.order`; None where the dataset has no order.
+        refit_order: of `refit`, likewise.
     """
 
     protocol: str
@@ -86,6 +96,8 @@ class Split:
     counts: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     windows: dict[str, int] = field(default_factory=dict)
+    train_order: csr_array | None = None
+    refit_order: csr_array | None = None
 
     @property
     def training_part(self) -> Interactions:
@@ -98,6 +110,39 @@ class Split:
         if name not in parts:
             raise UnknownNameError("part of a split", name, parts)
         return parts[name]
+
+
+def with_order(split: Split, places: Interactions) -> Split:
+    """The split with the order of all its parts.
+
+    Args:
+        places: places in time of all pairs, above 0, over users and items of which those of the split are some.
+    """
+    items = split.train.items
+    parts: dict[str, HeldOut] = {}
+    for name in ("validation", "test"):
+        part = split.part(name)
+        parts[name] = replace(part, order=order_of(part.histories, part.users, items, places))
+    train, refit = split.train, split.refit
+    return replace(
+        split,
+        **parts,
+        train_order=order_of(train.matrix, train.users, items, places),
+        refit_order=None if refit is None else order_of(refit.matrix, refit.users, items, places),
+    )
+
+
+def order_of(matrix: csr_array, users: IdMap, items: IdMap, places: Interactions) -> csr_array:
+    """Places of the entries of a matrix, in its pattern.
+
+    Args:
+        users, items: of the rows and columns of the matrix, all of them among those of `places`.
+        places: of at least the matrix's pairs.
+    """
+    rows, columns = places.users.rows(users.values), places.items.rows(items.values)
+    keys = rows[entries.entry_rows(matrix)] * places.n_items + columns[matrix.indices]
+    found = entries.find_entries(places.matrix, keys)
+    return csr_array((places.matrix.data[found], matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def take_users(interactions: Interactions, rows: Int64Array) -> Interactions:

@@ -134,6 +134,7 @@ def fit(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    order: csr_array | None = None,
     warm_start: WarmStart | None = None,
     progress: bool = False,
 ) -> Fitted:
@@ -183,6 +184,7 @@ def fit(
         group=group,
         metadata=metadata,
         item_metadata=item_metadata,
+        order=order,
         started_from=warm_start.fingerprint() if warm_start else "",
         replay=warm_start.replay if warm_start else None,
     )
