@@ -17,14 +17,16 @@ from tqdm import tqdm
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import Chunk, read_histories
+from pipelines.dataset.order import read_order
 from pipelines.dataset.user_features import UserMetadata
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, UnknownNameError
+from recsys_vae.evaluation.splits import order_of
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
-from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k
@@ -139,10 +141,12 @@ def recommend_all(
     wanted, k = k, min(k, len(bundle.items))
     chain, tiers, asked, rows = _chain(bundle, scorer), Counter[str](), 0, 0
     without_list = Named()
-    known = _metadata(bundle, dataset)
+    known, places = _metadata(bundle, dataset), _order(bundle, dataset)
     with _parquet(to, LISTS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
-            table = _lists(part, chain, k, keep_seen=keep_seen, metadata=None if known is None else known(part.users))
+            metadata = None if known is None else known(part.users)
+            order = None if places is None else places(part)
+            table = _lists(part, chain, k, keep_seen=keep_seen, metadata=metadata, order=order)
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -180,11 +184,12 @@ def strangers(dataset: DatasetDir, users: IdMap) -> Named:
 def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | None = None, chunk: int = 4096) -> int:
     """Write the query vector of each user: user_id, vector (list of float32); returns the number of users."""
     model, users = _factorised(bundle), 0
-    known = _metadata(bundle, dataset)
+    known, places = _metadata(bundle, dataset), _order(bundle, dataset)
     with _parquet(to, USERS) as write:
         for part in _with_bar(read_histories(dataset, bundle.items, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
-            write(_vectors(USER, part.users, model.encode(part.histories, metadata)))
+            order = {} if places is None else {"order": places(part)}
+            write(_vectors(USER, part.users, model.encode(part.histories, metadata, **order)))
             users += len(part.users)
     return users
 
@@ -219,8 +224,24 @@ def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_
     return None if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).rows
 
 
-def _lists(part: Chunk, chain: FallbackChain, k: int, *, keep_seen: bool, metadata: csr_array | None) -> pl.DataFrame:
-    answers = chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata)
+def _order(bundle: Bundle, dataset: DatasetDir) -> Callable[[Chunk], csr_array] | None:
+    """The order of users' histories, where the model goes by it."""
+    if not takes_order(bundle.model):
+        return None
+    places = read_order(dataset)
+    return lambda part: order_of(part.histories, IdMap(part.users), bundle.items, places)
+
+
+def _lists(
+    part: Chunk,
+    chain: FallbackChain,
+    k: int,
+    *,
+    keep_seen: bool,
+    metadata: csr_array | None,
+    order: csr_array | None = None,
+) -> pl.DataFrame:
+    answers = chain.recommend(part.histories, k, keep_seen=keep_seen, metadata=metadata, order=order)
     users, places = np.nonzero(answers.rows >= 0)
     tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
     return pl.DataFrame(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         EASE,
         EDLAE,
         ELSA,
+        SVAE,
         Blend,
         ConditionalVAE,
         GraphFilter,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         MultVAE,
         Popularity,
         RecVAE,
+        SASRec,
     )
     from recsys_vae.estimators.served import ServedModel, load
     from recsys_vae.estimators.splitting import split
@@ -33,6 +35,7 @@ __all__ = [
     "EASE",
     "EDLAE",
     "ELSA",
+    "SVAE",
     "Blend",
     "ConditionalVAE",
     "Estimator",
@@ -44,6 +47,7 @@ __all__ = [
     "MultVAE",
     "Popularity",
     "RecVAE",
+    "SASRec",
     "ServedModel",
     "__version__",
     "evaluate",

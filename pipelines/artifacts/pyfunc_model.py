@@ -3,8 +3,9 @@
 MLflow's models-from-code flavour executes this file instead of unpickling an object. It stands alone on purpose: it
 imports recsys_vae, whose source travels with the model, and nothing of pipelines.
 
-In:  one row a user. `history`: list of item ids, may be empty. `k`: items wanted, 10 where the column is absent.
-     `metadata`: what else is known, by field of the bundle's schema; the column may be absent, a value null.
+In:  one row a user. `history`: list of item ids, least recent first, may be empty. `k`: items wanted, 10 where the
+     column is absent. `metadata`: what else is known, by field of the bundle's schema; the column may be absent, a
+     value null.
 Out: one row a user. `item_ids` and `scores`, best first; `tier` that answered; `unknown_items` of the history.
 """
 
@@ -21,7 +22,9 @@ from scipy.sparse import csr_array
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.histories import binary_histories
+from recsys_vae.data.sequences import order_of_lists
 from recsys_vae.errors import RecsysError
+from recsys_vae.protocols import Int64Array
 from recsys_vae.recommender import FallbackChain
 
 DEFAULT_K = 10
@@ -55,7 +58,8 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
     lengths = [len(history) for history in lists]
     item_rows = items.rows([item for history in lists for item in history])
     histories = binary_histories(np.repeat(np.arange(len(lists)), lengths), item_rows, len(lists), len(items))
-    answers = chain.recommend(histories, int(wanted.max(initial=1)), metadata=_metadata(chain, frame))
+    order = _order(item_rows, lengths, len(items)) if chain.is_sequential else None
+    answers = chain.recommend(histories, int(wanted.max(initial=1)), metadata=_metadata(chain, frame), order=order)
     kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
     known = iter((item_rows >= 0).tolist())
     return pd.DataFrame(
@@ -65,6 +69,13 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
             "tier": list(answers.tiers),
             "unknown_items": [[item for item in history if not next(known)] for history in lists],
         }
+    )
+
+
+def _order(item_rows: Int64Array, lengths: list[int], n_items: int) -> csr_array:
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return order_of_lists(
+        [item_rows[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)], n_items
     )
 
 

@@ -30,6 +30,7 @@ from recsys_vae.data.changed_tables import change_files, scan_changed
 from recsys_vae.data.columns import ITEM, TIMESTAMP, USER
 from recsys_vae.data.erased_users import ERASED
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.evaluation.splits import BESIDE
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output
@@ -39,17 +40,14 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MATRIX = ("indptr.npy", "indices.npy", "data.npy")
+_TRAINING, _HELD_OUT = ("train", "refit"), ("validation", "test")
 SPLIT_FILES = (
     "split.json",
     "items.arrow",
-    *(f"{part}/{file}" for part in ("train", "refit") for file in ("users.arrow", *_MATRIX)),
-    *(f"{part}/users.arrow" for part in ("validation", "test")),
-    *(
-        f"{part}/{kind}/{file}"
-        for part in ("validation", "test")
-        for kind in ("histories", "targets")
-        for file in _MATRIX
-    ),
+    *(f"{part}/{file}" for part in _TRAINING for file in ("users.arrow", *_MATRIX)),
+    *(f"{part}/users.arrow" for part in _HELD_OUT),
+    *(f"{part}/{kind}/{file}" for part in _HELD_OUT for kind in ("histories", "targets") for file in _MATRIX),
+    *(f"{part}/{kind}/{file}" for part in (*_TRAINING, *_HELD_OUT) for kind in BESIDE for file in _MATRIX),
 )
 STUDY_FILES = ("study.db", "study.db-*", "trial.safetensors", ".trial.safetensors.*.partial", "best.toml",
                ".best.toml.*.partial", ".lock")  # fmt: skip

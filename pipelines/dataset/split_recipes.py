@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.matrices import encode, encode_events, encode_pairs
+from pipelines.dataset.matrices import encode, encode_events, encode_pairs, encode_places
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
 from recsys_vae.evaluation import ordered_splits, random_splits
-from recsys_vae.evaluation.splits import PROTOCOLS, Split
+from recsys_vae.evaluation.splits import PROTOCOLS, Split, with_order
 from recsys_vae.protocols import Int64Array
 
 SHARES = {"validation": 0.1, "test": 0.1}
@@ -33,13 +33,14 @@ class Strong(_Recipe):
 
     def cut(self, dataset: DatasetDir) -> Split:
         """Cut the interactions of a dataset."""
-        return random_splits.strong(
+        split = random_splits.strong(
             encode(dataset.interactions()),
             heldout=self.heldout,
             fold_in=self.fold_in,
             seed=self.seed,
             min_items=self.min_items,
         )
+        return _ordered(split, dataset)
 
 
 class Temporal(_Recipe):
@@ -115,7 +116,13 @@ class Given(_Recipe):
         split = random_splits.given(
             encoded, pairs, validation=self.validation, validation_users=self.validation_users, seed=self.seed
         )
-        return replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts})
+        return _ordered(replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts}), dataset)
+
+
+def _ordered(split: Split, dataset: DatasetDir) -> Split:
+    """The split with the order of its histories, where the dataset has one."""
+    places = encode_places(dataset.events())
+    return split if places is None else with_order(split, places)
 
 
 Recipe = Annotated[Strong | Temporal | LastOut | Given, Field(discriminator="protocol")]

@@ -5,6 +5,7 @@ DATASET/splits/NAME/
     items.arrow                      the catalogue
     train/ [refit/]                  users.arrow and one sparse matrix
     validation/ test/                users.arrow, histories/ and targets/, one sparse matrix each
+    PART/NAME/                       in each of them, optional matrices of the same users that split.json names: order/
 
 A sparse matrix is three arrays, indptr.npy, indices.npy and data.npy. They are mapped copy-on-write: a reader may
 write to its arrays, the files never change.
@@ -31,7 +32,7 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError, fault_text
-from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.evaluation.splits import BESIDE, HeldOut, Split
 from recsys_vae.outputs import DirectoryProduct, check_output
 
 FORMAT: Literal[1] = 1
@@ -70,6 +71,7 @@ class SplitManifest(BaseModel):
         notes: who is asked all the same, and of whom one should know something.
         windows: of a cut in time, the first moment of `validation` and of `test`; empty in splits of early days.
         sizes: of each part; its users are those who are asked.
+        beside: names of the optional matrices that every part has; none in splits of early days.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,6 +85,7 @@ class SplitManifest(BaseModel):
     notes: dict[str, int] = Field(default_factory=dict)
     windows: dict[str, datetime] = Field(default_factory=dict)
     sizes: dict[str, dict[str, int]]
+    beside: tuple[Literal["order"], ...] = ()
 
 
 def make_split(dataset: DatasetDir, recipe: Recipe, name: str | None = None) -> SplitManifest:
@@ -112,6 +115,7 @@ def make_split(dataset: DatasetDir, recipe: Recipe, name: str | None = None) -> 
         notes=split.notes,
         windows={part: EPOCH + timedelta(microseconds=moment) for part, moment in split.windows.items()},
         sizes=_sizes(split),
+        beside=tuple(name for name in BESIDE if getattr(split, f"train_{name}") is not None),  # type: ignore[misc]
     )
     remove_partials(target)
     with atomic_directory(target, WRITTEN) as folder:
@@ -196,11 +200,15 @@ def _write(split: Split, folder: Path) -> None:
         if training is not None:
             _write_matrix(folder / name, training.matrix)
             _write_ids(folder / name / "users.arrow", training.users)
+            for kind in BESIDE:
+                _write_matrix(folder / name / kind, getattr(split, f"{name}_{kind}"))
     for name in ("validation", "test"):
         part = split.part(name)
         _write_matrix(folder / name / "histories", part.histories)
         _write_matrix(folder / name / "targets", part.targets)
         _write_ids(folder / name / "users.arrow", part.users)
+        for kind in BESIDE:
+            _write_matrix(folder / name / kind, getattr(part, kind))
 
 
 def _read(folder: Path, manifest: SplitManifest) -> Split:
@@ -213,7 +221,11 @@ def _read(folder: Path, manifest: SplitManifest) -> Split:
     def held_out(name: str) -> HeldOut:
         part = folder / name
         histories, targets = (_read_matrix(part / kind, len(items)) for kind in ("histories", "targets"))
-        return HeldOut(_read_ids(part / "users.arrow"), histories, targets)
+        beside = {kind: _read_matrix(part / kind, len(items)) for kind in manifest.beside}
+        return HeldOut(_read_ids(part / "users.arrow"), histories, targets, **beside)
+
+    def beside(name: str) -> dict[str, csr_array]:
+        return {f"{name}_{kind}": _read_matrix(folder / name / kind, len(items)) for kind in manifest.beside}
 
     return Split(
         protocol=manifest.recipe.protocol,
@@ -224,10 +236,14 @@ def _read(folder: Path, manifest: SplitManifest) -> Split:
         counts=manifest.counts,
         notes=manifest.notes,
         windows={part: (moment - EPOCH) // timedelta(microseconds=1) for part, moment in manifest.windows.items()},
+        **beside("train"),
+        **(beside("refit") if "refit" in manifest.sizes else {}),
     )
 
 
-def _write_matrix(folder: Path, matrix: csr_array) -> None:
+def _write_matrix(folder: Path, matrix: csr_array | None) -> None:
+    if matrix is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("indptr", "indices", "data"):
         np.save(folder / f"{name}.npy", getattr(matrix, name))

@@ -56,6 +56,7 @@ def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, 
         held_out.users,
         onto_items(held_out.histories, split.train.items, bundle.items),
         onto_items(held_out.targets, split.train.items, bundle.items),
+        order=None if held_out.order is None else onto_items(held_out.order, split.train.items, bundle.items),
     )
     known = Interactions(
         onto_items(learned_from.matrix, split.train.items, bundle.items), learned_from.users, bundle.items

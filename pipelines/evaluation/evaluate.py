@@ -20,6 +20,7 @@ from pipelines.evaluation.eligibility import questions_for
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.sequences import chronological
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
@@ -27,7 +28,7 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
@@ -269,7 +270,8 @@ def _number(value: float) -> float | None:
 def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
     if not isinstance(model, Variational):
         return None
-    return measure_activity(model, sample_histories(held_out.histories, share=1.0))
+    histories = chronological(held_out.histories, held_out.order) if takes_order(model) else held_out.histories
+    return measure_activity(model, sample_histories(histories, share=1.0))
 
 
 def _parse_baseline(text: str) -> _Baseline:

@@ -131,7 +131,8 @@ def _after(
     in_window = events.order > (after - EPOCH) // timedelta(microseconds=1)
     before, window = events.interactions(~in_window), events.interactions(in_window).matrix
     new = ~entries.contains(before.matrix, entries.entry_keys(window))
-    asked = HeldOut(events.users, before.matrix, entries.pick(window, new)).asked()
+    order = events.places(~in_window)
+    asked = HeldOut(events.users, before.matrix, entries.pick(window, new), order=order).asked()
     place = f"events after {after.isoformat()}, up to {end.isoformat()}"
     counts = before.item_counts()
     return HoldOut(dataset, place, asked, events.items, counts, mine, theirs, len(asked.users))

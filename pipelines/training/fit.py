@@ -37,6 +37,7 @@ def fit(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    order: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes."""
     fitted = fitting.fit(
@@ -50,6 +51,7 @@ def fit(
         group=group,
         metadata=metadata,
         item_metadata=item_metadata,
+        order=order,
         progress=True,
     )
     if fitted.weights and isinstance(fitted.model, Blend):

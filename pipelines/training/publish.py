@@ -29,6 +29,7 @@ from pipelines.training.train import (
     check_index_use,
     finish,
     metadata_for,
+    order_for,
     origin,
     parameters,
 )
@@ -107,6 +108,7 @@ def publish_bundle(
             group=group,
             metadata=metadata_for(spec, everything, known),
             item_metadata=item_metadata_for(spec, dataset, everything.items),
+            order=order_for(spec, dataset, everything),
         )
         log_latents(tracker, fitted)
         described = replace(
@@ -146,6 +148,7 @@ def take_part(
         group=group,
         metadata=metadata_for(spec, everything, known),
         item_metadata=item_metadata_for(spec, dataset, everything.items),
+        order=order_for(spec, dataset, everything),
     )
 
 

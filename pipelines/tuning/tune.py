@@ -108,6 +108,7 @@ class _Task:
     known: UserMetadata
     metadata: csr_array | None
     item_metadata: csr_array | None
+    order: csr_array | None
 
 
 def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
@@ -123,6 +124,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         known,
         metadata_for(spec, split.train, known),
         item_metadata_for(spec, dataset, split.train.items),
+        split.train_order,
     )
 
 
@@ -169,6 +171,7 @@ def _fit_and_tell(
             resume=trial.is_resumed,
             metadata=task.metadata,
             item_metadata=task.item_metadata,
+            order=task.order,
         )
         measured = evaluate(fitted.model, task.validation, (task.search.metric, *METRICS))
     except PrunedError:

@@ -1,8 +1,8 @@
 """Sequences: histories in the order of time.
 
 `order` stands beside histories: a matrix of the same pattern whose data are the places in time, above 0, the least
-recent the smallest. A model that goes by order reads `chronological(histories, order)`: the same entries, those of each
-row from the least recent to the latest. Such a matrix is not canonical, and no product or comparison of it is asked for.
+recent the smallest. A model that goes by order reads `chronological(histories, order)`: the same entries, those of
+each row from the least recent to the latest. Such a matrix is not canonical: no product of it is asked for.
 """
 
 from collections.abc import Sequence

@@ -16,6 +16,7 @@ from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
 from recsys_vae.estimators.inputs import Data, Histories, as_interactions
 from recsys_vae.estimators.metadata import Inputs, Metadata
+from recsys_vae.estimators.order import order_of_data
 from recsys_vae.estimators.served import ServedModel
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.extras import is_installed
@@ -89,6 +90,7 @@ class Estimator:
         user_metadata: Any = None,
         item_metadata: Any = None,
         kinds: Mapping[str, str] | None = None,
+        order: csr_array | None = None,
         progress: bool = False,
     ) -> Self:
         """Learn from interactions, with fresh weights.
@@ -101,6 +103,8 @@ class Estimator:
                 that take it, which are shown it here and in `recommend`. It tells who has no history what to expect.
             item_metadata: likewise of items, by item_id; models that take it are shown it in training only.
             kinds: of fields, where their column does not tell: category, set, text or number.
+            order: places in time of the interactions, in their pattern, as `Split.train_order`; a frame with a column
+                timestamp or position tells it itself. Only models that go by order need it.
             progress: show a bar on standard error.
 
         Raises:
@@ -117,6 +121,7 @@ class Estimator:
             validation=inputs.validation,
             metadata=inputs.users,
             item_metadata=inputs.items,
+            order=_order(train, order),
             progress=progress,
         )
         tiers = Tiers() if inputs.schema is None else Tiers(BY_METADATA, inputs.schema)
@@ -183,9 +188,16 @@ class Estimator:
         """A part of a split with metadata of its users, for `evaluate`; see `ServedModel.with_metadata`."""
         return self.served.with_metadata(part, user_metadata)
 
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the model goes by the order of histories."""
+        return self.served.is_sequential
+
+    def score(
+        self, histories: csr_array, metadata: csr_array | None = None, order: csr_array | None = None
+    ) -> Float32Array:
         """Scores of all items, shape (n, n_items): what `evaluate` asks for."""
-        return self.served.score(histories, metadata)
+        return self.served.score(histories, metadata, order)
 
     def save(self, path: str | Path, *, index: str | None = None) -> Manifest:
         """Write a bundle, which `load` and `recsys serve` read; a bundle that stands there is replaced.
@@ -224,6 +236,13 @@ class Estimator:
             known += TRAINING
         if unknown := [name for name in own if name.partition(".")[0] not in known]:
             raise UnknownNameError(f"setting of {self.name}", unknown[0], known)
+
+
+def _order(train: Data, given: csr_array | None) -> csr_array | None:
+    if given is not None:
+        return given
+    places = order_of_data(train)
+    return None if places is None else places.matrix
 
 
 def _with_parts_expanded(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,16 +64,17 @@ class ColdStartUsers:
 
     def asked(self, length: int) -> HeldOut:
         """Everybody, shown their first `length` items, or all where they have fewer."""
-        histories = binarise(entries.pick(self.places, self.places.data <= length))
-        return HeldOut(self.users, histories, self.targets, self.metadata)
+        shown = entries.pick(self.places, self.places.data <= length)
+        return HeldOut(self.users, binarise(shown), self.targets, self.metadata, shown)
 
     def asked_at_all(self, lengths: Sequence[int] = LENGTHS) -> HeldOut:
         """Everybody once a length, as if they were different users: one mean over lengths and users."""
         parts = [self.asked(length) for length in sorted(lengths)]
         ids = [f"{number:04} {user}" for number in range(len(parts)) for user in self.users.values]
         metadata = None if self.metadata is None else _stacked([self.metadata] * len(parts))
+        places = [part.order for part in parts if part.order is not None]
         histories, targets = _stacked([p.histories for p in parts]), _stacked([p.targets for p in parts])
-        return HeldOut(IdMap(pl.Series("id", ids, dtype=pl.String)), histories, targets, metadata)
+        return HeldOut(IdMap(pl.Series("id", ids, dtype=pl.String)), histories, targets, metadata, _stacked(places))
 
 
 def _stacked(parts: Sequence[csr_array]) -> csr_array:

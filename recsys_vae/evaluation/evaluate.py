@@ -80,7 +80,9 @@ def evaluate(
     shown = {metric: np.zeros(model.n_items, dtype=np.bool_) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
     for rows in _batches(asked.rows, batch_size, progress):
-        lists, found = _ask(_score(model, held_out, rows), held_out.histories[rows], held_out.targets[rows], asked)
+        lists, found = _ask(
+            scores_of(model, held_out.take(rows)), held_out.histories[rows], held_out.targets[rows], asked
+        )
         ranks.append(found)
         for metric in asked.per_user:
             values[metric.name].append(metric.per_user(lists))
@@ -168,8 +170,8 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
             bar.update(batch.size)
 
 
-def _score(model: Scorer, held_out: HeldOut, rows: Int64Array) -> Float32Array:
-    asked = held_out.take(rows)
+def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
+    """Scores of all items for some users, shape (n_users, n_items), with all that the model takes of them."""
     metadata = () if asked.metadata is None or not takes_metadata(model) else (asked.metadata,)
     if takes_order(model):
         return model.score(asked.histories, *metadata, order=asked.order)

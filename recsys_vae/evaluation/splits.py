@@ -16,7 +16,7 @@ from recsys_vae.protocols import Int64Array
 
 PROTOCOLS = ("strong", "temporal", "last-out", "given")
 BESIDE = ("order",)
-"""Optional matrices beside the histories, by name: fields of `HeldOut`, and of `Split` as `train_NAME`, `refit_NAME`."""
+"""Optional matrices beside histories, by name: fields of `HeldOut`, and of `Split` as `train_NAME`, `refit_NAME`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,14 +119,15 @@ def with_order(split: Split, places: Interactions) -> Split:
         places: places in time of all pairs, above 0, over users and items of which those of the split are some.
     """
     items = split.train.items
-    parts: dict[str, HeldOut] = {}
-    for name in ("validation", "test"):
-        part = split.part(name)
-        parts[name] = replace(part, order=order_of(part.histories, part.users, items, places))
+
+    def ordered(part: HeldOut) -> HeldOut:
+        return replace(part, order=order_of(part.histories, part.users, items, places))
+
     train, refit = split.train, split.refit
     return replace(
         split,
-        **parts,
+        validation=ordered(split.validation),
+        test=ordered(split.test),
         train_order=order_of(train.matrix, train.users, items, places),
         refit_order=None if refit is None else order_of(refit.matrix, refit.users, items, places),
     )

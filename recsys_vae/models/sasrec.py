@@ -121,9 +121,7 @@ class SASRec(Sequential):
         hidden = self.norm(torch.cat(states))
         likelihood = objective.likelihood
         if self.config.loss == "gbce":
-            likelihood = GeneralisedBCE(
-                self.config.gbce_negatives, self.config.gbce_calibration, objective.generator
-            )
+            likelihood = GeneralisedBCE(self.config.gbce_negatives, self.config.gbce_calibration, objective.generator)
         nll = likelihood(hidden, self.output, one_target_each(torch.cat(items))).sum() / len(rows)
         return Loss(nll, nll.detach(), torch.zeros_like(nll.detach()))
 
@@ -142,4 +140,5 @@ class SASRec(Sequential):
         x = drop(x)
         for block in self.blocks:
             x = block(x, turned, drop)
-        return x
+        states: Tensor = x
+        return states

@@ -41,7 +41,7 @@ class Windows:
         Shapes (m,), (m, longest) and (m, longest). Every window is in one group.
         """
         order = self.lengths.argsort(descending=True, stable=True)
-        for numbers in order.split(_sizes(self.lengths[order])):
+        for numbers in torch.split(order, _sizes(self.lengths[order])):
             begins, lengths = self.begins[numbers], self.lengths[numbers]
             steps = torch.arange(int(lengths[0]), device=begins.device)
             places = (begins[:, None] + steps).clamp(max=len(self.inputs) - 1)
@@ -99,6 +99,22 @@ def _with_starts(rows: SparseRows) -> Tensor:
     places = torch.arange(len(rows.indices), device=rows.indices.device) + rows.row_numbers() + 1
     inputs[places] = rows.indices
     return inputs
+
+
+def next_items(inputs: Tensor, places: Tensor, ahead: int) -> SparseRows:
+    """The items after some inputs, at most so many each, of the same history; one row a place.
+
+    Args:
+        inputs: of `Windows`.
+        places: of inputs that an item follows, shape (n,).
+        ahead: items a row, at least 1.
+    """
+    steps = places[:, None] + torch.arange(1, ahead + 1, device=inputs.device)
+    items = inputs[steps.clamp(max=len(inputs) - 1)]
+    follows = ((steps < len(inputs)) & (items != START)).cumprod(dim=1).bool()
+    offsets = torch.cat([places.new_zeros(1), follows.sum(dim=1).cumsum(0)])
+    found = items[follows]
+    return SparseRows(found, offsets, torch.ones(len(found), device=inputs.device))
 
 
 def one_target_each(items: Tensor) -> SparseRows:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, TopK
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, TopK, takes_order
 from recsys_vae.top_k import check_k, top_k
 
 
@@ -45,8 +45,11 @@ class ItemSimilarity:
         if not 0 <= item_row < n_items:
             raise ConfigError(f"Item rows lie in 0..{n_items - 1}, got {item_row}.")
         alone = csr_array((np.ones(1, np.float32), [item_row], [0, 1]), shape=(1, n_items))
-        scores = self._cosines(item_row) if self.has_directions else self._model.score(alone)
+        scores = self._cosines(item_row) if self.has_directions else self._after(alone)
         return top_k(scores, k, allowed=allowed, excluded=alone)
+
+    def _after(self, alone: csr_array) -> Float32Array:
+        return self._model.score(alone, order=alone) if takes_order(self._model) else self._model.score(alone)
 
     def directions(self, rows: Int64Array) -> Float32Array:
         """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""

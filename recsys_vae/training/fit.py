@@ -13,7 +13,7 @@ from recsys_vae.data.features import Schema
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
-from recsys_vae.models.blend import Blend, BlendConfig
+from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
@@ -73,6 +73,13 @@ class ModelSpec:
                 "--user-field NAME:KIND, or leave user_metadata out."
             )
         return replace(self, config=replace(self.config, metadata=schema.widths))
+
+    @property
+    def takes_order(self) -> bool:
+        """Whether the model, or a part of it, goes by the order of histories."""
+        parts = [getattr(self.config, one.name) for one in fields(self.config)]
+        names = [self.name, *(part.model for part in parts if isinstance(part, Part))]
+        return any(getattr(catalog.entry(name).model, "is_sequential", False) is True for name in names)
 
     @property
     def may_take_metadata(self) -> bool:
@@ -146,6 +153,7 @@ def fit(
 
     Args:
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
+        order: of the interactions, in their pattern; models that do not go by it pass over it.
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
 
@@ -169,7 +177,7 @@ def fit(
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
     training = spec.training
     if warm_start is not None:
-        warm_start.begin(learner, interactions)
+        warm_start.begin(learner, interactions, order)
         training = warm_start.training(training)
     result = train(
         learner,
