@@ -102,7 +102,7 @@ def train(
     if model not in (None, file.model):
         raise ConfigError(f"{settings} has the settings of {file.model}, --model asks for {model}. Leave one out.")
     named = chosen(sets, **training)
-    base = TrainingConfig().as_published() if reference else TrainingConfig()
+    base = TrainingConfig().as_published() if reference else None
     spec = specify(file.model, file.settings | named, base)
     _check_reference(spec, reference)
     opened = DatasetDir.open(dataset)

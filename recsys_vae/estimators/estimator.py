@@ -25,7 +25,7 @@ from recsys_vae.protocols import Float32Array, Recommender
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.settings import with_plain_settings
 from recsys_vae.training.config import TrainingConfig
-from recsys_vae.training.fit import Fitted, ModelSpec, fit
+from recsys_vae.training.fit import Fitted, ModelSpec, default_training, fit
 
 BY_METADATA = TierPolicy(described=(TierThreshold(0, PRIOR), TierThreshold(1, POSTERIOR)))
 """Of a model that was fitted with metadata of users: who has some gets what the model makes of them."""
@@ -63,7 +63,7 @@ class Estimator:
         given = {name: value for name, value in expanded.items() if name in TRAINING}
         self._check_names(own)
         self.config = catalog.configure(self.name, own)
-        self.training = with_plain_settings(TrainingConfig(), given, of=self.name)
+        self.training = with_plain_settings(default_training(self.name), given, of=self.name)
         self._given = given
         if given and not self._spec.is_trained_by_gradient:
             raise ConfigError(f"{self.name} is solved in closed form; it has no setting {min(given)!r} of a training.")

@@ -15,7 +15,7 @@ Gold Loss: is BERT4Rec really better than SASRec?, RecSys 2023.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +51,10 @@ class SASRecConfig:
         gbce_calibration: t of gbce, 0 to 1.
     """
 
+    TRAINING: ClassVar[dict[str, Any]] = {"batch_size": 32, "epochs": 60, "patience": 5}
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         "learning_rate": Real(3e-4, 3e-3, log=True),
-        "batch_size": OneOf((64, 128, 256, 500)),
+        "batch_size": OneOf((16, 32, 64, 128, 500)),
         "width": OneOf((64, 128, 256)),
         "blocks": Whole(1, 3),
         "dropout": Real(0.1, 0.5),

@@ -11,7 +11,7 @@ sections 3.2 and 3.3 (SVAE and next-k). Histories longer than a window learn in 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class SVAEConfig:
         dropout: share of the numbers of an embedding that is dropped.
     """
 
+    TRAINING: ClassVar[dict[str, Any]] = {"batch_size": 32, "epochs": 60, "patience": 5}
     SEARCH_SPACE: ClassVar[SearchSpace] = {
         "learning_rate": Real(3e-4, 1e-2, log=True),
         "batch_size": OneOf((32, 64, 128, 256, 500)),

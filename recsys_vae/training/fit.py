@@ -26,6 +26,12 @@ from recsys_vae.training.tracking import Tracker
 from recsys_vae.training.warm_start import WarmStart
 
 
+def default_training(name: str) -> TrainingConfig:
+    """How a model is trained where nothing else is asked for: by its configuration's `TRAINING`, else the defaults."""
+    own: dict[str, Any] = getattr(catalog.entry(name).config, "TRAINING", {})
+    return replace(TrainingConfig(), **own)
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """Which model, and how it is trained.
