@@ -90,12 +90,12 @@ class Peer:
         return told | {"cpu_seconds": time.process_time() - cpu}
 
     def lists(self, items: np.ndarray, starts: np.ndarray, n_items: int) -> np.ndarray:
-        """100 items a user after all but the last of the sequence, shape (n_users, 100)."""
+        """100 items a user after all but the last of the sequence, -1 beyond the last, shape (n_users, 100)."""
         longest, columns = self.config["MAX_ITEM_LIST_LENGTH"], np.zeros(n_items, dtype=np.int64)
         for token, column in self.tokens.items():
             if token != "[PAD]":
                 columns[int(token)] = column
-        found = np.empty((len(starts) - 1, K), dtype=np.int64)
+        found = np.full((len(starts) - 1, K), -1, dtype=np.int64)
         self.model.eval()
         for user, (start, end) in enumerate(pairwise(starts.tolist())):
             seen = items[start : end - 1]
@@ -108,7 +108,9 @@ class Peer:
                 scores = self.model.full_sort_predict(Interaction(asked)).numpy()[0][columns]
             scores[columns == 0] = -np.inf
             scores[seen] = -np.inf
-            found[user] = np.argsort(-scores, kind="stable")[:K]
+            best = np.argsort(-scores, kind="stable")[:K]
+            best = best[np.isfinite(scores[best])]
+            found[user, : len(best)] = best
         return found
 
 
