@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from json import dumps, loads
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import Chunk, read_histories
+from pipelines.dataset.order import read_order
 from pipelines.dataset.user_features import UserMetadata
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
@@ -24,8 +26,9 @@ from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.signals import Repeat, hidden_from, liked
 from recsys_vae.errors import DataError, UnknownNameError
+from recsys_vae.evaluation.splits import order_of
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
-from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_dislikes
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_dislikes, takes_order
 from recsys_vae.recommender import Answers, FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.reranking.rules import NO_RULES, Rules
@@ -151,11 +154,11 @@ def recommend_all(
     known, reranker = _metadata(bundle, dataset), Reranker(rules, bundle.item_table, k) if rules else None
     if reranker is not None:
         reranker.check()
+    places, how = _order(bundle, dataset), _how(repeat, keep_seen=keep_seen)
     with _parquet(to, LISTS) as write:
         for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
-            metadata = None if known is None else known(part.users)
-            how: Repeat = "allow" if keep_seen else repeat
-            table = _lists(part, chain, _answers(part, chain, k, how, metadata, reranker))
+            users = _Told(None if known is None else known(part.users), None if places is None else places(part))
+            table = _lists(part, chain, _answers(part, chain, k, how, users, reranker))
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -194,12 +197,13 @@ def strangers(dataset: DatasetDir, users: IdMap) -> Named:
 def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | None = None, chunk: int = 4096) -> int:
     """Write the query vector of each user: user_id, vector (list of float32); returns the number of users."""
     model, users = _factorised(bundle), 0
-    known = _metadata(bundle, dataset)
+    known, places = _metadata(bundle, dataset), _order(bundle, dataset)
     with _parquet(to, USERS) as write:
         for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
             histories = part.histories if takes_dislikes(model) else liked(part.histories)
-            write(_vectors(USER, part.users, model.encode(histories, metadata)))
+            order = {} if places is None else {"order": places(part)}
+            write(_vectors(USER, part.users, model.encode(histories, metadata, **order)))
             users += len(part.users)
     return users
 
@@ -238,16 +242,35 @@ def _metadata(bundle: Bundle, dataset: DatasetDir) -> Callable[[pl.Series], csr_
     return None if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).rows
 
 
+def _how(repeat: Repeat, *, keep_seen: bool) -> Repeat:
+    return "allow" if keep_seen else repeat
+
+
+class _Told(NamedTuple):
+    """What is known of some users beside their histories."""
+
+    metadata: csr_array | None
+    order: csr_array | None
+
+
 def _answers(
-    part: Chunk, chain: FallbackChain, k: int, repeat: Repeat, metadata: csr_array | None, reranker: Reranker | None
+    part: Chunk, chain: FallbackChain, k: int, repeat: Repeat, told: _Told, reranker: Reranker | None
 ) -> Answers:
     if reranker is None:
-        return chain.recommend(part.histories, k, repeat=repeat, metadata=metadata)
-    users = chain.encode(part.histories, metadata)
+        return chain.recommend(part.histories, k, repeat=repeat, metadata=told.metadata, order=told.order)
+    users = chain.encode(part.histories, told.metadata, told.order)
     scores = chain.scores(users)
     mask(scores, excluded=hidden_from(part.histories, repeat))
     found = reranker.lists(scores, part.histories)
     return Answers(found.rows, found.scores, users.tiers, chain.bundle.manifest.model)
+
+
+def _order(bundle: Bundle, dataset: DatasetDir) -> Callable[[Chunk], csr_array] | None:
+    """The order of users' histories, where the model goes by it."""
+    if not takes_order(bundle.model):
+        return None
+    places = read_order(dataset)
+    return lambda part: order_of(liked(part.histories), IdMap(part.users), bundle.items, places)
 
 
 def _lists(part: Chunk, chain: FallbackChain, answers: Answers) -> pl.DataFrame:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         EDLAE,
         ELSA,
         IALS,
+        SVAE,
         Blend,
         ConditionalVAE,
         GraphFilter,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         MultVAE,
         Popularity,
         RecVAE,
+        SASRec,
     )
     from recsys_vae.estimators.served import ServedModel, load
     from recsys_vae.estimators.splitting import split
@@ -35,6 +37,7 @@ __all__ = [
     "EDLAE",
     "ELSA",
     "IALS",
+    "SVAE",
     "Blend",
     "ConditionalVAE",
     "Estimator",
@@ -46,6 +49,7 @@ __all__ = [
     "MultVAE",
     "Popularity",
     "RecVAE",
+    "SASRec",
     "ServedModel",
     "__version__",
     "evaluate",

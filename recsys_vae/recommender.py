@@ -146,6 +146,11 @@ class FallbackChain:
         return True
 
     @cached_property
+    def is_sequential(self) -> bool:
+        """Whether the model goes by the order of histories."""
+        return self._sequential is not None
+
+    @cached_property
     def n_features(self) -> int:
         """Width of the metadata of users; 0 without any."""
         schema = self.bundle.tiers.schema

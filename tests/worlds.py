@@ -20,7 +20,9 @@ from recsys_vae.models.ials import IALSConfig
 from recsys_vae.models.mult_dae import MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.rec_vae import RecVAEConfig
-from recsys_vae.protocols import ClosedFormRecommender, Recommender
+from recsys_vae.models.sasrec import SASRecConfig
+from recsys_vae.models.svae import SVAEConfig
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender, takes_order
 
 SMALL = {
     "popularity": None,
@@ -34,6 +36,8 @@ SMALL = {
     "rec-vae": RecVAEConfig(hidden=16, latent=4),
     "h-vamp": HVampConfig(hidden=16, latent=4, pseudo_inputs=5),
     "conditional-vae": ConditionalVAEConfig(hidden=16, latent=4, prior_hidden=8, metadata=(2, 3)),
+    "sasrec": SASRecConfig(width=8, blocks=1, heads=2, length=3, dropout=0.0),
+    "svae": SVAEConfig(embedding=8, recurrent=8, hidden=8, latent=4, ahead=2, length=3, dropout=0.0),
     "blend": BlendConfig(
         Part("mult-vae", MultVAE, MultVAEConfig(hidden=16, latent=4)), Part("ease", EASE, EASEConfig(l2=1.0)), 0.4
     ),
@@ -49,6 +53,17 @@ def csr(rows: list[list[int]], n_items: int) -> csr_array:
     found = csr_array(matrix, dtype=np.float32)
     found.sort_indices()
     return found
+
+
+def by_row(histories: csr_array) -> csr_array:
+    """An order of histories: by item row, so that it is the same however many users there are."""
+    places = histories.indices.astype(np.float32) + 1
+    return csr_array((places, histories.indices, histories.indptr), shape=histories.shape)
+
+
+def scores(model: Recommender, histories: csr_array) -> Float32Array:
+    """Of any model; those that go by order are given one."""
+    return model.score(histories, order=by_row(histories)) if takes_order(model) else model.score(histories)
 
 
 def two_tastes(n_users: int = 40, n_items: int = 12, seed: int = 0) -> Interactions:

@@ -3,7 +3,8 @@
 MLflow's models-from-code flavour executes this file instead of unpickling an object. It stands alone on purpose: it
 imports recsys_vae, whose source travels with the model, and nothing of pipelines.
 
-In:  one row a user. `history`: list of item ids, may be empty. `k`: items wanted, 10 where the column is absent.
+In:  one row a user. `history`: list of item ids, least recent first, may be empty. `k`: items
+     wanted, 10 where the column is absent.
      `weights`: of the history's items, as many, above 0; 1 where the column is absent or a value null.
      `dislikes`: list of item ids that the user dislikes: never recommended, and shown to models that take them.
      `metadata`: what else is known, by field of the bundle's schema; the column may be absent, a value null.
@@ -24,8 +25,10 @@ from scipy.sparse import csr_array
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.histories import binary_histories
 from recsys_vae.data.ids import IdMap
+from recsys_vae.data.sequences import order_of_lists
 from recsys_vae.data.signals import signed
 from recsys_vae.errors import RecsysError
+from recsys_vae.protocols import Int64Array
 from recsys_vae.recommender import FallbackChain
 
 DEFAULT_K = 10
@@ -57,8 +60,10 @@ def recommend(chain: FallbackChain, frame: pd.DataFrame) -> pd.DataFrame:
     items = chain.bundle.items
     lists = [list(history) for history in frame["history"]]
     item_rows = items.rows([item for history in lists for item in history])
+    lengths = [len(history) for history in lists]
     histories = signed(_matrix(lists, items, _weights(frame, lists)), _disliked(frame, items))
-    answers = chain.recommend(histories, int(wanted.max(initial=1)), metadata=_metadata(chain, frame))
+    order = _order(item_rows, lengths, len(items)) if chain.is_sequential else None
+    answers = chain.recommend(histories, int(wanted.max(initial=1)), metadata=_metadata(chain, frame), order=order)
     kept = [rows[:k][rows[:k] >= 0] for rows, k in zip(answers.rows, wanted, strict=True)]
     known = iter((item_rows >= 0).tolist())
     return pd.DataFrame(
@@ -101,6 +106,13 @@ def _disliked(frame: pd.DataFrame, items: IdMap) -> csr_array | None:
 
 def _is_absent(value: object) -> bool:
     return not isinstance(value, list | tuple | np.ndarray)
+
+
+def _order(item_rows: Int64Array, lengths: list[int], n_items: int) -> csr_array:
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return order_of_lists(
+        [item_rows[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)], n_items
+    )
 
 
 def _metadata(chain: FallbackChain, frame: pd.DataFrame) -> csr_array | None:

@@ -124,7 +124,7 @@ def train(
     from recsys_vae.training.parallel import join
 
     named = chosen(sets, **training)
-    base = TrainingConfig().as_published() if reference else TrainingConfig()
+    base = TrainingConfig().as_published() if reference else None
     if model or settings or reference or named.keys() - OF_A_COMPARISON:
         spec = _specified(model, settings, named, base)
         _check_reference(spec, reference)

@@ -15,6 +15,9 @@ from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.evaluation.ordered_splits import Events
 from recsys_vae.protocols import Int64Array
 
+MOST_UNPLACED = 0.01
+"""Share of the events of a dataset with an order that may have none."""
+
 
 def id_map(frame: pl.LazyFrame, column: str) -> IdMap:
     """The distinct ids of a column, in ascending byte order."""
@@ -95,6 +98,7 @@ def encode_events(
     order = _moments(columns) if global_order else _order_within_users(columns)
     weights = columns[WEIGHT].to_numpy()
     against = weights < 0
+    ties = _rows(columns[POSITION].fill_null(-1)) if global_order and not columns[POSITION].is_null().all() else None
     return Events(
         users,
         items,
@@ -106,7 +110,41 @@ def encode_events(
         against if against.any() else None,
         None if half_life == math.inf else _times(columns),
         half_life,
+        ties,
     )
+
+
+def encode_places(frame: pl.LazyFrame) -> Interactions | None:
+    """Places in time of all pairs of user and item, each of its latest event, as weights; None without an order.
+
+    There is one where the events have timestamps or positions. Up to `MOST_UNPLACED` of them may lack both: these count
+    as the oldest of their user.
+
+    Args:
+        frame: events, as of `encode_events`.
+    """
+    users, items = id_map(frame, USER), id_map(frame, ITEM)
+    time, position = pl.col(TIMESTAMP).dt.epoch("us"), pl.col(POSITION).cast(pl.Int64)
+    columns = frame.select(row_number(USER, users), row_number(ITEM, items), time, position).collect(engine="streaming")
+    order = _known_order(columns)
+    if order is None:
+        return None
+    weights = np.ones(len(order), dtype=np.float32)
+    events = Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), weights, order)
+    return Interactions(events.places(np.ones(len(order), dtype=np.bool_)), users, items)
+
+
+def _known_order(columns: pl.DataFrame) -> Int64Array | None:
+    """As `_order_within_users`, but for a few rows that lack one; None where more do."""
+    untimed, unplaced = columns[TIMESTAMP].null_count(), columns[POSITION].null_count()
+    if not columns.height or min(untimed, unplaced) > MOST_UNPLACED * columns.height:
+        return None
+    if not (untimed and unplaced):
+        return _order_within_users(columns)
+    known = columns[POSITION if unplaced <= untimed else TIMESTAMP]
+    lowest = known.min()
+    assert isinstance(lowest, int)
+    return known.fill_null(lowest - 1).to_numpy().astype(np.int64)
 
 
 def _times(columns: pl.DataFrame) -> Int64Array:

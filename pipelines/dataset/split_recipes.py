@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.evidence import taste_of, with_half_life
-from pipelines.dataset.matrices import encode_events, encode_pairs
+from pipelines.dataset.matrices import encode_events, encode_pairs, encode_places
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
 from recsys_vae.evaluation import ordered_splits, random_splits
 from recsys_vae.evaluation.ordered_splits import Events
-from recsys_vae.evaluation.splits import PROTOCOLS, Split
+from recsys_vae.evaluation.splits import PROTOCOLS, Split, with_order
 from recsys_vae.protocols import Int64Array
 
 SHARES = {"validation": 0.1, "test": 0.1}
@@ -45,7 +45,7 @@ class Strong(_Recipe):
             min_items=self.min_items,
             dislikes=known.disliked,
         )
-        return with_half_life(split, dataset, half_life)
+        return _ordered(with_half_life(split, dataset, half_life), dataset)
 
 
 class Temporal(_Recipe):
@@ -128,7 +128,13 @@ class Given(_Recipe):
             dislikes=known.disliked,
         )
         split = with_half_life(split, dataset, half_life)
-        return replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts})
+        return _ordered(replace(split, counts={"test_pairs_of_unknown_ids": unknown, **split.counts}), dataset)
+
+
+def _ordered(split: Split, dataset: DatasetDir) -> Split:
+    """The split with the order of its histories, where the dataset has one."""
+    places = encode_places(dataset.events())
+    return split if places is None else with_order(split, places)
 
 
 def events_of(dataset: DatasetDir, *, global_order: bool, half_life: float = math.inf) -> Events:

@@ -248,7 +248,9 @@ def _read(folder: Path, manifest: SplitManifest) -> Split:
     )
 
 
-def _write_matrix(folder: Path, matrix: csr_array) -> None:
+def _write_matrix(folder: Path, matrix: csr_array | None) -> None:
+    if matrix is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("indptr", "indices", "data"):
         np.save(folder / f"{name}.npy", getattr(matrix, name))

@@ -37,6 +37,13 @@ class OnTier:
         """Width of the metadata."""
         return self.chain.n_features
 
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the model goes by the order of histories."""
+        return self.chain.is_sequential
+
+    def score(
+        self, histories: csr_array, metadata: csr_array | None = None, *, order: csr_array | None = None
+    ) -> Float32Array:
         """Scores of all items, shape (n, n_items)."""
-        return self.chain.scores(self.chain.encode(histories, metadata, tier=self.tier, weight=self.weight))
+        return self.chain.scores(self.chain.encode(histories, metadata, order, tier=self.tier, weight=self.weight))

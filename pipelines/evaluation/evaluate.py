@@ -33,6 +33,7 @@ from pipelines.evaluation.impressions import Shown, read_impressions
 from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.data.sequences import chronological
 from recsys_vae.data.signals import signed
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation import counterfactual
@@ -45,7 +46,7 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import UserGroup, by_group
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer, takes_dislikes
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender, Scorer, takes_dislikes, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
@@ -377,7 +378,8 @@ def _figures(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
 def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
     if not isinstance(model, Variational):
         return None
-    return measure_activity(model, sample_histories(held_out.histories, share=1.0))
+    histories = chronological(held_out.histories, held_out.order) if takes_order(model) else held_out.histories
+    return measure_activity(model, sample_histories(histories, share=1.0))
 
 
 def _parse_baseline(text: str) -> _Baseline:

@@ -143,7 +143,14 @@ def _after(
 ) -> HoldOut:
     in_window = events.order > (after - EPOCH) // timedelta(microseconds=1)
     before, window = events.interactions(~in_window), events.interactions(in_window).matrix
-    known = HeldOut(events.users, before.matrix, empty_histories(*window.shape), dislikes=events.dislikes(~in_window))
+    order = events.places(~in_window)
+    known = HeldOut(
+        events.users,
+        before.matrix,
+        empty_histories(*window.shape),
+        dislikes=events.dislikes(~in_window),
+        order=order,
+    )
     new = ~entries.contains(known.hidden, entries.entry_keys(window))
     asked = replace(known, targets=entries.pick(window, new)).asked()
     place = f"events after {after.isoformat()}, up to {end.isoformat()}"

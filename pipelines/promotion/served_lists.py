@@ -75,6 +75,8 @@ class Asker:
         self._chain, self._items = FallbackChain(bundle), hold_out.items
         self._bundle, self._targets = bundle, hold_out.asked.targets
         self._histories = onto_items(hold_out.histories_for(bundle), hold_out.items, bundle.items)
+        order = hold_out.asked.order if self._chain.is_sequential else None
+        self._order = None if order is None else onto_items(order, hold_out.items, bundle.items)
         schema = bundle.tiers.schema
         known = None if schema is None or not schema.width else UserMetadata(hold_out.dataset, schema)
         self._metadata = None if known is None else known.rows(hold_out.asked.users.values)
@@ -88,7 +90,8 @@ class Asker:
         for start in range(0, n, size):
             chosen = slice(start, start + size)
             metadata = None if self._metadata is None else self._metadata[chosen]
-            answers = self._chain.recommend(self._histories[chosen], k, metadata=metadata, tier=tier)
+            order = None if self._order is None else self._order[chosen]
+            answers = self._chain.recommend(self._histories[chosen], k, metadata=metadata, order=order, tier=tier)
             own[chosen] = answers.rows
             tiers.extend(answers.tiers)
         numbers = self._items.rows(self._bundle.items.values)
@@ -100,8 +103,9 @@ class Asker:
         """Time of one answer to one user."""
         history = self._histories[[user]]
         metadata = None if self._metadata is None else self._metadata[[user]]
+        order = None if self._order is None else self._order[[user]]
         started = time.perf_counter()
-        self._chain.recommend(history, k, metadata=metadata)
+        self._chain.recommend(history, k, metadata=metadata, order=order)
         return (time.perf_counter() - started) * 1000
 
 

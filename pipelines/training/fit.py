@@ -38,6 +38,7 @@ def fit(
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
     dislikes: csr_array | None = None,
+    order: csr_array | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes."""
     fitted = fitting.fit(
@@ -51,6 +52,7 @@ def fit(
         group=group,
         metadata=metadata,
         item_metadata=item_metadata,
+        order=order,
         progress=True,
         dislikes=dislikes,
     )

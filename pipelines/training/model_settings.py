@@ -29,6 +29,7 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models import catalog
 from recsys_vae.settings import settings_about
 from recsys_vae.training.config import KL, MACHINE, TrainingConfig
+from recsys_vae.training.fit import default_training
 
 OF_THE_MACHINE = settings_about(TrainingConfig, MACHINE)
 """Training settings that say where and how carefully a run takes place, not what is learned."""
@@ -62,7 +63,7 @@ def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None
         raise ConfigError(f"{name} follows from the fields that a dataset declares: leave it out.")
     own = {field.name for field in fields(catalog.entry(model).config)}
     config = catalog.configure(model, {name: value for name, value in settings.items() if "." in name or name in own})
-    spec = ModelSpec(model, config, base or TrainingConfig())
+    spec = ModelSpec(model, config, base or default_training(model))
     rest = {name: value for name, value in settings.items() if "." not in name and name not in own}
     _check_names(spec, rest)
     training = catalog.with_settings(spec.training, rest, of="training")

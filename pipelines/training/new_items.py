@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.fields import Fields
 from pipelines.dataset.item_features import content_of, item_schema
+from pipelines.dataset.order import order_in
 from pipelines.dataset.sentence_features import load_encoder
 from pipelines.training.fit import ModelSpec
 from recsys_vae.data.columns import ITEM
@@ -18,6 +19,7 @@ from recsys_vae.models import catalog
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import lift_new_items, place_new_items
 from recsys_vae.models.content_map import ContentMap
+from recsys_vae.models.sequential import Sequential
 from recsys_vae.protocols import FactorizedRecommender, Recommender
 
 L2 = 10.0
@@ -70,7 +72,12 @@ def place(
     place_new_items(model, content_of(dataset, learned_from.items), counts, l2=l2)
     everybody = learned_from.binarised().matrix if seen_by is None else seen_by
     some = np.sort(np.random.default_rng(0).permutation(everybody.shape[0])[:LOOKED_AT])
-    return lift_new_items(model, everybody[some], counts, share=min(LARGEST_SHARE, float((counts == 0).mean())))
+    share, order = min(LARGEST_SHARE, float((counts == 0).mean())), None
+    if isinstance(model, Sequential):
+        everybody = learned_from.binarised().matrix
+        users = learned_from.users.take(some)
+        order = order_in(dataset, everybody[some], users, learned_from.items)
+    return lift_new_items(model, everybody[some], counts, share=share, order=order)
 
 
 def content_map(

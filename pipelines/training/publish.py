@@ -29,6 +29,7 @@ from pipelines.training.train import (
     check_index_use,
     finish,
     metadata_for,
+    order_for,
     origin,
     parameters,
 )
@@ -110,6 +111,7 @@ def publish_bundle(
             metadata=metadata_for(spec, everything, known),
             item_metadata=item_metadata_for(spec, dataset, everything.items),
             dislikes=dislikes,
+            order=order_for(spec, dataset, everything),
         )
         log_latents(tracker, fitted)
         described = replace(
@@ -152,6 +154,7 @@ def take_part(
         metadata=metadata_for(spec, everything, known),
         item_metadata=item_metadata_for(spec, dataset, everything.items),
         dislikes=dislikes,
+        order=order_for(spec, dataset, everything),
     )
 
 

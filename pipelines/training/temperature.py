@@ -10,8 +10,9 @@ Source: temperature scaling: Guo et al., On Calibration of Modern Neural Network
 import numpy as np
 
 from recsys_vae.evaluation import entries
+from recsys_vae.evaluation.evaluate import scores_of
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer
 
 MOST_SCORES = 2**23
 """Scores that are held to fit it."""
@@ -30,11 +31,9 @@ def fit_temperature(model: Scorer, held_out: HeldOut) -> float:
     rows = _asked(held_out, max(FEWEST_USERS, MOST_SCORES // model.n_items))
     if not rows.size:
         return 1.0
-    histories, targets = held_out.histories[rows], held_out.targets[rows]
-    if held_out.metadata is not None and takes_metadata(model):
-        scores = np.array(model.score(histories, held_out.metadata[rows]))
-    else:
-        scores = np.array(model.score(histories))
+    asked = held_out.take(rows)
+    histories, targets = asked.histories, asked.targets
+    scores = np.array(scores_of(model, asked))
     seen = np.zeros(scores.shape, dtype=np.bool_)
     seen[entries.entry_rows(histories), histories.indices] = True
     scores -= np.where(seen, -np.inf, scores).max(axis=1, keepdims=True)

@@ -9,6 +9,7 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from pipelines.artifacts.mlflow_registry import register_bundle
@@ -17,6 +18,7 @@ from pipelines.artifacts.workspace import check_workspace, clear_workspace, work
 from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.item_table import item_table
+from pipelines.dataset.order import order_in
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
@@ -31,11 +33,11 @@ from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.data.signals import SignalRules
-from recsys_vae.errors import ConfigError, RetrievalError
+from recsys_vae.errors import ConfigError, DataError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
-from recsys_vae.protocols import FactorizedRecommender
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_order
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.checkpoint import saved_run_id
@@ -188,6 +190,17 @@ def metadata_for(spec: ModelSpec, learned_from: Interactions, known: UserMetadat
     return known.rows(learned_from.users.values) if takes else None
 
 
+def order_for(spec: ModelSpec, dataset: DatasetDir, learned_from: Interactions) -> csr_array | None:
+    """Order of what a model learns from, where it goes by it.
+
+    Raises:
+        DataError: it does, and the dataset has none.
+    """
+    if not spec.takes_order:
+        return None
+    return order_in(dataset, learned_from.matrix, learned_from.users, learned_from.items)
+
+
 def take_part(
     dataset: DatasetDir,
     split_name: str,
@@ -234,6 +247,12 @@ class _Course:
         check_processes(spec, group)
         signals = replace(dataset.signals(), half_life=half_life)
         split = load_split(dataset, split_name, half_life)
+        if spec.takes_order and split.train_order is None:
+            raise DataError(
+                f"{spec.name} goes by the order of histories, and split {split_name!r} has none. Its dataset needs a "
+                "timestamp or a position in its rows; where it has, the split was made before order was kept: make it "
+                f"again: recsys split {dataset.name} --protocol {split.protocol} --name {split_name}"
+            )
         known = UserMetadata.learn(dataset, split.train.users)
         spec = spec.with_schema(known.schema)
         item_metadata = item_metadata_for(spec, dataset, split.train.items)
@@ -253,6 +272,7 @@ class _Course:
             metadata=metadata_for(self.spec, self.split.train, self.known),
             item_metadata=self.item_metadata,
             dislikes=self.split.train_dislikes,
+            order=self.split.train_order,
         )
 
     def use_all(self, spec: ModelSpec, epochs: int) -> Fitted:
@@ -268,6 +288,7 @@ class _Course:
             metadata=metadata_for(spec, learned_from, self.known),
             item_metadata=self.item_metadata,
             dislikes=self.split.training_dislikes,
+            order=self.split.refit_order,
         )
 
 
@@ -330,7 +351,7 @@ def write_fitted(
     shelves = make_shelves(dataset, learned_from, schema, output.lists, provenance.training_cutoff)
     queries = None
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
-        queries = fitted.model.encode(learned_from.matrix[:1000])
+        queries = _queries(dataset, fitted.model, learned_from)
     try:
         return write_bundle(
             output.path,
@@ -350,6 +371,15 @@ def write_fitted(
         raise RetrievalError(
             f"{error} The training is kept: --resume with another --index goes on from there."
         ) from error
+
+
+def _queries(dataset: DatasetDir, model: FactorizedRecommender, learned_from: Interactions) -> Float32Array:
+    """Of some users, on whom an approximate index is measured."""
+    histories = learned_from.matrix[:1000]
+    if not takes_order(model):
+        return model.encode(histories)
+    users = learned_from.users.take(np.arange(histories.shape[0]))
+    return model.encode(histories, order=order_in(dataset, histories, users, learned_from.items))
 
 
 def is_trained_as(

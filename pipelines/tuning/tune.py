@@ -116,6 +116,7 @@ class _Task:
     metadata: csr_array | None
     item_metadata: csr_array | None
     dislikes: csr_array | None
+    order: csr_array | None
 
 
 def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
@@ -133,6 +134,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         metadata_for(spec, split.train, known),
         item_metadata_for(spec, dataset, split.train.items),
         split.train_dislikes,
+        split.train_order,
     )
 
 
@@ -186,6 +188,7 @@ def _fit_and_tell(
             metadata=task.metadata,
             item_metadata=task.item_metadata,
             dislikes=task.dislikes,
+            order=task.order,
         )
         measured = evaluate(fitted.model, task.validation, (task.search.metric, *METRICS))
     except PrunedError:

@@ -24,7 +24,7 @@ from pipelines.training.fallback_policy import learn_again
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.new_items import place, with_new_items
 from pipelines.training.publish import spec_of
-from pipelines.training.train import Output, metadata_for, origin, parameters, write_fitted
+from pipelines.training.train import Output, metadata_for, order_for, origin, parameters, write_fitted
 from pipelines.updating.before import ALL, learned_before
 from pipelines.updating.erasure import NOBODY, without
 from pipelines.updating.warm_inputs import content_for, validation_of
@@ -201,6 +201,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
             item_metadata=item_metadata_for(spec, dataset, course.change.after.items),
             content=content_for(course),
             validation=validation_of(course),
+            order=order_for(spec, dataset, course.change.after),
             erased=course.n_forgotten,
             number=1 + (before.updates_since_full if (before := Lineage.of(bundle.manifest)) else 0),
             warm_start=warm_start,

@@ -16,6 +16,7 @@ from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
 from recsys_vae.estimators.inputs import Data, Histories, as_dislikes, as_interactions
 from recsys_vae.estimators.metadata import Inputs, Metadata
+from recsys_vae.estimators.order import order_of_data
 from recsys_vae.estimators.served import ServedModel
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.extras import is_installed
@@ -24,7 +25,7 @@ from recsys_vae.protocols import Float32Array, Recommender
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.settings import with_plain_settings
 from recsys_vae.training.config import TrainingConfig
-from recsys_vae.training.fit import Fitted, ModelSpec, fit
+from recsys_vae.training.fit import Fitted, ModelSpec, default_training, fit
 
 BY_METADATA = TierPolicy(described=(TierThreshold(0, PRIOR), TierThreshold(1, POSTERIOR)))
 """Of a model that was fitted with metadata of users: who has some gets what the model makes of them."""
@@ -62,7 +63,7 @@ class Estimator:
         given = {name: value for name, value in expanded.items() if name in TRAINING}
         self._check_names(own)
         self.config = catalog.configure(self.name, own)
-        self.training = with_plain_settings(TrainingConfig(), given, of=self.name)
+        self.training = with_plain_settings(default_training(self.name), given, of=self.name)
         self._given = given
         if given and not self._spec.is_trained_by_gradient:
             raise ConfigError(f"{self.name} is solved in closed form; it has no setting {min(given)!r} of a training.")
@@ -90,6 +91,7 @@ class Estimator:
         item_metadata: Any = None,
         kinds: Mapping[str, str] | None = None,
         dislikes: Data = None,
+        order: csr_array | None = None,
         progress: bool = False,
     ) -> Self:
         """Learn from interactions, with fresh weights.
@@ -103,6 +105,8 @@ class Estimator:
             item_metadata: likewise of items, by item_id; models that take it are shown it in training only.
             kinds: of fields, where their column does not tell: category, set, text or number.
             dislikes: what users dislike, in the forms of `train`, for models that take it; others pass over it.
+            order: places in time of the interactions, in their pattern, as `Split.train_order`; a frame with a column
+                timestamp or position tells it itself. Only models that go by order need it.
             progress: show a bar on standard error.
 
         Raises:
@@ -120,6 +124,7 @@ class Estimator:
             metadata=inputs.users,
             item_metadata=inputs.items,
             dislikes=None if dislikes is None else as_dislikes(dislikes, data),
+            order=_order(train, order),
             progress=progress,
         )
         tiers = Tiers() if inputs.schema is None else Tiers(BY_METADATA, inputs.schema)
@@ -194,9 +199,16 @@ class Estimator:
         """A part of a split with metadata of its users, for `evaluate`; see `ServedModel.with_metadata`."""
         return self.served.with_metadata(part, user_metadata)
 
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the model goes by the order of histories."""
+        return self.served.is_sequential
+
+    def score(
+        self, histories: csr_array, metadata: csr_array | None = None, order: csr_array | None = None
+    ) -> Float32Array:
         """Scores of all items, shape (n, n_items): what `evaluate` asks for."""
-        return self.served.score(histories, metadata)
+        return self.served.score(histories, metadata, order)
 
     def save(self, path: str | Path, *, index: str | None = None) -> Manifest:
         """Write a bundle, which `load` and `recsys serve` read; a bundle that stands there is replaced.
@@ -235,6 +247,13 @@ class Estimator:
             known += TRAINING
         if unknown := [name for name in own if name.partition(".")[0] not in known]:
             raise UnknownNameError(f"setting of {self.name}", unknown[0], known)
+
+
+def _order(train: Data, given: csr_array | None) -> csr_array | None:
+    if given is not None:
+        return given
+    places = order_of_data(train)
+    return None if places is None else places.matrix
 
 
 def _with_parts_expanded(settings: Mapping[str, Any]) -> dict[str, Any]:

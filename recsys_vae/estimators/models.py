@@ -47,5 +47,13 @@ class ConditionalVAE(Estimator, model="conditional-vae"):
     """Prior learned from metadata, combined with the history; settings: those of `ConditionalVAEConfig`."""
 
 
+class SASRec(Estimator, model="sasrec"):
+    """Causal transformer over the latest items (Kang & McAuley 2018); settings: those of `SASRecConfig`."""
+
+
+class SVAE(Estimator, model="svae"):
+    """Recurrent variational autoencoder of what comes next (Sachdeva et al. 2019); settings: those of `SVAEConfig`."""
+
+
 class Blend(Estimator, model="blend"):
     """An autoencoder and a linear model, their scores added up; settings: those of `BlendConfig`."""

@@ -14,6 +14,7 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError
 from recsys_vae.estimators.inputs import Histories, as_histories
 from recsys_vae.estimators.metadata import Metadata, encoded
+from recsys_vae.estimators.order import order_of_histories
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
@@ -67,9 +68,10 @@ class ServedModel:
         """The k best items of each user, best first: columns user_id, item_id, rank (from 1), score, tier.
 
         Args:
-            histories: ids of one user's items; a list of such lists; a mapping of users to them; Interactions, a frame,
-                a sparse matrix over the catalogue, or a part of a split. Items that are not known are passed over; a
-                user without any gets what is popular.
+            histories: ids of one user's items, least recent first; a list of such lists; a mapping of users to them;
+                Interactions, a frame, a sparse matrix over the catalogue, or a part of a split. Items that are not
+                known are passed over; a user without any gets what is popular. A model that goes by order needs one of
+                the first three, a frame with a column timestamp or position, or a part that was cut of such.
             k: at least 1; there are fewer rows where fewer items are allowed.
             keep_seen: also recommend items of the history.
             allowed: ids of the items that may be recommended; all when None.
@@ -86,8 +88,9 @@ class ServedModel:
         """
         users, matrix = as_histories(histories, self.items, dislikes)
         known = encoded(metadata, self.bundle.tiers.schema, histories, users)
+        order = order_of_histories(histories, self.items) if self.is_sequential else None
         answers = self.chain.recommend(
-            matrix, min(k, self.n_items), allowed=self._flags(allowed), keep_seen=keep_seen, metadata=known
+            matrix, min(k, self.n_items), allowed=self._flags(allowed), keep_seen=keep_seen, metadata=known, order=order
         )
         kept = answers.rows >= 0
         who, place = np.nonzero(kept)
@@ -126,9 +129,16 @@ class ServedModel:
         known = encoded(user_metadata, self.bundle.tiers.schema, part, part.users.labels())
         return replace(part, metadata=known)
 
-    def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the model goes by the order of histories."""
+        return self.chain.is_sequential
+
+    def score(
+        self, histories: csr_array, metadata: csr_array | None = None, order: csr_array | None = None
+    ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
-        return self.chain.score(histories, metadata)
+        return self.chain.score(histories, metadata, order)
 
     def _flags(self, allowed: Sequence[object] | pl.Series | None) -> BoolArray | None:
         if allowed is None:

@@ -4,9 +4,10 @@ from typing import Any
 
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.estimators.inputs import Data, as_interactions
+from recsys_vae.estimators.order import order_of_data
 from recsys_vae.evaluation.ordered_splits import Events, cut_points, last_out, temporal
 from recsys_vae.evaluation.random_splits import strong
-from recsys_vae.evaluation.splits import Split
+from recsys_vae.evaluation.splits import Split, with_order
 
 PROTOCOLS = ("strong", "temporal", "last-out")
 
@@ -32,8 +33,8 @@ def split(data: Data | Events, protocol: str = "strong", *, seed: int | None = N
     if unknown := settings.keys() - allowed[protocol]:
         raise UnknownNameError(f"setting of the split {protocol}", min(unknown), allowed[protocol])
     if protocol == "strong":
-        whole = as_interactions(data)
-        return strong(whole, seed=seed or 0, **settings)
+        cut, places = strong(as_interactions(data), seed=seed or 0, **settings), order_of_data(data)
+        return cut if places is None else with_order(cut, places)
     if seed is not None:
         raise ConfigError(f"The split {protocol} draws nothing: leave seed out.")
     if not isinstance(data, Events):

@@ -66,8 +66,8 @@ class ColdStartUsers:
 
     def asked(self, length: int) -> HeldOut:
         """Everybody, shown their first `length` items, or all where they have fewer."""
-        histories = binarise(entries.pick(self.places, self.places.data <= length))
-        return HeldOut(self.users, histories, self.targets, self.metadata, self.dislikes)
+        shown = entries.pick(self.places, self.places.data <= length)
+        return HeldOut(self.users, binarise(shown), self.targets, self.metadata, dislikes=self.dislikes, order=shown)
 
     def asked_at_all(self, lengths: Sequence[int] = LENGTHS) -> HeldOut:
         """Everybody once a length, as if they were different users: one mean over lengths and users."""
@@ -77,7 +77,9 @@ class ColdStartUsers:
             None if matrix is None else _stacked([matrix] * len(parts)) for matrix in (self.metadata, self.dislikes)
         )
         histories, targets = _stacked([p.histories for p in parts]), _stacked([p.targets for p in parts])
-        return HeldOut(IdMap(pl.Series("id", ids, dtype=pl.String)), histories, targets, metadata, dislikes)
+        order = _stacked([part.order for part in parts if part.order is not None])
+        users = IdMap(pl.Series("id", ids, dtype=pl.String))
+        return HeldOut(users, histories, targets, metadata, dislikes=dislikes, order=order)
 
 
 def _stacked(parts: Sequence[csr_array]) -> csr_array:

@@ -15,7 +15,7 @@ from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
 from recsys_vae.evaluation.metrics import Disliked, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.ranked_lists import OverallMetric, is_of_users, is_overall
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata, takes_order
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.top_k import mask, select
 
@@ -97,7 +97,7 @@ def evaluate(
     ranks: list[NDArray[np.int32]] = []
     for rows in _batches(asked.rows, batch_size, progress):
         some = held_out.take(rows)
-        lists, found = _ask(_score(model, some), some, asked)
+        lists, found = _ask(scores_of(model, some), some, asked)
         ranks.append(found)
         for metric in asked.per_user:
             values[metric.name].append(metric.per_user(lists))
@@ -129,7 +129,8 @@ def recommended(
     found = []
     batch_size = max(64, SCORES_AT_ONCE // model.n_items)
     for rows in _batches(np.arange(len(held_out.users)), batch_size, progress=False):
-        scores, histories = _score(model, held_out, rows), held_out.histories[rows]
+        some = held_out.take(rows)
+        scores, histories = scores_of(model, some), some.shown
         mask(scores, excluded=hidden_from(histories, repeat))
         found.append((select(scores, k) if reranker is None else reranker.lists(scores, histories)).rows)
     return np.concatenate(found)
@@ -217,11 +218,13 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
             bar.update(batch.size)
 
 
-def _score(model: Scorer, asked: HeldOut) -> Float32Array:
+def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
+    """Scores of all items for some users, shape (n_users, n_items), with all that the model takes of them."""
     histories = shown_to(model, asked.shown)
-    if asked.metadata is not None and takes_metadata(model):
-        return model.score(histories, asked.metadata)
-    return model.score(histories)
+    metadata = () if asked.metadata is None or not takes_metadata(model) else (asked.metadata,)
+    if takes_order(model):
+        return model.score(histories, *metadata, order=asked.order)
+    return model.score(histories, *metadata)
 
 
 def _ask(scores: Float32Array, users: HeldOut, asked: _Questions) -> tuple[RankedLists, NDArray[np.int32]]:

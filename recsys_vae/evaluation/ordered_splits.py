@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions, read_weights
+from recsys_vae.data.sequences import places_matrix
 from recsys_vae.data.signals import KEEPS, UNTIMED, Evidence, Keep, SignalRules, evidence
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, UnknownNameError
 from recsys_vae.evaluation import entries
@@ -50,6 +51,7 @@ class Events:
             of a cut by itself, says whether the user likes or dislikes it. None where none does.
         times: microseconds since 1970, `signals.UNTIMED` where unknown, shape (n_events,); for a half-life.
         half_life: days in which a weight halves, counted from the latest event of the user on that side of a cut.
+        tie_order: shape (n_events,), larger is later among a user's events of equal order; None where they go by item.
     """
 
     users: IdMap
@@ -62,6 +64,7 @@ class Events:
     against: BoolArray | None = None
     times: Int64Array | None = None
     half_life: float = math.inf
+    tie_order: Int64Array | None = None
 
     def __post_init__(self) -> None:
         if self.keep not in KEEPS:
@@ -124,8 +127,8 @@ class Events:
         return self._matrix(found._replace(weights=-found.weights), found.weights < 0)
 
     def _evidence(self, chosen: BoolArray) -> Evidence:
-        places = np.flatnonzero(chosen)
-        places = places[np.lexsort((self.order[places], self.user_rows[places]))]
+        by_time = self._by_time()
+        places = by_time[chosen[by_time]]
         weights = self.weights[places].astype(np.float64)
         if self.against is not None:
             weights[self.against[places]] *= -1
@@ -159,8 +162,8 @@ class Events:
         return places[ranked[changes]]
 
     def in_order(self) -> "Events":
-        """Sorted by user, then order, then item."""
-        by_time = np.lexsort((self.item_rows, self.order, self.user_rows))
+        """Sorted by user, then order, then the order of ties, then item."""
+        by_time = self._by_time()
         return replace(
             self,
             user_rows=self.user_rows[by_time],
@@ -169,7 +172,18 @@ class Events:
             order=self.order[by_time],
             against=None if self.against is None else self.against[by_time],
             times=None if self.times is None else self.times[by_time],
+            tie_order=None if self.tie_order is None else self.tie_order[by_time],
         )
+
+    def places(self, chosen: BoolArray) -> csr_array:
+        """Places in time of what users like by the chosen events, each of its latest, shape (n_users, n_items)."""
+        found = self._evidence(chosen)
+        liked = found.weights > 0
+        return places_matrix(Evidence(*(one[liked] for one in found)), (len(self.users), len(self.items)))
+
+    def _by_time(self) -> Int64Array:
+        ties = () if self.tie_order is None else (self.tie_order,)
+        return np.lexsort((self.item_rows, *ties, self.order, self.user_rows))
 
 
 def temporal(events: Events, *, validation_from: int, test_from: int) -> Split:
@@ -308,19 +322,23 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
     return Split(
         protocol, train.liked, parts["validation"], parts["test"], refit.liked, counts, notes,
         train_dislikes=train.disliked, refit_dislikes=refit.disliked,
+        train_order=train.order, refit_order=refit.order,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """What is known at a cut, over the catalogue: what users like, and what they dislike, of one shape."""
+    """What is known at a cut, over the catalogue: what users like, its order, and what they dislike, of one shape."""
 
     liked: Interactions
     disliked: csr_array | None
+    order: csr_array
 
     @classmethod
     def of(cls, events: Events, liked: Interactions, chosen: BoolArray, catalogue: Int64Array) -> "_Known":
-        return cls(liked, _over(events.dislikes(chosen), catalogue))
+        return cls(
+            liked, _over(events.dislikes(chosen), catalogue), entries.keep_columns(events.places(chosen), catalogue)
+        )
 
     def ask(self, window: csr_array, disliked_in_it: csr_array | None) -> tuple[HeldOut, int]:
         """Ask for what a window has and nobody knew of; and how much it has that was known."""
@@ -329,6 +347,7 @@ class _Known:
             self.liked.matrix,
             entries.pick(window, ~self._holds(window)),
             dislikes=self.disliked,
+            order=self.order,
             disliked_later=None
             if disliked_in_it is None
             else entries.pick(disliked_in_it, ~self._holds(disliked_in_it)),
@@ -338,7 +357,8 @@ class _Known:
     def active(self) -> "_Known":
         """Without the users who like nothing."""
         rows = np.flatnonzero(entries.row_lengths(self.liked.matrix))
-        return _Known(take_users(self.liked, rows), None if self.disliked is None else self.disliked[rows])
+        against = None if self.disliked is None else self.disliked[rows]
+        return _Known(take_users(self.liked, rows), against, self.order[rows])
 
     def _holds(self, matrix: csr_array) -> BoolArray:
         keys = entries.entry_keys(matrix)

@@ -10,13 +10,15 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.sequences import check_order
 from recsys_vae.data.signals import signed
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.protocols import Int64Array
 
-TRAINING_MATRICES = ("dislikes",)
-HELD_OUT_MATRICES = ("dislikes", "disliked_later")
+ORDER = "order"
+TRAINING_MATRICES = ("dislikes", ORDER)
+HELD_OUT_MATRICES = ("dislikes", "disliked_later", ORDER)
 """Optional matrices beside the interactions of a training part, and beside histories and targets, of their shape. In
 `Split` the name of the part stands before the former."""
 PROTOCOLS = ("strong", "temporal", "last-out", "given")
@@ -35,6 +37,8 @@ class HeldOut:
         dislikes: items known to be disliked, weights above 0, shape (n_users, n_items): shown to models that take them
             and removed from all lists; disjoint from histories and targets. None where the dataset has none.
         disliked_later: items that turn out to be disliked in the part that is held out, likewise; shown to nobody.
+        order: the pattern of the histories, its data the places in time, above 0, the least recent the smallest; None
+            where the dataset has no order.
     """
 
     users: IdMap
@@ -43,6 +47,7 @@ class HeldOut:
     metadata: csr_array | None = None
     dislikes: csr_array | None = None
     disliked_later: csr_array | None = None
+    order: csr_array | None = None
 
     def __post_init__(self) -> None:
         if self.histories.shape != self.targets.shape or self.histories.shape[0] != len(self.users):
@@ -54,7 +59,10 @@ class HeldOut:
         if self.metadata is not None:
             check_metadata(self.metadata, len(self.users), self.metadata.shape[1])
         for name, matrix in self.beside().items():
-            _check_beside(name, matrix, self.histories.shape)
+            if name == ORDER:
+                check_order(matrix, self.histories)
+            else:
+                _check_beside(name, matrix, self.histories.shape)
 
     def beside(self) -> dict[str, csr_array]:
         """The optional matrices over the catalogue that there are, by name."""
@@ -120,6 +128,8 @@ class Split:
             where the dataset has no dislikes.
         refit_dislikes: likewise of `refit`.
         half_life: days in which an event's weight halves, in all of its matrices; infinite where weights stay.
+        train_order: of `train`, as `HeldOut.order`; None where the dataset has no order.
+        refit_order: of `refit`, likewise.
     """
 
     protocol: str
@@ -139,7 +149,10 @@ class Split:
             for name, matrix in self.beside(part).items():
                 if training is None:
                     raise DataError(f"A split has {part}_{name}, and no part {part!r}.")
-                _check_beside(name, matrix, training.matrix.shape)
+                if name == ORDER:
+                    check_order(matrix, training.matrix)
+                else:
+                    _check_beside(name, matrix, training.matrix.shape)
 
     def beside(self, part: str) -> dict[str, csr_array]:
         """The optional matrices beside `train` or `refit` that there are, by name."""
@@ -150,6 +163,9 @@ class Split:
     def training_dislikes(self) -> csr_array | None:
         """What the users of `training_part` dislike."""
         return self.train_dislikes if self.refit is None else self.refit_dislikes
+
+    train_order: csr_array | None = None
+    refit_order: csr_array | None = None
 
     @property
     def training_part(self) -> Interactions:
@@ -168,6 +184,40 @@ def _check_beside(name: str, matrix: csr_array, shape: tuple[int, int]) -> None:
     check_histories(matrix, shape[1])
     if matrix.shape != shape:
         raise DataError(f"{name} has shape {matrix.shape}, expected {shape}: one row a user.")
+
+
+def with_order(split: Split, places: Interactions) -> Split:
+    """The split with the order of all its parts.
+
+    Args:
+        places: places in time of all pairs, above 0, over users and items of which those of the split are some.
+    """
+    items = split.train.items
+
+    def ordered(part: HeldOut) -> HeldOut:
+        return replace(part, order=order_of(part.histories, part.users, items, places))
+
+    train, refit = split.train, split.refit
+    return replace(
+        split,
+        validation=ordered(split.validation),
+        test=ordered(split.test),
+        train_order=order_of(train.matrix, train.users, items, places),
+        refit_order=None if refit is None else order_of(refit.matrix, refit.users, items, places),
+    )
+
+
+def order_of(matrix: csr_array, users: IdMap, items: IdMap, places: Interactions) -> csr_array:
+    """Places of the entries of a matrix, in its pattern.
+
+    Args:
+        users, items: of the rows and columns of the matrix, all of them among those of `places`.
+        places: of at least the matrix's pairs.
+    """
+    rows, columns = places.users.rows(users.values), places.items.rows(items.values)
+    keys = rows[entries.entry_rows(matrix)] * places.n_items + columns[matrix.indices]
+    found = entries.find_entries(places.matrix, keys)
+    return csr_array((places.matrix.data[found], matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def take_users(interactions: Interactions, rows: Int64Array) -> Interactions:

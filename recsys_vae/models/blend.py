@@ -3,7 +3,8 @@
     score(x) = (1 - w) z(autoencoder(x)) + w z(linear(x)),   z: each user's scores less their mean, over their deviation
 
 The two err differently: a linear model in closed form knows which items go together, an autoencoder what kind of user
-has such a history. Logits and similarities have no common scale; a user's z-scores do.
+has such a history, and one that goes by order (`sasrec`, `svae`) what comes next. Logits and similarities have no
+common scale; a user's z-scores do.
 
 w is chosen on validation users where the configuration leaves it open.
 """
@@ -19,7 +20,7 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Tensors, takes_dislikes
+from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender, Tensors, takes_dislikes, takes_order
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,19 @@ class Blend:
         """Take another weight."""
         self.config = replace(self.config, weight=weight)
 
-    def score(self, histories: csr_array) -> Float32Array:
-        """Weighted z-scores, shape (n, n_items)."""
+    @property
+    def is_sequential(self) -> bool:
+        """Whether a part goes by the order of histories."""
+        return takes_order(self.autoencoder) or takes_order(self.linear)
+
+    def score(self, histories: csr_array, *, order: csr_array | None = None) -> Float32Array:
+        """Weighted z-scores, shape (n, n_items).
+
+        Args:
+            order: of the histories, for a part that goes by it.
+        """
         first, second = (
-            standardised(part.score(shown_to(part, histories))) for part in (self.autoencoder, self.linear)
+            standardised(_scores(part, shown_to(part, histories), order)) for part in (self.autoencoder, self.linear)
         )
         first *= 1 - self.config.weight
         second *= self.config.weight
@@ -116,6 +126,10 @@ class Blend:
         """
         self.autoencoder.load_tensors(_of("autoencoder.", tensors))
         self.linear.load_tensors(_of("linear.", tensors))
+
+
+def _scores(part: Recommender, histories: csr_array, order: csr_array | None) -> Float32Array:
+    return part.score(histories, order=order) if takes_order(part) else part.score(histories)
 
 
 def standardised(scores: Float32Array) -> Float32Array:

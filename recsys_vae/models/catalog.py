@@ -23,7 +23,9 @@ from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
 from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.popularity import Popularity, PopularityConfig
 from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig
+from recsys_vae.models.sasrec import SASRec, SASRecConfig
 from recsys_vae.models.search_space import SearchSpace
+from recsys_vae.models.svae import SVAE, SVAEConfig
 from recsys_vae.protocols import Recommender
 from recsys_vae.settings import Config, converted
 
@@ -41,6 +43,8 @@ CATALOG: dict[str, Entry] = {
     "conditional-vae": Entry(
         ConditionalVAEConfig, ConditionalVAE, "prior learned from metadata, combined with the history"
     ),
+    "sasrec": Entry(SASRecConfig, SASRec, "causal transformer over the latest items (Kang & McAuley 2018)"),
+    "svae": Entry(SVAEConfig, SVAE, "recurrent VAE of what comes next (Sachdeva et al. 2019)"),
     "blend": Entry(BlendConfig, Blend, "an autoencoder and a linear model, their scores added up"),
 }
 

@@ -22,6 +22,7 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.nn.sparse_layers import SparseLinear
+from recsys_vae.protocols import takes_order
 from recsys_vae.top_k import mask, select
 
 HALF_TRUSTED = 10
@@ -57,7 +58,13 @@ def place_new_items(model: Autoencoder, content: csr_array, counts: NDArray[np.i
 
 
 def lift_new_items(
-    model: Autoencoder, histories: csr_array, counts: NDArray[np.integer], *, share: float, depth: int = 20
+    model: Autoencoder,
+    histories: csr_array,
+    counts: NDArray[np.integer],
+    *,
+    share: float,
+    depth: int = 20,
+    order: csr_array | None = None,
 ) -> float:
     """Add to the bias of new items, in place, until they fill a share of the lists; returns what was added, in nats.
 
@@ -68,13 +75,15 @@ def lift_new_items(
         histories: users whose lists are looked at, shape (n, n_items).
         counts: training users of each item, shape (n_items,); 0 for new ones.
         share: of the first `depth` places (of a quarter of them all in a small catalogue), above 0 and below 1.
+        order: of the histories, for models that go by it.
 
     Raises:
         ConfigError: the share is outside its range.
     """
     if not 0 < share < 1:
         raise ConfigError(f"The share of new items in lists is above 0 and below 1; got {share}.")
-    is_new, scores, depth = counts == 0, model.score(histories), min(depth, max(1, model.n_items // 4))
+    scores = model.score(histories, order=order) if takes_order(model) else model.score(histories)
+    is_new, depth = counts == 0, min(depth, max(1, model.n_items // 4))
     mask(scores, excluded=histories)
     low, high = 0.0, float(np.ptp(scores[np.isfinite(scores)])) if is_new.any() else 0.0
     for _ in range(BISECTIONS if high else 0):

@@ -28,7 +28,7 @@ from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.content import HALF_TRUSTED, predicted
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, takes_order
 
 L2 = 10.0
 """Of the ridge regression on content, as for items that nobody has touched."""
@@ -44,6 +44,7 @@ def transfer(
     rows: Int64Array,
     interactions: csr_array,
     *,
+    order: csr_array | None = None,
     content: csr_array | None = None,
     neighbours: int = 50,
 ) -> None:
@@ -55,6 +56,7 @@ def transfer(
         rows: the parent's row of each item of the model, shape (n_items,); -1 for new items.
         interactions: from which neighbours and popularity of new items are counted, signed where the model takes
             dislikes, shape (n_users, n_items).
+        order: of the interactions, for models that go by it.
         content: of the items, shape (n_items, n_features); neighbours count where it is None.
         neighbours: familiar items of which a new one is made.
 
@@ -82,7 +84,7 @@ def transfer(
         learned[name] = np.ascontiguousarray(np.moveaxis(carried, 0, axes[name]))
     model.load_tensors(learned)
     if isinstance(model, Autoencoder) and is_new.any():
-        _set_biases(model, is_new, counts, interactions)
+        _set_biases(model, is_new, counts, interactions, order)
 
 
 def item_axes(model: Trainable) -> Mapping[str, int]:
@@ -134,11 +136,21 @@ def _begun(
     return found
 
 
-def _set_biases(model: Autoencoder, is_new: BoolArray, counts: NDArray[np.integer], interactions: csr_array) -> None:
+def _set_biases(
+    model: Autoencoder,
+    is_new: BoolArray,
+    counts: NDArray[np.integer],
+    interactions: csr_array,
+    order: csr_array | None,
+) -> None:
     """Make new items as likely as familiar ones of their popularity."""
     users = np.flatnonzero(np.diff(liked(interactions).indptr))
     some = np.sort(np.random.default_rng(0).permutation(users)[:LOOKED_AT])
-    hidden = model.encode(interactions[some]).mean(axis=0)
+    histories = interactions[some]
+    if takes_order(model):
+        hidden = model.encode(histories, order=None if order is None else order[some]).mean(axis=0)
+    else:
+        hidden = model.encode(histories).mean(axis=0)
     vectors: Float32Array = model.item_vectors()
     logits, popularity = vectors @ hidden, np.log(np.maximum(counts, 0.5))
     known = ~is_new & (counts > 0)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, TopK
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, TopK, takes_order
 from recsys_vae.top_k import check_k, top_k
 
 
@@ -74,10 +74,13 @@ class ItemSimilarity:
         return np.asarray(found, dtype=np.float32)
 
     def _by_model(self, row: int) -> Float32Array:
-        return self._cosines(row) if self.has_directions else self._model.score(self._alone(row))[0]
+        return self._cosines(row) if self.has_directions else self._after(self._alone(row))[0]
 
     def _alone(self, row: int) -> csr_array:
         return csr_array((np.ones(1, np.float32), [row], [0, 1]), shape=(1, self._model.n_items))
+
+    def _after(self, alone: csr_array) -> Float32Array:
+        return self._model.score(alone, order=alone) if takes_order(self._model) else self._model.score(alone)
 
     def directions(self, rows: Int64Array) -> Float32Array:
         """Vectors of items without their bias, of length 1, shape (len(rows), d - 1)."""

@@ -28,6 +28,12 @@ from recsys_vae.training.tracking import Tracker
 from recsys_vae.training.warm_start import WarmStart
 
 
+def default_training(name: str) -> TrainingConfig:
+    """How a model is trained where nothing else is asked for: by its configuration's `TRAINING`, else the defaults."""
+    own: dict[str, Any] = getattr(catalog.entry(name).config, "TRAINING", {})
+    return replace(TrainingConfig(), **own)
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """Which model, and how it is trained.
@@ -82,6 +88,13 @@ class ModelSpec:
         parts = (getattr(self.config, one.name) for one in fields(self.config))
         configs = [self.config, *(part.config for part in parts if isinstance(part, Part))]
         return any(options_of(config).counted > 0 for config in configs)
+
+    @property
+    def takes_order(self) -> bool:
+        """Whether the model, or a part of it, goes by the order of histories."""
+        parts = [getattr(self.config, one.name) for one in fields(self.config)]
+        names = [self.name, *(part.model for part in parts if isinstance(part, Part))]
+        return any(getattr(catalog.entry(name).model, "is_sequential", False) is True for name in names)
 
     @property
     def may_take_metadata(self) -> bool:
@@ -143,6 +156,7 @@ def fit(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    order: csr_array | None = None,
     warm_start: WarmStart | None = None,
     progress: bool = False,
     dislikes: csr_array | None = None,
@@ -158,6 +172,7 @@ def fit(
         epochs: take this many of the planned epochs, for a model whose best epoch is already chosen.
         dislikes: what the users dislike, weights above 0, of the shape of the interactions; models that take no
             dislikes never see them.
+        order: of the interactions, in their pattern; models that do not go by it pass over it.
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
 
@@ -181,7 +196,7 @@ def fit(
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
     training, learned_from = spec.training, _shown(learner, interactions, dislikes)
     if warm_start is not None:
-        warm_start.begin(learner, learned_from)
+        warm_start.begin(learner, learned_from, order)
         training = warm_start.training(training)
     result = train(
         learner,
@@ -196,6 +211,7 @@ def fit(
         group=group,
         metadata=metadata,
         item_metadata=item_metadata,
+        order=order,
         started_from=warm_start.fingerprint() if warm_start else "",
         replay=warm_start.replay if warm_start else None,
     )

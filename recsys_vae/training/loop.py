@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from recsys_vae.data.histories import check_histories
+from recsys_vae.data.sequences import chronological
 from recsys_vae.data.signals import liked
 from recsys_vae.errors import CheckpointError, DataError
 from recsys_vae.evaluation.evaluate import evaluate
@@ -26,7 +27,7 @@ from recsys_vae.nn.objective import Likelihood, Objective
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.schedules import falling
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
-from recsys_vae.protocols import Float32Array
+from recsys_vae.protocols import Float32Array, takes_order
 from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches, Replay
 from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
@@ -77,6 +78,7 @@ def train(
     group: Group = ALONE,
     metadata: csr_array | None = None,
     item_metadata: csr_array | None = None,
+    order: csr_array | None = None,
     started_from: str = "",
     replay: Replay | None = None,
 ) -> TrainingResult:
@@ -100,14 +102,15 @@ def train(
         group: processes that train together (see `parallel`).
         metadata: what else is known of the users, shape (n_users, n_features), for models that take it.
         item_metadata: what else is known of the items, shape (n_items, n_features), for hybrid encoders.
+        order: of the interactions, for models that go by it; see `data.sequences`.
         started_from: identity of the weights where they are not fresh: a checkpoint of another start is refused.
         replay: whom an epoch has; everybody when None.
 
     Raises:
         ConfigError: the device does not exist.
         TrainingError: the loss became infinite or NaN, or another process of the group has ended.
-        DataError: nobody has a history, the interactions are none or signed for a model that takes no dislikes, or
-            metadata are of another catalogue.
+        DataError: nobody has a history, the interactions are none or signed for a model that takes no dislikes,
+            metadata are of another catalogue, or the model goes by an order that is not there.
         CheckpointError: the checkpoint belongs to another run.
         KeyboardInterrupt, Terminated: Ctrl-C, SIGTERM; the run was saved after the step that was under way.
     """
@@ -116,6 +119,8 @@ def train(
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
     check_histories(interactions, model.n_items, signed=model.is_signed)
+    if takes_order(model):
+        interactions = chronological(interactions, order)
     batches = Batches(
         interactions, config.batch_size, config.seed, device, group, metadata, replay, examples=model.examples
     )

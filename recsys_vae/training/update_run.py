@@ -27,6 +27,7 @@ class UpdateRun:
         item_metadata: of the items after the change, likewise.
         content: of the items after the change, by which new ones are placed where a model keeps rows of items.
         validation: users on whom the best epoch is chosen, over the items after the change; None takes the last.
+        order: of the interactions after the change, for models that go by it.
         erased: how many users that the model has learned from are to be forgotten.
         number: which update since the last full training, from 1.
         warm_start: settings of training that goes on.
@@ -43,6 +44,7 @@ class UpdateRun:
     item_metadata: csr_array | None = None
     content: csr_array | None = None
     validation: HeldOut | None = None
+    order: csr_array | None = None
     erased: int = 0
     number: int = 1
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)

@@ -81,15 +81,19 @@ class WarmStart:
             raise ConfigError(f"{type(learner).__name__} is solved in closed form: there is no training to go on with.")
         return learner
 
-    def begin(self, model: Trainable, interactions: csr_array) -> None:
+    def begin(self, model: Trainable, interactions: csr_array, order: csr_array | None = None) -> None:
         """Give a model over the new data's items what its parent knows, in place; see `models.transfer.transfer`.
+
+        Args:
+            order: of the interactions, for models that go by it.
 
         Raises:
             DataError: the flags are of other users.
         """
         if self.has_news.shape != (n_users := interactions.shape[0],):
             raise DataError(f"Expected whether each of {n_users} users has news, got {self.has_news.shape} flags.")
-        transfer(self.learner, model, self.rows, interactions, content=self.content, neighbours=self.config.neighbours)
+        near = self.config.neighbours
+        transfer(self.learner, model, self.rows, interactions, order=order, content=self.content, neighbours=near)
 
     def training(self, first: TrainingConfig) -> TrainingConfig:
         """How to go on from a training with these settings."""

@@ -44,6 +44,7 @@ def warm_update(parent: Recommender, run: UpdateRun) -> Update:
         resume=run.resume,
         metadata=run.metadata,
         item_metadata=run.item_metadata,
+        order=run.order,
         warm_start=start,
         progress=run.progress,
         dislikes=run.dislikes,

@@ -24,6 +24,7 @@ from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import RecsysError
 from recsys_vae.recommender import PRIOR, SEGMENT, FallbackChain
 from tests.recsys_vae.test_bundle_values import KNOWN, RECORDS, WORLD, written
+from tests.worlds import by_row
 
 Random = np.random.Generator
 
@@ -164,7 +165,7 @@ def _is_finite(chain: FallbackChain, tier: str) -> bool:
         return True
     histories = empty_histories(3, n_items) if needs_metadata else WORLD.matrix[:3]
     with np.errstate(all="ignore"):
-        answers = chain.recommend(histories, 10, metadata=metadata, tier=tier)
+        answers = chain.recommend(histories, 10, metadata=metadata, order=by_row(histories), tier=tier)
         chain.similarity.similar(0, 5)
         segments, lists = bundle.tiers.segments, bundle.shelves.lists
         one = None if metadata is None else metadata[:1]

@@ -30,7 +30,7 @@ from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.config import TrainingConfig
 from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes, with_user_metadata
-from tests.worlds import csr, untrained
+from tests.worlds import by_row, csr, untrained
 
 TRAINING = TrainingConfig(epochs=5, batch_size=16, learning_rate=0.01, device="cpu")
 
@@ -81,7 +81,8 @@ def test_every_model_learns_what_came_in(name: str, mlflow_home: Path, tmp_path:
     if name != "elsa":
         assert updated.manifest.provenance.epochs == parent.manifest.provenance.epochs
     chain = FallbackChain(updated)
-    scores = chain.scores(chain.encode(csr([[0, 1], [11], []], 12)))
+    histories = csr([[0, 1], [11], []], 12)
+    scores = chain.scores(chain.encode(histories, order=by_row(histories)))
     assert np.isfinite(scores).all()
     if lineage.how == "warm":
         assert updated.manifest.provenance.training == parent.manifest.provenance.training

@@ -14,7 +14,7 @@ from recsys_vae.extras import Deferred
 from recsys_vae.models import catalog
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval import faiss_index
-from tests.worlds import csr, two_tastes, untrained
+from tests.worlds import csr, scores, two_tastes, untrained
 
 WORLD = two_tastes()
 
@@ -42,7 +42,7 @@ def test_a_loaded_bundle_scores_as_the_model_did(tmp_path: Path, name: str) -> N
     path = tmp_path / "bundle"
     manifest = write_bundle(path, model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
     bundle = Bundle.load(path)
-    assert (bundle.model.score(WORLD.matrix) == model.score(WORLD.matrix)).all()
+    assert (scores(bundle.model, WORLD.matrix) == scores(model, WORLD.matrix)).all()
     assert bundle.version == manifest.version == f"{name}-{manifest.version.rpartition('-')[2]}"
     assert (bundle.index is None) == (name in ("ease", "edlae", "graph-filter", "blend"))
 

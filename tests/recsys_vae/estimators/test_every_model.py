@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import recsys_vae
-from recsys_vae import Estimator, Interactions, evaluate, load, split
+from recsys_vae import Estimator, evaluate, load, split
 from recsys_vae.models.catalog import CATALOG
 
 TRAINED = {"epochs": 2, "batch_size": 20, "device": "cpu"}
@@ -24,6 +24,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rec-vae": NARROW,
     "h-vamp": NARROW | {"pseudo_inputs": 5},
     "conditional-vae": NARROW,
+    "sasrec": TRAINED | {"width": 8, "blocks": 1},
+    "svae": NARROW | {"embedding": 8, "recurrent": 8},
     "blend": TRAINED | {"autoencoder": recsys_vae.MultVAE(hidden=8, latent=4), "linear": recsys_vae.EASE(l2=10)},
 }
 
@@ -34,23 +36,23 @@ def of_name(name: str) -> Estimator:
 
 
 def tastes(ids: str) -> pl.DataFrame:
-    """60 users of two tastes among 12 items."""
+    """60 users of two tastes among 12 items, in the order of time."""
     rng = np.random.default_rng(0)
     rows = [(u, (u % 2) * 6 + i) for u in range(60) for i in rng.permutation(6)[:5]]
     rows += [(u, int(rng.integers(12))) for u in range(60)]
     frame = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row").unique(maintain_order=True)
+    frame = frame.with_columns(timestamp=pl.int_range(pl.len()))
     if ids == "strings":
-        return frame.select(pl.col("user_id").cast(pl.String), pl.col("item_id").cast(pl.String).str.zfill(4))
+        return frame.with_columns(pl.col("user_id").cast(pl.String), pl.col("item_id").cast(pl.String).str.zfill(4))
     return frame
 
 
 @pytest.mark.parametrize("name", CATALOG)
 @pytest.mark.parametrize("ids", ["strings", "integers"])
 def test_fits_answers_and_comes_back_the_same(name: str, ids: str, tmp_path: Path) -> None:
-    data = Interactions.from_frame(tastes(ids), user="user_id", item="item_id")
-    parts = split(data, "strong", seed=0)
+    parts = split(tastes(ids), "strong", seed=0)
     model = of_name(name)
-    assert model.fit(parts.train, validation=parts.validation) is model
+    assert model.fit(parts.train, validation=parts.validation, order=parts.train_order) is model
 
     history = ["0000", "0001"] if ids == "strings" else [0, 1]
     answer = model.recommend([history, []], k=3)

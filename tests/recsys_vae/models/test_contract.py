@@ -6,8 +6,8 @@ import pytest
 from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import DataError
 from recsys_vae.models import catalog
-from recsys_vae.protocols import FactorizedRecommender, Recommender
-from tests.worlds import SMALL, csr, two_tastes, untrained
+from recsys_vae.protocols import FactorizedRecommender, Recommender, takes_order
+from tests.worlds import SMALL, by_row, csr, scores, two_tastes, untrained
 
 N_ITEMS = 12
 HISTORIES = csr([[0, 1], [7], [], [2, 3, 4, 8]], N_ITEMS)
@@ -23,33 +23,34 @@ def test_every_model_is_tested() -> None:
 
 
 def test_scores_are_finite_float32_also_for_an_empty_history(model: Recommender) -> None:
-    scores = model.score(HISTORIES)
-    assert scores.shape == (4, N_ITEMS)
-    assert scores.dtype == np.float32
-    assert np.isfinite(scores).all()
+    found = scores(model, HISTORIES)
+    assert found.shape == (4, N_ITEMS)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
     assert np.isfinite(model.score(empty_histories(1, N_ITEMS))).all()
 
 
 def test_prediction_is_deterministic(model: Recommender) -> None:
-    assert (model.score(HISTORIES) == model.score(HISTORIES)).all()
+    assert (scores(model, HISTORIES) == scores(model, HISTORIES)).all()
 
 
 def test_a_user_is_scored_alike_alone_and_in_a_batch(model: Recommender) -> None:
-    np.testing.assert_allclose(model.score(HISTORIES)[3], model.score(HISTORIES[3:])[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores(model, HISTORIES)[3], scores(model, HISTORIES[3:])[0], rtol=1e-5, atol=1e-6)
 
 
 def test_scores_are_inner_products_of_queries_and_item_vectors(model: Recommender) -> None:
     if not isinstance(model, FactorizedRecommender):
         pytest.skip("the scores of this model are not inner products")
-    products = model.encode(HISTORIES) @ model.item_vectors().T
-    np.testing.assert_allclose(products, model.score(HISTORIES), rtol=1e-5, atol=1e-6)
+    order = {"order": by_row(HISTORIES)} if takes_order(model) else {}
+    products = model.encode(HISTORIES, **order) @ model.item_vectors().T
+    np.testing.assert_allclose(products, scores(model, HISTORIES), rtol=1e-5, atol=1e-6)
 
 
 def test_tensors_carry_the_model_over(model: Recommender) -> None:
     name = catalog.name_of(model)
     other = catalog.create(name, N_ITEMS, SMALL[name])
     other.load_tensors(model.tensors())
-    assert (other.score(HISTORIES) == model.score(HISTORIES)).all()
+    assert (scores(other, HISTORIES) == scores(model, HISTORIES)).all()
 
 
 def test_tensors_of_another_catalogue_are_refused(model: Recommender) -> None:
@@ -61,6 +62,16 @@ def test_tensors_of_another_catalogue_are_refused(model: Recommender) -> None:
 def test_histories_of_another_catalogue_are_refused(model: Recommender) -> None:
     with pytest.raises(DataError, match="13 items wide"):
         model.score(empty_histories(1, 13))
+
+
+def test_who_goes_by_order_refuses_histories_without(model: Recommender) -> None:
+    if not takes_order(model):
+        pytest.skip("this model does not go by order")
+    with pytest.raises(DataError, match="goes by the order"):
+        model.score(HISTORIES)
+    reverse = by_row(HISTORIES)
+    reverse.data = 100 - reverse.data
+    assert np.abs(model.score(HISTORIES, order=reverse)[3] - scores(model, HISTORIES)[3]).max() > 1e-4
 
 
 def test_settings_describe_the_model(model: Recommender) -> None:

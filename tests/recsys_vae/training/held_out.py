@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.evaluation.splits import HeldOut
-from tests.worlds import two_tastes
+from tests.worlds import by_row, two_tastes
 
 WORLD = two_tastes()
 
@@ -18,4 +18,4 @@ def held_out() -> HeldOut:
         matrix = csr_array((np.ones(kept.sum(), np.float32), (rows, WORLD.matrix.indices[kept])), shape=(40, 12))
         matrix.sum_duplicates()
         parts.append(matrix)
-    return HeldOut(WORLD.users, *parts)
+    return HeldOut(WORLD.users, *parts, order=by_row(parts[0]))

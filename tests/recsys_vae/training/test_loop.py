@@ -34,7 +34,7 @@ from recsys_vae.training.loop import train
 from recsys_vae.training.saver import CheckpointSaver
 from recsys_vae.training.tracking import PausedError
 from tests.recsys_vae.training.held_out import held_out
-from tests.worlds import SMALL, csr, two_tastes
+from tests.worlds import SMALL, by_row, csr, two_tastes
 
 CONFIG = TrainingConfig(
     epochs=6, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu", precision="float32"
@@ -130,6 +130,8 @@ MIDDLE_OF_A_DECODER_PASS = 17
         *(("mult-vae", steps) for steps in (1, 7, 10, 29)),
         *(("rec-vae", steps) for steps in (7, 15, MIDDLE_OF_A_DECODER_PASS, 20)),
         ("h-vamp", 7),
+        ("sasrec", 7),
+        ("svae", 7),
     ],
 )
 @pytest.mark.parametrize("by_rows", [False, True])
@@ -139,9 +141,12 @@ def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
     monkeypatch.setattr(loop, "suits_rows", lambda *_: by_rows)
     monkeypatch.setattr(CheckpointSaver, "save_if_due", CheckpointSaver.save)  # after every step
     kind, config = catalog.entry(name).model, SMALL[name]
+    if name in ("sasrec", "svae"):
+        config = replace(config, dropout=0.2)  # so that there is noise to go on with
+    given = {"validation": held_out(), "order": by_row(WORLD.matrix)}
     torch.manual_seed(0)
     whole = kind(12, config)
-    expected = train(whole, WORLD.matrix, CONFIG, validation=held_out())
+    expected = train(whole, WORLD.matrix, CONFIG, **given)
 
     class Failing(kind):  # type: ignore[valid-type, misc]
         left = steps
@@ -157,10 +162,10 @@ def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
     checkpoint = tmp_path / "run.safetensors"
     Failing.__name__ = kind.__name__
     with pytest.raises(Interrupted):
-        train(interrupted, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint)
+        train(interrupted, WORLD.matrix, CONFIG, **given, checkpoint=checkpoint)
     torch.manual_seed(9)
     resumed = kind(12, config)
-    result = train(resumed, WORLD.matrix, CONFIG, validation=held_out(), checkpoint=checkpoint, resume=True)
+    result = train(resumed, WORLD.matrix, CONFIG, **given, checkpoint=checkpoint, resume=True)
     assert result.best_epoch == expected.best_epoch
     for ours, theirs in zip(result.history, expected.history, strict=True):
         assert {**ours, "users_per_second": 0} == {**theirs, "users_per_second": 0}

@@ -15,7 +15,7 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import ModelSpec, fit
 from recsys_vae.training.warm_start import WarmStart, WarmStartConfig, kl_weight_after
 from tests.recsys_vae.training.held_out import held_out
-from tests.worlds import SMALL, csr, two_tastes, untrained
+from tests.worlds import SMALL, by_row, csr, scores, two_tastes, untrained
 
 CONFIG = TrainingConfig(
     epochs=20, batch_size=8, learning_rate=0.01, checkpoint_seconds=0.0, device="cpu", precision="float32"
@@ -31,7 +31,7 @@ def spec_of(name: str = "mult-vae") -> ModelSpec:
 
 
 def from_parent(name: str = "mult-vae", **options: object) -> WarmStart:
-    parent = fit(spec_of(name), OLD.matrix, epochs=5)
+    parent = fit(spec_of(name), OLD.matrix, epochs=5, order=by_row(OLD.matrix))
     few = WarmStartConfig(epochs=4)
     given = {"rows": np.arange(12), "has_news": HAS_NEWS, "epochs_before": parent.epochs, "config": few} | options
     return WarmStart(parent.model, **given)  # type: ignore[arg-type]
@@ -40,9 +40,9 @@ def from_parent(name: str = "mult-vae", **options: object) -> WarmStart:
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_every_model_that_learns_by_gradient_goes_on(name: str) -> None:
     start = from_parent(name)
-    going_on = fit(spec_of(name), NEW.matrix, warm_start=start)
+    going_on = fit(spec_of(name), NEW.matrix, warm_start=start, order=by_row(NEW.matrix))
     assert going_on.epochs == 4 * start.learner.epochs_a_round
-    assert np.isfinite(going_on.model.score(csr([[0], []], 12))).all()
+    assert np.isfinite(scores(going_on.model, csr([[0], []], 12))).all()
     before = start.learner.tensors()
     learner = going_on.model.autoencoder if isinstance(going_on.model, Blend) else going_on.model
     assert any((before[tensor] != value).any() for tensor, value in learner.tensors().items())

@@ -26,7 +26,7 @@ from recsys_vae.training.likelihood import learn_by_rows
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group, join
 from tests.recsys_vae.training.held_out import held_out
-from tests.worlds import SMALL, two_tastes
+from tests.worlds import SMALL, by_row, two_tastes
 
 WORLD = two_tastes()
 CONFIG = TrainingConfig(
@@ -98,7 +98,8 @@ def noise(group: Group) -> dict[str, Tensor]:
     for name, likelihood in [*((name, "exact") for name in by_gradient), ("mult-vae", "sampled")]:
         torch.manual_seed(group.rank)
         model = catalog.create(name, 12, SMALL[name])
-        train(model, WORLD.matrix, replace(CONFIG, likelihood=likelihood, negatives=6), group=group)
+        told = replace(CONFIG, likelihood=likelihood, negatives=6)
+        train(model, WORLD.matrix, told, group=group, order=by_row(WORLD.matrix))
         found |= {f"{name}.{likelihood}.{key}": value for key, value in model.state_dict().items()}
     return found
 
