@@ -13,6 +13,7 @@ from recsys_vae.models.blend import Part
 from recsys_vae.models.cost import Cost, Sizes, expected_cost
 from recsys_vae.models.hybrid import OF_METADATA
 from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.fit import suited
 
 SOLVED_DRAWS, TRAINED_DRAWS = 8, 3
 """Choices of settings besides the defaults: of a model in closed form, and of one that is trained by gradient."""
@@ -86,6 +87,7 @@ def choose_candidates(
     *,
     only: Sequence[str] = (),
     has_user_metadata: bool,
+    has_order: bool = False,
     memory: float,
     speed: float,
 ) -> Contest:
@@ -95,6 +97,7 @@ def choose_candidates(
         sizes: of what is learned from.
         training: settings of the training that nobody chooses.
         has_user_metadata: whether the dataset declares any.
+        has_order: whether the histories have an order.
         memory: bytes that are free.
         speed: of the machine, in operations a second.
 
@@ -109,7 +112,7 @@ def choose_candidates(
     for name in [name for name in catalog.names() if not only or name in only]:
         try:
             candidate = _candidate(name, sizes, training, speed)
-            reason = _why_not(candidate, has_user_metadata, memory) if candidate else ""
+            reason = _why_not(candidate, memory, metadata=has_user_metadata, order=has_order) if candidate else ""
         except PluginError as error:
             candidate, reason = None, str(error)
         if candidate:
@@ -131,7 +134,7 @@ def _candidate(name: str, sizes: Sizes, training: TrainingConfig, speed: float) 
     config = entry.config()
     if any(isinstance(getattr(config, field.name), Part) for field in fields(config)):
         return None
-    base = ModelSpec(name, config, training)
+    base = ModelSpec(name, config, suited(training, name))
     unused = frozenset() if base.may_take_metadata else OF_METADATA
     space = {key: bounds for key, bounds in catalog.search_space(name).items() if key not in unused}
     number = TRAINED_DRAWS if base.is_trained_by_gradient else SOLVED_DRAWS
@@ -139,10 +142,12 @@ def _candidate(name: str, sizes: Sizes, training: TrainingConfig, speed: float) 
     return Candidate(base, ({}, *draw(space, number, training.seed)), cost, seconds_of(cost, speed))
 
 
-def _why_not(candidate: Candidate, has_user_metadata: bool, memory: float) -> str:
+def _why_not(candidate: Candidate, memory: float, *, metadata: bool, order: bool) -> str:
     base = candidate.base
-    if base.may_take_metadata and not base.is_hybrid and not has_user_metadata:
+    if base.may_take_metadata and not base.is_hybrid and not metadata:
         return "it learns from metadata of users, and the dataset declares none"
+    if base.takes_order and not order:
+        return "it goes by the order of histories, and the split has none"
     if candidate.cost and candidate.cost.n_bytes > memory:
         return f"it takes about {candidate.cost.n_bytes / 2**30:.1f} GiB of memory, and {memory / 2**30:.1f} are free"
     return ""

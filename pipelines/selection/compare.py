@@ -126,6 +126,7 @@ def plan(question: Question) -> tuple[Question, Task, Contest, SplitManifest]:
         training,
         only=question.only,
         has_user_metadata=task.known.schema.width > 0,
+        has_order=task.split.train_order is not None,
         memory=free_memory(),
         speed=operations_a_second(),
     )

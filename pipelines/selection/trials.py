@@ -130,6 +130,8 @@ def train_so_far(
         resume=True,
         metadata=metadata_for(spec, task.split.train, task.known),
         item_metadata=item_metadata_for(spec, task.dataset, task.split.train.items),
+        dislikes=task.split.train_dislikes,
+        order=task.split.train_order,
     )
 
 
@@ -153,6 +155,7 @@ def measure(task: Task, model: Recommender) -> Measured:
 
 def _milliseconds(chain: FallbackChain, asked: HeldOut, found: Evaluation) -> float:
     """Median time to answer a user alone."""
+    shown_histories = asked.shown
 
     def ask(row: int) -> float:
         shown: dict[str, csr_array] = {}
@@ -160,7 +163,7 @@ def _milliseconds(chain: FallbackChain, asked: HeldOut, found: Evaluation) -> fl
             if (given := getattr(asked, what, None)) is not None:
                 shown[what] = given[[row]]
         started = time.perf_counter()
-        chain.recommend(asked.histories[[row]], min(LIST, chain.n_items), **shown)
+        chain.recommend(shown_histories[[row]], min(LIST, chain.n_items), **shown)
         return time.perf_counter() - started
 
     rows = found.rows[:TIMED_USERS].tolist()

@@ -60,8 +60,12 @@ def expected_cost(entry: Entry, config: Any, sizes: Sizes) -> Cost | None:
 
 
 def cost_of_weights(model: type, config: Any, sizes: Sizes) -> Cost:
-    """Cost of a model that is trained by gradient and touches every weight with every user: an upper bound."""
+    """Cost of a model that is trained by gradient and touches every weight with every user: an upper bound.
+
+    One that goes by order learns from every place of a history.
+    """
     with torch.device("meta"):  # shapes without memory
         weights = sum(parameter.numel() for parameter in model(sizes.n_items, config).parameters())
     logits = min(USERS_A_STEP * sizes.n_items, MOST_LOGITS)
-    return Cost(BYTES_A_WEIGHT * weights + BYTES_A_LOGIT * logits, OPERATIONS_A_WEIGHT * weights * sizes.n_users)
+    examples = sizes.n_interactions if getattr(model, "is_sequential", False) is True else sizes.n_users
+    return Cost(BYTES_A_WEIGHT * weights + BYTES_A_LOGIT * logits, OPERATIONS_A_WEIGHT * weights * examples)

@@ -32,6 +32,7 @@ from recsys_vae.arrays import floats_of
 from recsys_vae.data.change import Change
 from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.search_space import OneOf, Real, SearchSpace, Whole
 from recsys_vae.models.updatable import REFIT, WARM, Updated
 from recsys_vae.native.ridge import Regressions
@@ -122,6 +123,13 @@ class IALS:
     def is_signed(self) -> bool:
         """Whether it is shown what users dislike."""
         return self.config.dislikes > 0
+
+    @staticmethod
+    def cost(config: IALSConfig, sizes: Sizes) -> Cost:
+        """Vectors of users and items; of every half-step a product an entry and a factor of each user and item."""
+        rows, width = sizes.n_users + sizes.n_items, config.factors
+        half_steps = 2 * sizes.n_interactions * width**2 + rows * width**3 / 3
+        return Cost(12 * rows * width + 16 * sizes.n_interactions, config.iterations * half_steps)
 
     def fit(self, interactions: csr_array) -> None:
         """Alternate between users and items of a matrix, shape (n_users, n_items), signed where it takes dislikes."""

@@ -30,8 +30,15 @@ from recsys_vae.training.warm_start import WarmStart
 
 def default_training(name: str) -> TrainingConfig:
     """How a model is trained where nothing else is asked for: by its configuration's `TRAINING`, else the defaults."""
+    return suited(TrainingConfig(), name)
+
+
+def suited(training: TrainingConfig, name: str) -> TrainingConfig:
+    """What is asked for, and by a model's own defaults what is as it is for all."""
     own: dict[str, Any] = getattr(catalog.entry(name).config, "TRAINING", {})
-    return replace(TrainingConfig(), **own)
+    usual = TrainingConfig()
+    unasked = {key: value for key, value in own.items() if getattr(training, key) == getattr(usual, key)}
+    return replace(training, **unasked)
 
 
 @dataclass(frozen=True)
