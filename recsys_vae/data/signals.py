@@ -79,7 +79,7 @@ class SignalRules:
         weights = dict(self.event_weights)
         factor = weights.get(kind, weights.get(ANY_KIND, 1.0)) if kind is not None else weights.get(ANY_KIND, 1.0)
         is_dislike = kind in self.dislikes or (self.dislike_below is not None and value < self.dislike_below)
-        return -factor * value if is_dislike else factor * value
+        return -factor * abs(value) if is_dislike or value < 0 else factor * value
 
     def described(self) -> dict[str, Any]:
         """As a manifest keeps it: plain values, and none of those that are as by default."""
