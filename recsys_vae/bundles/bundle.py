@@ -13,7 +13,7 @@
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -164,7 +164,7 @@ class Bundle:
 
     @classmethod
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
-        SignalRules.read(manifest.signals)  # what it says must be known before anything is answered
+        _check_signals(manifest)
         table = read_table(directory / ITEMS)
         popularity = _popularity(table)
         items = IdMap(table[ITEM], _id_type(directory / ITEMS))
@@ -178,6 +178,14 @@ class Bundle:
             report = from_plain(IndexReport, manifest.index, "an index")
             index = load_index(directory / INDEX, model.item_vectors(), report)
         return cls(manifest, model, items, table, popularity, index, _read_tiers(directory, manifest, model))
+
+
+def _check_signals(manifest: Manifest) -> None:
+    """What it says of events must be known before anything is answered."""
+    known = [rule.name for rule in fields(SignalRules)]
+    if unknown := manifest.signals.keys() - set(known):
+        raise UnknownNameError("rule of signals", min(unknown), known)
+    SignalRules.read(manifest.signals)
 
 
 def _popularity(table: pl.DataFrame) -> Float32Array:
