@@ -18,7 +18,7 @@ Items, never users. Nothing in it is pickled, and nothing is unpickled when it i
 """
 
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -176,7 +176,7 @@ class Bundle:
 
     @classmethod
     def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
-        SignalRules.read(manifest.signals)  # what it says must be known before anything is answered
+        _check_signals(manifest)
         table = read_table(directory / ITEMS)
         popularity = _popularity(table)
         items = IdMap(table[ITEM], _id_type(directory / ITEMS))
@@ -192,6 +192,14 @@ class Bundle:
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
         return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat)
+
+
+def _check_signals(manifest: Manifest) -> None:
+    """What it says of events must be known before anything is answered."""
+    known = [rule.name for rule in fields(SignalRules)]
+    if unknown := manifest.signals.keys() - set(known):
+        raise UnknownNameError("rule of signals", min(unknown), known)
+    SignalRules.read(manifest.signals)
 
 
 def _popularity(table: pl.DataFrame) -> Float32Array:
