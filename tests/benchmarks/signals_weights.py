@@ -178,8 +178,8 @@ def of_movielens(name: str) -> dict[str, dict[str, Any]]:
         return {} if run is None else dict(run["figures"])
     found: dict[str, dict[str, Any]] = {}
     for kind, _ in variants():
-        kept = [existing(BENCHMARK, f"weights-ml1m-{name}-{kind}-seed{seed}") for seed in SEEDS]
-        figures = [one["figures"] for one in kept if one is not None]
+        records = [existing(BENCHMARK, f"weights-ml1m-{name}-{kind}-seed{seed}") for seed in SEEDS]
+        figures = [one["figures"] for one in records if one is not None]
         if figures:
             found[kind] = {
                 "validation": {m: float(np.mean([f["validation"][m] for f in figures])) for m in movielens.METRICS},
@@ -205,8 +205,8 @@ def gain(name: str, prefix: str, metric: str) -> dict[str, Any] | None:
 
 def simulated(scenario: str, name: str, twin: str = "binary") -> list[float] | None:
     """Interval of the relative gain in true value over a twin, over the users of all seeds measured."""
-    kept = [existing(BENCHMARK, f"weights-simulated-{scenario}-{name}-seed{seed}") for seed in SEEDS]
-    figures = [one["figures"] for one in kept if one is not None]
+    records = [existing(BENCHMARK, f"weights-simulated-{scenario}-{name}-seed{seed}") for seed in SEEDS]
+    figures = [one["figures"] for one in records if one is not None]
     if not figures or twin not in figures[0]:
         return None
     ours, theirs = (np.concatenate([read(one[kind]) for one in figures]) for kind in ("signals", twin))
