@@ -82,6 +82,16 @@ Array = NDArray[np.float64]
 Run = Callable[[], Mapping[str, Any]]
 
 
+def kept(values: Array) -> str:
+    """Values by user on one line of a record."""
+    return " ".join(f"{value:.5g}" for value in values)
+
+
+def read(line: str) -> Array:
+    """What `kept` wrote."""
+    return np.array(line.split(), dtype=np.float64)
+
+
 def learned(name: str, settings: Mapping[str, Any], histories: csr_array, training: TrainingConfig) -> Any:
     """A model that was fitted to signed histories."""
     return fit(ModelSpec(name, configure(name, settings), training), histories).model
@@ -94,7 +104,7 @@ def simulate(scenario: str, name: str, seed: int) -> dict[str, Any]:
     if scenario == "dislikes":
         found["likes"] = _reached(log, name, {}, log.histories(), seed)
     found["signals"] = _reached(log, name, extra, log.histories(rules), seed)
-    return {kind: np.round(values, 5).tolist() for kind, values in found.items()}
+    return {kind: kept(values) for kind, values in found.items()}
 
 
 def _reached(log: World, name: str, extra: Mapping[str, Any], histories: csr_array, seed: int) -> Array:
@@ -122,7 +132,7 @@ def _best(name: str, tried: list[dict[str, Any]]) -> dict[str, Any]:
         if not best or values["ndcg@100"] > best["validation"]["ndcg@100"]:
             best, models = {"settings": settings, "validation": values}, [candidate]
     test = movielens.measured(models[0], split.test)
-    return best | {"test": {metric: np.round(of, 5).tolist() for metric, of in test.items()}}
+    return best | {"test": {metric: kept(of) for metric, of in test.items()}}
 
 
 def train(name: str, extra: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -135,7 +145,7 @@ def train(name: str, extra: Mapping[str, Any], seed: int) -> dict[str, Any]:
     found = movielens.measured(fitted.model, split.test)
     return {
         "validation": {metric: round(float(of.mean()), 5) for metric, of in validation.items()},
-        "test": {metric: np.round(of, 5).tolist() for metric, of in found.items()},
+        "test": {metric: kept(of) for metric, of in found.items()},
         "epochs": fitted.epochs,
     }
 
@@ -168,12 +178,12 @@ def of_movielens(name: str) -> dict[str, dict[str, Any]]:
         return {} if run is None else dict(run["figures"])
     found: dict[str, dict[str, Any]] = {}
     for kind, _ in variants():
-        kept = [existing(BENCHMARK, f"weights-ml1m-{name}-{kind}-seed{seed}") for seed in SEEDS]
-        figures = [one["figures"] for one in kept if one is not None]
+        records = [existing(BENCHMARK, f"weights-ml1m-{name}-{kind}-seed{seed}") for seed in SEEDS]
+        figures = [one["figures"] for one in records if one is not None]
         if figures:
             found[kind] = {
                 "validation": {m: float(np.mean([f["validation"][m] for f in figures])) for m in movielens.METRICS},
-                "test": {m: np.mean([f["test"][m] for f in figures], axis=0).tolist() for m in movielens.METRICS},
+                "test": {m: kept(np.mean([read(f["test"][m]) for f in figures], axis=0)) for m in movielens.METRICS},
                 "seeds": len(figures),
             }
     return found
@@ -187,7 +197,7 @@ def gain(name: str, prefix: str, metric: str) -> dict[str, Any] | None:
     if "binary" not in found or not sort:
         return None
     best = max(sort, key=lambda kind: sort[kind]["validation"]["ndcg@100"])
-    interval = paired_bootstrap(np.array(sort[best]["test"][metric]), np.array(found["binary"]["test"][metric]))
+    interval = paired_bootstrap(read(sort[best]["test"][metric]), read(found["binary"]["test"][metric]))
     helps = sort[best]["validation"]["ndcg@100"] > found["binary"]["validation"]["ndcg@100"]
     return {"of": best, "interval": [round(interval.low, 4), round(interval.high, 4)], "on_validation": helps,
             "difference": round(interval.difference, 4), "seeds": sort[best].get("seeds", 1)}  # fmt: skip
@@ -195,11 +205,11 @@ def gain(name: str, prefix: str, metric: str) -> dict[str, Any] | None:
 
 def simulated(scenario: str, name: str, twin: str = "binary") -> list[float] | None:
     """Interval of the relative gain in true value over a twin, over the users of all seeds measured."""
-    kept = [existing(BENCHMARK, f"weights-simulated-{scenario}-{name}-seed{seed}") for seed in SEEDS]
-    figures = [one["figures"] for one in kept if one is not None]
+    records = [existing(BENCHMARK, f"weights-simulated-{scenario}-{name}-seed{seed}") for seed in SEEDS]
+    figures = [one["figures"] for one in records if one is not None]
     if not figures or twin not in figures[0]:
         return None
-    ours, theirs = (np.concatenate([one[kind] for one in figures]) for kind in ("signals", twin))
+    ours, theirs = (np.concatenate([read(one[kind]) for one in figures]) for kind in ("signals", twin))
     interval = bootstrap_means((ours - theirs)[:, None])[0]
     return [round(float(bound / theirs.mean()), 4) for bound in (interval.low, interval.high)]
 
