@@ -5,7 +5,7 @@
 - `ml-1m-equal`: both begin with the same item factors and solve every row exactly; after 15 iterations at 64 factors,
   how far the scores are apart, as a share of the largest, and the objective, computed in float64 for both.
 - `ml-1m-time`, `gowalla-time`: processor seconds an iteration at 128 factors, one thread each, iteration by iteration
-  in turns, medians of five after one; beside implicit's exact solver and its default, three steps of conjugate
+  in turns, medians of seven after two; beside implicit's exact solver and its default, three steps of conjugate
   gradients.
 - `ml-1m`, `gowalla`: settings drawn at random, chosen on validation; then the test part is read once a seed.
 
@@ -36,10 +36,10 @@ from tests.benchmarks.records import existing, record
 BENCHMARK = "signals"
 CONFIDENCE, L2 = 10.0, 5.0
 """Of an observed pair, beside 1 of all others; of the objective that both solve."""
-ROUNDS, WARM_UP = 5, 1
+ROUNDS, WARM_UP = 7, 2
 STOPS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
 FACTORS = {"ml-1m": 256, "gowalla": 256}
-DRAWN = {"ml-1m": 8, "gowalla": 8}
+DRAWN = {"ml-1m": 20, "gowalla": 8}
 BOUNDS = {"ml-1m": ((0.1, 0.008), (0.35, 0.014)), "gowalla": ((0.003, 0.001), (0.3, 0.02))}
 """Of `unobserved` and `l2`; of MovieLens 1M narrowed by some twenty looks at validation."""
 EXPONENTS = {"ml-1m": (0.4, 0.5, 0.6), "gowalla": (0.0, 0.5, 0.8, 1.0)}

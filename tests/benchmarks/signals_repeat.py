@@ -1,6 +1,6 @@
 """Repeat purchases on simulated groceries: `python -m tests.benchmarks.signals_repeat [--fresh] [--print]`.
 
-The next basket of 1,000 households (grocery_world.py), five worlds; recall@10 of the last visit divides by
+The next basket of 1,000 households (grocery_world.py), four worlds; recall@10 of the last visit divides by
 min(10, its size). Models see what was before the visit before; the temperature of the mixture is chosen on that visit,
 with models that have not seen it, and the last visit is read once.
 
@@ -31,7 +31,7 @@ from tests.benchmarks.records import existing, record
 
 BENCHMARK = "signals"
 K = 10
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2, 3)
 MODEL = IALSConfig(factors=32, unobserved=0.3, l2=0.01)
 LISTS = ("exclude", "frequency", "bhagat", "only", "allow")
 
