@@ -163,7 +163,8 @@ def by_model(dataset: DatasetDir, name: str) -> Scores:
         path.parent.mkdir(parents=True, exist_ok=True)
         train_bundle(dataset, "strong", specified(CONFIGS[dataset.name], name), Output(path), resume=True)
     chain = FallbackChain(Bundle.load(path))
-    vectors = chain.item_vectors if hasattr(chain.bundle.model, "item_vectors") else None
+    # A copy: the index that lends the vectors goes with the chain.
+    vectors = chain.item_vectors.copy() if hasattr(chain.bundle.model, "item_vectors") else None
     return ItemSimilarity(chain.bundle.model, vectors).scores
 
 
