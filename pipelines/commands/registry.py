@@ -1,4 +1,4 @@
-"""`recsys register`, `promote` and `rollback`: a bundle becomes a version, a version becomes the one that is served."""
+"""`recsys register`, `upload`, `promote`, `rollback`: a bundle becomes a version, a version the one that is served."""
 
 import json
 import sys
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(register)
+    app.command()(upload)
     app.command()(promote)
     app.command()(rollback)
 
@@ -36,6 +37,20 @@ def register(
     done = registration.register(bundle.expanduser().resolve(), name)
     note = "alias challenger" if done.is_new else "it was registered already"
     print(f"{done.manifest.version} is models:/{done.name}/{done.version}  ({note})")
+
+
+def upload(
+    bundle: Annotated[Path, typer.Argument(help="Bundle of this machine.")],
+    address: Annotated[
+        str, typer.Argument(help="Where to: s3://BUCKET/PATH, gs:// or az:// alike; PATH/ puts its version behind.")
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another bundle that is there.")] = False,
+) -> None:
+    """Copy a bundle into a bucket, from which `recsys serve` and `recommend` take it; one that is there stays."""
+    from pipelines.artifacts import upload as uploading
+
+    done = uploading.upload(bundle.expanduser().resolve(), address, overwrite=overwrite)
+    print(f"{done.manifest.version} is at {done.address}{'' if done.is_new else '  (it was already)'}")
 
 
 def promote(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.models import Dataset, Index, MinRecall, Name, Overwrite
+from pipelines.commands.models import Index, MinRecall, Name, Overwrite
 from pipelines.commands.settings import chosen
+from pipelines.dataset.directory import TABLE, DatasetDir
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,13 @@ def mount(app: typer.Typer) -> None:
 
 def update(
     bundle: Annotated[Path, typer.Argument(help="Bundle that learned from an earlier state of the data.")],
-    dataset: Dataset,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="Dataset that BUNDLE was trained on, grown since; or a log (file, quoted glob, address), which is "
+            "appended to it first."
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option("--to", help="Directory of the new bundle; default: beside BUNDLE, named BUNDLE-u1, -u2 ..."),
@@ -52,7 +59,6 @@ def update(
     ] = False,
 ) -> None:
     """Update a bundle with what came in since it was trained; write and register the result."""
-    from pipelines.dataset.directory import DatasetDir
     from pipelines.training.train import check_index_use
     from pipelines.updating.erasure import read_erased
     from pipelines.updating.update import course_of, stands, update_bundle
@@ -62,7 +68,8 @@ def update(
 
     settings = chosen(sets)
     warm_start = with_plain_settings(WarmStartConfig(), settings, of="a warm start")
-    source, opened = bundle.expanduser().resolve(), DatasetDir.open(dataset)
+    source = bundle.expanduser().resolve()
+    opened = DatasetDir.open(_grown(source, dataset, dry_run=dry_run) if _is_log(dataset) else dataset)
     output = _output(source, to, index, min_recall, register_as or opened.name, overwrite)
     erased = read_erased(erase)
     course = course_of(source, opened, before=DatasetDir.open(before) if before else None, split=split, erased=erased)
@@ -81,6 +88,34 @@ def update(
             return
         _check_free(output)
         _tell(update_bundle(course, output, warm_start), output)
+
+
+def _is_log(name: str) -> bool:
+    """Whether it names a log rather than a dataset."""
+    from recsys_vae.remote import is_remote
+
+    if (DatasetDir.at(name).path / TABLE).is_file():
+        return False
+    return is_remote(name) or Path(name).expanduser().is_file() or any(mark in name for mark in "*?")
+
+
+def _grown(bundle: Path, log: str, *, dry_run: bool) -> str:
+    """The dataset of a bundle, with a log appended under its settings."""
+    from pipelines.ingest.append import append
+    from pipelines.ingest.log_files import find_files
+    from pipelines.sources.staging import staged
+    from recsys_vae.bundles.manifest import read_manifest
+
+    name = read_manifest(bundle).provenance.dataset
+    if dry_run:
+        raise ConfigError(
+            f"--dry-run appends nothing. See what comes in: recsys ingest {log} --to {name} --append --dry-run"
+        )
+    with staged([log], say=print) as files:
+        appended = append(find_files(files), DatasetDir.open(name))
+    for line in appended.said():
+        print(f"{name}: {line}", flush=True)
+    return name
 
 
 def _output(source: Path, to: Path | None, index: str, min_recall: float, name: str, overwrite: bool) -> "Output":

@@ -17,6 +17,8 @@ STAMPS = "files.json"
 """Of every log that was seen: size, time and SHA-256, so that what has not changed is not read again."""
 EXPORTED, ENDING = "events", ".parquet"
 """Folder of what was exported from the event store, in files named after the sequences AFTER-THROUGH."""
+QUIET = "nothing_new"
+"""Fact: that nothing new has come and what became of the last run, in words; empty where something has."""
 _EXPORT = re.compile(r"[0-9]+-([0-9]+)\.parquet")
 NOTHING_NEW = "nothing new has come since the last run"
 STOPPED_BEFORE = f"{NOTHING_NEW}; that one was stopped: "
@@ -24,7 +26,10 @@ NOTHING_YET = "the event store holds nothing yet"
 
 
 class Collect:
-    """What there is to learn from; the run is at its end where all of it was there the last time."""
+    """What there is to learn from; where all of it was there the last time, the run is at its end.
+
+    Where the store is read, somebody may have been erased since: then `find-erased` says whether it is.
+    """
 
     name = "collect"
 
@@ -49,15 +54,18 @@ class Collect:
                 _fresh(run).rename(run.root / EXPORTED / f"{after}-{through}{ENDING}")
         logs = logs_by_content(run.root, run.config)
         content = fingerprint({"config": run.config.model_dump(mode="json"), "logs": logs, "through": through})
-        facts = {"logs": logs, "content": content}
+        facts = {"logs": logs, "content": content, QUIET: ""}
         figures = {"log files": len(logs), "events of the store": events}
-        if not logs and not exported_files(run.root):
+        # What was exported for users who were erased since is gone, but not the dataset that was made of it.
+        if not logs and not exported_files(run.root) and not run.dataset.interactions_path.is_file():
             return Result(figures, facts, note=NOTHING_YET, ends=True)
         last = _last_ended(run)
         if not events and last is not None and content == last.facts.get("content"):
             stopped = last.facts.get("exit_status", 0)
             why = last.note.removeprefix(STOPPED_BEFORE)
             note = f"{STOPPED_BEFORE}{why}" if stopped else NOTHING_NEW
+            if run.config.collect.store:
+                return Result(figures, facts | {QUIET: note, "stopped": stopped}, note=note)
             return Result(figures, facts, stops=stopped or None, note=note, ends=not stopped)
         return Result(figures, facts)
 

@@ -8,7 +8,7 @@ import polars as pl
 from pipelines.dataset.directory import TABLE
 from pipelines.ingest.summary import IngestSummary
 from pipelines.retraining import exit_status
-from pipelines.retraining.collect import exported_files
+from pipelines.retraining.collect import NOTHING_NEW, QUIET, exported_files
 from pipelines.retraining.config import as_arguments
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.data.columns import TIMESTAMP
@@ -25,6 +25,8 @@ class Ingest:
 
     def prepare(self, run: Run) -> Work | Skip:
         """Append where there is a dataset, ingest all where there is none."""
+        if run.facts.get(QUIET):
+            return Skip(NOTHING_NEW)
         files = [*sorted(run.facts["logs"]), *map(str, exported_files(run.root))]
         options = as_arguments(run.config.ingest)
         # Not in `depends_on`: whether the dataset stands. A run that is cut off just after its first ingest appends.

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.retraining.collect import QUIET
 from pipelines.retraining.run import Result, Run, Skip, Work
 from pipelines.updating.erasure import NOBODY, read_erased
 from recsys_vae.atomic import PARTIAL, write_atomically
@@ -32,7 +33,7 @@ class FindErased:
         return Work(command=command, depends_on={"run": run.journal.run})
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
-        """Set the dataset of before aside where somebody was erased.
+        """Set the dataset of before aside where somebody was erased; else end a run to which nothing new has come.
 
         A run that was cut off after they had left the dataset finds them no longer, and goes on with those it knew.
         """
@@ -45,7 +46,11 @@ class FindErased:
                 _set_aside(run.dataset.path, before)
             _add_to_list(run.folder)
         erased = len(read_erased(run.folder / LIST)) if before.is_dir() else 0
-        return Result({"users": found["users"], "to be erased": erased}, {"erased": erased})
+        figures, facts = {"users": found["users"], "to be erased": erased}, {"erased": erased}
+        if not erased and (note := run.facts.get(QUIET, "")):
+            stopped = run.facts.get("stopped", 0)
+            return Result(figures, facts, stops=stopped or None, note=note, ends=not stopped)
+        return Result(figures, facts)
 
 
 class Erase:

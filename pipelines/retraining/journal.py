@@ -38,6 +38,7 @@ class StepRecord(BaseModel):
         command: its arguments, without the secrets in them.
         figures: what is worth knowing of it.
         note: in words: why it was skipped, failed, stopped.
+        ends: whether the job was at its end after it, and all was well.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -49,6 +50,7 @@ class StepRecord(BaseModel):
     seconds: float | None = None
     figures: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
+    ends: bool = False
 
     @property
     def typed(self) -> str:

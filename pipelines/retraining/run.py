@@ -148,7 +148,7 @@ class Run:
         mark = fingerprint({"step": step.name, "command": work.command, **work.depends_on, "after": after})
         if before is not None and before.fingerprint == mark and before.status is Status.DONE:
             self.tell(f"{place}: done before")
-            return before, Result()
+            return before, Result(note=before.note, ends=before.ends)
         stands = before is not None and before.fingerprint == mark and work.made is not None and work.made.exists()
         command = work.instead if stands else work.command
         record = StepRecord(
@@ -163,7 +163,13 @@ class Run:
         result, seconds = self._carry_out(step, number, work, command, record)
         status = Status.DONE if result.stops is None else Status.STOPPED
         record = record.model_copy(
-            update={"status": status, "seconds": seconds, "figures": dict(result.figures), "note": result.note}
+            update={
+                "status": status,
+                "seconds": seconds,
+                "figures": dict(result.figures),
+                "note": result.note,
+                "ends": result.ends,
+            }
         )
         self.journal.facts |= result.facts
         self._write(record)

@@ -12,6 +12,8 @@ from pipelines.retraining.collect import NOTHING_NEW, NOTHING_YET, Collect
 from pipelines.retraining.config import Collect as Source
 from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.data_steps import Ingest
+from pipelines.retraining.erasure_steps import Erase, FindErased
+from pipelines.retraining.journal import Status
 from pipelines.retraining.run import Result, Run, Work
 from service.store.events import Event, EventStore
 
@@ -25,11 +27,12 @@ def recsys(arguments: Sequence[str]) -> int:
 
 
 def collected() -> tuple[str, list[str]]:
-    """How a run of the first two steps ends, and which steps it has taken up."""
-    assert job.retrain(CONFIG, recsys, lambda line: None, steps=[Collect(), Ingest()]) == exit_status.DONE
+    """How a run of the first steps ends, and what it has done."""
+    steps = [Collect(), Ingest(), FindErased(), Erase()]
+    assert job.retrain(CONFIG, recsys, lambda line: None, steps=steps) == exit_status.DONE
     journal = job.latest(job.job_folder("shop"))
     assert journal is not None
-    return journal.note, list(journal.steps)
+    return journal.note, [name for name, step in journal.steps.items() if step.status is Status.DONE]
 
 
 def events(count: int, after: int = 0) -> list[Event]:
@@ -37,7 +40,9 @@ def events(count: int, after: int = 0) -> list[Event]:
     return [Event(str(n), f"u{n % 7}", f"i{n % 5}", None, 1.0, 1_700_000_000_000_000 + n) for n in numbers]
 
 
-def test_a_run_ends_where_no_event_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_ends_where_no_event_has_come_and_nobody_was_erased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
     address = f"sqlite:///{tmp_path / 'store.db'}"
     monkeypatch.setenv("RECSYS_STORE", address)
@@ -45,12 +50,17 @@ def test_a_run_ends_where_no_event_has_come(tmp_path: Path, monkeypatch: pytest.
     try:
         assert collected() == (NOTHING_YET, ["collect"])
         store.take(events(50), "api")
-        assert collected() == ("", ["collect", "ingest"])
+        assert collected() == ("", ["collect", "ingest", "find-erased"])
         store.append([events(1, after=90)], "dataset:other")
-        assert collected() == (NOTHING_NEW, ["collect"])
+        assert collected() == (NOTHING_NEW, ["collect", "find-erased"])
         store.take(events(3, after=50), "api")
-        assert collected() == ("", ["collect", "ingest"])
-        assert collected() == (NOTHING_NEW, ["collect"])
+        assert collected() == ("", ["collect", "ingest", "find-erased"])
+        assert collected() == (NOTHING_NEW, ["collect", "find-erased"])
+        store.erase("u3")
+        assert collected() == ("", ["collect", "find-erased", "erase"])
+        assert collected() == (NOTHING_NEW, ["collect", "find-erased"])
+        store.take(events(2, after=70), "api")
+        assert collected() == ("", ["collect", "ingest", "find-erased"])
     finally:
         store.close()
 

@@ -21,7 +21,7 @@ from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import Provenance, read_manifest
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import BundleError, ConfigError, EmptyDataError
+from recsys_vae.errors import BundleError, ConfigError, EmptyDataError, UnknownNameError
 from recsys_vae.models import catalog, linear_update
 from recsys_vae.protocols import ClosedFormRecommender
 from recsys_vae.training.tracking import connect
@@ -213,3 +213,20 @@ def test_the_command_says_what_came_in_and_writes_nothing_where_there_is_nothing
     for place in (source, published(dataset, tmp_path / "other")):
         with pytest.raises(ConfigError, match=r"bundle of `recsys update`|bundle itself"):
             run("update", source, "tastes", "--to", place, "--overwrite")
+
+
+def test_a_log_in_place_of_the_dataset_is_appended_to_it_first(mlflow_home: Path, tmp_path: Path) -> None:
+    early, late = tmp_path / "early.csv", tmp_path / "late.csv"
+    log(180).write_csv(early)
+    log().filter(pl.col("timestamp") >= START + pl.duration(hours=180)).write_csv(late)
+    run("ingest", early, "--to", "tastes")
+    grown = DatasetDir.open("tastes")
+    source = published(grown, tmp_path / "shipped")
+    with pytest.raises(ConfigError, match="--append --dry-run"):
+        run("update", source, late, "--dry-run")
+    told = run("update", source, late)
+    assert "tastes: 1 logs taken" in told
+    assert "11 users came in" in told
+    assert_equals_fit(Bundle.load(tmp_path / "shipped-u1"), encode(grown.interactions()))
+    with pytest.raises(UnknownNameError):
+        run("update", source, "elsewhere")
