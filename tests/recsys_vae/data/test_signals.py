@@ -13,7 +13,14 @@ RULES = SignalRules(dislikes=("hide",), dislike_below=0.5, event_weights=(("buy"
 
 @pytest.mark.parametrize(
     ("kind", "value", "weight"),
-    [("buy", 1.0, 5.0), ("view", 1.0, 2.0), (None, 3.0, 6.0), ("hide", 1.0, -2.0), ("buy", 0.25, -1.25), ("hide", -1.0, -2.0)],
+    [
+        ("buy", 1.0, 5.0),
+        ("view", 1.0, 2.0),
+        (None, 3.0, 6.0),
+        ("hide", 1.0, -2.0),
+        ("buy", 0.25, -1.25),
+        ("hide", -1.0, -2.0),
+    ],
 )
 def test_an_event_counts_by_its_kind_and_value_and_against_the_item_where_the_rules_say_so(
     kind: str | None, value: float, weight: float
