@@ -193,7 +193,9 @@ def publish(
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
 
 
-def _specified(model: str | None, path: Path | None, named: Mapping[str, Any], base: TrainingConfig) -> "ModelSpec":
+def _specified(
+    model: str | None, path: Path | None, named: Mapping[str, Any], base: TrainingConfig | None
+) -> "ModelSpec":
     """The model that is named, or that of a settings file; where only settings are given, Mult-VAE."""
     from pipelines.training.model_settings import Settings, read_settings, specify
 

@@ -212,7 +212,7 @@ def evaluate_bundle(
     rivals = [_measure_bundle(*one, alone=True)[0] for one in zip(tests[1:], bundles[1:], names[1:], strict=True)]
     labels = _labels([baseline.name for baseline in chosen], baselines, taken=names)
     theirs = [
-        _measure_baseline(test, baseline, questions, label) for baseline, label in zip(chosen, labels, strict=True)
+        _measure_baseline(test, baseline, questions[0], label) for baseline, label in zip(chosen, labels, strict=True)
     ]
     compared = (*rest, *rivals, *theirs)
     return EvaluationRun(

@@ -164,12 +164,13 @@ class ItemLists:
             return self._new(metadata, self.windows)
         made = self._recent(metadata, self.windows) if name == RECENT else self._growth(metadata, self.windows)
         is_in = (self.windows.recent > 0) & ((made > 0) | (name == RECENT))
-        return np.where(is_in, made, -np.inf).astype(np.float32)
+        return np.asarray(np.where(is_in, made, -np.inf), dtype=np.float32)
 
     def _recent(self, metadata: csr_array | None, windows: Windows) -> NDArray[np.float64]:
         smoothed = windows.recent.astype(np.float64) + 0.5
         shares = smoothed / smoothed.sum()
-        found, m = np.log(shares), self.rules.shrinkage
+        found: NDArray[np.float64] = np.log(shares)
+        m = self.rules.shrinkage
         for part, recent, _ in _segments(metadata, windows):
             found = found + part * (np.log((recent + m * shares) / (recent.sum() + m)) - np.log(shares))
         return found
@@ -240,7 +241,7 @@ def _popular(popularity: Float32Array, segments: SegmentPopularity | None, metad
     if segments is None:
         return popularity.astype(np.float32, copy=True)
     nothing = csr_array((1, segments.n_features), dtype=np.float32)
-    return segments.score(nothing if metadata is None else metadata)[0]
+    return np.asarray(segments.score(nothing if metadata is None else metadata)[0], dtype=np.float32)
 
 
 def _segments(
@@ -253,8 +254,8 @@ def _segments(
         one = [column]
         recent, baseline = windows.segments[one], windows.segment_baseline[one]
         if recent.nnz + baseline.nnz and part > 0:
-            counts = (np.asarray(found.todense(), np.float64).ravel() for found in (recent, baseline))
-            yield float(part), *counts
+            by_item = [np.asarray(found.todense(), np.float64).ravel() for found in (recent, baseline)]
+            yield float(part), by_item[0], by_item[1]
 
 
 def _expected(recent: NDArray, baseline: NDArray) -> NDArray[np.float64]:  # type: ignore[type-arg]

@@ -71,10 +71,10 @@ def as_histories(histories: Histories, items: IdMap, dislikes: Histories = None)
         known = as_interactions(histories)
         return known.users.labels(), _over(known, items)
     if isinstance(histories, Mapping):
-        users = IdMap.from_labels(pl.Series("id", list(histories))) if histories else IdMap.from_values([])
-        order = np.argsort(users.find(list(histories)), kind="stable")
+        ids = IdMap.from_labels(pl.Series("id", list(histories))) if histories else IdMap.from_values([])
+        order = np.argsort(ids.find(list(histories)), kind="stable")
         lists = [list(histories.values())[place] for place in order]
-        return users.labels(), _from_lists(lists, items)
+        return ids.labels(), _from_lists(lists, items)
     if isinstance(histories, str | bytes) or not isinstance(histories, Iterable):
         raise DataError(f"A history is a list of item ids, got {histories!r}. Write [{histories!r}] for one item.")
     lists = list(histories)

@@ -179,7 +179,8 @@ class Events:
         """Places in time of what users like by the chosen events, each of its latest, shape (n_users, n_items)."""
         found = self._evidence(chosen)
         liked = found.weights > 0
-        return places_matrix(Evidence(*(one[liked] for one in found)), (len(self.users), len(self.items)))
+        kept = Evidence(found.users[liked], found.items[liked], found.weights[liked], found.places[liked])
+        return places_matrix(kept, (len(self.users), len(self.items)))
 
     def _by_time(self) -> Int64Array:
         ties = () if self.tie_order is None else (self.tie_order,)

@@ -47,7 +47,6 @@ def warm_update(parent: Recommender, run: UpdateRun) -> Update:
         order=run.order,
         warm_start=start,
         progress=run.progress,
-        dislikes=run.dislikes,
     )
     figures = {"epochs": fitted.epochs, "replay": run.warm_start.replay, "beta": fitted.history[-1]["kl_weight"]}
     return Update(replace(fitted, epochs=run.epochs_before), WARM, figures)

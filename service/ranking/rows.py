@@ -9,7 +9,7 @@ Each row takes its items before the next one does.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from service.ranking.results import Notice, Query, RankedItem
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import Steps
 
-FOR_YOU, BECAUSE, LIST = "for-you", "because", "list"
+Kind = Literal["for-you", "because", "list"]
+FOR_YOU: Final = "for-you"
+BECAUSE: Final = "because"
+LIST: Final = "list"
 """Kinds of rows."""
 LOOKED_AT: Final = 20
 """Last items of a history that a row may be about."""
@@ -60,7 +63,7 @@ class RowsQuery:
 class Row(NamedTuple):
     """One row; `name` is that of the list, or the id of the item that it is about."""
 
-    kind: str
+    kind: Kind
     title: str
     name: str | None
     items: tuple[RankedItem, ...]
@@ -83,8 +86,10 @@ def rows_of(catalogue: Catalogue, asked: RowsQuery) -> Steps[Rows]:
     if isinstance(answer, Exception):
         raise answer
     is_personal = answer.tier not in (POPULAR_TIER, SEGMENT)
-    kind, title, name = (FOR_YOU, "For you", None) if is_personal else (LIST, TITLES[POPULAR], POPULAR)
-    found = [Row(kind, title, name, answer.items, answer.fields)]
+    first: tuple[Kind, str, str | None] = (FOR_YOU, "For you", None)
+    if not is_personal:
+        first = (LIST, TITLES[POPULAR], POPULAR)
+    found = [Row(*first, answer.items, answer.fields)]
     plain = replace(asked.query, history={}, explain=False, diversity=0.0, explore=0.0)
     history = rows_in(catalogue, tuple(asked.query.history))
     liked = rows_in(catalogue, [item_id for item_id, weight in asked.query.history.items() if weight > 0])
@@ -93,8 +98,7 @@ def rows_of(catalogue: Catalogue, asked: RowsQuery) -> Steps[Rows]:
     for source, title in _sources(catalogue, asked, liked, is_personal=is_personal):
         row = yield from listed(catalogue, ListQuery(source, plain), hidden)
         hidden = np.concatenate([hidden, np.array(row.rows, dtype=np.int64)])
-        kind = BECAUSE if source.kind == SIMILAR else LIST
-        found.append(Row(kind, title, source.name, row.items, row.fields))
+        found.append(Row(BECAUSE if source.kind == SIMILAR else LIST, title, source.name, row.items, row.fields))
     return Rows(catalogue.version, answer.tier, tuple(row for row in found if row.items), _said(answer.notices))
 
 
