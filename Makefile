@@ -12,7 +12,7 @@ EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
-	bench-ingest bench-logs bench-lifecycle bench-append
+	bench-ingest bench-logs bench-lifecycle bench-append bench-signals
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -115,6 +115,9 @@ bench-ingest: setup ## Speed and memory of ingest beside plain scripts with pand
 
 bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appended days, kills of the weekly job (an hour)
 	$(BIN)/python -m tests.benchmarks.lifecycle
+
+bench-signals: setup $(PEERS) ## Weights, dislikes, iALS, repeats, order, similar items, compare; prints kept results, measures missing ones
+	$(BIN)/python -m tests.benchmarks.signals
 
 bench-append: setup ## One day appended to 10 million rows against one ingest of all, with and without a k-core
 	$(BIN)/python -m tests.benchmarks.append

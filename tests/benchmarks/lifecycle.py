@@ -6,16 +6,9 @@ Each part is a benchmark of its own, `python -m tests.benchmarks.PART`, whose la
 the figures of all.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from tests.benchmarks.parts import run_parts
 
-ROOT = Path(__file__).parents[2]
-PARTS: Mapping[str, tuple[str, ...]] = {
+PARTS = {
     "updates": (),
     "warm_start": (),
     "gate": (),
@@ -26,35 +19,5 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 """Benchmarks and their options."""
 
-
-def figures_of(part: str, options: tuple[str, ...]) -> dict[str, Any]:
-    """What a part says in its last line; an error of its own where it fails."""
-    command = [sys.executable, "-u", "-m", f"tests.benchmarks.{part}", *options]
-    lines: list[str] = []
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            lines = [*lines[-1:], line]
-    if process.returncode:
-        raise SystemExit(f"{part} ended with status {process.returncode}")
-    found = json.loads(lines[-1])
-    assert isinstance(found, dict)
-    return found
-
-
-def main() -> None:
-    """Run all, and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default=",".join(PARTS), help="Parts, with commas.")
-    wanted = parser.parse_args().only.split(",")
-    figures: dict[str, Any] = {}
-    for part in wanted:
-        print(f"== {part}", flush=True)
-        found = figures_of(part, PARTS[part])
-        figures |= {part: found} if part == "gate" else found
-    print(json.dumps(figures))
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(__doc__, PARTS, nested=("gate",))
