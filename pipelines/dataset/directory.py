@@ -30,11 +30,10 @@ from typing import Any
 import polars as pl
 
 from recsys_vae.data.changed_tables import change_files, scan_changed
-from recsys_vae.data.columns import ITEM, TIMESTAMP, USER, WEIGHT
+from recsys_vae.data.columns import HELD_OUT_MATRICES, ITEM, TIMESTAMP, TRAINING_MATRICES, USER, WEIGHT
 from recsys_vae.data.erased_users import ERASED
-from recsys_vae.data.signals import Keep, SignalRules
+from recsys_vae.data.signal_rules import Keep, SignalRules
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.evaluation.splits import HELD_OUT_MATRICES, TRAINING_MATRICES
 from recsys_vae.frames import scan_table
 from recsys_vae.home import dataset_folder, existing_dataset, home
 from recsys_vae.outputs import ANYTHING, DirectoryProduct, check_output

@@ -30,10 +30,11 @@ from pipelines.dataset.directory import SPLIT_FILES, DatasetDir
 from pipelines.dataset.split_recipes import Recipe
 from recsys_vae.arrays import check_sparse
 from recsys_vae.atomic import atomic_directory, remove_partials
+from recsys_vae.data.columns import HELD_OUT_MATRICES, TRAINING_MATRICES
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError, fault_text
-from recsys_vae.evaluation.splits import HELD_OUT_MATRICES, TRAINING_MATRICES, HeldOut, Split
+from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.outputs import DirectoryProduct, check_output
 
 FORMAT: Literal[1] = 1

@@ -22,6 +22,12 @@ REASON: Final = "reason"
 POPULARITY: Final = "popularity"
 """Number of users who have interacted with an item."""
 
+ORDER = "order"
+TRAINING_MATRICES = ("dislikes", ORDER)
+HELD_OUT_MATRICES = ("dislikes", "disliked_later", ORDER)
+"""Optional matrices beside the interactions of a training part, and beside histories and targets, of their shape. In
+`Split` the name of the part stands before the former."""
+
 LEAST_WEIGHT, GREATEST_WEIGHT = 1e-6, 1e12
 """The weights that an interaction may have: their squares, and sums of these, are finite and above 0 in float32."""
 

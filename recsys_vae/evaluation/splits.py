@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.columns import HELD_OUT_MATRICES, ORDER, TRAINING_MATRICES
 from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
@@ -16,11 +17,6 @@ from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation import entries
 from recsys_vae.protocols import Int64Array
 
-ORDER = "order"
-TRAINING_MATRICES = ("dislikes", ORDER)
-HELD_OUT_MATRICES = ("dislikes", "disliked_later", ORDER)
-"""Optional matrices beside the interactions of a training part, and beside histories and targets, of their shape. In
-`Split` the name of the part stands before the former."""
 PROTOCOLS = ("strong", "temporal", "last-out", "given")
 
 

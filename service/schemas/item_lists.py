@@ -17,8 +17,14 @@ Metadata = Annotated[
     Field(max_length=MAX_METADATA, examples=[{"country": "NZ"}]),
 ]
 Because = Annotated[
-    int,
-    Field(ge=0, le=MAX_BECAUSE, description="Rows about items of the history, the last first.", examples=[2]),
+    int | None,
+    Field(
+        ge=0,
+        le=MAX_BECAUSE,
+        examples=[2],
+        description="Rows about items of the history, the last first; if not given, 2 where the key has the scope "
+        "`explain`, else none.",
+    ),
 ]
 
 
@@ -64,7 +70,7 @@ class RowsRequest(ItemsRequest):
     metadata: Metadata = Field(
         default_factory=dict, description="What else is known of the user, by field of the bundle's schema."
     )
-    because: Because = 2
+    because: Because = None
     lists: list[ListName] = Field(
         default=list(DEFAULT_LISTS), max_length=4, examples=[["trending", "new"]],
         description="Lists that have a row, in this order; those that the bundle does not have are left out.",

@@ -98,7 +98,8 @@ def world(recsys_home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def answers_of(world: World, version: str, shift: int) -> list[Sample]:
     """What the offline scorer would answer for each user, `shift` users away."""
-    lists = service_runs.rankings(service_runs._offline(world), world.histories, service_worlds.K)
+    histories = service_runs.liked_alike(world.histories)
+    lists = service_runs.rankings(service_runs._offline(world), histories, service_worlds.K)
     found = []
     for number in range(len(world.histories)):
         ranking = lists[(number + shift) % len(lists)]

@@ -68,7 +68,7 @@ def test_train_publish_and_batch_take_metadata_to_a_hybrid_encoder(
 
 def test_a_search_tells_its_trials_what_is_known(dataset: DatasetDir) -> None:
     search = Search.of("mult-vae", SETTINGS | BOTH | {"dropout": 0.5, "kl_weight": 0.2}, split="strong")
-    assert set(search.space) == {"metadata_dropout"}
+    assert set(search.space) == {"metadata_dropout", "weights", "dislikes"}  # the latter only where data have any
     found = tune(dataset, search, trials=1)
     assert found.best.settings.keys() == {"metadata_dropout"}
     assert "--set user_metadata=True" in found.command

@@ -25,6 +25,7 @@ from service.store.impressions import Impression
 router = APIRouter(prefix="/v1/users", tags=["recommendations"])
 
 TELLS = "rows about items of a stored history (because above 0): they tell what it holds"
+USUAL_BECAUSE = 2
 ROWS: Any = {
     "dependencies": [needs("recommend")],
     "openapi_extra": also("recommend", "explain"),
@@ -38,13 +39,13 @@ async def show_rows(
     services: ServicesDep,
     access: AccessDep,
     k: K = 10,
-    because: Annotated[Because, Query()] = 2,
+    because: Annotated[Because, Query()] = None,
     fields: Annotated[Names, Query()] = (),
     variant: ChosenVariant = None,
 ) -> UserRows:
     """Several titled rows for a user of the event store, no item twice: for you, because you watched, trending, new.
 
-    Rows about items of the history tell what it holds: they need a key with the scope `explain` too, or `because` 0.
+    Rows about items of the history tell what it holds: they need a key with the scope `explain` too.
     """
     asked = RowsRequest(k=k, because=because, fields=fields)
     return await answer_rows(user_id, asked, services, access, variant)
@@ -64,8 +65,11 @@ async def answer_rows(
     """Rows from the variant of a user; where lists are interleaved, from the first of the two."""
     if asked.because:
         access.demand("explain", TELLS)
+    because = asked.because
+    if because is None:
+        because = USUAL_BECAUSE if access.opens("explain") else 0
     query = to_list_query(asked, asked.metadata)
-    rows = RowsQuery(query, asked.because, tuple(dict.fromkeys(asked.lists)))
+    rows = RowsQuery(query, because, tuple(dict.fromkeys(asked.lists)))
     await access.pay(work_of(query, STORED) * rows.n_rows)
     variant_set, key = services.deployments.variant_set, f"user {user_id}"
     assignment = variant_set.assign(key, chosen)

@@ -35,7 +35,7 @@ def test_what_is_not_named_stays_as_in_the_base() -> None:
         ("mult-vae", {"validation_metric": "ndgc@100"}, "ndcg@k"),
         ("ease", {"epochs": 3}, "closed form: epochs has no effect"),
         ("mult-dae", {"kl_weight": 0.1}, "no KL: kl_weight has no effect"),
-        ("ease", {"hidden": 3}, "Known: l2"),
+        ("ease", {"hidden": 3}, "Known: dislikes, input_weights, l2, "),
         ("popularity", {"l2": 3}, "none yet"),
     ],
 )
@@ -53,7 +53,8 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 def test_settings_of_closed_form_models_hold_no_training() -> None:
-    assert settings_of(specify("ease", {"l2": 3})) == Settings(model="ease", settings={"l2": 3.0})
+    usual = {"weights": "binary", "input_weights": "", "target_weights": "", "dislikes": 0.0}
+    assert settings_of(specify("ease", {"l2": 3})) == Settings(model="ease", settings=usual | {"l2": 3.0})
 
 
 def test_settings_of_a_model_without_a_kl_hold_none() -> None:

@@ -11,7 +11,7 @@ def test_items_that_the_catalogue_does_not_hold_are_left_out_of_every_array() ->
     history = HistoryRows(np.array([4, -1, 2]), np.array([-1, 2, 4]), np.array([9, 2, 4], np.float32))
     assert not history.is_known
     known = history.known()
-    assert [array.tolist() for array in known] == [[4, 2], [2, 4], [2.0, 4.0]]
+    assert [array.tolist() for array in known[:3]] == [[4, 2], [2, 4], [2.0, 4.0]]
     assert known.is_known
     assert known.known() is known
 
