@@ -104,9 +104,20 @@ def cases(draw):
 
 @pytest.mark.parametrize("beside", [False, True])
 @given(case=cases())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_appended_the_dataset_is_that_of_one_ingest(beside, case):
-    rows, rules = case
+    appended_and_ingested_at_once(*case, beside=beside)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", [False, True])
+@given(case=cases())
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_else_is_appended_the_dataset_is_that_of_one_ingest(beside, case):
+    appended_and_ingested_at_once(*case, beside=beside)
+
+
+def appended_and_ingested_at_once(rows, rules, *, beside):
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)  # what takes longest, and is about crashes
         if beside:

@@ -225,11 +225,24 @@ def cases(draw: st.DrawFn) -> tuple[list[list[str]], CleaningRules]:
 
 @pytest.mark.parametrize("beside", [False, True])
 @given(case=cases())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_the_logs_and_rules_they_are_as_if_never_seen(
     beside: bool, case: tuple[list[list[str]], CleaningRules]
 ) -> None:
-    rows, rules = case
+    erased_as_if_never_seen(*case, beside=beside)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", [False, True])
+@given(case=cases())
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_else_the_logs_hold_they_are_as_if_never_seen(
+    beside: bool, case: tuple[list[list[str]], CleaningRules]
+) -> None:
+    erased_as_if_never_seen(*case, beside=beside)
+
+
+def erased_as_if_never_seen(rows: list[list[str]], rules: CleaningRules, *, beside: bool) -> None:
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)  # what takes longest, and is about crashes
         if beside:
