@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.evaluation.evaluate import EvaluationRun
+    from pipelines.evaluation.results import EvaluationRun
     from recsys_vae.evaluation.bootstrap import Interval
     from recsys_vae.evaluation.evaluate import Evaluation
 
@@ -112,6 +112,7 @@ def evaluate(
     """Measure a bundle on held-out users, beside other bundles and baselines."""
     from pipelines.dataset.directory import DatasetDir
     from pipelines.evaluation import evaluate as pipeline
+    from pipelines.evaluation import results
     from pipelines.evaluation.further import Further, repeat_named
     from recsys_vae.reranking.rules import parse_rules
 
@@ -139,7 +140,7 @@ def evaluate(
     for caution in run.cautions:
         print(f"warning: {caution}", file=sys.stderr)
     if as_json:
-        print(json.dumps(pipeline.as_json(run)))
+        print(json.dumps(results.as_json(run)))
         return
     _print_run(run)
     if report is not None:

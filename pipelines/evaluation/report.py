@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.evaluation import plots
-from pipelines.evaluation.evaluate import Difference, EvaluationRun, ModelResult
+from pipelines.evaluation.results import Difference, EvaluationRun, ModelResult
 from pipelines.pages import render_page, signed
 from recsys_vae.atomic import write_atomically
 from recsys_vae.evaluation.bootstrap import Interval

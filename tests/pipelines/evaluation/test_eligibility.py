@@ -10,7 +10,8 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
-from pipelines.evaluation.evaluate import as_json, evaluate_bundle
+from pipelines.evaluation.evaluate import evaluate_bundle
+from pipelines.evaluation.results import as_json
 from recsys_vae.bundles.bundle import write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.errors import BundleError

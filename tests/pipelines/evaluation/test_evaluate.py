@@ -9,8 +9,9 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
-from pipelines.evaluation.evaluate import METRICS, as_json, evaluate_bundle, measure_served
+from pipelines.evaluation.evaluate import METRICS, evaluate_bundle, measure_served
 from pipelines.evaluation.report import headline, render, write_report
+from pipelines.evaluation.results import as_json
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.tier_policy import HISTORY, POPULAR, TierPolicy, TierThreshold

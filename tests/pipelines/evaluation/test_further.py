@@ -12,10 +12,11 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
-from pipelines.evaluation.evaluate import METRICS, as_json, evaluate_bundle
+from pipelines.evaluation.evaluate import METRICS, evaluate_bundle
 from pipelines.evaluation.further import Further, named_metrics, repeat_named
 from pipelines.evaluation.impressions import read_impressions
 from pipelines.evaluation.report import render
+from pipelines.evaluation.results import as_json
 from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import write_bundle
 from recsys_vae.bundles.manifest import Provenance
