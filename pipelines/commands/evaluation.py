@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from recsys_vae.data.columns import ORDER
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -66,7 +68,8 @@ def split(
     manifest = make_split(DatasetDir.open(dataset), chosen, name)
     print(f"Split {manifest.name!r} of {manifest.dataset}:")
     for part, sizes in manifest.sizes.items():
-        print(f"  {part:<11}" + ", ".join(f"{number:,} {what}" for what, number in sizes.items()))
+        told = [f"{number:,} {what.replace('_', ' ')}" for what, number in sizes.items() if what != ORDER]
+        print(f"  {part:<11}" + ", ".join([*told, *(["in order"] if ORDER in sizes else [])]))
     for heading, counted in (("left out", manifest.counts), ("asked too", manifest.notes)):
         for what, number in counted.items():
             if number:

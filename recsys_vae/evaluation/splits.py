@@ -207,7 +207,8 @@ def order_of(matrix: csr_array, users: IdMap, items: IdMap, places: Interactions
     """Places of the entries of a matrix, in its pattern.
 
     Args:
-        users, items: of the rows and columns of the matrix, all of them among those of `places`.
+        users: of the rows of the matrix, all of them among those of `places`.
+        items: of its columns, likewise.
         places: of at least the matrix's pairs.
     """
     rows, columns = places.users.rows(users.values), places.items.rows(items.values)
