@@ -42,6 +42,10 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
+NEWEST = "recsys_ridge"
+"""The function that came last: a library without it was compiled before the sources had it."""
+
+
 def description() -> str:
     """For people: what is used and why, or why nothing is."""
     try:
@@ -96,7 +100,10 @@ def _chosen(switch: str) -> Library | RecsysError:
         for name, obstacle in obstacles().items():
             reason = f"RECSYS_NATIVE={switch}" if switch in known and name != switch else obstacle
             if reason is None:
-                return Library(known[name], passed_over, _load(name))
+                functions = _load(name)
+                if hasattr(functions, NEWEST):
+                    return Library(known[name], passed_over, functions)
+                reason = "compiled from older sources; run `make setup` or recsys_vae/native/build.py"
             passed_over[name] = reason
     except (OSError, UnavailableError) as error:
         return UnavailableError(str(error))

@@ -102,3 +102,10 @@ def test_the_processor_has_what_the_system_says(installed: Path) -> None:
     there |= {ours for ours, theirs in (("bmi", "bmi1"), ("lzcnt", "abm")) if theirs in there}
     asked = frozenset().union(*(level.needs for level in levels()))
     assert native._features() == there & asked
+
+
+def test_what_was_compiled_of_older_sources_is_passed_over(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "NEWEST", "recsys_of_next_year")
+    with pytest.raises(UnavailableError, match="older sources"):
+        native.chosen()
+    assert native.library() is None
