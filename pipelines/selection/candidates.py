@@ -88,6 +88,7 @@ def choose_candidates(
     only: Sequence[str] = (),
     has_user_metadata: bool,
     has_order: bool = False,
+    without_effect: frozenset[str] = frozenset(),
     memory: float,
     speed: float,
 ) -> Contest:
@@ -98,6 +99,7 @@ def choose_candidates(
         training: settings of the training that nobody chooses.
         has_user_metadata: whether the dataset declares any.
         has_order: whether the histories have an order.
+        without_effect: settings that make no difference on such data.
         memory: bytes that are free.
         speed: of the machine, in operations a second.
 
@@ -111,7 +113,7 @@ def choose_candidates(
     found, left_out, choices = [], {}, {}
     for name in [name for name in catalog.names() if not only or name in only]:
         try:
-            candidate = _candidate(name, sizes, training, speed)
+            candidate = _candidate(name, sizes, training, speed, without_effect)
             reason = _why_not(candidate, memory, metadata=has_user_metadata, order=has_order) if candidate else ""
         except PluginError as error:
             candidate, reason = None, str(error)
@@ -128,14 +130,16 @@ def choose_candidates(
     return Contest(tuple(sorted(found, key=_expense)), left_out, choices, blends)
 
 
-def _candidate(name: str, sizes: Sizes, training: TrainingConfig, speed: float) -> Candidate | None:
+def _candidate(
+    name: str, sizes: Sizes, training: TrainingConfig, speed: float, without_effect: frozenset[str]
+) -> Candidate | None:
     """None for a model that is made of others."""
     entry = catalog.entry(name)
     config = entry.config()
     if any(isinstance(getattr(config, field.name), Part) for field in fields(config)):
         return None
     base = ModelSpec(name, config, suited(training, name))
-    unused = frozenset() if base.may_take_metadata else OF_METADATA
+    unused = without_effect | (frozenset() if base.may_take_metadata else OF_METADATA)
     space = {key: bounds for key, bounds in catalog.search_space(name).items() if key not in unused}
     number = TRAINED_DRAWS if base.is_trained_by_gradient else SOLVED_DRAWS
     cost = expected_cost(entry, config, sizes)

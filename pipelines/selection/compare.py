@@ -29,6 +29,7 @@ from recsys_vae.errors import ConfigError, DataError, TrainingError
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.locks import exclusive
 from recsys_vae.models.cost import Sizes
+from recsys_vae.models.weighting import without_effect
 from recsys_vae.outputs import check_output
 from recsys_vae.storage import storing
 from recsys_vae.training.config import TrainingConfig
@@ -127,6 +128,7 @@ def plan(question: Question) -> tuple[Question, Task, Contest, SplitManifest]:
         only=question.only,
         has_user_metadata=task.known.schema.width > 0,
         has_order=task.split.train_order is not None,
+        without_effect=without_effect(train.matrix, task.split.train_dislikes),
         memory=free_memory(),
         speed=operations_a_second(),
     )

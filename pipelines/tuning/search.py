@@ -16,7 +16,7 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models.catalog import search_space
 from recsys_vae.models.hybrid import OF_METADATA
 from recsys_vae.models.search_space import SearchSpace, Value
-from recsys_vae.models.weighting import OF_DISLIKES, OF_WEIGHTS, options_of
+from recsys_vae.models.weighting import options_of, without_effect
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ class Search:
         Raises:
             ConfigError: nothing is left to search.
         """
-        has_weights = bool(train.nnz) and train.data.min() != train.data.max()
-        has_dislikes = dislikes is not None and bool(dislikes.nnz)
-        unused = (frozenset() if has_weights else OF_WEIGHTS) | (frozenset() if has_dislikes else OF_DISLIKES)
+        unused = without_effect(train, dislikes)
         space = {setting: bounds for setting, bounds in self.space.items() if setting not in unused}
         if not space:
             raise ConfigError(

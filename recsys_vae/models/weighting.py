@@ -148,3 +148,15 @@ def weighed(histories: csr_array, weights: str, dislikes: float = 0.0) -> csr_ar
     scale = np.divide(counts, sums, out=np.ones_like(sums), where=sums > 0)
     values = np.where(likes, sizes * scale[owners], -dislikes).astype(np.float32)
     return csr_array((values, histories.indices, histories.indptr), shape=histories.shape)
+
+
+def without_effect(train: csr_array, dislikes: csr_array | None) -> frozenset[str]:
+    """Settings that make no difference: of weights where all are equal, of dislikes where none are.
+
+    Args:
+        train: interactions that are learned from, shape (n_users, n_items).
+        dislikes: what speaks against items there, of the same shape; None for nothing.
+    """
+    has_weights = bool(train.nnz) and train.data.min() != train.data.max()
+    has_dislikes = dislikes is not None and bool(dislikes.nnz)
+    return (frozenset() if has_weights else OF_WEIGHTS) | (frozenset() if has_dislikes else OF_DISLIKES)
