@@ -24,11 +24,11 @@ from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.signals import Repeat, hidden_from, liked
+from recsys_vae.data.signals import Repeat, hidden_from, liked, shown_to
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation.splits import order_of
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
-from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_dislikes, takes_order
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_order
 from recsys_vae.recommender import Answers, FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.reranking.rules import NO_RULES, Rules
@@ -201,7 +201,7 @@ def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | 
     with _parquet(to, USERS) as write:
         for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
             metadata = None if known is None else known(part.users)
-            histories = part.histories if takes_dislikes(model) else liked(part.histories)
+            histories = shown_to(model, part.histories)
             order = {} if places is None else {"order": places(part)}
             write(_vectors(USER, part.users, model.encode(histories, metadata, **order)))
             users += len(part.users)

@@ -44,7 +44,7 @@ def taste_of(dataset: DatasetDir, items: IdMap | None = None, half_life: float =
     """
     found = encode(dataset.interactions(), items=items)
     table = dataset.dislikes()
-    against = None if table is None else _pairs(table, found.users, found.items)
+    against = None if table is None else encode(table, found.users, found.items).matrix
     if half_life == math.inf:
         return Taste(found, against)
     return _reweighed(Taste(found, against), Events.of(dataset), half_life)
@@ -53,7 +53,7 @@ def taste_of(dataset: DatasetDir, items: IdMap | None = None, half_life: float =
 def dislikes_of(dataset: DatasetDir, users: IdMap, items: IdMap) -> csr_array | None:
     """What some users dislike, shape (n_users, n_items), weights above 0; None where no rule says what that is."""
     table = dataset.dislikes()
-    return None if table is None else _pairs(table, users, items)
+    return None if table is None else encode(table, users, items).matrix
 
 
 def with_half_life(split: Split, dataset: DatasetDir, half_life: float) -> Split:
@@ -115,13 +115,14 @@ class Events(NamedTuple):
             ConfigError: none has a time.
         """
         frame = dataset.signed_events().select(_EVENT).collect(engine="streaming")
-        check_times(frame)
+        check_times(frame.lazy())
         return cls(in_order(frame), dataset.signals())
 
 
-def check_times(frame: pl.DataFrame) -> None:
+def check_times(events: pl.LazyFrame) -> None:
     """Raise ConfigError where a half-life is asked for, and no event has a time."""
-    if frame.height and frame[TIMESTAMP].null_count() == frame.height:
+    height, untimed = events.select(pl.len(), pl.col(TIMESTAMP).null_count()).collect(engine="streaming").row(0)
+    if height and untimed == height:
         raise ConfigError(
             "A half-life needs times, and no event of this dataset has one. Map the column of the log that holds them "
             f"(--map {TIMESTAMP}=...), or leave --history-half-life out."
@@ -166,15 +167,3 @@ def _reweighed(taste: Taste, events: Events, half_life: float) -> Taste:
     found = signed_matrix(events.frame.filter(pl.Series(known)), users, items, rules)
     both = Interactions(liked(found), users, items)
     return Taste(both, None if taste.disliked is None else disliked(found))
-
-
-def _pairs(table: pl.LazyFrame, users: IdMap, items: IdMap) -> csr_array:
-    cells = (
-        table.select(row_number(USER, users), row_number(ITEM, items), pl.col(WEIGHT).fill_null(1.0))
-        .drop_nulls()
-        .collect(engine="streaming")
-    )
-    places = tuple(cells[name].to_numpy().astype(np.int64) for name in (USER, ITEM))
-    matrix = csr_array((cells[WEIGHT].to_numpy(), places), shape=(len(users), len(items)), dtype=np.float32)
-    matrix.sum_duplicates()
-    return matrix

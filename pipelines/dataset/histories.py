@@ -74,7 +74,7 @@ class _Source:
         self._is_aged = half_life != math.inf
         self._rules = replace(dataset.signals(), half_life=half_life) if self._is_aged else SignalRules()
         if self._is_aged:
-            check_times(dataset.signed_events().select(TIMESTAMP).collect(engine="streaming"))
+            check_times(dataset.signed_events())
 
     def whole_users(self) -> Iterator[pl.DataFrame]:
         """Pieces that end between two users."""

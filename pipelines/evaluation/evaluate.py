@@ -28,7 +28,7 @@ from pipelines.evaluation.results import Difference, EvaluationRun, ModelResult
 from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.sequences import chronological
-from recsys_vae.data.signals import signed
+from recsys_vae.data.signals import shown_to, signed
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
@@ -40,7 +40,7 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import by_group
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Recommender, Scorer, takes_dislikes, takes_order
+from recsys_vae.protocols import ClosedFormRecommender, Recommender, Scorer, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
@@ -291,7 +291,7 @@ def _measure_baseline(test: _Test, baseline: _Baseline, questions: Questions, la
     learned_from = questions.learned_from
     model = catalog.create(baseline.name, learned_from.n_items, baseline.config)
     assert isinstance(model, ClosedFormRecommender)
-    model.fit(signed(learned_from.matrix, questions.dislikes) if takes_dislikes(model) else learned_from.matrix)
+    model.fit(shown_to(model, signed(learned_from.matrix, questions.dislikes)))
     return test.take(model, label, _describe(baseline.name, catalog.described(baseline.config), learned_from.n_users))
 
 

@@ -28,7 +28,6 @@ from pipelines.tuning.trial import SERVED, VALUES, Outcome, PrunedError, Pruning
 from pipelines.tuning.verdict import MOST_USERS, Verdict, best_of, decide
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.data.signals import signed
 from recsys_vae.errors import ConfigError, DataError, TrainingError
 from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
@@ -86,7 +85,7 @@ def tune(
     if trials < 1:
         raise ConfigError(f"--trials is at least 1, got {trials}.")
     split = load_split(dataset, search.split)
-    search = search.among(split.train.matrix, _dislikes(split))
+    search = search.among(split.train.matrix, split.train_dislikes)
     task = _task(dataset, search, split)
     epochs = search.base.training.epochs
     plan = Plan.of(search.space, search.first(), seed=search.seed, trials=trials, epochs=epochs)
@@ -108,7 +107,6 @@ class _Task:
     dataset: DatasetDir
     search: Search
     train: Interactions
-    signed_train: csr_array
     validation: HeldOut
     asked: HeldOut
     cold_start_users: ColdStartUsers
@@ -126,7 +124,6 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         dataset,
         search,
         split.train,
-        signed(split.train.matrix, _dislikes(split)),
         asked_while_training(split, known, spec),
         known.of(split.validation),
         cold_start_users_of(split.validation, split.train.items, known),
@@ -136,12 +133,6 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
         split.train_dislikes,
         split.train_order,
     )
-
-
-def _dislikes(split: Split) -> csr_array | None:
-    """What speaks against items in the training part."""
-    found: csr_array | None = getattr(split, "train_dislikes", None)
-    return found
 
 
 def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, is_over: Callable[[], bool]) -> None:
@@ -180,7 +171,7 @@ def _fit_and_tell(
     try:
         fitted = fit(
             spec,
-            task.signed_train,
+            task.train.matrix,
             validation=task.validation,
             tracker=PruningTracker(tracker, trial, task.search.metric),
             checkpoint=checkpoint,

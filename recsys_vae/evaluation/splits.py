@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -55,17 +56,14 @@ class HeldOut:
         if self.metadata is not None:
             check_metadata(self.metadata, len(self.users), self.metadata.shape[1])
         for name, matrix in self.beside().items():
-            if name == ORDER:
-                check_order(matrix, self.histories)
-            else:
-                _check_beside(name, matrix, self.histories.shape)
+            _check_beside(name, matrix, self.histories)
 
     def beside(self) -> dict[str, csr_array]:
         """The optional matrices over the catalogue that there are, by name."""
         found = {name: getattr(self, name) for name in HELD_OUT_MATRICES}
         return {name: matrix for name, matrix in found.items() if matrix is not None}
 
-    @property
+    @cached_property
     def shown(self) -> csr_array:
         """All that is known: histories, with weights below 0 where the user dislikes the item."""
         return signed(self.histories, self.dislikes)
@@ -139,16 +137,15 @@ class Split:
     train_dislikes: csr_array | None = None
     refit_dislikes: csr_array | None = None
     half_life: float = math.inf
+    train_order: csr_array | None = None
+    refit_order: csr_array | None = None
 
     def __post_init__(self) -> None:
         for part, training in (("train", self.train), ("refit", self.refit)):
             for name, matrix in self.beside(part).items():
                 if training is None:
                     raise DataError(f"A split has {part}_{name}, and no part {part!r}.")
-                if name == ORDER:
-                    check_order(matrix, training.matrix)
-                else:
-                    _check_beside(name, matrix, training.matrix.shape)
+                _check_beside(name, matrix, training.matrix)
 
     def beside(self, part: str) -> dict[str, csr_array]:
         """The optional matrices beside `train` or `refit` that there are, by name."""
@@ -159,9 +156,6 @@ class Split:
     def training_dislikes(self) -> csr_array | None:
         """What the users of `training_part` dislike."""
         return self.train_dislikes if self.refit is None else self.refit_dislikes
-
-    train_order: csr_array | None = None
-    refit_order: csr_array | None = None
 
     @property
     def training_part(self) -> Interactions:
@@ -176,10 +170,13 @@ class Split:
         return parts[name]
 
 
-def _check_beside(name: str, matrix: csr_array, shape: tuple[int, int]) -> None:
-    check_histories(matrix, shape[1])
-    if matrix.shape != shape:
-        raise DataError(f"{name} has shape {matrix.shape}, expected {shape}: one row a user.")
+def _check_beside(name: str, matrix: csr_array, histories: csr_array) -> None:
+    if name == ORDER:
+        check_order(matrix, histories)
+        return
+    check_histories(matrix, histories.shape[1])
+    if matrix.shape != histories.shape:
+        raise DataError(f"{name} has shape {matrix.shape}, expected {histories.shape}: one row a user.")
 
 
 def with_order(split: Split, places: Interactions) -> Split:

@@ -35,10 +35,10 @@ from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.search_space import OneOf, Real, SearchSpace, Whole
 from recsys_vae.models.updatable import REFIT, WARM, Updated
+from recsys_vae.models.weighting import WEIGHTS
 from recsys_vae.native.ridge import Regressions
 from recsys_vae.protocols import Float32Array, Tensors
 
-WEIGHTS = ("binary", "log", "value")
 SPREAD = 0.1
 """Length of the item vectors that the first half-step begins with, as published."""
 WARM_ITERATIONS = 4

@@ -18,7 +18,6 @@ from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
-from recsys_vae.models.weighting import options_of
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.blend_weight import choose_weight
 from recsys_vae.training.config import TrainingConfig
@@ -88,13 +87,6 @@ class ModelSpec:
                 "--user-field NAME:KIND, or leave user_metadata out."
             )
         return replace(self, config=replace(self.config, metadata=schema.widths))
-
-    @property
-    def takes_dislikes(self) -> bool:
-        """Whether the model, or a part of it, uses dislikes, so that `fit` is to be given signed interactions."""
-        parts = (getattr(self.config, one.name) for one in fields(self.config))
-        configs = [self.config, *(part.config for part in parts if isinstance(part, Part))]
-        return any(options_of(config).counted > 0 for config in configs)
 
     @property
     def takes_order(self) -> bool:

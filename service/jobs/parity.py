@@ -34,7 +34,7 @@ from service.jobs.campaign_histories import by_user
 from service.jobs.history_import import USERS_TABLE, DatasetEvents
 from service.jobs.signed_events import signed_events
 from service.jobs.user_metadata import Value, known_metadata
-from service.ranking.served_model import NO_RULES, rules_of
+from service.ranking.served_model import NO_RULES
 from service.schemas.common import MAX_ITEMS
 from service.schemas.recommendations import HistoryItem, RecommendationRequest, Recommendations, RecommendedItem
 from service.store.user_history import UserEvents, UserHistory, history_of, joined
@@ -137,7 +137,7 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         ServiceError: the service does not answer.
         DataError: it answers with another bundle.
     """
-    chain, rules = _offline_chain(bundle), rules_of(bundle)
+    chain, rules = _offline_chain(bundle), bundle.signals
     if bundle.tiers.schema is None:
         people = [replace(person, metadata={}) for person in people]
     for start in range(0, len(people), USERS_AT_ONCE):

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 
-from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.native.lookup import Lookup, lookup
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, takes_order
@@ -20,12 +19,6 @@ NO_RULES = SignalRules()
 LARGEST_HASHED = 2_000_000
 """Items up to which ids are kept as Python strings and in a table too, compiled or a dict: thirty are found in 3 or 16
 rather than 500 microseconds."""
-
-
-def rules_of(bundle: Bundle) -> SignalRules:
-    """What makes a history of a user's events."""
-    found: SignalRules = getattr(bundle, "signals", NO_RULES)
-    return found
 
 
 class Catalogue:
@@ -44,7 +37,7 @@ class Catalogue:
 
     def __init__(self, chain: FallbackChain, *, is_warm: bool = False) -> None:
         self.chain = chain
-        self.rules = rules_of(chain.bundle)
+        self.rules = chain.bundle.signals
         self.by_order = takes_order(chain.bundle.model)
         self.overlay = Overlay(chain.bundle, self.rows)
         self._made: dict[str, Float32Array] = {}

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from service.schemas.common import MAX_ITEMS, AnswerWarning, Id, K, Schema
-from service.schemas.filters import BOUNDS, Filter, MetadataValue
+from service.schemas.filters import MetadataValue
 from service.schemas.items import Names
-from service.schemas.recommendations import MAX_BOOSTS, MAX_CAPS, MAX_METADATA, BoostRequest, CapRequest
+from service.schemas.recommendations import MAX_CAPS, MAX_METADATA, Boosts, Candidates, CapRequest, Wanted
 
 MAX_BECAUSE = 10
 ListName = Literal["popular", "recent", "trending", "new"]
@@ -35,18 +35,9 @@ class ItemsRequest(Schema):
     exclude: list[Id] = Field(
         default_factory=list, max_length=MAX_ITEMS, description="Items not to return.", examples=[["296"]]
     )
-    candidates: list[Id] | None = Field(
-        default=None, max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
-        examples=[["527", "593", "296", "608"]],
-    )  # fmt: skip
-    filter: Filter | None = Field(
-        default=None, description=f"Choose among items whose metadata fit this; all when not given. {BOUNDS}",
-        examples=[{"op": "range", "column": "year", "min": 1990}],
-    )  # fmt: skip
-    boost: list[BoostRequest] = Field(
-        default_factory=list, max_length=MAX_BOOSTS, description="Pushes for chosen items, one after the other.",
-        examples=[[{"by": "add", "value": 0.5, "items": ["527"]}]],
-    )  # fmt: skip
+    candidates: Candidates = None
+    filter: Wanted = None
+    boost: Boosts = Field(default_factory=list)
     at_most: list[CapRequest] = Field(
         default_factory=list, max_length=MAX_CAPS, examples=[[{"column": "genre", "n": 3}]],
         description="Caps on how many items of a list share a value in a column.",

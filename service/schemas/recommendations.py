@@ -159,6 +159,29 @@ class CalibrationRequest(Schema):
     )  # fmt: skip
 
 
+Candidates = Annotated[
+    list[Id] | None,
+    Field(
+        max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
+        examples=[["527", "593", "296", "608"]],
+    ),
+]  # fmt: skip
+Wanted = Annotated[
+    Filter | None,
+    Field(
+        description=f"Choose among items whose metadata fit this; all when not given. {BOUNDS}",
+        examples=[{"op": "range", "column": "year", "min": 1990}],
+    ),
+]
+Boosts = Annotated[
+    list[BoostRequest],
+    Field(
+        max_length=MAX_BOOSTS, description="Pushes for chosen items, one after the other.",
+        examples=[[{"by": "add", "value": 0.5, "items": ["527"]}]],
+    ),
+]  # fmt: skip
+
+
 class RecommendationRequest(Schema):
     """Who is asked about, and what may be answered."""
 
@@ -181,18 +204,9 @@ class RecommendationRequest(Schema):
         default_factory=list, max_length=MAX_ITEMS, description="Items not to return, besides those in the history.",
         examples=[["296"]],
     )  # fmt: skip
-    candidates: list[Id] | None = Field(
-        default=None, max_length=MAX_ITEMS, description="Choose among these items only; all when not given.",
-        examples=[["527", "593", "296", "608"]],
-    )  # fmt: skip
-    filter: Filter | None = Field(
-        default=None, description=f"Choose among items whose metadata fit this; all when not given. {BOUNDS}",
-        examples=[{"op": "range", "column": "year", "min": 1990}],
-    )  # fmt: skip
-    boost: list[BoostRequest] = Field(
-        default_factory=list, max_length=MAX_BOOSTS, description="Pushes for chosen items, one after the other.",
-        examples=[[{"by": "add", "value": 0.5, "items": ["527"]}]],
-    )  # fmt: skip
+    candidates: Candidates = None
+    filter: Wanted = None
+    boost: Boosts = Field(default_factory=list)
     diversity: float = Field(
         default=0.0, ge=0, le=1, allow_inf_nan=False, examples=[0.3],
         description="How much items are to differ from those above them, by their vectors; 0: the order of the scores.",

@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from service.deployment.variants import Variant
 from service.http.conversion import to_list_query
 from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.problems import RESPONSES
-from service.ranking.item_lists import NAMED, SIMILAR, TOGETHER, ItemList, ListQuery, Source
+from service.ranking.item_lists import NAMED, SIMILAR, TOGETHER, ListQuery, Source
 from service.ranking.results import Query as Asked
 from service.ranking.results import RankedItem
 from service.ranking.work import work_of
@@ -105,46 +104,36 @@ async def query_bought_together(
 async def _list(
     name: str, query: Asked, place: str, services: Services, access: Access, chosen: str | None
 ) -> ItemListAnswer:
-    variant, found = await _found(Source(NAMED, name), query, place, services, access, chosen)
-    return ItemListAnswer(
-        request_id=access.request_id,
-        variant=variant.name,
-        model_version=found.model_version,
-        name=name,
-        items=[ListedItem(**one) for one in as_fields(found.items, found.fields)],
-        warnings=_warnings(found),
-    )
+    told, items = await _found(Source(NAMED, name), query, place, services, access, chosen)
+    return ItemListAnswer(**told, name=name, items=[ListedItem(**one) for one in items])
 
 
 async def _beside(
     kind: str, item_id: str, query: Asked, place: str, services: Services, access: Access, chosen: str | None
 ) -> SimilarItemsList:
-    variant, found = await _found(Source(kind, item_id), query, place, services, access, chosen)
-    return SimilarItemsList(
-        request_id=access.request_id,
-        variant=variant.name,
-        model_version=found.model_version,
-        item_id=item_id,
-        items=[SimilarItem(**one) for one in as_fields(found.items, found.fields)],
-        warnings=_warnings(found),
-    )
+    told, items = await _found(Source(kind, item_id), query, place, services, access, chosen)
+    return SimilarItemsList(**told, item_id=item_id, items=[SimilarItem(**one) for one in items])
 
 
 async def _found(
     source: Source, query: Asked, place: str, services: Services, access: Access, chosen: str | None
-) -> tuple[Variant, ItemList]:
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What every answer says, and the fields of its items."""
     variant_set = services.deployments.variant_set
     variant = variant_set.variants[0] if chosen is None else variant_set.named(chosen)
     await access.pay(work_of(query))
     asked = ListQuery(source, query, place)
-    return variant, await services.engine.list_items(variant.catalogue, asked, flow=access.caller.name)
+    found = await services.engine.list_items(variant.catalogue, asked, flow=access.caller.name)
+    told = {
+        "request_id": access.request_id,
+        "variant": variant.name,
+        "model_version": found.model_version,
+        "warnings": [AnswerWarning(code=notice.code, message=notice.message) for notice in found.notices],
+    }
+    return told, as_fields(found.items, found.fields)
 
 
 def as_fields(items: tuple[RankedItem, ...], told: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
     """Fields of the items of a list, columns only where some were asked for."""
     plain = [{"rank": item.rank, "item_id": item.item_id, "score": item.score} for item in items]
     return [one | {"fields": values} for one, values in zip(plain, told, strict=True)] if told else plain
-
-
-def _warnings(found: ItemList) -> list[AnswerWarning]:
-    return [AnswerWarning(code=notice.code, message=notice.message) for notice in found.notices]
