@@ -1,15 +1,25 @@
-"""Lists with what users have bought before: scores of the fallback chain and the bundle's repeat-purchase head."""
+"""Lists with what users have bought before: scores of the fallback chain and the bundle's repeat-purchase head.
+
+The one path of service, batch jobs and evaluation, wherever what was bought may come back: `scores`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.data.purchases import Purchases
 from recsys_vae.data.signals import Repeat
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.repeat import RepeatHead
-from recsys_vae.protocols import BoolArray, Float32Array, TopK
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.recommender import POPULAR, FallbackChain, Users
 from recsys_vae.top_k import check_k, top_k
+
+REPEAT = "repeat"
+"""Source of an item that was bought before, and what computes its score."""
 
 
 def search(
@@ -38,20 +48,109 @@ def search(
         DataError: purchases are of other users or items.
     """
     check_k(k)
-    head = chain.bundle.repeat
-    if head is None:
-        raise ConfigError("This bundle has no repeat-purchase head: write it with one, or ask without `repeat`.")
+    return top_k(scores(chain, users, purchases, repeat), k, allowed=allowed, excluded=hidden)
+
+
+def scores(
+    chain: FallbackChain, users: Users, purchases: Purchases, repeat: Repeat = "allow", *, unaided: bool = False
+) -> Float32Array:
+    """Logarithms of expected numbers in the next visit, shape (n, n_items); -inf for what `repeat` does not ask for.
+
+    Args:
+        chain, users, purchases, repeat: as of `search`.
+        unaided: without what popularity adds to the scores of a model.
+
+    Raises:
+        ConfigError, DataError: as of `search`.
+    """
+    head = _head(chain)
     if purchases.counts.shape != (len(users), chain.n_items):
         raise DataError(f"Purchases have shape {purchases.counts.shape}, expected {(len(users), chain.n_items)}.")
-    return top_k(head.blended(_scores(chain, users, head), purchases, repeat), k, allowed=allowed, excluded=hidden)
+    return head.blended(_scores(chain, users, head, unaided=unaided), purchases, repeat)
 
 
-def _scores(chain: FallbackChain, users: Users, head: RepeatHead) -> Float32Array:
+def scores_of_newcomers(
+    chain: FallbackChain, users: Users, purchases: Purchases, vectors: Float32Array
+) -> Float32Array:
+    """Scores of items that are not in the bundle, comparable with `scores`, shape (n, n_newcomers).
+
+    Args:
+        chain, users, purchases: as of `search`; the users on tiers of a factorised model.
+        vectors: of the items, shape (n_newcomers, d).
+    """
+    head = _head(chain)
+    theirs = chain.scores_of_newcomers(users, vectors) / head.temperature
+    offsets = head.offsets(_scores(chain, users, head), purchases)
+    return np.asarray(theirs + offsets[:, None], dtype=np.float32)
+
+
+def sources(
+    chain: FallbackChain, tiers: Sequence[str] | NDArray[Any], rows: Int64Array, bought: BoolArray
+) -> list[str]:
+    """What put each item there: `repeat` for one that its user has bought before, else as of the chain.
+
+    Args:
+        tiers: of the items' users.
+        rows: of the items.
+        bought: whether the user has bought it, shape (len(rows),).
+    """
+    named = chain.sources(tiers, rows)
+    return [REPEAT if again else name for again, name in zip(bought.tolist(), named, strict=True)]
+
+
+class WithRepeats:
+    """A fallback chain whose lists may hold what was bought before, as a model that `evaluate` asks.
+
+    Args:
+        chain: of a bundle with a repeat-purchase head.
+    """
+
+    takes_purchases = True
+    is_signed = True
+
+    def __init__(self, chain: FallbackChain) -> None:
+        _head(chain)
+        self._chain = chain
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        return self._chain.n_items
+
+    @property
+    def n_features(self) -> int:
+        """Width of the metadata of users; 0 without any."""
+        return self._chain.n_features
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the model goes by the order of histories."""
+        return self._chain.is_sequential
+
+    def score(
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        order: csr_array | None = None,
+        *,
+        purchases: Purchases,
+    ) -> Float32Array:
+        """Scores of all items, shape (n, n_items), as they are served."""
+        return scores(self._chain, self._chain.encode(histories, metadata, order), purchases)
+
+
+def _head(chain: FallbackChain) -> RepeatHead:
+    if chain.bundle.repeat is None:
+        raise ConfigError("This bundle has no repeat-purchase head: write it with one, or ask without `repeat`.")
+    return chain.bundle.repeat
+
+
+def _scores(chain: FallbackChain, users: Users, head: RepeatHead, *, unaided: bool = False) -> Float32Array:
     """Of all items, by the tier of each user, on the scale of the head's temperature."""
-    scores = chain.scores(users)
+    found = chain.unaided_scores(users) if unaided else chain.scores(users)
     others = ~users.encoded
     if chain.bundle.tiers.segments is None:  # popularity as counts, not as logarithms of shares
         others &= users.tier_names == POPULAR
-        scores[others] = np.log(scores[others] + 0.5)
-    scores[~users.encoded] *= np.float32(head.temperature)
-    return scores
+        found[others] = np.log(found[others] + 0.5)
+    found[~users.encoded] *= np.float32(head.temperature)
+    return found

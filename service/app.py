@@ -1,6 +1,6 @@
 """The composition root: settings in, application out. Nothing else puts parts together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
 from anyio import CapacityLimiter, create_task_group, to_thread
@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
-from service import problems
+from service import problems, timestamps
 from service.deployment.alias_watcher import AliasWatch
 from service.deployment.controller import Deployments
 from service.deployment.item_watcher import ItemWatch
@@ -85,10 +85,13 @@ class Application(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, variant_set: VariantSet | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, variant_set: VariantSet | None = None, clock: Callable[[], int] = timestamps.now
+) -> FastAPI:
     """The application. While it starts it opens what the settings or the store name, unless a set of variants is given.
 
-    Where there is neither, it runs, but is not ready.
+    Where there is neither, it runs, but is not ready. `clock` says from when purchases are seen, in microseconds since
+    1970.
     """
     counts = Metrics()
     keys = WatchedKeys(settings)
@@ -105,7 +108,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         item_store = ItemStore(store.database)
         items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items)
-        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items)
+        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         shown = ImpressionTable(store.database)
         exposures = ImpressionWriter(shown, counts.count_exposures)

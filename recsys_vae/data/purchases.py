@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_vae.data.signals import UNTIMED
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import Int64Array
 
@@ -114,7 +115,34 @@ class Purchases:
             if other.shape != self.counts.shape or not np.array_equal(other.indices, self.counts.indices):
                 raise DataError(f"{name} have another pattern than the counts: give one number for each item bought.")
 
+    def __getitem__(self, chosen: Int64Array) -> "Purchases":
+        return Purchases(self.counts[chosen], self.ages[chosen], self.spans[chosen])
+
     @property
     def users(self) -> Int64Array:
         """Row of each entry."""
         return np.repeat(np.arange(self.counts.shape[0]), np.diff(self.counts.indptr))
+
+
+def purchases_of(
+    users: Int64Array, items: Int64Array, times: Int64Array, shape: tuple[int, int], at: Int64Array
+) -> Purchases:
+    """What users have bought by events in any order, seen from a day; the one rule of service, batch and evaluation.
+
+    An event without a time is as old as the oldest of its user that has one; where none has, nothing is known of its
+    user. One that is later than the day counts as of it.
+
+    Args:
+        users, items: rows, shape (n,).
+        times: microseconds since 1970, `UNTIMED` where unknown, shape (n,).
+        shape: number of users and of items.
+        at: the day each user is looked at, since 1970, shape (n_users,).
+    """
+    oldest = np.full(shape[0], UNTIMED)
+    is_timed = times != UNTIMED
+    latest_first = np.flatnonzero(is_timed)[np.argsort(-times[is_timed], kind="stable")]
+    oldest[users[latest_first]] = times[latest_first]
+    times = np.where(is_timed, times, oldest[users])
+    known = times != UNTIMED
+    users, items, times = users[known], items[known], times[known]
+    return Visits.of_events(users, items, np.minimum(times, at[users] * DAY), shape).purchases(at)

@@ -137,16 +137,26 @@ class RepeatHead:
         """
         if repeat not in REPEATS:
             raise ConfigError(f"repeat is one of {', '.join(REPEATS)}; got {repeat!r}.")
-        bought, new = self.probabilities(purchases), np.exp(_user_features(purchases) @ self._new_items)
+        bought = self.probabilities(purchases)
         if repeat == "only":
             found = np.full(scores.shape, -np.inf)
         else:
-            found = _log_softmax(_without(scores, bought), self.temperature) + np.log(new)[:, None]
+            found = _without(scores, bought) / self.temperature + self.offsets(scores, purchases)[:, None]
         if repeat != "exclude":
             rows = purchases.users
             is_allowed = np.isfinite(scores[rows, bought.indices])
             found[rows, bought.indices] = np.where(is_allowed, np.log(np.maximum(bought.data, 1e-30)), -np.inf)
         return found.astype(np.float32)
+
+    def offsets(self, scores: Float32Array, purchases: Purchases) -> Array:
+        """What s / T is short of as the logarithm of an expected number of a new item, shape (n,).
+
+        Args:
+            scores: s of all items, shape (n, n_items).
+            purchases: of the same users.
+        """
+        scaled = _without(scores, purchases.counts) / self.temperature
+        return np.asarray(_user_features(purchases) @ self._new_items - _log_sums(scaled))
 
     @property
     def temperature(self) -> float:
@@ -233,11 +243,16 @@ def _without(scores: Float32Array, bought: csr_array) -> Array:
 
 
 def _log_softmax(scores: Array, temperature: float) -> Array:
-    """Of each row; a row of -inf alone stays as it is."""
-    highest = scores.max(axis=1, keepdims=True)
-    shifted = (scores - np.where(np.isfinite(highest), highest, 0)) / temperature
-    sums = np.exp(shifted).sum(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.where(sums > 0, sums, 1)))
+    scaled = scores / temperature
+    return np.asarray(scaled - _log_sums(scaled)[:, None])
+
+
+def _log_sums(scaled: Array) -> Array:
+    """log of the sum of exp of each row, shape (n,); 0 for a row of -inf alone."""
+    highest = scaled.max(axis=1)
+    highest = np.where(np.isfinite(highest), highest, 0)
+    sums = np.exp(scaled - highest[:, None]).sum(axis=1)
+    return np.asarray(highest + np.log(np.where(sums > 0, sums, 1)))
 
 
 def _sigmoid(x: Array) -> Array:

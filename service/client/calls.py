@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from recsys_vae.data.signal_rules import Repeat
 from recsys_vae.errors import ConfigError, fault_text
 from service.client.errors import ServiceError
 from service.schemas.common import BundleSummary, Health, Id, Problem, SimilarItemsList
@@ -127,9 +128,10 @@ def recommend(request: RecommendationRequest) -> Call[Recommendations]:
     return Call("POST", "/v1/recommendations", Recommendations, request)
 
 
-def recommend_to_user(user_id: str, k: int | None) -> Call[Recommendations]:
+def recommend_to_user(user_id: str, k: int | None, repeat: Repeat | None) -> Call[Recommendations]:
     """GET /v1/users/{user_id}/recommendations."""
-    return Call("GET", f"/v1/users/{_quoted(user_id)}/recommendations", Recommendations, params={"k": k})
+    address, params = f"/v1/users/{_quoted(user_id)}/recommendations", {"k": k, "repeat": repeat}
+    return Call("GET", address, Recommendations, params=params)
 
 
 def recommend_to_many(requests: Sequence[RecommendationRequest]) -> Call[BatchAnswer]:

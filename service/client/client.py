@@ -16,6 +16,7 @@ from typing import Self
 
 import httpx2
 
+from recsys_vae.data.signal_rules import Repeat
 from service.client import calls
 from service.client.calls import Answer, Call
 from service.client.errors import Retries, ServiceError
@@ -66,9 +67,9 @@ class Client:
         """The k best items for a stored user, a history, or both."""
         return self._ask(calls.recommend(request))
 
-    def recommend_to_user(self, user_id: str, k: int | None = None) -> Recommendations:
-        """The k best items for a user of the event store."""
-        return self._ask(calls.recommend_to_user(user_id, k))
+    def recommend_to_user(self, user_id: str, k: int | None = None, repeat: Repeat | None = None) -> Recommendations:
+        """The k best items for a user of the event store; what the user liked before as `repeat` says."""
+        return self._ask(calls.recommend_to_user(user_id, k, repeat))
 
     def recommend_to_many(self, requests: Sequence[RecommendationRequest]) -> BatchAnswer:
         """Answer many requests in one, each with its list or its problem."""
@@ -216,9 +217,11 @@ class AsyncClient:
         """The k best items for a stored user, a history, or both."""
         return await self._ask(calls.recommend(request))
 
-    async def recommend_to_user(self, user_id: str, k: int | None = None) -> Recommendations:
-        """The k best items for a user of the event store."""
-        return await self._ask(calls.recommend_to_user(user_id, k))
+    async def recommend_to_user(
+        self, user_id: str, k: int | None = None, repeat: Repeat | None = None
+    ) -> Recommendations:
+        """The k best items for a user of the event store; what the user liked before as `repeat` says."""
+        return await self._ask(calls.recommend_to_user(user_id, k, repeat))
 
     async def recommend_to_many(self, requests: Sequence[RecommendationRequest]) -> BatchAnswer:
         """Answer many requests in one, each with its list or its problem."""

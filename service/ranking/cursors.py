@@ -4,10 +4,11 @@ A cursor holds what its pages have in common (the bundle, the user's history as 
 rows that were returned so far. The next page is the best of what is left, so pages neither repeat nor skip an item, in
 whatever batch and to whatever rounding each is computed.
 
-    base64url( version of this format | digest of the request | sequence | model version | rows | checksum )
+    base64url( version of this format | digest of the request | sequence | model version | [day |] rows | checksum )
 
 Rows are ascending differences in seven bits a byte. The checksum tells damage from use; it is no signature, as a cursor
-gives access to nothing.
+gives access to nothing. The second format has the day that purchases are seen from, where a list goes by it: its pages
+go on seeing them from there.
 """
 
 import struct
@@ -21,10 +22,12 @@ import numpy as np
 from recsys_vae.protocols import Int64Array
 from service.errors import FieldError
 
-FORMAT = 1
+PLAIN, WITH_DAY = 1, 2
+"""Formats."""
 LARGEST_DEPTH = 10_000
 """Items that a list goes down to, page by page."""
 HEAD = struct.Struct("<B16sqB")
+DAY = struct.Struct("<i")
 CHECKSUM_BYTES = 8
 
 
@@ -37,18 +40,21 @@ class Cursor:
         sequence: of the last event in the user's stored history; None where no stored history was read.
         request: digest of everything in the request that makes the list, 16 bytes.
         shown: rows of the items that were returned so far, ascending.
+        day: since 1970, UTC, that purchases are seen from; None where they do not count.
     """
 
     model_version: str
     sequence: int | None
     request: bytes
     shown: tuple[int, ...]
+    day: int | None = None
 
     def write(self) -> str:
         """As text."""
         version = self.model_version.encode()
         sequence = -1 if self.sequence is None else self.sequence
-        body = HEAD.pack(FORMAT, self.request, sequence, len(version)) + version + _pack(self.shown)
+        form, day = (PLAIN, b"") if self.day is None else (WITH_DAY, DAY.pack(self.day))
+        body = HEAD.pack(form, self.request, sequence, len(version)) + version + day + _pack(self.shown)
         return urlsafe_b64encode(body + _checksum(body)).decode().rstrip("=")
 
     @classmethod
@@ -66,10 +72,12 @@ class Cursor:
             if checksum != _checksum(body):
                 raise ValueError("checksum")
             form, request, sequence, length = HEAD.unpack_from(body)
-            if form != FORMAT:
+            if form not in (PLAIN, WITH_DAY):
                 raise ValueError("format")
-            version, rows = body[HEAD.size : HEAD.size + length], body[HEAD.size + length :]
-            return cls(version.decode(), None if sequence < 0 else sequence, request, tuple(_unpack(rows).tolist()))
+            version, rest = body[HEAD.size : HEAD.size + length], body[HEAD.size + length :]
+            day, rows = (None, rest) if form == PLAIN else (DAY.unpack_from(rest)[0], rest[DAY.size :])
+            shown = tuple(_unpack(rows).tolist())
+            return cls(version.decode(), None if sequence < 0 else sequence, request, shown, day)
         except (ValueError, OverflowError, Base64Error, struct.error) as error:
             raise FieldError(
                 "body.cursor", "this is not a cursor, or it is damaged; pass on next_cursor as it came"

@@ -1,7 +1,7 @@
 """Engine: from a request to an answer: the stored history, then a batch with whatever else is asked now."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -9,7 +9,9 @@ from typing import NamedTuple, Protocol
 from anyio import to_thread
 
 from recsys_vae.data.histories import History
+from recsys_vae.data.purchases import DAY
 from recsys_vae.errors import UnavailableError
+from service import timestamps
 from service.errors import CursorExpiredError, DeadlineError, FieldError
 from service.ranking.cursors import LARGEST_DEPTH, Cursor
 from service.ranking.interleaving import Teams, join, split_cursor
@@ -118,6 +120,7 @@ class Engine:
         limits: what it takes on.
         observer: told of every batch and of what is refused.
         items: what was changed about items; asked before every batch.
+        clock: what time it is, in microseconds since 1970.
 
     Attributes:
         batcher: with its queue; `queue_depth` and `computing` say how busy it is.
@@ -129,8 +132,9 @@ class Engine:
         limits: Limits | None = None,
         observer: Observer | None = None,
         items: Items | None = None,
+        clock: Callable[[], int] = timestamps.now,
     ) -> None:
-        self._histories = histories
+        self._histories, self._clock = histories, clock
         self._items: Items = items or Unchanged()
         self._limits = limits or Limits()
         self.batcher: Batcher[Job, Found] = Batcher(self._compute, self._limits, observer)
@@ -155,12 +159,13 @@ class Engine:
         query, history = request.query, _joined(stored.history, request, catalogue)
         if after is not None or history is not query.history:
             query = replace(query, history=history, after=after)
-        query = self._exploring(query, request)
+        day = self._day(request, (catalogue,))
+        query = _seen_from(day, self._exploring(query, request), stored.history, request, catalogue)
         answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
         assert isinstance(answer, Answer)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
+        return Page(answer, _next_cursor(answer, stored.sequence, request.digest, day))
 
     async def recommend_together(self, teams: Teams, request: Request) -> Page:
         """Rank items for one user by two catalogues, and draft one list from both; raises what `recommend` does.
@@ -173,15 +178,15 @@ class Engine:
         stored = await self._stored(request, teams.catalogues, deadline)
         query, cursors = self._exploring(request.query, request), None if after is None else split_cursor(after, teams)
         histories = [_joined(stored.history, request, catalogue) for catalogue in teams.catalogues]
-        unwanted = _disliked_by_other(teams.catalogues, histories)
+        unwanted, day = _disliked_by_other(teams.catalogues, histories), self._day(request, teams.catalogues)
         queries = [
             replace(
-                query,
+                _seen_from(day, query, stored.history, request, catalogue),
                 history=histories[side],
                 exclude=(*query.exclude, *unwanted[side]),
                 after=cursors and cursors[side],
             )
-            for side in (0, 1)
+            for side, catalogue in enumerate(teams.catalogues)
         ]
         jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
@@ -194,7 +199,7 @@ class Engine:
         assert isinstance(second, Answer)
         answer = join(teams, (first, second), request.query.k, cursors)
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return Page(answer, _next_cursor(answer, stored.sequence, request.digest))
+        return Page(answer, _next_cursor(answer, stored.sequence, request.digest, day))
 
     async def list_items(self, catalogue: Catalogue, asked: ListQuery, flow: str = "") -> ItemList:
         """A list without a user; `flow` is whose request it is.
@@ -232,6 +237,14 @@ class Engine:
         found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=request.flow, work=work)
         assert isinstance(found, Rows)
         return replace(found, notices=(*stored.notices, *request.notices, *found.notices))
+
+    def _day(self, request: Request, catalogues: Sequence[Catalogue]) -> int | None:
+        """The day that purchases are seen from: that of the request, on later pages of the first; None without."""
+        if request.query.repeat == "exclude" or not any(catalogue.knows_repeats for catalogue in catalogues):
+            return None
+        if request.cursor is not None and request.cursor.day is not None:
+            return request.cursor.day
+        return self._clock() // DAY
 
     def _exploring(self, query: Query, request: Request) -> Query:
         """With places for items that the model does not know."""
@@ -318,10 +331,10 @@ def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
         raise CursorExpiredError("another model is in service by now")
 
 
-def _next_cursor(answer: Answer, sequence: int | None, digest: bytes) -> str | None:
+def _next_cursor(answer: Answer, sequence: int | None, digest: bytes, day: int | None) -> str | None:
     if not answer.has_more or len(answer.shown) >= LARGEST_DEPTH:
         return None
-    return Cursor(answer.model_version, sequence, digest, answer.shown).write()
+    return Cursor(answer.model_version, sequence, digest, answer.shown, day).write()
 
 
 def _joined(stored: UserHistory, request: Request, catalogue: Catalogue) -> History:
@@ -331,7 +344,21 @@ def _joined(stored: UserHistory, request: Request, catalogue: Catalogue) -> Hist
         return stored.under(catalogue.rules) if len(stored.events) else sent
     if catalogue.rules == NO_RULES:
         return overlaid(stored.under(NO_RULES), sent) if len(stored.events) else sent
-    return joined(stored, UserEvents.of_ids(sent) if request.sent is None else request.sent, catalogue.rules)
+    return joined(stored, _sent(request), catalogue.rules)
+
+
+def _sent(request: Request) -> UserEvents:
+    """The events that came with a request."""
+    return UserEvents.of_ids(request.query.history) if request.sent is None else request.sent
+
+
+def _seen_from(
+    day: int | None, query: Query, stored: UserHistory, request: Request, catalogue: Catalogue
+) -> Query:
+    """With what was bought, stored or sent, where the bundle of a catalogue ranks it."""
+    if day is None or not catalogue.knows_repeats:
+        return query
+    return replace(query, events=stored.events.then(_sent(request)), day=day)
 
 
 def _disliked_by_other(catalogues: Sequence[Catalogue], histories: Sequence[History]) -> list[list[str]]:

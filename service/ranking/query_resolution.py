@@ -8,10 +8,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.data.histories import History, HistoryRows
+from recsys_vae.data.purchases import Purchases
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.reranking import calibration
 from service.errors import FieldError
-from service.ranking import boosts, caps, mmr
+from service.ranking import boosts, caps, mmr, repeats
 from service.ranking.live_columns import Snapshot
 from service.ranking.results import NAMED_IN_WARNING, Notice, Query, unknown
 from service.ranking.served_model import Catalogue
@@ -38,6 +39,7 @@ class ResolvedQuery:
         shown_new: numbers of newcomers that were shown before.
         fields: the columns that come with each item, as they are where `allowed` is true; None where none do.
         members: which items each quota speaks of, not to be written to.
+        purchases: what the user has bought, where the repeat-purchase head ranks it; else None.
     """
 
     query: Query
@@ -50,6 +52,7 @@ class ResolvedQuery:
     shown_new: tuple[int, ...] = ()
     fields: Snapshot | None = None
     members: tuple[BoolArray, ...] = ()
+    purchases: Purchases | None = None
 
     @property
     def hides_history_only(self) -> bool:
@@ -145,6 +148,9 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     if query.calibration is not None:
         catalogue.filters.values(query.calibration.column, NOTHING, "body.calibration.column")
     boosted, members = _boosted(catalogue, query, notices), tuple(_members(catalogue, query, notices))
+    purchases = repeats.purchases(catalogue, query, history)
+    if purchases is not None and len(history.liked) and not purchases.counts.nnz:
+        notices.append(repeats.HISTORY_WITHOUT_TIMES)
     return ResolvedQuery(
         query,
         history,
@@ -156,6 +162,7 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
         shown_new,
         fields,
         members,
+        purchases,
     )
 
 

@@ -1,7 +1,8 @@
 """Ranking: a batch of queries answered together: one encode, and a search for all that may get the same items.
 
 All who may get the same items (any, or those of one filter) are searched for at once. Candidates make a search of their
-own over these few rows. Boosts change the order, so with them the scores of all items are computed.
+own over these few rows. Boosts change the order, and what was bought before is no matter of the index: with either
+the scores of all items are computed.
 """
 
 from collections import defaultdict
@@ -13,8 +14,9 @@ from scipy.sparse import csr_array
 
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
+from recsys_vae.repeats import REPEAT, sources
 from recsys_vae.top_k import top_k
-from service.ranking import explanations, exploration
+from service.ranking import explanations, exploration, repeats
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.reordering import Ranked, selected, shortened
 from service.ranking.results import (
@@ -89,6 +91,8 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
     answers: list[Answer] = []
     for place, question in enumerate(queries):
         scorer = SCORERS.get(tiers[place], scorers[place])
+        if question.purchases is not None:
+            scorer = f"{SCORERS.get(tiers[place], catalogue.chain.bundle.manifest.model)}+{REPEAT}"
         query = question.query
         is_needed = query.explain or query.caps or query.quotas or len(catalogue.overlay.newcomers)
         user = users[np.array([place])] if is_needed else None
@@ -119,8 +123,8 @@ def _search(catalogue: Catalogue, queries: list[ResolvedQuery], users: Users) ->
     groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
     lists: dict[int, Ranked] = {}
     for place, question in enumerate(queries):
-        if question.boosted:
-            lists[place] = _boosted(catalogue, question, users[np.array([place])])
+        if question.boosted or question.purchases is not None:
+            lists[place] = _deeper(catalogue, question, users[np.array([place])], question.depth, None)
         else:
             # Masks of filters are shared, so the same filter is the same object.
             key = 0 if question.allowed is None else id(question.allowed)
@@ -143,10 +147,6 @@ def _hidden(queries: list[ResolvedQuery], histories: csr_array) -> csr_array:
     return stack([question.hidden for question in queries], None, histories.shape[1])
 
 
-def _boosted(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Ranked:
-    return best_items(catalogue, question, catalogue.chain.scores(user), question.depth)
-
-
 def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Steps[Int64Array | None]:
     """Rows of the list that it would be if popularity did not count beside the model; None where it does not."""
     if not user.weighted.size:
@@ -154,7 +154,8 @@ def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Step
 
     def deeper(depth: int, among: BoolArray | None) -> Ranked:
         asked = question if among is None else question.among(among)
-        return best_items(catalogue, asked, catalogue.chain.unaided_scores(user), depth)
+        unaided = repeats.scores(catalogue, question.purchases, user, unaided=True)
+        return best_items(catalogue, asked, unaided, depth)
 
     (rows, _), _ = yield from selected(catalogue, question, deeper(question.depth, None), deeper, [])
     return rows
@@ -194,9 +195,9 @@ def _answer(
         rows, scores = shortened(question, (rows, scores), query.k - n_guests)
     shown = query.after.shown if query.after else ()
     items = ranked(catalogue, rows, scores, first=len(shown) + 1)
-    reasons: tuple[str, ...] = ()
+    reasons, bought = tuple[str, ...](), repeats.are_bought(question.purchases, rows)
     if user is not None and query.explain:
-        reasons = explanations.reasons(tier, rows, (yield from _unaided(catalogue, question, user)))
+        reasons = explanations.reasons(tier, rows, (yield from _unaided(catalogue, question, user)), bought)
         items = yield from _explained(catalogue, question, user, rows, items, reasons, notices)
     found = Answer(
         catalogue.version,
@@ -204,7 +205,7 @@ def _answer(
         scorer,
         items,
         (*notices, *shortfall(len(items) + n_guests, query.k)),
-        tuple(catalogue.chain.sources([tier] * len(rows), rows)),
+        tuple(sources(catalogue.chain, [tier] * len(rows), rows, bought)),
         tuple(sorted((*shown, *rows.tolist()))),
         has_more,
         reasons,
@@ -236,7 +237,7 @@ def _drawn(
     has_vector = newcomers.has_vectors[eligible]
     if user.queries is not None and bool(user.encoded[0]) and has_vector.any():
         vectors = newcomers.vectors(eligible[has_vector])
-        theirs = catalogue.chain.scores_of_newcomers(user, vectors)[0]
+        theirs = repeats.scores_of_newcomers(catalogue, question.purchases, user, vectors)
         placed = exploration.by_content(newcomers, question, eligible[has_vector], theirs, scores)
     n_found = min(question.query.k, len(scores) + len(placed))
     if question.query.explore:
@@ -250,7 +251,7 @@ def _deeper(
     """More of the best items of a user, of some only where flags say which."""
     assert user is not None
     asked = question if among is None else question.among(among)
-    return best_items(catalogue, asked, catalogue.chain.scores(user), depth)
+    return best_items(catalogue, asked, repeats.scores(catalogue, question.purchases, user), depth)
 
 
 def _explained(
@@ -258,7 +259,7 @@ def _explained(
     reasons: tuple[str, ...], notices: list[Notice],
 ) -> Steps[tuple[RankedItem, ...]]:  # fmt: skip
     (tier,) = user.tiers
-    if tier not in BY_HISTORY or not len(rows):
+    if not len(rows) or (tier not in BY_HISTORY and question.purchases is None):
         return tuple(item._replace(because=()) for item in items)
     history = question.history.liked
     left_out = history[-explanations.affordable(len(history)) :]
@@ -266,10 +267,8 @@ def _explained(
         message = f"Explained by the last {len(left_out)} of the {len(history)} items in the history."
         notices.append(Notice("explained_in_part", message))
     names, chain = catalogue.ids(left_out), catalogue.chain
-    effects = yield from explanations.effects(
-        chain, user.histories, left_out, rows, tier=tier, metadata=user.metadata, order=user.order
-    )
-    if user.weighted.size:
+    effects = yield from explanations.effects(chain, user, left_out, rows, question.purchases)
+    if user.weighted.size and question.purchases is None:
         effects /= np.float32(chain.bundle.tiers.policy.temperature)
     # No item of the history is credited with what popularity has put there.
     explained: list[RankedItem] = []

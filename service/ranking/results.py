@@ -19,6 +19,7 @@ from service.ranking.cursors import Cursor
 from service.ranking.filters import Condition
 from service.ranking.item_columns import Value
 from service.ranking.served_model import Catalogue
+from service.store.user_history import NOTHING, UserEvents
 
 NAMED_IN_WARNING = 10
 """Ids that a warning names; it counts the others."""
@@ -58,6 +59,8 @@ class Query:
         repeat: whether items of the history may come back, or only these; never those that the user dislikes.
         quotas: on how many items are of a group, of this page; one gives way where there are not so many.
         calibration: of the list to the history; None for none.
+        events: that the history was made of, where it counts how often and when items were bought.
+        day: since 1970, UTC, that purchases are seen from; None where they do not count.
     """
 
     k: int
@@ -77,6 +80,8 @@ class Query:
     repeat: Repeat = "exclude"
     quotas: tuple[Quota, ...] = ()
     calibration: Calibration | None = None
+    events: UserEvents = NOTHING
+    day: int | None = None
 
 
 @dataclass(frozen=True)

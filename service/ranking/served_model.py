@@ -32,6 +32,7 @@ class Catalogue:
         chain: what answers.
         rules: what makes a history of a user's events.
         by_order: whether the model goes by the order of histories.
+        knows_repeats: whether it knows what users buy again, and when.
         overlay: what was changed about its items since.
     """
 
@@ -39,6 +40,7 @@ class Catalogue:
         self.chain = chain
         self.rules = chain.bundle.signals
         self.by_order = takes_order(chain.bundle.model)
+        self.knows_repeats = chain.bundle.repeat is not None
         self.overlay = Overlay(chain.bundle, self.rows)
         self._made: dict[str, Float32Array] = {}
         if is_warm:

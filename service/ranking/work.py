@@ -15,6 +15,8 @@ CANDIDATES, EXCLUDED, NAMED = 1 / 1000, 1 / 10_000, 1 / 1500
 """An id that is looked up: to choose among, to leave out, to boost."""
 BOOSTED, BOOST = 2.0, 0.4
 """Scores of all items instead of the best; each boost."""
+REPEATED = 2.0
+"""Scores of all items beside what was bought before."""
 FILTER = 0.5
 CAPPED = 2.0
 """Each cap: the values of more items than are wanted; a list that has to go far down costs up to ten times as much."""
@@ -28,19 +30,19 @@ def work_of(query: Query, n_stored: int = 0) -> float:
     is_small = query.k <= PLAIN_K and n_history <= PLAIN_HISTORY
     asks_more = (
         query.explain or query.diversity or query.boosts or query.exclude or query.filter is not None or query.caps
-        or query.quotas or query.calibration is not None
+        or query.quotas or query.calibration is not None or query.day is not None
     )  # fmt: skip
     if is_small and not asks_more and query.candidates is None and query.repeat != "only":
         return 1.0
     work = 1.0 + K * query.k + HISTORY * n_history + EXCLUDED * len(query.exclude)
     work += CANDIDATES * len(query.candidates or ()) + FILTER * (query.filter is not None)
     work += CAPPED * len(query.caps) + sum(QUOTA + NAMED * len(quota.items) for quota in query.quotas)
-    work += CANDIDATES * n_history * (query.repeat == "only")
+    work += CANDIDATES * n_history * (query.repeat == "only") + REPEATED * (query.day is not None)
     if query.boosts:
         work += BOOSTED + sum(BOOST + NAMED * len(boost.items) for boost in query.boosts)
     if query.explain:
         n_left_out = min(n_history, explanations.affordable(n_history))
-        work += explanations.work_of(n_left_out, n_history, query.k)
+        work += explanations.work_of(n_left_out, n_history, query.k, whole=query.day is not None)
     if query.calibration is not None:
         work += reordering.CALIBRATED * query.k * calibration.pool_size(query.k)
     elif query.diversity:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
+from recsys_vae.data.signal_rules import Repeat
 from service import timestamps
 from service.schemas.common import MAX_ITEMS, MAX_K, WITHOUT_NUL, AnswerWarning, Id, K, Problem, Schema, Weight
 from service.schemas.filters import BOUNDS, ColumnName, Filter, MetadataValue, given
@@ -21,7 +22,7 @@ MAX_REQUESTS = 256
 REQUEST_SCHEMA = "#/components/schemas/RecommendationRequest"
 
 
-CURSOR = r"^A[Q-Za-f][A-Za-z0-9_-]+$"
+CURSOR = r"^A[Q-Za-v][A-Za-z0-9_-]+$"
 """What a cursor looks like, for the document: base64 whose first byte is their format (ranking/cursors.py)."""
 CursorText = Annotated[
     Annotated[
@@ -182,6 +183,16 @@ Boosts = Annotated[
 ]  # fmt: skip
 
 
+RepeatWord = Annotated[
+    Repeat | None,
+    Field(
+        examples=["only"],
+        description="Whether items that the user liked before may be returned, or only these; `exclude` if not given. "
+        "Where the bundle knows what users buy again, they stand where that puts them, seen from now.",
+    ),
+]
+
+
 class RecommendationRequest(Schema):
     """Who is asked about, and what may be answered."""
 
@@ -225,10 +236,7 @@ class RecommendationRequest(Schema):
         default=None, examples=[{"column": "genre", "strength": 0.5}],
         description="Have the list reflect what the history is made of; then `diversity` counts for nothing.",
     )  # fmt: skip
-    repeat: Literal["exclude", "allow", "only"] | None = Field(
-        default=None, examples=["only"],
-        description="Whether items that the user liked before may be returned, or only these; `exclude` if not given.",
-    )  # fmt: skip
+    repeat: RepeatWord = Field(default=None)
     seen: Literal["exclude", "allow"] = Field(
         default="exclude", description="The older name of `repeat`; send one of them.", examples=["allow"]
     )
@@ -259,8 +267,8 @@ class RecommendedItem(Schema):
     item_id: str = Field(description="Id of the item.", examples=["527"])
     score: float = Field(description="Comparable within one answer only.", examples=[4.7081])
     source: str = Field(
-        description="The tier, `content` for an item that nobody had touched: its vector comes from its content, or "
-        "`explore` for one that the model does not know.",
+        description="The tier, `repeat` for an item that the user buys again, `content` for one that nobody had "
+        "touched: its vector comes from its content, or `explore` for one that the model does not know.",
         examples=["history"],
     )
     because: list[CauseSummary] | None = Field(

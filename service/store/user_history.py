@@ -104,6 +104,12 @@ def history_of(events: UserEvents, rules: "SignalRules") -> "History":
     return _summed_up(events, weights, rules)
 
 
+def liked_events(events: UserEvents, rules: "SignalRules") -> tuple[list[str], list[int | None]]:
+    """Items and times of the events that speak for their item."""
+    liked = [weight > 0 for weight in _weights(events, rules)]
+    return list(compress(events.item_ids, liked)), list(compress(events.times, liked))
+
+
 def joined(stored: UserHistory, sent: UserEvents, rules: "SignalRules") -> "History":
     """The history of stored events and of those that came with a request, which are more recent."""
     if not len(stored.events):

@@ -14,7 +14,7 @@ from service.schemas.common import Id, K
 from service.schemas.deployments import ChosenVariant
 from service.schemas.events import Erasure, ShownList, StoredEvent, UserSummary
 from service.schemas.items import Names
-from service.schemas.recommendations import CursorText, RecommendationRequest, Recommendations
+from service.schemas.recommendations import CursorText, RecommendationRequest, Recommendations, RepeatWord
 from service.security.authorization import also, needs
 from service.store.events import HeldEvent
 from service.store.impressions import HeldExposure
@@ -38,18 +38,23 @@ ShownBefore = Annotated[
     dependencies=[needs("recommend")],
     responses={status: RESPONSES[status] for status in (410, 422, 503)},
     response_model=Recommendations,
+    openapi_extra=also("recommend", "explain"),
 )
 async def recommend_to_user(
     user_id: UserId,
     services: ServicesDep,
     access: AccessDep,
     k: K = 20,
+    repeat: RepeatWord = None,
     cursor: CursorText = None,
     fields: Annotated[Names, Query()] = (),
     variant: ChosenVariant = None,
 ) -> Response:
-    """The k best items for a user of the event store; what is popular for anybody else."""
-    asked = RecommendationRequest(user_id=user_id, k=k, cursor=cursor, fields=fields)
+    """The k best items for a user of the event store; what is popular for anybody else.
+
+    Any other `repeat` than `exclude` tells what the stored history holds: it needs a key with the scope `explain` too.
+    """
+    asked = RecommendationRequest(user_id=user_id, k=k, repeat=repeat, cursor=cursor, fields=fields)
     return as_json(await answer_one(asked, services, access, variant))
 
 
