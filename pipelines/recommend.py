@@ -19,11 +19,14 @@ from tqdm import tqdm
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import Chunk, read_histories
 from pipelines.dataset.order import read_order
+from pipelines.dataset.purchases import read_purchases, seen_from
 from pipelines.dataset.user_features import UserMetadata
+from recsys_vae import repeats
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
+from recsys_vae.data.purchases import Purchases
 from recsys_vae.data.signals import Repeat, hidden_from, liked, shown_to
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.evaluation.splits import order_of
@@ -33,7 +36,7 @@ from recsys_vae.recommender import Answers, FallbackChain
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.reranking.rules import NO_RULES, Rules
 from recsys_vae.retrieval.exact import TorchIndex
-from recsys_vae.top_k import check_k, mask
+from recsys_vae.top_k import check_k, mask, select
 from recsys_vae.training.device import choose_device, keep_freed_memory
 
 VECTOR = "vector"
@@ -123,6 +126,7 @@ def recommend_all(
     chunk: int = 1024,
     keep_seen: bool = False,
     repeat: Repeat = "exclude",
+    now: datetime | None = None,
     scorer: str = TORCH,
     rules: Rules = NO_RULES,
 ) -> BatchReport:
@@ -134,7 +138,9 @@ def recommend_all(
         only: these users instead of all; those whom the dataset does not know are answered as new users.
         chunk: users scored at once.
         keep_seen: as `repeat="allow"`.
-        repeat: `allow` to recommend what users already have, too; `only` for that alone.
+        repeat: `allow` to recommend what users already have, too; `only` for that alone. Where the bundle has a
+            repeat-purchase head, what users have is ranked by that.
+        now: when lists are for, which purchases are seen from; the time of the latest event that is past when None.
         scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
         rules: of re-ranking, as evaluate measures them; with any, scores of all items are computed.
 
@@ -155,10 +161,15 @@ def recommend_all(
     if reranker is not None:
         reranker.check()
     places, how = _order(bundle, dataset), _how(repeat, keep_seen=keep_seen)
+    bought = _purchases(bundle, dataset, now) if how != "exclude" else None
     with _parquet(to, LISTS) as write:
         for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
-            users = _Told(None if known is None else known(part.users), None if places is None else places(part))
-            table = _lists(part, chain, _answers(part, chain, k, how, users, reranker))
+            users = _Told(
+                None if known is None else known(part.users),
+                None if places is None else places(part),
+                None if bought is None else bought(part),
+            )
+            table = _lists(part, chain, _answers(part, chain, k, how, users, reranker), users.purchases)
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -251,17 +262,18 @@ class _Told(NamedTuple):
 
     metadata: csr_array | None
     order: csr_array | None
+    purchases: Purchases | None
 
 
 def _answers(
     part: Chunk, chain: FallbackChain, k: int, repeat: Repeat, told: _Told, reranker: Reranker | None
 ) -> Answers:
-    if reranker is None:
+    if reranker is None and told.purchases is None:
         return chain.recommend(part.histories, k, repeat=repeat, metadata=told.metadata, order=told.order)
     users = chain.encode(part.histories, told.metadata, told.order)
-    scores = chain.scores(users)
+    scores = chain.scores(users) if told.purchases is None else repeats.scores(chain, users, told.purchases)
     mask(scores, excluded=hidden_from(part.histories, repeat))
-    found = reranker.lists(scores, part.histories)
+    found = select(scores, k) if reranker is None else reranker.lists(scores, part.histories)
     return Answers(found.rows, found.scores, users.tiers, chain.bundle.manifest.model)
 
 
@@ -273,17 +285,27 @@ def _order(bundle: Bundle, dataset: DatasetDir) -> Callable[[Chunk], csr_array] 
     return lambda part: order_of(liked(part.histories), IdMap(part.users), bundle.items, places)
 
 
-def _lists(part: Chunk, chain: FallbackChain, answers: Answers) -> pl.DataFrame:
+def _purchases(bundle: Bundle, dataset: DatasetDir, now: datetime | None) -> Callable[[Chunk], Purchases] | None:
+    """What users have bought, where the bundle has a head that goes by it and the dataset knows times."""
+    day = None if bundle.repeat is None else seen_from(dataset, now)
+    if day is None:
+        return None
+    return lambda part: read_purchases(dataset, IdMap(part.users), bundle.items, np.full(len(part.users), day))
+
+
+def _lists(part: Chunk, chain: FallbackChain, answers: Answers, purchases: Purchases | None) -> pl.DataFrame:
     users, places = np.nonzero(answers.rows >= 0)
     tiers = pl.Series(TIER, answers.tiers, dtype=pl.String).gather(users)
+    rows = answers.rows[users, places]
+    again = repeats.are_bought(purchases, users, rows)
     return pl.DataFrame(
         {
             USER: part.users.gather(users),
             RANK: pl.Series(places + 1, dtype=pl.Int32),
-            ITEM: chain.bundle.items.values.gather(answers.rows[users, places]),
+            ITEM: chain.bundle.items.values.gather(rows),
             SCORE: answers.scores[users, places],
             TIER: tiers,
-            SOURCE: pl.Series(chain.sources(tiers.to_numpy(), answers.rows[users, places]), dtype=pl.String),
+            SOURCE: pl.Series(repeats.sources(chain, tiers.to_numpy(), rows, again), dtype=pl.String),
         }
     )
 

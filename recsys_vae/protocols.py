@@ -117,6 +117,11 @@ def takes_order(model: Scorer) -> TypeGuard[SequentialRecommender]:
     return bool(getattr(model, "is_sequential", False))
 
 
+def takes_purchases(model: Scorer) -> bool:
+    """Whether a model's scores go by how often and when users bought items, beside their histories."""
+    return bool(getattr(model, "takes_purchases", False))
+
+
 def takes_dislikes(model: Scorer) -> bool:
     """Whether a model may be shown signed histories, in which weights below 0 speak against an item."""
     return bool(getattr(model, "is_signed", False))

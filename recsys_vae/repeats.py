@@ -79,9 +79,21 @@ def scores_of_newcomers(
         vectors: of the items, shape (n_newcomers, d).
     """
     head = _head(chain)
-    theirs = chain.scores_of_newcomers(users, vectors) / head.temperature
-    offsets = head.offsets(_scores(chain, users, head), purchases)
-    return np.asarray(theirs + offsets[:, None], dtype=np.float32)
+    return head.as_new(chain.scores_of_newcomers(users, vectors), _scores(chain, users, head), purchases)
+
+
+def are_bought(purchases: Purchases | None, users: Int64Array, rows: Int64Array) -> BoolArray:
+    """Whether items of lists were bought before by whom the list is for, shape (n,); nothing where None.
+
+    Args:
+        purchases: of all the users.
+        users: row of the user, shape (n,).
+        rows: of the items, shape (n,).
+    """
+    if purchases is None or not purchases.counts.nnz:
+        return np.zeros(len(rows), np.bool_)
+    width = purchases.counts.shape[1]
+    return np.isin(users * width + rows, purchases.users * width + purchases.counts.indices)
 
 
 def sources(

@@ -5,11 +5,12 @@ import math
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from recsys_vae.data.columns import ORDER
+from recsys_vae.data.signal_rules import Repeat
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,6 +47,11 @@ def split(
     validation_from: datetime | None = typer.Option(None, help="Moment the validation window begins, UTC [temporal]."),
     test_from: datetime | None = typer.Option(None, help="Moment the test window begins, UTC [temporal]."),
     validation_users: int | None = typer.Option(None, help="Draw validation from so many users only [given; all]."),
+    repeats: Literal["drop", "keep"] | None = typer.Option(
+        None,
+        help="drop: ask for what is new to a user; keep: for all of the next basket [temporal; drop].",
+        show_default=False,
+    ),
 ) -> None:
     """Cut a dataset into training, validation and test parts."""
     from pipelines.dataset.directory import DatasetDir
@@ -64,6 +70,7 @@ def split(
         validation_from=validation_from,
         test_from=test_from,
         validation_users=validation_users,
+        repeats=repeats,
     )
     manifest = make_split(DatasetDir.open(dataset), chosen, name)
     print(f"Split {manifest.name!r} of {manifest.dataset}:")
@@ -93,7 +100,7 @@ def evaluate(
         "none is given, `beyond` for concentration, popularity lift, diversity and calibration.",
     ),
     by: str = typer.Option("", help="Column of the users: the metrics by its values too, and their gaps."),
-    repeat: str = typer.Option("exclude", help="exclude, allow or only: items of the history in the lists."),
+    repeat: Repeat = typer.Option("exclude", help="exclude, allow or only: items of the history in the lists."),
     at_most: list[str] = typer.Option([], help="N:COLUMN, as in 3:brand: so many items of a list share a value."),
     at_least: list[str] = typer.Option(
         [], help="N:GROUP: so many of a list are of long-tail, new, or fit brand=Own, year>=2024, price<=10."
@@ -116,7 +123,7 @@ def evaluate(
     from pipelines.dataset.directory import DatasetDir
     from pipelines.evaluation import evaluate as pipeline
     from pipelines.evaluation import results
-    from pipelines.evaluation.further import Further, repeat_named
+    from pipelines.evaluation.further import Further
     from recsys_vae.reranking.rules import parse_rules
 
     if report is not None:
@@ -134,9 +141,7 @@ def evaluate(
         metrics=_names(metrics) or None,
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
-        further=Further(
-            by, parse_rules(at_most, at_least, calibrate), k, repeat_named(repeat), impressions, largest_weight
-        ),
+        further=Further(by, parse_rules(at_most, at_least, calibrate), k, repeat, impressions, largest_weight),
     )
     if report is not None:
         write_report(run, report)

@@ -1,19 +1,19 @@
 """Verbs of batch jobs: recommend, embed, lists, neighbours."""
 
 import sys
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recsys_vae.data.signal_rules import Repeat
 from recsys_vae.errors import ConfigError
 from recsys_vae.redaction import redacted
 
 if TYPE_CHECKING:
     from pipelines.recommend import Named
     from recsys_vae.data.ids import IdMap
-    from recsys_vae.data.signals import Repeat
 
 BundlePath = Annotated[str, typer.Argument(help="Directory of a bundle, or its address, such as s3://bucket/name.")]
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
@@ -22,14 +22,6 @@ Users = Annotated[
     typer.Option("--users", help="Only these users: a text file with an id a line, or a table with user_id."),
 ]
 To = Annotated[Path, typer.Option("--to", help="Parquet file to write.", show_default=False)]
-
-
-class RepeatChoice(StrEnum):
-    """What becomes of what users already have."""
-
-    EXCLUDE = "exclude"
-    ALLOW = "allow"
-    ONLY = "only"
 
 
 def mount(app: typer.Typer) -> None:
@@ -61,9 +53,17 @@ def recommend(
     users: Users = None,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="As --repeat allow.")] = False,
     repeat: Annotated[
-        RepeatChoice | None,
+        Repeat | None,
         typer.Option(
             help="What users already have: exclude, allow, or only that.  [default: exclude]", show_default=False
+        ),
+    ] = None,
+    now: Annotated[
+        datetime | None,
+        typer.Option(
+            help="When lists are for (UTC), where the bundle knows what is bought again.  "
+            "[default: the latest event that is past]",
+            show_default=False,
         ),
     ] = None,
     chunk: Annotated[int, typer.Option(help="Users scored at once.", min=1)] = 1024,
@@ -107,13 +107,14 @@ def recommend(
             only=_read_users(users),
             chunk=chunk,
             repeat=_repeat(repeat, keep_seen=keep_seen),
+            now=now,
             scorer=scorer,
             rules=rules,
         )
     _name_strangers(report.strangers, report.asked, opened.name)
     if report.without_list.number:
-        why = "as they have no item to repeat" if repeat is RepeatChoice.ONLY else "as they have every item "
-        why += "" if repeat is RepeatChoice.ONLY else "(--repeat allow lists these, too)"
+        why = "as they have no item to repeat" if repeat == "only" else "as they have every item "
+        why += "" if repeat == "only" else "(--repeat allow lists these, too)"
         print(
             f"note: {report.without_list.number:,} of {report.asked:,} users get no list, {why}: {report.without_list}",
             file=sys.stderr,
@@ -126,10 +127,10 @@ def recommend(
     )
 
 
-def _repeat(chosen: RepeatChoice | None, *, keep_seen: bool) -> "Repeat":
-    if keep_seen and chosen not in (None, RepeatChoice.ALLOW):
+def _repeat(chosen: Repeat | None, *, keep_seen: bool) -> Repeat:
+    if keep_seen and chosen not in (None, "allow"):
         raise ConfigError(f"--keep-seen is --repeat allow, and --repeat {chosen} was asked for. Leave one of them out.")
-    return "allow" if keep_seen else "exclude" if chosen is None else chosen.value
+    return "allow" if keep_seen else chosen or "exclude"
 
 
 def embed(

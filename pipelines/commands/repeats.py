@@ -30,6 +30,7 @@ def learn_repeats(
     console.print(
         f"{learned.users:,} users, {learned.purchases:,} purchases, {learned.untimed:,} events without a time"
     )
+    console.print(f"the latest of them at {learned.cutoff}")
     console.print(f"{learned.again:.1%} of what the last visits hold had been bought before")
     if not dry_run:
-        console.print(f"{with_repeat(bundle, to, learned.head).version} in {to}")
+        console.print(f"{with_repeat(bundle, to, learned.head, learned.cutoff).version} in {to}")

@@ -11,6 +11,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.evidence import taste_of, with_half_life
 from pipelines.dataset.matrices import encode_events, encode_pairs, encode_places
 from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.data.purchases import DAY
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
 from recsys_vae.evaluation import ordered_splits, random_splits
 from recsys_vae.evaluation.ordered_splits import Events
@@ -49,13 +50,17 @@ class Strong(_Recipe):
 
 
 class Temporal(_Recipe):
-    """A global cut in time: by shares of the interactions, or at given moments."""
+    """A global cut in time: by shares of the interactions, or at given moments.
+
+    Asked for is what is new to a user in a window; where repeats are kept, all of the user's first day there.
+    """
 
     protocol: Literal["temporal"] = "temporal"
     validation: float | None = Field(None, gt=0, lt=1)
     test: float | None = Field(None, gt=0, lt=1)
     validation_from: datetime | None = None
     test_from: datetime | None = None
+    repeats: Literal["drop", "keep"] = "drop"
 
     @model_validator(mode="before")
     @classmethod
@@ -87,7 +92,8 @@ class Temporal(_Recipe):
         """Cut the events of a dataset."""
         events = events_of(dataset, global_order=True, half_life=half_life)
         validation_from, test_from = self._windows(events.order)
-        return ordered_splits.temporal(events, validation_from=validation_from, test_from=test_from)
+        visit = DAY if self.repeats == "keep" else None
+        return ordered_splits.temporal(events, validation_from=validation_from, test_from=test_from, visit=visit)
 
 
 class LastOut(_Recipe):

@@ -99,7 +99,7 @@ def check_eligible(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest,
 
 def learned_before(bundle: Bundle, manifest: SplitManifest, part: str) -> bool:
     """Whether all that a bundle has learned from lies before the window of a part; False where times are not known."""
-    cutoff, start = data_end(bundle.manifest.provenance), _start(manifest, part)
+    cutoff, start = data_end(bundle.manifest.provenance), window_start(manifest, part)
     return cutoff is not None and start is not None and cutoff < start
 
 
@@ -108,7 +108,23 @@ def data_end(origin: Provenance) -> datetime | None:
     return _moment(origin.training_cutoff)
 
 
-def _start(manifest: SplitManifest, part: str) -> datetime | None:
+def check_repeats(bundle: Bundle, manifest: SplitManifest, part: str) -> None:
+    """Refuse a repeat-purchase head that may have learned from the window of a part.
+
+    Raises:
+        BundleError: it has, or does not say until when its events go.
+    """
+    cutoff, start = _moment(bundle.manifest.provenance.repeat_cutoff), window_start(manifest, part)
+    if cutoff is None or start is None or cutoff >= start:
+        until = "it does not say until when" if cutoff is None else f"up to {cutoff.isoformat()}"
+        raise BundleError(
+            f"The repeat-purchase head of {bundle.version} may have seen what it would be asked in the {part} part of "
+            f"split {manifest.name!r}: {until}. Train the bundle on that split and learn the head anew: recsys "
+            "learn-repeats goes no further than the bundle."
+        )
+
+
+def window_start(manifest: SplitManifest, part: str) -> datetime | None:
     """First moment of a window; the recipe names it in splits that were made before windows were kept."""
     recipe = manifest.recipe
     if part in manifest.windows or not isinstance(recipe, Temporal):
@@ -166,7 +182,7 @@ def _has_seen(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part
 
 def _published(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part: str) -> str:
     """Why a published bundle is refused, and on what it can be measured."""
-    cutoff, start = data_end(bundle.manifest.provenance), _start(manifest, part)
+    cutoff, start = data_end(bundle.manifest.provenance), window_start(manifest, part)
     kept = "The figures of the model it was published from stand in its manifest."
     if cutoff is None:
         return f"it was retrained on all data, which may hold the answers, and it does not say when they end. {kept}"

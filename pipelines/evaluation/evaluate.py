@@ -24,11 +24,12 @@ from pipelines.evaluation.further import (
     named_metrics,
 )
 from pipelines.evaluation.impressions import Shown, read_impressions
+from pipelines.evaluation.repeats import AskedPurchases
 from pipelines.evaluation.results import Difference, EvaluationRun, ModelResult
 from pipelines.evaluation.user_groups import groups_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.sequences import chronological
-from recsys_vae.data.signals import shown_to, signed
+from recsys_vae.data.signals import Repeat, shown_to, signed
 from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
@@ -36,12 +37,14 @@ from recsys_vae.evaluation.counterfactual import Counterfactual
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate, recommended
 from recsys_vae.evaluation.item_facts import ItemFacts
 from recsys_vae.evaluation.metrics import parse_metric
+from recsys_vae.evaluation.repeat_metrics import NOVEL, REPEAT
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import by_group
 from recsys_vae.models import catalog
 from recsys_vae.models.variational import Variational
 from recsys_vae.protocols import ClosedFormRecommender, Recommender, Scorer, takes_order
 from recsys_vae.recommender import FallbackChain
+from recsys_vae.repeats import WithRepeats
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.training.activity import Activity, measure_activity, sample_histories
 
@@ -59,6 +62,7 @@ METRICS = (
     "novelty@20",
 )
 DISLIKE = "dislike@20"
+BY_REPEATS = tuple(f"{name}[{which}]" for name in ("recall@20", "ndcg@100") for which in (REPEAT, NOVEL))
 DEPTH = 100
 """Lists are looked at so deep, for the curve of recall."""
 
@@ -85,7 +89,8 @@ def evaluate_bundle(
     Args:
         others: further bundles, to compare the first one with. All are asked for the same targets.
         baselines: closed-form models of the catalogue, with settings where wanted: `popularity`, `ease:l2=200`.
-        metrics: names; `METRICS` when None, and `DISLIKE` beside them where the held-out part says what users dislike.
+        metrics: names; `METRICS` when None, and beside them `DISLIKE` where the held-out part says what users dislike,
+            `BY_REPEATS` where it asks for what they had before.
         further: groups, rules of re-ranking, impressions.
 
     Raises:
@@ -113,9 +118,11 @@ def evaluate_bundle(
     names = _bundle_labels(bundles, paths)
     bundle, learned_from = bundles[0], questions[0].learned_from
     groups = groups_of(dataset, further.by, questions[0].held_out.users) if further.by else []
-    chosen_metrics = named_metrics(_metrics(metrics, questions[0].held_out), METRICS, bundle.item_table)
+    asked_metrics = _metrics(metrics, questions[0].held_out, further.repeat)
+    chosen_metrics = named_metrics(asked_metrics, METRICS, bundle.item_table)
     terms = _Terms(chosen_metrics, batch_size, progress, further)
-    tests = [_Test.of(one, its, dataset, terms) for one, its in zip(bundles, questions, strict=True)]
+    purchases = AskedPurchases(dataset, manifest, part, further.repeat)
+    tests = [_Test.of(one, its, dataset, terms, purchases) for one, its in zip(bundles, questions, strict=True)]
     test = tests[0]
     ours, *rest = _measure_bundle(test, bundle, names[0])
     bare = [one for one in rest if one.label.endswith(BARE)]
@@ -149,11 +156,13 @@ def evaluate_bundle(
     )
 
 
-def _metrics(asked: Sequence[str] | None, held_out: HeldOut) -> tuple[str, ...]:
+def _metrics(asked: Sequence[str] | None, held_out: HeldOut, repeat: Repeat) -> tuple[str, ...]:
     if asked is not None:
         return tuple(asked)
     later = held_out.disliked_later
-    return METRICS if later is None or not later.nnz else (*METRICS, DISLIKE)
+    usual = [name for name in METRICS if name != "mrr" or repeat != "only"]  # lists of repeats only end
+    usual += BY_REPEATS if held_out.overlap() else ()
+    return (*usual, *(() if later is None or not later.nnz else (DISLIKE,)))
 
 
 def measure_served(bundle: Bundle, asked: HeldOut, metrics: Sequence[str], *, progress: bool = False) -> Evaluation:
@@ -165,11 +174,16 @@ def _measure_bundle(test: "_Test", bundle: Bundle, name: str, *, alone: bool = F
     """As served; unless `alone`, also the bare model where that answers anybody otherwise, and re-ranked."""
     chain = FallbackChain(bundle)
     described = _describe(bundle.manifest.model, bundle.manifest.settings, bundle.manifest.provenance.n_users)
-    if chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
-        found = [test.take(chain, name, f"{described}; served as it is")]
+    has_repeats = test.held_out.purchases is not None
+    if bundle.repeat is not None and test.terms.further.repeat != "exclude" and not has_repeats:
+        described += "; without its repeat-purchase head, as the split has no window of time"
+    answers: Scorer = WithRepeats(chain) if has_repeats else chain
+    if not has_repeats and chain.is_bare(chain.reached(test.held_out.histories, test.held_out.metadata)):
+        found = [test.take(answers, name, f"{described}; served as it is")]
     else:
         served = f"{described}; as served, by the tiers of the bundle's fallback chain"
-        found = [test.take(chain, f"{name} (served)", served)]
+        served += " and by its repeat-purchase head" if has_repeats else ""
+        found = [test.take(answers, f"{name} (served)", served)]
         if not alone:
             bare = f"{described}; the model alone, without the fallback chain"
             found.append(test.take(bundle.model, name + BARE, bare))
@@ -177,7 +191,8 @@ def _measure_bundle(test: "_Test", bundle: Bundle, name: str, *, alone: bool = F
     if further.rules and not alone:
         label = f"{name} (re-ranked)"
         reranker = Reranker(further.rules, bundle.item_table, further.k)
-        found.append(test.take(chain, label, f"{described}; the first {further.k} by rules: {further.rules}", reranker))
+        told = f"{described}; the first {further.k} by rules: {further.rules}"
+        found.append(test.take(answers, label, told, reranker))
     return found
 
 
@@ -201,9 +216,11 @@ class _Test:
     shown: Shown | None
 
     @classmethod
-    def of(cls, bundle: Bundle, questions: Questions, dataset: DatasetDir, terms: _Terms) -> "_Test":
+    def of(
+        cls, bundle: Bundle, questions: Questions, dataset: DatasetDir, terms: _Terms, purchases: AskedPurchases
+    ) -> "_Test":
         """The questions in the terms of a bundle: with the metadata that it has a schema for, and its own items."""
-        held_out, learned_from = questions.held_out, questions.learned_from
+        held_out, learned_from = purchases.of(questions.held_out, bundle), questions.learned_from
         if bundle.tiers.schema is not None:
             held_out = UserMetadata(dataset, bundle.tiers.schema).of(held_out)
         facts = ItemFacts(learned_from.item_counts(), bundle.item_table, learned_from.matrix)

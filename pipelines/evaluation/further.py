@@ -9,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.evaluation.impressions import Shown
-from recsys_vae.data.signals import REPEATS, Repeat
-from recsys_vae.errors import UnknownNameError
+from recsys_vae.data.signals import Repeat
 from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.counterfactual import Counterfactual
@@ -76,18 +75,6 @@ def named_metrics(metrics: Sequence[str], accuracy: Sequence[str], items: pl.Dat
     several = [name for name, kind in items.schema.items() if isinstance(kind, pl.List)]
     words = {"accuracy": accuracy, "beyond": (*BEYOND, *(form.format(c) for c in several for form in OF_LISTS))}
     return tuple(dict.fromkeys(name for metric in metrics for name in words.get(metric, (metric,))))
-
-
-def repeat_named(name: str) -> Repeat:
-    """What an option says of repeats.
-
-    Raises:
-        UnknownNameError: it says something else.
-    """
-    for known in REPEATS:
-        if name == known:
-            return known
-    raise UnknownNameError("treatment of repeats", name, REPEATS)
 
 
 def earnings(results: Sequence[tuple[str, Counterfactual | None]]) -> tuple[Earned, ...]:

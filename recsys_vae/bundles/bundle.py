@@ -295,8 +295,11 @@ def write_bundle(
     return manifest
 
 
-def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
+def with_repeat(source: Path, directory: Path, repeat: RepeatHead, cutoff: str | None = None) -> Manifest:
     """Write the bundle `source` with another repeat-purchase head to `directory`, which may be its own place.
+
+    Args:
+        cutoff: time of the latest event that the head has learned from, in ISO 8601.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -322,7 +325,8 @@ def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
             provenance=old.provenance,
             ladder=old.ladder,
         )
-        manifest = replace(old, version=made.version, files=made.files)
+        origin = replace(old.provenance, repeat_cutoff=cutoff)
+        manifest = replace(old, version=made.version, files=made.files, provenance=origin)
         write_manifest(temporary, manifest)
     return manifest
 

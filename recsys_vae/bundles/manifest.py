@@ -73,6 +73,8 @@ class Provenance:
         run_id: identity at the tracking server.
         git_commit: of the working tree that trained it, where it is one.
         lineage: what it was updated from, see `lineage.Lineage`; empty where it was trained from nothing.
+        repeat_cutoff: time of the latest event that its repeat-purchase head has learned from in ISO 8601; None
+            without a head, and of heads from before this was kept.
     """
 
     dataset: str = ""
@@ -89,6 +91,7 @@ class Provenance:
     run_id: str | None = None
     git_commit: str | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    repeat_cutoff: str | None = None
 
 
 @dataclass(frozen=True)

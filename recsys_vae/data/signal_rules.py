@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from recsys_vae.errors import ConfigError
 
@@ -11,7 +11,7 @@ Keep = Literal["last", "first", "max", "sum"]
 KEEPS: Final[tuple[Keep, ...]] = ("last", "first", "max", "sum")
 Repeat = Literal["exclude", "allow", "only"]
 """What becomes of items that a user liked before: they stay away, may come back, or nothing else comes."""
-REPEATS: Final[tuple[Repeat, ...]] = ("exclude", "allow", "only")
+REPEATS: Final[tuple[Repeat, ...]] = get_args(Repeat)
 ANY_KIND = "*"
 """Kind that stands for every one without a weight of its own, and for none at all."""
 

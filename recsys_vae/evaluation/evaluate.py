@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,22 @@ from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
 from recsys_vae.evaluation.metrics import Disliked, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.ranked_lists import OverallMetric, is_of_users, is_overall
 from recsys_vae.evaluation.splits import HeldOut
-from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, Scorer, takes_metadata, takes_order
+from recsys_vae.protocols import (
+    BoolArray,
+    Float32Array,
+    Int64Array,
+    Scorer,
+    takes_metadata,
+    takes_order,
+    takes_purchases,
+)
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.top_k import mask, select
 
 SCORES_AT_ONCE = 2**22
 """Scores held at a time by default; more do not fit the processor's caches and take longer."""
-"""Whether items of the history may stand in the lists, or nothing else."""
+NEVER = np.iinfo(np.int64).max
+"""Rank of what no list may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +232,10 @@ def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
     """Scores of all items for some users, shape (n_users, n_items), with all that the model takes of them."""
     histories = shown_to(model, asked.shown)
     metadata = () if asked.metadata is None or not takes_metadata(model) else (asked.metadata,)
-    if takes_order(model):
-        return model.score(histories, *metadata, order=asked.order)
-    return model.score(histories, *metadata)
+    further: dict[str, Any] = {"order": asked.order} if takes_order(model) else {}
+    if takes_purchases(model):
+        further["purchases"] = asked.purchases
+    return model.score(histories, *metadata, **further)
 
 
 def _ask(scores: Float32Array, users: HeldOut, asked: _Questions) -> tuple[RankedLists, NDArray[np.int32]]:
@@ -233,7 +244,7 @@ def _ask(scores: Float32Array, users: HeldOut, asked: _Questions) -> tuple[Ranke
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
     histories, targets = users.shown, users.targets
     hidden = hidden_from(histories, asked.repeat)
-    first_rank = _first_rank(scores, hidden, targets) if asked.whole_catalogue else None
+    first_rank = _first_ranks(scores, hidden, targets) if asked.whole_catalogue else None
     mask(scores, excluded=hidden)
     depth = min(asked.depth, scores.shape[1])
     rows = (select(scores, depth) if asked.reranker is None else asked.reranker.prefixed(scores, histories, depth)).rows
@@ -255,6 +266,17 @@ def _look_up(rows: Int64Array, targets: csr_array) -> tuple[BoolArray, NDArray[n
     ranks = np.zeros(targets.nnz, dtype=np.int32)
     ranks[places[hits]] = np.broadcast_to(np.arange(1, depth + 1, dtype=np.int32), (n, depth))[hits]
     return hits, ranks
+
+
+def _first_ranks(scores: Float32Array, hidden: csr_array, targets: csr_array) -> Int64Array:
+    """Rank of each user's best-placed target in the catalogue without what is hidden; `NEVER` where all targets are."""
+    found = entries.pick(targets, ~entries.contains(hidden, entries.entry_keys(targets)))
+    if found.nnz == targets.nnz:
+        return _first_rank(scores, hidden, targets)
+    ranks, asked = np.full(len(scores), NEVER), np.flatnonzero(entries.row_lengths(found))
+    if asked.size:
+        ranks[asked] = _first_rank(scores[asked], hidden[asked], found[asked])
+    return ranks
 
 
 def _first_rank(scores: Float32Array, histories: csr_array, targets: csr_array) -> Int64Array:

@@ -1,7 +1,8 @@
 """Splits along the order of events: `temporal` (a global cut in time) and `last-out` (each user's last items).
 
-Both ask for items that are new to the user: what a user repeats is history, not a target. `refit` is everything
-before the test part, and its items are the catalogue; `train` is everything before the validation part.
+Both ask for items that are new to the user: what a user repeats is history, not a target. A cut in time can ask for
+the next visit instead, with what is repeated in it. `refit` is everything before the test part, and its items are the
+catalogue; `train` is everything before the validation part.
 """
 
 import math
@@ -26,12 +27,16 @@ from recsys_vae.protocols import BoolArray, Int64Array
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """Four sets of events, one flag an event; train and refit are also what is shown before validation and test."""
+    """Four sets of events, one flag an event; train and refit are also what is shown before validation and test.
+
+    Where repeats are kept, a part asks for what its events hold, known or not.
+    """
 
     train: BoolArray
     validation: BoolArray
     refit: BoolArray
     test: BoolArray
+    keeps_repeats: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,15 +192,19 @@ class Events:
         return np.lexsort((self.item_rows, *ties, self.order, self.user_rows))
 
 
-def temporal(events: Events, *, validation_from: int, test_from: int) -> Split:
+def temporal(events: Events, *, validation_from: int, test_from: int, visit: int | None = None) -> Split:
     """Cut at two moments: learn from what came before, ask for what came after.
 
     A window's history is everything before the window. Users who do nothing new in a window are not asked; those
     without history are asked, with an empty one, and counted.
 
+    With `visit` the question is the next basket: all that a user does on the first visit of a window, what is repeated
+    there included. Later visits of the window are left out and counted, and repeated targets are noted.
+
     Args:
         validation_from: first moment of the validation window, in the unit of `events.order`.
         test_from: first moment of the test window, where the validation window ends.
+        visit: time, in this unit, that is one visit: a day; None to ask for what is new in the whole window.
 
     Raises:
         ConfigError: the cuts are not in order.
@@ -206,8 +215,24 @@ def temporal(events: Events, *, validation_from: int, test_from: int) -> Split:
             f"The validation window must begin before the test window; got {validation_from}, {test_from}."
         )
     past, in_test = events.order < validation_from, events.order >= test_from
-    split = _assemble("temporal", events, _Cut(past, ~past & ~in_test, ~in_test, in_test))
-    return replace(split, windows={"validation": validation_from, "test": test_from})
+    windows = {"validation": ~past & ~in_test, "test": in_test}
+    asked = windows if visit is None else {name: _first_visits(events, one, visit) for name, one in windows.items()}
+    cut = _Cut(past, asked["validation"], ~in_test, asked["test"], keeps_repeats=visit is not None)
+    split = _assemble("temporal", events, cut)
+    later = {
+        f"{name}_interactions_of_later_visits": events.interactions(one & ~asked[name]).matrix.nnz
+        for name, one in windows.items()
+        if visit is not None
+    }
+    return replace(split, counts=split.counts | later, windows={"validation": validation_from, "test": test_from})
+
+
+def _first_visits(events: Events, window: BoolArray, visit: int) -> BoolArray:
+    """The events of each user's first visit in a window."""
+    visits, first = events.order // visit, np.full(len(events.users), np.iinfo(np.int64).max)
+    np.minimum.at(first, events.user_rows[window], visits[window])
+    found: BoolArray = window & (visits == first[events.user_rows])
+    return found
 
 
 def cut_points(order: Int64Array, *, validation: float, test: float) -> tuple[int, int]:
@@ -311,12 +336,14 @@ def _assemble(protocol: str, events: Events, cut: _Cut) -> Split:
         before = known[name]
         asked = events.interactions(window)
         inside = over_catalogue(asked, catalogue)
-        held_out, repeated = before.ask(inside.matrix, _over(events.dislikes(later), catalogue))
+        held_out, known_of = before.ask(inside.matrix, _over(events.dislikes(later), catalogue), cut.keeps_repeats)
         part, unlearnable = drop_unlearnable(held_out, before.liked.item_counts())
         parts[name] = part.asked()
         outside = asked.matrix.nnz - inside.matrix.nnz
         counts[f"{name}_interactions_outside_training"] = outside + unlearnable
-        counts[f"{name}_repeats"] = repeated
+        counts[f"{name}_disliked_before" if cut.keeps_repeats else f"{name}_repeats"] = known_of
+        if cut.keeps_repeats:
+            notes[f"{name}_repeated_targets"] = parts[name].overlap()
         counts[f"{name}_users_without_targets"] = _n_filled(asked.matrix) - len(parts[name].users)
         notes[f"{name}_users_without_history"] = int(np.count_nonzero(entries.row_lengths(parts[name].histories) == 0))
     train, refit = known["validation"].active(), known["test"].active()
@@ -341,12 +368,12 @@ class _Known:
             liked, _over(events.dislikes(chosen), catalogue), entries.keep_columns(events.places(chosen), catalogue)
         )
 
-    def ask(self, window: csr_array, disliked_in_it: csr_array | None) -> tuple[HeldOut, int]:
-        """Ask for what a window has and nobody knew of; and how much it has that was known."""
+    def ask(self, window: csr_array, disliked_in_it: csr_array | None, keeps_repeats: bool) -> tuple[HeldOut, int]:
+        """Ask for what a window has and nobody knew of, or what was liked too; and how much it has besides."""
         held_out = HeldOut(
             self.liked.users,
             self.liked.matrix,
-            entries.pick(window, ~self._holds(window)),
+            entries.pick(window, ~(self._dislikes(window) if keeps_repeats else self._holds(window))),
             dislikes=self.disliked,
             order=self.order,
             disliked_later=None
@@ -362,9 +389,12 @@ class _Known:
         return _Known(take_users(self.liked, rows), against, self.order[rows])
 
     def _holds(self, matrix: csr_array) -> BoolArray:
-        keys = entries.entry_keys(matrix)
-        liked = entries.contains(self.liked.matrix, keys)
-        return liked if self.disliked is None else liked | entries.contains(self.disliked, keys)
+        return entries.contains(self.liked.matrix, entries.entry_keys(matrix)) | self._dislikes(matrix)
+
+    def _dislikes(self, matrix: csr_array) -> BoolArray:
+        if self.disliked is None:
+            return np.zeros(matrix.nnz, dtype=np.bool_)
+        return entries.contains(self.disliked, entries.entry_keys(matrix))
 
 
 def _over(matrix: csr_array | None, catalogue: Int64Array) -> csr_array | None:

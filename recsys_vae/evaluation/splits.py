@@ -12,6 +12,7 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
+from recsys_vae.data.purchases import Purchases
 from recsys_vae.data.sequences import check_order
 from recsys_vae.data.signals import signed
 from recsys_vae.errors import DataError, UnknownNameError
@@ -28,14 +29,15 @@ class HeldOut:
     Attributes:
         users: external ids of the rows.
         histories: shown to the model and removed from its lists, shape (n_users, n_items).
-        targets: to be found; disjoint from the histories, shape (n_users, n_items). A row may be empty: such users are
-            left out of every mean, and counted.
+        targets: to be found; disjoint from the histories unless the split keeps repeats, shape (n_users, n_items). A
+            row may be empty: such users are left out of every mean, and counted.
         metadata: what else models that take it are shown, shape (n_users, n_features); None for nothing.
         dislikes: items known to be disliked, weights above 0, shape (n_users, n_items): shown to models that take them
             and removed from all lists; disjoint from histories and targets. None where the dataset has none.
         disliked_later: items that turn out to be disliked in the part that is held out, likewise; shown to nobody.
         order: the pattern of the histories, its data the places in time, above 0, the least recent the smallest; None
             where the dataset has no order.
+        purchases: how often and when the users bought items, for models that go by it; None where nobody has looked.
     """
 
     users: IdMap
@@ -45,6 +47,7 @@ class HeldOut:
     dislikes: csr_array | None = None
     disliked_later: csr_array | None = None
     order: csr_array | None = None
+    purchases: Purchases | None = None
 
     def __post_init__(self) -> None:
         if self.histories.shape != self.targets.shape or self.histories.shape[0] != len(self.users):
@@ -57,6 +60,8 @@ class HeldOut:
             check_metadata(self.metadata, len(self.users), self.metadata.shape[1])
         for name, matrix in self.beside().items():
             _check_beside(name, matrix, self.histories)
+        if self.purchases is not None and self.purchases.counts.shape != self.histories.shape:
+            raise DataError(f"Purchases have shape {self.purchases.counts.shape}, expected {self.histories.shape}.")
 
     def beside(self) -> dict[str, csr_array]:
         """The optional matrices over the catalogue that there are, by name."""
@@ -82,10 +87,12 @@ class HeldOut:
         """Some of the users; `rows` ascending."""
         metadata = None if self.metadata is None else self.metadata[rows]
         beside = {name: matrix[rows] for name, matrix in self.beside().items()}
-        return HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata, **beside)
+        purchases = None if self.purchases is None else self.purchases[rows]
+        taken = HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata, **beside)
+        return replace(taken, purchases=purchases)
 
     def onto(self, items: IdMap, others: IdMap) -> "HeldOut":
-        """The same over another catalogue; entries of items that it lacks are left out.
+        """The same over another catalogue, without purchases; entries of items that it lacks are left out.
 
         Args:
             items: of the columns.
@@ -93,14 +100,14 @@ class HeldOut:
         """
         beside = {name: onto_items(matrix, items, others) for name, matrix in self.beside().items()}
         histories, targets = (onto_items(matrix, items, others) for matrix in (self.histories, self.targets))
-        return replace(self, histories=histories, targets=targets, **beside)
+        return replace(self, histories=histories, targets=targets, purchases=None, **beside)
 
     def asked(self) -> "HeldOut":
         """Only the users who have something to find."""
         return self.take(np.flatnonzero(entries.row_lengths(self.targets)))
 
     def overlap(self) -> int:
-        """Number of targets that stand in the histories too: 0 in every sound split."""
+        """Number of targets that stand in the histories too: 0 in every sound split that keeps no repeats."""
         return int(np.count_nonzero(entries.contains(self.histories, entries.entry_keys(self.targets))))
 
 

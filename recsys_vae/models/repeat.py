@@ -22,6 +22,7 @@ Source: Bhagat, Muralidharan, Lobzhanidze & Vishwanath, Buy It Again: Modeling R
 Compatibility and Loyalty, CIKM 2018, model loyalty as a share of personal frequency, the third of the features.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,7 @@ from recsys_vae.protocols import Float32Array, Tensors
 N_FEATURES, N_USER_FEATURES = 8, 3
 TEMPERATURES = np.geomspace(1e-3, 1e2, 101)
 """Tried, in units of the scores' spread."""
+SCORES_AT_ONCE = 1 << 20
 
 Array = NDArray[np.float64]
 
@@ -137,26 +139,29 @@ class RepeatHead:
         """
         if repeat not in REPEATS:
             raise ConfigError(f"repeat is one of {', '.join(REPEATS)}; got {repeat!r}.")
-        bought = self.probabilities(purchases)
-        if repeat == "only":
-            found = np.full(scores.shape, -np.inf)
-        else:
-            found = _without(scores, bought) / self.temperature + self.offsets(scores, purchases)[:, None]
+        bought, found = self.probabilities(purchases), np.full(scores.shape, -np.inf, dtype=np.float32)
+        if repeat != "only":
+            new = np.log(self._expected_new(purchases))
+            for some in _blocks(scores.shape):
+                scaled = _without(scores[some], bought[some]) / self.temperature
+                found[some] = scaled + (new[some] - _log_sums(scaled))[:, None]
         if repeat != "exclude":
             rows = purchases.users
             is_allowed = np.isfinite(scores[rows, bought.indices])
             found[rows, bought.indices] = np.where(is_allowed, np.log(np.maximum(bought.data, 1e-30)), -np.inf)
-        return found.astype(np.float32)
+        return found
 
-    def offsets(self, scores: Float32Array, purchases: Purchases) -> Array:
-        """What s / T is short of as the logarithm of an expected number of a new item, shape (n,).
+    def as_new(self, others: Float32Array, scores: Float32Array, purchases: Purchases) -> Float32Array:
+        """Likewise of new items that are not among the n_items, shape (n, n_others).
 
         Args:
-            scores: s of all items, shape (n, n_items).
+            others: their scores, on the scale of `scores`.
+            scores: of all items, shape (n, n_items).
             purchases: of the same users.
         """
-        scaled = _without(scores, purchases.counts) / self.temperature
-        return np.asarray(_user_features(purchases) @ self._new_items - _log_sums(scaled))
+        sums = _log_sums(_without(scores, purchases.counts) / self.temperature)
+        offsets = np.log(self._expected_new(purchases)) - sums
+        return np.asarray(others / self.temperature + offsets[:, None], dtype=np.float32)
 
     @property
     def temperature(self) -> float:
@@ -193,6 +198,10 @@ class RepeatHead:
             raise DataError("Expected a temperature above 0 and weights that a fit leaves.")
         self._rates, self._gaps, self._weights = rates, gaps, weights
         self._new_items, self._temperature = new_items, temperature
+
+    def _expected_new(self, purchases: Purchases) -> Array:
+        """lambda of each user, shape (n,)."""
+        return np.asarray(np.exp(_user_features(purchases) @ self._new_items))
 
     def _count(self, visits: Visits) -> None:
         """Reorder rates and gaps of the items."""
@@ -233,6 +242,12 @@ def _is_in(matrix: csr_array, other: csr_array) -> NDArray[np.bool_]:
     )
     found: NDArray[np.bool_] = np.isin(pairs, others, kind="sort")
     return found
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows, a few at a time, so that what is made of them stays small beside the scores."""
+    at_once = max(1, SCORES_AT_ONCE // max(1, shape[1]))
+    return (slice(start, start + at_once) for start in range(0, shape[0], at_once))
 
 
 def _without(scores: Float32Array, bought: csr_array) -> Array:

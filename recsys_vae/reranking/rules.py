@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,14 @@ from recsys_vae.reranking.quotas import long_tail, untouched
 LONG_TAIL, NEW = "long-tail", "new"
 DEFAULT_STRENGTH = 0.5
 _CONDITION = re.compile(r"(?P<column>[^=<>]+)(?P<op>>=|<=|=)(?P<value>.+)")
+
+
+class Condition(NamedTuple):
+    """What a group of items has in a column, as people write it: `brand=Own`, `year>=2024`, `price<=10`."""
+
+    column: str
+    op: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,22 @@ class Quota:
         if self.group in (LONG_TAIL, NEW):
             popularity = table[POPULARITY].to_numpy()
             return long_tail(popularity) if self.group == LONG_TAIL else untouched(popularity)
+        column, op, value = self.condition()
+        return _fitting(column_of(table, column), op, value)
+
+    def condition(self) -> Condition:
+        """The condition on a column that the group is.
+
+        Raises:
+            ConfigError: it is none.
+        """
         found = _CONDITION.fullmatch(self.group)
         if found is None:
             raise ConfigError(
                 f"A quota of {self.group!r} is not understood. Write N:GROUP, GROUP being {LONG_TAIL}, {NEW}, or a "
                 "condition such as brand=Own, year>=2024, price<=10."
             )
-        return _fitting(column_of(table, found["column"].strip()), found["op"], found["value"].strip())
+        return Condition(found["column"].strip(), found["op"], found["value"].strip())
 
 
 @dataclass(frozen=True)

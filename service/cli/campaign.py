@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recsys_vae.data.signal_rules import Repeat
+
 if TYPE_CHECKING:
     from service.jobs.audience import Audience
     from service.jobs.campaign import Campaign
@@ -23,14 +25,6 @@ class Source(StrEnum):
 
     DATASET = "dataset"
     STORE = "store"
-
-
-class Repeats(StrEnum):
-    """What becomes of items of the history."""
-
-    EXCLUDE = "exclude"
-    ALLOW = "allow"
-    ONLY = "only"
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,17 @@ def campaign(
     at_most: Annotated[
         list[str] | None, typer.Option(help="N:COLUMN, as in 3:brand: so many items of a list share a value.")
     ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option(help="N:GROUP: so many of a list are of long-tail, new, or fit brand=Own, year>=2024, price<=10."),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="COLUMN[:STRENGTH], as in genres:0.5: lists have the history's shares of its values."),
+    ] = None,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="As --repeat allow.")] = False,
     repeat: Annotated[
-        Repeats | None,
+        Repeat | None,
         typer.Option(help="Items of the history: exclude, allow, or only these.", show_default=False),
     ] = None,
     exclude_bought: Annotated[
@@ -76,7 +78,11 @@ def campaign(
         ),
     ] = None,
     now: Annotated[
-        datetime | None, typer.Option(help="When these days end (UTC).  [default: the latest event that is past]")
+        datetime | None,
+        typer.Option(
+            help="When lists are for (UTC): these days end then, and what is bought again is due or not.  "
+            "[default: the latest event that is past]"
+        ),
     ] = None,
     histories: Annotated[Source, typer.Option(help="Where histories come from.")] = Source.DATASET,
     store: Annotated[str | None, typer.Option(help="URL of the event store (RECSYS_STORE), for those from it.")] = None,
@@ -86,33 +92,35 @@ def campaign(
 ) -> None:
     """Write the lists that the endpoint gives for one request, for many users."""
     from recsys_vae.home import existing_dataset
+    from recsys_vae.reranking.rules import parse_rules
     from service.deployment.bundle_sources import open_catalogue, resolved
     from service.jobs.audience import find_audience
     from service.jobs.campaign_request import read_request
     from service.jobs.history_import import TABLE
 
     repeats = _repeat(repeat, keep_seen=keep_seen, exclude_bought=exclude_bought is not None)
-    asked = read_request(request, k=k, at_most=at_most or (), repeat=repeats)
+    rules = parse_rules(at_most or [], at_least or [], calibrate)
     folder = existing_dataset(dataset, TABLE)
     utc = None if now is None else now if now.tzinfo else now.replace(tzinfo=UTC)
     wish = Wish(folder, tuple(where or ()), users, exclude_bought, utc, histories, store)
     audience = find_audience(folder, wish.where, users)
     catalogue = open_catalogue(resolved(bundle))
+    asked = read_request(request, catalogue.chain.bundle.item_table, k=k, rules=rules, repeat=repeats)
     _note_origin(catalogue, folder.name)
     with _Bar(len(audience.users)) as tell:
         parts = _write(catalogue, audience, asked, wish, to, shards, tell)
     _tell_end(to, parts, audience, catalogue.version)
 
 
-def _repeat(chosen: Repeats | None, *, keep_seen: bool, exclude_bought: bool) -> str | None:
+def _repeat(chosen: Repeat | None, *, keep_seen: bool, exclude_bought: bool) -> Repeat | None:
     from recsys_vae.errors import ConfigError
 
     allows = "--keep-seen" if keep_seen else "--exclude-bought" if exclude_bought else None
-    if allows is None or (chosen is Repeats.ONLY and not keep_seen):
+    if allows is None or (chosen == "only" and not keep_seen):
         return chosen
-    if chosen not in (None, Repeats.ALLOW):
+    if chosen not in (None, "allow"):
         raise ConfigError(f"{allows} lets items of the history come back, and --repeat {chosen} does not.")
-    return Repeats.ALLOW
+    return "allow"
 
 
 def _write(
@@ -123,7 +131,7 @@ def _write(
 
     from recsys_vae.outputs import check_output
     from service.jobs.campaign import Campaign, run, run_whole
-    from service.jobs.campaign_histories import DatasetHistories, StoredHistories, Window, find_window
+    from service.jobs.campaign_histories import DatasetHistories, StoredHistories, find_now, find_window
     from service.jobs.campaign_output import LISTS, opened, settled_before
     from service.settings import read_settings
     from service.store.events import EventStore
@@ -141,11 +149,12 @@ def _write(
     if events is not None:
         settled.setdefault("through", events.last_sequence())
         plan = replace(plan, histories=StoredHistories(events, settled["through"]))
-    if wish.exclude_bought is not None:
+    if wish.exclude_bought is not None or plan.goes_by_time:
         until = datetime.fromisoformat(settled["until"]) if "until" in settled else wish.now
-        window: Window = find_window(plan.histories, wish.exclude_bought, until)
-        settled["until"] = window.until.isoformat()
-        plan = replace(plan, window=window)
+        plan = replace(plan, now=find_now(plan.histories, until))
+        settled |= {} if plan.now is None else {"until": plan.now.isoformat()}
+    if wish.exclude_bought is not None:
+        plan = replace(plan, window=find_window(plan.histories, wish.exclude_bought, plan.now))
     plan.check()
     if is_file:
         return run_whole(plan, to, size, tell)

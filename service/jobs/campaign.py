@@ -8,6 +8,7 @@ ends where a batch does: so lists are the same however many parts there are, and
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from itertools import islice
 from math import ceil
@@ -17,6 +18,7 @@ import polars as pl
 
 from recsys_vae.data.changed_tables import change_files
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
+from recsys_vae.data.purchases import DAY
 from service.http.conversion import to_request
 from service.jobs.audience import FIELDS
 from service.jobs.campaign_histories import Histories, Window
@@ -29,6 +31,8 @@ from service.ranking.results import Answer, Query
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import finished
 from service.schemas.recommendations import RecommendationRequest
+from service.store.user_history import history_of
+from service.timestamps import to_microseconds
 
 BATCH = 256
 """Users who are answered together."""
@@ -48,6 +52,7 @@ class Campaign:
         histories: of these users.
         request: what is asked for each.
         window: whose events hide their items; None for none.
+        now: when lists are asked for, which purchases are seen from; None where no event has a time.
     """
 
     catalogue: Catalogue
@@ -56,11 +61,17 @@ class Campaign:
     histories: Histories
     request: RecommendationRequest
     window: Window | None = None
+    now: datetime | None = None
 
     def users_a_part(self, shards: int | None = None) -> int:
         """How many users a part has, a multiple of a batch."""
         wanted = USERS_A_PART if shards is None else ceil(len(self.users) / shards)
         return ceil(max(1, wanted) / BATCH) * BATCH
+
+    @property
+    def goes_by_time(self) -> bool:
+        """Whether lists depend on when they are asked for."""
+        return self.catalogue.knows_repeats and to_request(self.request).query.repeat != "exclude"
 
     def check(self) -> None:
         """Answer nobody's query, so that a request that does not fit the bundle is an error before work begins.
@@ -137,9 +148,10 @@ def _queries(campaign: Campaign, users: pl.Series) -> Iterator[Query]:
     query, ids = to_request(campaign.request).query, users.to_list()
     bought = {} if campaign.window is None else campaign.histories.bought(ids, campaign.window)
     known = known_metadata(campaign.dataset / USERS_TABLE, users, campaign.catalogue.chain.bundle.tiers.schema)
-    for user, history in zip(ids, campaign.histories.read(ids, campaign.catalogue.rules), strict=True):
-        exclude = (*query.exclude, *bought.get(user, ()))
-        yield replace(query, history=history, metadata=known.get(user, {}), exclude=exclude)
+    day = None if campaign.now is None else to_microseconds(campaign.now) // DAY
+    for user, events in zip(ids, campaign.histories.read(ids), strict=True):
+        asked = replace(query, metadata=known.get(user, {}), exclude=(*query.exclude, *bought.get(user, ())))
+        yield replace(asked, history=history_of(events, campaign.catalogue.rules), events=events, day=day)
 
 
 def _table(users: list[str], answers: list[Answer]) -> pl.DataFrame:

@@ -15,14 +15,12 @@ from sqlalchemy import func, select
 
 from recsys_vae.data.changed_tables import scan_changed
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, TIMESTAMP, USER, WEIGHT
-from recsys_vae.data.histories import History
-from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import ConfigError
 from service.jobs.history_import import TABLE
 from service.jobs.signed_events import REPEATS, by_ranges
 from service.store.events import HISTORY, EventStore, in_order
 from service.store.tables import EVENTS
-from service.store.user_history import UserEvents, history_of
+from service.store.user_history import NOTHING, UserEvents
 from service.timestamps import from_microseconds, to_microseconds
 
 ROWS_AT_ONCE = 1_000_000
@@ -48,8 +46,8 @@ class Histories(Protocol):
     def event_types(self) -> list[str]:
         """Kinds of events."""
 
-    def read(self, users: Sequence[str], rules: SignalRules) -> Iterator[History]:
-        """What these rules make of the events of each of these users, who ascend."""
+    def read(self, users: Sequence[str]) -> Iterator[UserEvents]:
+        """The events of each of these users, who ascend."""
 
     def bought(self, users: Sequence[str], window: Window) -> dict[str, list[str]]:
         """Items of the events in a window, by user."""
@@ -78,8 +76,8 @@ class DatasetHistories:
         kinds = self._events(EVENT_TYPE).select(pl.col(EVENT_TYPE).cast(pl.String).drop_nulls().unique())
         return kinds.collect(engine="streaming")[EVENT_TYPE].sort().to_list()
 
-    def read(self, users: Sequence[str], rules: SignalRules) -> Iterator[History]:
-        """What these rules make of the events of each of these users, who ascend."""
+    def read(self, users: Sequence[str]) -> Iterator[UserEvents]:
+        """The events of each of these users, who ascend."""
         if not users:
             return
         found = by_user(by_ranges(self._folder, pl.Series(users), ROWS_AT_ONCE))
@@ -87,7 +85,7 @@ class DatasetHistories:
         for user in users:
             while current is not None and current[0] < user:
                 current = next(found, None)
-            yield history_of(current[1], rules) if current is not None and current[0] == user else {}
+            yield current[1] if current is not None and current[0] == user else NOTHING
 
     def bought(self, users: Sequence[str], window: Window) -> dict[str, list[str]]:
         """Items of the events in a window, by user."""
@@ -130,12 +128,12 @@ class StoredHistories:
             found = connection.execute(select(kind.distinct()).where(self._past, kind.is_not(None)))
             return sorted(found.scalars())
 
-    def read(self, users: Sequence[str], rules: SignalRules) -> Iterator[History]:
-        """What these rules make of the events of each of these users."""
+    def read(self, users: Sequence[str]) -> Iterator[UserEvents]:
+        """The events of each of these users."""
         for start in range(0, len(users), USERS_AT_ONCE):
             some = users[start : start + USERS_AT_ONCE]
             found = self._read(some)
-            yield from (history_of(in_order(found[user]), rules) if user in found else {} for user in some)
+            yield from (in_order(found[user]) if user in found else NOTHING for user in some)
 
     def bought(self, users: Sequence[str], window: Window) -> dict[str, list[str]]:
         """Items of the events in a window, by user."""
@@ -160,8 +158,13 @@ class StoredHistories:
         return found
 
 
-def find_window(histories: Histories, written: str, now: datetime | None) -> Window:
-    """The window of `--exclude-bought DAYS[:EVENT_TYPE]`, which ends now, or with the latest event that is past.
+def find_now(histories: Histories, now: datetime | None) -> datetime | None:
+    """The moment that lists are for: the one that is given, or that of the latest event that is past."""
+    return now or histories.latest(datetime.now(UTC))
+
+
+def find_window(histories: Histories, written: str, until: datetime | None) -> Window:
+    """The window of `--exclude-bought DAYS[:EVENT_TYPE]`, which ends at a moment.
 
     Raises:
         ConfigError: it is written in another way, there are no such events, or none has a time.
@@ -174,7 +177,6 @@ def find_window(histories: Histories, written: str, now: datetime | None) -> Win
     if event_type not in kinds:
         known = f"There are: {', '.join(kinds)}." if kinds else "Its events have no type."
         raise ConfigError(f"--exclude-bought {written}: there is no event of type {event_type!r}. {known}")
-    until = now or histories.latest(datetime.now(UTC))
     if until is None:
         raise ConfigError(f"--exclude-bought {written}: no event has a time, so nobody knows what was bought when.")
     return Window(event_type, until - timedelta(days=int(days)), until)

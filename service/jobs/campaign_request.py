@@ -1,13 +1,17 @@
 """What a campaign asks for each user: the body of `POST /v1/recommendations`, without whom it is about."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import ValidationError
 
+from recsys_vae.data.signal_rules import Repeat
 from recsys_vae.errors import ConfigError, DataError, fault_text
+from recsys_vae.reranking.rules import LONG_TAIL, NEW, NO_RULES, Quota, Rules
+from service.ranking.item_columns import Value, element_type
 from service.schemas.recommendations import RecommendationRequest
 
 OF_ONE_USER = ("user_id", "history", "metadata", "cursor")
@@ -15,12 +19,22 @@ OF_ONE_USER = ("user_id", "history", "metadata", "cursor")
 
 
 def read_request(
-    path: Path | None, *, k: int | None = None, at_most: Sequence[str] = (), repeat: str | None = None
+    path: Path | None,
+    items: pl.DataFrame,
+    *,
+    k: int | None = None,
+    rules: Rules = NO_RULES,
+    repeat: Repeat | None = None,
 ) -> RecommendationRequest:
     """The request, from a file and from options, each of which says what the file does not.
 
+    Args:
+        path: of the file; None for options alone.
+        items: the bundle's table of items, whose columns say how values of quotas are read.
+        k, rules, repeat: what options say.
+
     Raises:
-        ConfigError: an option is written in another way, or says what the file says too.
+        ConfigError: an option says what the file says too, or a quota is not understood.
         DataError: the file is not such a request; every field that breaks its contract is named.
     """
     body = {} if path is None else _body(path)
@@ -28,7 +42,9 @@ def read_request(
         body["repeat"] = body.get("repeat", body["seen"])
     options: dict[str, Any] = {
         "k": k,
-        "at_most": [_cap(text) for text in at_most] or None,
+        "at_most": [{"column": cap.column, "n": cap.n} for cap in rules.caps] or None,
+        "quotas": [_quota(quota, items) for quota in rules.quotas] or None,
+        "calibration": None if rules.calibration is None else asdict(rules.calibration),
         "repeat": repeat,
     }
     given = {name: value for name, value in options.items() if value is not None}
@@ -55,11 +71,24 @@ def _body(path: Path) -> dict[str, Any]:
     return body
 
 
-def _cap(text: str) -> dict[str, Any]:
-    number, _, column = text.partition(":")
-    if not number.isdecimal() or not column:
-        raise ConfigError(f"--at-most {text!r} is not understood. Write N:COLUMN, as in 3:brand.")
-    return {"column": column, "n": int(number)}
+def _quota(quota: Quota, items: pl.DataFrame) -> dict[str, Any]:
+    if quota.group in (LONG_TAIL, NEW):
+        return {"n": quota.n, "group": quota.group}
+    column, op, text = quota.condition()
+    value = _value(text, element_type(items[column])) if column in items.columns else text
+    if op == "=":
+        return {"n": quota.n, "where": {"op": "eq", "column": column, "value": value}}
+    return {"n": quota.n, "where": {"op": "range", "column": column, ("min" if op == ">=" else "max"): value}}
+
+
+def _value(text: str, kind: pl.DataType) -> Value:
+    """A value as JSON has it for a column of this type; the text where it is none."""
+    if kind == pl.Boolean:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return (int(text) if text.lstrip("+-").isdecimal() else float(text)) if kind.is_numeric() else text
+    except ValueError:
+        return text
 
 
 def _faults(error: ValidationError) -> str:

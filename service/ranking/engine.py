@@ -352,9 +352,7 @@ def _sent(request: Request) -> UserEvents:
     return UserEvents.of_ids(request.query.history) if request.sent is None else request.sent
 
 
-def _seen_from(
-    day: int | None, query: Query, stored: UserHistory, request: Request, catalogue: Catalogue
-) -> Query:
+def _seen_from(day: int | None, query: Query, stored: UserHistory, request: Request, catalogue: Catalogue) -> Query:
     """With what was bought, stored or sent, where the bundle of a catalogue ranks it."""
     if day is None or not catalogue.knows_repeats:
         return query

@@ -57,4 +57,4 @@ def scores_of_newcomers(
 
 def are_bought(bought: Purchases | None, rows: Int64Array) -> BoolArray:
     """Which items the user has bought before, as far as that counts."""
-    return np.zeros(len(rows), np.bool_) if bought is None else np.isin(rows, bought.counts.indices)
+    return repeats.are_bought(bought, np.zeros(len(rows), np.int64), rows)

@@ -13,7 +13,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
 from pipelines.evaluation.evaluate import METRICS, evaluate_bundle
-from pipelines.evaluation.further import Further, named_metrics, repeat_named
+from pipelines.evaluation.further import Further, named_metrics
 from pipelines.evaluation.impressions import read_impressions
 from pipelines.evaluation.report import render
 from pipelines.evaluation.results import as_json
@@ -181,8 +181,6 @@ def test_other_files_and_words_are_named(tmp_path: Path) -> None:
     (tmp_path / "shown.xlsx").write_text("")
     with pytest.raises(DataError, match="endings"):
         read_impressions(tmp_path / "shown.xlsx", nobody, nobody)
-    with pytest.raises(UnknownNameError, match="allow, exclude, only"):
-        repeat_named("sometimes")
 
 
 def test_a_column_that_is_not_there_is_an_error(tastes: DatasetDir, bundle: Path) -> None:

@@ -130,3 +130,10 @@ def test_counts_of_another_catalogue_and_empty_batches_are_errors() -> None:
 def test_a_metric_named_twice_is_measured_once() -> None:
     found = evaluate(FixedScores(np.ones((2, 2))), held_out([[0]], [[1]], 2), ["recall@1", "Recall@1"])
     assert list(found.means) == ["recall@1"]
+
+
+def test_the_first_hit_is_among_what_lists_may_hold() -> None:
+    """Of users who are asked for what is hidden from their lists, for that and more, and for something new."""
+    asked = held_out([[3], [3], [0]], [[3], [1, 3], [2]], 4)
+    table = np.tile(np.arange(4), (4, 1))
+    assert evaluate(FixedScores(table), asked, ["mrr"]).per_user["mrr"].tolist() == pytest.approx([0, 1 / 2, 1 / 2])

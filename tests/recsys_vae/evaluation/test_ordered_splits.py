@@ -179,6 +179,45 @@ def test_every_count_of_a_temporal_split_is_what_it_says(log: list[Row]) -> None
         assert split.notes[f"{name}_users_without_history"] == len(asked - {user for user, _ in before})
 
 
+def test_a_next_basket_is_asked_for_with_what_is_repeated_in_it() -> None:
+    log = [
+        ("ann", "a", 1), ("ann", "b", 2), ("ann", "a", 11), ("ann", "c", 11), ("ann", "b", 13), ("ann", "b", 21),
+        ("bob", "a", 3), ("bob", "c", 5), ("bob", "c", 24), ("bob", "b", 25), ("bob", "a", 26),
+    ]  # fmt: skip
+    split = temporal(events(log), validation_from=10, test_from=20, visit=2)
+    assert told(split.validation, split.train.items) == {"ann": (["a", "b"], ["a", "c"])}
+    assert told(split.test, split.train.items) == {"ann": (["a", "b", "c"], ["b"]), "bob": (["a", "c"], ["b", "c"])}
+    assert split.notes["test_repeated_targets"] == 2
+    assert split.counts["validation_interactions_of_later_visits"] == 1
+    assert split.counts["test_interactions_of_later_visits"] == 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdefgh"), st.integers(0, 30)), min_size=12))
+def test_every_count_of_a_next_basket_is_what_it_says(log: list[Row]) -> None:
+    try:
+        split = temporal(events(log), validation_from=10, test_from=20, visit=3)
+    except EmptyDataError:
+        return
+    for name, start, end in (("validation", 10, 20), ("test", 20, 31)):
+        before = {(user, item) for user, item, order in log if order < start}
+        window = [row for row in log if start <= row[2] < end]
+        firsts = {user: min(order for who, _, order in window if who == user) // 3 for user, _, _ in window}
+        basket = {(user, item) for user, item, order in window if order // 3 == firsts[user]}
+        later = {(user, item) for user, item, order in window if order // 3 != firsts[user]}
+        learnable = {item for _, item in before}
+        targets = {pair for pair in basket if pair[1] in learnable}
+        found = {
+            (user, item) for user, (_, items) in told(split.part(name), split.train.items).items() for item in items
+        }
+        assert found == targets
+        assert split.notes[f"{name}_repeated_targets"] == split.part(name).overlap() == len(targets & before)
+        assert split.counts[f"{name}_interactions_outside_training"] == len(basket - targets)
+        assert split.counts[f"{name}_interactions_of_later_visits"] == len(later)
+        assert split.counts[f"{name}_disliked_before"] == 0
+        assert split.counts[f"{name}_users_without_targets"] == len(firsts) - len({user for user, _ in targets})
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdefgh"), st.integers(0, 30)), min_size=6))
 def test_every_count_of_a_last_out_split_is_what_it_says(log: list[Row]) -> None:

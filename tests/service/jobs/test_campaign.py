@@ -169,8 +169,12 @@ def test_users_are_chosen_by_metadata_or_by_name(bundle: Path, dataset: Path, tm
         (["--where", "country=DE"], "most frequent values are: FR, NZ"),
         (["--where", "age=old"], "holds numbers"),
         (["--where", "country=NZ", "--where", "age=23"], "nobody to recommend to"),
-        (["--at-most", "brand"], "Write N:COLUMN"),
-        (["--at-most", "0:genre"], "body.at_most.0.n"),
+        (["--at-most", "brand"], "Write it as in 3:brand"),
+        (["--at-most", "0:genre"], "with a number above 0"),
+        (["--at-least", "2:genre~drama"], "Write N:GROUP"),
+        (["--at-least", "2:brand=Own"], "no column 'brand'"),
+        (["--at-least", "2:year=old"], "'old' does not fit"),
+        (["--calibrate", "genre:2"], "Write COLUMN or COLUMN:STRENGTH"),
         (["--at-most", "2:brand"], "no column 'brand'"),
         (["-k", "0"], "body.k"),
         (["--exclude-bought", "week"], "Write DAYS"),
@@ -200,6 +204,25 @@ def test_a_request_that_does_not_fit_is_named(
     (tmp_path / "request.json").write_text(body)
     options = ("--request", str(tmp_path / "request.json"), "-k", "3")
     assert words in campaign(bundle, dataset, tmp_path / "lists", *options, status=1)
+
+
+def test_options_of_rules_say_what_a_request_says(bundle: Path, dataset: Path, tmp_path: Path) -> None:
+    body = {
+        "k": 4,
+        "quotas": [
+            {"n": 2, "where": {"op": "eq", "column": "genre", "value": "comedy"}},
+            {"n": 1, "where": {"op": "range", "column": "year", "min": 1996}},
+            {"n": 1, "group": "long-tail"},
+        ],
+        "calibration": {"column": "genre", "strength": 0.3},
+    }
+    (tmp_path / "request.json").write_text(json.dumps(body))
+    campaign(bundle, dataset, tmp_path / "asked.parquet", "--request", str(tmp_path / "request.json"))
+    quotas = ["--at-least", "2:genre=comedy", "--at-least", "1:year>=1996", "--at-least", "1:long-tail"]
+    campaign(bundle, dataset, tmp_path / "told.parquet", "-k", "4", *quotas, "--calibrate", "genre:0.3")
+    campaign(bundle, dataset, tmp_path / "plain.parquet", "-k", "4")
+    assert lists(tmp_path / "told.parquet") == lists(tmp_path / "asked.parquet")
+    assert lists(tmp_path / "told.parquet") != lists(tmp_path / "plain.parquet")
 
 
 def test_users_without_a_list_are_named(bundle: Path, dataset: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ cursors = st.builds(
     st.none() | st.integers(0, 2**62),
     st.binary(min_size=16, max_size=16),
     st.sets(st.integers(0, 10**7), max_size=50).map(lambda rows: tuple(sorted(rows))),
+    st.none() | st.integers(-(10**6), 10**6),
 )
 
 
