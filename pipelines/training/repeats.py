@@ -74,7 +74,7 @@ def learn_repeats(dataset: DatasetDir, bundle: Bundle) -> Learned:
 
 
 def _until(dataset: DatasetDir, bundle: Bundle) -> int | None:
-    """First moment that a bundle of a split has not learned from, in microseconds since 1970; None where none is known."""
+    """First moment, in microseconds since 1970, that the bundle of a split has not learned from; None where unknown."""
     origin = bundle.manifest.provenance
     name, _, part = origin.trained_on.removeprefix("split:").rpartition("/")
     if origin.dataset != dataset.name or name not in dataset.splits():

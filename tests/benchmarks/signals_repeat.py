@@ -1,10 +1,11 @@
-"""Repeat purchases on simulated groceries: `python -m tests.benchmarks.signals_repeat [--fresh] [--print]`.
+"""Repeat purchases on simulated groceries, as served: `python -m tests.benchmarks.signals_repeat [--fresh] [--print]`.
 
-The next basket of 1,000 households (grocery_world.py), four worlds; recall@10 of the last visit divides by
-min(10, its size). Models see what was before the visit before; the temperature of the mixture is chosen on that visit,
-with models that have not seen it, and the last visit is read once.
+The next basket of 1,000 households (grocery_world.py), five worlds; recall@10 of the last visit divides by
+min(10, its size). A bundle of iALS learns from what was before that visit, `recsys learn-repeats` adds the head, and the
+engine of the service is asked for each household on the day of the visit (grocery_service.py), which is read once.
 
-    exclude        new items alone, by iALS
+    exclude        new items alone
+    without head   `allow` of the bundle without a head: what was bought is ranked by the model's scores
     frequency      personal top frequency: what was bought most often, then what iALS says
     bhagat         reorder rate times the Gamma-Poisson rate in its modified form (Bhagat et al. 2018, eq. 5), then iALS
     only, allow    the head alone, and mixed with new items
@@ -22,41 +23,31 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.purchases import Purchases, Visits
 from recsys_vae.evaluation.bootstrap import paired_bootstrap
-from recsys_vae.models.ials import IALS, IALSConfig
-from recsys_vae.models.repeat import RepeatHead
-from recsys_vae.protocols import Float32Array
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.top_k import top_k
+from tests.benchmarks.grocery_service import opened
 from tests.benchmarks.grocery_world import World, simulate
 from tests.benchmarks.records import existing, record
 
 BENCHMARK = "signals"
 K = 10
-SEEDS = (0, 1, 2, 3)
-MODEL = IALSConfig(factors=32, unobserved=0.3, l2=0.01)
-LISTS = ("exclude", "frequency", "bhagat", "only", "allow")
+SEEDS = (0, 1, 2, 3, 4)
+LISTS = ("exclude", "without_head", "frequency", "bhagat", "only", "allow")
 
 
-def recall(scores: Float32Array, targets: csr_array) -> NDArray[np.float64]:
-    """recall@K of each row."""
-    rows, wanted = top_k(scores.copy(), K).rows, targets.toarray() > 0
+def recall(rows: Int64Array, wanted: BoolArray) -> NDArray[np.float64]:
+    """recall@K of each list, NaN where nothing is wanted."""
     hits = np.take_along_axis(wanted, rows.clip(0), axis=1) & (rows >= 0)
-    return np.asarray(hits.sum(axis=1) / np.minimum(wanted.sum(axis=1), K))
+    sizes = np.minimum(wanted.sum(axis=1), K)
+    return np.where(sizes > 0, hits.sum(axis=1) / np.maximum(sizes, 1), np.nan)
 
 
-def new_items(before: Visits) -> Float32Array:
-    """Scores of a model of what was before."""
-    counts = before.matrix()
-    model = IALS(counts.shape[1], MODEL)
-    model.fit(counts)
-    return model.score(counts)
-
-
-def over(first: csr_array, scores: Float32Array) -> Float32Array:
-    """The entries of a matrix, by size, then everything else by its scores."""
+def over(first: csr_array, scores: Float32Array) -> Int64Array:
+    """Lists of the entries of a matrix, by size, then of everything else by its scores."""
     found = (scores - scores.max() - 1).astype(np.float32)
     rows = np.repeat(np.arange(first.shape[0]), np.diff(first.indptr))
     found[rows, first.indices] = first.data
-    return found
+    return top_k(found, K).rows
 
 
 def bhagat(visits: Visits, known: Purchases) -> csr_array:
@@ -75,31 +66,45 @@ def bhagat(visits: Visits, known: Purchases) -> csr_array:
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """recall@10 of every list in one world, household by household."""
+    """recall@10 of every list in one world: household by household, and means over repeated and new targets apart."""
     visits = simulate(World(), seed)
     before, last = visits.without_last()
-    earlier, second = before.without_last()
-    head = RepeatHead(visits.shape[1])
-    head.fit(before)
-    head.calibrate(new_items(earlier), earlier.purchases(before.last_days()), second.matrix())
-    known, targets, scores = before.purchases(visits.last_days()), last.matrix(), new_items(before)
-    lists = {
-        "exclude": head.blended(scores, known, "exclude"),
-        "frequency": over(known.counts, scores),
-        "bhagat": over(bhagat(before, known), scores),
-        "only": head.blended(scores, known, "only"),
-        "allow": head.blended(scores, known, "allow"),
-    }
+    days = visits.last_days()
+    known, targets = before.purchases(days), last.matrix()
     asked = np.flatnonzero((np.diff(targets.indptr) > 0) & (np.diff(known.counts.indptr) > 0))
-    again = known.counts[asked].multiply(targets[asked] > 0).count_nonzero() / targets[asked].nnz
-    found = {name: [round(float(v), 5) for v in recall(one[asked], targets[asked])] for name, one in lists.items()}
-    return {"per_user": found, "users": len(asked), "purchases": len(visits.users), "share_bought_before": again}
+    wanted, had = targets[asked].toarray() > 0, known.counts[asked].toarray() > 0
+    with opened(before) as shop:
+        scores = shop.scores(before)
+        lists = {
+            "exclude": shop.lists(shop.with_head, asked, days[asked], K, "exclude"),
+            "without_head": shop.lists(shop.bare, asked, days[asked], K, "allow"),
+            "frequency": over(known.counts, scores)[asked],
+            "bhagat": over(bhagat(before, known), scores)[asked],
+            "only": shop.lists(shop.with_head, asked, days[asked], K, "only"),
+            "allow": shop.lists(shop.with_head, asked, days[asked], K, "allow"),
+        }
+    apart = {"repeat": wanted & had, "novel": wanted & ~had}
+    return {
+        "per_user": {name: [round(float(v), 5) for v in recall(rows, wanted)] for name, rows in lists.items()},
+        "apart": {
+            name: {which: round(float(np.nanmean(recall(rows, some))), 5) for which, some in apart.items()}
+            for name, rows in lists.items()
+        },
+        "users": len(asked),
+        "purchases": len(visits.users),
+        "share_bought_before": float((wanted & had).sum() / wanted.sum()),
+    }
+
+
+def figures() -> list[dict[str, Any]]:
+    """Of all worlds that were measured."""
+    runs = [existing(BENCHMARK, f"repeat-seed{seed}") for seed in SEEDS]
+    return [run["figures"] for run in runs if run is not None]
 
 
 def per_user(name: str) -> NDArray[np.float64]:
-    """Of all worlds that were measured."""
-    runs = [existing(BENCHMARK, f"repeat-seed{seed}") for seed in SEEDS]
-    return np.concatenate([run["figures"]["per_user"][name] for run in runs if run is not None])
+    """recall@10 of the households of all worlds."""
+    return np.concatenate([one["per_user"][name] for one in figures()])
 
 
 def difference(name: str, other: str) -> list[float]:
@@ -116,9 +121,15 @@ def main() -> None:
     arguments = parser.parse_args()
     for seed in () if arguments.print else SEEDS:
         record(BENCHMARK, f"repeat-seed{seed}", lambda seed=seed: measure(seed), fresh=arguments.fresh)
-    found: dict[str, Any] = {name: round(float(per_user(name).mean()), 4) for name in LISTS}
+    values = {name: per_user(name) for name in LISTS}
+    found: dict[str, Any] = {name: round(float(one.mean()), 4) for name, one in values.items()}
+    errors = {name: round(float(one.std(ddof=1) / np.sqrt(len(one))), 4) for name, one in values.items()}
+    apart = {
+        name: {which: round(float(np.mean([one["apart"][name][which] for one in figures()])), 4) for which in ("repeat", "novel")}
+        for name in LISTS
+    }  # fmt: skip
     against = {f"repeat_allow_minus_{name}": difference("allow", name) for name in LISTS if name != "allow"}
-    print(json.dumps({"repeat_recall10": found} | against))
+    print(json.dumps({"repeat_recall10": found, "standard_errors": errors, "apart": apart} | against))
 
 
 if __name__ == "__main__":

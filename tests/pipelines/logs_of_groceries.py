@@ -48,14 +48,14 @@ def dataset(path: Path) -> DatasetDir:
     return made
 
 
-def bundle(path: Path, *, with_head: bool = False, provenance: Provenance = Provenance(dataset="grocer")) -> Path:
+def bundle(path: Path, *, with_head: bool = False) -> Path:
     """Of iALS."""
     model, head = IALS(N_ITEMS, IALSConfig(factors=2)), RepeatHead(N_ITEMS)
     model.fit(grocer().matrix())
     head.fit(grocer())
     counts = np.diff(grocer().matrix().tocsc().indptr)
     write_bundle(
-        path, model, ITEMS, popularity=counts, provenance=provenance, item_table=SHELF,
+        path, model, ITEMS, popularity=counts, provenance=Provenance(dataset="grocer"), item_table=SHELF,
         repeat=head if with_head else None,
     )  # fmt: skip
     return path

@@ -1,4 +1,4 @@
-"""Next baskets: what bundles with a repeat-purchase head, and without, find of what users buy again and of what is new."""
+"""Next baskets: what bundles with a repeat-purchase head, and without, find of what is bought again and what is new."""
 
 from datetime import timedelta
 from pathlib import Path
