@@ -1,8 +1,8 @@
 """Repeat purchases on simulated groceries, as served: `python -m tests.benchmarks.signals_repeat [--fresh] [--print]`.
 
 The next basket of 1,000 households (grocery_world.py), five worlds; recall@10 of the last visit divides by
-min(10, its size). A bundle of iALS learns from what was before that visit, `recsys learn-repeats` adds the head, and the
-engine of the service is asked for each household on the day of the visit (grocery_service.py), which is read once.
+min(10, its size). A bundle of iALS learns from what was before that visit, `recsys learn-repeats` adds the head, and
+the engine of the service is asked for each household on the day of the visit (grocery_service.py), which is read once.
 
     exclude        new items alone
     without head   `allow` of the bundle without a head: what was bought is ranked by the model's scores
@@ -124,10 +124,11 @@ def main() -> None:
     values = {name: per_user(name) for name in LISTS}
     found: dict[str, Any] = {name: round(float(one.mean()), 4) for name, one in values.items()}
     errors = {name: round(float(one.std(ddof=1) / np.sqrt(len(one))), 4) for name, one in values.items()}
+    worlds = [one["apart"] for one in figures()]
     apart = {
-        name: {which: round(float(np.mean([one["apart"][name][which] for one in figures()])), 4) for which in ("repeat", "novel")}
+        name: {which: round(float(np.mean([one[name][which] for one in worlds])), 4) for which in ("repeat", "novel")}
         for name in LISTS
-    }  # fmt: skip
+    }
     against = {f"repeat_allow_minus_{name}": difference("allow", name) for name in LISTS if name != "allow"}
     print(json.dumps({"repeat_recall10": found, "standard_errors": errors, "apart": apart} | against))
 
