@@ -36,7 +36,7 @@ from service.store.history_cache import Histories
 from tests.benchmarks.records import record
 
 SIZES = (3_000, 41_000)
-USERS, EVENTS, ANSWERS, ROUNDS = 100, 60, 100, 9
+USERS, EVENTS, ANSWERS, ROUNDS = 100, 60, 50, 9
 HEADS = {"bare": False, "head": True}
 
 
