@@ -1,6 +1,6 @@
 """Purchases of a dataset's users, as a repeat-purchase head goes by them: of every event that speaks for an item."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -57,4 +57,4 @@ def seen_from(dataset: DatasetDir, now: datetime | None) -> int | None:
     if now is None:
         return None
     aware = now if now.tzinfo else now.replace(tzinfo=UTC)
-    return int(aware.timestamp()) // (DAY // 1_000_000)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(days=1)

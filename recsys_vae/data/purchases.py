@@ -15,6 +15,7 @@ from recsys_vae.protocols import Int64Array
 
 DAY = 86_400_000_000
 """Microseconds."""
+NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +139,9 @@ def purchases_of(
         shape: number of users and of items.
         at: the day each user is looked at, since 1970, shape (n_users,).
     """
-    oldest = np.full(shape[0], UNTIMED)
-    is_timed = times != UNTIMED
-    latest_first = np.flatnonzero(is_timed)[np.argsort(-times[is_timed], kind="stable")]
-    oldest[users[latest_first]] = times[latest_first]
+    is_timed, oldest = times != UNTIMED, np.full(shape[0], NEVER)
+    np.minimum.at(oldest, users[is_timed], times[is_timed])
     times = np.where(is_timed, times, oldest[users])
-    known = times != UNTIMED
+    known = times != NEVER
     users, items, times = users[known], items[known], times[known]
     return Visits.of_events(users, items, np.minimum(times, at[users] * DAY), shape).purchases(at)

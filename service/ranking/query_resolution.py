@@ -65,6 +65,11 @@ class ResolvedQuery:
         )
 
     @property
+    def goes_by_purchases(self) -> bool:
+        """Whether the user has bought something that its list goes by, on whatever tier."""
+        return self.purchases is not None and self.purchases.counts.nnz > 0
+
+    @property
     def depth(self) -> int:
         """Best items that are looked at to choose k."""
         k = caps.FIRST_POOL * self.query.k if self.query.caps else self.query.k
@@ -149,7 +154,7 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
         catalogue.filters.values(query.calibration.column, NOTHING, "body.calibration.column")
     boosted, members = _boosted(catalogue, query, notices), tuple(_members(catalogue, query, notices))
     purchases = repeats.purchases(catalogue, query, history)
-    if purchases is not None and len(history.liked) and not purchases.counts.nnz:
+    if purchases is not None and not purchases.counts.nnz and len(history.liked):
         notices.append(repeats.HISTORY_WITHOUT_TIMES)
     return ResolvedQuery(
         query,

@@ -1,8 +1,8 @@
 """Ranking: a batch of queries answered together: one encode, and a search for all that may get the same items.
 
 All who may get the same items (any, or those of one filter) are searched for at once. Candidates make a search of their
-own over these few rows. Boosts change the order, and what was bought before is no matter of the index: with either
-the scores of all items are computed.
+own over these few rows. Boosts change the order, and of what was bought before the index knows nothing: with either the
+scores of all items are computed.
 """
 
 from collections import defaultdict
@@ -183,7 +183,7 @@ def _answer(
     if query.repeat == "only":
         notices += [] if len(question.history.liked) else [NOTHING_TO_REPEAT]
     elif tier not in BY_HISTORY and len(question.history.liked):
-        notices.append(HISTORY_NOT_USED)
+        notices += [] if question.goes_by_purchases else [HISTORY_NOT_USED]
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
     deeper = partial(_deeper, catalogue, question, user)

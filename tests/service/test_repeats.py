@@ -219,6 +219,23 @@ def test_a_history_without_times_is_ranked_as_others_are_and_said_so(client: Tes
     assert "history_without_times" not in codes(asked(client, repeat="allow"))
 
 
+def test_two_variants_draft_one_list_each_by_what_it_knows(
+    settings: Settings, bundle: Path, clock: Clock, tmp_path: Path
+) -> None:
+    bare = logs_of_groceries.bundle(tmp_path / "bare")
+    variants = (f"a=1:{bundle}", f"b=1:{bare}")
+    both = Settings(variant=variants, interleave="a,b", store=settings.store_url, deadline_ms=60_000.0)
+    with TestClient(create_app(both, clock=clock)) as drafted:
+        found = asked(drafted, user_id="u003", repeat="allow", k=2)
+        assert found["scorer"].startswith("ials+repeat+")
+        pages = ids(found)
+        clock.days = 40
+        while found["next_cursor"]:
+            found = asked(drafted, user_id="u003", repeat="allow", k=2, cursor=found["next_cursor"])
+            pages += ids(found)
+    assert sorted(pages) == [f"i{item}" for item in range(N_ITEMS)]
+
+
 def test_campaigns_and_batch_jobs_write_the_lists_of_the_endpoint(
     client: TestClient, dataset: DatasetDir, bundle: Path, settings: Settings, tmp_path: Path
 ) -> None:

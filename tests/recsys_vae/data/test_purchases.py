@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from recsys_vae.data.purchases import DAY, Purchases, Visits
+from recsys_vae.data.purchases import DAY, Purchases, Visits, purchases_of
+from recsys_vae.data.signals import UNTIMED
 from recsys_vae.errors import DataError
 from tests.worlds import csr
 
@@ -55,3 +56,21 @@ def test_what_does_not_fit_is_refused() -> None:
     one, other = csr([[0, 1]], 3), csr([[0, 2]], 3)
     with pytest.raises(DataError, match="another pattern"):
         Purchases(one, one, other)
+
+
+def test_events_without_a_time_are_as_old_as_the_oldest_and_later_ones_count_as_of_the_day() -> None:
+    """Of three users one has an event without a time and one that is still to come, one has times, one has none."""
+    users, items = np.array([0, 0, 0, 1, 2]), np.array([0, 1, 2, 0, 0])
+    times = np.array([UNTIMED, 5, 30, 8, UNTIMED])
+    times = np.where(times == UNTIMED, UNTIMED, times * DAY)
+    found = purchases_of(users, items, times, (3, 3), np.array([20, 10, 10]))
+    assert found.users.tolist() == [0, 0, 0, 1]
+    assert found.counts.indices.tolist() == [0, 1, 2, 0]
+    assert found.ages.data.tolist() == [15, 15, 0, 2]
+
+
+def test_purchases_of_some_users_are_their_rows() -> None:
+    some = visits().purchases()[np.array([2, 0])]
+    whole = visits().purchases()
+    for name in ("counts", "ages", "spans"):
+        np.testing.assert_array_equal(getattr(some, name).toarray(), getattr(whole, name).toarray()[[2, 0]])
