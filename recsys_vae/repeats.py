@@ -145,9 +145,15 @@ class WithRepeats:
         metadata: csr_array | None = None,
         order: csr_array | None = None,
         *,
-        purchases: Purchases,
+        purchases: Purchases | None = None,
     ) -> Float32Array:
-        """Scores of all items, shape (n, n_items), as they are served."""
+        """Scores of all items, shape (n, n_items), as they are served.
+
+        Raises:
+            DataError: nobody says what the users have bought, or it is of others.
+        """
+        if purchases is None:
+            raise DataError("A repeat-purchase head needs what users have bought: give `purchases` with the histories.")
         return scores(self._chain, self._chain.encode(histories, metadata, order), purchases)
 
 

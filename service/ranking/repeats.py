@@ -50,9 +50,10 @@ def scores_of_newcomers(
     catalogue: Catalogue, bought: Purchases | None, user: Users, vectors: Float32Array
 ) -> Float32Array:
     """Of items that the bundle does not hold, by their vectors, comparable with `scores`; shape (n_newcomers,)."""
-    if bought is None:
-        return catalogue.chain.scores_of_newcomers(user, vectors)[0]
-    return repeats.scores_of_newcomers(catalogue.chain, user, bought, vectors)[0]
+    chain = catalogue.chain
+    if bought is not None:
+        return np.ravel(repeats.scores_of_newcomers(chain, user, bought, vectors))
+    return np.ravel(chain.scores_of_newcomers(user, vectors))
 
 
 def are_bought(bought: Purchases | None, rows: Int64Array) -> BoolArray:

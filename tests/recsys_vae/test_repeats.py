@@ -90,3 +90,23 @@ def test_a_head_that_no_fit_leaves_is_refused(tmp_path: Path, name: str, value: 
     path = written(tmp_path / "b")
     change(path / REPEAT, **{name: np.full_like(load_file(path / REPEAT)[name], value)})
     assert "contradicts its manifest" in refused(path)
+
+
+def test_newcomers_stand_where_an_item_with_their_vector_would(tmp_path: Path) -> None:
+    chain = FallbackChain(Bundle.load(written(tmp_path / "b")))
+    user, known = chain.encode(binarise(asked().counts))[np.array([0])], asked()[np.array([0])]
+    new = [1, 3, 5]
+    found = repeats.scores_of_newcomers(chain, user, known, chain.item_vectors[new])
+    np.testing.assert_allclose(found, repeats.scores(chain, user, known)[:, new], rtol=1e-5)
+
+
+def test_what_was_bought_is_told_apart_user_by_user() -> None:
+    users, rows = np.array([0, 0, 1]), np.array([MILK, 1, MILK])
+    assert repeats.are_bought(asked(), users, rows).tolist() == [True, False, False]
+    assert repeats.are_bought(None, users, rows).tolist() == [False, False, False]
+
+
+def test_a_head_is_not_asked_without_purchases(tmp_path: Path) -> None:
+    served = repeats.WithRepeats(FallbackChain(Bundle.load(written(tmp_path / "b"))))
+    with pytest.raises(DataError, match="give `purchases`"):
+        served.score(binarise(asked().counts))
