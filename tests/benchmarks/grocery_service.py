@@ -23,6 +23,7 @@ from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
 from service.http.conversion import to_request
 from service.ranking.engine import Engine
+from service.ranking.micro_batcher import Limits
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 from service.store.events import Event, EventStore
@@ -31,6 +32,7 @@ from service.store.history_cache import Histories
 START = datetime(1970, 1, 1, tzinfo=UTC)
 MODEL = IALSConfig(factors=32, unobserved=0.3, l2=0.01)
 AT_ONCE = 5_000
+PATIENT = Limits(max_queue=10_000, deadline_seconds=3600.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +61,18 @@ class Shop:
     async def _lists(
         self, catalogue: Catalogue, households: Int64Array, days: Int64Array, k: int, repeat: Repeat
     ) -> Int64Array:
-        now = [0]
-        engine, found = Engine(Histories(self._store), clock=lambda: now[0]), np.full((len(households), k), -1)
-        for place, (household, day) in enumerate(zip(households.tolist(), days.tolist(), strict=True)):
-            now[0] = day * DAY
-            asked = RecommendationRequest(user_id=name_of_user(household), k=k, repeat=repeat)
-            page = await engine.recommend(catalogue, to_request(asked))
-            rows = catalogue.rows([item.item_id for item in page.answer.items])
-            found[place, : len(rows)] = rows
+        now, found = [0], np.full((len(households), k), -1)
+        engine = Engine(Histories(self._store), PATIENT, clock=lambda: now[0])
+        for day in np.unique(days).tolist():
+            now[0], places = day * DAY, np.flatnonzero(days == day).tolist()
+            asked = (
+                RecommendationRequest(user_id=name_of_user(int(households[place])), k=k, repeat=repeat)
+                for place in places
+            )
+            pages = await asyncio.gather(*(engine.recommend(catalogue, to_request(one)) for one in asked))
+            for place, page in zip(places, pages, strict=True):
+                rows = catalogue.rows([item.item_id for item in page.answer.items])
+                found[place, : len(rows)] = rows
         engine.close()
         return found
 
