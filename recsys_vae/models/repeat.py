@@ -41,6 +41,7 @@ N_FEATURES, N_USER_FEATURES = 8, 3
 TEMPERATURES = np.geomspace(1e-3, 1e2, 101)
 """Tried, in units of the scores' spread."""
 SCORES_AT_ONCE = 1 << 20
+"""That are blended at a time."""
 
 Array = NDArray[np.float64]
 
@@ -141,7 +142,7 @@ class RepeatHead:
             raise ConfigError(f"repeat is one of {', '.join(REPEATS)}; got {repeat!r}.")
         bought, found = self.probabilities(purchases), np.full(scores.shape, -np.inf, dtype=np.float32)
         if repeat != "only":
-            new = np.log(self._expected_new(purchases))
+            new = self._log_new(purchases)
             for some in _blocks(scores.shape):
                 scaled = _without(scores[some], bought[some]) / self.temperature
                 found[some] = scaled + (new[some] - _log_sums(scaled))[:, None]
@@ -160,7 +161,7 @@ class RepeatHead:
             purchases: of the same users.
         """
         sums = _log_sums(_without(scores, purchases.counts) / self.temperature)
-        offsets = np.log(self._expected_new(purchases)) - sums
+        offsets = self._log_new(purchases) - sums
         return np.asarray(others / self.temperature + offsets[:, None], dtype=np.float32)
 
     @property
@@ -199,9 +200,9 @@ class RepeatHead:
         self._rates, self._gaps, self._weights = rates, gaps, weights
         self._new_items, self._temperature = new_items, temperature
 
-    def _expected_new(self, purchases: Purchases) -> Array:
-        """lambda of each user, shape (n,)."""
-        return np.asarray(np.exp(_user_features(purchases) @ self._new_items))
+    def _log_new(self, purchases: Purchases) -> Array:
+        """log lambda of each user, shape (n,)."""
+        return np.asarray(_user_features(purchases) @ self._new_items)
 
     def _count(self, visits: Visits) -> None:
         """Reorder rates and gaps of the items."""
