@@ -2,7 +2,8 @@
 
     effect of h on i = score of i from the whole history - score of i from the history without h
 
-What the encoder does with the rest of the history counts too, so effects do not add up to the score.
+What the encoder does with the rest of the history counts too, so effects do not add up to the score. Scores are those
+of the first stage: it is what goes by the history, and a second stage only orders what it finds.
 
 Where popularity counts beside the model, items that would not be in the list without it are pushed by popularity.
 """
@@ -96,7 +97,7 @@ def _scores(
 ) -> Float32Array:  # fmt: skip
     everybodys = None if metadata is None else metadata[np.zeros(histories.shape[0], dtype=np.int64)]
     users = chain.encode(histories, everybodys, order, tier=tier)
-    return chain.scores(users, items)
+    return chain.first_scores(users, items)
 
 
 def _without(history: csr_array, left_out: Int64Array) -> csr_array:
