@@ -38,6 +38,7 @@ class Described:
         numbers: columns of items that are numbers; `popularity`, `age`, `recent` and `growth` are counted.
         values: columns of items that are values.
         has_position: whether trees were told the positions of impressions.
+        features: names of what the trees go by, in their order.
         models: the models besides the bundle's own: `model`, `settings`, and the `version` of their bundle.
     """
 
@@ -45,15 +46,16 @@ class Described:
     numbers: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     has_position: bool = False
+    features: tuple[str, ...] = ()
     models: tuple[dict[str, Any], ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
         if not isinstance(self.depth, int) or isinstance(self.depth, bool) or not 1 <= self.depth <= 1_000_000:
             raise DataError(f"Candidates of a model are a number from 1, got {self.depth!r}.")
-        for name in ("numbers", "values"):
+        for name in ("numbers", "values", "features"):
             told = getattr(self, name)
             if not isinstance(told, list | tuple) or not all(isinstance(one, str) for one in told):
-                raise DataError(f"Expected names of columns, got {told!r}.")
+                raise DataError(f"Expected {name} of a second stage as names, got {told!r}.")
         if not isinstance(self.models, list | tuple) or len(self.models) > MOST_MODELS:
             raise DataError(f"Expected at most {MOST_MODELS} models, got {self.models!r}.")
         if not isinstance(self.has_position, bool):
@@ -128,6 +130,7 @@ def write_ranker(directory: Path, ranker: Ranker, versions: tuple[str, ...]) -> 
         tuple(candidates.columns.numbers),
         tuple(candidates.columns.shares),
         candidates.has_position,
+        candidates.names,
         tuple(asdict(part) for part in parts),
     )
     (directory / RANKER).write_text(json.dumps(asdict(described), indent=2) + "\n")
@@ -165,6 +168,11 @@ def read_ranker(
     ]
     columns = ItemColumns.of(table, counted, told.numbers, told.values)
     candidates = Candidates(first, further, columns, told.depth, told.has_position)
+    if candidates.names != tuple(told.features):
+        raise DataError(
+            f"The second stage goes by {', '.join(told.features)}; these columns and models give "
+            f"{', '.join(candidates.names)}."
+        )
     return Ranker(candidates, Trees((directory / TREES).read_text(), len(candidates.names)))
 
 

@@ -133,7 +133,8 @@ def _keys(matrix: csr_array) -> Int64Array:
 
 def best_first(users: Int64Array, scores: np.ndarray) -> Int64Array:
     """The order of pairs by user, and then by score; of equal ones as they stand."""
-    return np.lexsort((-scores, users))
+    order: Int64Array = np.lexsort((-scores, users))
+    return order
 
 
 def places_in(lists: Int64Array, scores: np.ndarray) -> Int64Array:
@@ -157,4 +158,7 @@ def _overlaps(histories: csr_array, shares: csr_array, users: Int64Array, items:
     profiles = (histories @ shares).toarray() / np.maximum(np.diff(histories.indptr), 1)[:, None]
     picked = shares[items]
     pairs = np.repeat(np.arange(len(items)), np.diff(picked.indptr))
-    return np.bincount(pairs, picked.data * profiles[users[pairs], picked.indices], minlength=len(items))
+    found: Float32Array = np.bincount(
+        pairs, picked.data * profiles[users[pairs], picked.indices], minlength=len(items)
+    ).astype(np.float32)
+    return found

@@ -36,7 +36,8 @@ def test_lists_that_tell_nothing_are_left_out() -> None:
 
 
 def test_ndcg_of_lists_by_hand() -> None:
-    made = Lists(np.zeros((5, 1), np.float32), np.array([True, False, False, True, True]), np.array([0, 0, 0, 1, 1]), np.zeros(5))  # fmt: skip
+    taken = np.array([True, False, False, True, True])
+    made = Lists(np.zeros((5, 1), np.float32), taken, np.array([0, 0, 0, 1, 1]), np.zeros(5, np.int64))
     # The first list has its one hit in second place; the second has nothing but hits.
     assert ndcg(made, np.array([1.0, 2, 0, 0, 1]), 3) == pytest.approx((1 / np.log2(3) + 1) / 2)
     assert ndcg(made, np.array([1.0, 2, 0, 0, 1]), 1) == pytest.approx(0.5)
