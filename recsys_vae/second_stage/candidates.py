@@ -128,7 +128,9 @@ class Candidates:
 
 def _keys(matrix: csr_array) -> Int64Array:
     """Number of each entry, row by row."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)) * matrix.shape[1] + matrix.indices
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    keys: Int64Array = rows * matrix.shape[1] + matrix.indices
+    return keys
 
 
 def best_first(users: Int64Array, scores: np.ndarray) -> Int64Array:
