@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from recsys_vae.atomic import atomic_directory, remove_partials
@@ -13,6 +14,9 @@ from recsys_vae.errors import DataError
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
 from recsys_vae.second_stage.ranker import Ranker
+
+UNRANKED = ", before the second stage"
+"""Ends what the metrics of a manifest were measured on where lists are by another order now."""
 
 
 def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
@@ -32,7 +36,7 @@ def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
 def with_ranker(source: Path, directory: Path, ranker: Ranker, versions: tuple[str, ...]) -> Manifest:
     """Write the bundle `source` with another second stage to `directory`, which may be its own place.
 
-    What was measured on it before was measured without; the manifest says so.
+    What was measured on it before was measured without; the manifest says so, and names LightGBM among its libraries.
 
     Args:
         versions: of the bundles that the further models come from.
@@ -45,11 +49,8 @@ def with_ranker(source: Path, directory: Path, ranker: Ranker, versions: tuple[s
     measured = old.provenance.metrics_on
     if measured and not measured.endswith(UNRANKED):
         old = replace(old, provenance=replace(old.provenance, metrics_on=measured + UNRANKED))
+    old = replace(old, libraries={**old.libraries, "lightgbm": version("lightgbm")})
     return _with(source, directory, old, is_part, lambda folder: write_ranker(folder, ranker, versions))
-
-
-UNRANKED = ", before the second stage"
-"""Ends what the metrics of a manifest were measured on where lists are by another order now."""
 
 
 def _read(source: Path) -> Manifest:

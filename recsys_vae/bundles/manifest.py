@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-LIBRARIES = ("recsys-vae", "torch", "numpy", "scipy", "polars", "faiss-cpu", "faiss-gpu", "safetensors", "lightgbm")
+LIBRARIES = ("recsys-vae", "torch", "numpy", "scipy", "polars", "faiss-cpu", "faiss-gpu", "safetensors")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from recsys_vae.bundles.bundle import ITEMS, Bundle, Tiers, write_bundle
-from recsys_vae.bundles.manifest import Provenance, file_hashes, read_manifest, verify_files, write_manifest
+from recsys_vae.bundles.manifest import Provenance, file_hashes, plugins_of, read_manifest, verify_files, write_manifest
 from recsys_vae.bundles.second_stage import RANKER, TREES, check_further, counted_columns
 from recsys_vae.errors import BundleVersionError, DataError, MissingExtraError
 from recsys_vae.extras import Deferred
@@ -48,6 +48,8 @@ def test_it_comes_back_as_it_was(plain: Path, ranked: Path) -> None:
     verify_files(ranked, new)
     assert new.version != old.version
     assert new.files.keys() - old.files.keys() == {RANKER, TREES, FURTHER}
+    assert plugins_of(new).keys() == {"lightgbm"}  # what a logged model needs installed
+    assert plugins_of(old) == {}
     assert new.provenance.metrics_on == "split:strong/validation, before the second stage"
     found = Bundle.load(ranked).ranker
     assert found is not None
