@@ -109,9 +109,7 @@ def learn(lists: Lists, config: LearningConfig) -> Learned:
         )
     data, settings, folds = _dataset(lists), _settings(config), _folds(lists.users, config)
     stop = lightgbm.early_stopping(config.patience, verbose=False)
-    found = lightgbm.cv(
-        settings, data, config.most_trees, folds=folds, callbacks=[stop], return_cvbooster=True
-    )  # fmt: skip
+    found = lightgbm.cv(settings, data, config.most_trees, folds=folds, callbacks=[stop], return_cvbooster=True)
     n_trees = len(found[f"valid ndcg@{config.at}-mean"])
     scores = np.zeros(len(lists.users))
     for booster, (_, asked) in zip(found["cvbooster"].boosters, folds, strict=True):
