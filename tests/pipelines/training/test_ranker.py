@@ -13,7 +13,6 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.evaluation.evaluate import evaluate_bundle
 from pipelines.recommend import recommend_all
-from pipelines.training.publish import check_single_stage
 from pipelines.training.ranker import learn_ranker, with_trees_of
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
@@ -113,8 +112,6 @@ def test_trees_move_to_the_same_models_of_all_data(tastes: DatasetDir, ranked: P
         with_trees_of(Bundle.load(ranked), Bundle.load(beside), [Bundle.load(shipped)])
     with pytest.raises(BundleError, match="has no second stage"):
         with_trees_of(Bundle.load(shipped), Bundle.load(shipped), [])
-    with pytest.raises(BundleError, match="--trees-of"):
-        check_single_stage(Bundle.load(to), "published")
     with pytest.raises(BundleError, match="learned from all data"):
         learn_ranker(Bundle.load(shipped), [], tastes, config=CONFIG)
 
@@ -170,3 +167,13 @@ def test_impressions_that_do_not_fit_are_refused(tastes: DatasetDir, first: Path
     table.drop("reward").write_csv(tmp_path / "b.csv")
     with pytest.raises(SchemaError, match="no column reward"):
         learn_ranker(bundle, [], tastes, impressions=tmp_path / "b.csv", config=CONFIG)
+
+
+@pytest.mark.parametrize("verb", ["publish", "update"])
+def test_a_bundle_with_a_second_stage_is_made_again_from_its_parts(
+    tastes: DatasetDir, ranked: Path, tmp_path: Path, verb: str
+) -> None:
+    done = CliRunner().invoke(cli.build(), [verb, str(ranked), str(tastes.path), "--to", str(tmp_path / "b")])
+    assert isinstance(done.exception, BundleError)
+    assert "--trees-of" in str(done.exception)
+    assert not (tmp_path / "b").exists()
