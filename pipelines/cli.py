@@ -27,6 +27,7 @@ GROUPS = (
     "commands.evaluation",
     "commands.models",
     "commands.repeats",
+    "commands.ranker",
     "commands.update",
     "commands.tune",
     "commands.compare",

@@ -20,6 +20,7 @@ EXTRAS = {
     "postgres": ("psycopg",),
     "redis": ("redis",),
     "otel": ("opentelemetry",),
+    "ranker": ("lightgbm",),
     "text": ("sentence_transformers",),
     "client": ("httpx2",),
     "remote": ("fsspec", "s3fs"),

@@ -5,6 +5,9 @@ which is shown what the tier goes by: the history, the metadata, or both; and on
 Users for whom segment popularity counts besides, and those on the content tier, are not searched for in the index: what
 is added to their scores is no inner product with item vectors, so theirs are computed whole.
 
+A second stage (`second_stage.ranker`), where the bundle has one, puts the candidates of users with a history in order,
+within their scores; whatever asks for lists or scores here gets them so.
+
 Histories may be signed (`data.signals`): what a user dislikes is hidden like what is excluded, models that take
 dislikes are shown it, and the tiers go by the length of what is liked. Models that go by order are given it besides."""
 
@@ -60,6 +63,9 @@ class Answers:
 
 BY_METADATA = (POSTERIOR, CONTENT, PRIOR)
 """Tiers on which the model is shown metadata."""
+
+RANKED, RANKER = (POSTERIOR, HISTORY), "ranker"
+"""Tiers whose lists a second stage puts in order, and what it is called as their scorer."""
 
 Tier = Callable[["Users", int, BoolArray | None, csr_array | None], TopK]
 
@@ -286,6 +292,15 @@ class FallbackChain:
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""
+        ranker, ranked = self.bundle.ranker, np.flatnonzero(self._ranked(users))
+        if ranker is None or not ranked.size:
+            return self.first_scores(users, rows)
+        scores = self.first_scores(users)
+        ranker.rerank(scores, users.histories, ranked)
+        return scores if rows is None else scores[:, rows]
+
+    def first_scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
+        """As `scores`, before the second stage."""
         wanted = slice(None) if rows is None else rows
         if users.queries is not None:
             scores = np.asarray(users.queries @ self.item_vectors[wanted].T)
@@ -327,7 +342,8 @@ class FallbackChain:
         own = users.tier_names == HISTORY
         if users.metadata is not None and takes_metadata(self.bundle.model):
             own &= np.diff(users.metadata.indptr) == 0
-        return bool((own | (users.tier_names == POSTERIOR)).all()) and not users.weighted.size
+        bare = bool((own | (users.tier_names == POSTERIOR)).all()) and not users.weighted.size
+        return bare and not self._ranked(users).any()
 
     @cached_property
     def similarity(self) -> ItemSimilarity:
@@ -345,12 +361,17 @@ class FallbackChain:
     @property
     def scorer(self) -> str:
         """What computes the scores of users with a history."""
+        return self._first_scorer if self.bundle.ranker is None else RANKER
+
+    @property
+    def _first_scorer(self) -> str:
+        """The same, before the second stage."""
         return self._index.name if self._index is not None else self.bundle.manifest.model
 
     def scorers(self, users: Users) -> tuple[str, ...]:
         """The same of each user on a tier of the model: no index is searched where something is added to its scores."""
-        model = self.bundle.manifest.model
-        return tuple(model if is_whole else self.scorer for is_whole in self._adjusted(users).tolist())
+        names = np.where(self._adjusted(users), self.bundle.manifest.model, self._first_scorer)
+        return tuple(np.where(self._ranked(users), RANKER, names).tolist())
 
     def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
         """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
@@ -372,7 +393,12 @@ class FallbackChain:
         """Whose scores are the model's with something added, shape (n,)."""
         adjusted: BoolArray = (users.tier_names == CONTENT) & bool(self.bundle.tiers.policy.lift)
         adjusted[users.weighted] = True
-        return adjusted
+        return adjusted | self._ranked(users)
+
+    def _ranked(self, users: Users) -> BoolArray:
+        """Whose candidates the second stage puts in order, shape (n,)."""
+        nobody = np.zeros(len(users), dtype=np.bool_)
+        return nobody if self.bundle.ranker is None else np.isin(users.tier_names, RANKED)
 
     def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
         """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""

@@ -21,7 +21,8 @@ def learn_repeats(
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training import repeats
-    from recsys_vae.bundles.bundle import WRITTEN, Bundle, with_repeat
+    from recsys_vae.bundles.additions import with_repeat
+    from recsys_vae.bundles.bundle import WRITTEN, Bundle
     from recsys_vae.outputs import check_output
 
     check_output(to, WRITTEN)

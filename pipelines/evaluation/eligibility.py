@@ -49,6 +49,7 @@ def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, 
     Raises:
         BundleError: its figures would not be honest, or it knows none of the items.
     """
+    _check_second_stage(bundle, manifest, part)
     held_out, learned_from = split.part(part), split.training_part if part == "test" else split.train
     dislikes = split.training_dislikes if part == "test" else split.train_dislikes
     reason = _why_not(bundle, dataset, manifest, split, part)
@@ -67,6 +68,16 @@ def questions_for(bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, 
         onto_items(learned_from.matrix, split.train.items, bundle.items), learned_from.users, bundle.items
     )
     return Questions(asked, known, int(held_out.targets.nnz - asked.targets.nnz), dislikes)
+
+
+def _check_second_stage(bundle: Bundle, manifest: SplitManifest, part: str) -> None:
+    """Raise BundleError where a bundle's second stage has learned from what is asked."""
+    is_of_split = bundle.manifest.provenance.trained_on.startswith(f"split:{manifest.name}/")
+    if part == "validation" and bundle.ranker is not None and is_of_split:
+        raise BundleError(
+            f"The second stage of bundle {bundle.version} has learned from the validation part of split "
+            f"{manifest.name!r}. Evaluate it on the test part."
+        )
 
 
 def asked_alike(bundles: Sequence[Bundle], questions: Sequence[Questions]) -> list[Questions]:

@@ -1,17 +1,18 @@
 """Impressions of a file: what was shown to whom, with which propensity, and what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from recsys_vae.data.columns import ITEM, USER
+from recsys_vae.data.columns import ITEM, POSITION, USER
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, EmptyDataError, SchemaError
 from recsys_vae.evaluation.counterfactual import Impressions
 from recsys_vae.frames import read_table
+from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 
 PROPENSITY, REWARD, LIST = "propensity", "reward", "list_id"
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
@@ -52,7 +53,7 @@ def read_impressions(path: Path, users: IdMap, items: IdMap) -> Shown:
         SchemaError: a column is missing.
         EmptyDataError: none of the users was shown anything.
     """
-    table = _read(path)
+    table = _read(path, (USER, ITEM, PROPENSITY, REWARD))
     owners = users.rows(table[USER].cast(pl.String))
     known = owners >= 0
     if not known.any():
@@ -73,7 +74,55 @@ def read_impressions(path: Path, users: IdMap, items: IdMap) -> Shown:
     return Shown(found, rows, int((~known).sum()), int((rows_of_items < 0).sum()))
 
 
-def _read(path: Path) -> pl.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Impressions of some users, and whether they took what they were shown.
+
+    Attributes:
+        users: rows of the users, shape (n,).
+        items: rows of the items, shape (n,).
+        lists: number of the list that each impression stands in, shape (n,).
+        taken: whether its reward is above 0, shape (n,).
+        positions: in its list, shape (n,); None where the file does not say.
+    """
+
+    users: Int64Array
+    items: Int64Array
+    lists: Int64Array
+    taken: BoolArray
+    positions: Float32Array | None
+
+
+def read_outcomes(path: Path, users: IdMap, items: IdMap) -> Outcomes:
+    """Impressions of these users of these items; others are left out.
+
+    Args:
+        path: a table with user_id, item_id and reward, with list_id, the list of each, and position, from 1, where
+            lists have an order. Without a list_id all impressions of a user are one list.
+        users: who is asked.
+        items: the catalogue.
+
+    Raises:
+        DataError: the file cannot be read, or a value is no number.
+        SchemaError: a column is missing.
+        EmptyDataError: none of the users was shown anything.
+    """
+    table = _read(path, (USER, ITEM, REWARD))
+    owners, rows = users.rows(table[USER].cast(pl.String)), items.rows(table[ITEM].cast(pl.String))
+    known = (owners >= 0) & (rows >= 0)
+    if not known.any():
+        raise EmptyDataError(
+            f"None of the {table.height:,} impressions of {path} is of one of the {len(users):,} users who are asked. "
+            "Give those of the window that the split asks about."
+        )
+    chosen, owners, rows = table.filter(pl.Series(known)), owners[known], rows[known]
+    numbers = _lists(chosen) if LIST in chosen.columns else np.zeros(len(owners), dtype=np.int64)
+    _, lists = np.unique(np.stack([owners, numbers]), axis=1, return_inverse=True)
+    positions = _numbers(chosen, POSITION, path).astype(np.float32) if POSITION in chosen.columns else None
+    return Outcomes(owners, rows, lists.astype(np.int64), _numbers(chosen, REWARD, path) > 0, positions)
+
+
+def _read(path: Path, needed: Sequence[str]) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(f"There is no file {path} of impressions.")
     reader = READERS.get(path.suffix.lower())
@@ -83,10 +132,10 @@ def _read(path: Path) -> pl.DataFrame:
         table = reader(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"The impressions {path} cannot be read: {error}") from error
-    if missing := [name for name in (USER, ITEM, PROPENSITY, REWARD) if name not in table.columns]:
+    if missing := [name for name in needed if name not in table.columns]:
         raise SchemaError(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}. Impressions have {USER}, "
-            f"{ITEM}, {PROPENSITY} and {REWARD}, and {LIST} where a list has several items."
+            f"{path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}. Impressions have "
+            f"{', '.join(needed[:-1])} and {needed[-1]}, and {LIST} where a list has several items."
         )
     return table
 

@@ -75,6 +75,7 @@ def publish_bundle(
     bundle = Bundle.load(source)
     provenance = bundle.manifest.provenance
     split_name = split_of(bundle)
+    check_single_stage(bundle, "published")
     if provenance.dataset != dataset.name:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
     spec = spec_of(bundle)
@@ -192,6 +193,15 @@ def spec_of(bundle: Bundle) -> ModelSpec:
             f"The training of {bundle.version} cannot be repeated: {error} Train it again with this version, or "
             "publish it with the version that trained it."
         ) from error
+
+
+def check_single_stage(bundle: Bundle, what: str) -> None:
+    """Raise BundleError where a bundle has a second stage, which only knows models as they were measured."""
+    if bundle.ranker is not None:
+        raise BundleError(
+            f"{bundle.version} has a second stage: the bundles that it was made of are {what} one by one, and then "
+            f"`recsys learn-ranker ... --trees-of` puts its trees on them."
+        )
 
 
 def split_of(bundle: Bundle) -> str:

@@ -23,7 +23,7 @@ from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.new_items import place, with_new_items
-from pipelines.training.publish import spec_of
+from pipelines.training.publish import check_single_stage, spec_of
 from pipelines.training.train import Output, metadata_for, order_for, origin, parameters, write_fitted
 from pipelines.updating.before import ALL, learned_before
 from pipelines.updating.erasure import NOBODY, without
@@ -149,6 +149,7 @@ def course_of(
         BundleError: what the bundle has learned from is not found, or it was trained in a way that is not known.
     """
     bundle = Bundle.load(source)
+    check_single_stage(bundle, "updated")
     spec = spec_of(bundle)
     asked = split or _kind_of(bundle)
     signals = replace(dataset.signals(), half_life=bundle.signals.half_life)

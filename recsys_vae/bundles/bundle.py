@@ -13,12 +13,12 @@
         lists.safetensors       counts of events in windows of time; where events have times
         neighbours.safetensors  what comes with each item
         repeat.safetensors      what users buy again; where the bundle has a repeat-purchase head
+        ranker.json, ranker.txt, ranker-N.safetensors    its second stage, where it has one (second_stage.py)
 
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
-import shutil
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from recsys_vae.bundles.manifest import (
     verify_files,
     write_manifest,
 )
+from recsys_vae.bundles.second_stage import counted_columns, read_ranker
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.shelves import Shelves
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
@@ -67,6 +68,7 @@ from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.second_stage.ranker import Ranker
 from recsys_vae.settings import from_plain
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
@@ -112,6 +114,7 @@ class Bundle:
         tiers: what answers users of whom little is known.
         shelves: what answers without a user.
         repeat: what users buy again, beside the model; None where the bundle has none.
+        ranker: the second stage; None where the model's own order counts.
     """
 
     manifest: Manifest
@@ -123,6 +126,7 @@ class Bundle:
     tiers: Tiers = field(default_factory=Tiers)
     shelves: Shelves = field(default_factory=Shelves)
     repeat: RepeatHead | None = None
+    ranker: Ranker | None = None
 
     @property
     def version(self) -> str:
@@ -152,7 +156,8 @@ class Bundle:
             BundleVersionError: written in a format that this version does not read, or with settings, tiers or kinds of
                 metadata that it does not know.
             BundleError: its model comes from a plug-in that is not installed, or broken.
-            MissingExtraError: it has an approximate index, and FAISS is not installed.
+            MissingExtraError: it has an approximate index, and FAISS is not installed; or a second stage, and LightGBM
+                is not.
         """
         manifest = read_manifest(directory)
         verify_files(directory, manifest)
@@ -191,7 +196,9 @@ class Bundle:
             index = load_index(directory / INDEX, model.item_vectors(), report)
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
-        return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat)
+        counted = counted_columns(shelves.lists, popularity)
+        ranker = read_ranker(directory, manifest.files, manifest.model, table, counted)
+        return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat, ranker)
 
 
 def _check_signals(manifest: Manifest) -> None:
@@ -279,7 +286,7 @@ def write_bundle(
         if shelves is not None:
             shelves.write(temporary)
         if repeat is not None:
-            _write_repeat(temporary, repeat)
+            write_repeat(temporary, repeat)
         manifest = describe(
             temporary,
             model=name,
@@ -295,43 +302,8 @@ def write_bundle(
     return manifest
 
 
-def with_repeat(source: Path, directory: Path, repeat: RepeatHead, cutoff: str | None = None) -> Manifest:
-    """Write the bundle `source` with another repeat-purchase head to `directory`, which may be its own place.
-
-    Args:
-        cutoff: time of the latest event that the head has learned from, in ISO 8601.
-
-    Raises:
-        ConfigError: something else than a bundle stands there.
-        DataError: the head is over other items.
-        BundleError: `source` is no bundle in order.
-    """
-    old = read_manifest(source)
-    verify_files(source, old)
-    if repeat.n_items != old.n_items:
-        raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the bundle {old.n_items}.")
-    directory = check_output(directory, WRITTEN)
-    remove_partials(directory)
-    with atomic_directory(directory, WRITTEN) as temporary:
-        for name in old.files.keys() - {REPEAT}:
-            shutil.copyfile(source / name, temporary / name)
-        _write_repeat(temporary, repeat)
-        made = describe(
-            temporary,
-            model=old.model,
-            settings=old.settings,
-            n_items=old.n_items,
-            index=old.index,
-            provenance=old.provenance,
-            ladder=old.ladder,
-        )
-        origin = replace(old.provenance, repeat_cutoff=cutoff)
-        manifest = replace(old, version=made.version, files=made.files, provenance=origin)
-        write_manifest(temporary, manifest)
-    return manifest
-
-
-def _write_repeat(directory: Path, repeat: RepeatHead) -> None:
+def write_repeat(directory: Path, repeat: RepeatHead) -> None:
+    """Write a repeat-purchase head into a bundle."""
     save_file(repeat.tensors(), directory / REPEAT)
     (directory / REPEAT).chmod(0o644)
 

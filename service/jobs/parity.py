@@ -138,10 +138,11 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
         DataError: it answers with another bundle.
     """
     chain, rules = _offline_chain(bundle), bundle.signals
+    at_once = USERS_AT_ONCE if bundle.ranker is None else 1  # as it is asked: a tree makes a step of a last bit
     if bundle.tiers.schema is None:
         people = [replace(person, metadata={}) for person in people]
-    for start in range(0, len(people), USERS_AT_ONCE):
-        some = people[start : start + USERS_AT_ONCE]
+    for start in range(0, len(people), at_once):
+        some = people[start : start + at_once]
         histories = [one.stored(rules) if stored else _told(one, rules) for one in some]
         for person, ranking in zip(some, rankings(chain, histories, k, [one.metadata for one in some]), strict=True):
             served = _ask_by_id(client, person, k) if stored else _ask_with_history(client, person, k, rules)

@@ -2,7 +2,8 @@
 
     effect of h on i = score of i from the whole history - score of i from the history without h
 
-What the encoder does with the rest of the history counts too, so effects do not add up to the score.
+What the encoder does with the rest of the history counts too, so effects do not add up to the score. Scores are those
+of the first stage: it is what goes by the history, and a second stage only orders what it finds.
 
 Where popularity counts beside the model, items that would not be in the list without it are pushed by popularity.
 Where the repeat-purchase head ranks what was bought, an item is left out with all its purchases, and what remains is
@@ -103,10 +104,10 @@ def _scores(
     everybodys = None if user.metadata is None else user.metadata[np.zeros(histories.shape[0], dtype=np.int64)]
     (tier,) = user.tiers
     if purchases is None:
-        return chain.scores(chain.encode(histories, everybodys, order, tier=tier), items)
+        return chain.first_scores(chain.encode(histories, everybodys, order, tier=tier), items)
     weight = 0.0 if user.weights is None else float(user.weights[0])
     users = chain.encode(histories, everybodys, order, tier=tier, weight=weight)
-    return repeats.scores(chain, users, purchases)[:, items]
+    return repeats.scores(chain, users, purchases, scored_by=chain.first_scores)[:, items]
 
 
 def _unbought(purchases: Purchases, left_out: Int64Array) -> Purchases:

@@ -11,7 +11,7 @@ from tests.benchmarks.parts import run_parts
 
 PARTS: dict[str, tuple[str, ...]] = {
     f"signals_{name}": ()
-    for name in ("weights", "ials", "repeat", "sequential", "lists", "metrics", "service", "compare")
+    for name in ("weights", "ials", "repeat", "sequential", "lists", "metrics", "service", "ranker", "compare")
 }
 """Benchmarks and their options."""
 

@@ -1,0 +1,83 @@
+"""Additions: a bundle once more, with a head or a second stage that it did not have."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from recsys_vae.atomic import atomic_directory, remove_partials
+from recsys_vae.bundles.bundle import REPEAT, WRITTEN, write_repeat
+from recsys_vae.bundles.manifest import Manifest, describe, read_manifest, verify_files, write_manifest
+from recsys_vae.bundles.second_stage import is_part, write_ranker
+from recsys_vae.errors import DataError
+from recsys_vae.models.repeat import RepeatHead
+from recsys_vae.outputs import check_output
+from recsys_vae.second_stage.ranker import Ranker
+
+UNRANKED = ", before the second stage"
+"""Ends what the metrics of a manifest were measured on where lists are by another order now."""
+
+
+def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
+    """Write the bundle `source` with another repeat-purchase head to `directory`, which may be its own place.
+
+    Raises:
+        ConfigError: something else than a bundle stands there.
+        DataError: the head is over other items.
+        BundleError: `source` is no bundle in order.
+    """
+    old = _read(source)
+    if repeat.n_items != old.n_items:
+        raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the bundle {old.n_items}.")
+    return _with(source, directory, old, lambda name: name == REPEAT, lambda folder: write_repeat(folder, repeat))
+
+
+def with_ranker(source: Path, directory: Path, ranker: Ranker, versions: tuple[str, ...]) -> Manifest:
+    """Write the bundle `source` with another second stage to `directory`, which may be its own place.
+
+    What was measured on it before was measured without; the manifest says so, and names LightGBM among its libraries.
+
+    Args:
+        versions: of the bundles that the further models come from.
+
+    Raises:
+        ConfigError: something else than a bundle stands there.
+        BundleError: `source` is no bundle in order.
+    """
+    old = _read(source)
+    measured = old.provenance.metrics_on
+    if measured and not measured.endswith(UNRANKED):
+        old = replace(old, provenance=replace(old.provenance, metrics_on=measured + UNRANKED))
+    old = replace(old, libraries={**old.libraries, "lightgbm": version("lightgbm")})
+    return _with(source, directory, old, is_part, lambda folder: write_ranker(folder, ranker, versions))
+
+
+def _read(source: Path) -> Manifest:
+    manifest = read_manifest(source)
+    verify_files(source, manifest)
+    return manifest
+
+
+def _with(
+    source: Path, directory: Path, old: Manifest, is_replaced: Callable[[str], bool], write: Callable[[Path], None]
+) -> Manifest:
+    directory = check_output(directory, WRITTEN)
+    remove_partials(directory)
+    with atomic_directory(directory, WRITTEN) as temporary:
+        for name in old.files:
+            if not is_replaced(name):
+                shutil.copyfile(source / name, temporary / name)
+        write(temporary)
+        made = describe(
+            temporary,
+            model=old.model,
+            settings=old.settings,
+            n_items=old.n_items,
+            index=old.index,
+            provenance=old.provenance,
+            ladder=old.ladder,
+        )
+        manifest = replace(old, version=made.version, files=made.files)
+        write_manifest(temporary, manifest)
+    return manifest

@@ -1,0 +1,192 @@
+"""The second stage of a bundle, as files beside its model.
+
+ranker.json             which models there are besides, how many candidates each gives, and which columns count
+ranker.txt              the trees, in LightGBM's text
+ranker-N.safetensors    what the Nth of the other models has learned
+"""
+
+import json
+from collections.abc import Container
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from recsys_vae.bundles.item_lists import ItemLists
+from recsys_vae.errors import DataError
+from recsys_vae.models import catalog
+from recsys_vae.protocols import Float32Array, Recommender, takes_metadata, takes_order
+from recsys_vae.second_stage.candidates import Candidates
+from recsys_vae.second_stage.item_columns import ItemColumns
+from recsys_vae.second_stage.ranker import Ranker
+from recsys_vae.second_stage.trees import Trees
+from recsys_vae.settings import from_plain
+
+RANKER, TREES = "ranker.json", "ranker.txt"
+MOST_MODELS = 16
+
+
+@dataclass(frozen=True)
+class Described:
+    """What ranker.json holds.
+
+    Attributes:
+        depth: candidates of each model.
+        numbers: columns of items that are numbers; `popularity`, `age`, `recent` and `growth` are counted.
+        values: columns of items that are values.
+        has_position: whether trees were told the positions of impressions.
+        features: names of what the trees go by, in their order.
+        models: the models besides the bundle's own: `model`, `settings`, and the `version` of their bundle.
+    """
+
+    depth: int
+    numbers: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    has_position: bool = False
+    features: tuple[str, ...] = ()
+    models: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.depth, int) or isinstance(self.depth, bool) or not 1 <= self.depth <= 1_000_000:
+            raise DataError(f"Candidates of a model are a number from 1, got {self.depth!r}.")
+        for name in ("numbers", "values", "features"):
+            told = getattr(self, name)
+            if not isinstance(told, list | tuple) or not all(isinstance(one, str) for one in told):
+                raise DataError(f"Expected {name} of a second stage as names, got {told!r}.")
+        if not isinstance(self.models, list | tuple) or len(self.models) > MOST_MODELS:
+            raise DataError(f"Expected at most {MOST_MODELS} models, got {self.models!r}.")
+        if not isinstance(self.has_position, bool):
+            raise DataError(f"has_position is true or false, got {self.has_position!r}.")
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """One of the models besides.
+
+    Attributes:
+        model: its name in the catalogue.
+        settings: its configuration.
+        version: of the bundle that it comes from.
+    """
+
+    model: str
+    settings: dict[str, Any]
+    version: str
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.model, str) and isinstance(self.settings, dict) and isinstance(self.version, str)):
+            raise DataError(f"Expected a model's name, settings and version, got {self!r}.")
+
+
+def check_further(name: str, model: Recommender) -> None:
+    """Raise DataError unless a model needs nothing but histories."""
+    if takes_metadata(model) or takes_order(model):
+        raise DataError(
+            f"{name} goes by the order of histories or by metadata of users. One such model may stand first in a "
+            "second stage; those beside it go by histories alone."
+        )
+
+
+def counted_columns(lists: ItemLists, popularity: Float32Array) -> dict[str, Float32Array]:
+    """Numbers of items that a bundle has counted, as of its data, shape (n_items,) each.
+
+    Returns:
+        `popularity`, log of the share of all users' items; and where events have times `recent`, the same of those of
+        the recent window, `growth`, log of recent events over those that the window before it makes expect, and `age`,
+        log of the days since the item came, NaN where nobody has touched it.
+    """
+    found = {"popularity": _log_shares(popularity)}
+    if lists.windows is not None:
+        recent, baseline, ages = lists.windows.recent, lists.windows.baseline, lists.windows.ages
+        found["recent"] = _log_shares(recent)
+        found["growth"] = np.log(recent + 1) - np.log(baseline * (recent.sum() / max(baseline.sum(), 1)) + 1)
+        found["age"] = np.log1p(np.where(ages >= 0, ages, np.nan))
+    return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+def _log_shares(counts: Float32Array) -> Float32Array:
+    smoothed = counts.astype(np.float64) + 0.5
+    return np.asarray(np.log(smoothed / max(smoothed.sum(), 0.5)), dtype=np.float32)
+
+
+def write_ranker(directory: Path, ranker: Ranker, versions: tuple[str, ...]) -> None:
+    """Write the files into a bundle.
+
+    Args:
+        directory: the bundle.
+        ranker: its second stage.
+        versions: of the bundles that the further models come from.
+    """
+    candidates = ranker.candidates
+    parts = [
+        ModelPart(name, catalog.settings_of(model), version)
+        for (name, model), version in zip(candidates.further, versions, strict=True)
+    ]
+    described = Described(
+        candidates.depth,
+        tuple(candidates.columns.numbers),
+        tuple(candidates.columns.shares),
+        candidates.has_position,
+        candidates.names,
+        tuple(asdict(part) for part in parts),
+    )
+    (directory / RANKER).write_text(json.dumps(asdict(described), indent=2) + "\n")
+    (directory / TREES).write_text(str(ranker.trees))
+    for number, (_, model) in enumerate(candidates.further, start=1):
+        path = directory / _weights(number)
+        save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, path)
+        path.chmod(0o644)  # safetensors makes it readable to its owner only
+
+
+def read_ranker(
+    directory: Path, files: Container[str], first: str, table: pl.DataFrame, counted: dict[str, Float32Array]
+) -> Ranker | None:
+    """Read the files of a bundle; None where it has none.
+
+    Args:
+        directory: the bundle.
+        files: names of its files.
+        first: name of the bundle's own model.
+        table: of its items, in row order.
+        counted: as `counted_columns` gives them.
+
+    Raises:
+        DataError: they are damaged, or name columns that the items do not have.
+        UnknownNameError: they name something that this version does not know.
+        MissingExtraError: LightGBM is not installed.
+    """
+    if RANKER not in files:
+        return None
+    content = json.loads((directory / RANKER).read_bytes())
+    told = from_plain(Described, content, "a second stage")
+    parts = [from_plain(ModelPart, part, "a model of the second stage") for part in told.models]
+    further = [
+        (part.model, _model(directory, number, part, table.height)) for number, part in enumerate(parts, start=1)
+    ]
+    columns = ItemColumns.of(table, counted, told.numbers, told.values)
+    candidates = Candidates(first, further, columns, told.depth, told.has_position)
+    if candidates.names != tuple(told.features):
+        raise DataError(
+            f"The second stage goes by {', '.join(told.features)}; these columns and models give "
+            f"{', '.join(candidates.names)}."
+        )
+    return Ranker(candidates, Trees((directory / TREES).read_text(), len(candidates.names)))
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of a bundle is one of its second stage."""
+    return name in (RANKER, TREES) or (name.startswith("ranker-") and name.endswith(".safetensors"))
+
+
+def _model(directory: Path, number: int, part: ModelPart, n_items: int) -> Recommender:
+    model = catalog.create(part.model, n_items, catalog.configure(part.model, part.settings))
+    model.load_tensors(load_file(directory / _weights(number)))
+    check_further(part.model, model)
+    return model
+
+
+def _weights(number: int) -> str:
+    return f"ranker-{number}.safetensors"
