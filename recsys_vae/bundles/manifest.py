@@ -73,6 +73,8 @@ class Provenance:
         run_id: identity at the tracking server.
         git_commit: of the working tree that trained it, where it is one.
         lineage: what it was updated from, see `lineage.Lineage`; empty where it was trained from nothing.
+        dislikes_fingerprint: of what the users of these interactions dislike, where the model has learned from that
+            (`data.signals`); empty in bundles from before it was kept.
     """
 
     dataset: str = ""
@@ -89,6 +91,7 @@ class Provenance:
     run_id: str | None = None
     git_commit: str | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    dislikes_fingerprint: str = ""
 
 
 @dataclass(frozen=True)
