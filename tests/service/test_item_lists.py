@@ -174,6 +174,6 @@ def test_rows_have_what_came_after_the_bundle_once_and_never_what_a_user_has(cli
     for number in range(3):
         put(client, f"n{number}", fields={})
     event = {"user_id": "u0", "item_id": "n1", "event_type": "buy"}
-    assert client.post("/v1/events", json={"events": [event]}).status_code == 202
+    assert client.post("/v1/events", json={"events": [event]}).status_code == 200
     rows = client.get("/v1/users/u0/rows?k=2").json()["rows"]
     assert next(item_ids(row) for row in rows if row.get("name") == "new") == ["n2", "n0"]
