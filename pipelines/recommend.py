@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import Chunk, read_histories
-from pipelines.dataset.order import read_order
+from pipelines.dataset.order import OrderInShards
 from pipelines.dataset.purchases import read_purchases, seen_from
 from pipelines.dataset.user_features import UserMetadata
 from recsys_vae import repeats
@@ -29,7 +29,6 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.data.purchases import Purchases
 from recsys_vae.data.signals import Repeat, hidden_from, liked, shown_to
 from recsys_vae.errors import DataError, UnknownNameError
-from recsys_vae.evaluation.splits import order_of
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_order
 from recsys_vae.recommender import Answers, FallbackChain
@@ -278,11 +277,11 @@ def _answers(
 
 
 def _order(bundle: Bundle, dataset: DatasetDir) -> Callable[[Chunk], csr_array] | None:
-    """The order of users' histories, where the model goes by it."""
+    """The order of users' histories, where the model goes by it; asked chunk by chunk."""
     if not takes_order(bundle.model):
         return None
-    places = read_order(dataset)
-    return lambda part: order_of(liked(part.histories), IdMap(part.users), bundle.items, places)
+    order = OrderInShards(dataset)
+    return lambda part: order.of(liked(part.histories), IdMap(part.users), bundle.items)
 
 
 def _purchases(bundle: Bundle, dataset: DatasetDir, now: datetime | None) -> Callable[[Chunk], Purchases] | None:

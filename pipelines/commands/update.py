@@ -76,7 +76,7 @@ def update(
     _check_settings(course, settings)
     check_index_use(course.spec, output)
     _tell_change(course)
-    if course.counts.is_none and course.trained_on == course.bundle.manifest.provenance.trained_on:
+    if course.brings_nothing:
         print(f"Nothing came in: {course.bundle.version} has learned all that there is. Nothing was written.")
         return
     if dry_run:
@@ -155,6 +155,20 @@ def _tell_change(course: "Course") -> None:
         f"{counts.new_interactions:,} interactions came in, {counts.gone_interactions:,} went.",
         flush=True,
     )
+    told = {
+        "interactions have another weight": course.change.n_reweighed,
+        "dislikes came in": counts.new_dislikes,
+        "dislikes went": counts.gone_dislikes,
+    }
+    if any(told.values()):
+        print(", ".join(f"{number:,} {what}" for what, number in told.items() if number) + ".", flush=True)
+    if course.change.has_unknown_dislikes:
+        print(
+            f"note: the dislikes that {course.bundle.version} has learned from are not found, so that all count as "
+            "new. Name the dataset that it was trained on with --from; a bundle from before their fingerprint was kept "
+            "is fitted once.",
+            flush=True,
+        )
     if missing := int((course.change.before.users.rows(course.erased.values) < 0).sum()):
         print(f"note: {missing:,} of {len(course.erased):,} users to erase are none that it learned from.", flush=True)
     print("plan: " + _figures(course.plan()), flush=True)

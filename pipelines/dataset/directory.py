@@ -233,7 +233,7 @@ class DatasetDir:
         return change_files(self.path)
 
     def events(self) -> pl.LazyFrame:
-        """Every event that speaks for an item of the interactions, lazily, in their columns and no order.
+        """Every event that speaks for an item of the interactions, lazily, in their columns, by user.
 
         They are the interactions themselves where no pair occurs twice, and in datasets from before repeats were kept.
         """
@@ -242,7 +242,7 @@ class DatasetDir:
         if dislikes is None:
             return found
         liked = found.filter((pl.col(WEIGHT) > 0).fill_null(value=True))
-        return liked.join(dislikes.select(USER, ITEM), on=(USER, ITEM), how="anti")
+        return liked.join(dislikes.select(USER, ITEM), on=(USER, ITEM), how="anti", maintain_order="left")
 
     def signed_events(self) -> pl.LazyFrame:
         """Every event of the interactions and dislikes, by user; weights are below 0 where it speaks against the item.

@@ -50,12 +50,6 @@ def taste_of(dataset: DatasetDir, items: IdMap | None = None, half_life: float =
     return _reweighed(Taste(found, against), Events.of(dataset), half_life)
 
 
-def dislikes_of(dataset: DatasetDir, users: IdMap, items: IdMap) -> csr_array | None:
-    """What some users dislike, shape (n_users, n_items), weights above 0; None where no rule says what that is."""
-    table = dataset.dislikes()
-    return None if table is None else encode(table, users, items).matrix
-
-
 def with_half_life(split: Split, dataset: DatasetDir, half_life: float) -> Split:
     """A split that holds nothing back by time, its weights made of the events of the pairs that each part knows.
 
@@ -86,14 +80,16 @@ def with_half_life(split: Split, dataset: DatasetDir, half_life: float) -> Split
     )
 
 
-def with_ages(found: Interactions, dataset: DatasetDir, events: pl.LazyFrame, half_life: float) -> Interactions:
-    """Interactions weighed by events of a dataset: those of their pairs, and of what is disliked by these events."""
+def taste_until(found: Interactions, dataset: DatasetDir, events: pl.LazyFrame, half_life: float) -> Taste:
+    """What users like, and dislike by some events of a dataset; with a half-life both weighed by these events."""
+    is_signed = dataset.dislikes() is not None
+    if half_life == math.inf and not is_signed:
+        return Taste(found, None)
+    frame, rules = in_order(events.select(_EVENT).collect(engine="streaming")), dataset.signals()
+    against = disliked(signed_matrix(frame, found.users, found.items, rules)) if is_signed else None
     if half_life == math.inf:
-        return found
-    frame = in_order(events.select(_EVENT).collect(engine="streaming"))
-    rules = dataset.signals()
-    against = disliked(signed_matrix(frame, found.users, found.items, rules))
-    return _reweighed(Taste(found, against), Events(frame, rules), half_life).liked
+        return Taste(found, against)
+    return _reweighed(Taste(found, against), Events(frame, rules), half_life)
 
 
 class Events(NamedTuple):

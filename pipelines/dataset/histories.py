@@ -53,7 +53,7 @@ def read_histories(
     """
     missing = np.ones(len(only), dtype=np.bool_) if only is not None else None
     source = _Source(dataset, items, half_life)
-    for frame in source.whole_users():
+    for frame in whole_users(source.batches()):
         if only is not None and missing is not None:
             rows = only.rows(frame[USER])
             missing[rows[rows >= 0]] = False
@@ -66,6 +66,18 @@ def read_histories(
             yield Chunk(users, empty_histories(len(users), len(items)))
 
 
+def whole_users(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Rows by user, in pieces that end between two users."""
+    held: pl.DataFrame | None = None
+    for batch in pieces:
+        piece = batch if held is None else pl.concat([held, batch])
+        is_last = piece[USER] == piece[USER][-1]
+        held = piece.filter(is_last)
+        yield piece.filter(~is_last)
+    if held is not None:
+        yield held
+
+
 class _Source:
     """Rows of a dataset by user: one a pair, or every event where weights depend on all of them."""
 
@@ -75,17 +87,6 @@ class _Source:
         self._rules = replace(dataset.signals(), half_life=half_life) if self._is_aged else SignalRules()
         if self._is_aged:
             check_times(dataset.signed_events())
-
-    def whole_users(self) -> Iterator[pl.DataFrame]:
-        """Pieces that end between two users."""
-        held: pl.DataFrame | None = None
-        for batch in self._batches():
-            piece = batch if held is None else pl.concat([held, batch])
-            is_last = piece[USER] == piece[USER][-1]
-            held = piece.filter(is_last)
-            yield piece.filter(~is_last)
-        if held is not None:
-            yield held
 
     def chunks(self, frame: pl.DataFrame, size: int) -> Iterator[Chunk]:
         """A piece in chunks."""
@@ -106,7 +107,8 @@ class _Source:
         matrix.sum_duplicates()
         return matrix
 
-    def _batches(self) -> Iterator[pl.DataFrame]:
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """All rows, by user."""
         dataset = self._dataset
         if self._is_aged:
             yield from batches(dataset.signed_events().select(_EVENTS), ROWS_AT_ONCE)

@@ -114,37 +114,44 @@ def encode_events(
     )
 
 
-def encode_places(frame: pl.LazyFrame) -> Interactions | None:
-    """Places in time of all pairs of user and item, each of its latest event, as weights; None without an order.
+def places_by(frame: pl.LazyFrame) -> tuple[str, ...] | None:
+    """Columns that say the order of a user's events: `timestamp`, `position` or both; None without an order.
 
     There is one where the events have timestamps or positions. Up to `MOST_UNPLACED` of them may lack both: these count
     as the oldest of their user.
 
     Args:
-        frame: events, as of `encode_events`.
+        frame: all events, as of `encode_events`.
+    """
+    counts = frame.select(pl.len(), pl.col(TIMESTAMP).null_count(), pl.col(POSITION).null_count())
+    height, untimed, unplaced = counts.collect(engine="streaming").row(0)
+    if not height or min(untimed, unplaced) > MOST_UNPLACED * height:
+        return None
+    if not untimed:
+        return TIMESTAMP, POSITION
+    return (POSITION if unplaced <= untimed else TIMESTAMP,)
+
+
+def encode_places(frame: pl.LazyFrame, by: tuple[str, ...]) -> Interactions:
+    """Places in time of all pairs of user and item, each of its latest event, as weights.
+
+    Args:
+        frame: all events of some users, as of `encode_events`.
+        by: columns that say the order, see `places_by`.
     """
     users, items = id_map(frame, USER), id_map(frame, ITEM)
     time, position = pl.col(TIMESTAMP).dt.epoch("us"), pl.col(POSITION).cast(pl.Int64)
     columns = frame.select(row_number(USER, users), row_number(ITEM, items), time, position).collect(engine="streaming")
-    order = _known_order(columns)
-    if order is None:
-        return None
+    order = _ranks(columns) if len(by) > 1 else _or_oldest(columns[by[0]])
     weights = np.ones(len(order), dtype=np.float32)
     events = Events(users, items, _rows(columns[USER]), _rows(columns[ITEM]), weights, order)
     return Interactions(events.places(np.ones(len(order), dtype=np.bool_)), users, items)
 
 
-def _known_order(columns: pl.DataFrame) -> Int64Array | None:
-    """As `_order_within_users`, but for a few rows that lack one; None where more do."""
-    untimed, unplaced = columns[TIMESTAMP].null_count(), columns[POSITION].null_count()
-    if not columns.height or min(untimed, unplaced) > MOST_UNPLACED * columns.height:
-        return None
-    if not (untimed and unplaced):
-        return _order_within_users(columns)
-    known = columns[POSITION if unplaced <= untimed else TIMESTAMP]
-    lowest = known.min()
-    assert isinstance(lowest, int)
-    return known.fill_null(lowest - 1).to_numpy().astype(np.int64)
+def _or_oldest(moments: pl.Series) -> Int64Array:
+    """Times or positions; what has none is older than all others."""
+    lowest = moments.min()
+    return moments.fill_null(lowest - 1 if isinstance(lowest, int) else 0).to_numpy().astype(np.int64)
 
 
 def _times(columns: pl.DataFrame) -> Int64Array:
@@ -177,6 +184,11 @@ def _order_within_users(columns: pl.DataFrame) -> Int64Array:
         )
     if untimed:
         return columns[POSITION].to_numpy().astype(np.int64)
+    return _ranks(columns)
+
+
+def _ranks(columns: pl.DataFrame) -> Int64Array:
+    """By time, and among equal ones by position."""
     keys = columns.select(TIMESTAMP, pl.col(POSITION).fill_null(-1))
     return keys.select(pl.struct(TIMESTAMP, POSITION).rank("dense")).to_series().to_numpy().astype(np.int64)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.evidence import taste_of, with_half_life
-from pipelines.dataset.matrices import encode_events, encode_pairs, encode_places
+from pipelines.dataset.matrices import encode_events, encode_pairs, encode_places, places_by
 from recsys_vae.data.columns import ITEM, USER
 from recsys_vae.data.purchases import DAY
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
@@ -139,8 +139,8 @@ class Given(_Recipe):
 
 def _ordered(split: Split, dataset: DatasetDir) -> Split:
     """The split with the order of its histories, where the dataset has one."""
-    places = encode_places(dataset.events())
-    return split if places is None else with_order(split, places)
+    by = places_by(dataset.events())
+    return split if by is None else with_order(split, encode_places(dataset.events(), by))
 
 
 def events_of(dataset: DatasetDir, *, global_order: bool, half_life: float = math.inf) -> Events:

@@ -116,7 +116,7 @@ def publish_bundle(
         )
         log_latents(tracker, fitted)
         described = replace(
-            origin(dataset, spec, fitted, everything),
+            origin(dataset, spec, fitted, everything, dislikes),
             decay=Decay(math.inf if segments is None else segments.half_life, now).described,
             trained_on=ALL,
             training_cutoff=dataset.latest(),

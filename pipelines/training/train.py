@@ -32,12 +32,12 @@ from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.data.signals import SignalRules
+from recsys_vae.data.signals import SignalRules, dislikes_fingerprint
 from recsys_vae.errors import ConfigError, DataError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
-from recsys_vae.protocols import FactorizedRecommender, Float32Array, takes_order
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, Scorer, takes_dislikes, takes_order
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.checkpoint import saved_run_id
@@ -147,16 +147,16 @@ def train_bundle(
         counts = split.train.item_counts()
         served = Bundle.unwritten(fitted.model, split.train.items, counts, tiers)
         evaluation = measure_served(served, known.of(split.validation), METRICS)
-        learned_from, part = split.train, "train"
+        learned_from, dislikes, part = split.train, split.train_dislikes, "train"
         if split.refit is not None:
-            learned_from, part = split.refit, "refit"
+            learned_from, dislikes, part = split.refit, split.refit_dislikes, "refit"
             done = "The best epoch is chosen" if spec.is_trained_by_gradient else "The training part is measured"
             print(f"{done}; training again on the training and the validation part together.", flush=True)
             spec = replace(spec, config=fitted.config)
             fitted = course.use_all(spec, fitted.epochs)
             tiers = learn_again(tiers, learned_from, known, replace(decay, before=split.windows.get("test")))
         provenance = replace(
-            origin(dataset, spec, fitted, learned_from),
+            origin(dataset, spec, fitted, learned_from, dislikes),
             decay=decay.described,
             trained_on=f"split:{split_name}/{part}",
             training_cutoff=dataset.latest(before=split.windows.get("test" if part == "refit" else "validation")),
@@ -301,8 +301,14 @@ def parameters(dataset: DatasetDir, spec: ModelSpec) -> dict[str, object]:
     return chosen
 
 
-def origin(dataset: DatasetDir, spec: ModelSpec, fitted: Fitted, learned_from: Interactions) -> Provenance:
-    """Provenance of a fitted model, but for what it was trained on and how well it did."""
+def origin(
+    dataset: DatasetDir, spec: ModelSpec, fitted: Fitted, learned_from: Interactions, dislikes: csr_array | None
+) -> Provenance:
+    """Provenance of a fitted model, but for what it was trained on and how well it did.
+
+    Args:
+        dislikes: of these users, whether or not the model takes any; None where no rule says what they are.
+    """
     return Provenance(
         dataset=dataset.name,
         dataset_fingerprint=learned_from.fingerprint(),
@@ -311,7 +317,15 @@ def origin(dataset: DatasetDir, spec: ModelSpec, fitted: Fitted, learned_from: I
         training=asdict(spec.training) if spec.is_trained_by_gradient else {},
         epochs=fitted.epochs,
         git_commit=git_commit(),
+        dislikes_fingerprint=fingerprint_of_dislikes(fitted.model, learned_from, dislikes),
     )
+
+
+def fingerprint_of_dislikes(model: Scorer, learned_from: Interactions, dislikes: csr_array | None) -> str:
+    """Fingerprint of the dislikes that a model learns from; empty where it takes none."""
+    if not takes_dislikes(model):
+        return ""
+    return dislikes_fingerprint(csr_array(learned_from.matrix.shape) if dislikes is None else dislikes)
 
 
 def finish(

@@ -1,13 +1,15 @@
-"""Erasure: users whose histories a model is to forget, as if it had never seen them."""
+"""Erasure: users whose likes and dislikes a model is to forget, as if it had never seen them."""
 
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.dataset.evidence import Taste
 from pipelines.ingest.user_lists import read_user_list
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import EmptyDataError
+from recsys_vae.evaluation.splits import onto_items
 
 NOBODY = IdMap.from_values([])
 
@@ -15,6 +17,19 @@ NOBODY = IdMap.from_values([])
 def read_erased(path: Path | None) -> IdMap:
     """The users that a file names, an id a line or a table; nobody where there is no file."""
     return NOBODY if path is None else read_user_list(path)
+
+
+def taste_without(taste: Taste, users: IdMap, items: IdMap | None = None) -> Taste:
+    """The same of what users like and dislike.
+
+    Raises:
+        EmptyDataError: nobody is left.
+    """
+    left = without(taste.liked, users, items)
+    if left is taste.liked or taste.disliked is None:
+        return Taste(left, taste.disliked)
+    rows = taste.liked.users.rows(left.users.values)
+    return Taste(left, onto_items(taste.disliked[rows], taste.liked.items, left.items))
 
 
 def without(interactions: Interactions, users: IdMap, items: IdMap | None = None) -> Interactions:

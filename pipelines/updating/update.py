@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from pipelines.artifacts.mlflow_registry import register_bundle
 from pipelines.artifacts.registration import log_outcome, register, registering
 from pipelines.artifacts.workspace import clear_workspace
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.evidence import dislikes_of, taste_of
+from pipelines.dataset.evidence import Taste, taste_of
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.decay import Decay
@@ -24,21 +25,27 @@ from pipelines.training.fallback_policy import learn_again
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.new_items import place, with_new_items
 from pipelines.training.publish import check_single_stage, spec_of
-from pipelines.training.train import Output, metadata_for, order_for, origin, parameters, write_fitted
+from pipelines.training.train import (
+    Output,
+    fingerprint_of_dislikes,
+    metadata_for,
+    order_for,
+    origin,
+    parameters,
+    write_fitted,
+)
 from pipelines.updating.before import ALL, learned_before
-from pipelines.updating.erasure import NOBODY, without
+from pipelines.updating.erasure import NOBODY, taste_without
 from pipelines.updating.warm_inputs import content_for, validation_of
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of, read_manifest
 from recsys_vae.data.change import Change, ChangeCounts
 from recsys_vae.data.ids import IdMap
-from recsys_vae.data.interactions import Interactions
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import BundleError, ConfigError
-from recsys_vae.evaluation.splits import onto_items
 from recsys_vae.outputs import DirectoryProduct
-from recsys_vae.protocols import takes_metadata
+from recsys_vae.protocols import takes_dislikes, takes_metadata
 from recsys_vae.training import update as updating
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.fit import ModelSpec
@@ -95,6 +102,12 @@ class Course:
     def counts(self) -> ChangeCounts:
         """What came in and went."""
         return self.change.counts
+
+    @property
+    def brings_nothing(self) -> bool:
+        """Whether the bundle has learned all that there is."""
+        is_same = self.trained_on == self.bundle.manifest.provenance.trained_on
+        return is_same and self.counts.is_none and not (self.spec.takes_weights and self.change.n_reweighed)
 
     @property
     def n_forgotten(self) -> int:
@@ -156,12 +169,12 @@ def course_of(
     after, trained_on, moment = _learned_after(bundle, dataset, asked, erased)
     places = [before] if before else [dataset]
     learned = learned_before(bundle, places, erased)
-    change = Change(learned, after, dislikes_after=_dislikes_after(dataset, asked, after))
+    change = _change(bundle, learned, after)
     schema = bundle.tiers.schema
     if schema is not None and takes_metadata(bundle.model):
         known = UserMetadata(dataset, schema)  # the model's input is as wide as it was
     else:
-        known = UserMetadata.learn(dataset, after.users)
+        known = UserMetadata.learn(dataset, after.liked.users)
     if change.before.items != bundle.items:
         raise BundleError(f"{source} has another catalogue than what it says it learned from. Publish it again.")
     return Course(
@@ -216,7 +229,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
             bundle.manifest, course.counts, erased=len(course.erased), how=made.how, figures=made.figures
         )
         described = replace(
-            origin(dataset, spec, made.fitted, course.change.after),
+            origin(dataset, spec, made.fitted, course.change.after, course.change.dislikes_after),
             trained_on=course.trained_on,
             training_cutoff=course.cutoff,
             metrics=bundle.manifest.provenance.metrics,
@@ -243,6 +256,8 @@ def is_updated_from(manifest: Manifest, course: Course) -> bool:
         provenance.lineage.get("parent") == course.bundle.version
         and provenance.trained_on == course.trained_on
         and provenance.dataset_fingerprint == course.change.after.fingerprint()
+        and provenance.dislikes_fingerprint
+        == fingerprint_of_dislikes(course.bundle.model, course.change.after, course.change.dislikes_after)
     )
 
 
@@ -277,28 +292,26 @@ def _kind_of(bundle: Bundle) -> str:
     return rest.rpartition("/")[0]
 
 
-def _learned_after(
-    bundle: Bundle, dataset: DatasetDir, asked: str, erased: IdMap
-) -> tuple[Interactions, str, int | None]:
+def _learned_after(bundle: Bundle, dataset: DatasetDir, asked: str, erased: IdMap) -> tuple[Taste, str, int | None]:
     """What the new bundle learns from, its `trained_on`, and the moment that it ends before, in microseconds."""
     if asked == ALL:
         items = with_new_items(dataset) if bundle.tiers.policy.content else None
-        found = taste_of(dataset, items, bundle.signals.half_life).liked
-        return without(found, erased, items), ALL, None
+        found = taste_of(dataset, items, bundle.signals.half_life)
+        return taste_without(found, erased, items), ALL, None
     cut = load_split(dataset, asked, bundle.signals.half_life)
     part, window = ("train", "validation") if cut.refit is None else ("refit", "test")
-    return without(cut.training_part, erased), f"split:{asked}/{part}", cut.windows.get(window)
+    found = Taste(cut.training_part, cut.training_dislikes)
+    return taste_without(found, erased), f"split:{asked}/{part}", cut.windows.get(window)
 
 
-def _dislikes_after(dataset: DatasetDir, asked: str, after: Interactions) -> csr_array | None:
-    """What the users of `after` dislike, by all data or by the training part of a split."""
-    if asked == ALL:
-        return dislikes_of(dataset, after.users, after.items)
-    split = load_split(dataset, asked)
-    part, dislikes = split.training_part, split.training_dislikes
-    if dislikes is None:
-        return None
-    return onto_items(dislikes[part.users.rows(after.users.values)], part.items, after.items)
+def _change(bundle: Bundle, before: Taste, after: Taste) -> Change:
+    """The change as the bundle's model sees it: dislikes are part of it where the model takes them."""
+    if not takes_dislikes(bundle.model):
+        return Change(before.liked, after.liked)
+    dislikes = after.disliked
+    if dislikes is None and bundle.manifest.provenance.dislikes_fingerprint:
+        dislikes = csr_array(after.liked.matrix.shape, dtype=np.float32)
+    return Change(before.liked, after.liked, before.disliked, dislikes)
 
 
 def _measured_on(parent: Manifest) -> str:

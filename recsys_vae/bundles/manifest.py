@@ -75,6 +75,8 @@ class Provenance:
         lineage: what it was updated from, see `lineage.Lineage`; empty where it was trained from nothing.
         repeat_cutoff: time of the latest event that its repeat-purchase head has learned from in ISO 8601; None
             without a head, and of heads from before this was kept.
+        dislikes_fingerprint: of what the users of these interactions dislike, where the model has learned from that
+            (`data.signals`); empty in bundles from before it was kept.
     """
 
     dataset: str = ""
@@ -92,6 +94,7 @@ class Provenance:
     git_commit: str | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
     repeat_cutoff: str | None = None
+    dislikes_fingerprint: str = ""
 
 
 @dataclass(frozen=True)

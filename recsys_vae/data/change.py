@@ -17,7 +17,7 @@ from recsys_vae.protocols import Int64Array
 
 @dataclass(frozen=True)
 class ChangeCounts:
-    """How much came in and went; an interaction is a pair of user and item, whatever its weight."""
+    """How much came in and went; an interaction or a dislike is a pair of user and item, whatever its weight."""
 
     new_users: int
     changed_users: int
@@ -26,6 +26,8 @@ class ChangeCounts:
     gone_items: int
     new_interactions: int
     gone_interactions: int
+    new_dislikes: int = 0
+    gone_dislikes: int = 0
 
     @property
     def is_none(self) -> bool:
@@ -40,14 +42,20 @@ class Change:
     Attributes:
         before: all that the model has learned from.
         after: all that it is to have learned from.
-        dislikes_before: what speaks against items, weights above 0, over users and items of `before`; None for nothing.
-        dislikes_after: likewise of `after`.
+        dislikes_before: what speaks against items, weights above 0, over users and items of `before`; None where there
+            was nothing, or where it is not known.
+        dislikes_after: likewise of `after`; None for nothing.
     """
 
     before: Interactions
     after: Interactions
     dislikes_before: csr_array | None = None
     dislikes_after: csr_array | None = None
+
+    @property
+    def has_unknown_dislikes(self) -> bool:
+        """Whether there may have been dislikes before that nobody can name."""
+        return self.dislikes_before is None and self.dislikes_after is not None
 
     @cached_property
     def learned(self) -> csr_array:
@@ -98,7 +106,26 @@ class Change:
         gone_users = len(self.users) - self.after.n_users
         gone_items = len(self.items) - self.after.n_items
         changed = len(self.changed_users) - len(self._empty_on_a_side)
-        return ChangeCounts(new_users, changed, gone_users, new_items, gone_items, len(self._new), len(self._gone))
+        new_dislikes, gone_dislikes = self._changed_dislikes
+        return ChangeCounts(
+            new_users,
+            changed,
+            gone_users,
+            new_items,
+            gone_items,
+            len(self._new),
+            len(self._gone),
+            new_dislikes,
+            gone_dislikes,
+        )
+
+    @property
+    def n_reweighed(self) -> int:
+        """How many interactions of both sides have another weight."""
+        _, before, after = np.intersect1d(
+            self._pairs_before, self._pairs_after, assume_unique=True, return_indices=True
+        )
+        return int((self.before.matrix.data[before] != self.after.matrix.data[after]).sum())
 
     def changed_rows(self, side: Interactions) -> csr_array:
         """Binary histories of the changed users on one side, shape (n_changed, len(items)); empty where there is none.
@@ -142,11 +169,29 @@ class Change:
 
     @cached_property
     def _new(self) -> Int64Array:
-        return np.setdiff1d(self._pairs(self.after), self._pairs(self.before), assume_unique=True)
+        return np.setdiff1d(self._pairs_after, self._pairs_before, assume_unique=True)
 
     @cached_property
     def _gone(self) -> Int64Array:
-        return np.setdiff1d(self._pairs(self.before), self._pairs(self.after), assume_unique=True)
+        return np.setdiff1d(self._pairs_before, self._pairs_after, assume_unique=True)
+
+    @property
+    def _changed_dislikes(self) -> tuple[int, int]:
+        """Dislikes that came and went."""
+        before, after = (
+            np.zeros(0, dtype=np.int64) if dislikes is None else self._pairs(dislikes, side)
+            for dislikes, side in ((self.dislikes_before, self.before), (self.dislikes_after, self.after))
+        )
+        shared = len(np.intersect1d(before, after, assume_unique=True))
+        return len(after) - shared, len(before) - shared
+
+    @cached_property
+    def _pairs_before(self) -> Int64Array:
+        return self._pairs(self.before.matrix, self.before)
+
+    @cached_property
+    def _pairs_after(self) -> Int64Array:
+        return self._pairs(self.after.matrix, self.after)
 
     @cached_property
     def _empty_on_a_side(self) -> Int64Array:
@@ -154,10 +199,14 @@ class Change:
         ids = self.users.values.gather(self.changed_users)
         return np.flatnonzero((self.before.users.rows(ids) < 0) | (self.after.users.rows(ids) < 0))
 
-    def _pairs(self, side: Interactions) -> Int64Array:
-        """One number a pair, ascending: row of `users` times the number of `items`, plus row of `items`."""
-        users = np.repeat(self.users.rows(side.users.values), np.diff(side.matrix.indptr))
-        items = self.items.rows(side.items.values)[side.matrix.indices]
+    def _pairs(self, matrix: csr_array, side: Interactions) -> Int64Array:
+        """One number a pair, ascending: row of `users` times the number of `items`, plus row of `items`.
+
+        Args:
+            matrix: over users and items of a side.
+        """
+        users = np.repeat(self.users.rows(side.users.values), np.diff(matrix.indptr))
+        items = self.items.rows(side.items.values)[matrix.indices]
         pairs: Int64Array = users * len(self.items) + items
         return pairs
 

@@ -14,6 +14,7 @@ divide them). Only models that say so (`protocols.takes_dislikes`) are shown the
 
 import math
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,7 @@ __all__ = [
     "Repeat",
     "SignalRules",
     "disliked",
+    "dislikes_fingerprint",
     "evidence",
     "hidden_from",
     "in_order",
@@ -147,6 +149,13 @@ def disliked(histories: csr_array) -> csr_array:
         return csr_array(histories.shape, dtype=np.float32)
     against = _only(histories, histories.data < 0)
     return csr_array((-against.data, against.indices, against.indptr), shape=histories.shape)
+
+
+def dislikes_fingerprint(dislikes: csr_array) -> str:
+    """SHA-256 over which pairs are disliked, in hexadecimal; rows and columns are numbers, weights are left out."""
+    digest = sha256(np.ascontiguousarray(dislikes.indptr, dtype="<i8").data)
+    digest.update(np.ascontiguousarray(dislikes.indices, dtype="<i4").data)
+    return digest.hexdigest()
 
 
 def shown_to(model: Scorer, histories: csr_array) -> csr_array:

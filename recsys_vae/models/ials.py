@@ -31,6 +31,7 @@ from scipy.sparse import csr_array
 from recsys_vae.arrays import floats_of
 from recsys_vae.data.change import Change
 from recsys_vae.data.histories import check_histories
+from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.search_space import OneOf, Real, SearchSpace, Whole
@@ -222,12 +223,12 @@ class IALS:
         """A model of `change.after`; where users are gone it begins anew, as item vectors would remember them."""
         made = type(self)(change.after.n_items, self.config)
         if change.counts.gone_users:
-            made.fit(change.after.matrix)
+            made.fit(shown_to(made, change.to_learn))
             return Updated(made, REFIT)
         self._check_fitted()
         made._items = self._items[change.item_rows]
         made._items[change.item_rows < 0] = 0
-        made.go_on(change.after.matrix, WARM_ITERATIONS)
+        made.go_on(shown_to(made, change.to_learn), WARM_ITERATIONS)
         return Updated(made, WARM, {"iterations": WARM_ITERATIONS})
 
     def tensors(self) -> Tensors:

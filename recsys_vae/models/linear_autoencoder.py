@@ -43,8 +43,8 @@ class LinearAutoencoder(ABC):
         B = P X^T Y - P diag(g),   g_j = (P X^T Y)_jj / P_jj.
 
     What came in and went changes P by a rank-k update (`linear_update`): k counts the rows of X that came or went, and
-    the items whose penalty is another one. Where that is more work than a fit, or targets are weighed otherwise, it is
-    one.
+    the items whose penalty is another one. Where that is more work than a fit, targets are weighed otherwise, or it is
+    not known what was disliked before, it is one.
     """
 
     config: Any
@@ -104,8 +104,8 @@ class LinearAutoencoder(ABC):
 
     def plan(self, change: Change) -> Mapping[str, float | str]:
         """Rank of the update, and whether it is less work than a fit."""
-        if not self._is_square:
-            return {"how": REFIT, "items": len(change.items)}
+        if why := self._why_fitted(change):
+            return {"how": REFIT, "items": len(change.items), "why": why}
         added, removed = self._rows_of(change)
         rank = added.shape[0] + removed.shape[0]
         how = EXACT if linear_update.is_worth_it(len(change.items), rank) else REFIT
@@ -114,9 +114,9 @@ class LinearAutoencoder(ABC):
     def updated(self, change: Change) -> Updated:
         """A model whose B is that of a fit to `change.after`, as far as float32 holds it."""
         made = type(self)(change.after.n_items, self.config)
-        if not self._is_square:
+        if why := self._why_fitted(change):
             made.fit(shown_to(made, change.to_learn))
-            return Updated(made, REFIT)
+            return Updated(made, REFIT, {"why": why})
         added, removed = self._rows_of(change)
         rank = added.shape[0] + removed.shape[0]
         if linear_update.is_worth_it(len(change.items), rank):
@@ -128,6 +128,14 @@ class LinearAutoencoder(ABC):
                 return Updated(made, EXACT, {"rank": rank, "largest_error": error})
         made.fit(shown_to(made, change.to_learn))
         return Updated(made, REFIT, {"rank": rank})
+
+    def _why_fitted(self, change: Change) -> str:
+        """Why a change cannot be learned alone; empty where it can."""
+        if not self._is_square:
+            return "targets are weighed otherwise than inputs"
+        if self.is_signed and change.has_unknown_dislikes:
+            return "what was disliked before is not known"
+        return ""
 
     def _take(self, system: LinearSystem, change: Change) -> float:
         """Take over what an update found, over the items that stay; returns its largest error."""

@@ -23,7 +23,7 @@ class Updated:
 
     model: Recommender
     how: str
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @runtime_checkable

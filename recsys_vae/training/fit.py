@@ -18,6 +18,7 @@ from recsys_vae.models.blend import Blend, BlendConfig, Part
 from recsys_vae.models.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
+from recsys_vae.models.weighting import BINARY, OF_WEIGHTS
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.blend_weight import choose_weight
 from recsys_vae.training.config import TrainingConfig
@@ -91,9 +92,14 @@ class ModelSpec:
     @property
     def takes_order(self) -> bool:
         """Whether the model, or a part of it, goes by the order of histories."""
-        parts = [getattr(self.config, one.name) for one in fields(self.config)]
-        names = [self.name, *(part.model for part in parts if isinstance(part, Part))]
+        names = [self.name, *(part.model for part in self._parts)]
         return any(getattr(catalog.entry(name).model, "is_sequential", False) is True for name in names)
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether weights of interactions mean anything to the model, or to a part of it."""
+        configs = [self.config, *(part.config for part in self._parts)]
+        return any(getattr(config, name, "") not in ("", BINARY) for config in configs for name in OF_WEIGHTS)
 
     @property
     def may_take_metadata(self) -> bool:
@@ -109,6 +115,12 @@ class ModelSpec:
     def is_hybrid(self) -> bool:
         """Whether metadata are an option of the model's encoder."""
         return isinstance(self.config, HybridOptions)
+
+    @property
+    def _parts(self) -> list[Part]:
+        """Models inside it."""
+        settings = (getattr(self.config, one.name) for one in fields(self.config))
+        return [one for one in settings if isinstance(one, Part)]
 
     @property
     def _learner(self) -> type:

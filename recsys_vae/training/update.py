@@ -6,7 +6,6 @@ function of WARM_STARTS. Any other that is solved in closed form is fitted to wh
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeGuard
 
 from recsys_vae.errors import ModelError
 from recsys_vae.models import catalog
@@ -14,7 +13,7 @@ from recsys_vae.models.blend import Blend
 from recsys_vae.models.elsa import ELSA
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.updatable import REFIT, WARM, Updatable, Updated
-from recsys_vae.protocols import ClosedFormRecommender, Recommender, takes_dislikes
+from recsys_vae.protocols import ClosedFormRecommender, Recommender
 from recsys_vae.training.fit import Fitted
 from recsys_vae.training.update_run import Update, UpdateRun
 from recsys_vae.training.warm_elsa import warm_start_elsa
@@ -34,7 +33,7 @@ def plan(parent: Recommender, run: UpdateRun) -> Mapping[str, float | str]:
     Raises:
         ModelError: it cannot be.
     """
-    if _learns_the_difference(parent, run):
+    if isinstance(parent, Updatable):
         return parent.plan(run.change)
     return {"how": REFIT if _warm_start_of(parent, run) is None else WARM}
 
@@ -46,7 +45,7 @@ def update(parent: Recommender, run: UpdateRun) -> Update:
         ModelError: the model cannot be updated.
     """
     started = time.perf_counter()
-    if _learns_the_difference(parent, run):
+    if isinstance(parent, Updatable):
         made = parent.updated(run.change)
     elif warm_start := _warm_start_of(parent, run):
         return warm_start(parent, run)
@@ -58,13 +57,6 @@ def update(parent: Recommender, run: UpdateRun) -> Update:
 def takes_settings(parent: Recommender) -> bool:
     """Whether `UpdateRun.warm_start` has an effect on the update of a model."""
     return next((start for kind, start in WARM_STARTS if isinstance(parent, kind)), None) is warm_update
-
-
-def _learns_the_difference(parent: Recommender, run: UpdateRun) -> TypeGuard[Updatable]:
-    """Where what the users disliked before is not known, a model that takes dislikes is fitted anew."""
-    change = run.change
-    is_unknown = change.dislikes_before is None and change.dislikes_after is not None and change.dislikes_after.nnz > 0
-    return isinstance(parent, Updatable) and not (is_unknown and takes_dislikes(parent))
 
 
 def _warm_start_of(parent: Recommender, run: UpdateRun) -> Callable[[Recommender, UpdateRun], Update] | None:

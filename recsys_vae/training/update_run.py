@@ -71,4 +71,4 @@ class Update:
 
     fitted: Fitted
     how: str
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)

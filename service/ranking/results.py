@@ -18,6 +18,7 @@ from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.filters import Condition
 from service.ranking.item_columns import Value
+from service.ranking.propensities import Chances
 from service.ranking.served_model import Catalogue
 from service.store.user_history import NOTHING, UserEvents
 
@@ -61,6 +62,7 @@ class Query:
         calibration: of the list to the history; None for none.
         events: that the history was made of, where it counts how often and when items were bought.
         day: since 1970, UTC, that purchases are seen from; None where they do not count.
+        tells_chances: whether to say how likely items are to be in the list.
     """
 
     k: int
@@ -82,6 +84,7 @@ class Query:
     calibration: Calibration | None = None
     events: UserEvents = NOTHING
     day: int | None = None
+    tells_chances: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class Answer:
         shown: rows of the items of this page and those before, ascending.
         has_more: whether allowed items are left.
         teams: where two variants drafted the list, which of them each item is credited to, None for nobody; else empty.
+        chances: how likely items are to be in the list; None where nobody asked, and where it is not known.
     """
 
     model_version: str
@@ -142,6 +146,7 @@ class Answer:
     reasons: tuple[str, ...] = ()
     fields: tuple[dict[str, Any], ...] = ()
     teams: tuple[str | None, ...] = ()
+    chances: Chances | None = None
 
 
 def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:

@@ -10,7 +10,9 @@ import pytest
 
 from pipelines.artifacts import pyfunc_model
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.order import read_order
+from pipelines.dataset.evidence import taste_of
+from pipelines.dataset.histories import read_histories
+from pipelines.dataset.order import OrderInShards, read_order
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
 from pipelines.evaluation.evaluate import measure_served
@@ -20,13 +22,16 @@ from pipelines.training.publish import publish_bundle
 from pipelines.training.train import Output, train_bundle
 from pipelines.updating.update import course_of, update_bundle
 from recsys_vae.bundles.bundle import Bundle
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.signals import liked
 from recsys_vae.errors import DataError
-from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.evaluation.splits import HeldOut, order_of
 from recsys_vae.models import catalog
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.training.config import TrainingConfig
 from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.pipelines.updating.test_update_of_dislikes import ingested
 from tests.worlds import SMALL
 
 TRAINING = TrainingConfig(epochs=2, batch_size=16, learning_rate=0.01, device="cpu")
@@ -127,6 +132,23 @@ def test_from_a_split_to_lists(dataset: DatasetDir, tmp_path: Path, spec: ModelS
     answers = chain.recommend(_ones(places), 3, order=places.matrix)
     listed = pl.read_parquet(tmp_path / "lists.parquet").sort("user_id", "rank")
     assert listed["item_id"].to_list() == published.items.values.gather(answers.rows.ravel()).to_list()
+
+
+@pytest.mark.parametrize("rows", [1, 40, 10_000])
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_places_in_shards_are_those_of_all_at_once(mlflow_home: Path, rows: int, chunk: int) -> None:
+    shop = ingested(mlflow_home)  # events that are repeated, and some that speak against an item
+    whole, items, order = read_order(shop), taste_of(shop).liked.items, OrderInShards(shop, rows)
+    n_users = 0
+    for part in read_histories(shop, items, chunk, IdMap.from_values([*whole.users.values, "zz", "aa"])):
+        likes, users = liked(part.histories), IdMap(part.users)
+        found = order.of(likes, users, items)
+        assert found.nnz == likes.nnz
+        if likes.nnz:
+            assert (found != order_of(likes, users, items, whole)).nnz == 0
+        assert order.held_rows < 40 + rows
+        n_users += len(users)
+    assert n_users == whole.n_users + 2
 
 
 def _ones(places):  # type: ignore[no-untyped-def]

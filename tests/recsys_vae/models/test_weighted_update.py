@@ -14,8 +14,9 @@ from recsys_vae.data.signals import disliked, liked, shown_to
 from recsys_vae.models import linear_update
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.edlae import EDLAE, EDLAEConfig
+from recsys_vae.models.ials import IALS, WARM_ITERATIONS, IALSConfig
 from recsys_vae.models.linear_autoencoder import LinearAutoencoder
-from recsys_vae.models.updatable import EXACT, REFIT
+from recsys_vae.models.updatable import EXACT, REFIT, WARM
 
 N_USERS, N_ITEMS = 300, 40
 MODELS = [
@@ -85,6 +86,29 @@ def test_targets_of_their_own_are_fitted_again(setting: dict[str, float]) -> Non
     made = parent.updated(happened)
     assert made.how == REFIT
     assert difference(made.model, fitted(model_class, config, happened.to_learn)) == 0
+
+
+def test_where_it_is_not_known_what_was_disliked_before_it_is_a_fit() -> None:
+    happened, (model_class, config) = replace(change(), dislikes_before=None), MODELS[3]
+    made = fitted(model_class, config, happened.learned).updated(happened)
+    assert (made.how, made.figures["why"]) == (REFIT, "what was disliked before is not known")
+    assert difference(made.model, fitted(model_class, config, happened.to_learn)) == 0
+    assert "why" not in fitted(EASE, EASEConfig(l2=20.0), happened.learned).plan(happened)
+
+
+def test_ials_is_updated_by_dislikes_too() -> None:
+    happened, config = change(), IALSConfig(factors=8, dislikes=1.0)
+    made, wanted = IALS(happened.before.n_items, config), IALS(happened.after.n_items, config)
+    made.fit(happened.learned)
+    wanted.fit(happened.to_learn)
+    refitted = made.updated(happened)  # users are gone
+    assert refitted.how == REFIT
+    np.testing.assert_array_equal(refitted.model.score(happened.to_learn), wanted.score(happened.to_learn))
+    later = replace(happened, before=happened.after, dislikes_before=None)
+    warm = wanted.updated(later)
+    assert warm.how == WARM
+    wanted.go_on(happened.to_learn, WARM_ITERATIONS)
+    np.testing.assert_array_equal(warm.model.score(happened.to_learn), wanted.score(happened.to_learn))
 
 
 def test_only_users_who_say_something_else_count() -> None:
