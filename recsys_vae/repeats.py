@@ -3,7 +3,7 @@
 The one path of service, batch jobs and evaluation, wherever what was bought may come back: `scores`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,18 @@ def search(
 
 
 def scores(
-    chain: FallbackChain, users: Users, purchases: Purchases, repeat: Repeat = "allow", *, unaided: bool = False
+    chain: FallbackChain,
+    users: Users,
+    purchases: Purchases,
+    repeat: Repeat = "allow",
+    *,
+    scored_by: Callable[[Users], Float32Array] | None = None,
 ) -> Float32Array:
     """Logarithms of expected numbers in the next visit, shape (n, n_items); -inf for what `repeat` does not ask for.
 
     Args:
         chain, users, purchases, repeat: as of `search`.
-        unaided: without what popularity adds to the scores of a model.
+        scored_by: the chain's scores of all items, where not those of its lists: before the second stage, say.
 
     Raises:
         ConfigError, DataError: as of `search`.
@@ -66,7 +71,7 @@ def scores(
     head = _head(chain)
     if purchases.counts.shape != (len(users), chain.n_items):
         raise DataError(f"Purchases have shape {purchases.counts.shape}, expected {(len(users), chain.n_items)}.")
-    return head.blended(_scores(chain, users, head, unaided=unaided), purchases, repeat)
+    return head.blended(_scores(chain, users, head, scored_by or chain.scores), purchases, repeat)
 
 
 def scores_of_newcomers(
@@ -79,7 +84,7 @@ def scores_of_newcomers(
         vectors: of the items, shape (n_newcomers, d).
     """
     head = _head(chain)
-    return head.as_new(chain.scores_of_newcomers(users, vectors), _scores(chain, users, head), purchases)
+    return head.as_new(chain.scores_of_newcomers(users, vectors), _scores(chain, users, head, chain.scores), purchases)
 
 
 def are_bought(purchases: Purchases | None, users: Int64Array, rows: Int64Array) -> BoolArray:
@@ -163,9 +168,11 @@ def _head(chain: FallbackChain) -> RepeatHead:
     return chain.bundle.repeat
 
 
-def _scores(chain: FallbackChain, users: Users, head: RepeatHead, *, unaided: bool = False) -> Float32Array:
+def _scores(
+    chain: FallbackChain, users: Users, head: RepeatHead, scored_by: Callable[[Users], Float32Array]
+) -> Float32Array:
     """Of all items, by the tier of each user, on the scale of the head's temperature."""
-    found = chain.unaided_scores(users) if unaided else chain.scores(users)
+    found = scored_by(users)
     others = ~users.encoded
     if chain.bundle.tiers.segments is None:  # popularity as counts, not as logarithms of shares
         others &= users.tier_names == POPULAR

@@ -19,8 +19,11 @@ UNRANKED = ", before the second stage"
 """Ends what the metrics of a manifest were measured on where lists are by another order now."""
 
 
-def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
+def with_repeat(source: Path, directory: Path, repeat: RepeatHead, cutoff: str | None = None) -> Manifest:
     """Write the bundle `source` with another repeat-purchase head to `directory`, which may be its own place.
+
+    Args:
+        cutoff: time of the latest event that the head has learned from, in ISO 8601.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -30,6 +33,7 @@ def with_repeat(source: Path, directory: Path, repeat: RepeatHead) -> Manifest:
     old = _read(source)
     if repeat.n_items != old.n_items:
         raise DataError(f"The repeat-purchase head has {repeat.n_items} items, the bundle {old.n_items}.")
+    old = replace(old, provenance=replace(old.provenance, repeat_cutoff=cutoff))
     return _with(source, directory, old, lambda name: name == REPEAT, lambda folder: write_repeat(folder, repeat))
 
 

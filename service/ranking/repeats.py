@@ -41,9 +41,8 @@ def purchases(catalogue: Catalogue, query: Query, history: HistoryRows) -> Purch
 def scores(catalogue: Catalogue, bought: Purchases | None, user: Users, *, unaided: bool = False) -> Float32Array:
     """Scores of all items for one user, shape (1, n_items); `unaided` without what popularity adds to them."""
     chain = catalogue.chain
-    if bought is not None:
-        return repeats.scores(chain, user, bought, unaided=unaided)
-    return chain.unaided_scores(user) if unaided else chain.scores(user)
+    scored_by = chain.unaided_scores if unaided else chain.scores
+    return scored_by(user) if bought is None else repeats.scores(chain, user, bought, scored_by=scored_by)
 
 
 def scores_of_newcomers(

@@ -13,7 +13,8 @@ import polars as pl
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.training.repeats import learn_repeats
-from recsys_vae.bundles.bundle import Bundle, with_repeat, write_bundle
+from recsys_vae.bundles.additions import with_repeat
+from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.purchases import DAY, Visits

@@ -14,7 +14,8 @@ from pipelines.evaluation.evaluate import evaluate_bundle
 from pipelines.evaluation.further import Further
 from pipelines.training.repeats import learn_repeats
 from recsys_vae import repeats
-from recsys_vae.bundles.bundle import Bundle, with_repeat, write_bundle
+from recsys_vae.bundles.additions import with_repeat
+from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.purchases import Visits
 from recsys_vae.errors import BundleError
