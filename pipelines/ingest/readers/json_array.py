@@ -1,4 +1,4 @@
-"""One JSON array of objects: each object is put on a line of its own and read as JSON lines are.
+"""An array of JSON objects, or several in a row: each object is put on a line of its own and read as JSON lines are.
 
 Lines mean little here, since one may hold the whole array: what is accounted for are values, as Python's decoder
 counts them. Messages still name the line on which a value begins.
@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.ingest.readers.blocks import Block, Rejected, plain_raw
-from pipelines.ingest.readers.json_lines import parse
+from pipelines.ingest.readers.json_lines import none, parse
 from pipelines.ingest.readers.streams import LONGEST_LINE, Text
 from recsys_vae.errors import DataError
 
 _BETWEEN = re.compile(r"[\s,]*")
 _NEXT = re.compile(r"[,\n]\s*(?=\{)")
 """Where the next object may begin after one that cannot be read."""
+CUT_OFF = "the array has no end: the file is cut off"
 _decode = json.JSONDecoder(strict=False).raw_decode
 
 
@@ -48,7 +49,9 @@ class JsonArray:
             values = _Values(line=values.line, begun=True, ended=values.ended)
 
     def _block(self, values: "_Values") -> Block:
-        block = parse("".join(values.texts).encode("utf-8", "surrogateescape"), 0, self._wanted)
+        block = (
+            parse("".join(values.texts).encode("utf-8", "surrogateescape"), 0, self._wanted) if values.texts else none()
+        )
         numbers = np.asarray(values.lines, np.int64)
         rejected = [*values.rejected, *(replace(one, line=values.lines[one.line]) for one in block.rejected)]
         return replace(
@@ -64,6 +67,7 @@ class _Values:
 
     def __init__(self, *, line: int = 1, begun: bool = False, ended: bool = False) -> None:
         self.line, self.begun, self.ended = line, begun, ended
+        self.is_broken = False  # the last value
         self.texts: list[str] = []
         self.lines: list[int] = []
         self.rejected: list[Rejected] = []
@@ -76,7 +80,12 @@ class _Values:
             self.line += content.count("\n", counted, at)
             counted = at
             if at == len(content):
+                if is_last and not self.ended and not self.is_broken:
+                    self._reject("", CUT_OFF)
                 return at
+            if self.ended and content[at] == "[":  # another array, as of files put together
+                self.ended, at = False, at + 1
+                continue
             if self.ended:
                 self._reject(content[at:], "text after the end of the array")
                 return self._to(content, counted, len(content))
@@ -90,11 +99,13 @@ class _Values:
                     return at
                 reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:100]
                 self._reject(content[at : at + 4000], f"not JSON ({reason})")
+                self.is_broken = True
                 found = _NEXT.search(content, at + 1)
                 at = found.end() if found else len(content)
                 continue
             if end == len(content) and not is_last:
                 return at
+            self.is_broken = False
             self.texts.append(content[at:end].replace("\n", " ") + "\n")
             self.lines.append(self.line)
             at = end
