@@ -38,9 +38,10 @@ from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
 from service.security import authorization
-from service.security.api_keys import WatchedKeys, has_keys
+from service.security.api_keys import WatchedKeys, has_keys, read_keys
 from service.security.rate_limits import RateLimits
 from service.security.same_origin import SameOrigin
+from service.security.sessions import Sessions, with_secret
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
@@ -49,6 +50,7 @@ from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
 from service.store.item_feed import ItemFeed
 from service.store.items import ItemStore
+from service.ui import routers as ui
 
 WRITERS = 9
 """Requests whose events or changes of items a process writes at a time; the others wait without a thread. On PostgreSQL
@@ -138,6 +140,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
 
+    sessions = _sessions(settings)
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
     app = Application(
         title="recsys_vae",
@@ -152,7 +155,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = authorization.Guard(front, keys, limits, counts)
+    front = authorization.Guard(front, keys, limits, counts, sessions)
     front = SameOrigin(front, settings.cors_origins, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
@@ -161,13 +164,29 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)
     problems.install(app)
+    _add_routes(app)
+    if shows_docs:
+        show_docs(app)
+    if sessions is not None:
+        ui.mount(app, sessions, keys, counts)
+    authorization.install(app)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         # Probes may be sent with anything behind the address.
         app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
-    if shows_docs:
-        show_docs(app)
-    authorization.install(app)
-    return app
+
+
+def _sessions(settings: Settings) -> Sessions | None:
+    """Of the pages under /ui; None where there are none."""
+    is_wanted = not has_keys(settings) or read_keys(settings).opens("ui")
+    if not (is_wanted if settings.ui is None else settings.ui):
+        return None
+    secret = with_secret(settings).ui_secret
+    assert secret is not None
+    return Sessions(secret, always_secure=settings.ui_https)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -65,11 +65,12 @@ def serve(**chosen: object) -> None:
     settings = open_files.with_room(settings)
     events = EventStore(settings.store_url).address
     if settings.workers > 1:
+        from service.security.sessions import with_secret
         from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter
 
         listener = listening.listen(settings.host, settings.port, accepts=False)
         supervisor.supervise(
-            settings, listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
+            with_secret(settings), listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
         )
     else:
         from service.server import uvicorn_server

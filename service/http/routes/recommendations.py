@@ -109,6 +109,29 @@ async def respond(
     request: Request, services: Services, access: Access, request_id: str, chosen: str | None
 ) -> dict[str, Any]:
     """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`."""
+    variant_set = services.deployments.variant_set
+    last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
+    assignment, page = await _answered(request, services, access, request_id, chosen)
+    services.metrics.count_answer(page.answer.tier, page.answer.notices)
+    services.metrics.count_variant(assignment.name, assignment.version)
+    if is_noted(variant_set, services):
+        impression = _impression(assignment, page, request.user_id, request_id)
+        services.exposures.note(impression._replace(last_erasure=last_erasure))
+    return to_wire(page, request_id, assignment.name)
+
+
+async def preview(request: Request, services: Services, access: Access, chosen: str | None = None) -> dict[str, Any]:
+    """The list that a user would get now, as the fields of `Recommendations`; it is shown to somebody else, so it is
+    neither counted nor written down as shown to the user."""
+    await access.pay(_work(request))
+    assignment, page = await _answered(request, services, access, access.request_id, chosen)
+    return to_wire(page, access.request_id, assignment.name)
+
+
+async def _answered(
+    request: Request, services: Services, access: Access, request_id: str, chosen: str | None
+) -> tuple[Assignment, Page]:
+    """Choose a variant, and ask the engine."""
     if request.user_id is not None and _tells_the_history(request.query):
         access.demand("explain", TELLS)
     variant_set = services.deployments.variant_set
@@ -117,14 +140,7 @@ async def respond(
     assignment = variant_set.assign(key, chosen, version)
     if services.settings.explore_share:
         request = replace(request, seed=f"{key} {timestamps.now() // DAY}")
-    last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
-    page = await _page(assignment, services, request, f"{key} {request_id}")
-    services.metrics.count_answer(page.answer.tier, page.answer.notices)
-    services.metrics.count_variant(assignment.name, assignment.version)
-    if is_noted(variant_set, services):
-        impression = _impression(assignment, page, request.user_id, request_id)
-        services.exposures.note(impression._replace(last_erasure=last_erasure))
-    return to_wire(page, request_id, assignment.name)
+    return assignment, await _page(assignment, services, request, f"{key} {request_id}")
 
 
 async def _page(assignment: Assignment, services: Services, request: Request, seed: str) -> Page:
