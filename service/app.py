@@ -155,12 +155,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = authorization.Guard(front, keys, limits, counts, sessions)
-    front = SameOrigin(front, settings.cors_origins, counts)
-    front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
-    if settings.cors_origins:
-        front = with_cors(front, settings.cors_origins)
-    front = Observed(front, counts, request_log(settings))
+    front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)
     problems.install(app)
@@ -171,6 +166,15 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
         ui.mount(app, sessions, keys, counts)
     authorization.install(app)
     return app
+
+
+def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
+    """What a request meets before anybody looks at its key."""
+    front: ASGIApp = SameOrigin(guarded, settings.cors_origins, counts)
+    front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
+    if settings.cors_origins:
+        front = with_cors(front, settings.cors_origins)
+    return Observed(front, counts, request_log(settings))
 
 
 def _add_routes(app: FastAPI) -> None:

@@ -27,6 +27,8 @@ SECONDS: Final = 12 * 3600
 NO_KEY: Final = bytes(32)
 DIGEST, NONCE, SIGNED, WHOLE = 32, 48, 56, 88
 """Where each part of a token ends."""
+LENGTH: Final = 120
+"""Of a token in characters; Python decodes longer ones without a word."""
 UI: Final = "/ui"
 
 
@@ -84,7 +86,8 @@ class Sessions:
             held = urlsafe_b64decode(token.encode("ascii"))
         except ValueError:
             return None
-        if len(held) != WHOLE or not hmac.compare_digest(held[SIGNED:], self._mac(b"session", held[:SIGNED])):
+        is_whole = len(token) == LENGTH and len(held) == WHOLE
+        if not is_whole or not hmac.compare_digest(held[SIGNED:], self._mac(b"session", held[:SIGNED])):
             return None
         session = Session(held[:DIGEST], held[DIGEST:NONCE], int.from_bytes(held[NONCE:SIGNED]))
         return session if session.expiry > self._clock() and session.nonce not in self._ended else None

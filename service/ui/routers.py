@@ -21,10 +21,10 @@ PAGES: Final = (
 
 def mount(app: FastAPI, sessions: Sessions, keys: WatchedKeys, metrics: Metrics) -> None:
     """Have an application serve the pages."""
+    ASSETS.mount(app)
     app.include_router(login.router(sessions, keys, metrics))
     for router in (*PAGES, _rest()):
         app.include_router(router, dependencies=[needs("ui"), Depends(check_form_token)])
-    ASSETS.mount(app)
 
 
 def _rest() -> APIRouter:
