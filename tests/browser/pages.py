@@ -1,11 +1,11 @@
-"""The pages that browser tests open: an address a line."""
+"""The pages that browser tests open: a name for pictures, and an address, a line a page."""
 
 from typing import Final
 
-PAGES: Final = (
-    "/ui",
-    "/ui/login",
-    "/ui/users",
-    "/ui/users/1",
-    "/ui/users/1?add=260&filter=is:genres:Drama&item=1",
-)
+PAGES: Final = {
+    "start": "/ui",
+    "users": "/ui/users",
+    "user": "/ui/users/1",
+    "user-played": "/ui/users/1?add=50&filter=is:genres:Drama&boost=2::60&cap=8:genres&item=7",
+    "error": "/ui/nowhere",
+}
