@@ -38,10 +38,10 @@ from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
 from service.security import authorization
-from service.security.api_keys import WatchedKeys, has_keys, read_keys
+from service.security.api_keys import WatchedKeys, has_keys
 from service.security.rate_limits import RateLimits
 from service.security.same_origin import SameOrigin
-from service.security.sessions import Sessions, with_secret
+from service.security.sessions import Sessions, has_pages, with_secret
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
@@ -185,8 +185,7 @@ def _add_routes(app: FastAPI) -> None:
 
 def _sessions(settings: Settings) -> Sessions | None:
     """Of the pages under /ui; None where there are none."""
-    is_wanted = not has_keys(settings) or read_keys(settings).opens("ui")
-    if not (is_wanted if settings.ui is None else settings.ui):
+    if not has_pages(settings):
         return None
     secret = with_secret(settings).ui_secret
     assert secret is not None

@@ -18,6 +18,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from service.security.api_keys import has_keys, read_keys
 from service.settings import Settings
 
 COOKIE: Final = "recsys_session"
@@ -131,6 +132,13 @@ def cookies(scope: Scope, name: str) -> list[str]:
                 continue
             found += [jar[name].value] if name in jar else []
     return found
+
+
+def has_pages(settings: Settings) -> bool:
+    """Whether there are pages that sessions open: as set, else where a key has the scope, or nobody needs one."""
+    if settings.ui is not None:
+        return settings.ui
+    return not has_keys(settings) or read_keys(settings).opens("ui")
 
 
 def with_secret(settings: Settings) -> Settings:

@@ -9,7 +9,7 @@ from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.security.api_keys import entry_of, new_key
 from service.security.login_attempts import MOST, WINDOW_SECONDS, LoginAttempts
-from service.security.sessions import COOKIE, LOGIN_COOKIE, SECONDS, Sessions
+from service.security.sessions import COOKIE, LOGIN_COOKIE, SECONDS, Sessions, with_secret
 from service.settings import Settings
 from service.ui.pages.login import own
 from tests.service.tiny import only
@@ -180,3 +180,10 @@ def test_an_address_that_failed_often_waits_and_its_neighbours_of_ipv6_with_it()
     assert attempts.wait_seconds("2001:db8:0:1::1") == attempts.wait_seconds("192.0.2.1") == 0
     now = WINDOW_SECONDS
     assert attempts.wait_seconds("2001:db8::1") == 0
+
+
+def test_all_workers_of_a_start_sign_alike_and_every_start_anew(settings: Settings) -> None:
+    started = with_secret(settings)
+    assert with_secret(started).ui_secret == started.ui_secret
+    assert len(started.ui_secret) >= 32
+    assert with_secret(settings).ui_secret != started.ui_secret
