@@ -16,11 +16,10 @@ def cells(chart: str) -> list[str]:
 def test_a_line_reaches_from_corner_to_corner_and_its_numbers_stand_beneath() -> None:
     chart = line("ndcg", ["v1", "v2"], [Series("all", [0.0, 4.0], [0.0, 3.0], [1.0, 4.0])])
     left, right, top, bottom = float(LEFT), float(WIDTH - RIGHT), float(TOP), float(HEIGHT - BOTTOM)
+    quarter = (bottom - top) / 4
+    corners = [(left, bottom - quarter), (right, top), (right, bottom - 3 * quarter), (left, bottom)]
     assert f'd="M{left} {bottom}h0.01L{right} {top}"' in chart
-    assert (
-        f'points="{left},{top + 0.75 * (bottom - top)} {right},{top} {right},{top + 0.25 * (bottom - top)} {left},{bottom}"'
-        in chart
-    )
+    assert f'points="{" ".join(f"{x},{y}" for x, y in corners)}"' in chart
     assert cells(chart) == ["at", "all", "v1", "0.00", "v2", "4.00"]
     assert 'role="img" aria-label="ndcg; the table below has its numbers"' in chart
 
