@@ -53,7 +53,7 @@ async def show_user(request: Request, user_id: UserId, services: ServicesDep, ac
     asker = await Asker.of(services, access, user_id, play)
     if any(request.query_params.get(name) for name in ROW) or "apply" in request.query_params:
         return await _folded(request, asker)
-    shown = await _shown(asker, request) if access.opens("recommend") else {}
+    shown = await _shown(asker) if access.opens("recommend") else {}
     return page(request, "user.html", user_id=user_id, play=play, **_form(asker), **shown)
 
 
@@ -65,7 +65,7 @@ async def _folded(request: Request, asker: Asker) -> Response:
         found = await find_items(asker.catalogue, text, asker.columns)
         if len(found) != 1:
             place = {"find": text, "do": "why" if wants_reason else "add"}
-            shown = await _shown(asker, request)
+            shown = await _shown(asker)
             views = await to_thread.run_sync(list_views.cards_of, asker, found)
             return page(
                 request, "user.html", user_id=asker.user_id, play=play, **_form(asker), **(shown | place), choices=views
@@ -74,7 +74,7 @@ async def _folded(request: Request, asker: Asker) -> Response:
     return RedirectResponse(f"/ui/users/{quote(asker.user_id, safe='')}{play.query}", 303)
 
 
-async def _shown(asker: Asker, request: Request) -> dict[str, Any]:
+async def _shown(asker: Asker) -> dict[str, Any]:
     """The list, what moved, the history, and the answer to why not; or what is wrong with what was typed."""
     try:
         return await _answered(asker)
