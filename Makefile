@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed-$(FAISS)
 # What the wheel is tried with.
 EXTRAS ?= all,$(FAISS)
 
-.PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
+.PHONY: help setup demo serve test test-slow test-gpu test-browser test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
 	bench-ingest bench-logs bench-logs-long fuzz-readers bench-lifecycle bench-append bench-signals
 
@@ -40,6 +40,16 @@ test-slow: setup ## Run the tests that take minutes each
 
 test-gpu: setup ## Run the tests that need a CUDA device
 	$(BIN)/pytest -m gpu
+
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser)
+
+$(VENV)/.installed-browser: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@touch $@
+
+test-browser: $(VENV)/.installed-browser ## Open the pages in Chromium (apt-get install chromium), in both themes and widths; pictures in .screenshots/
+	@test -n "$(CHROMIUM)" || { echo "There is no Chromium here. Install it: sudo apt-get install chromium"; exit 1; }
+	$(BIN)/pytest -m browser tests/browser
 
 format: setup ## Rewrite the code in the house's format
 	$(BIN)/ruff format .

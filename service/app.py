@@ -41,6 +41,7 @@ from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys
 from service.security.rate_limits import RateLimits
 from service.security.same_origin import SameOrigin
+from service.security.sessions import Sessions, has_pages, with_secret
 from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
@@ -49,6 +50,7 @@ from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
 from service.store.item_feed import ItemFeed
 from service.store.items import ItemStore
+from service.ui import routers as ui
 
 WRITERS = 9
 """Requests whose events or changes of items a process writes at a time; the others wait without a thread. On PostgreSQL
@@ -141,6 +143,7 @@ def create_app(
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
 
+    sessions = _sessions(settings)
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
     app = Application(
         title="recsys_vae",
@@ -155,22 +158,41 @@ def create_app(
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = authorization.Guard(front, keys, limits, counts)
-    front = SameOrigin(front, settings.cors_origins, counts)
-    front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
-    if settings.cors_origins:
-        front = with_cors(front, settings.cors_origins)
-    front = Observed(front, counts, request_log(settings))
+    front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)
     problems.install(app)
+    _add_routes(app)
+    if shows_docs:
+        show_docs(app)
+    if sessions is not None:
+        ui.mount(app, sessions, keys, counts)
+    authorization.install(app)
+    return app
+
+
+def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
+    """What a request meets before anybody looks at its key."""
+    front: ASGIApp = SameOrigin(guarded, settings.cors_origins, counts)
+    front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
+    if settings.cors_origins:
+        front = with_cors(front, settings.cors_origins)
+    return Observed(front, counts, request_log(settings))
+
+
+def _add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         # Probes may be sent with anything behind the address.
         app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
-    if shows_docs:
-        show_docs(app)
-    authorization.install(app)
-    return app
+
+
+def _sessions(settings: Settings) -> Sessions | None:
+    """Of the pages under /ui; None where there are none."""
+    if not has_pages(settings):
+        return None
+    secret = with_secret(settings).ui_secret
+    assert secret is not None
+    return Sessions(secret, always_secure=settings.ui_https)
 
 
 def limits_of(settings: Settings) -> Limits:

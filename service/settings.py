@@ -151,6 +151,17 @@ class Settings(BaseSettings):
     docs: bool | None = Field(
         None, description="Whether /docs and /openapi.json are shown, to anybody; only without keys if not set."
     )
+    ui: bool | None = Field(
+        None, description="Whether the pages under /ui are served; with a key of scope ui or without keys if not set."
+    )
+    ui_secret: str | None = Field(
+        None,
+        min_length=32,
+        description="What signs the sessions of /ui, the same on all replicas; drawn at every start if not set.",
+    )
+    ui_https: bool = Field(
+        False, description="Whether browsers reach /ui by https only, as where a proxy in front speaks it."
+    )
     access_log: bool = Field(True, description="Whether each request gets a line in the log.")
     log_paths: bool = Field(False, description="Whether these lines hold addresses, and so ids of users and items.")
     log_format: Literal["auto", "json", "console"] = Field(

@@ -67,11 +67,12 @@ def serve(**chosen: object) -> None:
     settings = open_files.with_room(settings)
     events = EventStore(settings.store_url).address
     if settings.workers > 1:
+        from service.security.sessions import with_secret
         from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter
 
         listener = listening.listen(settings.host, settings.port, accepts=False)
         supervisor.supervise(
-            settings, listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
+            with_secret(settings), listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
         )
     else:
         from service.server import uvicorn_server
@@ -86,9 +87,17 @@ def _tell(settings: "Settings", url: str, events: str, opened: "Opened") -> None
     by = f" by {settings.workers} workers" if settings.workers > 1 else ""
     page = "" if has_keys(settings) and not settings.docs else f"  try it   {url}/docs\n"
     typer.echo(f"Serving {opened.title} at {url}{by}")
-    typer.echo(f"{page}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}")
+    typer.echo(
+        f"{page}{_look(settings, url)}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}"
+    )
     keys = "asked for" if has_keys(settings) else "nobody is asked for one; only this machine can reach the service"
     typer.echo(f"  keys     {keys}\nCtrl+C stops it.")
+
+
+def _look(settings: "Settings", url: str) -> str:
+    from service.security.sessions import has_pages
+
+    return f"  look in  {url}/ui\n" if has_pages(settings) else ""
 
 
 def load_history(

@@ -22,7 +22,7 @@ from recsys_vae.errors import ConfigError
 from service.security.rate_limits import parse_rate
 from service.settings import Settings
 
-Scope = Literal["recommend", "explain", "events", "items", "histories", "users", "admin", "metrics"]
+Scope = Literal["recommend", "explain", "events", "items", "histories", "users", "admin", "metrics", "ui"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX = "rsk_"
 """Begins every key made here, so that scanners of source code recognise one that was committed."""
@@ -130,9 +130,17 @@ class KeyRing:
         """Whether a key has a rate limit of its own."""
         return any(entry.caller.rate_limit for entry in self._entries)
 
+    def opens(self, scope: Scope) -> bool:
+        """Whether a key has a scope."""
+        return any(scope in entry.caller.scopes for entry in self._entries)
+
     def find(self, key: bytes) -> Caller | None:
         """Who holds this key; None where nobody does. Takes as long for every key."""
-        digest, found = sha256(key).digest(), None
+        return self.holder(sha256(key).digest())
+
+    def holder(self, digest: bytes) -> Caller | None:
+        """Who holds the key with this digest; None where nobody does. Takes as long for every digest."""
+        found = None
         for entry in self._entries:
             if compare_digest(entry.digest, digest):
                 found = entry.caller
@@ -162,9 +170,13 @@ class WatchedKeys:
 
     def find(self, key: bytes) -> Caller | None:
         """Who holds this key; None where nobody does."""
+        return self.holder(sha256(key).digest())
+
+    def holder(self, digest: bytes) -> Caller | None:
+        """Who holds the key with this digest; None where nobody does, or no longer."""
         if monotonic() >= self._look_at:
             self._look_again()
-        return self._ring.find(key)
+        return self._ring.holder(digest)
 
     def _look_again(self) -> None:
         path = self._settings.keys_file

@@ -7,10 +7,11 @@ learns nothing, not even which addresses there are.
 
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Security
 from fastapi.openapi.models import HTTPBearer
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.routing import iter_route_contexts
 from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -24,9 +25,18 @@ from service.security.access import Access
 from service.security.api_keys import ANYBODY, Caller, Scope, WatchedKeys
 from service.security.rate_limits import RateLimits
 from service.security.same_origin import CHANGING
+from service.security.sessions import Sessions, is_page
 
-OPEN: Final = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
-"""Addresses that need no key; the last two exist only where the settings turn them on."""
+OPEN: Final = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json", "/ui/login"})
+"""Addresses that need no key; all but the first two exist only where the settings turn them on."""
+ASSETS: Final = ("/docs/assets/", "/ui/static/")
+"""Scripts, styles and pictures of pages, which are the same for everybody."""
+LOGIN: Final = "/ui/login"
+ONCE_MORE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>recsys</title></head>
+<body></body></html>
+"""
+"""Sends a browser that came by a link of another site to the same address from here: then its cookie comes along."""
 REALM: Final = 'Bearer realm="recsys"'
 NO_KEY = "Send the header `Authorization: Bearer KEY`, with a key of this service."
 WRONG_KEY = "This key is not known here, or no longer."
@@ -62,25 +72,68 @@ def also(*scopes: Scope) -> dict[str, Any]:
     return {"security": [{"key": list(scopes)}]}
 
 
-class Guard:
-    """Looks at the key of every request, then at its rate limit."""
+def is_open(path: str) -> bool:
+    """Whether an address needs no key."""
+    return path in OPEN or path.startswith(ASSETS)
 
-    def __init__(self, app: ASGIApp, keys: WatchedKeys, limits: RateLimits, metrics: Metrics) -> None:
+
+class Guard:
+    """Looks at the key of every request, then at its rate limit.
+
+    Args:
+        app: what is behind.
+        keys: that open something.
+        limits: on requests of one key.
+        metrics: told of what is refused.
+        sessions: by whose cookies pages are opened, and nothing else is; None where there are no pages.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: WatchedKeys, limits: RateLimits, metrics: Metrics, sessions: Sessions | None = None
+    ) -> None:
         self._app = app
         self._keys = keys
         self._limits = limits
         self._metrics = metrics
+        self._sessions = sessions
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "lifespan" or scope.get("path") in OPEN:
+        if scope["type"] == "lifespan" or is_open(scope.get("path", "")):
             await self._app(scope, receive, send)
+            return
+        if self._sessions is not None and is_page(scope["path"]):
+            await self._open_page(self._sessions, scope, receive, send)
             return
         record: RequestRecord = scope["state"]["record"]
         caller = self._caller(scope) if self._keys.are_asked_for else ANYBODY
         if isinstance(caller, str):
             await self._refuse(caller, record)(scope, receive, send)
             return
+        await self._admit(caller, scope, receive, send)
+
+    async def _open_page(self, sessions: Sessions, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Let whoever has a session pass, by the key that it names; others are shown where to begin one."""
+        session = sessions.of(scope)
+        if session is None and _came_by_a_link_elsewhere(scope):
+            await HTMLResponse(ONCE_MORE)(scope, receive, send)
+            return
+        caller = self._keys.holder(session.digest) if session is not None and self._keys.are_asked_for else ANYBODY
+        if self._keys.are_asked_for and (session is None or caller is None):
+            scope["state"]["record"].refusal = "no-session"
+            self._metrics.count_refusal("no-session")
+            await to_login(scope)(scope, receive, send)
+            return
+        assert caller is not None
+        if session is None:
+            session = sessions.begin()
+            send = _with_header(send, sessions.cookie(scope, session))
+        scope["state"] |= {"session": session, "form_token": sessions.form_token(session)}
+        await self._admit(caller, scope, receive, send)
+
+    async def _admit(self, caller: Caller, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Go on as this caller, within its rate limit."""
+        record: RequestRecord = scope["state"]["record"]
         record.caller = caller.name
         verdict = await self._limits.check(caller.name, caller.rate_limit)
         access = scope["state"]["access"] = Access(record.request_id, caller, self._limits, verdict)
@@ -110,6 +163,33 @@ class Guard:
         return problem(401, reason, detail, record.request_id, headers={"WWW-Authenticate": challenge})
 
 
+def to_login(scope: AsgiScope) -> Response:
+    """The way of a browser without a session to the page that begins one, and from there to where it wanted to go."""
+    sent = dict(scope["headers"])
+    if b"hx-request" in sent:  # a part of a page: the whole page is to go there
+        return Response(status_code=401, headers={"HX-Redirect": LOGIN})
+    if scope["method"] not in ("GET", "HEAD"):
+        return RedirectResponse(LOGIN, 303)
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    query: bytes = scope["query_string"]
+    wanted = (raw + b"?" + query if query else raw).decode("latin-1")
+    return RedirectResponse(f"{LOGIN}?next={quote(wanted, safe='/')}", 303)
+
+
+def _came_by_a_link_elsewhere(scope: AsgiScope) -> bool:
+    """Whether a browser kept its cookie back, as it does for addresses that another site links to."""
+    return scope["method"] == "GET" and (b"sec-fetch-site", b"cross-site") in scope["headers"]
+
+
+def _with_header(send: Send, header: tuple[bytes, bytes]) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], header]
+        await send(message)
+
+    return sent
+
+
 def _with_headers(send: Send, access: Access) -> Send:
     """What the limit says once the work is known."""
 
@@ -127,7 +207,7 @@ def install(app: FastAPI) -> None:
     Raises:
         TypeError: a route names no scope; that is a defect of the route.
     """
-    unguarded = [path for path, scope in scopes_of(app) if scope is None and path not in OPEN]
+    unguarded = [path for path, scope in scopes_of(app) if scope is None and not is_open(path)]
     if unguarded:
         raise TypeError(f"{', '.join(unguarded)}: a route names its scope, as in dependencies=[needs('recommend')].")
     for kind in (ForbiddenError, RateLimitedError):

@@ -2,6 +2,7 @@
 
 Browsers say where a request comes from (`Sec-Fetch-Site`, or `Origin` where they are older); programs say neither. A
 page may send forms and plain text anywhere without asking, so a body is declared as JSON, which it may not send so.
+Pages for people send forms, and nothing else; each carries a token that a page of another site cannot know.
 """
 
 from collections.abc import Iterable
@@ -14,20 +15,24 @@ from starlette.types import Scope as AsgiScope
 
 from service.observability.metrics import Metrics
 from service.problems import problem
+from service.security.sessions import is_page
 
 CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 OWN: Final = frozenset({b"same-origin", b"none"})
 """Of Sec-Fetch-Site: a page of this service, and a person at the address bar."""
 JSON: Final = b"application/json"
+FORM: Final = b"application/x-www-form-urlencoded"
 ELSEWHERE = (
     "This request comes from a page of another site (its headers Sec-Fetch-Site and Origin say so), and such a page "
     "may not change anything here. An operator lets an origin in by RECSYS_CORS_ORIGINS."
 )
+NOT_A_FORM = "The body is not declared as a form. Send it as application/x-www-form-urlencoded."
 NOT_JSON = "The body is not declared as JSON. Send it with the header Content-Type: application/json."
 
 
 class SameOrigin:
-    """Refuses what may change something if a page of another site sends it, or if its body is not declared as JSON.
+    """Refuses what may change something if a page of another site sends it, or if its body is not declared as what
+    the address takes: JSON, or a form where it is a page.
 
     Args:
         app: what is behind.
@@ -47,7 +52,11 @@ class SameOrigin:
             if not self._is_ours(sent):
                 await self._refuse(scope, 403, "cross-site", ELSEWHERE)(scope, receive, send)
                 return
-            if sent.get(b"content-type") != JSON and not is_json(sent.get(b"content-type", b"")) and has_body(sent):
+            if is_page(scope["path"]):
+                if has_body(sent) and not is_form(sent.get(b"content-type", b"")):
+                    await self._refuse(scope, 415, "not-a-form", NOT_A_FORM)(scope, receive, send)
+                    return
+            elif sent.get(b"content-type") != JSON and not is_json(sent.get(b"content-type", b"")) and has_body(sent):
                 await self._refuse(scope, 415, "not-json", NOT_JSON)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -71,6 +80,11 @@ def is_json(content_type: bytes) -> bool:
     """Whether a header Content-Type declares JSON: `application/json`, or a kind of it as `application/geo+json` is."""
     kind, _, name = content_type.partition(b";")[0].strip().lower().partition(b"/")
     return kind == b"application" and (name == b"json" or name.endswith(b"+json"))
+
+
+def is_form(content_type: bytes) -> bool:
+    """Whether a header Content-Type declares a form, as browsers send it from an address to an address."""
+    return content_type.partition(b";")[0].strip().lower() == FORM
 
 
 def has_body(sent: dict[bytes, bytes]) -> bool:

@@ -111,19 +111,12 @@ async def respond(
     request: Request, services: Services, access: Access, request_id: str, chosen: str | None
 ) -> dict[str, Any]:
     """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`."""
-    if request.user_id is not None and _tells_the_history(request.query):
-        access.demand("explain", TELLS)
     variant_set = services.deployments.variant_set
-    key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
-    version = None if request.cursor is None else request.cursor.model_version
-    assignment = variant_set.assign(key, chosen, version)
-    if services.settings.explore_share:
-        request = replace(request, seed=f"{key} {timestamps.now() // DAY}")
+    assignment, request, seed = _assigned(request, variant_set, services, access, request_id, chosen)
     last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
     others = _others(assignment, variant_set, services, request)
     if others is not None:
         request = replace(request, tells_chances=True)
-    seed = f"{key} {request_id}"
     beside = asyncio.gather(*(_chances(other, services, request, seed) for other, _ in others)) if others else None
     page = await _page(assignment, services, request, seed)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
@@ -137,6 +130,33 @@ async def respond(
             impression = impression._replace(propensities=mixed(impression.items, lists))
         services.exposures.note(impression._replace(last_erasure=last_erasure))
     return to_wire(page, request_id, assignment.name)
+
+
+async def preview(request: Request, services: Services, access: Access, chosen: str | None = None) -> dict[str, Any]:
+    """The list that a user would get now, as the fields of `Recommendations`; it is shown to somebody else, so it is
+    neither counted nor written down as shown to the user."""
+    await access.pay(_work(request))
+    variant_set = services.deployments.variant_set
+    assignment, request, seed = _assigned(request, variant_set, services, access, access.request_id, chosen)
+    return to_wire(await _page(assignment, services, request, seed), access.request_id, assignment.name)
+
+
+def _assigned(
+    request: Request, variant_set: VariantSet, services: Services, access: Access, request_id: str, chosen: str | None
+) -> tuple[Assignment, Request, str]:
+    """Who answers, what is asked then, and what lists are drawn by.
+
+    Raises:
+        ForbiddenError: the answer would tell what the key may not know.
+    """
+    if request.user_id is not None and _tells_the_history(request.query):
+        access.demand("explain", TELLS)
+    key = f"request {request_id}" if request.user_id is None else f"user {request.user_id}"
+    version = None if request.cursor is None else request.cursor.model_version
+    assignment = variant_set.assign(key, chosen, version)
+    if services.settings.explore_share:
+        request = replace(request, seed=f"{key} {timestamps.now() // DAY}")
+    return assignment, request, f"{key} {request_id}"
 
 
 def _others(

@@ -15,7 +15,8 @@ from service.app import create_app
 from service.security import authorization
 from service.security.access import INCLUDED
 from service.security.api_keys import SCOPES, entry_of, new_key
-from service.security.authorization import OPEN, needs, scopes_of
+from service.security.authorization import is_open, needs, scopes_of
+from service.security.sessions import is_page
 from service.settings import Settings
 from tests.service.tiny import fill, only
 
@@ -48,7 +49,7 @@ def operations(app: FastAPI) -> list[tuple[str, str, str | None]]:
         (method, re.sub(r"\{[^}]*\}", "x", str(context.path)), scope)
         for context, (_, scope) in zip(iter_route_contexts(app.routes), scopes_of(app), strict=True)
         for method in sorted(context.methods or {"GET"})
-        if context.path not in OPEN
+        if not is_open(str(context.path)) and not is_page(str(context.path))  # by session: tests/service/ui
     ]
 
 
@@ -64,6 +65,7 @@ def refused(response, status: int, code: str) -> dict:
 def test_every_route_is_refused_without_a_key_with_a_wrong_one_and_with_a_wrong_scope(client: TestClient) -> None:
     found = operations(client.app)
     assert {scope for *_, scope in found} >= {"recommend", "metrics"}
+    assert {scope for path, scope in scopes_of(client.app) if is_page(path) and not is_open(path)} == {"ui"}
     for method, address, scope in found:
         assert scope in SCOPES, f"{method} {address} names no scope"
         refused(client.request(method, address), 401, "no-key")

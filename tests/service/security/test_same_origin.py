@@ -13,7 +13,8 @@ from service.client.client import Client
 from service.schemas.events import NewEvent
 from service.security.api_keys import SCOPES, entry_of, new_key
 from service.security.bind_checks import made_safe
-from service.security.same_origin import CHANGING, has_body, is_json
+from service.security.same_origin import CHANGING, has_body, is_form, is_json
+from service.security.sessions import is_page
 from service.settings import Settings
 from tests.service.tiny import only
 
@@ -49,6 +50,11 @@ def changing(client: TestClient) -> list[tuple[str, str]]:
     ]
 
 
+def of_the_api(client: TestClient) -> list[tuple[str, str]]:
+    """Those that programs call; forms of pages carry a token too (tests/service/ui)."""
+    return [(method, address) for method, address in changing(client) if not is_page(address)]
+
+
 @pytest.fixture(params=[False, True], ids=["without keys", "with keys"])
 def client(request: pytest.FixtureRequest, settings: Settings, chain: FallbackChain) -> TestClient:
     key = new_key()
@@ -75,7 +81,7 @@ def test_no_page_of_another_site_changes_anything_anywhere(client: TestClient) -
 
 
 def test_programs_own_pages_and_named_origins_do(client: TestClient) -> None:
-    for method, address in changing(client):
+    for method, address in of_the_api(client):
         for headers in OWN:
             assert client.request(method, address, headers=headers).status_code not in (403, 415), (address, headers)
     assert Client(http=client).send_events([NewEvent(user_id="u", item_id="a")]).accepted == 1
@@ -84,16 +90,24 @@ def test_programs_own_pages_and_named_origins_do(client: TestClient) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
 def test_a_body_is_declared_as_json_everywhere(client: TestClient, kind: str | None) -> None:
-    for method, address in changing(client):
+    for method, address in of_the_api(client):
         headers = {"Content-Type": kind} if kind else {}
         refused = client.request(method, address, content=b"{}", headers=headers)
         assert (refused.status_code, refused.json()["type"]) == (415, "urn:recsys:problem:not-json"), (method, address)
         assert client.request(method, address, headers=headers).status_code != 415  # as `curl -d ''` sends it
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "multipart/form-data"])
+def test_a_body_for_a_page_is_declared_as_a_form(client: TestClient, kind: str) -> None:
+    refused = client.post("/ui/login", content=b"key=1", headers={"Content-Type": kind})
+    assert (refused.status_code, refused.json()["type"]) == (415, "urn:recsys:problem:not-a-form")
+
+
 def test_what_is_json_and_what_is_a_body() -> None:
     assert all(map(is_json, [b"application/json", b"Application/JSON ; charset=utf-8", b"application/geo+json"]))
     assert not any(map(is_json, [b"", b"text/json", b"application/jsonp", b"text/plain; application/json"]))
+    assert is_form(b"Application/X-WWW-Form-Urlencoded; charset=utf-8")
+    assert not is_form(b"application/json")
     assert has_body({b"transfer-encoding": b"chunked"})
     assert has_body({b"content-length": b"10"})
     assert not has_body({b"content-length": b"0"})

@@ -1,0 +1,78 @@
+"""Formatting: numbers, times and ids as pages show them."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from math import isfinite
+from typing import Any, Final
+from urllib.parse import quote
+
+LONGEST_TEXT: Final = 300
+NOTHING: Final = "\N{EN DASH}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """With commas between thousands: `12,345`, `0.4749`; a dash for none."""
+    if value is None or not isfinite(value):
+        return NOTHING
+    return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def score(value: float | None) -> str:
+    """A score to four significant digits, at most six places."""
+    if value is None or not isfinite(value):
+        return NOTHING
+    text = f"{value:.2f}" if abs(value) >= 100 else f"{value:.4f}" if abs(value) >= 0.1 else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as `12.3 %`."""
+    return NOTHING if value is None or not isfinite(value) else f"{number(100 * value, digits)} %"
+
+
+def moment(value: datetime | int | None) -> str:
+    """A time, or microseconds since 1970, in UTC: `2026-11-30 04:10`."""
+    if value is None:
+        return NOTHING
+    time = datetime.fromtimestamp(value / 1e6, UTC) if isinstance(value, int) else value.astimezone(UTC)
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def value(found: Any) -> str:
+    """A value of metadata as text: lists with commas between their elements, long texts cut."""
+    if found is None:
+        return NOTHING
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, list | tuple):
+        text = ", ".join(map(value, found))
+    elif isinstance(found, datetime):
+        text = moment(found)
+    elif isinstance(found, float):
+        text = f"{found:g}" if abs(found) < 1e15 else str(found)
+    elif isinstance(found, date):
+        text = found.isoformat()
+    else:
+        text = str(found)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
+def segment(identity: str) -> str:
+    """An id as one segment of an address, whatever it holds."""
+    return quote(identity, safe="")
+
+
+def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names as the options of a choice: what is sent, and what is shown."""
+    return [(name, name) for name in names]
+
+
+FILTERS: Final = {
+    "number": number,
+    "score": score,
+    "percent": percent,
+    "moment": moment,
+    "value": value,
+    "segment": segment,
+    "pairs": pairs,
+}

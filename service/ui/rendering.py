@@ -1,0 +1,86 @@
+"""Rendering: pages from templates. What is put into one is text, whatever it holds: escaping is never off."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from recsys_vae import __version__
+from service.http.assets import Assets
+from service.security.access import Access
+from service.ui import formatting, navigation
+
+FOLDER: Final = Path(__file__).parent
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",  # with none at all, browsers would send no Origin with forms
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+HTMX: Final = {
+    "allowEval": False,
+    "includeIndicatorStyles": False,
+    "selfRequestsOnly": True,
+    "historyCacheSize": 0,
+    "refreshOnHistoryMiss": True,
+    "scrollIntoViewOnBoost": False,
+    "responseHandling": [{"code": "204", "swap": False}, {"code": ".*", "swap": True}],
+}
+"""Settings of htmx: nothing is evaluated, no style is inlined, nothing of a page is kept in the browser's storage."""
+
+ASSETS: Final = Assets(FOLDER / "static", "/ui/static")
+
+
+def environment() -> Environment:
+    """What makes pages of the templates."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= formatting.FILTERS
+    made.globals |= {
+        "asset": ASSETS.address,
+        "entries": navigation.ENTRIES,
+        "is_current": navigation.is_current,
+        "htmx": HTMX,
+        "version": __version__,
+    }
+    return made
+
+
+ENVIRONMENT: Final = environment()
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page.
+
+    Args:
+        request: that is answered.
+        template: of the page, a file in `templates/`.
+        status: of the answer.
+        context: what the template says besides `path`, `may(scope)`, `caller` and `form_token`.
+    """
+    state = request.scope["state"]
+    access: Access | None = state.get("access")
+    content = ENVIRONMENT.get_template(template).render(
+        path=request.scope["path"],
+        may=access.opens if access is not None else _nothing,
+        caller=access.caller if access is not None else None,
+        form_token=state.get("form_token", ""),
+        **context,
+    )
+    return HTMLResponse(content, status, headers=HEADERS)
+
+
+def _nothing(scope: str) -> bool:
+    return False

@@ -1,0 +1,11 @@
+"""The pages that browser tests open: a name for pictures, and an address, a line a page."""
+
+from typing import Final
+
+PAGES: Final = {
+    "start": "/ui",
+    "users": "/ui/users",
+    "user": "/ui/users/1",
+    "user-played": "/ui/users/1?add=50&filter=is:genres:Drama&boost=2::60&cap=8:genres&item=7",
+    "error": "/ui/nowhere",
+}
