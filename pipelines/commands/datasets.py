@@ -26,6 +26,7 @@ from pipelines.ingest.log_files import ColumnMap, find_files
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_event_option, split_plain_option
 from pipelines.ingest.settings import OPTIONS, Settings
+from pipelines.plain_options import PlainCommand
 from pipelines.public_datasets import catalog
 from pipelines.sources.staging import staged, staged_file
 from recsys_vae.data import columns as c
@@ -317,6 +318,6 @@ def _utc(moment: datetime | None) -> datetime | None:
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.add_typer(data, name="data")
-    app.command("ingest")(ingest_logs)
-    app.command("explain-data")(explain_data)
-    app.command("fold")(fold_dataset)
+    app.command("ingest", cls=PlainCommand)(ingest_logs)
+    app.command("explain-data", cls=PlainCommand)(explain_data)
+    app.command("fold", cls=PlainCommand)(fold_dataset)

@@ -12,8 +12,8 @@ from pipelines.ingest.readers.streams import first_bytes
 
 SIZE = 1 << 16
 MOST_LINES = 200
-ALIKE = 0.9
-"""Share of the lines that are as a format has them, at least; the rest will be quarantined."""
+OTHERS = 0.1
+"""Largest share of the lines that are not as a format has them; they will be quarantined."""
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 
 
@@ -51,8 +51,9 @@ class Peek:
 
     def matches(self, pattern: str) -> bool:
         """Whether there are lines, and all but a few damaged ones are of a pattern from beginning to end."""
-        found = sum(re.fullmatch(pattern, line) is not None for line in self.lines)
-        return bool(self.lines) and found >= ALIKE * len(self.lines)
+        others = (line for line in self.lines if re.fullmatch(pattern, line) is None)
+        most = OTHERS * len(self.lines)
+        return bool(self.lines) and not any(number > most for number, _ in enumerate(others, 1))
 
     @cached_property
     def keys(self) -> frozenset[str]:

@@ -95,16 +95,21 @@ def first_bytes(path: Path, size: int = 1 << 16, compression: Compression | None
         DataError: there is no such file, it cannot be opened, or it is a pointer of Git LFS.
         EmptyDataError: it is empty.
     """
-    found = b""
+    return b"".join(first_blocks(path, size, compression))
+
+
+def first_blocks(path: Path, size: int, compression: Compression | None = None) -> Iterator[bytes]:
+    """The same, block by block."""
+    left = size
     try:
         for block in unpacked(path, compression):
-            found += block
-            if len(found) >= size:
+            yield block[:left]
+            left -= len(block)
+            if left <= 0:
                 break
     except _DamageError as error:
-        if not found:
+        if left == size:
             raise DataError(f"{path.name} cannot be read: {error}. Check that it is whole.") from error
-    return found[:size]
 
 
 def chunks(path: Path, encoding: str = "utf-8", compression: Compression | None = None) -> Iterator[Chunk]:
