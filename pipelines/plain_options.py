@@ -60,4 +60,6 @@ def _plain(value: Any, kind: Any) -> Any:
     if isinstance(value, kind) and (kind in (str, int, float, bool) or issubclass(kind, Enum)):
         return value
     written = _NUMBERS.get(kind)
-    return kind(value) if written is not None and isinstance(value, str) and written.fullmatch(value) else _NONE_OF_THESE
+    return (
+        kind(value) if written is not None and isinstance(value, str) and written.fullmatch(value) else _NONE_OF_THESE
+    )
