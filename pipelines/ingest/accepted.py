@@ -27,6 +27,7 @@ from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.ids import WHOLE, count_forms
 from pipelines.ingest.log_rows import ReadLogs
+from pipelines.ingest.plain_records import record_of
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count
 from pipelines.ingest.user_partitions import OPTIONAL
@@ -133,11 +134,9 @@ class Accepted:
         Raises:
             DataError: it is unreadable.
         """
-        from pydantic import TypeAdapter, ValidationError
-
         try:
-            state = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
-        except (OSError, ValidationError) as error:
+            state = record_of(State, (folder / "state.json").read_bytes())
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"{folder / 'state.json'} cannot be read: {error}. Ingest all logs anew, with --overwrite."
             ) from error
