@@ -292,6 +292,7 @@ class _Appending:
             rows.put(some, places[number])
         rows.flush()
         found.write_texts(self.new.new_texts)
+        found.know_texts(self.accepted, self.new.new_texts)
         found.write_dropped(self.new.dropped())
         numbers = tuple(known + len(new) for known, new in zip(before.numbers, self.new.new_texts, strict=True))
         found.write(

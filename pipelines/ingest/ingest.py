@@ -129,6 +129,8 @@ class Run:
     step: Step
     appendable: bool = True
     erased: ErasedUsers = field(default_factory=ErasedUsers)
+    counts_only: bool = False
+    """Whether `make_tables` counts, and writes nothing."""
 
     def summary(self, name: str) -> IngestSummary:
         """Write every table of the dataset and count."""
@@ -211,20 +213,23 @@ class Run:
         return reconciled(summary)
 
     def make_tables(self, store: RowStore, ids: Ids, dropped_rows: DroppedRows) -> "Made":
-        """Write interactions, dislikes, repeats and losses of the rows of a store."""
+        """Write interactions, dislikes, repeats and losses of the rows of a store, or count them alone."""
         parts = self._cut(store, ids)
         facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
         dislikes = Dislikes(self.scratch / "dislikes", self.rules.keep)
         self.drop_duplicates(parts, dropped_rows, facts, repeats, dislikes)
         rounds = self._take_core(parts, ids, dropped_rows)
         with Beside("recsys-losses") as writing:
-            writing.call(dropped_rows.write, self.dataset.losses_path)
-            kept, given = self._write_interactions(parts, ids, repeats, dislikes)
-            repeats.write(self.dataset.repeats_path, ids)
-            if self.rules.has_dislikes:
-                kept.dislikes = dislikes.rows
-                dislikes.write(self.dataset.dislikes_path, ids)
-            writing.wait()
+            if self.counts_only:
+                kept, given = _counted(parts, ids), 0
+            else:
+                writing.call(dropped_rows.write, self.dataset.losses_path)
+                kept, given = self._write_interactions(parts, ids, repeats, dislikes)
+                repeats.write(self.dataset.repeats_path, ids)
+                if self.rules.has_dislikes:
+                    dislikes.write(self.dataset.dislikes_path, ids)
+                writing.wait()
+            kept.dislikes = dislikes.rows
         return Made(kept, given, rounds, facts)
 
     def write_metadata(self, quarantine: Quarantine) -> MetadataRows:
@@ -425,6 +430,13 @@ def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
     """Count what is marked as lost; the rest."""
     dropped_rows.add(marked)
     return marked.filter(pl.col(DROPPED_BY).is_null())
+
+
+def _counted(parts: Sequence[Part], ids: Ids) -> KeptFacts:
+    facts = KeptFacts(len(ids.items))
+    for part in parts:
+        facts.add(_numbered(part.take()))
+    return facts
 
 
 def _numbered(left: pl.DataFrame) -> pl.DataFrame:

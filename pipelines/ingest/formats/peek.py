@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.ingest.formats.encodings import decode
 from pipelines.ingest.readers.streams import first_bytes
+from recsys_vae.data.columns import ITEM, USER
 
 SIZE = 1 << 16
 MOST_LINES = 200
@@ -44,6 +45,11 @@ class Peek:
     def header(self) -> str:
         """The first line; empty where there is none."""
         return self.lines[0] if self.lines else ""
+
+    @property
+    def names_our_columns(self) -> bool:
+        """Whether the first line names users and items as we do, which that of no other format does."""
+        return {USER, ITEM} <= {field.strip('" ') for field in re.split(r"::|[,;|\t]", self.header)}
 
     def rows(self, separator: str) -> list[list[str]]:
         """All lines, cut at a separator; quote marks are no marks here."""
