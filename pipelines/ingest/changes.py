@@ -94,7 +94,10 @@ class Changes:
         item_rows[item_codes] += after.kept.item_rows.astype(np.int64) - before.kept.item_rows
         write_kept(self._accepted.folder, item_rows.astype(np.uint32))
         kept = self._kept(earlier.kept, before.kept.kept(0), after.kept.kept(0), int(np.count_nonzero(item_rows)))
-        described = (self._users_described(earlier, before, after, ids), self._items_described(earlier, was_kept, item_rows > 0))
+        described = (
+            self._users_described(earlier, before, after, ids),
+            self._items_described(earlier, was_kept, item_rows > 0),
+        )
         return self._summary(earlier, kept, described, losses, before, after, quarantined)
 
     def _touched_rows(self) -> pl.DataFrame:
