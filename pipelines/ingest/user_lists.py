@@ -10,7 +10,7 @@ from pipelines.ingest.formats.format import Role
 from pipelines.ingest.formats.peek import unpacked_name
 from pipelines.ingest.formats.recognition import look_at
 from pipelines.ingest.ids import read_column
-from pipelines.ingest.metadata_tables import read_table, refuse
+from pipelines.ingest.metadata_files import read_table, refuse
 from pipelines.ingest.readers.streams import texts
 from pipelines.ingest.table_schemas import check_type
 from recsys_vae.data.columns import USER
