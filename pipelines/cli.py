@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import typer
 
+from pipelines.plain_options import PlainGroup
 from recsys_vae import __version__
 from recsys_vae.errors import ConfigError, RecsysError
 from recsys_vae.extras import explained
@@ -70,6 +71,7 @@ def build(verb: str = "") -> typer.Typer:
     """The application: own verbs first, then those of other packages; of a verb in `ALONE` its module's alone."""
     app = typer.Typer(
         name="recsys",
+        cls=PlainGroup,
         help="From an interaction log to served recommendations.",
         no_args_is_help=True,
         add_completion=False,

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +23,8 @@ from recsys_vae.storage import storing
 from recsys_vae.termination import at_last
 
 PARTIAL, REPLACED = ".partial", ".replaced"
+AT_ONCE = 8
+"""Files that are flushed at the same time."""
 
 
 @contextmanager
@@ -84,9 +87,7 @@ def _replaced_directory(path: Path, product: Product) -> Iterator[Path]:
     try:
         with at_last(lambda: shutil.rmtree(temporary, ignore_errors=True)):
             yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_dir() or file.stat().st_nlink == 1:  # another name of what is on disk already is not written
-                _flush(file)
+        _flush_all(temporary)
         check_output(path, product)  # once more: writing may have taken hours
         _take_place(temporary, path, product)
         _flush(path.parent)
@@ -148,6 +149,15 @@ def _leftovers(path: Path, ending: str) -> list[Path]:
 
 def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.{uuid4().hex[:8]}{PARTIAL}"
+
+
+def _flush_all(folder: Path) -> None:
+    """Flush what lies in a folder; together, for each by itself waits for the disk's journal."""
+    # Another name of what is on disk already is not written.
+    new = [path for path in folder.rglob("*") if path.is_dir() or path.stat().st_nlink == 1]
+    with ThreadPoolExecutor(AT_ONCE, "recsys-flush") as pool:
+        for _ in pool.map(_flush, new):
+            pass
 
 
 def _flush(path: Path) -> None:

@@ -20,12 +20,14 @@ from pipelines.ingest.append import append as append_logs
 from pipelines.ingest.cleaning import CleaningRules, Keep
 from pipelines.ingest.explain import Entity, explain
 from pipelines.ingest.formats.given import split_given
+from pipelines.ingest.formats.properties import take_properties
 from pipelines.ingest.formats.recognition import Says
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.log_files import ColumnMap, find_files
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_event_option, split_plain_option
 from pipelines.ingest.settings import OPTIONS, Settings
+from pipelines.plain_options import PlainCommand
 from pipelines.public_datasets import catalog
 from pipelines.sources.staging import staged, staged_file
 from recsys_vae.data import columns as c
@@ -119,7 +121,9 @@ def ingest_logs(
     min_user: Annotated[int, typer.Option(help="Least number of items a user keeps (k-core).")] = 1,
     min_item: Annotated[int, typer.Option(help="Least number of users an item keeps (k-core).")] = 1,
     users: Annotated[str | None, typer.Option(help="Metadata a user, one row an id.")] = None,
-    items: Annotated[str | None, typer.Option(help="Metadata an item, one row an id.")] = None,
+    items: Annotated[
+        str | None, typer.Option(help="Metadata an item, one row an id; a folder or a quoted glob of parts.")
+    ] = None,
     users_map: Annotated[
         str | None, typer.Option(help="user_id=COLUMN of --users, where it is not the log's name of it.")
     ] = None,
@@ -244,13 +248,16 @@ def _source(logs: list[str], said: Said, given_test: list[str], users: Path | No
     """What the arguments mean: a public dataset with its own mapping and metadata, or files."""
     named = catalog.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).exists() else None
     base = Source(find_files(logs)) if named is None else named.source(catalog.locate(named) or catalog.fetch(named))
-    train, test = split_given(base.logs)
+    logs_alone, properties = take_properties(base.logs)
+    if properties is not None:
+        _say(f"{properties.name}: {'taken as --items' if items is None else 'passed over, for --items is given'}")
+    train, test = split_given(logs_alone)
     return Source(
         logs=train,
         mapping=base.mapping,
         given_test=base.given_test + test + find_files(given_test),
         users=users or base.users,
-        items=items or base.items,
+        items=items or base.items or properties,
         # The fields of a public dataset are those of its own tables.
         fields=Fields(base.fields.users if users is None else (), base.fields.items if items is None else ()),
         said=said,
@@ -317,6 +324,6 @@ def _utc(moment: datetime | None) -> datetime | None:
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     app.add_typer(data, name="data")
-    app.command("ingest")(ingest_logs)
-    app.command("explain-data")(explain_data)
-    app.command("fold")(fold_dataset)
+    app.command("ingest", cls=PlainCommand)(ingest_logs)
+    app.command("explain-data", cls=PlainCommand)(explain_data)
+    app.command("fold", cls=PlainCommand)(fold_dataset)

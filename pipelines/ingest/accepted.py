@@ -27,6 +27,7 @@ from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.ids import WHOLE, count_forms
 from pipelines.ingest.log_rows import ReadLogs
+from pipelines.ingest.plain_records import record_of
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count
 from pipelines.ingest.user_partitions import OPTIONAL
@@ -133,11 +134,9 @@ class Accepted:
         Raises:
             DataError: it is unreadable.
         """
-        from pydantic import TypeAdapter, ValidationError
-
         try:
-            state = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
-        except (OSError, ValidationError) as error:
+            state = record_of(State, (folder / "state.json").read_bytes())
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"{folder / 'state.json'} cannot be read: {error}. Ingest all logs anew, with --overwrite."
             ) from error
@@ -209,6 +208,11 @@ class Accepted:
             self._texts[key] = pl.concat(parts).collect()["id"]
         return self._texts[key]
 
+    def know_texts(self, before: "Accepted", new: Sequence[pl.Series]) -> None:
+        """Take texts that are known instead of reading them: those of before, and what has come."""
+        for kind, some in zip(KINDS, new, strict=True):
+            self._texts[kind, self.state.parts + 1] = pl.concat([before.texts(kind), some])
+
     def read_texts_again(self) -> None:
         """Their files have been written anew."""
         self._texts.clear()
@@ -239,14 +243,13 @@ class Accepted:
             is_wanted: by number of the user.
         """
         frames: list[pl.DataFrame] = []
+        wanted = pl.Series(is_wanted)
         held: tuple[int, pl.DataFrame] | None = None
         for number, start, rows, _ in self._slices():
             if held is None or held[0] != number:
                 held = (number, self.rows(number))
             some = held[1].slice(start, rows)
-            there = np.flatnonzero(is_wanted[some[c.USER].to_numpy()])
-            if len(there):
-                frames.append(some[there].with_columns(is_new=pl.lit(number >= new_from)))
+            frames.append(some.filter(wanted.gather(some[c.USER])).with_columns(is_new=pl.lit(number >= new_from)))
         return pl.concat(frames, how="diagonal")
 
     def kept(self, items: int) -> np.ndarray:

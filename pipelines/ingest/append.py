@@ -21,6 +21,7 @@ from pipelines.ingest.erasure import names_anybody
 from pipelines.ingest.file_records import Arrival, FileRecord, arrivals
 from pipelines.ingest.ingest import ROWS_PER_PART, MetadataRows, Run, Step
 from pipelines.ingest.log_rows import Quarantine
+from pipelines.ingest.metadata_files import is_part_of
 from pipelines.ingest.new_logs import NewLogs
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
@@ -236,8 +237,8 @@ class _Appending:
         if not (self.given.users or self.given.items):
             return MetadataRows(earlier.user_rows, earlier.item_rows, counts), bad
         replaced = [one for one, now in ((settings.users, self.given.users), (settings.items, self.given.items)) if now]
-        for path in filter(None, replaced):
-            bad = bad.filter(pl.col("file") != str(path))
+        of_replaced = [any(is_part_of(file, path) for path in replaced if path) for file in bad["file"]]
+        bad = bad.filter(~pl.Series(of_replaced, dtype=pl.Boolean))
         source = replace(settings.source(()), users=self.given.users, items=self.given.items)
         quarantine = Quarantine(self.dataset.path / "scratch" / "metadata-quarantine")
         run = Run(source, settings.rules, self.dataset, self.dataset.path / "scratch", self.rows_per_part, self.step)
@@ -292,6 +293,7 @@ class _Appending:
             rows.put(some, places[number])
         rows.flush()
         found.write_texts(self.new.new_texts)
+        found.know_texts(self.accepted, self.new.new_texts)
         found.write_dropped(self.new.dropped())
         numbers = tuple(known + len(new) for known, new in zip(before.numbers, self.new.new_texts, strict=True))
         found.write(

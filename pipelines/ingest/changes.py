@@ -6,6 +6,7 @@ and counts change by the difference that they make.
 """
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -80,8 +81,11 @@ class Changes:
         self._folder.mkdir(exist_ok=True)
         rows = self._touched_rows()
         ids, item_codes = self._ids_of(rows)
-        before = self._outcome(rows.filter(~pl.col("is_new")), ids, "before")
-        after = self._outcome(rows, ids, "after")
+        with ThreadPoolExecutor(1, "recsys-before") as pool:
+            earlier_rows = rows.filter(~pl.col("is_new"))
+            counting = pool.submit(self._outcome, earlier_rows, ids, "before", counts_only=True)
+            after = self._outcome(rows, ids, "after")
+            before = counting.result()
         self._move("after", ids)
         losses = self._losses(before, after, ids)
         losses.write_parquet(self._folder / f"losses-{self._number}.parquet")
@@ -90,7 +94,10 @@ class Changes:
         item_rows[item_codes] += after.kept.item_rows.astype(np.int64) - before.kept.item_rows
         write_kept(self._accepted.folder, item_rows.astype(np.uint32))
         kept = self._kept(earlier.kept, before.kept.kept(0), after.kept.kept(0), int(np.count_nonzero(item_rows)))
-        described = (self._users_described(earlier), self._items_described(earlier, was_kept, item_rows > 0))
+        described = (
+            self._users_described(earlier, before, after, ids),
+            self._items_described(earlier, was_kept, item_rows > 0),
+        )
         return self._summary(earlier, kept, described, losses, before, after, quarantined)
 
     def _touched_rows(self) -> pl.DataFrame:
@@ -113,7 +120,7 @@ class Changes:
         ids = Ids(users, user_places, items, item_places, self._accepted.texts("events"))
         return ids, item_codes
 
-    def _outcome(self, rows: pl.DataFrame, ids: Ids, name: str) -> Outcome:
+    def _outcome(self, rows: pl.DataFrame, ids: Ids, name: str, *, counts_only: bool = False) -> Outcome:
         """Clean some rows by themselves."""
         dataset = DatasetDir(self._run.scratch / name)
         scratch = self._run.scratch / f"{name}-scratch"
@@ -122,7 +129,7 @@ class Changes:
         losses = DroppedRows(ids.users, ids.items)
         if not rows.height:
             return Outcome(KeptFacts(len(ids.items)), losses, ())
-        run = replace(self._run, dataset=dataset, scratch=scratch)
+        run = replace(self._run, dataset=dataset, scratch=scratch, counts_only=counts_only)
         store = RowStore(scratch / "rows", run.rows_per_part)
         store.add(rows.drop("is_new"))
         made: Made = run.make_tables(store, ids, losses)
@@ -137,12 +144,12 @@ class Changes:
 
     def _losses(self, before: Outcome, after: Outcome, ids: Ids) -> pl.DataFrame:
         """By how much rows that rules took have changed."""
-        frames = []
+        frames = [_frame("", pl.Series([], dtype=pl.String), "", np.empty(0, np.int64))]
         for rule in Rule:
             for entity, texts in ((USER_ENTITY, ids.users), (ITEM_ENTITY, ids.items)):
                 change = after.losses.counts(entity, rule) - before.losses.counts(entity, rule)
-                there = np.flatnonzero(change)
-                frames.append(_frame(entity, texts.gather(there), rule.value, change[there]))
+                if len(there := np.flatnonzero(change)):
+                    frames.append(_frame(entity, texts.gather(there), rule.value, change[there]))
         dropped = self._new.dropped()
         for (entity, rule_name), some in dropped.group_by("entity", "rule"):
             texts = self._accepted.texts("users" if entity == USER_ENTITY else "items").gather(some["code"])
@@ -178,13 +185,14 @@ class Changes:
         times = [time for one in (earlier, after) for time in (one.first, one.last) if time is not None]
         return min(times, default=None), max(times, default=None)
 
-    def _users_described(self, earlier: IngestSummary) -> int | None:
+    def _users_described(self, earlier: IngestSummary, before: Outcome, after: Outcome, ids: Ids) -> int | None:
         """Of the users of before and those that have come."""
         if earlier.users_described is None:
             return None
-        before, after = (self._run.scratch / "before", self._folder / f"interactions-{self._number}.parquet")
-        tables = [before / "interactions.parquet", after]
-        counts = [_described(path, c.USER, self._dataset.users_path) if path.is_file() else 0 for path in tables]
+        described = read_table(self._dataset.users_path).select(c.USER)
+        counts = [
+            sum(_described(ids.users.gather(some), described) for some in one.kept.users) for one in (before, after)
+        ]
         return earlier.users_described + counts[1] - counts[0]
 
     def _items_described(self, earlier: IngestSummary, was_kept: np.ndarray, is_kept: np.ndarray) -> int | None:
@@ -193,7 +201,7 @@ class Changes:
         described = read_table(self._dataset.items_path).select(c.ITEM)
         texts = self._accepted.texts("items")
         come, gone = (
-            pl.DataFrame({c.ITEM: texts.gather(np.flatnonzero(mask))}).join(described, on=c.ITEM, how="semi").height
+            _described(texts.gather(np.flatnonzero(mask)), described)
             for mask in (is_kept & ~was_kept, was_kept & ~is_kept)
         )
         return earlier.items_described + come - gone
@@ -244,8 +252,6 @@ def _frame(entity: str, ids: pl.Series, rule: str, rows: np.ndarray) -> pl.DataF
     return frame.select(pl.lit(entity).alias("entity"), "id", pl.lit(rule).alias("rule"), "rows")
 
 
-def _described(rows: Path, id_column: str, table: Path) -> int:
-    ids = scan_table(rows).select(id_column).unique()
-    return int(
-        ids.join(scan_table(table).select(id_column), on=id_column, how="semi").select(pl.len()).collect().item()
-    )
+def _described(ids: pl.Series, table: pl.DataFrame) -> int:
+    """How many of the ids a table of one column holds."""
+    return pl.DataFrame({"id": ids}).join(table, left_on="id", right_on=table.columns, how="semi").height

@@ -19,6 +19,7 @@ from recsys_vae.native.table_rows import (
     KEEP_LAST,
     KEEP_MAX,
     MOST_DISTINCT,
+    core_left,
     core_round,
     distinct_rows,
     group_users,
@@ -103,18 +104,17 @@ class CompiledCore:
         rounds: how often the parts were looked at.
     """
 
-    def __init__(self, user_taken: np.ndarray, item_taken: np.ndarray, rounds: int) -> None:
-        self._user_taken, self._item_taken, self.rounds = user_taken, item_taken, rounds
+    def __init__(self, library: ctypes.CDLL, user_taken: np.ndarray, item_taken: np.ndarray, rounds: int) -> None:
+        self._library, self._user_taken, self._item_taken, self.rounds = library, user_taken, item_taken, rounds
 
     def thin(self, rows: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
         """Rows that are left; others are counted: by the user where that was taken, else by the item."""
-        users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
-        by_user = self._user_taken[users]
-        by_item = self._item_taken[items] & ~by_user
-        for rule, lost in ((Rule.MIN_USER, by_user), (Rule.MIN_ITEM, by_item)):
-            if lost.any():
-                dropped_rows.count(rule, users[lost], items[lost])
-        return rows.filter(~(by_user | by_item))
+        pairs = (np.ascontiguousarray(rows[name].to_numpy()) for name in (c.USER, c.ITEM))
+        left, users_lost, items_lost = core_left(self._library, *pairs, self._user_taken, self._item_taken)
+        for rule, of_users, of_items in zip((Rule.MIN_USER, Rule.MIN_ITEM), users_lost, items_lost, strict=True):
+            if of_users.any():
+                dropped_rows.count_each(rule, of_users, of_items)
+        return rows.filter(pl.Series(left))
 
 
 def k_core(
@@ -137,7 +137,7 @@ def k_core(
             took_any |= took
         few = (item_counts > 0) & (item_counts < min_item)
         if not took_any and not few.any():
-            return CompiledCore(user_taken, item_taken | (item_counts == 0), rounds)
+            return CompiledCore(library, user_taken, item_taken | (item_counts == 0), rounds)
         item_taken |= few
 
 

@@ -165,8 +165,9 @@ class IdCodes:
     def _make_room(self, largest: int) -> None:
         if largest >= len(self._of_numbers):
             size = max(largest + 1, 2 * len(self._of_numbers))
-            more = np.full(size - len(self._of_numbers), TextCodes.EMPTY, np.uint32)
-            self._of_numbers = np.concatenate((self._of_numbers, more))
+            known, self._of_numbers = self._of_numbers, np.empty(size, np.uint32)
+            self._of_numbers[: len(known)] = known
+            self._of_numbers[len(known) :] = TextCodes.EMPTY
 
     def _add_numbers(self, met: np.ndarray) -> None:
         if self._numbers is None:

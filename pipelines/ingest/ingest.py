@@ -14,7 +14,6 @@ accepted is kept in it, so that more logs can be added without reading these aga
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.ingest import cleaning, cleaning_compiled, notes
 from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
+from pipelines.ingest.beside import Beside
 from pipelines.ingest.cleaning import DROPPED_BY, RULES, CleaningRules, Rule
 from pipelines.ingest.cleaning_compiled import Distinct
 from pipelines.ingest.dislikes import Dislikes, mark_dislikes
@@ -129,24 +129,29 @@ class Run:
     step: Step
     appendable: bool = True
     erased: ErasedUsers = field(default_factory=ErasedUsers)
+    counts_only: bool = False
+    """Whether `make_tables` counts, and writes nothing."""
 
     def summary(self, name: str) -> IngestSummary:
         """Write every table of the dataset and count."""
         self.scratch.mkdir()
         quarantine = Quarantine(self.scratch / "quarantine")
         metadata = self.write_metadata(quarantine)
-        with FileHashes(self.source.files if self.appendable else ()) as hashes:
-            read, store, rows = self._read_logs(quarantine)
+        with FileHashes(self.source.files if self.appendable else ()) as hashes, Beside("recsys-keep") as keeping:
+            read, store, rows = self._read_logs(quarantine, keeping)
             quarantine.write(self.dataset.quarantine_path)
             quarantined = quarantine.take_counts()
             if rows is not None:
                 settings = Settings.of(self.source, self.rules)
                 accepted = Accepted.begin(self.dataset.path / ACCEPTED, settings, metadata.quarantined)
-                accepted.add(read, rows, hashes.records(read), quarantined)
+                keeping.call(lambda: accepted.add(read, rows, hashes.records(read), quarantined))
                 if self.erased.moments:
+                    keeping.wait()
                     metadata = self.erase(accepted, metadata, self.erased)
                     read, store, quarantined = accepted.read_again(), self.again(accepted), accepted.state.quarantined
-        return self.derive(name, read, store, quarantined, metadata)
+            summary = self.derive(name, read, store, quarantined, metadata)
+            keeping.wait()
+        return summary
 
     def erase(self, accepted: Accepted, metadata: MetadataRows, erased: ErasedUsers) -> MetadataRows:
         """Take out users who were erased, before tables are made; returns the metadata that are left."""
@@ -208,20 +213,23 @@ class Run:
         return reconciled(summary)
 
     def make_tables(self, store: RowStore, ids: Ids, dropped_rows: DroppedRows) -> "Made":
-        """Write interactions, dislikes, repeats and losses of the rows of a store."""
+        """Write interactions, dislikes, repeats and losses of the rows of a store, or count them alone."""
         parts = self._cut(store, ids)
         facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
         dislikes = Dislikes(self.scratch / "dislikes", self.rules.keep)
         self.drop_duplicates(parts, dropped_rows, facts, repeats, dislikes)
         rounds = self._take_core(parts, ids, dropped_rows)
-        with ThreadPoolExecutor(1, "recsys-losses") as pool:
-            writing = pool.submit(dropped_rows.write, self.dataset.losses_path)
-            kept, given = self._write_interactions(parts, ids, repeats, dislikes)
-            repeats.write(self.dataset.repeats_path, ids)
-            if self.rules.has_dislikes:
-                kept.dislikes = dislikes.rows
-                dislikes.write(self.dataset.dislikes_path, ids)
-            writing.result()
+        with Beside("recsys-losses") as writing:
+            if self.counts_only:
+                kept, given = _counted(parts, ids), 0
+            else:
+                writing.call(dropped_rows.write, self.dataset.losses_path)
+                kept, given = self._write_interactions(parts, ids, repeats, dislikes)
+                repeats.write(self.dataset.repeats_path, ids)
+                if self.rules.has_dislikes:
+                    dislikes.write(self.dataset.dislikes_path, ids)
+                writing.wait()
+            kept.dislikes = dislikes.rows
         return Made(kept, given, rounds, facts)
 
     def write_metadata(self, quarantine: Quarantine) -> MetadataRows:
@@ -231,7 +239,7 @@ class Run:
         self._write_fields(self.source.fields)
         return MetadataRows(users, items, quarantine.take_counts())
 
-    def _read_logs(self, quarantine: Quarantine) -> tuple[ReadLogs, RowStore, RowsWriter | None]:
+    def _read_logs(self, quarantine: Quarantine, keeping: Beside) -> tuple[ReadLogs, RowStore, RowsWriter | None]:
         """What was read, and the rows that keep the contract: for this ingest, and for those that append to it."""
         self.step("reading the logs, checking the contract")
         units: dict[Path, Unit] = {}
@@ -243,8 +251,9 @@ class Run:
                 for file, rows in read_logs(self.source, self.rules, read, quarantine, units):
                     store.add(rows)
                     if kept is not None:
-                        kept.add(rows, file)
+                        keeping.call(kept.add, rows, file)
             except OtherUnitError as other:
+                keeping.wait()
                 units[other.path] = other.unit
                 quarantine.clear()
                 rmtree(folder)
@@ -421,6 +430,13 @@ def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
     """Count what is marked as lost; the rest."""
     dropped_rows.add(marked)
     return marked.filter(pl.col(DROPPED_BY).is_null())
+
+
+def _counted(parts: Sequence[Part], ids: Ids) -> KeptFacts:
+    facts = KeptFacts(len(ids.items))
+    for part in parts:
+        facts.add(_numbered(part.take()))
+    return facts
 
 
 def _numbered(left: pl.DataFrame) -> pl.DataFrame:

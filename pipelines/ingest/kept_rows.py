@@ -90,19 +90,21 @@ class KeptFacts:
 
     Attributes:
         item_rows: of each item how many there are.
+        users: numbers of those who have any, some at a time.
         dislikes: pairs that lie beside the interactions, as their users dislike the items.
     """
 
     def __init__(self, items: int) -> None:
         self.item_rows = np.zeros(items, np.uint32)
-        self._rows = self._users = self._untimed = self._unordered = self._against_time = 0
+        self.users: list[pl.Series] = []
+        self._rows = self._untimed = self._unordered = self._against_time = 0
         self._times: list[datetime] = []
         self.dislikes = 0
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add the rows of a part, by user and order: none of its users is in another part."""
         self._rows += rows.height
-        self._users += rows[c.USER].n_unique()
+        self.users.append(rows[c.USER].unique())
         self.item_rows += np.bincount(rows[c.ITEM].to_numpy(), minlength=len(self.item_rows)).astype(np.uint32)
         times = rows[c.TIMESTAMP]
         self._untimed += times.null_count()
@@ -112,12 +114,12 @@ class KeptFacts:
 
     def kept(self, given_test: int) -> Kept:
         """All of it."""
-        items = int(np.count_nonzero(self.item_rows))
+        items, users = int(np.count_nonzero(self.item_rows)), sum(map(len, self.users))
         return Kept(
             interactions=self._rows,
-            users=self._users,
+            users=users,
             items=items,
-            density=self._rows / max(self._users * items, 1),
+            density=self._rows / max(users * items, 1),
             given_test=given_test,
             first=min(self._times, default=None),
             last=max(self._times, default=None),

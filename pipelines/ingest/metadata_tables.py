@@ -12,7 +12,8 @@ from pipelines.ingest.formats.format import Role
 from pipelines.ingest.formats.recognition import Recognised, Says, look_at
 from pipelines.ingest.log_files import ColumnMap
 from pipelines.ingest.log_rows import Quarantine, rejected_rows
-from pipelines.ingest.readers import Layout, Rejected, open_log
+from pipelines.ingest.metadata_files import parts_of_table, read_parts, refuse
+from pipelines.ingest.readers import Layout, Rejected
 from pipelines.ingest.table_schemas import NO_ID, check_type
 from pipelines.ingest.value_parsers import guess
 from recsys_vae.data import columns as c
@@ -28,7 +29,7 @@ class MetadataFile:
     """A file of metadata, and what is said of it.
 
     Attributes:
-        path: where it lies.
+        path: where it lies; a folder or a glob of its parts, where it comes in several.
         mapping: of the log; its name of the id is tried where the file has no column of ours.
         own: mapping of this file alone, which rules.
         says: of its layout.
@@ -44,31 +45,19 @@ class MetadataFile:
     layout: Layout | None = None
 
 
-def read_table(path: Path, recognised: Recognised | None = None) -> tuple[pl.DataFrame, list[Rejected]]:
-    """A small table whole, with all its columns, and the lines that could not be read.
-
-    Args:
-        recognised: how it is read; as it looks when None.
-
-    Raises:
-        ConfigError: it has no header.
-        DataError: there is no such file, or it cannot be read.
-        EmptyDataError: it has no header and no row.
-    """
-    recognised = recognised or look_at(path, role=Role.USERS)
-    frames: list[pl.DataFrame] = []
-    rejected: list[Rejected] = []
-    for block in open_log(path, recognised.layout):
-        if block.rows.width:
-            frames.append(recognised.rows(block.rows))
-        rejected += block.rejected
-    return (recognised.whole(pl.concat(frames, how="diagonal_relaxed")) if frames else pl.DataFrame()), rejected
-
-
-def refuse(path: Path, rejected: Sequence[Rejected]) -> None:
-    """Raise DataError, which names the first of them, where lines of a table could not be read."""
-    if rejected:
-        raise DataError(f"{path.name}, line {rejected[0].line:,}: {rejected[0].reason}. Correct it, or remove it.")
+def _recognised(source: MetadataFile, parts: Sequence[Path], id_column: str) -> Recognised:
+    """How all parts are read; raises DataError where they are of several kinds."""
+    if source.layout is not None:
+        return Recognised(source.layout)
+    names = [theirs for ours, theirs in (*source.own.pairs, *source.mapping.pairs) if ours == id_column]
+    first, *others = (look_at(part, source.says, names=names, role=ROLES[id_column]) for part in parts)
+    for part, other in zip(parts[1:], others, strict=True):
+        if other != first:
+            raise DataError(
+                f"{parts[0].name} is {first}, and {part.name} is {other}: parts of one table are alike. Give the files "
+                f"of one table: a glob instead of a folder, if other files lie in it."
+            )
+    return first
 
 
 def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantine: Quarantine | None = None) -> int:
@@ -85,17 +74,15 @@ def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantin
         SchemaError: ids are lists, or bytes that are no text.
         EmptyDataError: the table has no rows.
     """
-    name = source.path.name
-    names = [theirs for ours, theirs in (*source.own.pairs, *source.mapping.pairs) if ours == id_column]
-    recognised = look_at(source.path, source.says, names=names, role=ROLES[id_column])
-    if source.layout is not None:
-        recognised = Recognised(source.layout)
-    found, rejected = read_table(source.path, recognised)
+    name, parts = source.path.name, parts_of_table(source.path)
+    recognised = _recognised(source, parts, id_column)
+    found, rejected = read_parts(parts, recognised)
     if quarantine is None:
-        refuse(source.path, rejected)
+        for part, line in rejected[:1]:
+            refuse(part, [line])
     else:
-        rows = rejected_rows(source.path, rejected, [one.line for one in rejected])
-        quarantine.add(rows.with_columns(pl.format(f"{name}: {{}}", c.REASON).alias(c.REASON)))
+        for part in parts:
+            _set_aside(part, [line for one, line in rejected if one == part], quarantine)
     source = replace(
         source,
         own=source.own.renamed(recognised.plain_name),
@@ -108,6 +95,11 @@ def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantin
     _check_ids(table.select(id_column), id_column, name)
     table.write_parquet(target)
     return table.height
+
+
+def _set_aside(part: Path, rejected: Sequence[Rejected], quarantine: Quarantine) -> None:
+    rows = rejected_rows(part, rejected, [one.line for one in rejected])
+    quarantine.add(rows.with_columns(pl.format(f"{part.name}: {{}}", c.REASON).alias(c.REASON)))
 
 
 def check_described(dataset: DatasetDir, table: Path, id_column: str, source: str) -> int:

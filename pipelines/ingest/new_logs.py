@@ -10,6 +10,7 @@ import polars as pl
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.accepted import KINDS, Accepted, RowsWriter, dropped_table, whole_numbers
+from pipelines.ingest.beside import Beside
 from pipelines.ingest.file_records import Arrival, FileHashes, FileRecord, write_tail
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.log_rows import LINE, OtherUnitError, Quarantine, ReadLogs, read_logs
@@ -73,7 +74,10 @@ class NewLogs:
         """
         found = cls(before, new, scratch)
         found._take_back(before, target.quarantine_path)
-        found._read()
+        with Beside("recsys-ids") as knowing:
+            knowing.call(lambda: [before.texts(kind) for kind in KINDS])
+            found._read()
+            knowing.wait()
         found._meet(before)
         return found
 

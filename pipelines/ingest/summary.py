@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pipelines.ingest.cleaning import CleaningRules, Rule
 from pipelines.ingest.file_times import FileTimes
+from pipelines.ingest.plain_records import record_of
 from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import DataError
 
@@ -112,11 +113,9 @@ class IngestSummary:
         Raises:
             DataError: missing, or not such a file.
         """
-        from pydantic import TypeAdapter, ValidationError
-
         try:
-            return TypeAdapter(IngestSummary).validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            return record_of(IngestSummary, path.read_bytes())
+        except (OSError, ValueError) as error:
             raise DataError(f"{path} is no summary of an ingest: {error}. Run `recsys ingest` again.") from error
 
     def write(self, path: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.ingest.formats.encodings import LOOKED_AT, encoding_of
+from pipelines.ingest.formats.encodings import encoding_at
 from pipelines.ingest.formats.format import Role
 from pipelines.ingest.formats.peek import unpacked_name
 from pipelines.ingest.formats.recognition import look_at
 from pipelines.ingest.ids import read_column
-from pipelines.ingest.metadata_tables import read_table, refuse
-from pipelines.ingest.readers.streams import first_bytes, texts
+from pipelines.ingest.metadata_files import read_table, refuse
+from pipelines.ingest.readers.streams import texts
 from pipelines.ingest.table_schemas import check_type
 from recsys_vae.data.columns import USER
 from recsys_vae.data.ids import IdMap
@@ -72,7 +72,7 @@ def _unquoted(line: str) -> str:
 
 
 def _text(path: Path) -> str:
-    encoding = encoding_of(first_bytes(path, LOOKED_AT))
+    encoding = encoding_at(path)
     parts = list(texts(path, encoding))
     if damage := next((part.damage for part in parts if part.damage), ""):
         raise DataError(f"{path.name} cannot be read: {damage}. Check that it is whole.")

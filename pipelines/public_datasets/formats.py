@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 import polars as pl
 
 from pipelines.ingest.formats.recognition import Says, look_at
-from pipelines.ingest.metadata_tables import read_table, refuse
+from pipelines.ingest.metadata_files import read_table, refuse
 from recsys_vae.data import columns as c
 from recsys_vae.errors import DataError
 

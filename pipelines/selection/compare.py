@@ -15,10 +15,11 @@ from tqdm import tqdm
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import SplitManifest, read_manifest
 from pipelines.evaluation.cautions import of_figures
+from pipelines.free_memory import free_memory
 from pipelines.selection.blending import blend_of, can_blend
 from pipelines.selection.candidates import BLEND, Candidate, Contest, choose_candidates
 from pipelines.selection.kept_models import keep_model, load_model
-from pipelines.selection.machine import free_memory, operations_a_second
+from pipelines.selection.machine import operations_a_second
 from pipelines.selection.recommendation import Recommendation, best_parts, recommend
 from pipelines.selection.record import BEST, PAGE, WRITTEN, Record, as_standing, remove_models
 from pipelines.selection.schedule import Done, Job, next_job, survivors

@@ -1,6 +1,7 @@
 """Rows of numbers, compiled (tables_rows.cpp): kept, put in order by user, without duplicates, thinned to a k-core."""
 
 import ctypes
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,6 +121,8 @@ def mark_duplicates(
 KEEP_LAST, KEEP_FIRST, KEEP_MAX = range(3)
 MOST_DISTINCT = (1 << 31) - 1
 """Rows that `distinct_rows` can tell apart."""
+ROWS_FOR_TWO = 200_000
+"""Rows from which on two threads are worth their start."""
 
 
 class DistinctRows(NamedTuple):
@@ -145,27 +148,36 @@ def distinct_rows(
     known: tuple[int, int],
     keep: int,
 ) -> DistinctRows:
-    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows.
+    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows; half the users in another thread.
 
     Args:
         known: how many users and items there are.
         keep: `KEEP_LAST` or `KEEP_FIRST`.
     """
-    n = len(users)
-    left: list[NDArray[Any]] = [
-        np.empty(n, np.uint32),
-        np.empty(n, np.uint32),
-        np.empty(n, np.float32),
-        np.empty(n, np.int64),
-    ]
-    lost: list[NDArray[Any]] = [np.zeros(size, np.uint32) for size in known]
+    n, (n_users, n_items) = len(users), known
+    half = n_users // 2 if n >= ROWS_FOR_TWO else 0
+    rows_of_first = int(np.count_nonzero(users < half)) if half else 0
+    left: list[NDArray[Any]] = [np.empty(n, kind) for kind in (np.uint32, np.uint32, np.float32, np.int64)]
+    users_lost, items_lost = np.zeros(n_users, np.uint32), np.zeros((2, n_items), np.uint32)
     repeated = np.zeros(n, bool)
-    height = library.recsys_distinct_rows(
-        at(users), at(items), at(weights), at(order), i64(n), *map(i64, known), ctypes.c_int32(keep),
-        *map(at, left), *map(at, lost), at(repeated),
-    )  # fmt: skip
-    users, items, weights, order = (column[:height] for column in left)
-    return DistinctRows(users, items, weights, order, lost[0], lost[1], repeated)
+
+    def of_users(part: int, first: int, end: int, start: int) -> int:
+        found = library.recsys_distinct_rows(
+            at(users), at(items), at(weights), at(order), i64(n), i64(first), i64(end), i64(n_items),
+            ctypes.c_int32(keep), *(at(column[start:]) for column in left), at(users_lost[first:]),
+            at(items_lost[part]), at(repeated),
+        )  # fmt: skip
+        return int(found)
+
+    with ThreadPoolExecutor(1, "recsys-rows") as pool:
+        of_first = pool.submit(of_users, 0, 0, half, 0) if half else None
+        height = of_users(1, half, n_users, rows_of_first)
+        before = 0 if of_first is None else of_first.result()
+    for column in left:
+        if before < rows_of_first:  # what the first half has lost leaves a gap
+            column[before : before + height] = column[rows_of_first : rows_of_first + height]
+    users, items, weights, order = (column[: before + height] for column in left)
+    return DistinctRows(users, items, weights, order, users_lost, items_lost.sum(axis=0, dtype=np.uint32), repeated)
 
 
 def core_round(
@@ -192,3 +204,22 @@ def core_round(
         at(user_taken), at(item_counts), ctypes.byref(took),
     )  # fmt: skip
     return left, bool(took.value)
+
+
+def core_left(
+    library: ctypes.CDLL,
+    users: NDArray[np.uint32],
+    items: NDArray[np.uint32],
+    user_taken: NDArray[np.bool_],
+    item_taken: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Which rows a k-core leaves, and of the others how many there are a user and an item: those whose user was taken,
+    and those whose item alone was, each of shape (2, users) and (2, items).
+    """  # fmt: skip
+    left = np.empty(len(users), bool)
+    of_users, of_items = (np.zeros((2, len(taken)), np.uint32) for taken in (user_taken, item_taken))
+    counts = [np.array([of_users[rule].ctypes.data, of_items[rule].ctypes.data], np.uintp) for rule in range(2)]
+    library.recsys_core_left(
+        at(users), at(items), i64(len(users)), at(user_taken), at(item_taken), at(left), at(counts[0]), at(counts[1])
+    )
+    return left, of_users, of_items

@@ -26,6 +26,8 @@ WHOLE_NUMBERS, DECIMALS, TEXTS, LEFT_OUT = 0, 1, 2, -1
 """Kinds of columns."""
 _TYPES = {WHOLE_NUMBERS: (np.int64, np.bool_), DECIMALS: (np.float64, np.bool_), TEXTS: (np.uint32, np.uint32)}
 LINE_FEED = 10
+NEWEST = "recsys_core_left"
+"""The function that came last: a library without it was compiled before the sources had it."""
 
 
 def tables() -> ctypes.CDLL | None:
@@ -44,7 +46,7 @@ def description() -> str:
             return f"not used: {SWITCH}=0"
     except UnknownNameError as error:
         return f"not used: {error}"
-    return "in use" if _loaded() is not None else "not used: not compiled when this was installed"
+    return "in use" if _loaded() is not None else "not used: not compiled when this was installed, or of older sources"
 
 
 @lru_cache(maxsize=1)
@@ -52,6 +54,8 @@ def _loaded() -> ctypes.CDLL | None:
     try:
         found = ctypes.CDLL(str(COMPILED / f"{TABLES}.so"))
     except OSError:
+        return None
+    if not hasattr(found, NEWEST):
         return None
     for name in (
         "cut_lines",

@@ -117,13 +117,14 @@ void recsys_mark_duplicates(const uint32_t* items, const float* weights, const u
         }
 }
 
-// What the two functions above do together, of rows that have an order and nothing but a weight beside it, and for which
-// the last (keep 0) or the first (1) of a pair stays: rows that stay, by user and order, are written to `left_...`; the
-// others are counted by user and item. Returns how many stay.
+// What the two functions above do together for the users from `first_user` up to `end_user`, of rows that have an order and
+// nothing but a weight beside it, and for which the last (keep 0) or the first (1) of a pair stays: rows that stay, by user
+// and order, are written to `left_...`; the others are counted by user (from the first one on) and by item. Returns how
+// many stay. Calls for other users may run beside it.
 int64_t recsys_distinct_rows(const uint32_t* users, const uint32_t* items, const float* weights, const int64_t* order,
-                             int64_t n, int64_t n_users, int64_t n_items, int32_t keep, uint32_t* left_users,
-                             uint32_t* left_items, float* left_weights, int64_t* left_order, uint32_t* user_lost,
-                             uint32_t* item_lost, uint8_t* repeated) {
+                             int64_t n, int64_t first_user, int64_t end_user, int64_t n_items, int32_t keep,
+                             uint32_t* left_users, uint32_t* left_items, float* left_weights, int64_t* left_order,
+                             uint32_t* user_lost, uint32_t* item_lost, uint8_t* repeated) {
     struct Row {
         int64_t order;
         uint32_t item, row;
@@ -132,18 +133,22 @@ int64_t recsys_distinct_rows(const uint32_t* users, const uint32_t* items, const
         uint32_t user, at;
     };
     constexpr uint32_t NOBODY = 0xFFFFFFFF, LOST_BIT = 1u << 31;
+    const uint32_t first = static_cast<uint32_t>(first_user), n_users = static_cast<uint32_t>(end_user - first_user);
     std::vector<uint32_t> ends(static_cast<size_t>(n_users) + 1, 0);
-    for (int64_t row = 0; row < n; ++row) ++ends[users[row] + 1];
-    for (int64_t user = 0; user < n_users; ++user) ends[user + 1] += ends[user];
-    // Rows move together, so that what follows reads them one after the other.
-    const std::unique_ptr<Row[]> rows(new Row[static_cast<size_t>(n)]);
     for (int64_t row = 0; row < n; ++row)
-        rows[ends[users[row]]++] = {order[row], items[row], static_cast<uint32_t>(row)};
+        if (const uint32_t user = users[row] - first; user < n_users) ++ends[user + 1];
+    for (uint32_t user = 0; user < n_users; ++user) ends[user + 1] += ends[user];
+    // Rows move together, so that what follows reads them one after the other.
+    const std::unique_ptr<Row[]> rows(new Row[ends[n_users]]);
+    for (int64_t row = 0; row < n; ++row)
+        if (const uint32_t user = users[row] - first; user < n_users)
+            rows[ends[user]++] = {order[row], items[row], static_cast<uint32_t>(row)};
     std::vector<Met> met_items(static_cast<size_t>(n_items), Met{NOBODY, 0});
     int64_t left = 0;
     const auto before = [](const Row& one, const Row& other) { return one.order < other.order; };
-    for (int64_t user = 0, first = 0; user < n_users; first = ends[user++]) {
-        Row *begin = &rows[first], *end = &rows[0] + ends[user];
+    uint32_t start = 0;
+    for (uint32_t user = 0; user < n_users; start = ends[user++]) {
+        Row *begin = rows.get() + start, *end = rows.get() + ends[user];
         if (end - begin > 24) {
             std::stable_sort(begin, end, before);
         } else {
@@ -158,7 +163,7 @@ int64_t recsys_distinct_rows(const uint32_t* users, const uint32_t* items, const
             Met& met = met_items[at->item];
             const uint32_t here = static_cast<uint32_t>(at - begin);
             if (met.user != user) {
-                met = {static_cast<uint32_t>(user), here};
+                met = {user, here};
                 continue;
             }
             repeated[at->row] = repeated[begin[met.at].row & ~LOST_BIT] = 1;
@@ -173,7 +178,7 @@ int64_t recsys_distinct_rows(const uint32_t* users, const uint32_t* items, const
         }
         for (Row* at = begin; at < end; ++at) {
             if (at->row & LOST_BIT) continue;
-            left_users[left] = static_cast<uint32_t>(user);
+            left_users[left] = user + first;
             left_items[left] = at->item;
             left_weights[left] = weights[at->row];
             left_order[left++] = at->order;
@@ -210,6 +215,20 @@ int64_t recsys_core_round(uint32_t* users, uint32_t* items, int64_t n, const uin
         items[left++] = item;
     }
     return left;
+}
+
+// Which rows a core has left (1), of the users and items that it took; the others are counted: by user and item where the
+// user was taken, in `of_users`, else in `of_items`.
+void recsys_core_left(const uint32_t* users, const uint32_t* items, int64_t n, const uint8_t* user_taken,
+                      const uint8_t* item_taken, uint8_t* left, uint32_t* const* of_users, uint32_t* const* of_items) {
+    for (int64_t row = 0; row < n; ++row) {
+        const uint32_t user = users[row], item = items[row];
+        left[row] = !user_taken[user] & !item_taken[item];
+        if (left[row]) continue;
+        uint32_t* const* counts = user_taken[user] ? of_users : of_items;
+        ++counts[0][user];
+        ++counts[1][item];
+    }
 }
 
 // Gives memory that is free back to the system.

@@ -26,4 +26,6 @@ def find_format(name: str) -> Format:
 
 def recognise(peek: Peek) -> Format | None:
     """The format that a file looks like; None where it is a table like any other."""
+    if peek.names_our_columns:
+        return None
     return next((one for one in FORMATS.values() if one.recognise(peek)), None)

@@ -7,6 +7,9 @@ other case it is UTF-8, and lines that are none are quarantined.
 
 import codecs
 import re
+from pathlib import Path
+
+from pipelines.ingest.readers.streams import first_blocks, first_bytes
 
 UTF_8, WINDOWS = "utf-8", "cp1252"
 LOOKED_AT = 1 << 24
@@ -26,6 +29,13 @@ def encoding_of(data: bytes) -> str:
         if is_utf8(line) or not _PLAUSIBLE.issuperset(b"".join(_HIGH.findall(line))):
             return UTF_8
     return WINDOWS
+
+
+def encoding_at(path: Path) -> str:
+    """The same of a file, whose bytes are held only where some are beyond ASCII; raises as `first_bytes`."""
+    if all(block.isascii() for block in first_blocks(path, LOOKED_AT)):
+        return UTF_8
+    return encoding_of(first_bytes(path, LOOKED_AT))
 
 
 def decode(data: bytes) -> str:

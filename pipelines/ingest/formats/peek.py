@@ -9,11 +9,12 @@ from typing import Any
 
 from pipelines.ingest.formats.encodings import decode
 from pipelines.ingest.readers.streams import first_bytes
+from recsys_vae.data.columns import ITEM, USER
 
 SIZE = 1 << 16
 MOST_LINES = 200
-ALIKE = 0.9
-"""Share of the lines that are as a format has them, at least; the rest will be quarantined."""
+OTHERS = 0.1
+"""Largest share of the lines that are not as a format has them; they will be quarantined."""
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 
 
@@ -45,14 +46,20 @@ class Peek:
         """The first line; empty where there is none."""
         return self.lines[0] if self.lines else ""
 
+    @property
+    def names_our_columns(self) -> bool:
+        """Whether the first line names users and items as we do, which that of no other format does."""
+        return {USER, ITEM} <= {field.strip('" ') for field in re.split(r"::|[,;|\t]", self.header)}
+
     def rows(self, separator: str) -> list[list[str]]:
         """All lines, cut at a separator; quote marks are no marks here."""
         return [line.split(separator) for line in self.lines]
 
     def matches(self, pattern: str) -> bool:
         """Whether there are lines, and all but a few damaged ones are of a pattern from beginning to end."""
-        found = sum(re.fullmatch(pattern, line) is not None for line in self.lines)
-        return bool(self.lines) and found >= ALIKE * len(self.lines)
+        others = (line for line in self.lines if re.fullmatch(pattern, line) is None)
+        most = OTHERS * len(self.lines)
+        return bool(self.lines) and not any(number > most for number, _ in enumerate(others, 1))
 
     @cached_property
     def keys(self) -> frozenset[str]:

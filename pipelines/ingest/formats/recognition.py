@@ -8,7 +8,7 @@ import polars as pl
 
 from pipelines.ingest.formats import tables
 from pipelines.ingest.formats.catalog import FORMATS, find_format, recognise
-from pipelines.ingest.formats.encodings import LOOKED_AT, UTF_8, encoding_of, is_utf8
+from pipelines.ingest.formats.encodings import LOOKED_AT, UTF_8, encoding_at, is_utf8
 from pipelines.ingest.formats.format import Format, Role
 from pipelines.ingest.formats.peek import Peek
 from pipelines.ingest.readers import Kind, Layout
@@ -168,10 +168,10 @@ def _format_of(path: Path, peek: Peek, says: Says, role: Role) -> Format | None:
 
 def _encoding(path: Path, of_format: str) -> str:
     """UTF-8 where the bytes are; else that of the format, or the one that they look like."""
+    if of_format == UTF_8:
+        return encoding_at(path)
     start = first_bytes(path, LOOKED_AT)
-    if of_format != UTF_8:
-        return UTF_8 if is_utf8(start, is_whole=len(start) < LOOKED_AT) else of_format
-    return encoding_of(start)
+    return UTF_8 if is_utf8(start, is_whole=len(start) < LOOKED_AT) else of_format
 
 
 def _json_kind(peek: Peek) -> Kind | None:

@@ -10,8 +10,9 @@ Three ways, the first that is sure of a block is taken:
 Whatever the way, the number of rows that polars gives is compared with the number of records that numpy has counted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -92,19 +93,33 @@ class Delimited:
             blank=self.header.blank,
         )
         rest = b""
+        held: list[str] = []
         for chunk in self.chunks:
             # Lines that were too long come first, and end a record that was open.
             if chunk.too_long and rest:
-                yield parse(rest, chunk.first - len(chunk.too_long) - rest.count(b"\n"), self.dialect, is_last=True)[0]
+                first = chunk.first - len(chunk.too_long) - rest.count(b"\n")
+                yield parse(rest, first, self.dialect, is_last=True, own_ends=partial(list, held))[0]
                 rest = b""
             if chunk.too_long:
                 yield replace(empty_block(self.dialect), rejected=chunk.too_long, taken=len(chunk.too_long))
             if rest or chunk.data:
-                first = chunk.first - rest.count(b"\n")
+                first, own_ends = chunk.first - rest.count(b"\n"), partial(_own_ends, held if rest else [], chunk)
                 block, rest = parse(
-                    rest + chunk.data, first, self.dialect, is_last=chunk.is_last, cut=chunk.cut and bool(chunk.data)
+                    rest + chunk.data,
+                    first,
+                    self.dialect,
+                    is_last=chunk.is_last,
+                    cut=chunk.cut and bool(chunk.data),
+                    own_ends=own_ends,
                 )
+                if rest:
+                    held = own_ends()[-rest.count(b"\n") :]
                 yield block
+
+
+def _own_ends(before: list[str], chunk: Chunk) -> list[str]:
+    """How the lines end of a chunk, and those before it that go on with it."""
+    return before + (chunk.line_ends() if chunk.data else [])
 
 
 def empty_block(dialect: Dialect) -> Block:
@@ -113,7 +128,15 @@ def empty_block(dialect: Dialect) -> Block:
     return Block(pl.DataFrame(schema=dict.fromkeys(columns, pl.String)), np.empty(0, np.int64))
 
 
-def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool = False) -> tuple[Block, bytes]:
+def parse(
+    data: bytes,
+    first: int,
+    dialect: Dialect,
+    *,
+    is_last: bool,
+    cut: bool = False,
+    own_ends: Callable[[], list[str]],
+) -> tuple[Block, bytes]:
     """Read whole lines; also gives back the lines of a record that goes on beyond them.
 
     Args:
@@ -121,6 +144,7 @@ def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool
         first: number of its first line.
         is_last: nothing follows.
         cut: the file ends without a line end, so that its last line may be half of one.
+        own_ends: gives how each line ends in the file.
     """
     if dialect.numbers and (dialect.quote is None or dialect.quote not in data) and is_text(data):
         regular = read_regular(data, count_lines(data), first, dialect)
@@ -137,8 +161,8 @@ def parse(data: bytes, first: int, dialect: Dialect, *, is_last: bool, cut: bool
     if not len(quotes):
         block = _plain(data, content, ends, np.arange(first, first + len(ends)), dialect, cut=cut)
         return replace(block, taken=len(ends)), b""
-    found = _well_quoted(data, content, ends, quotes, first, dialect, is_last=is_last, cut=cut)
-    return found or _mixed(data, content, ends, quotes, first, dialect, is_last=is_last, cut=cut)
+    found = _well_quoted(data, content, ends, quotes, first, dialect, is_last=is_last, own_ends=own_ends)
+    return found or _mixed(data, content, ends, quotes, first, dialect, is_last=is_last, cut=cut, own_ends=own_ends())
 
 
 def _plain(
@@ -213,7 +237,7 @@ def _well_quoted(
     dialect: Dialect,
     *,
     is_last: bool,
-    cut: bool,
+    own_ends: Callable[[], list[str]],
 ) -> tuple[Block, bytes] | None:
     """The second way; None where a quote mark, a line or a byte needs a closer look."""
     ends = line_ends[np.searchsorted(quotes, line_ends) % 2 == 0]
@@ -238,8 +262,38 @@ def _well_quoted(
         return None
     numbers = first + np.cumsum(lines) - lines
     rows = _cut(data[:stop], dialect, dialect.quote, len(ends))
+    several = np.flatnonzero(lines > 1)
+    if len(several) and set(own := own_ends()) != {"\n"}:
+        records = [data[starts[place] : ends[place] + 1] for place in several]
+        firsts = (np.cumsum(lines) - lines)[several].tolist()
+        theirs = [own[at : at + some] for at, some in zip(firsts, lines[several].tolist(), strict=True)]
+        rows = _with_own_ends(rows, several, records, theirs, dialect)
     taken = int(lines.sum())
     return Block(rows, numbers, taken=taken, continued=taken - len(ends)), data[stop:]
+
+
+def _with_own_ends(
+    rows: pl.DataFrame, places: np.ndarray, records: list[bytes], own_ends: list[list[str]], dialect: Dialect
+) -> pl.DataFrame:
+    """Rows of which some are records of several lines, with the line ends in their fields as the file has them."""
+    # All columns, for the line ends count through all fields of a record.
+    every = replace(dialect, wanted=tuple(range(len(dialect.names))))
+    found = _cut(b"".join(records), every, dialect.quote, len(records))
+    fields = [
+        [_joined(field, ends) for field in row]
+        for row, ends in zip(found.iter_rows(), map(iter, own_ends), strict=True)
+    ]
+    columns = dict(zip(dialect.names, zip(*fields, strict=True), strict=True))
+    return rows.with_columns(
+        rows[name].scatter(places, pl.Series(columns[name], dtype=pl.String)) for name in rows.columns
+    )
+
+
+def _joined(field: str | None, ends: Iterator[str]) -> str | None:
+    if field is None:
+        return None
+    first, *others = field.split("\n")
+    return first + "".join(next(ends) + other for other in others)
 
 
 def _mixed(
@@ -252,11 +306,12 @@ def _mixed(
     *,
     is_last: bool,
     cut: bool,
+    own_ends: list[str],
 ) -> tuple[Block, bytes]:
     """The third way."""
     starts = np.concatenate(([0], ends[:-1] + 1))
     with_quotes = np.unique(np.searchsorted(ends, quotes))
-    found = read_quoted(data, starts, ends, with_quotes, dialect, is_last=is_last, cut=cut)
+    found = read_quoted(data, starts, ends, with_quotes, dialect, is_last=is_last, cut=cut, own_ends=own_ends)
     plain = np.ones(len(ends), bool)
     plain[found.taken_lines] = False
     plain[found.stop :] = False

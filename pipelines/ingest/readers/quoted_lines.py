@@ -82,8 +82,13 @@ def read_quoted(
     *,
     is_last: bool,
     cut: bool,
+    own_ends: Sequence[str],
 ) -> Found:
-    """Read the records that begin in lines with quotes (`with_quotes`, places, ascending)."""
+    """Read the records that begin in lines with quotes (`with_quotes`, places, ascending).
+
+    Args:
+        own_ends: of each line how it ends in the file, which stays where a field goes on with the next one.
+    """
     limit = csv.field_size_limit(LONGEST_LINE)
     found = Found(stop=len(ends))
     lines = _Slices(data, starts.tolist(), ends.tolist())
@@ -92,7 +97,7 @@ def read_quoted(
         for place in with_quotes.tolist():
             if place < done:
                 continue
-            record = _read_record(lines, place, dialect)
+            record = _read_record(lines, place, dialect, own_ends)
             if record.goes_on and not is_last:
                 found.stop = place
                 break
@@ -114,8 +119,8 @@ class _Record:
     reason: str
 
 
-def _read_record(lines: Sequence[bytes], place: int, dialect: Dialect) -> _Record:
-    feed = _Lines(lines, place, LONGEST_RECORD)
+def _read_record(lines: Sequence[bytes], place: int, dialect: Dialect, own_ends: Sequence[str]) -> _Record:
+    feed = _Lines(lines, place, LONGEST_RECORD, own_ends)
     fields, reason = [], ""
     try:
         fields = next(_reader(feed, dialect.separator, dialect.quote))
@@ -162,8 +167,8 @@ class _Slices(Sequence[bytes]):
 class _Lines:
     """Feeds a csv reader line by line, and knows how many it took."""
 
-    def __init__(self, lines: Sequence[bytes], place: int, limit: int) -> None:
-        self._lines, self._place, self._left = lines, place, limit
+    def __init__(self, lines: Sequence[bytes], place: int, limit: int, own_ends: Sequence[str] | None = None) -> None:
+        self._lines, self._place, self._left, self._own_ends = lines, place, limit, own_ends
         self.used = 0
         self.ran_out = False
         self.at_end = False
@@ -180,4 +185,4 @@ class _Lines:
         line = self._lines[place]
         self.used += 1
         self._left -= len(line) + 1
-        return line.decode() + "\n"
+        return line.decode() + ("\n" if self._own_ends is None else self._own_ends[place])

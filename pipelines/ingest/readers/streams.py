@@ -1,12 +1,14 @@
 """Bytes of a file, unpacked and in UTF-8, in blocks that end where a line ends; lines are counted here.
 
-Line ends are made one: a carriage return, alone or before a line feed, ends a line as a line feed does. A line that
+Line ends are made one: a carriage return, alone or before a line feed, ends a line as a line feed does. What they were
+is known where some are others, for those between quotes end no line. A line that
 is longer than `LONGEST_LINE` is never held: its beginning stands among the `too_long` of its block.
 """
 
 import bz2
 import codecs
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,7 @@ MAGIC = {
 }
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 """Byte-order marks, and what they say of the encoding."""
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -50,6 +53,7 @@ class Chunk:
         is_last: whether the file ends here.
         cut: whether it ends without a line end.
         damage: why nothing could be read after this chunk; empty where the file was read to its end.
+        as_found: where some lines end otherwise, bytes of the file whose last line ends are theirs.
     """
 
     data: bytes
@@ -59,6 +63,14 @@ class Chunk:
     is_last: bool = False
     cut: bool = False
     damage: str = ""
+    as_found: bytes = b""
+
+    def line_ends(self) -> list[str]:
+        """How each of the lines ends in the file."""
+        if not self.as_found:
+            return ["\n"] * self.lines
+        found = _LINE_END.findall(self.as_found)
+        return [end.decode() for end in found[len(found) - self.lines :]]
 
 
 @dataclass(frozen=True)
@@ -96,16 +108,21 @@ def first_bytes(path: Path, size: int = 1 << 16, compression: Compression | None
         DataError: there is no such file, it cannot be opened, or it is a pointer of Git LFS.
         EmptyDataError: it is empty.
     """
-    found = b""
+    return b"".join(first_blocks(path, size, compression))
+
+
+def first_blocks(path: Path, size: int, compression: Compression | None = None) -> Iterator[bytes]:
+    """The same, block by block."""
+    left = size
     try:
         for block in unpacked(path, compression):
-            found += block
-            if len(found) >= size:
+            yield block[:left]
+            left -= len(block)
+            if left <= 0:
                 break
     except _DamageError as error:
-        if not found:
+        if left == size:
             raise DataError(f"{path.name} cannot be read: {error}. Check that it is whole.") from error
-    return found[:size]
 
 
 def chunks(path: Path, encoding: str = "utf-8", compression: Compression | None = None) -> Iterator[Chunk]:
@@ -141,7 +158,9 @@ class _Cutter:
 
     def cut(self, block: bytes) -> Chunk:
         """The lines that end in this block."""
+        as_found = b"\r" * self.after_return + block if self.after_return or b"\r" in block else b""
         block = self.one_line_end(block)
+        as_found = as_found[:-1] if self.after_return else as_found
         too_long: list[Rejected] = []
         first = self.line
         if self.skipped:
@@ -163,7 +182,7 @@ class _Cutter:
         lines = count_lines(data)
         first += len(too_long)
         self.line = first + lines
-        return Chunk(data, first, lines, tuple(too_long))
+        return Chunk(data, first, lines, tuple(too_long), as_found=as_found)
 
     def rest_of_file(self) -> Chunk:
         """What is left when no block is left."""
@@ -172,7 +191,9 @@ class _Cutter:
             return Chunk(b"", self.line + 1, 0, (self._rejected(),), is_last=True, cut=cut)
         if not self.rest and cut:
             return Chunk(b"", self.line, 0, is_last=True)
-        return Chunk(self.rest + b"\n", self.line, 1, is_last=True, cut=cut)
+        return Chunk(
+            self.rest + b"\n", self.line, 1, is_last=True, cut=cut, as_found=b"\r" if self.after_return else b""
+        )
 
     def _skip_on(self, line: int) -> Chunk:
         if self.skipped > LONGEST_SKIP:

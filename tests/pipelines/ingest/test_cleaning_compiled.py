@@ -1,5 +1,7 @@
 """Compiled cleaning beside cleaning.py's: equal rows, equal counts."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.ingest import cleaning, cleaning_compiled
-from pipelines.ingest.cleaning import DROPPED_BY, Keep
-from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.cleaning import DROPPED_BY, Keep, Rule
+from pipelines.ingest.dropped_rows import ITEM_ENTITY, USER_ENTITY, DroppedRows
 from pipelines.ingest.repeats import PAIR
 from pipelines.ingest.user_partitions import whole
+from recsys_vae.native import table_rows
 from recsys_vae.native.tables import tables
 
 pytestmark = pytest.mark.skipif(tables() is None, reason="nothing is compiled here")
@@ -38,6 +41,20 @@ def losses() -> DroppedRows:
     return DroppedRows(pl.Series([f"u{n}" for n in range(USERS)]), pl.Series([f"i{n}" for n in range(ITEMS)]))
 
 
+def assert_same(one: DroppedRows, other: DroppedRows) -> None:
+    for rule in Rule:
+        for entity in (USER_ENTITY, ITEM_ENTITY):
+            assert one.counts(entity, rule).tolist() == other.counts(entity, rule).tolist()
+
+
+@pytest.fixture(params=[0, table_rows.ROWS_FOR_TWO], ids=["two threads", "one"], scope="module")
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_rows, "ROWS_FOR_TWO", request.param)
+        yield
+
+
+@pytest.mark.usefixtures("threads")
 @settings(deadline=None, max_examples=80)
 @given(
     st.lists(ROW, min_size=1, max_size=30),
@@ -55,7 +72,7 @@ def test_duplicates_and_positions(rows: list[tuple[int, int, int, float]], order
     expected_losses.add(marked)
     expected = cleaning.number_positions(marked.lazy().filter(pl.col(DROPPED_BY).is_null())).collect()
     assert whole(numbered).select(COLUMNS).equals(expected.select(COLUMNS))
-    assert counted.totals() == expected_losses.totals()
+    assert_same(counted, expected_losses)
 
 
 @settings(deadline=None, max_examples=100)
@@ -80,7 +97,7 @@ def test_the_core(pairs: set[tuple[int, int]], min_user: int, min_item: int) -> 
         marked = plain.mark_losses(part.lazy().with_columns(null), number).collect()
         expected_losses.add(marked)
         assert left[number].equals(marked.filter(pl.col(DROPPED_BY).is_null()).select("user_id", "item_id"))
-    assert counted.totals() == expected_losses.totals()
+    assert_same(counted, expected_losses)
     assert core.rounds == plain.rounds
 
 
@@ -95,6 +112,7 @@ def test_other_cases_are_left_to_cleaning(monkeypatch: pytest.MonkeyPatch) -> No
     assert cleaning_compiled.k_core([frame.lazy()], 1, 1, USERS, ITEMS) is None
 
 
+@pytest.mark.usefixtures("threads")
 def test_long_histories_are_sorted_too() -> None:
     chance = np.random.default_rng(0)
     frame = pl.DataFrame(

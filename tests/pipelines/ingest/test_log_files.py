@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from pipelines.ingest.log_files import ColumnMap, find_files
-from pipelines.ingest.metadata_tables import read_table
+from pipelines.ingest.metadata_files import read_table
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError, SchemaError, UnknownNameError
 
 TABLE = pl.DataFrame({"user_id": ["1", "2"], "item_id": ["x", "y"]})
