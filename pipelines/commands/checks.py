@@ -5,11 +5,6 @@ from pathlib import Path
 
 import typer
 
-from pipelines.checks.check import check
-from pipelines.checks.limits import Limits, write_limits
-from pipelines.checks.profile import Profile, accept, accepted
-from pipelines.console import output_console
-from pipelines.dataset.directory import DatasetDir
 from recsys_vae.errors import ConfigError
 
 
@@ -30,6 +25,12 @@ def check_dataset(
 
     Ends with status 0 where all is well or a check warns, 1 where one stops.
     """
+    from pipelines.checks.check import check
+    from pipelines.checks.limits import Limits, write_limits
+    from pipelines.checks.profile import Profile, accept, accepted
+    from pipelines.console import output_console
+    from pipelines.dataset.directory import DatasetDir
+
     if limits_to_write is not None:
         write_limits(limits_to_write)
         print(limits_to_write)

@@ -7,32 +7,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from pipelines.console import output_console
-from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.fields import Fields
-from pipelines.ingest.append import append as append_logs
-from pipelines.ingest.cleaning import CleaningRules, Keep
-from pipelines.ingest.explain import Entity, explain
-from pipelines.ingest.formats.given import split_given
-from pipelines.ingest.formats.properties import take_properties
-from pipelines.ingest.formats.recognition import Says
-from pipelines.ingest.ingest import ingest
-from pipelines.ingest.log_files import ColumnMap, find_files
-from pipelines.ingest.log_sources import Source
-from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_event_option, split_plain_option
-from pipelines.ingest.settings import OPTIONS, Settings
+from pipelines.ingest.keep import Keep
 from pipelines.plain_options import PlainCommand
-from pipelines.public_datasets import catalog
-from pipelines.sources.staging import staged, staged_file
-from recsys_vae.data import columns as c
-from recsys_vae.data.features import Field
 from recsys_vae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.ingest.log_files import ColumnMap
+    from pipelines.ingest.log_sources import Source
+    from pipelines.ingest.said import Said
+    from recsys_vae.data.features import Field
 
 data = typer.Typer(help="Public datasets: list them, fetch them.", no_args_is_help=True)
 
@@ -40,6 +27,11 @@ data = typer.Typer(help="Public datasets: list them, fetch them.", no_args_is_he
 @data.command("list")
 def list_datasets() -> None:
     """List the public catalog, and say which of them are here."""
+    from rich.table import Table
+
+    from pipelines.console import output_console
+    from pipelines.public_datasets import catalog
+
     table = Table("name", "interactions", "here", "licence", title="Public datasets", title_justify="left")
     for dataset in catalog.DATASETS.values():
         folder = catalog.locate(dataset)
@@ -53,6 +45,8 @@ def fetch_dataset(
     to: Annotated[Path | None, typer.Option(help="Folder for the tables; default: under RECSYS_HOME.")] = None,
 ) -> None:
     """Download a public dataset, checked against its published checksum."""
+    from pipelines.public_datasets import catalog
+
     print(catalog.fetch(catalog.find_dataset(name), to))
 
 
@@ -157,6 +151,20 @@ def ingest_logs(
     context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
+    from rich.console import Console
+
+    from pipelines.console import output_console
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.dataset.fields import Fields
+    from pipelines.ingest.append import append as append_logs
+    from pipelines.ingest.cleaning import CleaningRules
+    from pipelines.ingest.formats.recognition import Says
+    from pipelines.ingest.ingest import ingest
+    from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_plain_option
+    from pipelines.ingest.settings import Settings
+    from pipelines.sources.staging import staged, staged_file
+    from recsys_vae.data import columns as c
+
     target = DatasetDir.to_write(to)
     if append and (overwrite or given_test):
         raise ConfigError("--append keeps what is there: it goes with neither --overwrite nor --given-test.")
@@ -217,6 +225,11 @@ def ingest_logs(
 
 def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")]) -> None:
     """Write the tables of a dataset anew, with what appended logs have changed beside them."""
+    from rich.console import Console
+
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.ingest.append import append as append_logs
+
     target = DatasetDir.open(dataset)
     with Console(stderr=True).status("starting") as status:
         append_logs([], target, fold=True, step=status.update)
@@ -225,6 +238,8 @@ def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of th
 
 def _given(context: typer.Context) -> list[str]:
     """Settings that stand on the command line."""
+    from pipelines.ingest.settings import OPTIONS
+
     names = {name.removeprefix("--").replace("-", "_"): name for name in OPTIONS}
     names |= {"mapping": "--map", "form": "--format"}
     sources = {option: context.get_parameter_source(name) for name, option in names.items()}
@@ -238,14 +253,24 @@ def explain_data(
     item: Annotated[str | None, typer.Option(help="Id of an item, as in the log.")] = None,
 ) -> None:
     """Say what became of the rows of one user or item, and which rule took them."""
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.ingest.explain import Entity, explain
+
     if (user is None) == (item is None):
         raise ConfigError("Ask about one of --user ID and --item ID.")
     entity = Entity.USER if user is not None else Entity.ITEM
     print("\n".join(explain(DatasetDir.open(dataset), entity, user or item or "").lines()))
 
 
-def _source(logs: list[str], said: Said, given_test: list[str], users: Path | None, items: Path | None) -> Source:
+def _source(logs: list[str], said: "Said", given_test: list[str], users: Path | None, items: Path | None) -> "Source":
     """What the arguments mean: a public dataset with its own mapping and metadata, or files."""
+    from pipelines.dataset.fields import Fields
+    from pipelines.ingest.formats.given import split_given
+    from pipelines.ingest.formats.properties import take_properties
+    from pipelines.ingest.log_files import find_files
+    from pipelines.ingest.log_sources import Source
+    from pipelines.public_datasets import catalog
+
     named = catalog.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).exists() else None
     base = Source(find_files(logs)) if named is None else named.source(catalog.locate(named) or catalog.fetch(named))
     logs_alone, properties = take_properties(base.logs)
@@ -268,7 +293,9 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _metadata_map(option: str | None, name: str, column: str) -> ColumnMap:
+def _metadata_map(option: str | None, name: str, column: str) -> "ColumnMap":
+    from pipelines.ingest.log_files import ColumnMap
+
     if option is None:
         return ColumnMap()
     ours, equals, theirs = option.partition("=")
@@ -277,7 +304,9 @@ def _metadata_map(option: str | None, name: str, column: str) -> ColumnMap:
     return ColumnMap(((ours, theirs),))
 
 
-def _fields(options: list[str] | None) -> tuple[Field, ...]:
+def _fields(options: list[str] | None) -> "tuple[Field, ...]":
+    from recsys_vae.data.features import Field
+
     return tuple(map(Field.parse, options or []))
 
 
@@ -293,6 +322,8 @@ def _event_weights(
     options: list[str], files: Sequence[Path]
 ) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, str, float], ...]]:
     """Weights of events of all files, and of some: (event, weight) and (glob, event, weight)."""
+    from pipelines.ingest.said import split_event_option
+
     of_all: list[tuple[str, float]] = []
     of_files: list[tuple[str, str, float]] = []
     for option in options:

@@ -8,7 +8,6 @@ import typer
 
 from pipelines.commands.models import Index, MinRecall, Name, Overwrite
 from pipelines.commands.settings import chosen
-from pipelines.dataset.directory import TABLE, DatasetDir
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def update(
     ] = False,
 ) -> None:
     """Update a bundle with what came in since it was trained; write and register the result."""
+    from pipelines.dataset.directory import DatasetDir
     from pipelines.training.train import check_index_use
     from pipelines.updating.erasure import read_erased
     from pipelines.updating.update import course_of, stands, update_bundle
@@ -92,6 +92,7 @@ def update(
 
 def _is_log(name: str) -> bool:
     """Whether it names a log rather than a dataset."""
+    from pipelines.dataset.directory import TABLE, DatasetDir
     from recsys_vae.remote import is_remote
 
     if (DatasetDir.at(name).path / TABLE).is_file():
@@ -101,6 +102,7 @@ def _is_log(name: str) -> bool:
 
 def _grown(bundle: Path, log: str, *, dry_run: bool) -> str:
     """The dataset of a bundle, with a log appended under its settings."""
+    from pipelines.dataset.directory import DatasetDir
     from pipelines.ingest.append import append
     from pipelines.ingest.log_files import find_files
     from pipelines.sources.staging import staged

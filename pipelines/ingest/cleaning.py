@@ -20,6 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.ingest.group_counts import ROWS, Counts
+from pipelines.ingest.keep import Keep
 from pipelines.ingest.said import ANY_EVENT, names
 from pipelines.ingest.table_schemas import OUT_OF_RANGE
 from recsys_vae.data import columns as c
@@ -50,15 +51,6 @@ class Rule(StrEnum):
 
 RULES = pl.Enum([rule.value for rule in Rule])
 """Type of `lost_to`."""
-
-
-class Keep(StrEnum):
-    """Which row stands for a (user, item) that occurs more than once."""
-
-    LAST = "last"
-    FIRST = "first"
-    MAX = "max"
-    SUM = "sum"
 
 
 @dataclass(frozen=True)

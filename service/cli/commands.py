@@ -13,11 +13,11 @@ import typer
 from recsys_vae.errors import ConfigError
 from service.cli import keys as key_commands
 from service.cli import retention as retention_commands
+from service.cli import settings_options
 from service.cli.ab_test import uplift
 from service.cli.campaign import campaign
 from service.cli.impressions import export_impressions
 from service.cli.load_items import load_items
-from service.cli.settings_options import takes_settings
 from service.store.identities import DATASET
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ DIFFERENCES_TOLD = 10
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("serve")(serve)
+    settings_options.mount(app, "serve", serve)
     app.command("load-history")(load_history)
     app.command("load-items")(load_items)
     app.command("parity")(parity)
@@ -45,7 +45,6 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(key_commands.app, name="keys")
 
 
-@takes_settings
 def serve(**chosen: object) -> None:
     """Answer recommendation requests over HTTP."""
     from service.server import metrics_folder

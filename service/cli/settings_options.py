@@ -1,23 +1,41 @@
-"""Flags: every setting is also an option of `recsys serve`, made from the one class of settings."""
+"""Flags: every setting is also an option of `recsys serve`, made from the one class of settings.
+
+That class stands on pydantic, which `recsys --help` does without: the options are made when the command is called.
+"""
 
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from pydantic.fields import FieldInfo
+from typer.core import TyperCommand
 
-from service.settings import Settings
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 POSITIONAL = "bundle"
 REPEATED = ("variant",)
 """Settings whose flag is given once a value."""
 
 
+def mount(app: typer.Typer, name: str, command: Callable[..., None]) -> None:
+    """Add a verb that takes settings."""
+
+    class Called(TyperCommand):
+        def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> typer.Context:
+            alone = typer.Typer(add_completion=False, rich_markup_mode=self.rich_markup_mode)
+            alone.command(name)(takes_settings(command))
+            return typer.main.get_command(alone).make_context(info_name, args, **extra)
+
+    app.command(name, cls=Called, help=command.__doc__)(lambda: None)
+
+
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """A command with one option a setting; it gets those that were chosen, the others as None."""
+    from service.settings import Settings
+
     parameters = [_parameter(name, field) for name, field in Settings.model_fields.items()]
     signature = inspect.Signature(sorted(parameters, key=lambda parameter: parameter.name != POSITIONAL))
 
@@ -30,7 +48,7 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: "FieldInfo") -> inspect.Parameter:
     kind = list[str] if name in REPEATED else _kind(field.annotation)
     text = f"{field.description} (RECSYS_{name.upper()}){_default(field)}"
     if name == POSITIONAL:
@@ -51,7 +69,7 @@ def _kind(annotation: Any) -> Any:
     return annotation if is_known else str
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: "FieldInfo") -> str:
     if field.default in (None, ()):
         return ""
     value = (
