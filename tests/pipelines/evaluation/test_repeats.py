@@ -1,12 +1,15 @@
 """Next baskets: what bundles with a repeat-purchase head, and without, find of what is bought again and what is new."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from pipelines.cli import build
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import load_split, make_split
@@ -108,3 +111,15 @@ def test_a_head_that_may_have_seen_the_window_is_refused(
         with pytest.raises(BundleError, match="may have seen what it would be asked"):
             means(tmp_path / "seen", dataset, "allow")
         assert means(tmp_path / "seen", dataset, "exclude")["recall@2[novel]"] > 0
+
+
+def test_the_commands_take_the_words(dataset: DatasetDir, bundles: tuple[Path, Path]) -> None:
+    def recsys(*words: str) -> Any:
+        return CliRunner().invoke(build(), list(words))
+
+    moments = ["--validation-from", "2024-03-31", "--test-from", "2024-04-10"]
+    options = ["split", str(dataset.path), "--protocol", "temporal", *moments, "--name", "again"]
+    assert "repeated targets" in recsys(*options, "--repeats", "keep").output
+    assert recsys(*options, "--repeats", "some").exit_code == 2
+    told = recsys("evaluate", str(bundles[1]), str(dataset.path), "--split", "baskets", "--repeat", "only", "--json")
+    assert "recall@20[repeat]" in next(iter(json.loads(told.stdout)["models"].values()))
