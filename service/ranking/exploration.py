@@ -64,19 +64,19 @@ class Guests:
 NOBODY = Guests(np.zeros(0, np.int64), (), (), np.zeros(0), (), 0)
 
 
-def by_content(
+def by_score(
     newcomers: Newcomers,
     question: ResolvedQuery,
     eligible: Int64Array,
     scores: Float32Array,
     found: Float64Array,
 ) -> Guests:
-    """Newcomers whose content puts them among the best k.
+    """Newcomers whose scores put them among the best k.
 
     Args:
         newcomers: of the catalogue.
         question: which says k, and what is boosted.
-        eligible: places of those that may come back and have a vector.
+        eligible: places of those that may come back and have a score.
         scores: of these, without boosts; they are written to.
         found: scores of the items that are there without them, best first.
     """

@@ -1,6 +1,7 @@
 """Lists without a user: what is popular, trending or new, what is like an item, and what is bought with it.
 
-They take filters, boosts, caps and columns as recommendations do: what differs is where the scores come from.
+They take filters, boosts, caps and columns as recommendations do: what differs is where the scores come from. Items that
+came to the service after the bundle are the newest of what is new.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from recsys_vae.bundles.item_lists import NEW
 from recsys_vae.data.histories import HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import UnknownItemError, UnknownListError
+from service.ranking import exploration
+from service.ranking.exploration import Guests
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve
 from service.ranking.ranking import best_items
-from service.ranking.reordering import Ranked, selected
-from service.ranking.results import Notice, Query, RankedItem, ranked, shortfall
+from service.ranking.reordering import Ranked, selected, shortened
+from service.ranking.results import Answer, Float64Array, Notice, Query, RankedItem, ranked, shortfall
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import Steps
 
@@ -52,7 +56,10 @@ class ListQuery:
 
 @dataclass(frozen=True)
 class ItemList:
-    """A list of items; `fields` of each, where some were asked for."""
+    """A list of items; `fields` of each, where some were asked for.
+
+    `rows` are theirs in the catalogue; those of newcomers are their numbers behind its end.
+    """
 
     model_version: str
     items: tuple[RankedItem, ...]
@@ -67,7 +74,7 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
     Args:
         catalogue: where.
         asked: for what.
-        hidden: rows of items that must not come back, besides those that the query names.
+        hidden: items that must not come back, besides those that the query names, as `ItemList.rows` has them.
 
     Raises:
         UnknownItemError: the catalogue does not hold the item, or it was deleted.
@@ -81,16 +88,39 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
     question = replace(
         question,
         allowed=is_in if question.allowed is None else question.allowed & is_in,
-        hidden=np.unique(np.concatenate([question.hidden, hidden, own])),
+        hidden=np.unique(np.concatenate([question.hidden, hidden[hidden < len(catalogue)], own])),
+        shown_new=tuple((hidden[hidden >= len(catalogue)] - len(catalogue)).tolist()),
     )
     notices = list(question.notices)
     if asked.source.kind == TOGETHER and catalogue.chain.bundle.shelves.neighbours is None:
         notices.append(NOT_COUNTED)
-    (rows, found), _ = yield from _best(catalogue, question, scores, notices)
+    best, _ = yield from _best(catalogue, question, scores, notices)
+    newest = _newest(catalogue, asked.source, question, best[1])
+    rows, found = shortened(question, best, asked.query.k - len(newest))
     items = ranked(catalogue, rows, found)
     told = tuple(question.fields.values(rows)) if question.fields else ()
-    notices += shortfall(len(items), asked.query.k)
-    return ItemList(catalogue.version, items, tuple(notices), told, tuple(rows.tolist()))
+    kind = asked.source.kind
+    shown = tuple(rows.tolist())
+    answer = Answer(catalogue.version, "", kind, items, tuple(notices), (kind,) * len(items), shown, fields=told)
+    if len(newest):
+        answer = exploration.mixed(catalogue, answer, replace(asked.query, explain=False), newest, kind, "")
+    notices += shortfall(len(answer.items), asked.query.k)
+    return ItemList(catalogue.version, answer.items, tuple(notices), answer.fields, answer.shown)
+
+
+def _newest(catalogue: Catalogue, source: Source, question: ResolvedQuery, found: Float64Array) -> Guests:
+    """Newcomers of the list of what is new, of which the last to come is the first.
+
+    An item of the bundle has a score of 1 there at most, which one has that nobody has touched.
+    """
+    newcomers = catalogue.overlay.newcomers
+    if source != Source(NAMED, NEW) or not len(newcomers):
+        return exploration.NOBODY
+    with newcomers.lock:
+        eligible = exploration.welcome(newcomers, question)
+        arrival = np.argsort(np.argsort(newcomers.numbers))
+        scores = (2 + arrival[eligible]).astype(np.float32)
+        return exploration.by_score(newcomers, question, eligible, scores, found)
 
 
 def _best(
@@ -138,7 +168,9 @@ def row_of(catalogue: Catalogue, item_id: str) -> int:
     return row
 
 
-def rows_in(catalogue: Catalogue, item_ids: Sequence[str]) -> Int64Array:
-    """Rows of those of some items that the catalogue holds."""
+def rows_in(catalogue: Catalogue, item_ids: Sequence[str], *, newcomers: bool = False) -> Int64Array:
+    """Rows of those of some items that the catalogue holds; of newcomers, where asked for, as `ItemList.rows` has them."""
     rows = catalogue.rows(item_ids)
-    return rows[rows >= 0]
+    new = catalogue.overlay.newcomers
+    numbers = [len(catalogue) + new.numbers[place] for place in new.places(item_ids)] if newcomers else []
+    return np.concatenate([rows[rows >= 0], np.array(numbers, dtype=np.int64)])

@@ -49,7 +49,8 @@ class LiveItems:
         """Have catalogues show what is known here."""
         for catalogue in catalogues:
             with self._following:
-                catalogue.overlay.follow(self._feed, keeps_new=self.explore > 0 or catalogue.overlay.places_new)
+                overlay = catalogue.overlay
+                overlay.follow(self._feed, recommends_new=self.explore > 0 or overlay.places_new)
         self._on_settled(len(self._feed))
 
     def prepare(self, catalogues: Iterable[Catalogue]) -> None:

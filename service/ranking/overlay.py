@@ -39,12 +39,14 @@ class Newcomers:
         filters: over their metadata.
         ids: of the items.
         numbers: that they have in every process, see `LiveItem`.
+        are_recommended: whether lists of users may hold them; lists without a user may in any case.
         lock: held while they change, and by whoever needs them as of one moment.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.filters = Filters(bundle.item_table.clear())
         self.lock = RLock()
+        self.are_recommended = False
         self.ids: list[str] = []
         self.numbers: list[int] = []
         self._is_shown: list[bool] = []
@@ -122,7 +124,7 @@ class Overlay:
 
     Attributes:
         filters: over the metadata of the bundle's items as they are now.
-        newcomers: items that the bundle does not hold; empty where nobody has a use for them.
+        newcomers: items that the bundle does not hold.
         shown: flags of the bundle's items that may be in answers, not to be written to; None for all.
     """
 
@@ -139,27 +141,29 @@ class Overlay:
         self._has_new_hidden = False
         self._deleted: set[int] = set()
 
-    def follow(self, feed: ItemFeed, *, keeps_new: bool) -> None:
+    def follow(self, feed: ItemFeed, *, recommends_new: bool) -> None:
         """Show what was changed since the last time.
 
         Args:
             feed: of the changes.
-            keeps_new: whether somebody has a use for items that the bundle does not hold.
+            recommends_new: whether lists of users may hold items that the bundle does not hold.
         """
+        self.newcomers.are_recommended = recommends_new
         if feed.position == self._position:
             return
         if feed.position[0] != self._position[0] and self._position != BEGINNING:
             self.__init__(self._bundle, self._rows)  # type: ignore[misc]  # the store was put back: all begins anew
+            self.newcomers.are_recommended = recommends_new
         with self.newcomers.lock:
-            self._take(feed, keeps_new=keeps_new)
+            self._take(feed)
 
-    def _take(self, feed: ItemFeed, *, keeps_new: bool) -> None:
+    def _take(self, feed: ItemFeed) -> None:
         items, self._position = feed.since(self._position)
         rows = self._rows([item.item_id for item in items]).tolist()
         for item, row in zip(items, rows, strict=True):
             if row >= 0:
                 self._show(item.record, row)
-            elif keeps_new:
+            else:
                 self._show_new(item)
         if self._has_new_hidden:
             self.shown = ~self._is_hidden if self._is_hidden.any() else None

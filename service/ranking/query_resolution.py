@@ -170,12 +170,13 @@ def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[N
     if not ids:
         return NOTHING
     rows = catalogue.rows(ids)
-    notices += unknown(place, ids, _with_newcomers(catalogue, ids, rows))
+    is_left_out = place == "candidates" and not catalogue.overlay.newcomers.are_recommended
+    notices += unknown(place, ids, rows if is_left_out else _with_newcomers(catalogue, ids, rows))
     return rows
 
 
 def _with_newcomers(catalogue: Catalogue, ids: Sequence[str], rows: Int64Array) -> Int64Array:
-    """Rows, none of them below 0 where the item is a newcomer that lists may hold."""
+    """Rows, none of them below 0 where the item is a newcomer."""
     newcomers = catalogue.overlay.newcomers
     if not len(newcomers) or not len(rows) or rows.min() >= 0:
         return rows

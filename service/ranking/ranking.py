@@ -90,7 +90,7 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
     for place, question in enumerate(queries):
         scorer = SCORERS.get(tiers[place], scorers[place])
         query = question.query
-        is_needed = query.explain or query.caps or query.quotas or len(catalogue.overlay.newcomers)
+        is_needed = query.explain or query.caps or query.quotas or catalogue.overlay.newcomers.are_recommended
         user = users[np.array([place])] if is_needed else None
         answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
     return answers
@@ -222,7 +222,7 @@ def _guests(
 ) -> tuple[exploration.Guests, exploration.Guests]:
     """Newcomers that come into the list: those that their content places, and those that places are kept for."""
     newcomers = catalogue.overlay.newcomers
-    if user is None or not len(newcomers):
+    if user is None or not newcomers.are_recommended or not len(newcomers):
         return exploration.NOBODY, exploration.NOBODY
     with newcomers.lock:
         return _drawn(catalogue, question, user, scores)
@@ -237,7 +237,7 @@ def _drawn(
     if user.queries is not None and bool(user.encoded[0]) and has_vector.any():
         vectors = newcomers.vectors(eligible[has_vector])
         theirs = catalogue.chain.scores_of_newcomers(user, vectors)[0]
-        placed = exploration.by_content(newcomers, question, eligible[has_vector], theirs, scores)
+        placed = exploration.by_score(newcomers, question, eligible[has_vector], theirs, scores)
     n_found = min(question.query.k, len(scores) + len(placed))
     if question.query.explore:
         explored = exploration.drawn(newcomers, question, eligible[~has_vector], n_found)

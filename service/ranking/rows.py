@@ -91,10 +91,9 @@ def rows_of(catalogue: Catalogue, asked: RowsQuery) -> Steps[Rows]:
         first = (LIST, TITLES[POPULAR], POPULAR)
     found = [Row(*first, answer.items, answer.fields)]
     plain = replace(asked.query, history={}, explain=False, diversity=0.0, explore=0.0)
-    history = rows_in(catalogue, tuple(asked.query.history))
+    history = rows_in(catalogue, tuple(asked.query.history), newcomers=True)
     liked = rows_in(catalogue, [item_id for item_id, weight in asked.query.history.items() if weight > 0])
     hidden = np.concatenate([history, np.array(answer.shown, dtype=np.int64)])
-    hidden = hidden[hidden < len(catalogue)]  # newcomers are in no other row
     for source, title in _sources(catalogue, asked, liked, is_personal=is_personal):
         row = yield from listed(catalogue, ListQuery(source, plain), hidden)
         hidden = np.concatenate([hidden, np.array(row.rows, dtype=np.int64)])

@@ -139,3 +139,41 @@ def test_the_client_asks_for_all_of_them(client: TestClient) -> None:
     assert service.rows("u0", request=RowsRequest(k=1, because=0)).rows[1].name == "trending"
     with pytest.raises(ConfigError, match="request"):
         service.list_items("new", 3, request=request)
+
+
+def put(client: TestClient, item_id: str, **document: object) -> None:
+    assert client.put(f"/v1/items/{item_id}", json=document).status_code == 200
+
+
+def test_items_that_came_after_the_bundle_are_the_newest(client: TestClient) -> None:
+    before = item_ids(client.get("/v1/lists/new").json())
+    for number in range(4):
+        put(client, f"n{number}", fields={"genre": "drama" if number % 2 else "comedy", "year": 2000 + number})
+    body = client.get("/v1/lists/new?k=20&fields=year").json()
+    assert item_ids(body) == ["n3", "n2", "n1", "n0", *before]
+    assert [item["rank"] for item in body["items"]] == list(range(1, 5 + len(before)))
+    assert [item["fields"]["year"] for item in body["items"][:2]] == [2003, 2002]
+    scores = [item["score"] for item in body["items"]]
+    assert scores == sorted(scores, reverse=True)
+    put(client, "n2", fields={"genre": "comedy"}, hidden=True)
+    client.delete("/v1/items/n0")
+    assert item_ids(client.get("/v1/lists/new?k=3").json()) == ["n3", "n1", before[0]]
+    drama = {"filter": {"op": "eq", "column": "genre", "value": "drama"}, "k": 20}
+    assert item_ids(client.post("/v1/lists/new", json=drama).json())[:2] == ["n3", "n1"]
+    without = client.post("/v1/lists/new", json={"exclude": ["n3"], "k": 1}).json()
+    assert (item_ids(without), codes(without)) == (["n1"], [])
+    pushed = {"boost": [{"by": "add", "value": 1000.0, "items": [before[-1]]}], "k": 3}
+    assert item_ids(client.post("/v1/lists/new", json=pushed).json()) == [before[-1], "n3", "n1"]
+    pushed = {"boost": [{"by": "add", "value": 1000.0, "items": ["n1"]}], "k": 2}
+    assert item_ids(client.post("/v1/lists/new", json=pushed).json()) == ["n1", "n3"]
+    for address in ("/v1/lists/popular", "/v1/lists/trending", "/v1/lists/recent", *BESIDE):
+        assert not {"n0", "n1", "n2", "n3"} & set(item_ids(client.get(address).json()))
+
+
+def test_rows_have_what_came_after_the_bundle_once_and_never_what_a_user_has(client: TestClient) -> None:
+    for number in range(3):
+        put(client, f"n{number}", fields={})
+    event = {"user_id": "u0", "item_id": "n1", "event_type": "buy"}
+    assert client.post("/v1/events", json={"events": [event]}).status_code == 200
+    rows = client.get("/v1/users/u0/rows?k=2").json()["rows"]
+    assert next(item_ids(row) for row in rows if row.get("name") == "new") == ["n2", "n0"]
