@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     exposures: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether the store keeps which list was shown to whom; auto: where there are variants."
     )
+    propensities: bool = Field(
+        False,
+        description="Whether lists of all variants are computed for each request, so that the store keeps how likely "
+        "each item was to be shown.",
+    )
     explore_share: float = Field(
         0.0, ge=0, le=0.5, description="Share of the places of a list for items that the model does not know."
     )

@@ -48,7 +48,7 @@ def read_impressions(path: Path, users: IdMap, items: IdMap) -> Shown:
         items: the catalogue.
 
     Raises:
-        DataError: the file cannot be read, or a value is out of its range.
+        DataError: the file cannot be read, a value is out of its range, or nothing was drawn.
         SchemaError: a column is missing.
         EmptyDataError: none of the users was shown anything.
     """
@@ -61,13 +61,20 @@ def read_impressions(path: Path, users: IdMap, items: IdMap) -> Shown:
             "Give those of the window that the split asks about."
         )
     chosen, owners = table.filter(pl.Series(known)), owners[known]
+    propensities = _numbers(chosen, PROPENSITY, path)
+    if (propensities == 1).all():
+        raise DataError(
+            f"All {len(propensities):,} impressions of {path} were certain to be shown (propensity 1): lists that are "
+            "not drawn say nothing of others. Have the service draw: recsys serve --explore-share, or several variants "
+            "with --propensities; then recsys export-impressions."
+        )
     rows, places = np.unique(owners, return_inverse=True)
     rows_of_items = items.rows(chosen[ITEM].cast(pl.String))
     found = Impressions(
         users=places.astype(np.int64),
         lists=_lists(chosen),
         items=rows_of_items,
-        propensities=_numbers(chosen, PROPENSITY, path),
+        propensities=propensities,
         rewards=_numbers(chosen, REWARD, path),
     )
     return Shown(found, rows, int((~known).sum()), int((rows_of_items < 0).sum()))

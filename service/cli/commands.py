@@ -15,6 +15,7 @@ from service.cli import keys as key_commands
 from service.cli import retention as retention_commands
 from service.cli.ab_test import uplift
 from service.cli.campaign import campaign
+from service.cli.impressions import export_impressions
 from service.cli.load_items import load_items
 from service.cli.settings_options import takes_settings
 from service.store.identities import DATASET
@@ -38,6 +39,7 @@ def mount(app: typer.Typer) -> None:
     app.command("parity")(parity)
     app.command("campaign")(campaign)
     app.command("export-events")(export_events)
+    app.command("export-impressions")(export_impressions)
     app.command("uplift")(uplift)
     retention_commands.mount(app)
     app.add_typer(key_commands.app, name="keys")

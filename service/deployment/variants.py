@@ -106,6 +106,16 @@ class VariantSet:
         is_same = (wanted.variant, wanted.opponent) == (assigned.variant, assigned.opponent)
         return wanted._replace(is_dealt=chosen is None and is_same)
 
+    @property
+    def assignments(self) -> list[tuple[Assignment, float]]:
+        """Who may be assigned, each with its share of the users."""
+        found: dict[str, tuple[Assignment, float]] = {}
+        for variant in self.variants:
+            one = self._together() if variant.name in self.interleaved else Assignment(variant, is_dealt=True)
+            share = self.share(variant) + found.get(one.name, (one, 0.0))[1]
+            found[one.name] = (one, share)
+        return [(one, share) for one, share in found.values() if share > 0]
+
     def _assigned(self, key: str) -> Assignment:
         dealt = self.deal(key)
         return self._together() if dealt.name in self.interleaved else Assignment(dealt, is_dealt=True)

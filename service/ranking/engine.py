@@ -49,6 +49,7 @@ class Request:
         flow: whose it is: those who ask share the queue alike.
         seed: what items that the model does not know are drawn by.
         sent: the events of the query's history, where they say more than that its items were liked, each once.
+        tells_chances: whether to say how likely items are to be in the list.
     """
 
     query: Query
@@ -59,6 +60,7 @@ class Request:
     flow: str = ""
     seed: str = ""
     sent: UserEvents | None = None
+    tells_chances: bool = False
 
 
 class Page(NamedTuple):
@@ -235,6 +237,8 @@ class Engine:
 
     def _exploring(self, query: Query, request: Request) -> Query:
         """With places for items that the model does not know."""
+        if request.tells_chances:
+            query = replace(query, tells_chances=True)
         return replace(query, explore=self._items.explore, seed=request.seed) if self._items.explore else query
 
     def _compute(self, jobs: list[Job]) -> Steps[Sequence[Found | Exception]]:

@@ -101,13 +101,41 @@ def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n
     """
     query = question.query
     seed = int.from_bytes(blake2b(query.seed.encode(), digest_size=8, person=b"recsys-explore").digest())
-    kept = int(query.k * query.explore + (seed >> 11) / 2**53)
-    n = min(len(eligible), query.k, max(kept, query.k - n_found))
+    n = _n_drawn(int(query.k * query.explore + (seed >> 11) / 2**53), query.k, len(eligible), n_found)
     numbers = np.array(newcomers.numbers, dtype=np.int64)[eligible]
     places = eligible[np.argsort(_hashed(numbers, seed), kind="stable")[:n]]
     length = min(query.k, n_found + n)
     slots = np.sort(np.argsort(_hashed(np.arange(length), seed ^ MIXERS[0]), kind="stable")[:n])
     return _guests(newcomers, query, slots, places, np.full(n, np.nan), len(eligible) - n)
+
+
+class Eligible:
+    """Newcomers that may be drawn, as ids; they keep their places, so it needs no lock."""
+
+    def __init__(self, newcomers: Newcomers, places: Int64Array) -> None:
+        self._newcomers = newcomers
+        self._flags = np.zeros(len(newcomers), dtype=np.bool_)
+        self._flags[places] = True
+
+    def __contains__(self, item_id: object) -> bool:
+        return any(place < len(self._flags) and self._flags[place] for place in self._newcomers.places((str(item_id),)))
+
+
+def numbers_drawn(query: Query, n_eligible: int, n_found: int) -> list[tuple[int, float]]:
+    """How many newcomers `drawn` may give, each with its probability over the seeds."""
+    kept, chance = divmod(query.k * query.explore, 1)
+    both = ((int(kept), 1 - chance), (int(kept) + 1, chance))
+    return [(_n_drawn(kept, query.k, n_eligible, n_found), chance) for kept, chance in both if chance]
+
+
+def _n_drawn(kept: int, k: int, n_eligible: int, n_found: int) -> int:
+    """Newcomers in a list that keeps so many places for them."""
+    return min(n_eligible, k, max(kept, k - n_found))
+
+
+def merged(item_ids: Sequence[str], guests: Guests) -> list[str]:
+    """Ids of a list with newcomers at their slots."""
+    return list(_woven(tuple(item_ids), guests.slots.tolist(), guests.ids))
 
 
 def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:

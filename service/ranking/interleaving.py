@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.ranking.cursors import Cursor
+from service.ranking.propensities import Chances
 from service.ranking.results import Answer, Notice, shortfall
 from service.ranking.served_model import Catalogue
 
@@ -150,7 +151,26 @@ def join(teams: Teams, answers: tuple[Answer, Answer], k: int, after: tuple[Curs
         tuple(answers[side].reasons[place] for side, place in origins if answers[side].reasons),
         tuple(answers[side].fields[place] for side, place in origins if answers[side].fields),
         teams=tuple(None if pick.team is None else teams.names[pick.team] for pick in picks),
+        chances=_chances(answers, (found[0], found[1]), k, teams.seed),
     )
+
+
+def _chances(
+    answers: tuple[Answer, Answer], lists: tuple[Iterable[str], Iterable[str]], k: int, seed: str
+) -> Chances | None:
+    """How likely items are to be in the draft: in each round both sides pick, so only the last place is drawn.
+
+    None where nobody asked, and where newcomers are drawn into the lists beforehand.
+    """
+    if any(answer.chances is None or answer.chances.each for answer in answers):
+        return None
+    drafts = [{pick.item_id for pick in draft(lists, k, tosses)} for tosses in (coins(seed), _turned(coins(seed)))]
+    both = drafts[0] & drafts[1]
+    return Chances({item_id: 1.0 if item_id in both else 0.5 for item_id in drafts[0] | drafts[1]})
+
+
+def _turned(tosses: Iterator[int]) -> Iterator[int]:
+    return (1 - toss for toss in tosses)
 
 
 def _origin(pick: Pick, found: Sequence[dict[str, int]]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Lists without a user: what is popular, trending or new, what is like an item, and what is bought with it.
 
-They take filters, boosts, caps and columns as recommendations do: what differs is where the scores come from. Items that
-came to the service after the bundle are the newest of what is new.
+They take filters, boosts, caps and columns as recommendations do: what differs is where the scores come from. Items
+that came to the service after the bundle are the newest of what is new.
 """
 
 from collections.abc import Sequence
@@ -169,7 +169,7 @@ def row_of(catalogue: Catalogue, item_id: str) -> int:
 
 
 def rows_in(catalogue: Catalogue, item_ids: Sequence[str], *, newcomers: bool = False) -> Int64Array:
-    """Rows of those of some items that the catalogue holds; of newcomers, where asked for, as `ItemList.rows` has them."""
+    """Rows of those of some items that the catalogue holds; with newcomers as `ItemList.rows` has them, or without."""
     rows = catalogue.rows(item_ids)
     new = catalogue.overlay.newcomers
     numbers = [len(catalogue) + new.numbers[place] for place in new.places(item_ids)] if newcomers else []

@@ -15,6 +15,7 @@ from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.top_k import top_k
 from service.ranking import explanations, exploration
+from service.ranking.propensities import Chances, of_list
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.reordering import Ranked, selected, shortened
 from service.ranking.results import (
@@ -187,7 +188,7 @@ def _answer(
         notices.append(NO_HISTORY)
     deeper = partial(_deeper, catalogue, question, user)
     (rows, scores), has_more = yield from selected(catalogue, question, best, deeper, notices)
-    placed, explored = _guests(catalogue, question, user, scores)
+    placed, explored, chances = _guests(catalogue, question, user, (rows, scores))
     n_guests = len(placed) + len(explored)
     if n_guests:
         has_more = has_more or len(rows) > query.k - n_guests
@@ -209,6 +210,7 @@ def _answer(
         has_more,
         reasons,
         tuple(question.fields.values(rows)) if question.fields else (),
+        chances=chances,
     )
     if len(placed) or placed.n_left:
         found = exploration.mixed(catalogue, found, query, placed, CONTENT, explanations.BY_HISTORY)
@@ -218,20 +220,24 @@ def _answer(
 
 
 def _guests(
-    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, scores: Float64Array
-) -> tuple[exploration.Guests, exploration.Guests]:
-    """Newcomers that come into the list: those that their content places, and those that places are kept for."""
+    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, best: Ranked
+) -> tuple[exploration.Guests, exploration.Guests, Chances | None]:
+    """Newcomers that come into the list: those that their content places, and those that places are kept for.
+
+    Beside them, how likely items are to be in the list, where that is asked for and known.
+    """
     newcomers = catalogue.overlay.newcomers
     if user is None or not newcomers.are_recommended or not len(newcomers):
-        return exploration.NOBODY, exploration.NOBODY
+        sure = Chances(dict.fromkeys(catalogue.ids(best[0]), 1.0)) if question.query.tells_chances else None
+        return exploration.NOBODY, exploration.NOBODY, sure
     with newcomers.lock:
-        return _drawn(catalogue, question, user, scores)
+        return _drawn(catalogue, question, user, best)
 
 
 def _drawn(
-    catalogue: Catalogue, question: ResolvedQuery, user: Users, scores: Float64Array
-) -> tuple[exploration.Guests, exploration.Guests]:
-    newcomers = catalogue.overlay.newcomers
+    catalogue: Catalogue, question: ResolvedQuery, user: Users, best: Ranked
+) -> tuple[exploration.Guests, exploration.Guests, Chances | None]:
+    scores, newcomers = best[1], catalogue.overlay.newcomers
     eligible, placed, explored = exploration.welcome(newcomers, question), exploration.NOBODY, exploration.NOBODY
     has_vector = newcomers.has_vectors[eligible]
     if user.queries is not None and bool(user.encoded[0]) and has_vector.any():
@@ -241,7 +247,23 @@ def _drawn(
     n_found = min(question.query.k, len(scores) + len(placed))
     if question.query.explore:
         explored = exploration.drawn(newcomers, question, eligible[~has_vector], n_found)
-    return placed.before(min(n_found, question.query.k - len(explored))), explored
+    chances = _chances(catalogue, question, best[0], placed, eligible[~has_vector])
+    return placed.before(min(n_found, question.query.k - len(explored))), explored, chances
+
+
+def _chances(
+    catalogue: Catalogue, question: ResolvedQuery, rows: Int64Array, placed: exploration.Guests, eligible: Int64Array
+) -> Chances | None:
+    """How likely items are to be in a list that some newcomers are drawn into; None where quotas choose who stays."""
+    query, newcomers = question.query, catalogue.overlay.newcomers
+    if not query.tells_chances or question.members:
+        return None
+    ids = exploration.merged(catalogue.ids(rows), placed)[: query.k]
+    if not query.explore:
+        return Chances(dict.fromkeys(ids, 1.0))
+    n_eligible = len(eligible)
+    guests = exploration.numbers_drawn(query, n_eligible, len(ids))
+    return of_list(ids, query.k, guests, exploration.Eligible(newcomers, eligible), n_eligible)
 
 
 def _deeper(

@@ -18,6 +18,7 @@ from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
 from service.ranking.filters import Condition
 from service.ranking.item_columns import Value
+from service.ranking.propensities import Chances
 from service.ranking.served_model import Catalogue
 
 NAMED_IN_WARNING = 10
@@ -58,6 +59,7 @@ class Query:
         repeat: whether items of the history may come back, or only these; never those that the user dislikes.
         quotas: on how many items are of a group, of this page; one gives way where there are not so many.
         calibration: of the list to the history; None for none.
+        tells_chances: whether to say how likely items are to be in the list.
     """
 
     k: int
@@ -77,6 +79,7 @@ class Query:
     repeat: Repeat = "exclude"
     quotas: tuple[Quota, ...] = ()
     calibration: Calibration | None = None
+    tells_chances: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ class Answer:
         shown: rows of the items of this page and those before, ascending.
         has_more: whether allowed items are left.
         teams: where two variants drafted the list, which of them each item is credited to, None for nobody; else empty.
+        chances: how likely items are to be in the list; None where nobody asked, and where it is not known.
     """
 
     model_version: str
@@ -137,6 +141,7 @@ class Answer:
     reasons: tuple[str, ...] = ()
     fields: tuple[dict[str, Any], ...] = ()
     teams: tuple[str | None, ...] = ()
+    chances: Chances | None = None
 
 
 def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:

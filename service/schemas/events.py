@@ -113,6 +113,11 @@ class ShownList(Schema):
         description="Of an interleaved list: the variant that each item is credited to; null for nobody.",
         examples=[["main", None]],
     )
+    propensities: list[float] | None = Field(
+        default=None,
+        description="How likely each item was to be in the list, over what the service draws; null where not known.",
+        examples=[[1.0, 0.25]],
+    )
 
 
 class UserSummary(Schema):

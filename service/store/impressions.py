@@ -28,6 +28,7 @@ class Impression(NamedTuple):
         answered_at: in microseconds since 1970, UTC.
         last_erasure: sequence of the last erasure of any user that was known here when the request came.
         teams: of an interleaved list, the variant that each item is credited to, None for nobody; None for other lists.
+        propensities: how likely each item was to be in the list; None where not known.
     """
 
     request_id: str
@@ -39,6 +40,7 @@ class Impression(NamedTuple):
     answered_at: int
     last_erasure: int = 0
     teams: tuple[str | None, ...] | None = None
+    propensities: tuple[float, ...] | None = None
 
 
 class Added(NamedTuple):
@@ -64,6 +66,7 @@ class HeldExposure(NamedTuple):
     items: tuple[str, ...]
     answered_at: int
     teams: tuple[str | None, ...] | None = None
+    propensities: tuple[float, ...] | None = None
 
 
 class ImpressionTable:
@@ -119,10 +122,31 @@ def erase_impressions(connection: Connection, user_id: str) -> int:
 
 def _row(impression: Impression) -> dict[str, Any]:
     teams = None if impression.teams is None else json.dumps(impression.teams)
-    fields = impression._asdict() | {"items": json.dumps(impression.items), "teams": teams}
+    fields = impression._asdict() | {
+        "items": json.dumps(impression.items),
+        "teams": teams,
+        "propensities": _written(impression.propensities),
+    }
     return {name: fields[name] for name in fields if name in IMPRESSIONS.c}
 
 
 def _held(row: Row[Any]) -> HeldExposure:
     teams = None if row.teams is None else tuple(json.loads(row.teams))
-    return HeldExposure(**row._asdict() | {"items": tuple(json.loads(row.items)), "teams": teams})
+    items = tuple(json.loads(row.items))
+    told = {"items": items, "teams": teams, "propensities": read_propensities(row.propensities, len(items))}
+    return HeldExposure(**row._asdict() | told)
+
+
+def _written(propensities: tuple[float, ...] | None) -> str | None:
+    """One number where all are alike, as most are."""
+    if propensities is None:
+        return None
+    return json.dumps(propensities[0] if len(set(propensities)) == 1 else propensities)
+
+
+def read_propensities(written: str | None, n: int) -> tuple[float, ...] | None:
+    """Those of n items; None where they are not known."""
+    if written is None:
+        return None
+    told = json.loads(written)
+    return tuple(told) if isinstance(told, list) else (told,) * n

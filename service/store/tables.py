@@ -56,6 +56,7 @@ IMPRESSIONS = Table(
     Column("items", Text, nullable=False, comment="JSON: ids, best first"),
     Column("answered_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
     Column("teams", Text, comment="JSON: variant that each item of an interleaved list is credited to"),
+    Column("propensities", Text, comment="JSON: one a list, or one an item; null where not known"),
     Index("exposures_by_user", "user_id", "sequence"),
     Index("exposures_by_request", "request_id"),
     sqlite_autoincrement=True,

@@ -28,6 +28,7 @@ FILES = {
     "recommend": (("recommend", "chosen", "./tastes", "--to"), "lists.parquet"),
     "evaluate": (("evaluate", "chosen", "./tastes", "--split", "strong", "--report"), "page.html"),
     "export-events": (("export-events", "--to"), "feedback.parquet"),
+    "export-impressions": (("export-impressions", "--to"), "shown.parquet"),
     "images sample": (("images", "sample", "model", "--to"), "picture.png"),
     "images score": (("images", "score", "model", "--to"), "table.parquet"),
     "images embed": (("images", "embed", "model", "--to"), "table.csv"),

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
+from recsys_vae.errors import RecsysError
 from service import timestamps
 from service.deployment.variants import Assignment, VariantSet
 from service.http.conversion import to_request, to_wire
@@ -16,6 +17,7 @@ from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
 from service.ranking.engine import Page, Request
 from service.ranking.interleaving import Teams
+from service.ranking.propensities import Chances, mixed
 from service.ranking.results import Query
 from service.ranking.work import work_of
 from service.schemas.common import Problem
@@ -118,13 +120,44 @@ async def respond(
     if services.settings.explore_share:
         request = replace(request, seed=f"{key} {timestamps.now() // DAY}")
     last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
-    page = await _page(assignment, services, request, f"{key} {request_id}")
+    others = _others(assignment, variant_set, services, request)
+    if others is not None:
+        request = replace(request, tells_chances=True)
+    seed = f"{key} {request_id}"
+    beside = asyncio.gather(*(_chances(other, services, request, seed) for other, _ in others)) if others else None
+    page = await _page(assignment, services, request, seed)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
     services.metrics.count_variant(assignment.name, assignment.version)
     if is_noted(variant_set, services):
         impression = _impression(assignment, page, request.user_id, request_id)
+        if others is not None:
+            shares = [share for _, share in others]
+            chances = [page.answer.chances, *(await beside if beside is not None else ())]
+            lists = list(zip((1 - sum(shares), *shares), chances, strict=True))
+            impression = impression._replace(propensities=mixed(impression.items, lists))
         services.exposures.note(impression._replace(last_erasure=last_erasure))
     return to_wire(page, request_id, assignment.name)
+
+
+def _others(
+    assignment: Assignment, variant_set: VariantSet, services: Services, request: Request
+) -> list[tuple[Assignment, float]] | None:
+    """Who else might have been assigned, with their shares; None where it will not be known how likely the items were.
+
+    That is where nobody draws: the caller chose the variant, or a list goes on that was drawn before.
+    """
+    if not is_noted(variant_set, services) or not assignment.is_dealt or request.cursor is not None:
+        return None
+    others = [(one, share) for one, share in variant_set.assignments if one.name != assignment.name]
+    return others if services.settings.propensities or not others else None
+
+
+async def _chances(assignment: Assignment, services: Services, request: Request, seed: str) -> Chances | None:
+    """How likely items are to be in the list that somebody else would have answered."""
+    try:
+        return (await _page(assignment, services, request, seed)).answer.chances
+    except RecsysError:
+        return None
 
 
 async def _page(assignment: Assignment, services: Services, request: Request, seed: str) -> Page:
