@@ -56,7 +56,8 @@ def settings(dataset: DatasetDir, bundle: Path, tmp_path_factory: pytest.TempPat
     url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'events.db'}"
     done = CliRunner().invoke(build(), ["load-history", str(dataset.path), "--store", url])
     assert done.exit_code == 0, done.output
-    return Settings(bundle=bundle, store=url, deadline_ms=60_000.0)
+    # Polled no sooner than the tests end: another application on this store is not followed.
+    return Settings(bundle=bundle, store=url, deadline_ms=60_000.0, poll_seconds=3600)
 
 
 @pytest.fixture(scope="module")
