@@ -10,21 +10,17 @@ import argparse
 import gzip
 import json
 import random
-import signal
-import sys
-import tempfile
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.ingest.formats.catalog import FORMATS, recognise
-from pipelines.ingest.formats.format import Format
+from pipelines.ingest.formats.format import Format, as_found
 from pipelines.ingest.formats.peek import Peek
 from pipelines.ingest.formats.recognition import Says, look_at
-from pipelines.ingest.readers import open_log
-from recsys_vae.errors import RecsysError
-from tests.benchmarks.reliability_logs import HANGS_AFTER_S, damaged, lines_of, raise_that_it_hangs
+from pipelines.ingest.readers import Kind, open_log
+from tests.benchmarks.reliability_count import Count, draw_way, lines_of, reading
+from tests.benchmarks.reliability_logs import damaged
 
 FOLDER = Path(__file__).parents[1] / "formats"
 PACKED = ".gz"
@@ -47,48 +43,33 @@ def samples() -> Iterator[Sample]:
             yield Sample(path.relative_to(FOLDER), content, form)
 
 
-@dataclass
-class Count:
-    """What came of it."""
+class Files:
+    """Made files, damaged by seeds in a folder, and what comes of reading them."""
 
-    files: int = 0
-    refused: int = 0
-    unaccounted: int = 0
-    tracebacks: int = 0
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count, self.samples = folder, Count(), list(samples())
 
-    def add(self, seed: int, sample: Sample, folder: Path) -> None:
-        """Damage a file by a seed, and read it."""
-        chance = random.Random(seed)
+    def add(self, seed: int) -> None:
+        """Damage a file by a seed, each in turn, and read it."""
+        sample, chance = self.samples[seed % len(self.samples)], random.Random(seed)
         data = damaged(chance, sample.content)
-        path = folder / sample.path.with_suffix("" if sample.path.suffix == PACKED else sample.path.suffix)
+        path = self.folder / sample.path.with_suffix("" if sample.path.suffix == PACKED else sample.path.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         says = Says(format=sample.format.name) if chance.random() < 0.5 else None
-        self.files += 1
-        signal.alarm(HANGS_AFTER_S)
-        try:
+        draw_way(chance)
+        name = f"seed {seed}, {sample.path}"
+        with self.count.of(name):
             recognised = look_at(path, says, role=sample.format.role)
-            log = open_log(path, recognised.layout)
+            is_plain = recognised.format is None or recognised.format.rows is as_found
+            log = open_log(path, recognised.layout, numbers=is_plain and chance.random() < 0.5)
+            n_rows = 0
             for block in log:
-                recognised.rows(block.rows)
-            tally = log.tally
-            is_right = tally.records + tally.apart == tally.lines
-            has_mark = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-            self._check(seed, sample, is_right and (has_mark or tally.lines == lines_of(data)))
-        except RecsysError as error:
-            self.refused += 1
-            self._check(seed, sample, len(str(error)) < 2000 and "fault of" not in str(error))
-        except Exception:
-            self.tracebacks += 1
-            print(f"seed {seed}, {sample.path}:", file=sys.stderr)
-            traceback.print_exc()
-        finally:
-            signal.alarm(0)
-
-    def _check(self, seed: int, sample: Sample, is_right: bool) -> None:
-        if not is_right:
-            self.unaccounted += 1
-            print(f"seed {seed}, {sample.path}: rows are not accounted for", file=sys.stderr)
+                n_rows += block.height
+                if block.rows.width:
+                    recognised.rows(block.whole())
+            is_array = log.layout.kind is Kind.JSON_ARRAY
+            self.count.add(log.tally, n_rows, None if is_array else lines_of(data), name)
 
 
 def formats_read() -> set[str]:
@@ -104,12 +85,11 @@ def formats_read() -> set[str]:
 
 def fuzz(n_files: int, seed: int) -> Count:
     """Damage and read so many files, each format's in turn."""
-    signal.signal(signal.SIGALRM, raise_that_it_hangs)
-    made, count = list(samples()), Count()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    with reading() as folder:
+        made = Files(folder)
         for number in range(seed, seed + n_files):
-            count.add(number, made[number % len(made)], Path(folder))
-    return count
+            made.add(number)
+        return made.count
 
 
 def main() -> None:

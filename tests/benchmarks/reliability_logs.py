@@ -14,23 +14,16 @@ import csv
 import gzip
 import io
 import json
-import math
-import os
 import random
-import signal
-import sys
-import tempfile
 import time
-import traceback
 from pathlib import Path
-from unittest import mock
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.ingest import Source, ingest
-from pipelines.ingest.readers import Kind, Layout, open_log, streams
-from recsys_vae.errors import RecsysError
+from pipelines.ingest.readers import Kind, Layout, open_log
+from pipelines.ingest.readers.blocks import Tally
+from tests.benchmarks.reliability_count import Count, draw_way, lines_of, reading
 
-HANGS_AFTER_S = 10
 MOST_TRACEBACKS = 20
 WHOLE_INGEST = 100
 COLUMNS = ("user_id", "item_id", "rating", "timestamp", "title")
@@ -114,81 +107,47 @@ def damaged(chance: random.Random, data: bytes) -> bytes:
     return bytes(content)
 
 
-def lines_of(data: bytes) -> int:
-    """Lines of a text, as editors count them."""
-    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return text.count(b"\n") + (not text.endswith(b"\n") and text != b"")
+class Logs:
+    """Logs made of seeds in a folder, and what comes of reading them."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, Count()
 
-class Count:
-    """What came of it all."""
-
-    def __init__(self) -> None:
-        self.files = self.refused = self.unaccounted = self.tracebacks = self.rows = self.rejected = 0
-
-    def add(self, seed: int, folder: Path) -> None:
+    def add(self, seed: int) -> None:
         """Make, damage and read the log of a seed."""
         chance = random.Random(seed)
         form = chance.choice(list(FORMS))
         layout, ending = FORMS[form]
         data = damaged(chance, log_of(chance, form))
-        path = folder / f"log{ending}"
+        path = self.folder / f"log{ending}"
         packed = chance.random() < 0.15
         path.write_bytes(damaged(chance, gzip.compress(data, 1)) if packed else data)
-        self.files += 1
-        native = chance.choice("011")
-        block = chance.choice([3, 17, 64, *[1 << 20] * 7])
+        draw_way(chance)
         wanted = None if chance.random() < 0.2 else COLUMNS[:4]
-        try:
-            signal.alarm(HANGS_AFTER_S)
-            with (
-                mock.patch.multiple(streams, BLOCK=block, PACKED=block),
-                mock.patch.dict(os.environ, RECSYS_NATIVE=native),
-            ):
-                log = open_log(path, layout, wanted, numbers=wanted is not None)
-                for _ in log:
-                    pass
-                if chance.randrange(WHOLE_INGEST) == 0:
-                    source = Source((path,), layouts={path: layout})
-                    summary = ingest(source, DatasetDir(folder / "dataset"), overwrite=True)
-                    self._check(seed, summary.rows_in == log.tally.records, "ingest")
-            tally = log.tally
-            self.rows, self.rejected = self.rows + tally.rows, self.rejected + tally.rejected
-            self._check(seed, tally.records + tally.apart == tally.lines, form)
-            has_mark = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-            if not packed and layout.kind is not Kind.JSON_ARRAY and not has_mark:
-                self._check(seed, tally.lines == lines_of(data), form)
-        except RecsysError as error:
-            self.refused += 1
-            self._check(seed, len(str(error)) < 2000 and "fault of" not in str(error), str(error)[:200])
-        except Exception:
-            self.tracebacks += 1
-            print(f"seed {seed}, {form}, native {native}, block {block}:", file=sys.stderr)
-            traceback.print_exc()
-        finally:
-            signal.alarm(0)
+        with self.count.of(f"seed {seed}, {form}"):
+            log = open_log(path, layout, wanted, numbers=wanted is not None)
+            n_rows = sum(block.height for block in log)
+            if chance.randrange(WHOLE_INGEST) == 0:
+                self._ingest(path, layout, log.tally, f"seed {seed}, ingest")
+            has_lines = not packed and layout.kind is not Kind.JSON_ARRAY
+            self.count.add(log.tally, n_rows, lines_of(data) if has_lines else None, f"seed {seed}, {form}")
 
-    def _check(self, seed: int, is_right: bool, what: str) -> None:
-        if not is_right:
-            self.unaccounted += 1
-            print(f"seed {seed}: rows are not accounted for ({what})", file=sys.stderr)
+    def _ingest(self, path: Path, layout: Layout, tally: Tally, name: str) -> None:
+        summary = ingest(Source((path,), layouts={path: layout}), DatasetDir(self.folder / "dataset"), overwrite=True)
+        taken = sum(count.rows for count in (*summary.quarantined, *summary.lost))
+        adds_up = summary.rows_in == tally.records == summary.kept.interactions + taken
+        self.count.check(adds_up and summary.lines == tally.lines == tally.records + summary.lines_apart, name)
 
 
-def raise_that_it_hangs(*_: object) -> None:
-    """Take SIGALRM."""
-    raise TimeoutError(f"a log was read for more than {HANGS_AFTER_S} s")
-
-
-def fuzz(n_files: int, seed: int, seconds: float = math.inf) -> Count:
-    """Make, damage and read so many logs, or as many as the time allows."""
-    signal.signal(signal.SIGALRM, raise_that_it_hangs)
-    count, start = Count(), time.perf_counter()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+def fuzz(n_files: int, seed: int) -> Count:
+    """Make, damage and read so many logs."""
+    with reading() as folder:
+        made = Logs(folder)
         for number in range(seed, seed + n_files):
-            count.add(number, Path(folder))
-            if time.perf_counter() - start > seconds or count.tracebacks > MOST_TRACEBACKS:
+            made.add(number)
+            if made.count.tracebacks > MOST_TRACEBACKS:
                 break
-    return count
+        return made.count
 
 
 def main() -> None:
@@ -196,10 +155,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first log")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after them")
     options = parser.parse_args()
     start = time.perf_counter()
-    count = fuzz(options.files, options.seed, options.seconds)
+    count = fuzz(options.files, options.seed)
     seconds = time.perf_counter() - start
     print(f"{count.files:,} logs in {seconds:.0f} s: {count.rows:,} rows read, {count.rejected:,} in quarantine")
     print(f"{count.refused:,} logs were refused as a whole")

@@ -20,8 +20,8 @@ class QuotedFields:
     def __call__(self, lines: pl.Series, numbers: pl.Series) -> Made:
         """Rows of some lines."""
         rows, places, rejected = [], [], []
-        header = 0 if self._begun else 1
-        self._begun = True
+        header = 0 if self._begun or lines.is_empty() else 1
+        self._begun = self._begun or header == 1
         for line, number in zip(lines[header:], numbers[header:], strict=True):
             fields = _fields(line)
             if len(fields) == len(self.columns):

@@ -13,6 +13,7 @@ from pipelines.ingest.formats.peek import Peek
 from pipelines.ingest.formats.python_dicts import PythonDicts
 from pipelines.ingest.formats.quoted_fields import QuotedFields
 from pipelines.ingest.readers import Kind, Layout
+from pipelines.ingest.readers.dialect import unique_names
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, TIMESTAMP, USER, WEIGHT
 
 ASIN, REVIEWER = r"[0-9A-Z]{10}", r"A[0-9A-Z]{10,}"
@@ -36,7 +37,7 @@ def _rated(first: str, second: str) -> Recognise:
 
 
 def _book_columns(peek: Peek) -> tuple[str, ...]:
-    return tuple(name.strip('"') for name in peek.header.split(";" if ";" in peek.header else ","))
+    return unique_names([name.strip('"') for name in peek.header.split(";" if ";" in peek.header else ",")])
 
 
 def _is_books(*columns: str) -> Recognise:

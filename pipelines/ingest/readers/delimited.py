@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.ingest.readers.blocks import Block, Rejected
-from pipelines.ingest.readers.dialect import NOT_TEXT, Dialect, cut_off, raw_text, too_many_fields
+from pipelines.ingest.readers.dialect import NOT_TEXT, Dialect, cut_off, raw_text, too_many_fields, unique_names
 from pipelines.ingest.readers.layout import BLANKS, Layout
 from pipelines.ingest.readers.quoted_lines import LONGEST_RECORD, first_record, read_quoted
 from pipelines.ingest.readers.regular_lines import is_text, read_regular
@@ -48,7 +48,7 @@ def read_delimited(
     names = layout.columns
     if layout.header:
         separated, header, found = _without_header(separated, separator, quote, name)
-        names = names or _unique(found)
+        names = names or unique_names(found)
     shown = b" " if layout.separator == BLANKS else layout.separator.encode()
     places = tuple(place for place, column in enumerate(names) if wanted is None or column in wanted)
     return Delimited(separated, Dialect(separator, quote, names, places, shown, numbers), header)
@@ -346,14 +346,3 @@ def _without_header(
 def _chained(first: Chunk, others: Iterator[Chunk]) -> Iterator[Chunk]:
     yield first
     yield from others
-
-
-def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of which none occurs twice, as polars makes them."""
-    found: dict[str, None] = {}
-    for name in names:
-        number, unique = 0, name
-        while unique in found:
-            unique, number = f"{name}_duplicated_{number}", number + 1
-        found[unique] = None
-    return tuple(found)

@@ -1,5 +1,6 @@
 """Dialect: how the fields of a delimited line are told apart; and the words for lines that are no rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.ingest.readers.blocks import plain_raw
@@ -44,3 +45,14 @@ def raw_text(line: bytes, dialect: Dialect) -> str:
     return (
         text if dialect.separator == dialect.shown else text.replace(dialect.separator.decode(), dialect.shown.decode())
     )
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of which none occurs twice, as polars makes them."""
+    found: dict[str, None] = {}
+    for name in names:
+        number, unique = 0, name
+        while unique in found:
+            unique, number = f"{name}_duplicated_{number}", number + 1
+        found[unique] = None
+    return tuple(found)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.ingest.readers.blocks import Block, Rejected, plain_raw
-from pipelines.ingest.readers.json_lines import parse
+from pipelines.ingest.readers.json_lines import none, parse
 from pipelines.ingest.readers.streams import LONGEST_LINE, Text
 from recsys_vae.errors import DataError
 
@@ -48,7 +48,9 @@ class JsonArray:
             values = _Values(line=values.line, begun=True, ended=values.ended)
 
     def _block(self, values: "_Values") -> Block:
-        block = parse("".join(values.texts).encode("utf-8", "surrogateescape"), 0, self._wanted)
+        block = (
+            parse("".join(values.texts).encode("utf-8", "surrogateescape"), 0, self._wanted) if values.texts else none()
+        )
         numbers = np.asarray(values.lines, np.int64)
         rejected = [*values.rejected, *(replace(one, line=values.lines[one.line]) for one in block.rejected)]
         return replace(

@@ -30,7 +30,7 @@ class JsonLines:
     def __iter__(self) -> Iterator[Block]:
         for chunk in self._chunks:
             if chunk.too_long:
-                yield replace(_none(), rejected=chunk.too_long, taken=len(chunk.too_long))
+                yield replace(none(), rejected=chunk.too_long, taken=len(chunk.too_long))
             if chunk.data:
                 yield parse(chunk.data, chunk.first, self._wanted, cut=chunk.cut, numbers=self._numbers)
 
@@ -97,7 +97,7 @@ def _one_by_one(data: bytes, first: int, height: int, wanted: Sequence[str] | No
             good.append((number, line))
     frames, numbers = _by_halves(good, wanted, rejected)
     return Block(
-        pl.concat(frames, how="diagonal_relaxed") if frames else _none().rows,
+        pl.concat(frames, how="diagonal_relaxed") if frames else none().rows,
         np.asarray(numbers, np.int64),
         tuple(sorted(rejected, key=lambda one: one.line)),
         taken=height,
@@ -155,5 +155,6 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _none() -> Block:
+def none() -> Block:
+    """No rows, and no columns."""
     return Block(pl.DataFrame(), np.empty(0, np.int64))

@@ -10,7 +10,7 @@ from pipelines.ingest.formats.format import Role
 from pipelines.ingest.formats.recognition import Says, look_at
 from pipelines.ingest.log_files import ColumnMap
 from pipelines.ingest.log_sources import Source
-from pipelines.ingest.readers import open_log
+from pipelines.ingest.readers import open_log, streams
 from recsys_vae.data.columns import INTERACTION_COLUMNS
 from recsys_vae.errors import ConfigError, DataError, SchemaError, UnknownNameError
 
@@ -354,6 +354,23 @@ def test_odd_lines_of_line_formats_are_rejected_and_every_line_is_accounted_for(
         path.write_text(text)
         reader = open_log(path, look_at(path, Says(format=form)).layout)  # checks the account of every block
         assert [one.line for block in reader for one in block.rejected] == rejected[form], form
+
+
+def test_a_quoted_header_after_a_block_of_blank_lines_is_the_header(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text('\n\n"User-ID";"ISBN"\n"1";"2"\n')
+    monkeypatch.setattr(streams, "PACKED", 1)
+    monkeypatch.setattr(streams, "BLOCK", 1)
+    log = open_log(path, look_at(path, Says(format="book-crossing")).layout)
+    assert [row for block in log for row in block.rows.rows()] == [("1", "2")]
+    assert (log.tally.structure, log.tally.blank, log.tally.lines) == (1, 2, 4)
+
+
+def test_a_quoted_header_may_name_a_column_twice(tmp_path):
+    path = tmp_path / "file"
+    path.write_text('"User-ID";"ISBN";"ISBN"\n"1";"2";"3"\n')
+    (block,) = open_log(path, look_at(path, Says(format="book-crossing")).layout)
+    assert block.rows.rows(named=True) == [{"User-ID": "1", "ISBN": "2", "ISBN_duplicated_0": "3"}]
 
 
 def test_a_format_that_a_file_is_not_of_is_an_error_that_names_its_columns(tmp_path):
