@@ -12,7 +12,7 @@ EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
-	bench-ingest bench-logs bench-lifecycle bench-append bench-signals
+	bench-ingest bench-logs bench-logs-long fuzz-readers bench-lifecycle bench-append bench-signals
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -124,6 +124,18 @@ bench-append: setup ## One day appended to 10 million rows against one ingest of
 
 bench-logs: setup ## Read damaged logs (FILES=20000): no traceback, every line accounted for
 	$(BIN)/python -m tests.benchmarks.reliability_logs --files $(or $(FILES),20000)
+
+bench-logs-long: setup ## The same and files of every format, up to FILES=1000000 in all; goes on from the record, counts native crashes
+	$(BIN)/python -m tests.benchmarks.reliability_long --files $(or $(FILES),1000000)
+
+CLANG ?= $(or $(shell command -v clang++),clang++-14)
+
+fuzz-readers: ## Coverage-guided fuzzing of the compiled readers, for SECONDS=1200; needs clang with its sanitizers
+	@mkdir -p build/fuzz/corpus
+	$(CLANG) -std=c++20 -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		tests/fuzz/tables.cpp recsys_vae/native/tables*.cpp -o build/fuzz/tables
+	build/fuzz/tables -max_total_time=$(or $(SECONDS),1200) -max_len=1024 -artifact_prefix=build/fuzz/ -print_final_stats=1 \
+		build/fuzz/corpus tests/formats
 
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel

@@ -78,7 +78,7 @@ int64_t recsys_codes_bytes(const void* codes, int64_t first) {
 void recsys_codes_texts(const void* codes, int64_t first, uint8_t* bytes, int64_t* ends) {
     const Codes& known = *static_cast<const Codes*>(codes);
     const uint64_t start = known.offsets[first];
-    std::memcpy(bytes, known.bytes.data() + start, known.bytes.size() - start);
+    std::copy(known.bytes.begin() + static_cast<int64_t>(start), known.bytes.end(), bytes);
     for (int64_t code = first; code < known.size(); ++code) ends[code - first] = known.offsets[code + 1] - start;
 }
 

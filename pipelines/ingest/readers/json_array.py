@@ -1,4 +1,4 @@
-"""One JSON array of objects: each object is put on a line of its own and read as JSON lines are.
+"""An array of JSON objects, or several in a row: each object is put on a line of its own and read as JSON lines are.
 
 Lines mean little here, since one may hold the whole array: what is accounted for are values, as Python's decoder
 counts them. Messages still name the line on which a value begins.
@@ -19,6 +19,7 @@ from recsys_vae.errors import DataError
 _BETWEEN = re.compile(r"[\s,]*")
 _NEXT = re.compile(r"[,\n]\s*(?=\{)")
 """Where the next object may begin after one that cannot be read."""
+CUT_OFF = "the array has no end: the file is cut off"
 _decode = json.JSONDecoder(strict=False).raw_decode
 
 
@@ -66,6 +67,7 @@ class _Values:
 
     def __init__(self, *, line: int = 1, begun: bool = False, ended: bool = False) -> None:
         self.line, self.begun, self.ended = line, begun, ended
+        self.is_broken = False  # the last value
         self.texts: list[str] = []
         self.lines: list[int] = []
         self.rejected: list[Rejected] = []
@@ -78,7 +80,12 @@ class _Values:
             self.line += content.count("\n", counted, at)
             counted = at
             if at == len(content):
+                if is_last and not self.ended and not self.is_broken:
+                    self._reject("", CUT_OFF)
                 return at
+            if self.ended and content[at] == "[":  # another array, as of files put together
+                self.ended, at = False, at + 1
+                continue
             if self.ended:
                 self._reject(content[at:], "text after the end of the array")
                 return self._to(content, counted, len(content))
@@ -92,11 +99,13 @@ class _Values:
                     return at
                 reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:100]
                 self._reject(content[at : at + 4000], f"not JSON ({reason})")
+                self.is_broken = True
                 found = _NEXT.search(content, at + 1)
                 at = found.end() if found else len(content)
                 continue
             if end == len(content) and not is_last:
                 return at
+            self.is_broken = False
             self.texts.append(content[at:end].replace("\n", " ") + "\n")
             self.lines.append(self.line)
             at = end

@@ -1,6 +1,5 @@
 """Layout: how a file is laid out, as far as a reader must know; who finds it out is no matter of the readers."""
 
-import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +8,7 @@ from typing import Protocol
 import polars as pl
 
 from pipelines.ingest.readers.blocks import Made
+from pipelines.ingest.readers.decoding import decoder
 from recsys_vae.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ class Layout:
             for itself; `BLANKS` for any run of blanks and tabs.
         quote: the mark around fields that hold separators or line ends, doubled where it is meant; None: no mark
             does, all are plain characters.
-        encoding: a name that Python's codecs know. A byte-order mark in the file rules.
+        encoding: a name of a text encoding that Python's codecs know. A byte-order mark in the file rules.
         header: whether the first line that is not blank names the columns.
         columns: names of the columns of a delimited file. Without a header they are needed; with one they take its
             place.
@@ -93,8 +93,8 @@ class Layout:
         if (self.kind is Kind.LINES) != (self.make_transformer is not None):
             raise ConfigError("A layout of kind 'lines' has a transformer, and no other layout has one.")
         try:
-            codecs.lookup(self.encoding)
-        except LookupError as error:
+            decoder(self.encoding)
+        except (LookupError, ValueError) as error:
             raise ConfigError(f"There is no encoding {self.encoding!r}. Take utf-8, latin-1, cp1252 ...") from error
 
     def _check_marks(self) -> None:

@@ -51,6 +51,11 @@ class Parquet:
                     first += batch.num_rows
         except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as error:
             raise unreadable(self._path.name, error) from error
+        if first != self._height:
+            raise DataError(
+                f"{self._path.name} says that it has {self._height:,} rows, and {first:,} were read: nothing is taken "
+                "of it. It is damaged: write it again."
+            )
         if not first:
             yield Block(pl.DataFrame(schema=dict.fromkeys(self._wanted, pl.String)), np.empty(0, np.int64))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.ingest.readers.blocks import RAW_CHARACTERS, Rejected, plain_raw
+from pipelines.ingest.readers.decoding import decoder
 from pipelines.ingest.readers.layout import Compression
 from recsys_vae.errors import DataError, EmptyDataError
 from recsys_vae.native.tables import count_lines
@@ -268,19 +269,18 @@ def _unpacked(start: bytes, file: Any, kind: Compression) -> Iterator[bytes]:
         Compression.XZ: lzma.LZMADecompressor,
     }
     make: Any = makers[kind]
-    unpacker, packed, begun = make(), start, False
+    unpacker, packed = make(), start
     try:
         while True:
             piece = unpacker.decompress(packed, PACKED * 4)
             if piece:
                 yield piece
-            begun = begun or bool(packed)
             if unpacker.eof:
-                # Several members stand one after the other; padding with zeros ends them.
-                packed = (unpacker.unused_data or file.read(PACKED)).lstrip(b"\0")
+                # Several members stand one after the other.
+                packed = _after_padding(unpacker.unused_data, file)
                 if not packed:
                     return
-                unpacker, begun = make(), False
+                unpacker = make()
                 continue
             packed = getattr(unpacker, "unconsumed_tail", b"")
             if not packed and getattr(unpacker, "needs_input", True):
@@ -289,6 +289,14 @@ def _unpacked(start: bytes, file: Any, kind: Compression) -> Iterator[bytes]:
                     raise _DamageError("the packed file ends too early")
     except (zlib.error, OSError, lzma.LZMAError, ValueError) as error:
         raise _DamageError(f"the packed bytes are broken ({error})") from error
+
+
+def _after_padding(packed: bytes, file: Any) -> bytes:
+    """What stands behind the zeros that may follow a member; nothing at the end of the file."""
+    packed = packed.lstrip(b"\0")
+    while not packed and (more := file.read(PACKED)):
+        packed = more.lstrip(b"\0")
+    return packed
 
 
 def _unpacked_zstd(path: Path) -> Iterator[bytes]:
@@ -319,7 +327,7 @@ def _in_utf8(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         yield first
         yield from blocks
         return
-    decode = codecs.getincrementaldecoder(encoding)("surrogateescape").decode
+    decode = decoder(encoding)
     yield decode(first).encode("utf-8", "surrogatepass")
     for block in blocks:
         yield decode(block).encode("utf-8", "surrogatepass")

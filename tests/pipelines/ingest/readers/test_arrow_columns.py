@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.ingest.readers import Kind, Layout, open_log
+from recsys_vae.errors import DataError
 
 UUIDS = (UUID(int=1), UUID("50f13c4e-e02d-4554-ac95-93e6c15eac3b"))
 
@@ -74,3 +75,13 @@ def test_only_the_columns_that_are_wanted_are_read(tmp_path):
     reader = open_log(tmp_path / "x.parquet", Layout(Kind.PARQUET), ["user_id", "item.id"])
     assert reader.columns == ("user_id", "x", "item.id")
     assert [block.rows.columns for block in reader] == [["user_id", "item.id"]]
+
+
+def test_a_file_with_other_rows_than_it_says_is_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"user_id": ["a", "b", "c"]}), path)
+    data = path.read_bytes()
+    of_group = data.rindex(b"\x16\x06")  # the last of two 3s: rows of the only group, in Thrift's compact protocol
+    path.write_bytes(data[:of_group] + b"\x16\x02" + data[of_group + 2 :])
+    with pytest.raises(DataError, match="says that it has 3 rows, and 1 were read"):
+        list(open_log(path, Layout(Kind.PARQUET)))

@@ -121,6 +121,24 @@ def test_other_encodings_and_their_marks(path: Path) -> None:
     assert read(path, b"a,b\n1,\x81\n", Layout(encoding="cp1252"))[1][0][2].startswith("a byte that is no text")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("bad", [b"\xd8\x00", b"\x00\xd8"])
+def test_half_a_character_of_16_bits_costs_its_line_and_no_other(path: Path, encoding: str, bad: bytes) -> None:
+    before, after = "a,b\n1,".encode(encoding), "\n3,4\n".encode(encoding)
+    rows, rejected = read(path, before + bad + after, Layout(encoding=encoding))
+    is_half = (bad[0] == 0xD8) == (encoding == "utf-16-be")
+    assert rows == [(2, ("1", "Ø"))] * (not is_half) + [(3, ("3", "4"))]
+    assert [line for line, _, _ in rejected] == [2] * is_half
+    rows, rejected = read(path, before + after + b"x", Layout(encoding=encoding))  # half a character at the end
+    assert (len(rows), [line for line, _, _ in rejected]) == (2, [4])
+
+
+def test_bytes_of_no_character_leave_those_behind_them(path: Path) -> None:
+    for encoding, bad in (("utf-7", b"+\xff"), ("shift_jis", b"\x81"), ("iso2022_jp", b"\x1b$"), ("gb18030", b"\xff")):
+        rows, rejected = read(path, b"a,b\n1," + bad + b"\n3,4\n", Layout(encoding=encoding))
+        assert (rows[-1], [line for line, _, _ in rejected]) == ((3, ("3", "4")), [2]), encoding
+
+
 def test_a_line_that_is_too_long_is_not_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "LONGEST_LINE", 1 << 20)
     data = b"a,b\n1,2\n" + b"x" * (5 << 20) + b"\n3,4\n" + b"y" * (2 << 20)

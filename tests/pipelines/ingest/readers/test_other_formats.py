@@ -123,6 +123,21 @@ def test_values_of_an_array_that_cannot_be_read_stand_apart(path: Path) -> None:
         read(path, b'{"a": 1}', ARRAY)
 
 
+def test_an_array_that_has_no_end_is_told_and_arrays_put_together_are_read(path: Path) -> None:
+    end = (1, "the array has no end: the file is cut off")
+    for cut in (b'[{"a": 1},{"a": 2}', b'[{"a": 1},{"a": 2},'):
+        assert read(path, cut, ARRAY, "a") == [{"a": "1"}, {"a": "2"}]
+        assert rejected_of(path, ARRAY, "a") == [end]
+    assert read(path, b"[", ARRAY, "a") == []
+    assert rejected_of(path, ARRAY, "a") == [end]
+    assert read(path, b'[{"a": 1},{"a":', ARRAY, "a") == [{"a": "1"}]
+    assert [reason[:8] for _, reason in rejected_of(path, ARRAY, "a")] == ["not JSON"]
+    for block in (3, 1 << 20):
+        assert read(path, b'[{"a": 1}]\n[]\n[{"a": 2}, {"a": 3}]', ARRAY, "a", block=block) == [
+            {"a": "1"}, {"a": "2"}, {"a": "3"},
+        ]  # fmt: skip
+
+
 class Baskets:
     """A user a line, their items after it; a line of `#` is a heading."""
 
@@ -163,6 +178,12 @@ def test_lines_that_a_transformer_forgets_are_missed(path: Path) -> None:
         list(open_log(path, Layout(Kind.LINES, make_transformer=Forgetful)))
 
 
+@pytest.mark.parametrize("padding", [0, 1, 100, 1000])
+def test_zeros_between_packed_members_hide_none(path: Path, padding: int) -> None:
+    data = gzip.compress(b"a\n1\n") + bytes(padding) + gzip.compress(b"2\n") + bytes(padding)
+    assert read(path, data, Layout(), block=64) == [{"a": "1"}, {"a": "2"}]
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
 def test_what_is_packed_and_cut_off_is_read_as_far_as_it_goes(path: Path, pack) -> None:  # type: ignore[no-untyped-def]
     text = b"a,b\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(2000))
@@ -190,6 +211,7 @@ def test_files_without_a_log_say_what_they_are(path: Path, data: bytes, error: t
     "options",
     [
         {"separator": ""}, {"separator": "\n"}, {"quote": "ab"}, {"header": False}, {"encoding": "no-such"},
+        {"encoding": "hex"}, {"encoding": "idna"}, {"encoding": "undefined"}, {"encoding": "a\0b"},
         {"columns": ("a", "a")}, {"kind": Kind.LINES},
     ],
 )  # fmt: skip
