@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.reliability_long --files 1000000
 
-Of three files two are the formats' (`reliability_formats`), one is a log that was made (`reliability_logs`). A process
-of its own reads them (`reliability_watch`). What was counted lies under `results/reliability`, a record for each state
-of the readers' sources, and the next run goes on from there. The last line of output is JSON.
+Of ten files six are the formats' (`reliability_formats`), three are logs that were made (`reliability_logs`), one is
+Parquet (`reliability_parquet`). A process of its own reads them (`reliability_watch`). What was counted lies under
+`results/reliability`, a record for each state of the readers' sources, and the next run goes on from there. The last
+line of output is JSON.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from recsys_vae.atomic import write_atomically
 from tests.benchmarks.reliability_count import reading
 from tests.benchmarks.reliability_formats import Files
 from tests.benchmarks.reliability_logs import Logs
+from tests.benchmarks.reliability_parquet import Tables
 from tests.benchmarks.reliability_watch import COUNTED, Totals, read_on
 
 ROOT = Path(__file__).parents[2]
@@ -40,11 +42,12 @@ def sources_hash() -> str:
 def read_files(progress: SynchronizedArray, first: int, stop: int) -> None:
     """Read files by number, and tell in `progress` the next one and what was counted."""
     with reading() as folder:
-        logs, files = Logs(folder), Files(folder)
+        logs, files, tables = kinds = Logs(folder), Files(folder), Tables(folder)
+        turns = (logs, files, files) * 3 + (tables,)
         progress[0] = first
         for number in range(first, stop):
-            (files if number % 3 else logs).add(number)
-            counts = [getattr(logs.count, name) + getattr(files.count, name) for name in COUNTED]
+            turns[number % len(turns)].add(number)
+            counts = [sum(getattr(kind.count, name) for kind in kinds) for name in COUNTED]
             progress[:] = [number + 1, *counts]
 
 

@@ -6,6 +6,7 @@ from pipelines.ingest.readers.blocks import Tally
 from recsys_vae.errors import DataError
 from tests.benchmarks import reliability_formats, reliability_logs
 from tests.benchmarks.reliability_count import Count, lines_of, reading
+from tests.benchmarks.reliability_parquet import Tables
 
 
 def test_some_damaged_logs_are_accounted_for() -> None:
@@ -27,6 +28,16 @@ def test_some_damaged_files_of_every_format_are_accounted_for() -> None:
     assert reliability_formats.formats_read() == {sample.format.name for sample in made}
     assert len(reliability_formats.formats_read()) > 40
     assert count.files - count.refused > 30
+
+
+def test_some_damaged_tables_are_accounted_for() -> None:
+    with reading() as folder:
+        made = Tables(folder)
+        for seed in range(100):
+            made.add(seed)
+    assert (made.count.files, made.count.tracebacks, made.count.unaccounted) == (100, 0, 0)
+    assert made.count.rows > 100
+    assert made.count.refused > 30
 
 
 def test_what_goes_wrong_with_a_file_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

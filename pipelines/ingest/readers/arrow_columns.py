@@ -35,6 +35,27 @@ def to_series(name: str, column: pa.ChunkedArray | pa.Array) -> pl.Series:
     return _texts(series) if series.dtype == pl.Binary else series
 
 
+def not_text(column: pa.Array) -> dict[int, bytes]:
+    """Values, by place, that are declared as text and are none, as of writers that leave Latin-1 as it is.
+
+    Arrow takes their word for it, and polars panics at such a value where somebody looks at it.
+
+    Raises:
+        ArrowInvalid: a value within a nested one is such.
+    """
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_nested(kind):
+        column.validate(full=True)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        return {}
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        values = column.cast(kind).cast(pa.large_binary()).to_pylist()
+        return {place: value for place, value in enumerate(values) if value is not None and not _is_text(value)}
+    return {}
+
+
 def range_index(metadata: dict[bytes, bytes] | None) -> dict[str, range]:
     """Named indexes of pandas that count up, which are a note in the file and no column: name -> their numbers."""
     try:
@@ -66,3 +87,11 @@ def _texts(values: pl.Series) -> pl.Series:
     except pl.exceptions.PolarsError:
         return _uuids(values) if is_uuid_long else values
     return _uuids(values) if is_uuid_long and texts.str.contains("\0", literal=True).any() else texts
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -11,11 +11,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.ingest.readers.arrow_columns import range_index, to_series
-from pipelines.ingest.readers.blocks import Block
+from pipelines.ingest.readers.arrow_columns import not_text, range_index, to_series
+from pipelines.ingest.readers.blocks import Block, Rejected, plain_raw
 from recsys_vae.errors import DataError
 
 BATCH_ROWS = 1 << 18
+NOT_UTF_8 = "a text that is not UTF-8, as texts of Parquet are"
 
 
 class Parquet:
@@ -32,7 +33,7 @@ class Parquet:
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 schema, self._height = file.schema_arrow, file.metadata.num_rows
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise unreadable(path.name, error) from error
         names = [name for name in schema.names if name]
         indexes = range_index(schema.metadata).items()
@@ -49,7 +50,7 @@ class Parquet:
                 for batch in file.iter_batches(BATCH_ROWS, columns=self._wanted):
                     yield self._block(batch, first)
                     first += batch.num_rows
-        except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
             raise unreadable(self._path.name, error) from error
         if first != self._height:
             raise DataError(
@@ -60,10 +61,23 @@ class Parquet:
             yield Block(pl.DataFrame(schema=dict.fromkeys(self._wanted, pl.String)), np.empty(0, np.int64))
 
     def _block(self, batch: pa.RecordBatch, first: int) -> Block:
-        series = [to_series(name, batch.column(name)) for name in self._wanted]
         numbers = np.arange(first, first + batch.num_rows)
+        rejected = self._not_text(batch, first)
+        if rejected:
+            is_text = np.ones(batch.num_rows, bool)
+            is_text[[one.line - 1 - first for one in rejected]] = False
+            numbers, batch = numbers[is_text], batch.filter(pa.array(is_text))
+        series = [to_series(name, batch.column(name)) for name in self._wanted]
         series += [pl.Series(name, values.start + numbers * values.step) for name, values in self._index.items()]
-        return Block(pl.DataFrame(series), numbers + 1, taken=batch.num_rows)
+        return Block(pl.DataFrame(series), numbers + 1, rejected, taken=len(numbers) + len(rejected))
+
+    def _not_text(self, batch: pa.RecordBatch, first: int) -> tuple[Rejected, ...]:
+        """Rows with a text that is none; their raw text is the first of these."""
+        raw: dict[int, str] = {}
+        for name in self._wanted:
+            for place, value in not_text(batch.column(name)).items():
+                raw.setdefault(place, plain_raw(value))
+        return tuple(Rejected(first + place + 1, raw[place], NOT_UTF_8) for place in sorted(raw))
 
 
 def unreadable(name: str, error: Exception) -> DataError:

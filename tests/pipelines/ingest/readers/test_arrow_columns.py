@@ -85,3 +85,27 @@ def test_a_file_with_other_rows_than_it_says_is_refused(tmp_path):
     path.write_bytes(data[:of_group] + b"\x16\x02" + data[of_group + 2 :])
     with pytest.raises(DataError, match="says that it has 3 rows, and 1 were read"):
         list(open_log(path, Layout(Kind.PARQUET)))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_a_text_that_is_none_costs_its_row_and_no_other(tmp_path, kind):
+    path = tmp_path / "x.parquet"
+    table = pa.table({"user_id": pa.array(["a", "bad", None, "d"], kind), "item_id": [1, 2, 3, 4]})
+    pq.write_table(table, path, compression="none", write_statistics=False, store_schema=kind != pa.string())
+    path.write_bytes(path.read_bytes().replace(b"bad", b"b\xe9d"))
+    (block,) = open_log(path, Layout(Kind.PARQUET))
+    assert block.rows.rows() == [("a", 1), (None, 3), ("d", 4)]
+    assert block.lines.tolist() == [1, 3, 4]
+    assert [(one.line, one.raw) for one in block.rejected] == [(2, "b\\xe9d")]
+    (block,) = open_log(path, Layout(Kind.PARQUET), ["item_id"])
+    assert block.rows.rows() == [(1,), (2,), (3,), (4,)]
+
+
+def test_damage_that_arrow_finds_by_itself_is_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"user_id": [["abc"]]}), path, compression="none", use_dictionary=False)
+    data = path.read_bytes()
+    for damaged in (data.replace(b"abc", b"ab\xff"), data.replace(b"user_id", b"\xffser_id")):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="cannot be read"):
+            list(open_log(path, Layout(Kind.PARQUET)))
