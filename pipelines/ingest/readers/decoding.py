@@ -1,7 +1,7 @@
 """From bytes in any encoding to text; what is no text there comes as lone surrogates, so that its line is told apart.
 
-Python's `surrogateescape` is for encodings that hold ASCII: it refuses other bytes below 128, and of the two or four
-bytes of a wide character it may pass one, after which nothing of the file is read as it was written.
+Python's `surrogateescape` is for encodings that hold ASCII: it refuses bytes below 128, and of the two or four bytes of
+a wide character it may pass one alone, after which nothing of the file is read as it was written.
 """
 
 import codecs
@@ -32,9 +32,8 @@ def _lone_surrogates(error: UnicodeError) -> tuple[str, int]:
     behind = (at for at in range(error.start + 1, error.end) if not is_wide and error.object[at] < 128)
     end = next(behind, error.end)
     bad = "".join(chr(0xDC00 + byte) for byte in error.object[error.start : end])
-    if (
-        end < error.end == len(error.object)
-    ):  # Python's decoders of Asian encodings leave the rest of the last bytes out
+    # Python's decoders of Asian encodings leave out what follows in the last bytes of a file.
+    if end < error.end == len(error.object):
         return bad + error.object[end:].decode(error.encoding, ERRORS), error.end
     return bad, end
 
