@@ -134,8 +134,8 @@ fuzz-readers: ## Coverage-guided fuzzing of the compiled readers, for SECONDS=12
 	@mkdir -p build/fuzz/corpus
 	$(CLANG) -std=c++20 -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		tests/fuzz/tables.cpp recsys_vae/native/tables*.cpp -o build/fuzz/tables
-	build/fuzz/tables -max_total_time=$(or $(SECONDS),1200) -max_len=1024 -artifact_prefix=build/fuzz/ -print_final_stats=1 \
-		build/fuzz/corpus tests/formats
+	build/fuzz/tables -max_total_time=$(or $(SECONDS),1200) -max_len=1024 -dict=tests/fuzz/tables.dict -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/ build/fuzz/corpus tests/formats
 
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel
