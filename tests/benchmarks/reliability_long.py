@@ -26,8 +26,8 @@ from tests.benchmarks.reliability_watch import COUNTED, Totals, read_on
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results" / "reliability"
 SOURCES = ("pipelines/ingest/readers/*.py", "pipelines/ingest/formats/*.py", "recsys_vae/native/tables*")
-STUCK_AFTER_S = 60
-BATCH = 5_000
+STUCK_AFTER_S = 600
+BATCH = 2_000
 """Files between two writings of the record."""
 
 

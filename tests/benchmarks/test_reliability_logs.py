@@ -47,7 +47,7 @@ def test_what_goes_wrong_with_a_file_is_counted(capsys: pytest.CaptureFixture[st
             with count.of("one"):
                 raise fault
         with count.of("that hangs"):
-            signal.raise_signal(signal.SIGALRM)
+            signal.raise_signal(signal.SIGPROF)
         count.add(Tally(lines=3, rows=2), 2, 3, "a line is nowhere")
         count.add(Tally(lines=2, rows=2), 1, 2, "a row did not come out")
         count.add(Tally(lines=2, rows=2), 2, 3, "a line was not seen")
