@@ -72,7 +72,7 @@ def _blocks(
             if not block.rows.width:
                 continue
             rows = recognised.rows(block.rows)
-            held += rows.estimated_size()
+            held += int(rows.estimated_size())
             if held > most:
                 raise DataError(
                     f"{part.name} is too large: metadata are read whole, and take {TIMES} times the memory of their "
