@@ -109,8 +109,8 @@ class CompiledCore:
 
     def thin(self, rows: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
         """Rows that are left; others are counted: by the user where that was taken, else by the item."""
-        pairs = (np.ascontiguousarray(rows[name].to_numpy()) for name in (c.USER, c.ITEM))
-        left, users_lost, items_lost = core_left(self._library, *pairs, self._user_taken, self._item_taken)
+        users, items = (np.ascontiguousarray(rows[name].to_numpy()) for name in (c.USER, c.ITEM))
+        left, users_lost, items_lost = core_left(self._library, users, items, self._user_taken, self._item_taken)
         for rule, of_users, of_items in zip((Rule.MIN_USER, Rule.MIN_ITEM), users_lost, items_lost, strict=True):
             if of_users.any():
                 dropped_rows.count_each(rule, of_users, of_items)

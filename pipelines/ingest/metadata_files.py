@@ -40,15 +40,19 @@ def read_table(path: Path, recognised: Recognised | None = None) -> tuple[pl.Dat
         DataError: there is no such file, it cannot be read, or it is too large for the memory that is free.
         EmptyDataError: it has no header and no row.
     """
-    found, rejected = read_parts([path], recognised or look_at(path, role=Role.USERS))
+    found, rejected = read_parts([path], [recognised or look_at(path, role=Role.USERS)])
     return found, [one for _, one in rejected]
 
 
-def read_parts(parts: Sequence[Path], recognised: Recognised) -> tuple[pl.DataFrame, list[tuple[Path, Rejected]]]:
-    """The same of a table in parts; with each line the part that it stands in."""
+def read_parts(parts: Sequence[Path], ways: Sequence[Recognised]) -> tuple[pl.DataFrame, list[tuple[Path, Rejected]]]:
+    """The same of a table in parts; with each line the part that it stands in.
+
+    Args:
+        ways: how each part is read; all are of one format.
+    """
     rejected: list[tuple[Path, Rejected]] = []
-    frames = list(_blocks(parts, recognised, rejected))
-    return (recognised.whole(pl.concat(frames, how="diagonal_relaxed")) if frames else pl.DataFrame()), rejected
+    frames = list(_blocks(parts, ways, rejected))
+    return (ways[0].whole(pl.concat(frames, how="diagonal_relaxed")) if frames else pl.DataFrame()), rejected
 
 
 def refuse(path: Path, rejected: Sequence[Rejected]) -> None:
@@ -58,17 +62,17 @@ def refuse(path: Path, rejected: Sequence[Rejected]) -> None:
 
 
 def _blocks(
-    parts: Sequence[Path], recognised: Recognised, rejected: list[tuple[Path, Rejected]]
+    parts: Sequence[Path], ways: Sequence[Recognised], rejected: list[tuple[Path, Rejected]]
 ) -> Iterator[pl.DataFrame]:
     """Rows as they are read; no more than there is memory for."""
     most, held = free_memory() / TIMES, 0
-    for part in parts:
+    for part, recognised in zip(parts, ways, strict=True):
         for block in open_log(part, recognised.layout):
             rejected += [(part, one) for one in block.rejected]
             if not block.rows.width:
                 continue
             rows = recognised.rows(block.rows)
-            held += rows.estimated_size()
+            held += int(rows.estimated_size())
             if held > most:
                 raise DataError(
                     f"{part.name} is too large: metadata are read whole, and take {TIMES} times the memory of their "

@@ -45,19 +45,23 @@ class MetadataFile:
     layout: Layout | None = None
 
 
-def _recognised(source: MetadataFile, parts: Sequence[Path], id_column: str) -> Recognised:
-    """How all parts are read; raises DataError where they are of several kinds."""
+def _recognised(source: MetadataFile, parts: Sequence[Path], id_column: str) -> list[Recognised]:
+    """How each part is read; raises DataError where they are of several kinds."""
     if source.layout is not None:
-        return Recognised(source.layout)
+        return [Recognised(source.layout)] * len(parts)
     names = [theirs for ours, theirs in (*source.own.pairs, *source.mapping.pairs) if ours == id_column]
-    first, *others = (look_at(part, source.says, names=names, role=ROLES[id_column]) for part in parts)
-    for part, other in zip(parts[1:], others, strict=True):
-        if other != first:
+    found = [look_at(part, source.says, names=names, role=ROLES[id_column]) for part in parts]
+    for part, one in zip(parts, found, strict=True):
+        if _kind(one) != _kind(found[0]):
             raise DataError(
-                f"{parts[0].name} is {first}, and {part.name} is {other}: parts of one table are alike. Give the files "
-                f"of one table: a glob instead of a folder, if other files lie in it."
+                f"{parts[0].name} is {found[0]}, and {part.name} is {one}: parts of one table are alike. Give the "
+                "files of one table: a glob instead of a folder, if other files lie in it."
             )
-    return first
+    return found
+
+
+def _kind(one: Recognised) -> tuple[object, ...]:
+    return one.format, one.layout.kind, one.layout.separator
 
 
 def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantine: Quarantine | None = None) -> int:
@@ -75,8 +79,9 @@ def write_metadata(source: MetadataFile, id_column: str, target: Path, quarantin
         EmptyDataError: the table has no rows.
     """
     name, parts = source.path.name, parts_of_table(source.path)
-    recognised = _recognised(source, parts, id_column)
-    found, rejected = read_parts(parts, recognised)
+    ways = _recognised(source, parts, id_column)
+    recognised = ways[0]
+    found, rejected = read_parts(parts, ways)
     if quarantine is None:
         for part, line in rejected[:1]:
             refuse(part, [line])
