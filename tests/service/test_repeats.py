@@ -92,6 +92,14 @@ def codes(answer: dict[str, Any]) -> list[str]:
     return [one["code"] for one in answer["warnings"]]
 
 
+def sent(user: str) -> list[dict[str, str]]:
+    """What a user of the log has bought, as requests tell it."""
+    log = logs_of_groceries.events().filter(pl.col("user_id") == user).sort("timestamp")
+    return [
+        {"item_id": item, "time": time.isoformat()} for item, time in log.select("item_id", "timestamp").iter_rows()
+    ]
+
+
 def of_library(bundle: Path, user: int, repeat: Any, days: int = 0) -> dict[str, float]:
     """What `recsys_vae.repeats` lists for one of the log's users, seen from so many days after the first."""
     chain, visits = FallbackChain(Bundle.load(bundle)), grocer()
@@ -204,12 +212,8 @@ def test_each_is_explained_by_itself_or_by_the_history(client: TestClient) -> No
 
 
 def test_times_that_are_sent_count_as_stored_ones(client: TestClient) -> None:
-    log = logs_of_groceries.events().filter(pl.col("user_id") == "u003").sort("timestamp")
-    history = [
-        {"item_id": item, "time": time.isoformat()} for item, time in log.select("item_id", "timestamp").iter_rows()
-    ]
-    sent = asked(client, history=history, repeat="allow")
-    assert sent["items"] == asked(client, user_id="u003", repeat="allow")["items"]
+    found = asked(client, history=sent("u003"), repeat="allow")
+    assert found["items"] == asked(client, user_id="u003", repeat="allow")["items"]
 
 
 def test_a_history_without_times_is_ranked_as_others_are_and_said_so(client: TestClient) -> None:
@@ -220,19 +224,18 @@ def test_a_history_without_times_is_ranked_as_others_are_and_said_so(client: Tes
     assert "history_without_times" not in codes(asked(client, repeat="allow"))
 
 
-def test_two_variants_draft_one_list_each_by_what_it_knows(
-    settings: Settings, bundle: Path, clock: Clock, tmp_path: Path
-) -> None:
+def test_two_variants_draft_one_list_each_by_what_it_knows(bundle: Path, clock: Clock, tmp_path: Path) -> None:
     bare = logs_of_groceries.bundle(tmp_path / "bare")
     variants = (f"a=1:{bundle}", f"b=1:{bare}")
-    both = Settings(variant=variants, interleave="a,b", store=settings.store_url, deadline_ms=60_000.0)
+    both = Settings(variant=variants, interleave="a,b", store=f"sqlite:///{tmp_path}/events.db", deadline_ms=60_000.0)
     with TestClient(create_app(both, clock=clock)) as drafted:
-        found = asked(drafted, user_id="u003", repeat="allow", k=2)
+        body = {"history": sent("u003"), "repeat": "allow", "k": 2}
+        found = asked(drafted, **body)
         assert found["scorer"].startswith("ials+repeat+")
         pages = ids(found)
         clock.days = 40
         while found["next_cursor"]:
-            found = asked(drafted, user_id="u003", repeat="allow", k=2, cursor=found["next_cursor"])
+            found = asked(drafted, **body, cursor=found["next_cursor"])
             pages += ids(found)
     assert sorted(pages) == [f"i{item}" for item in range(N_ITEMS)]
 
