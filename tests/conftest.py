@@ -18,6 +18,8 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"recsys
 import pytest
 from hypothesis import settings
 
+from tests.prepared import Prepared
+
 # How long one example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -65,6 +67,14 @@ def recsys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RECSYS_STORE", "RECSYS_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Iterator[Prepared]:
+    """Real processes that need not import torch and MLflow first."""
+    waiting = Prepared()
+    yield waiting
+    waiting.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from tests.prepared import Prepared
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT, PAGE = DOCS / "bring_your_own_log.sh", DOCS / "bring-your-own-log.md"
@@ -22,11 +25,15 @@ def free_port() -> str:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the tutorial asks the service with curl")
-def test_the_tutorial_runs_from_log_to_answer(mlflow_home: Path) -> None:
+def test_the_tutorial_runs_from_log_to_answer(mlflow_home: Path, tmp_path: Path, prepared: Prepared) -> None:
     folder = mlflow_home.parent
+    recsys = tmp_path / "bin" / "recsys"
+    recsys.parent.mkdir()
+    recsys.write_text(f'#!/bin/sh\nexec {shlex.join(prepared.command())} "$@"\n')
+    recsys.chmod(0o755)
     # One thread: the model is so small that several wait for each other longer than they compute.
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(recsys.parent), str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PORT": free_port(),
         "COLUMNS": "160",
         "OMP_NUM_THREADS": "1",

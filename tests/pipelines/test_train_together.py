@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,18 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import Group
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.prepared import Prepared
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[2]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+TORCHRUN = ["--standalone", "--nproc-per-node", "2", "--no-python"]
 SETTINGS = ["--model", "mult-dae", "--set", "hidden=8", "--set", "dropout=0", "--epochs", "5", "--batch-size", "7"]
 SETTINGS += ["--learning-rate", "0.01", "--device", "cpu", "--precision", "float32"]
 STILL = MultDAEConfig(hidden=8, dropout=0.0)
 
 
-def together(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*TORCHRUN, "pipelines.cli", *arguments]
+def together(prepared: Prepared, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*prepared.command("torch.distributed.run"), *TORCHRUN, *prepared.command(), *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
@@ -40,8 +40,8 @@ def dataset(mlflow_home: Path) -> DatasetDir:
     return dataset_of_tastes(mlflow_home / "datasets" / "tastes")
 
 
-def test_two_processes_make_one_bundle_and_one_run(dataset: DatasetDir, tmp_path: Path) -> None:
-    done = together("train", str(dataset.path), "--to", str(tmp_path / "two"), *SETTINGS)
+def test_two_processes_make_one_bundle_and_one_run(dataset: DatasetDir, tmp_path: Path, prepared: Prepared) -> None:
+    done = together(prepared, "train", str(dataset.path), "--to", str(tmp_path / "two"), *SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("registered") == 1
     assert done.stderr.count("training 5 epochs:   0%") == 1
@@ -60,10 +60,10 @@ def test_two_processes_make_one_bundle_and_one_run(dataset: DatasetDir, tmp_path
 
 
 @pytest.mark.slow
-def test_two_processes_publish(dataset: DatasetDir, tmp_path: Path) -> None:
+def test_two_processes_publish(dataset: DatasetDir, tmp_path: Path, prepared: Prepared) -> None:
     spec = ModelSpec("mult-vae", SMALL["mult-vae"], TrainingConfig(epochs=2, batch_size=7, device="cpu"))
     train_bundle(dataset, "strong", spec, Output(tmp_path / "chosen"), resume=False)
-    done = together("publish", str(tmp_path / "chosen"), str(dataset.path), "--to", str(tmp_path / "shipped"))
+    done = together(prepared, "publish", str(tmp_path / "chosen"), str(dataset.path), "--to", str(tmp_path / "shipped"))
     assert done.returncode == 0, done.stderr
     assert Bundle.load(tmp_path / "shipped").manifest.provenance.n_users == 60
 

@@ -24,6 +24,7 @@ from recsys_vae.errors import BundleError, BundleVersionError, ConfigError, Retr
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.prepared import Prepared, Started
 from tests.worlds import SMALL, two_tastes, untrained
 
 TRAINING = TrainingConfig(epochs=5, batch_size=16, learning_rate=0.01, device="cpu")
@@ -163,15 +164,15 @@ def test_unknown_splits_are_refused(dataset: DatasetDir, output: Output) -> None
         train_bundle(dataset, "strang", VAE, output, resume=False)
 
 
-def test_train_killed_at_any_moment_resumes_to_the_same_bundle(dataset: DatasetDir, tmp_path: Path) -> None:
+def test_train_killed_at_any_moment_resumes_to_the_same_bundle(
+    dataset: DatasetDir, tmp_path: Path, prepared: Prepared
+) -> None:
     """SIGKILL the command line while it trains; --resume writes the bundle that an undisturbed run writes."""
-    command = [sys.executable, "-m", "pipelines.cli", "train", str(dataset.path), "--device", "cpu"]
-    command += ["--set", "hidden=64", "--set", "latent=8", "--epochs", "300", "--patience", "0", "--batch-size", "10"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = ["train", str(dataset.path), "--device", "cpu", "--set", "hidden=64", "--set", "latent=8"]
+    command += ["--epochs", "100", "--patience", "0", "--batch-size", "10"]
 
-    def start(to: str, *more: str) -> subprocess.Popen[bytes]:
-        arguments = [*command, "--to", str(tmp_path / to), *more]
-        return subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(to: str, *more: str) -> Started:
+        return prepared.recsys(*command, "--to", str(tmp_path / to), *more)
 
     killed = start("killed", "--checkpoint-seconds", "0")
     checkpoint = tmp_path / ".killed.training" / "choose.safetensors"

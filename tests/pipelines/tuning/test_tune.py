@@ -1,9 +1,6 @@
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +27,7 @@ from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.prepared import Prepared, Started
 
 VAE = {"hidden": 8, "latent": 2, "batch_size": 16, "epochs": 6, "patience": 0, "device": "cpu"}
 """Fixed; learning rate, dropout and KL weight are searched."""
@@ -188,14 +186,14 @@ def test_the_command_line_tunes_trains_from_the_file_and_lets_set_override_it(
     assert changed == found | {"l2": 7.0}
 
 
-def test_tune_killed_during_a_trial_goes_on_with_it(dataset: DatasetDir) -> None:
+def test_tune_killed_during_a_trial_goes_on_with_it(dataset: DatasetDir, prepared: Prepared) -> None:
     """SIGKILL the command line in its first trial; --resume ends with the trials of an undisturbed search."""
     fixed = VAE | {"batch_size": 10, "epochs": 30}
-    command = [sys.executable, "-m", "pipelines.cli", "tune", "tastes", "--model", "mult-vae", "--trials", "2"]
+    command = ["tune", "tastes", "--model", "mult-vae", "--trials", "2"]
     command += [word for name, value in fixed.items() for word in ("--set", f"{name}={value}")]
 
-    def start(*more: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    def start(*more: str) -> Started:
+        return prepared.recsys(*command, *more)
 
     def losses(run_id: str) -> list[Any]:
         return list(connect().get_metric_history(run_id, "loss"))
@@ -203,7 +201,7 @@ def test_tune_killed_during_a_trial_goes_on_with_it(dataset: DatasetDir) -> None
     killed = start("--checkpoint-seconds", "0")
     checkpoint = dataset.study_path("mult-vae-strong") / "trial.safetensors"
     deadline = time.monotonic() + 120
-    while _epochs_saved(checkpoint) < 5 and time.monotonic() < deadline and killed.poll() is None:
+    while _epochs_saved(checkpoint) < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL

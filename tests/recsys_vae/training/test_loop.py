@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.likelihood import suits_rows
-from recsys_vae.training.loop import train
+from recsys_vae.training.loop import TrainingResult, train
 from recsys_vae.training.saver import CheckpointSaver
 from recsys_vae.training.tracking import PausedError
 from tests.recsys_vae.training.held_out import held_out
@@ -120,6 +121,15 @@ class Interrupted(Exception):  # noqa: N818
     pass
 
 
+@cache
+def undisturbed(name: str, config: object, by_rows: bool) -> tuple[Trainable, TrainingResult]:
+    """A run that nobody interrupts, by rows or not as the test has set it."""
+    torch.manual_seed(0)
+    whole = catalog.create(name, 12, config)
+    assert isinstance(whole, Trainable)
+    return whole, train(whole, WORLD.matrix, CONFIG, validation=held_out(), order=by_row(WORLD.matrix))
+
+
 MIDDLE_OF_A_DECODER_PASS = 17
 """Of RecVAE, whose fourth pass of five steps trains the decoder."""
 
@@ -144,9 +154,7 @@ def test_a_run_interrupted_at_any_step_resumes_bit_for_bit(
     if name in ("sasrec", "svae"):
         config = replace(config, dropout=0.2)  # so that there is noise to go on with
     given = {"validation": held_out(), "order": by_row(WORLD.matrix)}
-    torch.manual_seed(0)
-    whole = kind(12, config)
-    expected = train(whole, WORLD.matrix, CONFIG, **given)
+    whole, expected = undisturbed(name, config, by_rows)
 
     class Failing(kind):  # type: ignore[valid-type, misc]
         left = steps

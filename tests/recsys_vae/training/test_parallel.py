@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from torch import Tensor
 from recsys_vae.errors import ConfigError, TrainingError
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.parallel import ALONE, Group, join
+from tests.prepared import Prepared
 from tests.recsys_vae.training.together import WORLD, equality
 
 ROOT = Path(__file__).parents[3]
@@ -25,10 +25,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_two(scenario: str, folder: Path) -> list[tuple[int, str]]:
+def run_two(prepared: Prepared, scenario: str, folder: Path) -> list[tuple[int, str]]:
     """Exit status and messages of each process; one that waits for the other for ever ends the test."""
     places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.recsys_vae.training.together", scenario, str(folder)]
+    command = [*prepared.command("tests.recsys_vae.training.together"), scenario, str(folder)]
     processes = [
         subprocess.Popen(
             command,
@@ -53,9 +53,9 @@ def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path:
     found = tmp_path_factory.mktemp("two")
-    ended = run_two("success", found)
+    ended = run_two(prepared, "success", found)
     assert [status for status, _ in ended] == [0, 0], ended
     return found
 
@@ -101,8 +101,8 @@ def test_checkpoints_are_of_all_processes(folder: Path, results: list[dict[str, 
     assert first == second
 
 
-def test_an_error_in_one_process_ends_both_with_a_message(tmp_path: Path) -> None:
-    (first, says), (second, own) = run_two("failure", tmp_path)
+def test_an_error_in_one_process_ends_both_with_a_message(tmp_path: Path, prepared: Prepared) -> None:
+    (first, says), (second, own) = run_two(prepared, "failure", tmp_path)
     assert (first, second) == (1, 1)
     assert "out of luck" in own
     assert "Another process of this run has ended" in says
