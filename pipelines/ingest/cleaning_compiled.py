@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from pipelines.ingest.cleaning import Keep, Rule
+from pipelines.ingest.cleaning import Rule
 from pipelines.ingest.dropped_rows import DroppedRows
+from pipelines.ingest.keep import Keep
 from recsys_vae.data import columns as c
 from recsys_vae.native.table_rows import (
     KEEP_FIRST,

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.ingest import cleaning
-from pipelines.ingest.cleaning import DROPPED_BY, RULES, Keep, Rule, in_order
+from pipelines.ingest.cleaning import DROPPED_BY, RULES, Rule, in_order
+from pipelines.ingest.keep import Keep
 from pipelines.ingest.kept_rows import Ids, TableWriter
 from pipelines.ingest.table_schemas import INTERACTIONS
 from pipelines.ingest.user_partitions import Part, whole

@@ -24,10 +24,10 @@ def mount(app: typer.Typer, name: str, command: Callable[..., None]) -> None:
     """Add a verb that takes settings."""
 
     class Called(TyperCommand):
-        def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> typer.Context:
+        def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
             alone = typer.Typer(add_completion=False, rich_markup_mode=self.rich_markup_mode)
             alone.command(name)(takes_settings(command))
-            return typer.main.get_command(alone).make_context(info_name, args, **extra)
+            return typer.main.get_command(alone).make_context(info_name, args, parent, **extra)
 
     app.command(name, cls=Called, help=command.__doc__)(lambda: None)
 
