@@ -22,6 +22,7 @@ from service.jobs.campaign_histories import DatasetHistories
 from service.jobs.history_import import DatasetEvents
 from service.settings import Settings
 from service.store.events import EventStore
+from service.store.user_history import history_of
 from tests.service.tiny import ITEMS, only
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -144,8 +145,8 @@ def test_datasets_are_loaded_and_read_as_they_were_learned(
     store.close()
     with serving(settings, chain, rules) as (client, told):
         check(client, told, known)
-    for user, history in zip("xyz", DatasetHistories(tmp_path / "shop").read([*"xyz"], rules), strict=True):
-        histories, in_order = known[user]
+    for user, events in zip("xyz", DatasetHistories(tmp_path / "shop").read([*"xyz"]), strict=True):
+        (histories, in_order), history = known[user], history_of(events, rules)
         assert {item: weight for item, weight in zip(ITEMS, histories.toarray()[0], strict=True) if weight} == history
         assert [item for item, weight in history.items() if weight > 0] == [ITEMS[item] for item in in_order]
 

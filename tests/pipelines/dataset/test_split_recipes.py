@@ -34,9 +34,9 @@ def test_a_cut_in_time_has_two_moments_or_none() -> None:
 
 def test_a_cut_in_time_keeps_the_moments_or_the_shares_that_it_goes_by() -> None:
     moments = {"validation_from": datetime(2024, 1, 1), "test_from": datetime(2024, 2, 1)}
-    assert recipe("temporal", **moments).model_dump(exclude_none=True).keys() == {"protocol", *moments}
+    assert recipe("temporal", **moments).model_dump(exclude_none=True).keys() == {"protocol", "repeats", *moments}
     assert recipe("temporal", test=0.2).model_dump(exclude_none=True) == {
-        "protocol": "temporal", "validation": 0.1, "test": 0.2
+        "protocol": "temporal", "validation": 0.1, "test": 0.2, "repeats": "drop"
     }  # fmt: skip
     with pytest.raises(ConfigError, match="leave out --validation or the moments"):
         recipe("temporal", validation=0.1, **moments)

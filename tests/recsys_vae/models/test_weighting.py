@@ -54,6 +54,13 @@ def learned(name: str, histories: csr_array, **settings: object) -> Trainable | 
     return model
 
 
+@pytest.mark.parametrize("weights", ["binary", "log", "value"])
+def test_nothing_but_empty_histories_stay_empty(weights: str) -> None:
+    nothing = csr_array((2, 3), dtype=np.float32)
+    found = weighed(nothing, weights, 0.5)
+    assert (found.shape, found.nnz, found.dtype) == ((2, 3), 0, np.dtype(np.float32))
+
+
 def test_weights_by_hand() -> None:
     histories = matrix([[1, 3, 0, -2], [0, 0, 5, 0]])
     binary = weighed(histories, "binary", 0.5).toarray()
