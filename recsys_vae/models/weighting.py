@@ -145,7 +145,7 @@ def weighed(histories: csr_array, weights: str, dislikes: float = 0.0) -> csr_ar
         sizes = np.log1p(sizes)
     owners = np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr))
     sums, counts = (np.bincount(owners, of, minlength=histories.shape[0]) for of in (sizes, likes))
-    scale = np.divide(counts, sums, out=np.ones_like(sums), where=sums > 0)
+    scale = np.divide(counts, sums, out=np.ones(len(sums)), where=sums > 0)  # of nothing at all, sums are integers
     values = np.where(likes, sizes * scale[owners], -dislikes).astype(np.float32)
     return csr_array((values, histories.indices, histories.indptr), shape=histories.shape)
 
