@@ -20,6 +20,8 @@ from recsys_vae.protocols import Float32Array, Int64Array
 
 NUMBERS = 1 << 22
 """Numbers that torch gathers at once."""
+CACHE_LINE = 64
+"""Bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ class Regressions:
         """
         if library() is None:
             return self.solved_by_torch(vectors, base)
-        vectors, base = np.ascontiguousarray(vectors), np.ascontiguousarray(base)
+        vectors, base = on_cache_lines(vectors), np.ascontiguousarray(base)
         out = np.empty((len(self), vectors.shape[1]), dtype=np.float32)
         loaded().recsys_ridge(
             address(vectors),
@@ -99,6 +101,19 @@ class Regressions:
         places = np.arange(lengths.max())
         held = places < lengths[:, None]
         return np.where(held, starts[:, None] + places, starts[:, None]), held
+
+
+def on_cache_lines(vectors: Float32Array) -> Float32Array:
+    """These vectors, or a copy of them that begins where a cache line does.
+
+    Large arrays of numpy begin 16 bytes into a line, so that every read of 64 bytes is one of two lines: an eighth of
+    the time of a half-step at 128 dimensions.
+    """
+    if vectors.flags.c_contiguous and vectors.ctypes.data % CACHE_LINE == 0:
+        return vectors
+    aligned = torch.empty(vectors.shape).numpy()  # torch's memory begins on a line
+    aligned[...] = vectors
+    return aligned
 
 
 def _factor(products: Tensor) -> Tensor:

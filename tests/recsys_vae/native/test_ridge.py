@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_vae.native.ridge import Regressions
+from recsys_vae.native.ridge import CACHE_LINE, Regressions, on_cache_lines
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -59,3 +59,14 @@ def test_certainty_beyond_float32_stays_finite() -> None:
     rows, weights = np.arange(n, dtype=np.int32), np.full(n, 1e6, np.float32)
     regressions = Regressions(np.array([0, n]), rows, weights, weights, np.full(1, 1e-3, np.float32))
     assert np.isfinite(regressions.solve(ones, np.zeros(3, np.float32))).all()
+
+
+def test_vectors_begin_on_a_cache_line() -> None:
+    begun_elsewhere = np.arange(65, dtype=np.float32)[1:].reshape(4, 16)
+    for vectors in (begun_elsewhere, begun_elsewhere.T):
+        aligned = on_cache_lines(vectors)
+        assert aligned.ctypes.data % CACHE_LINE == 0
+        assert aligned.flags.c_contiguous
+        np.testing.assert_array_equal(aligned, vectors)
+    again = on_cache_lines(begun_elsewhere)
+    assert on_cache_lines(again) is again
