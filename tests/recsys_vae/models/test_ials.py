@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.change import Change
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.models.ials import IALS, IALSConfig, rotated, weighed
+from recsys_vae.models.ials import IALS, IALSConfig, principal_axes, weighed
 from recsys_vae.models.updatable import REFIT, WARM
 from recsys_vae.protocols import takes_dislikes
 from tests.worlds import csr, two_tastes
@@ -116,9 +116,10 @@ def test_weights_count_as_they_are_set() -> None:
     assert weighed(given, "value").tolist() == [1, 3]
 
 
-def test_rotated_vectors_have_a_diagonal_gram_matrix() -> None:
+def test_along_its_axes_a_gram_matrix_is_diagonal() -> None:
     vectors = np.random.default_rng(0).standard_normal((30, 4), np.float32)
-    turned, spectrum = rotated(vectors)
+    axes, spectrum = principal_axes(vectors)
+    turned = vectors @ axes
     np.testing.assert_allclose(turned.T @ turned, np.diag(spectrum), atol=1e-4)
     np.testing.assert_allclose(turned @ turned.T, vectors @ vectors.T, atol=1e-4)
 
