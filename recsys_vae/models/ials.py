@@ -10,16 +10,18 @@
 With v = 0 that is Hu, Koren & Volinsky's objective divided by their alpha, `unobserved` being 1 / alpha. v = 1
 penalises each vector by what is known of it, without which long histories are underfitted (Rendle et al.).
 
-A half-step solves all users (or items), exactly or by `block`: so many dimensions at once, given the others as they were
-(iALS++, its own 2021 paper), for less time. The first iteration, which has no users to begin with, and the last are
-exact: item vectors are the optimum for the users' in any case. With G = Y^T Y = Q L Q^T and Y Q in the place of Y, what all items add
-to a user's system is diagonal, D_u = unobserved L + l2 n_u^v, so a history of n items costs a system of
-min(n, factors) unknowns (`native.ridge`). Scores do not change when both sides are rotated, so nothing is rotated back.
+A half-step solves all users (or items). With G = Y^T Y = Q L Q^T and Y Q in the place of Y, what all items add to a
+user's system is diagonal, D_u = unobserved L + l2 n_u^v, so a history of n items costs a system of min(n, factors)
+unknowns (`native.ridge`). Scores do not change when both sides are rotated, so nothing is rotated back.
+
+By default it does not solve exactly: `block` dimensions at a time, given the others as they stand (iALS++), which
+lowers the objective for less time and has the same optima. The first iteration, which has no users to go on from, and
+the last one are exact, so item vectors are always the optimum for the users'.
 A user who comes later is encoded by the same half-step: the exact optimum for these item vectors.
 
 Sources: Hu, Koren & Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, eq. 3 and 4; Rendle,
 Krichene, Zhang & Koren, Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022, eq. 2
-and 4, and the scale of l2 in sec. 3; the same, iALS++: Speeding up Matrix Factorization with Subspace Optimization,
+and 4, and the scale of l2 in sec. 3; the same four, iALS++: Speeding up Matrix Factorization with Subspace Optimization,
 2021.
 """
 

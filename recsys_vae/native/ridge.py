@@ -80,9 +80,7 @@ class Regressions:
         )
         return out
 
-    def solved_by_torch(
-        self, vectors: Float32Array, base: Float32Array, x: Float32Array, block: int
-    ) -> Float32Array:
+    def solved_by_torch(self, vectors: Float32Array, base: Float32Array, x: Float32Array, block: int) -> Float32Array:
         """The same without compiled code, in the place of x, with blocks of 1 to d dimensions."""
         d = vectors.shape[1]
         is_blocked = (np.diff(self.starts) >= block) & (block < d)

@@ -53,7 +53,10 @@ def stepped_plainly(
     found = start.astype(np.float64)
     for i, (begin, end) in enumerate(zip(of.starts[:-1], of.starts[1:], strict=True)):
         y, w = vectors[of.rows[begin:end]].astype(np.float64), of.weights[begin:end].astype(np.float64)
-        system, right = np.diag(base.astype(np.float64) + of.penalties[i]) + y.T @ (w[:, None] * y), y.T @ of.targets[begin:end]
+        system, right = (
+            np.diag(base.astype(np.float64) + of.penalties[i]) + y.T @ (w[:, None] * y),
+            y.T @ of.targets[begin:end],
+        )
         for first in range(0, vectors.shape[1], block if end - begin >= block else vectors.shape[1]):
             part = slice(first, first + block if end - begin >= block else None)
             others = right[part] - system[part] @ found[i] + system[part, part] @ found[i, part]
@@ -67,7 +70,7 @@ def stepped_plainly(
     seed=st.integers(0, 2**31),
 )
 def test_a_block_is_solved_given_the_others(size: tuple[int, int], seed: int) -> None:
-    """Blocks that fill vectors and dimensions or do not; rows of fewer entries than a block, whatever they begin with."""
+    """Blocks that fill vectors and dimensions or do not; rows of fewer entries than a block are solved exactly."""
     d, block = size
     regressions, vectors, base = drawn(d, [block, block - 1, block + 1, 0, 1, 13, 64, 90], seed)
     start = np.random.default_rng(seed).standard_normal((8, d), np.float32)
