@@ -16,13 +16,13 @@ unknowns (`native.ridge`). Scores do not change when both sides are rotated, so 
 
 By default it does not solve exactly: `block` dimensions at a time, given the others as they stand (iALS++), which
 lowers the objective for less time and has the same optima. The first iteration, which has no users to go on from, and
-the last one are exact, so item vectors are always the optimum for the users'.
-A user who comes later is encoded by the same half-step: the exact optimum for these item vectors.
+the last one are exact, so item vectors are always the optimum for the users'. A user who comes later is encoded by an
+exact half-step: the optimum for these item vectors.
 
 Sources: Hu, Koren & Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, eq. 3 and 4; Rendle,
 Krichene, Zhang & Koren, Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022, eq. 2
-and 4, and the scale of l2 in sec. 3; the same four, iALS++: Speeding up Matrix Factorization with Subspace Optimization,
-2021.
+and 4, and the scale of l2 in sec. 3; the same four, iALS++: Speeding up Matrix Factorization with Subspace
+Optimization, 2021.
 """
 
 from collections.abc import Mapping

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.signals_ials [--fresh] [--print] [--only NAME ...]
 
-- `ml-1m-equal`: both begin with the same item factors, 64 of them; how far the scores are apart, as a share of the
-  largest, and the objective, computed in float64 for both. Step by step: both solve every row exactly, 15 iterations.
-  At the optimum: our default beside implicit's exact solver, 50 iterations with a penalty that leaves fewer factors
-  than there are. The optimum is one of a convex problem then, so there is only one.
+- `ml-1m-equal`: both begin with the same item factors and solve every row exactly; after 15 iterations at 64 factors,
+  how far the scores are apart, as a share of the largest, and the objective, computed in float64 for both.
+- `ml-1m-optimum`: likewise, both with their defaults, after 60 iterations with a penalty that leaves fewer factors than
+  there are. The optimum is that of a convex problem then, so there is only one.
 - `ml-1m-time`, `gowalla-time`: processor seconds an iteration of a fit of 16 at 128 factors, whatever a fit begins
   with included, one thread each, in turns, medians; our default and exact solvers beside implicit's default, three
   steps of conjugate gradients, and its exact solver, of which each fit is one iteration.
@@ -38,6 +38,8 @@ from tests.benchmarks.records import existing, record
 BENCHMARK = "signals"
 CONFIDENCE, L2, STRONG_L2 = 10.0, 5.0, 150.0
 """Of an observed pair, beside 1 of all others; penalties: of the objective that both solve, and where it is convex."""
+LEFT = 1e-3
+"""Singular values of the item vectors that are no smaller a share of the largest count as factors that are left."""
 ITERATIONS, ROUNDS, WARM_UP = 16, {"ml-1m": 7, "gowalla": 3}, 1
 STOPS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
 FACTORS = {"ml-1m": 256, "gowalla": 256}
@@ -85,26 +87,15 @@ def objective(matrix: csr_array, users: np.ndarray, items: np.ndarray, penalty: 
     return everywhere + observed + penalty * float((users**2).sum() + (items**2).sum())
 
 
-def measure_equal(dataset: str = "ml-1m", factors: int = 64) -> dict[str, Any]:
-    """Scores and objective of both after the same iterations."""
-    split = export(dataset)
-    matrix = weighted(SPLITS[dataset]().training_part.matrix)
-    path, start = beginning(dataset, matrix.shape[1], factors)
-    with Peer("implicit", "implicit_als", str(split), str(path), threads=1) as peer:
-        return {
-            "step_by_step": compared(peer, matrix, start, 0, L2, 15),
-            "at_the_optimum": compared(peer, matrix, start, IALSConfig.block, STRONG_L2, 50),
-        }
-
-
-def compared(
-    peer: Peer, matrix: csr_array, start: np.ndarray, block: int, penalty: float, iterations: int
-) -> dict[str, Any]:
-    """Both after so many iterations, ours by this block, implicit's exact."""
+def measure_equal(block: int, penalty: float, iterations: int, factors: int = 64) -> dict[str, Any]:
+    """Scores and objective of both after the same iterations; implicit's exact solver where ours is, else defaults."""
+    split, matrix = export("ml-1m"), weighted(SPLITS["ml-1m"]().training_part.matrix)
+    path, start = beginning("ml-1m", matrix.shape[1], factors)
     saved = workspace("ml-1m") / "implicit.npz"
-    job = {"confidence": CONFIDENCE, "regularization": penalty, "cg": False, "iterations": iterations}
-    peer.ask(job | {"save": str(saved)})
-    users, items = same_objective(matrix, start.shape[1], block, penalty).alternated(matrix, start, iterations)
+    with Peer("implicit", "implicit_als", str(split), str(path), threads=1) as peer:
+        job = {"confidence": CONFIDENCE, "regularization": penalty, "cg": block > 0, "iterations": iterations}
+        peer.ask(job | {"save": str(saved)})
+    users, items = same_objective(matrix, factors, block, penalty).alternated(matrix, start, iterations)
     with np.load(saved) as theirs:
         other = theirs["users"], theirs["items"]
     some = np.random.default_rng(0).choice(matrix.shape[0], 1000, replace=False)
@@ -116,9 +107,9 @@ def compared(
         "objective": values[0],
         "objective_implicit": values[1],
         "relative_difference_of_objective": abs(values[0] / values[1] - 1),
-        "factors_left": int((lengths > 1e-2 * lengths[0]).sum()),
         "iterations": iterations,
-        "factors": start.shape[1],
+        "factors": factors,
+        "factors_left": int((lengths > LEFT * lengths[0]).sum()),
         "block": block,
         "penalty": penalty,
     }
@@ -216,7 +207,8 @@ def measure_quality(dataset: str) -> dict[str, Any]:
 
 
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
-    "ials-ml-1m-equal": measure_equal,
+    "ials-ml-1m-equal": lambda: measure_equal(0, L2, 15),
+    "ials-ml-1m-optimum": lambda: measure_equal(IALSConfig.block, STRONG_L2, 60),
     "ials-ml-1m-time": lambda: measure_time("ml-1m"),
     "ials-gowalla-time": lambda: measure_time("gowalla"),
     "ials-ml-1m": lambda: measure_quality("ml-1m"),
