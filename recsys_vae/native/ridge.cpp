@@ -1,4 +1,4 @@
-// Many small ridge regressions over rows of one matrix: the half-steps of alternating least squares, exact.
+// Many small ridge regressions over rows of one matrix: the half-steps of alternating least squares.
 //
 //     x = argmin sum_k D_k x_k^2 + sum_i w_i (t_i / w_i - <x, y_i>)^2       n chosen rows y_i of the matrix, d wide
 //
@@ -10,6 +10,13 @@
 // Both are I + M^T M for an M whose rows are gathered, some at a time: B as it is, or transposed. The product and the
 // elimination are one kernel, tiles that stay in registers. No pivot of I + M^T M is below 1, which guards against what
 // rounding may do to one.
+//
+// Or block by block of the dimensions, once each, exact given the others (Rendle et al. 2021, iALS++, alg. 2). With
+// z = D^1/2 x and what is left of r, r - B z, a block b of z changes by
+//
+//     (I + B_b^T B_b)^-1 (B_b^T (r - B z) - z_b)
+//
+// A regression of fewer entries than a block has dimensions is solved exactly.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -25,6 +32,13 @@ typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 inline vec& at(float* p) { return *reinterpret_cast<vec*>(p); }
 inline const vec& at(const float* p) { return *reinterpret_cast<const vec*>(p); }
+
+// Numbers that lie on no boundary.
+inline vec loaded(const float* p) {
+    vec found;
+    std::memcpy(&found, p, sizeof(vec));
+    return found;
+}
 
 // Lanes of two vectors by turns, those of their first halves or of their second.
 template <bool HIGH>
@@ -96,63 +110,97 @@ struct Entries {
 
 struct Solver {
     Matrix matrix;
-    int64_t room;  // numbers a row of a system at most
-    Buffer<float> chunk, system, scale, root, forward, inverse, unknown;  // unknown: before it is solved for, the right-hand side
+    int64_t block;  // dimensions that are solved for at once
+    int64_t room;   // numbers a row of a system at most
+    Buffer<float> chunk, system, scale, forward, inverse, unknown;  // unknown: before it is solved for, the right-hand side
+    Buffer<float> root, left;                                       // of each entry; left: of r, what B does not explain
 
-    explicit Solver(Matrix matrix)
-        : matrix(matrix), room(rounded_up(matrix.d, LANES)), chunk(buffer<float>(CHUNK * room)),
-          system(buffer<float>(room * room)), scale(buffer<float>(room)), root(buffer<float>(room)),
-          forward(buffer<float>(room)),
-          inverse(buffer<float>(room)), unknown(buffer<float>(room)) {}
+    Solver(Matrix matrix, int64_t block, int64_t longest)
+        : matrix(matrix), block(block), room(rounded_up(block, LANES)), chunk(buffer<float>(CHUNK * room)),
+          system(buffer<float>(room * room)), scale(buffer<float>(rounded_up(matrix.d, LANES))),
+          forward(buffer<float>(room)), inverse(buffer<float>(room)), unknown(buffer<float>(room)),
+          root(buffer<float>(rounded_up(longest, LANES))), left(buffer<float>(rounded_up(longest, LANES))) {}
 
-    void solve(const Entries& of, const float* base, float penalty, float* out) {
+    // x holds what to begin with; it counts where there is more than one block.
+    void solve(const Entries& of, const float* base, float penalty, float* x) {
         for (int64_t k = 0; k < matrix.d; ++k) scale[k] = 1 / std::sqrt(base[k] + penalty);
-        if (of.n < matrix.d) by_entries(of, out);
-        else by_dimensions(of, out);
+        std::fill(root.get(), root.get() + rounded_up(of.n, LANES), 0.0f);
+        for (int64_t i = 0; i < of.n; ++i) {
+            root[i] = std::sqrt(of.weights[i]);
+            left[i] = of.targets[i] / root[i];
+        }
+        if (of.n < block) by_entries(of, x);
+        else by_blocks(of, x);
     }
 
    private:
-    void by_dimensions(const Entries& of, float* out) {
-        const int64_t d = matrix.d, stride = room, whole = d / LANES * LANES;
-        begin(stride);
-        float roots[CHUNK], wanted[CHUNK];
-        for (int64_t first = 0; first < of.n; first += CHUNK) {
-            const int64_t count = std::min(CHUNK, of.n - first);
-            for (int64_t p = 0; p < count; ++p) {
-                roots[p] = std::sqrt(of.weights[first + p]);
-                wanted[p] = of.targets[first + p] / roots[p];
+    void by_blocks(const Entries& of, float* x) {
+        if (block < matrix.d) explain(of, x, 0, matrix.d);
+        else std::fill(x, x + matrix.d, 0.0f);
+        for (int64_t first = 0; first < matrix.d; first += block) {
+            const int64_t size = std::min(block, matrix.d - first);
+            step(of, x + first, first, size);
+            for (int64_t k = 0; k < size; ++k) {
+                unknown[k] *= scale[first + k];
+                x[first + k] += unknown[k];
             }
+            if (first + size < matrix.d) explain(of, unknown.get(), first, size);
+        }
+    }
+
+    // Takes what the dimensions first .. first + size of x explain from what is left.
+    void explain(const Entries& of, const float* x, int64_t first, int64_t size) {
+        const int64_t whole = size / LANES * LANES;
+        for (int64_t i = 0; i < of.n; i += LANES) {
+            vec products[LANES] = {}, sum = {};
+            const int64_t here = std::min<int64_t>(LANES, of.n - i);
+            for (int64_t lane = 0; lane < here; ++lane) {
+                const float* y = matrix.row(of.rows[i + lane]) + first;
+                vec product = {};
+                for (int64_t k = 0; k < whole; k += LANES) product += loaded(x + k) * loaded(y + k);
+                for (int64_t k = whole; k < size; ++k) product[0] += x[k] * y[k];
+                products[lane] = product;
+            }
+            transpose(products);
+            for (int lane = 0; lane < LANES; ++lane) sum += products[lane];
+            at(left.get() + i) -= at(root.get() + i) * sum;
+        }
+    }
+
+    // Finds by how much the dimensions first .. first + size of D^1/2 x are to change, given the others.
+    void step(const Entries& of, const float* x, int64_t first, int64_t size) {
+        const int64_t stride = rounded_up(size, LANES), whole = size / LANES * LANES;
+        begin(stride);
+        for (int64_t k = 0; k < size; ++k) unknown[k] = -x[k] / scale[first + k];
+        for (int64_t start = 0; start < of.n; start += CHUNK) {
+            const int64_t count = std::min(CHUNK, of.n - start);
             for (int64_t p = 0; p < count; ++p) {
-                const float* y = matrix.row(of.rows[first + p]);
+                const float* y = matrix.row(of.rows[start + p]) + first;
                 float *row = chunk.get() + p * stride, *right = unknown.get();
-                const vec root_p = everywhere(roots[p]), wanted_p = everywhere(wanted[p]);
+                const vec weight = everywhere(root[start + p]), wanted = everywhere(left[start + p]);
                 for (int64_t k = 0; k < whole; k += LANES) {
-                    vec entry;
-                    std::memcpy(&entry, y + k, sizeof(vec));
-                    entry *= root_p * at(scale.get() + k);
+                    const vec entry = loaded(y + k) * weight * loaded(scale.get() + first + k);
                     at(row + k) = entry;
-                    at(right + k) += wanted_p * entry;
+                    at(right + k) += wanted * entry;
                 }
                 if (whole < stride) at(row + whole) = vec{};
-                for (int64_t k = whole; k < d; ++k) right[k] += wanted[p] * (row[k] = y[k] * roots[p] * scale[k]);
+                for (int64_t k = whole; k < size; ++k)
+                    right[k] += left[start + p] * (row[k] = y[k] * root[start + p] * scale[first + k]);
             }
-            product(count, d, stride, of.rows + first + count, of.end);
+            product(count, size, stride, of.rows + start + count, of.end);
         }
-        eliminate(d, stride);
-        for (int64_t k = 0; k < d; ++k) out[k] = unknown[k] * scale[k];
+        eliminate(size, stride);
     }
 
     void by_entries(const Entries& of, float* out) {
         const int64_t d = matrix.d, n = of.n, stride = rounded_up(n, LANES);
         begin(stride);
-        std::fill(root.get(), root.get() + stride, 0.0f);
-        for (int64_t i = 0; i < n; ++i) root[i] = std::sqrt(of.weights[i]);
         for (int64_t first = 0; first < d; first += CHUNK) {
             const int64_t count = std::min(CHUNK, d - first);
             for (int64_t i = 0; i < stride; i += LANES) transposed(of, i, first, count, stride);
             product(count, n, stride, first ? of.end : of.rows + n, of.end);
         }
-        for (int64_t i = 0; i < n; ++i) unknown[i] = of.targets[i] / root[i];
+        std::copy(left.get(), left.get() + n, unknown.get());
         eliminate(n, stride);
         std::fill(out, out + d, 0.0f);
         for (int64_t i = 0; i < n; ++i) {
@@ -167,11 +215,10 @@ struct Solver {
         const int64_t here = std::clamp<int64_t>(of.n - i, 0, LANES), whole = count / LANES * LANES;
         float* to = chunk.get() + i;
         for (int64_t k = 0; k < whole; k += LANES) {
-            vec rows[LANES] = {}, factor;
-            std::memcpy(&factor, scale.get() + first + k, sizeof(vec));
+            vec rows[LANES] = {};
+            const vec factor = loaded(scale.get() + first + k);
             for (int64_t lane = 0; lane < here; ++lane) {
-                std::memcpy(&rows[lane], matrix.row(of.rows[i + lane]) + first + k, sizeof(vec));
-                rows[lane] *= factor * everywhere(root[i + lane]);
+                rows[lane] = loaded(matrix.row(of.rows[i + lane]) + first + k) * factor * everywhere(root[i + lane]);
             }
             transpose(rows);
             for (int lane = 0; lane < LANES; ++lane) at(to + (k + lane) * stride) = rows[lane];
@@ -251,13 +298,15 @@ struct Solver {
 }  // namespace
 
 // vectors (., d); regression i has the entries starts[i] .. starts[i + 1] of rows, weights (above 0) and targets, and
-// D_k = base[k] + penalties[i]; writes (n, d).
-extern "C" void recsys_ridge(const float* vectors, int64_t d, const float* base, int64_t n, const int64_t* starts,
-                             const int32_t* rows, const float* weights, const float* targets, const float* penalties,
-                             float* out, int threads) {
+// D_k = base[k] + penalties[i]; out (n, d) holds what to begin with and takes the solutions. block: from 1 to d.
+extern "C" void recsys_ridge(const float* vectors, int64_t d, int64_t block, const float* base, int64_t n,
+                             const int64_t* starts, const int32_t* rows, const float* weights, const float* targets,
+                             const float* penalties, float* out, int threads) {
+    int64_t longest = 0;
+    for (int64_t i = 0; i < n; ++i) longest = std::max(longest, starts[i + 1] - starts[i]);
 #pragma omp parallel num_threads(threads)
     {
-        Solver solver{Matrix{vectors, d}};
+        Solver solver{Matrix{vectors, d}, block, longest};
 #pragma omp for schedule(dynamic, 16)
         for (int64_t i = 0; i < n; ++i) {
             const int64_t first = starts[i];

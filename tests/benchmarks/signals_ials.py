@@ -4,9 +4,11 @@
 
 - `ml-1m-equal`: both begin with the same item factors and solve every row exactly; after 15 iterations at 64 factors,
   how far the scores are apart, as a share of the largest, and the objective, computed in float64 for both.
-- `ml-1m-time`, `gowalla-time`: processor seconds an iteration at 128 factors, one thread each, iteration by iteration
-  in turns, medians of seven after two; beside implicit's exact solver and its default, three steps of conjugate
-  gradients.
+- `ml-1m-optimum`: likewise, both with their defaults, after 300 iterations with a penalty that leaves fewer factors than
+  there are. The optimum is that of a convex problem then, so there is only one.
+- `ml-1m-time`, `gowalla-time`: processor seconds an iteration of a fit of 16 at 128 factors, whatever a fit begins
+  with included, one thread each, in turns, medians; our default and exact solvers beside implicit's default, three
+  steps of conjugate gradients, and its exact solver, of which each fit is one iteration.
 - `ml-1m`, `gowalla`: settings drawn at random, chosen on validation; then the test part is read once a seed.
 
 Last line: `ials_time_ratio_implicit` is the larger of the two datasets' ratios to implicit's default.
@@ -34,9 +36,11 @@ from tests.benchmarks.quickstart import GOWALLA_METRICS, METRICS, SEEDS
 from tests.benchmarks.records import existing, record
 
 BENCHMARK = "signals"
-CONFIDENCE, L2 = 10.0, 5.0
-"""Of an observed pair, beside 1 of all others; of the objective that both solve."""
-ROUNDS, WARM_UP = 7, 2
+CONFIDENCE, L2, STRONG_L2 = 10.0, 5.0, 150.0
+"""Of an observed pair, beside 1 of all others; penalties: of the objective that both solve, and where it is convex."""
+LEFT = 1e-3
+"""Singular values of the item vectors that are no smaller a share of the largest count as factors that are left."""
+ITERATIONS, ROUNDS, WARM_UP = 16, {"ml-1m": 7, "gowalla": 3}, 1
 STOPS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
 FACTORS = {"ml-1m": 256, "gowalla": 256}
 DRAWN = {"ml-1m": 20, "gowalla": 8}
@@ -47,14 +51,15 @@ CHOSEN_BY = {"ml-1m": "ndcg@100", "gowalla": "recall@20[all]"}
 REPORTED = {"ml-1m": METRICS, "gowalla": GOWALLA_METRICS}
 
 
-def same_objective(matrix: csr_array, factors: int) -> IALS:
+def same_objective(matrix: csr_array, factors: int, block: int, penalty: float = L2) -> IALS:
     """A model of implicit's objective: confidence 1 everywhere, 1 + weight where observed, one penalty for all.
 
     Ours is given in units of the mean confidence of a row or column.
     """
     total = float(matrix.data.sum(dtype=np.float64)) + matrix.shape[0] * matrix.shape[1]
-    l2 = L2 * sum(matrix.shape) / (2 * total)
-    return IALS(matrix.shape[1], IALSConfig(factors, 1, unobserved=1.0, l2=l2, l2_exponent=0.0, weights="value"))
+    l2 = penalty * sum(matrix.shape) / (2 * total)
+    config = IALSConfig(factors, unobserved=1.0, l2=l2, l2_exponent=0.0, weights="value", block=block)
+    return IALS(matrix.shape[1], config)
 
 
 def beginning(dataset: str, n_items: int, factors: int) -> tuple[Path, np.ndarray]:
@@ -72,32 +77,31 @@ def weighted(matrix: csr_array) -> csr_array:
     return csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def objective(matrix: csr_array, users: np.ndarray, items: np.ndarray) -> float:
+def objective(matrix: csr_array, users: np.ndarray, items: np.ndarray, penalty: float) -> float:
     """What both minimise, in float64; all pairs by the Gram matrices, then the difference that observed ones make."""
     users, items = users.astype(np.float64), items.astype(np.float64)
     everywhere = float(((users.T @ users) * (items.T @ items)).sum())
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     found = np.einsum("ij,ij->i", users[rows], items[matrix.indices])
     observed = float((CONFIDENCE * (1 - found) ** 2 - found**2).sum())
-    return everywhere + observed + L2 * float((users**2).sum() + (items**2).sum())
+    return everywhere + observed + penalty * float((users**2).sum() + (items**2).sum())
 
 
-def measure_equal(dataset: str = "ml-1m", factors: int = 64, iterations: int = 15) -> dict[str, Any]:
-    """Scores and objective of both after the same iterations."""
-    split = export(dataset)
-    matrix = weighted(SPLITS[dataset]().training_part.matrix)
-    path, start = beginning(dataset, matrix.shape[1], factors)
-    saved = workspace(dataset) / "implicit.npz"
+def measure_equal(block: int, penalty: float, iterations: int, factors: int = 64) -> dict[str, Any]:
+    """Scores and objective of both after the same iterations; implicit's exact solver where ours is, else defaults."""
+    split, matrix = export("ml-1m"), weighted(SPLITS["ml-1m"]().training_part.matrix)
+    path, start = beginning("ml-1m", matrix.shape[1], factors)
+    saved = workspace("ml-1m") / "implicit.npz"
     with Peer("implicit", "implicit_als", str(split), str(path), threads=1) as peer:
-        job = {"confidence": CONFIDENCE, "regularization": L2, "cg": False, "iterations": iterations}
+        job = {"confidence": CONFIDENCE, "regularization": penalty, "cg": block > 0, "iterations": iterations}
         peer.ask(job | {"save": str(saved)})
-    ours = same_objective(matrix, factors)
-    users, items = ours.alternated(matrix, start, iterations)
+    users, items = same_objective(matrix, factors, block, penalty).alternated(matrix, start, iterations)
     with np.load(saved) as theirs:
         other = theirs["users"], theirs["items"]
     some = np.random.default_rng(0).choice(matrix.shape[0], 1000, replace=False)
     scores, others = users[some] @ items.T, other[0][some] @ other[1].T
-    values = objective(matrix, users, items), objective(matrix, *other)
+    values = objective(matrix, users, items, penalty), objective(matrix, *other, penalty)
+    lengths = np.linalg.svd(items, compute_uv=False)
     return {
         "largest_difference_of_scores": float(np.abs(scores - others).max() / np.abs(others).max()),
         "objective": values[0],
@@ -105,28 +109,37 @@ def measure_equal(dataset: str = "ml-1m", factors: int = 64, iterations: int = 1
         "relative_difference_of_objective": abs(values[0] / values[1] - 1),
         "iterations": iterations,
         "factors": factors,
+        "factors_left": int((lengths > LEFT * lengths[0]).sum()),
+        "block": block,
+        "penalty": penalty,
     }
 
 
 def measure_time(dataset: str, factors: int = 128) -> dict[str, Any]:
-    """Processor seconds an iteration, in turns."""
+    """Processor seconds an iteration of a fit, in turns."""
     split = export(dataset)
     matrix = weighted(SPLITS[dataset]().training_part.matrix)
-    path, items = beginning(dataset, matrix.shape[1], factors)
-    ours = same_objective(matrix, factors)
-    job = {"confidence": CONFIDENCE, "regularization": L2, "iterations": 1}
-    seconds: dict[str, list[float]] = {"ours": [], "implicit_cg": [], "implicit_exact": []}
+    path, start = beginning(dataset, matrix.shape[1], factors)
+    ours = {"ours": IALSConfig.block, "ours_exact": 0}
+    theirs = {"implicit_cg": {"cg": True, "iterations": ITERATIONS}, "implicit_exact": {"cg": False, "iterations": 1}}
+    job = {"confidence": CONFIDENCE, "regularization": L2}
+    seconds: dict[str, list[float]] = {name: [] for name in (*ours, *theirs)}
     torch.set_num_threads(1)
     with Peer("implicit", "implicit_als", str(split), str(path), threads=1) as peer:
-        for _ in range(WARM_UP + ROUNDS):
-            began = time.process_time()
-            items = ours.alternated(matrix, items, 1)[1]
-            seconds["ours"].append(time.process_time() - began)
-            for name, cg in (("implicit_cg", True), ("implicit_exact", False)):
-                seconds[name].append(peer.ask(job | {"cg": cg})["cpu_seconds"])
+        for _ in range(WARM_UP + ROUNDS[dataset]):
+            for name, block in ours.items():
+                began = time.process_time()
+                same_objective(matrix, factors, block).alternated(matrix, start, ITERATIONS)
+                seconds[name].append((time.process_time() - began) / ITERATIONS)
+            for name, how in theirs.items():
+                seconds[name].append(peer.ask(job | how)["cpu_seconds"] / how["iterations"])
     medians = {name: float(np.median(values[WARM_UP:])) for name, values in seconds.items()}
-    ratios = {f"ratio_to_{name}": medians["ours"] / medians[name] for name in ("implicit_cg", "implicit_exact")}
-    return {"cpu_seconds": medians} | ratios | {"factors": factors, "rounds": seconds}
+    ratios = {
+        ("" if one == "ours" else "exact_") + f"ratio_to_{other}": medians[one] / medians[other]
+        for one in ours
+        for other in theirs
+    }
+    return {"cpu_seconds": medians} | ratios | {"factors": factors, "iterations": ITERATIONS, "rounds": seconds}
 
 
 def candidates(dataset: str) -> list[IALSConfig]:
@@ -166,7 +179,8 @@ def measure_candidate(dataset: str, split: Split, config: IALSConfig) -> dict[st
 
 def settings(config: IALSConfig) -> dict[str, Any]:
     """What was chosen, by name."""
-    return {name: getattr(config, name) for name in ("factors", "iterations", "unobserved", "l2", "l2_exponent")}
+    names = ("factors", "iterations", "unobserved", "l2", "l2_exponent", "block")
+    return {name: getattr(config, name) for name in names}
 
 
 def solved(matrix: csr_array, config: IALSConfig) -> IALS:
@@ -193,7 +207,8 @@ def measure_quality(dataset: str) -> dict[str, Any]:
 
 
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
-    "ials-ml-1m-equal": measure_equal,
+    "ials-ml-1m-equal": lambda: measure_equal(0, L2, 15),
+    "ials-ml-1m-optimum": lambda: measure_equal(IALSConfig.block, STRONG_L2, 300),
     "ials-ml-1m-time": lambda: measure_time("ml-1m"),
     "ials-gowalla-time": lambda: measure_time("gowalla"),
     "ials-ml-1m": lambda: measure_quality("ml-1m"),

@@ -5,8 +5,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from recsys_vae.data.change import Change
+from recsys_vae.data.ids import IdMap
+from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.models.ials import IALS, IALSConfig, rotated, weighed
+from recsys_vae.models.cost import Sizes
+from recsys_vae.models.ials import IALS, IALSConfig, principal_axes, weighed
 from recsys_vae.models.updatable import REFIT, WARM
 from recsys_vae.protocols import takes_dislikes
 from tests.worlds import csr, two_tastes
@@ -40,6 +43,16 @@ def signed_world() -> csr_array:
     matrix = WORLD.matrix.copy()
     matrix.data = (draw.uniform(0.5, 4, matrix.nnz) * draw.choice([-1, 1, 1], matrix.nnz)).astype(np.float32)
     return matrix
+
+
+def long_histories(n_users: int = 60) -> Interactions:
+    """Some 30 of 50 items a user, more than a block has dimensions; the first users are the same of any number."""
+    matrix = csr_array((np.random.default_rng(0).random((n_users, 50)) < 0.6).astype(np.float32))
+    users = IdMap.from_values(f"u{user:03}" for user in range(n_users))
+    return Interactions(matrix, users, IdMap.from_values(f"i{item:03}" for item in range(50)))
+
+
+LONG: dict[str, Any] = {"factors": 24, "block": 16}
 
 
 def test_one_user_and_one_item_by_hand() -> None:
@@ -81,6 +94,54 @@ def test_without_compiled_loops_it_is_the_same(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(by_torch, compiled, atol=1e-4)
 
 
+def test_blocks_without_compiled_loops_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = long_histories().matrix
+    compiled = fitted(matrix, iterations=4, l2=0.01, **LONG).score(matrix)
+    monkeypatch.setenv("RECSYS_NATIVE", "0")
+    np.testing.assert_allclose(fitted(matrix, iterations=4, l2=0.01, **LONG).score(matrix), compiled, atol=1e-4)
+
+
+def test_blocks_reach_the_optimum_of_exact_half_steps() -> None:
+    """Penalised so that fewer factors are left than there are: one optimum, that of a convex problem."""
+    matrix = long_histories().matrix
+    exact = fitted(matrix, iterations=40, l2=0.05, factors=24, block=0).score(matrix)
+    by_blocks = fitted(matrix, iterations=40, l2=0.05, **LONG).score(matrix)
+    np.testing.assert_allclose(by_blocks, exact, atol=1e-4 * np.abs(exact).max())
+
+
+def test_the_first_and_the_last_iteration_are_exact() -> None:
+    matrix = long_histories().matrix
+    by_blocks = {n: fitted(matrix, iterations=n, **LONG).score(matrix) for n in (2, 3)}
+    exact = {n: fitted(matrix, iterations=n, factors=24, block=0).score(matrix) for n in (2, 3)}
+    np.testing.assert_array_equal(by_blocks[2], exact[2])
+    assert np.abs(by_blocks[3] - exact[3]).max() > 0.01
+
+
+def test_an_iteration_by_blocks_lowers_the_objective() -> None:
+    matrix, found = long_histories().matrix, []
+    for iterations in (1, 2, 3, 4, 30):
+        model = fitted(matrix, iterations=iterations, **LONG)
+        found.append(loss(matrix, model.encode(matrix), model.item_vectors(), model))
+    assert found == sorted(found, reverse=True)
+
+
+def test_an_update_by_blocks_reaches_the_optimum_of_what_is_there_after() -> None:
+    before, after = long_histories(50), long_histories(60)
+    made = fitted(before.matrix, l2=0.05, **LONG).updated(Change(before, after))
+    wanted = fitted(after.matrix, l2=0.05, iterations=40, factors=24, block=0).score(after.matrix)
+    assert made.how == WARM
+    assert isinstance(made.model, IALS)
+    np.testing.assert_allclose(made.model.score(after.matrix), wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_blocks_take_less_work() -> None:
+    sizes = Sizes(1000, 100, 50_000)
+    assert (
+        IALS.cost(IALSConfig(128, block=32), sizes).operations < IALS.cost(IALSConfig(128, block=0), sizes).operations
+    )
+    assert IALS.cost(IALSConfig(32, block=64), sizes) == IALS.cost(IALSConfig(32, block=0), sizes)
+
+
 def test_the_users_taste_comes_first() -> None:
     model = fitted(WORLD.matrix, factors=2)
     best = model.score(WORLD.matrix).argsort(axis=1)[:, -6:]
@@ -116,9 +177,10 @@ def test_weights_count_as_they_are_set() -> None:
     assert weighed(given, "value").tolist() == [1, 3]
 
 
-def test_rotated_vectors_have_a_diagonal_gram_matrix() -> None:
+def test_along_its_axes_a_gram_matrix_is_diagonal() -> None:
     vectors = np.random.default_rng(0).standard_normal((30, 4), np.float32)
-    turned, spectrum = rotated(vectors)
+    axes, spectrum = principal_axes(vectors)
+    turned = vectors @ axes
     np.testing.assert_allclose(turned.T @ turned, np.diag(spectrum), atol=1e-4)
     np.testing.assert_allclose(turned @ turned.T, vectors @ vectors.T, atol=1e-4)
 
@@ -159,7 +221,16 @@ def test_what_no_fit_leaves_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"l2": 0.0}, {"factors": 0}, {"l2_exponent": 2.0}, {"weights": "counts"}, {"dislikes": -1.0}, {"unobserved": 0.0}],
+    [
+        {"l2": 0.0},
+        {"factors": 0},
+        {"l2_exponent": 2.0},
+        {"weights": "counts"},
+        {"dislikes": -1.0},
+        {"unobserved": 0.0},
+        {"block": -16},
+        {"block": 24},
+    ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -19,6 +19,12 @@ def drawn(d: int, lengths: list[int], seed: int) -> tuple[Regressions, np.ndarra
     return regressions, draw.standard_normal((90, d), np.float32), draw.uniform(0, 5, d).astype(np.float32)
 
 
+def by_torch(of: Regressions, vectors: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Exactly, without compiled code."""
+    d = vectors.shape[1]
+    return of.solved_by_torch(vectors, base, np.empty((len(of), d), np.float32), d)
+
+
 def solved_plainly(of: Regressions, vectors: np.ndarray, base: np.ndarray) -> np.ndarray:
     """The normal equations of each, in float64."""
     found = np.zeros((len(of), vectors.shape[1]))
@@ -36,21 +42,74 @@ def test_both_systems_give_the_normal_equations_solution(d: int, seed: int) -> N
     lengths = [d, max(d - 1, 0), d + 1, 0, 1, 13, 64, 90]
     regressions, vectors, base = drawn(d, lengths, seed)
     wanted = solved_plainly(regressions, vectors, base)
-    for found in (regressions.solve(vectors, base), regressions.solved_by_torch(vectors, base)):
+    for found in (regressions.solve(vectors, base), by_torch(regressions, vectors, base)):
         np.testing.assert_allclose(found, wanted, atol=2e-5 * np.abs(wanted).max())
+
+
+def stepped_plainly(
+    of: Regressions, vectors: np.ndarray, base: np.ndarray, start: np.ndarray, block: int
+) -> np.ndarray:
+    """Each block of the normal equations in turn, in float64, the others being what they are by then."""
+    found = start.astype(np.float64)
+    for i, (begin, end) in enumerate(zip(of.starts[:-1], of.starts[1:], strict=True)):
+        y, w = vectors[of.rows[begin:end]].astype(np.float64), of.weights[begin:end].astype(np.float64)
+        system, right = (
+            np.diag(base.astype(np.float64) + of.penalties[i]) + y.T @ (w[:, None] * y),
+            y.T @ of.targets[begin:end],
+        )
+        for first in range(0, vectors.shape[1], block if end - begin >= block else vectors.shape[1]):
+            part = slice(first, first + block if end - begin >= block else None)
+            others = right[part] - system[part] @ found[i] + system[part, part] @ found[i, part]
+            found[i, part] = np.linalg.solve(system[part, part], others)
+    return found
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    size=st.sampled_from([(5, 2), (16, 16), (31, 16), (64, 32), (67, 32), (48, 16), (20, 64)]),
+    seed=st.integers(0, 2**31),
+)
+def test_a_block_is_solved_given_the_others(size: tuple[int, int], seed: int) -> None:
+    """Blocks that fill vectors and dimensions or do not; rows of fewer entries than a block are solved exactly."""
+    d, block = size
+    regressions, vectors, base = drawn(d, [block, block - 1, block + 1, 0, 1, 13, 64, 90], seed)
+    start = np.random.default_rng(seed).standard_normal((8, d), np.float32)
+    wanted = stepped_plainly(regressions, vectors, base, start, min(block, d))
+    found = regressions.solve(vectors, base, start, block)
+    in_torch = regressions.solved_by_torch(vectors, base, start.copy(), min(block, d))
+    for one in (found, in_torch):
+        np.testing.assert_allclose(one, wanted, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_a_block_of_all_dimensions_is_the_exact_step() -> None:
+    regressions, vectors, base = drawn(16, [0, 3, 40, 90], seed=0)
+    start = np.full((4, 16), 7, np.float32)
+    exact = regressions.solve(vectors, base)
+    for block in (0, 16, 32):
+        np.testing.assert_array_equal(regressions.solve(vectors, base, start, block), exact)
+    np.testing.assert_array_equal(start, 7)
+
+
+def test_blocks_again_and_again_reach_the_solution() -> None:
+    regressions, vectors, base = drawn(20, [90, 40], seed=0)
+    found = np.zeros((2, 20), np.float32)
+    for _ in range(60):
+        found = regressions.solve(vectors, base, found, 8)
+    wanted = solved_plainly(regressions, vectors, base)
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_torch_takes_them_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     regressions, vectors, base = drawn(8, [3, 20, 0, 7, 7, 90, 1], seed=1)
-    whole = regressions.solved_by_torch(vectors, base)
+    whole = by_torch(regressions, vectors, base)
     monkeypatch.setattr("recsys_vae.native.ridge.NUMBERS", 200)
-    np.testing.assert_allclose(regressions.solved_by_torch(vectors, base), whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(by_torch(regressions, vectors, base), whole, rtol=1e-4, atol=1e-6)
 
 
 def test_nothing_to_solve() -> None:
     regressions, vectors, base = drawn(3, [0, 0], seed=0)
     assert (regressions.solve(vectors, base) == 0).all()
-    assert (regressions.solved_by_torch(vectors, base) == 0).all()
+    assert (by_torch(regressions, vectors, base) == 0).all()
 
 
 def test_certainty_beyond_float32_stays_finite() -> None:
