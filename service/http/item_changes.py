@@ -28,7 +28,7 @@ def take(services: Services, rows: Sequence[ItemChange | str], access: Access) -
     """
     catalogues = list(services.deployments.variant_set.catalogues.values())
     judged: list[ItemChange | Taken] = [
-        row if isinstance(row, str) else _misfit(row.fields, catalogues) or row for row in rows
+        row if isinstance(row, str) else misfit(row.fields, catalogues) or row for row in rows
     ]
     changes = [row for row in judged if isinstance(row, ItemChange)]
     outcomes = iter(services.item_store.take(changes) if changes else ())
@@ -69,7 +69,8 @@ def receipt(request_id: str, sent: Sequence[Any], taken: Sequence[Taken]) -> Ite
     )
 
 
-def _misfit(fields: Mapping[str, FieldValue | None], catalogues: Sequence[Catalogue]) -> Outcome | None:
+def misfit(fields: Mapping[str, FieldValue | None], catalogues: Sequence[Catalogue]) -> Outcome | None:
+    """What becomes of a change whose fields do not fit the columns in service; None where they do."""
     for name, value in fields.items():
         for catalogue in catalogues:
             columns = catalogue.filters.metadata
