@@ -40,6 +40,7 @@ def item_events(database: Database, item_id: str) -> ItemEvents:
     with database.reading() as connection:
         after = connection.execute(newest, {"n": EVENTS}).scalar() or 0
         looked = connection.execute(counted, {"after": after}).scalar_one()
-        found = dict(connection.execute(by_day, {"after": after, "item": item_id, "day": DAY}).tuples().all())
+        rows = connection.execute(by_day, {"after": after, "item": item_id, "day": DAY})
+        found = dict([tuple(row) for row in rows])
     undated = found.pop(None, 0)
     return ItemEvents(looked, found, undated)

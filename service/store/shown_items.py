@@ -92,7 +92,7 @@ def shown_items(database: Database) -> tuple[Looked, dict[str, int]]:
         after, looked = _looked(connection)
         each = _EACH[connection.dialect.name]
         query = text(f"SELECT one.value, count(*) FROM exposures, {each} WHERE sequence > :after GROUP BY one.value")
-        return looked, dict(connection.execute(query, {"after": after}).tuples().all())
+        return looked, dict([tuple(row) for row in connection.execute(query, {"after": after})])
 
 
 def _looked(connection: Connection) -> tuple[int, Looked]:

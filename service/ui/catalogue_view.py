@@ -38,7 +38,7 @@ from service.ui.charts import bars
 from service.ui.item_search import with_title
 from service.ui.shown_tally import Shown, tally_of
 
-PAGE: Final = 50
+PAGE: Final = 25
 """Items of a page."""
 EDGES: Final = ((0, 0, "0"), (1, 1, "1"), (2, 5, "2 to 5"), (6, 20, "6 to 20"), (21, 100, "21 to 100"),
                 (101, 1_000, "101 to 1,000"), (1_001, None, "over 1,000"))  # fmt: skip

@@ -23,7 +23,7 @@ from service.ui.item_popularity import binned, day_of, popularity_of
 
 BESIDE: Final = 8
 """Items that are like it, or bought with it."""
-USERS: Final = 12
+USERS: Final = 20
 ACTIONS: Final = 10
 DAYS_SHOWN: Final = 60
 VARIANTS_DRAWN: Final = 4
@@ -82,7 +82,7 @@ class ItemLook:
             "popularity": popularity,
             "windows": _windows(popularity) if popularity and popularity.recent_days else None,
             "is_noted": is_noted(self.variant_set, self.services),
-            "version": self.catalogue.version,
+            "bundle": self.catalogue.version,
             "n_items": len(self.catalogue),
         }
 

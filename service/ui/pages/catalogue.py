@@ -46,7 +46,6 @@ async def show_catalogue(request: Request, services: ServicesDep, access: Access
         shows=list(SHOWS.items()),
         operations=OPERATIONS,
         of_record=OF_RECORD,
-        version=chosen.version,
         **told,
     )
 

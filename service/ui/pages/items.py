@@ -139,4 +139,4 @@ def _form(
 ) -> Response:
     version = found.described.sequence
     told = {"item_id": item_id, "found": found, "edit": edit, "faults": faults or [], "kinds": KINDS}
-    return page(request, "item_edit.html", status, version=version, **told)
+    return page(request, "item_edit.html", status, item_version=version, **told)
