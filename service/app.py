@@ -43,6 +43,7 @@ from service.security.rate_limits import RateLimits
 from service.security.same_origin import SameOrigin
 from service.security.sessions import Sessions, has_pages, with_secret
 from service.settings import Settings
+from service.store.actions import ActionLog
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
 from service.store.history_cache import Histories
@@ -133,6 +134,7 @@ def create_app(
                 CapacityLimiter(WRITERS),
                 item_store,
                 items,
+                ActionLog(store.database),
             )
             tasks.cancel_scope.cancel()
         engine.close()

@@ -13,7 +13,7 @@ from recsys_vae.errors import UnavailableError
 
 PATIENCE = 30.0
 """Seconds that a service gets to answer, beyond those that it is told to wait for its replicas."""
-OF_STORE = ("events_older_than", "impressions_older_than")
+OF_STORE = ("events_older_than", "impressions_older_than", "actions_older_than")
 """Limits under [clean] that are the event store's."""
 
 
@@ -81,7 +81,7 @@ class CleanEvents:
         """By the limits of the settings that are the store's."""
         limits = limits_of(run.config.clean or {}, of_store=True)
         if not limits:
-            return Skip(f"[clean] names neither {' nor '.join(OF_STORE)}: the store keeps everything")
+            return Skip(f"[clean] names none of {', '.join(OF_STORE)}: the store keeps everything")
         return Work(command=("clean-events", *as_arguments(limits)), depends_on={"run": run.journal.run})
 
     def conclude(self, run: Run, status: int, told: str) -> Result:

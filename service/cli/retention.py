@@ -28,10 +28,14 @@ def clean_events(
     impressions_older_than: Annotated[
         float | None, typer.Option(metavar="DAYS", min=0, help="Remove lists that were shown longer ago than that.")
     ] = None,
+    actions_older_than: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Remove the notes of who did what, longer ago than that."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
     store: Store = None,
 ) -> None:
-    """Remove old events and shown lists from the event store, some at a time, while it is in use."""
+    """Remove old events, shown lists and notes of who did what from the event store, some at a time, in use."""
     from tqdm import tqdm
 
     from service.jobs import retention
@@ -39,20 +43,24 @@ def clean_events(
     from service.store.events import EventStore
     from service.timestamps import to_microseconds
 
-    if events_older_than is None and impressions_older_than is None:
-        raise ConfigError("Name a limit: --events-older-than DAYS, --impressions-older-than DAYS, or both.")
+    ages = (events_older_than, impressions_older_than, actions_older_than)
+    if ages == (None, None, None):
+        raise ConfigError("Name a limit in DAYS: --events-older-than, --impressions-older-than, --actions-older-than.")
     now = datetime.now(UTC)
-    limits = [
-        None if days is None else to_microseconds(now - timedelta(days=min(days, 36_500)))
-        for days in (events_older_than, impressions_older_than)
-    ]
+    limits = [None if days is None else to_microseconds(now - timedelta(days=min(days, 36_500))) for days in ages]
     events = EventStore(read_settings(store=store).store_url)
     with tqdm(desc="clean-events", unit="row", unit_scale=True, disable=True if dry_run else None) as bar:
         done = retention.clean_events(
-            events.database, events_before=limits[0], impressions_before=limits[1], dry_run=dry_run, say=bar.update
+            events.database,
+            events_before=limits[0],
+            impressions_before=limits[1],
+            actions_before=limits[2],
+            dry_run=dry_run,
+            say=bar.update,
         )
     verb, of = ("would go", "") if dry_run else ("removed", f" of {done.users:,} users")
-    typer.echo(f"{verb}: {done.events:,} events{of}, {done.impressions:,} shown lists. Store: {events.address}")
+    told = f"{done.events:,} events{of}, {done.impressions:,} shown lists, {done.actions:,} notes of actions"
+    typer.echo(f"{verb}: {told}. Store: {events.address}")
     events.close()
 
 

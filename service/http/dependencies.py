@@ -12,6 +12,7 @@ from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
 from service.security.access import Access
 from service.settings import Settings
+from service.store.actions import ActionLog
 from service.store.events import EventStore
 from service.store.history_cache import Histories
 from service.store.impression_writer import ImpressionWriter
@@ -39,6 +40,7 @@ class Services:
     writers: CapacityLimiter
     item_store: ItemStore
     items: LiveItems
+    actions: ActionLog
 
 
 class State(TypedDict):

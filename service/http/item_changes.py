@@ -10,6 +10,7 @@ from service.http.dependencies import Services
 from service.ranking.served_model import Catalogue
 from service.schemas.common import Id
 from service.schemas.items import ItemOutcome, ItemReceipt
+from service.security.access import Access
 from service.store.item_records import FieldValue, ItemChange
 from service.store.item_rows import told
 from service.store.items import ItemFate, Outcome
@@ -19,22 +20,40 @@ Taken = Outcome | str
 """What the store says of a row, or why it is no change."""
 
 
-def take(services: Services, rows: Sequence[ItemChange | str]) -> list[Taken]:
-    """Have changes committed that fit what is in service; waits for the store.
+def take(services: Services, rows: Sequence[ItemChange | str], access: Access) -> list[Taken]:
+    """Have changes committed that fit what is in service, and who asked for them noted; waits for the store.
 
     Raises:
         UnavailableError: the store does not answer; nothing was taken.
     """
     catalogues = list(services.deployments.variant_set.catalogues.values())
     judged: list[ItemChange | Taken] = [
-        row if isinstance(row, str) else _misfit(row.fields, catalogues) or row for row in rows
+        row if isinstance(row, str) else misfit(row.fields, catalogues) or row for row in rows
     ]
     changes = [row for row in judged if isinstance(row, ItemChange)]
     outcomes = iter(services.item_store.take(changes) if changes else ())
     taken = [next(outcomes) if isinstance(row, ItemChange) else row for row in judged]
-    for status, number in Counter(map(_status, taken)).items():
+    counts = Counter(map(_status, taken))
+    for status, number in counts.items():
         services.metrics.count_item_changes(status, number)
+    if counts["accepted"]:
+        _note(services, rows, counts, access)
     return taken
+
+
+def _note(services: Services, rows: Sequence[ItemChange | str], counts: Mapping[str, int], access: Access) -> None:
+    """One action a request, however many items it changes."""
+    if len(rows) == 1 and isinstance(rows[0], ItemChange):
+        action, subject, detail = "change-item", f"item:{rows[0].item_id}", detail_of(rows[0])
+    else:
+        action, subject, detail = "change-items", "items", dict(counts)
+    services.actions.note(access.caller.name, action, subject, detail, access.request_id)
+
+
+def detail_of(change: ItemChange) -> dict[str, Any]:
+    """What a change says, as its action tells it."""
+    told: dict[str, Any] = {"operation": change.operation, **{f"fields.{n}": v for n, v in change.fields.items()}}
+    return told if change.hidden is None else told | {"hidden": change.hidden}
 
 
 def receipt(request_id: str, sent: Sequence[Any], taken: Sequence[Taken]) -> ItemReceipt:
@@ -50,7 +69,8 @@ def receipt(request_id: str, sent: Sequence[Any], taken: Sequence[Taken]) -> Ite
     )
 
 
-def _misfit(fields: Mapping[str, FieldValue | None], catalogues: Sequence[Catalogue]) -> Outcome | None:
+def misfit(fields: Mapping[str, FieldValue | None], catalogues: Sequence[Catalogue]) -> Outcome | None:
+    """What becomes of a change whose fields do not fit the columns in service; None where they do."""
     for name, value in fields.items():
         for catalogue in catalogues:
             columns = catalogue.filters.metadata

@@ -1,4 +1,4 @@
-"""Retention: events and shown lists that are older than their limits leave the store, some at a time.
+"""Retention: events, shown lists and actions that are older than their limits leave the store, some at a time.
 
 Users whose events went have another version, as after any change, so that no process answers by what it held in memory.
 """
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from service.store.bulk_insert import drop_users, touch_users
 from service.store.database import Database
-from service.store.tables import EVENTS, IMPRESSIONS
+from service.store.tables import ACTIONS, EVENTS, IMPRESSIONS
 
 BATCH: Final = 5_000
 """Rows that are removed in one transaction: other processes get their turn in between."""
@@ -25,11 +25,13 @@ class Cleaned:
         events: older than the limit.
         impressions: likewise.
         users: whose events went, where that was done.
+        actions: older than their limit.
     """
 
     events: int
     impressions: int
     users: int = 0
+    actions: int = 0
 
 
 def clean_events(
@@ -37,11 +39,12 @@ def clean_events(
     *,
     events_before: int | None,
     impressions_before: int | None,
+    actions_before: int | None = None,
     dry_run: bool = False,
     batch: int = BATCH,
     say: Callable[[int], None] = lambda removed: None,
 ) -> Cleaned:
-    """Remove events and impressions of before a moment each, in microseconds since 1970, UTC; None keeps all.
+    """Remove events, impressions and actions of before a moment each, in microseconds since 1970, UTC; None keeps all.
 
     Events of unknown time stay: nobody knows how old they are. A cut-off in between leaves whole batches removed, and
     the next call goes on.
@@ -54,14 +57,17 @@ def clean_events(
     """
     old_events = None if events_before is None else EVENTS.c.timestamp < events_before
     old_lists = None if impressions_before is None else IMPRESSIONS.c.answered_at < impressions_before
+    old_actions = None if actions_before is None else ACTIONS.c.done_at < actions_before
     if dry_run:
-        return Cleaned(_count(database, EVENTS, old_events), _count(database, IMPRESSIONS, old_lists))
+        counts = [_count(database, *one) for one in ((EVENTS, old_events), (IMPRESSIONS, old_lists))]
+        return Cleaned(*counts, actions=_count(database, ACTIONS, old_actions))
     users: set[str] = set()
     events = 0 if old_events is None else _remove_events(database, old_events, batch, users, say)
-    lists = 0 if old_lists is None else _remove_lists(database, old_lists, batch, say)
-    if events or lists:
+    lists = 0 if old_lists is None else _remove(database, IMPRESSIONS, old_lists, batch, say)
+    actions = 0 if old_actions is None else _remove(database, ACTIONS, old_actions, batch, say)
+    if events or lists or actions:
         database.empty_log()
-    return Cleaned(events, lists, len(users))
+    return Cleaned(events, lists, len(users), actions)
 
 
 def _count(database: Database, table: Table, old: ColumnElement[bool] | None) -> int:
@@ -94,13 +100,13 @@ def _remove_events(
         say(gone.rowcount)
 
 
-def _remove_lists(database: Database, old: ColumnElement[bool], batch: int, say: Callable[[int], None]) -> int:
-    removed, sequence = 0, IMPRESSIONS.c.sequence
+def _remove(database: Database, table: Table, old: ColumnElement[bool], batch: int, say: Callable[[int], None]) -> int:
+    removed, sequence = 0, table.c.sequence
     while True:
         with database.writing() as connection:
             some = connection.execute(select(sequence).where(old).order_by(sequence).limit(batch)).scalars().all()
             if some:
-                connection.execute(delete(IMPRESSIONS).where(sequence.in_(some)))
+                connection.execute(delete(table).where(sequence.in_(some)))
         if not some:
             return removed
         removed += len(some)

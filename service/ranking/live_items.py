@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from service.ranking.served_model import Catalogue
+from service.ranking.unknown_items import UnknownItems
 from service.store.item_feed import OPENING_SECONDS, ItemFeed
 from service.store.item_records import ItemRecord
+from service.store.items import LiveItem
 
 
 class Description(NamedTuple):
@@ -37,6 +40,7 @@ class LiveItems:
         self._feed = feed
         self._on_settled = on_settled
         self._following = Lock()
+        self._unknown: WeakKeyDictionary[Catalogue, UnknownItems] = WeakKeyDictionary()
         self.explore = explore
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
@@ -77,6 +81,18 @@ class LiveItems:
             row >= 0,
             None if live is None else record.last,
         )
+
+    def held(self, item_id: str) -> LiveItem | None:
+        """What was changed about an item, as far as is known here; None where nothing was."""
+        return self._feed.get(item_id)
+
+    def lately(self, n: int) -> list[LiveItem]:
+        """The n items that were changed last, latest first."""
+        return self._feed.lately(n)
+
+    def unknown(self, catalogue: Catalogue) -> list[str]:
+        """Ids of items that changes speak of and a catalogue does not hold, first changed first."""
+        return self._unknown.setdefault(catalogue, UnknownItems()).follow(self._feed, catalogue)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -179,6 +179,11 @@ class Overlay:
         found = self.filters.metadata.values(rows, names)
         return [dict(zip(names, values, strict=True)) for values in zip(*found, strict=True)]
 
+    @property
+    def deleted(self) -> Int64Array:
+        """Rows of the items of the bundle that were deleted."""
+        return np.fromiter(sorted(self._deleted), np.int64)
+
     def is_deleted(self, row: int) -> bool:
         """Whether an item of the bundle was."""
         return row in self._deleted

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select, text
 
+from service.store.actions import erase_actions
 from service.store.admission import without_erased, without_sent
 from service.store.bulk_insert import Row, drop_users, insert_few, insert_many, touch_users
 from service.store.connections import WAIT_SECONDS
@@ -227,6 +228,7 @@ class EventStore:
             touch_users(connection, [user_id])
             bury(connection, user_id)
             exposures = erase_impressions(connection, user_id)
+            erase_actions(connection, user_id)
             events = connection.execute(delete(EVENTS).where(EVENTS.c.user_id == user_id)).rowcount
             for table in METADATA.sorted_tables:
                 if "user_id" in table.c:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import islice
 from threading import Lock
 from typing import Final
 
@@ -24,6 +25,8 @@ PATIENCE_SECONDS: Final = 0.25
 OPENING_SECONDS: Final = 6.0
 """The same while a bundle is loaded: the store may have to be connected to, and its tables made."""
 LONGEST_PAUSE_SECONDS: Final = 1.0
+LATEST: Final = 1_000
+"""Changes among which the items are that were changed last."""
 PAUSE: Final = 4
 """A store that did not answer is asked again after as many times what asking it took: at once, where that is none."""
 
@@ -94,6 +97,11 @@ class ItemFeed:
         if begin == end:
             return (), (epoch, end)
         return [self._items[item_id] for item_id in dict.fromkeys(self._log[begin:end])], (epoch, end)
+
+    def lately(self, n: int) -> list[LiveItem]:
+        """The n items that were changed last, latest first."""
+        ids = dict.fromkeys(reversed(self._log[-LATEST:]))
+        return [self._items[item_id] for item_id in islice(ids, n)]
 
     def close(self) -> None:
         """Give the connection back."""

@@ -118,3 +118,18 @@ ITEM_CLOCK = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, nullable=False, comment="of the last change of any item"),
 )
+
+# Rows are never changed. A subject of `user:ID` names a user, whose erasure reaches them.
+ACTIONS = Table(
+    "actions",
+    METADATA,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("actor", String, nullable=False, comment="name of the key that asked"),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False, comment="what it was done to, such as item:318"),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    Column("request_id", String, nullable=False),
+    Column("done_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Index("actions_by_subject", "subject", "sequence"),
+    sqlite_autoincrement=True,
+)

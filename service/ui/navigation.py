@@ -19,6 +19,10 @@ class Entry(NamedTuple):
 
 ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
+    Entry("Items", "/ui/items", "What is known of an item, who gets it, what is like it; hide it, edit its fields."),
+    Entry(
+        "Catalogue", "/ui/catalogue", "All items: cold, never shown, shown too often, hidden; search, filter, coverage."
+    ),
 )
 
 

@@ -92,7 +92,7 @@ class Play:
             add=_several(query, "add"),
             drop=_several(query, "drop"),
             metadata=tuple(sorted(named.items()))[:MOST_PARTS],
-            filters=tuple(Condition(*one) for one in _parts(query, "filter", 3) if one[0] in OPERATIONS),
+            filters=conditions_in(query),
             boosts=tuple(Push(*one) for one in _parts(query, "boost", 3)),
             caps=tuple(Cap(*one) for one in _parts(query, "cap", 2)),
             k=min(max(_whole(query.get("k"), DEFAULT_K), 1), MOST_K),
@@ -147,7 +147,7 @@ class Play:
         """What `RecommendationRequest` is made of, but for whom; `types` are those of the items' columns."""
         return {
             "metadata": dict(self.metadata),
-            "filter": _filter(self.filters, types),
+            "filter": filter_of(self.filters, types),
             "boost": [_boost(one, types) for one in self.boosts],
             "at_most": [{"column": one.column, "n": _whole(one.n, 0)} for one in self.caps],
             "k": self.k,
@@ -203,7 +203,13 @@ def condition(one: Condition, types: dict[str, str]) -> dict[str, Any]:
     return equal if one.operation == "is" else {"op": "not", "of": equal}
 
 
-def _filter(several: Sequence[Condition], types: dict[str, str]) -> dict[str, Any] | None:
+def conditions_in(query: QueryParams) -> tuple[Condition, ...]:
+    """The parameters `filter` of an address."""
+    return tuple(Condition(*one) for one in _parts(query, "filter", 3) if one[0] in OPERATIONS)
+
+
+def filter_of(several: Sequence[Condition], types: dict[str, str]) -> dict[str, Any] | None:
+    """All of several conditions, as a filter of the API; None for none."""
     found = [condition(one, types) for one in several]
     return None if not found else found[0] if len(found) == 1 else {"op": "and", "of": found}
 

@@ -7,5 +7,10 @@ PAGES: Final = {
     "users": "/ui/users",
     "user": "/ui/users/1",
     "user-played": "/ui/users/1?add=50&filter=is:genres:Drama&boost=2::60&cap=8:genres&item=7",
+    "items": "/ui/items?find=river",
+    "item": "/ui/items/50",
+    "item-edit": "/ui/items/50/edit",
+    "catalogue": "/ui/catalogue",
+    "catalogue-filtered": "/ui/catalogue?find=the&filter=is:genres:Drama&sort=least&show=never",
     "error": "/ui/nowhere",
 }

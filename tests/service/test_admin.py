@@ -29,6 +29,7 @@ from service.deployment import bundle_sources, loader
 from service.deployment.controller import Deployments
 from service.observability.metrics import Metrics
 from service.settings import Settings
+from service.store.actions import ActionLog
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
 from tests.service.places import Place
@@ -225,7 +226,9 @@ def test_what_was_damaged_in_its_place_is_refused_too(client: TestClient, root: 
     assert served(client) == version(root, "one")
 
 
-def test_rolling_back_goes_back_step_by_step_until_nothing_is_before(client: TestClient, root: Path) -> None:
+def test_rolling_back_goes_back_step_by_step_until_nothing_is_before(
+    client: TestClient, root: Path, place: Place
+) -> None:
     check_problem(client.post(ROLLBACK), 409, "nothing-before")
     for name in ("two", "three"):
         changed(client.post(RELOAD, json={"source": name}))
@@ -235,6 +238,14 @@ def test_rolling_back_goes_back_step_by_step_until_nothing_is_before(client: Tes
     assert changed(client.post(ROLLBACK))["generation"] == 5  # read again from where it was taken
     assert served(client) == version(root, "one")
     check_problem(client.post(ROLLBACK), 409, "nothing-before")
+    with closing(place.open()) as store:
+        noted = ActionLog(store.database).latest(9, subject="deployment")
+    assert [(one.action, one.detail) for one in noted] == [
+        ("roll-back", {"generation": 5}),
+        ("roll-back", {"generation": 4}),
+        ("reload", {"generation": 3, "source": "three", "variant": None}),
+        ("reload", {"generation": 2, "source": "two", "variant": None}),
+    ]
 
 
 def test_a_rollback_to_what_cannot_be_had_any_more_changes_nothing(settings: Settings, root: Path) -> None:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter
 
 from service.deployment.variants import Variant, VariantSet
-from service.http.dependencies import RequestId, Services, ServicesDep
+from service.http.dependencies import AccessDep, RequestId, Services, ServicesDep
 from service.problems import RESPONSES
 from service.schemas.deployments import DeploymentChange, DeploymentSummary, ReloadRequest, VariantSummary, Wait
+from service.security.access import Access
 from service.security.authorization import needs
 
 router = APIRouter(prefix="/v1/admin", tags=["operation"])
@@ -25,7 +27,7 @@ async def show_deployment(services: ServicesDep, request_id: RequestId) -> Deplo
     responses={status: RESPONSES[status] for status in (400, 409, 413, 415, 422, 503)},
 )
 async def reload(
-    services: ServicesDep, request_id: RequestId, asked: ReloadRequest | None = None, wait: Wait = 0.0
+    services: ServicesDep, access: AccessDep, asked: ReloadRequest | None = None, wait: Wait = 0.0
 ) -> DeploymentChange:
     """Load a bundle, verify it, let it answer once, and put it in service here and, by the event store, everywhere.
 
@@ -35,16 +37,27 @@ async def reload(
     """
     wanted = asked or ReloadRequest()
     changed = await services.deployments.reload(wanted.source, wanted.variant)
-    return await _change(services, request_id, wait, changed=changed)
+    if changed:
+        told = {"source": wanted.source, "variant": wanted.variant}
+        await note_deployment(services, access, "reload", told)
+    return await _change(services, access.request_id, wait, changed=changed)
 
 
 @router.post(
     "/rollback", dependencies=[needs("admin")], responses={status: RESPONSES[status] for status in (409, 422, 503)}
 )
-async def roll_back(services: ServicesDep, request_id: RequestId, wait: Wait = 0.0) -> DeploymentChange:
+async def roll_back(services: ServicesDep, access: AccessDep, wait: Wait = 0.0) -> DeploymentChange:
     """Put in service again what was before, here and everywhere. Once more goes further back."""
     await services.deployments.rollback()
-    return await _change(services, request_id, wait, changed=True)
+    await note_deployment(services, access, "roll-back", {})
+    return await _change(services, access.request_id, wait, changed=True)
+
+
+async def note_deployment(services: Services, access: Access, action: str, detail: dict[str, Any]) -> None:
+    """Note who put something else in service, with the generation that it became."""
+    told = {"generation": services.deployments.variant_set.generation, **detail}
+    note = services.actions.note
+    await to_thread.run_sync(note, access.caller.name, action, "deployment", told, access.request_id)
 
 
 async def _change(services: Services, request_id: str, patience: float, *, changed: bool) -> DeploymentChange:

@@ -104,18 +104,18 @@ async def query_bought_together(
 async def _list(
     name: str, query: Asked, place: str, services: Services, access: Access, chosen: str | None
 ) -> ItemListAnswer:
-    told, items = await _found(Source(NAMED, name), query, place, services, access, chosen)
+    told, items = await found_list(Source(NAMED, name), query, place, services, access, chosen)
     return ItemListAnswer(**told, name=name, items=[ListedItem(**one) for one in items])
 
 
 async def _beside(
     kind: str, item_id: str, query: Asked, place: str, services: Services, access: Access, chosen: str | None
 ) -> SimilarItemsList:
-    told, items = await _found(Source(kind, item_id), query, place, services, access, chosen)
+    told, items = await found_list(Source(kind, item_id), query, place, services, access, chosen)
     return SimilarItemsList(**told, item_id=item_id, items=[SimilarItem(**one) for one in items])
 
 
-async def _found(
+async def found_list(
     source: Source, query: Asked, place: str, services: Services, access: Access, chosen: str | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What every answer says, and the fields of its items."""

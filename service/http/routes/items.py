@@ -15,6 +15,7 @@ from service.ranking.served_model import Catalogue
 from service.schemas.common import Id
 from service.schemas.deployments import ChosenVariant
 from service.schemas.items import ItemChanges, ItemDocument, ItemPatch, ItemReceipt, ItemSummary
+from service.security.access import Access
 from service.security.authorization import needs
 from service.store.item_records import ItemChange
 from service.store.item_rows import read_all
@@ -59,7 +60,7 @@ async def change_items(sent: ItemChanges, services: ServicesDep, access: AccessD
     after it.
     """
     await access.pay(len(sent.items) / ITEMS_A_REQUEST)
-    read_and_take = partial(_read_and_take, services, sent.items)
+    read_and_take = partial(_read_and_take, services, sent.items, access)
     taken = await to_thread.run_sync(read_and_take, limiter=services.writers)
     return receipt(access.request_id, sent.items, taken)
 
@@ -69,13 +70,13 @@ async def replace_item(
     item_id: AnyItemId,
     sent: ItemDocument,
     services: ServicesDep,
-    request_id: RequestId,
+    access: AccessDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> ItemSummary:
     """Say all that is known of an item: fields that are not named are nothing, whatever the bundle in service says."""
     change = ItemChange(item_id, "replace", sent.fields, sent.hidden, expected=_expected(if_match))
-    return await _change(services, change, request_id, response)
+    return await _change(services, change, access, response)
 
 
 @router.patch("/{item_id:recsys_id}", **WRITES)
@@ -83,32 +84,32 @@ async def patch_item(
     item_id: AnyItemId,
     sent: ItemPatch,
     services: ServicesDep,
-    request_id: RequestId,
+    access: AccessDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> ItemSummary:
     """Change what is named, remove what is null, leave all else as it is (RFC 7396)."""
     change = ItemChange(item_id, "merge", sent.fields, sent.hidden, expected=_expected(if_match))
-    return await _change(services, change, request_id, response)
+    return await _change(services, change, access, response)
 
 
 @router.delete("/{item_id:recsys_id}", **WRITES)
 async def delete_item(
-    item_id: AnyItemId, services: ServicesDep, request_id: RequestId, response: Response, if_match: IfMatch = None
+    item_id: AnyItemId, services: ServicesDep, access: AccessDep, response: Response, if_match: IfMatch = None
 ) -> ItemSummary:
     """Take an item out of all answers, those of later bundles too. Any further change brings it back."""
-    return await _change(services, ItemChange(item_id, "delete", expected=_expected(if_match)), request_id, response)
+    return await _change(services, ItemChange(item_id, "delete", expected=_expected(if_match)), access, response)
 
 
-def _read_and_take(services: Services, sent: list[Any]) -> list[Taken]:
-    return take(services, read_all(sent))
+def _read_and_take(services: Services, sent: list[Any], access: Access) -> list[Taken]:
+    return take(services, read_all(sent), access)
 
 
-async def _change(services: Services, change: ItemChange, request_id: str, response: Response) -> ItemSummary:
-    [outcome] = await to_thread.run_sync(partial(take, services, [change]), limiter=services.writers)
+async def _change(services: Services, change: ItemChange, access: Access, response: Response) -> ItemSummary:
+    [outcome] = await to_thread.run_sync(partial(take, services, [change], access), limiter=services.writers)
     _check(outcome, change)
     catalogue = services.deployments.variant_set.variants[0].catalogue
-    found = await _summary(services, change.item_id, request_id, catalogue)
+    found = await _summary(services, change.item_id, access.request_id, catalogue)
     assert found is not None
     response.headers["ETag"] = f'"{found.version}"'
     return found

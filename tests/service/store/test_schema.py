@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, inspect, text
 from recsys_vae.errors import ConfigError
 from service.jobs.history_import import Untimed, to_events
 from service.store import schema
+from service.store.actions import ActionLog
 from service.store.deployments import DeploymentTable
 from service.store.events import Event, Fate
 from service.store.impressions import ImpressionTable
@@ -242,4 +243,16 @@ def test_a_store_of_before_changes_of_items_takes_them(place: Place, version: st
         assert tuple(store.history("ann").history) == ("jam",)
         [outcome] = ItemStore(store.database).take([ItemChange("jam", "merge", {"price": 2})])
         assert (outcome.fate, outcome.sequence) == (ItemFate.ACCEPTED, 1)
+    check_schema(place)
+
+
+def test_a_store_of_before_actions_notes_them(place: Place) -> None:
+    with closing(place.open()) as store:
+        store.take([Event("1", "ann", "jam", None, 1.0, None, "r")], "api")
+        with store.database.writing() as connection:
+            connection.execute(text("DROP TABLE actions"))
+            connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = 'v6'"))
+    with closing(place.open()) as store:
+        ActionLog(store.database).note("ops", "reload", "deployment", {}, "r")
+        assert [one.actor for one in ActionLog(store.database).latest(2)] == ["ops"]
     check_schema(place)
