@@ -19,6 +19,9 @@ class Entry(NamedTuple):
 
 ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
+    Entry("Compare", "/ui/compare", "Two variants or bundles on the same users: overlap, moves, slices."),
+    Entry("Experiments", "/ui/experiments", "Whether a variant is better, how sure that is, and how long still."),
+    Entry("Replay", "/ui/replay", "A list that a user saw, made again, and whether it is identical."),
 )
 
 

@@ -7,5 +7,9 @@ PAGES: Final = {
     "users": "/ui/users",
     "user": "/ui/users/1",
     "user-played": "/ui/users/1?add=50&filter=is:genres:Drama&boost=2::60&cap=8:genres&item=7",
+    "compare": "/ui/compare?set=regulars",
+    "experiments": "/ui/experiments",
+    "replay": "/ui/replay?request_id=shown.1",
+    "replay-refused": "/ui/replay?request_id=nobody",
     "error": "/ui/nowhere",
 }
