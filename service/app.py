@@ -26,6 +26,7 @@ from service.http.routes import (
     items,
     metrics,
     recommendations,
+    replays,
     user_rows,
     users,
 )
@@ -65,6 +66,7 @@ ROUTERS = (
     items.router,
     bundle.router,
     admin.router,
+    replays.router,
     health.router,
     metrics.router,
 )

@@ -104,6 +104,20 @@ class OutdatedError(RecsysError):
         super().__init__(f"Item {item_id!r} was changed meanwhile: {reason}. Read it again, and change that.")
 
 
+class NotShownError(RecsysError):
+    """No list is kept of a request."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"No list is kept of request {request_id!r}: none was shown, or written down (--exposures), it is past its "
+            "retention, or its user was erased."
+        )
+
+
+class CannotReplayError(RecsysError):
+    """A list that cannot be made again."""
+
+
 class UnknownItemError(RecsysError):
     """An item that the catalogue does not hold."""
 

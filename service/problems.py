@@ -14,12 +14,14 @@ from starlette.routing import Match
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError, fault_text
 from service.errors import (
     BehindError,
+    CannotReplayError,
     ConflictError,
     CursorExpiredError,
     DeadlineError,
     FieldError,
     ForbiddenError,
     NotReadyError,
+    NotShownError,
     OutdatedError,
     OverloadedError,
     RateLimitedError,
@@ -73,6 +75,8 @@ RESPONSES: dict[int | str, dict[str, object]] = {
 
 TOLD: dict[type[RecsysError], tuple[int, str]] = {
     UnknownItemError: (404, "unknown-item"),
+    NotShownError: (404, "not-shown"),
+    CannotReplayError: (409, "cannot-replay"),
     UnknownListError: (404, "unknown-list"),
     ForbiddenError: (403, "wrong-scope"),
     CursorExpiredError: (410, "cursor-expired"),

@@ -10,7 +10,7 @@ import typer
 from recsys_vae.errors import ConfigError, EmptyDataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from service.jobs.ab_test import Estimate, Outcome, Preference
+    from service.experiments.ab_test import Estimate, Outcome, Preference
 
 HEAD = ("variant", "users", "lists", "clicked", "click-through", "95 % interval", "difference", "95 % interval")
 
@@ -64,8 +64,8 @@ def uplift(
     to look again and again, take --watch.
     """
     from service.cli import live_test
-    from service.jobs.ab_test import Choice, count, outcomes, preference
-    from service.jobs.live_plan import Wish
+    from service.experiments.ab_test import Choice, count, outcomes, preference
+    from service.experiments.live_plan import Wish
     from service.settings import read_settings
     from service.store.deployments import DeploymentTable
     from service.store.events import EventStore

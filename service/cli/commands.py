@@ -18,6 +18,7 @@ from service.cli.ab_test import uplift
 from service.cli.campaign import campaign
 from service.cli.impressions import export_impressions
 from service.cli.load_items import load_items
+from service.cli.replay import replay
 from service.store.identities import DATASET
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def mount(app: typer.Typer) -> None:
     app.command("export-events")(export_events)
     app.command("export-impressions")(export_impressions)
     app.command("uplift")(uplift)
+    app.command("replay")(replay)
     retention_commands.mount(app)
     app.add_typer(key_commands.app, name="keys")
 

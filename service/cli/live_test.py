@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from service.jobs.confidence_sequence import Verdict
+from service.experiments.confidence_sequence import Verdict
 
 if TYPE_CHECKING:
-    from service.jobs.live_plan import Wish
-    from service.jobs.live_test import Findings, Look
+    from service.experiments.live_plan import Wish
+    from service.experiments.live_test import Findings, Look
     from service.store.database import Database
     from service.store.live_tests import Plan, Recorded
 
@@ -20,8 +20,8 @@ EXIT = {Verdict.BETTER: 0, Verdict.OPEN: 3, Verdict.WORSE: 4}
 def watch(database: "Database", wish: "Wish") -> int:
     """Find or make the plan, print the sequence by it, and say with what to exit."""
     from service import timestamps
-    from service.jobs.live_plan import find_or_record
-    from service.jobs.live_test import look
+    from service.experiments.live_plan import find_or_record
+    from service.experiments.live_test import look
     from service.store.deployments import DeploymentTable
     from service.store.live_tests import LiveTestTable
 

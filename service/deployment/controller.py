@@ -194,7 +194,7 @@ class Deployments:
             async with self._following:
                 await self._meet()
         active, target = await to_thread.run_sync(self._before)
-        held, sources, patience = self._held(), self._settings.sources, patience_of(self._settings)
+        held, sources, patience = self.held(), self._settings.sources, patience_of(self._settings)
         try:
             variant_set = await in_background(lambda: self._prepared(assemble(target, sources, held, patience)))
         except BundleError as error:
@@ -225,7 +225,7 @@ class Deployments:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _wanted(self, source: str | None, variant: str | None) -> Callable[[], VariantSet]:
-        held = self._held()
+        held = self.held()
         if source is None and variant is None:
             if not self._settings.sources:
                 raise FieldError("body.source", "the settings name nothing to load again; name a source")
@@ -325,7 +325,7 @@ class Deployments:
     async def _take_over(self, active: Deployment) -> None:
         self._active = active.generation
         self._observer.show_behind(is_behind=self._is_behind)
-        held, sources, patience = self._held(), self._settings.sources, patience_of(self._settings)
+        held, sources, patience = self.held(), self._settings.sources, patience_of(self._settings)
         try:
             variant_set = await in_background(lambda: self._prepared(assemble(active, sources, held, patience)))
         except Exception as error:
@@ -352,7 +352,8 @@ class Deployments:
         self._observer.name_lineup(variant_set)
         self._observer.show_behind(is_behind=False)
 
-    def _held(self) -> Held:
+    def held(self) -> Held:
+        """What is in memory: what answers, and what did before."""
         variant_sets = [*self._kept, *([] if self._variant_set is None else [self._variant_set])]
         return {
             version: catalogue for variant_set in variant_sets for version, catalogue in variant_set.catalogues.items()

@@ -47,7 +47,7 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         calibration=None if asked.calibration is None else Calibration(**asked.calibration.model_dump()),
     )
     cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
-    return Request(query, asked.user_id, _digest(asked), cursor, flow=flow, sent=sent)
+    return Request(query, asked.user_id, _digest(asked), cursor, flow=flow, sent=sent, asked=asked)
 
 
 def to_list_query(asked: ItemsRequest, metadata: Mapping[str, Value] | None = None) -> Query:

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Table, delete, func, select
 
+from service.store import item_versions
 from service.store.bulk_insert import drop_users, touch_users
 from service.store.database import Database
 from service.store.tables import ACTIONS, EVENTS, IMPRESSIONS
@@ -63,7 +64,9 @@ def clean_events(
         return Cleaned(*counts, actions=_count(database, ACTIONS, old_actions))
     users: set[str] = set()
     events = 0 if old_events is None else _remove_events(database, old_events, batch, users, say)
-    lists = 0 if old_lists is None else _remove(database, IMPRESSIONS, old_lists, batch, say)
+    lists = 0 if old_lists is None else _remove_lists(database, old_lists, batch, say)
+    if impressions_before is not None:
+        _remove_versions(database, impressions_before, batch)
     actions = 0 if old_actions is None else _remove(database, ACTIONS, old_actions, batch, say)
     if events or lists or actions:
         database.empty_log()
@@ -111,3 +114,11 @@ def _remove(database: Database, table: Table, old: ColumnElement[bool], batch: i
             return removed
         removed += len(some)
         say(len(some))
+
+
+def _remove_versions(database: Database, before: int, batch: int) -> None:
+    """What items were before changes of then, which lists of since then have not seen."""
+    while True:
+        with database.writing() as connection:
+            if not item_versions.forget(connection, before, batch):
+                return

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -52,6 +52,7 @@ class Request:
         seed: what items that the model does not know are drawn by.
         sent: the events of the query's history, where they say more than that its items were liked, each once.
         tells_chances: whether to say how likely items are to be in the list.
+        asked: what it was made of, for whoever keeps it.
     """
 
     query: Query
@@ -63,20 +64,36 @@ class Request:
     seed: str = ""
     sent: UserEvents | None = None
     tells_chances: bool = False
+    asked: object = field(default=None, compare=False)
+
+
+class Basis(NamedTuple):
+    """What an answer was made from, beside the request and the bundle; attributes as those of `recipes.Recipe`."""
+
+    history: int | None
+    n_events: int
+    day: int | None
+    items: tuple[int, int]
 
 
 class Page(NamedTuple):
-    """An answer, and the cursor that goes on after it; None at the end of the list."""
+    """An answer, the cursor that goes on after it (None at the end of the list), and what it was made from."""
 
     answer: Answer
     next_cursor: str | None
+    basis: Basis = Basis(None, 0, None, (0, 0))
 
 
 class Job(NamedTuple):
-    """What a batch is made of. It ends with the catalogue that it began with."""
+    """What a batch is made of. It ends with the catalogue that it began with.
+
+    Attributes:
+        seen: told, as in `Basis.items`, which changes of items the answer knows of.
+    """
 
     catalogue: Catalogue
     query: Query | ListQuery | RowsQuery
+    seen: list[tuple[int, int]]
 
 
 Found = Answer | ItemList | Rows
@@ -99,6 +116,11 @@ class Items(Protocol):
 
     explore: float
 
+    @property
+    def sequence(self) -> int:
+        """Of the last change that is known."""
+        ...
+
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
         ...
@@ -108,6 +130,7 @@ class Unchanged:
     """Nothing was changed about items."""
 
     explore = 0.0
+    sequence = 0
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Nothing to do."""
@@ -163,11 +186,12 @@ class Engine:
             query = replace(query, history=history, after=after)
         day = self._day(request, (catalogue,))
         query = _seen_from(day, self._exploring(query, request), stored.history, request, catalogue)
-        answer = await self.batcher.submit(Job(catalogue, query), deadline, flow=request.flow, work=work_of(query))
+        job = Job(catalogue, query, [])
+        answer = await self.batcher.submit(job, deadline, flow=request.flow, work=work_of(query))
         assert isinstance(answer, Answer)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return Page(answer, _next_cursor(answer, stored.sequence, request.digest, day))
+        return _page(answer, stored, request, day, [job])
 
     async def recommend_together(self, teams: Teams, request: Request) -> Page:
         """Rank items for one user by two catalogues, and draft one list from both; raises what `recommend` does.
@@ -190,7 +214,7 @@ class Engine:
             )
             for side, catalogue in enumerate(teams.catalogues)
         ]
-        jobs = [Job(catalogue, query) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
+        jobs = [Job(catalogue, query, []) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
             *(
                 self.batcher.submit(job, deadline, flow=request.flow, work=work_of(one))
@@ -201,7 +225,7 @@ class Engine:
         assert isinstance(second, Answer)
         answer = join(teams, (first, second), request.query.k, cursors)
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return Page(answer, _next_cursor(answer, stored.sequence, request.digest, day))
+        return _page(answer, stored, request, day, jobs)
 
     async def list_items(self, catalogue: Catalogue, asked: ListQuery, flow: str = "") -> ItemList:
         """A list without a user; `flow` is whose request it is.
@@ -214,7 +238,7 @@ class Engine:
             DeadlineError: there was not enough time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=flow, work=work_of(asked.query))
+        found = await self.batcher.submit(Job(catalogue, asked, []), deadline, flow=flow, work=work_of(asked.query))
         assert isinstance(found, ItemList)
         return found
 
@@ -236,7 +260,7 @@ class Engine:
         query = replace(request.query, history=_joined(stored.history, request, catalogue))
         asked = replace(asked, query=self._exploring(query, request))
         work = work_of(asked.query) * asked.n_rows
-        found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=request.flow, work=work)
+        found = await self.batcher.submit(Job(catalogue, asked, []), deadline, flow=request.flow, work=work)
         assert isinstance(found, Rows)
         return replace(found, notices=(*stored.notices, *request.notices, *found.notices))
 
@@ -258,6 +282,7 @@ class Engine:
         """Answer a batch; while bundles are swapped it may hold requests for two of them."""
         catalogues = list({id(job.catalogue): job.catalogue for job in jobs}.values())
         is_current = self._items.settle(catalogues)
+        firsts = [job.catalogue.overlay.sequence for job in jobs]
         found: dict[int, Found | Exception] = {}
         for catalogue in catalogues:
             asked = {place: job.query for place, job in enumerate(jobs) if job.catalogue is catalogue}
@@ -267,6 +292,8 @@ class Engine:
             for place, other in asked.items():
                 if not isinstance(other, Query):
                     found[place] = yield from _attempt(catalogue, other)
+        for job, first in zip(jobs, firsts, strict=True):
+            job.seen.append((first, max(first, self._items.sequence)))
         return [found[place] if is_current else _dated(found[place]) for place in range(len(jobs))]
 
     async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
@@ -333,6 +360,13 @@ def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
         raise FieldError("body.cursor", message)
     if cursor.model_version != version:
         raise CursorExpiredError("another model is in service by now")
+
+
+def _page(answer: Answer, stored: Read, request: Request, day: int | None, jobs: Sequence[Job]) -> Page:
+    seen = [one for job in jobs for one in job.seen]
+    items = (min(first for first, _ in seen), max(last for _, last in seen))
+    basis = Basis(stored.sequence, len(stored.history.events), day, items)
+    return Page(answer, _next_cursor(answer, stored.sequence, request.digest, day), basis)
 
 
 def _next_cursor(answer: Answer, sequence: int | None, digest: bytes, day: int | None) -> str | None:

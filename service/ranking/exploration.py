@@ -81,7 +81,8 @@ def by_score(
         found: scores of the items that are there without them, best first.
     """
     _boost(newcomers, question, eligible, scores)
-    best = np.argsort(-scores, kind="stable")[: question.query.k]
+    numbers = np.array(newcomers.numbers, dtype=np.int64)[eligible]  # places differ between processes
+    best = np.lexsort((numbers, -scores))[: question.query.k]
     told = shortest(scores[best])
     # Of equal scores, items that the model has learned from come first.
     slots = np.searchsorted(-found, -told, side="right") + np.arange(len(best))

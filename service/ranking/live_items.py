@@ -43,6 +43,11 @@ class LiveItems:
         self._unknown: WeakKeyDictionary[Catalogue, UnknownItems] = WeakKeyDictionary()
         self.explore = explore
 
+    @property
+    def sequence(self) -> int:
+        """Of the last change that is known here."""
+        return self._feed.sequence
+
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show all changes that are acknowledged by now; False where the store does not say."""
         is_current = self._feed.settle()

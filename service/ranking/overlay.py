@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,13 +20,29 @@ from service import timestamps
 from service.errors import FieldError
 from service.ranking.filters import Filters
 from service.ranking.live_columns import Columns
-from service.store.item_feed import ItemFeed
-from service.store.item_records import FieldValue, ItemRecord
-from service.store.items import LiveItem
+from service.store.item_records import FieldValue, ItemRecord, LiveItem
 
 logger = logging.getLogger("recsys.service")
 
 BEGINNING = (-1, 0)
+
+
+class Feed(Protocol):
+    """Changes of items, in the order in which they became known."""
+
+    @property
+    def sequence(self) -> int:
+        """Of the last change that is known."""
+        ...
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the changes end; another first number where all begins anew."""
+        ...
+
+    def since(self, position: tuple[int, int]) -> tuple[Sequence[LiveItem], tuple[int, int]]:
+        """Items that were changed after a position, each once, as they are now; and the position after them."""
+        ...
 
 
 class Newcomers:
@@ -126,6 +142,7 @@ class Overlay:
         filters: over the metadata of the bundle's items as they are now.
         newcomers: items that the bundle does not hold.
         shown: flags of the bundle's items that may be in answers, not to be written to; None for all.
+        sequence: of a change up to which all are shown; later ones may be shown too.
     """
 
     def __init__(self, bundle: Bundle, rows: Callable[[Iterable[str]], Int64Array]) -> None:
@@ -137,17 +154,23 @@ class Overlay:
         self.filters = Filters(bundle.item_table)
         self.newcomers = Newcomers(bundle)
         self.shown: BoolArray | None = None
+        self.sequence = 0
         self._is_hidden = np.zeros(len(bundle.items), dtype=np.bool_)
         self._has_new_hidden = False
         self._deleted: set[int] = set()
 
-    def follow(self, feed: ItemFeed, *, recommends_new: bool) -> None:
+    def follow(self, feed: Feed, *, recommends_new: bool) -> None:
         """Show what was changed since the last time.
 
         Args:
             feed: of the changes.
             recommends_new: whether lists of users may hold items that the bundle does not hold.
         """
+        known = feed.sequence  # before the changes are looked at, so that all up to it are among them
+        self._show_all(feed, recommends_new=recommends_new)
+        self.sequence = known
+
+    def _show_all(self, feed: Feed, *, recommends_new: bool) -> None:
         self.newcomers.are_recommended = recommends_new
         if feed.position == self._position:
             return
@@ -157,7 +180,7 @@ class Overlay:
         with self.newcomers.lock:
             self._take(feed)
 
-    def _take(self, feed: ItemFeed) -> None:
+    def _take(self, feed: Feed) -> None:
         items, self._position = feed.since(self._position)
         rows = self._rows([item.item_id for item in items]).tolist()
         for item, row in zip(items, rows, strict=True):

@@ -141,9 +141,8 @@ def _ordered(
     if not query.diversity or not catalogue.chain.similarity.has_directions:
         order = np.arange(min(query.k, len(rows))) if door is None else door.best_first(query.k)
         return rows[order], scores[order]
-    shown = np.array(query.after.shown if query.after else (), dtype=np.int64)
     directions = catalogue.chain.similarity.directions
-    vectors, before = directions(rows), directions(shown)
+    vectors, before = directions(rows), directions(_shown(catalogue, query))
     order = yield from diversifying(scores.astype(np.float32), vectors, before, query.k, query.diversity, door)
     return rows[order], scores[order]
 

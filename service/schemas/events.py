@@ -118,6 +118,11 @@ class ShownList(Schema):
         description="How likely each item was to be in the list, over what the service draws; null where not known.",
         examples=[[1.0, 0.25]],
     )
+    recipe: dict[str, Any] | None = Field(
+        default=None,
+        description="What the list can be made again from: the request, and how much of history and items was known.",
+        examples=[{"body": {"k": 20}, "generation": 7, "history": 575200, "items": [12, 12], "n_events": 131}],
+    )
 
 
 class UserSummary(Schema):

@@ -19,7 +19,7 @@ from service.store.impressions import LONGEST_WAIT_SECONDS, MICROSECONDS, Impres
 logger = logging.getLogger("recsys.service")
 
 CAPACITY: Final = 20_000
-"""Exposures that may wait: some ten megabytes."""
+"""Exposures that may wait: some forty megabytes, with their requests; more where these send long histories."""
 BATCH: Final = 1_000
 INTERVAL_SECONDS: Final = 0.5
 CLOSING_SECONDS: Final = 5.0

@@ -1,13 +1,14 @@
 """Exposures: which list was shown to whom, by which variant; written in batches, some time after the answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select
 
 from service.store.database import Database
 from service.store.erasures import last_erasure, let_nobody_be_buried, tombstones
+from service.store.recipes import Recipe
 from service.store.tables import EVENTS, IMPRESSIONS
 
 LONGEST_WAIT_SECONDS = 300
@@ -29,6 +30,7 @@ class Impression(NamedTuple):
         last_erasure: sequence of the last erasure of any user that was known here when the request came.
         teams: of an interleaved list, the variant that each item is credited to, None for nobody; None for other lists.
         propensities: how likely each item was to be in the list; None where not known.
+        recipe: says what it can be made again from, when it is written down; None where it cannot.
     """
 
     request_id: str
@@ -41,6 +43,7 @@ class Impression(NamedTuple):
     last_erasure: int = 0
     teams: tuple[str | None, ...] | None = None
     propensities: tuple[float, ...] | None = None
+    recipe: Callable[[], Recipe] | None = None
 
 
 class Added(NamedTuple):
@@ -67,6 +70,7 @@ class HeldExposure(NamedTuple):
     answered_at: int
     teams: tuple[str | None, ...] | None = None
     propensities: tuple[float, ...] | None = None
+    recipe: str | None = None
 
 
 class ImpressionTable:
@@ -99,6 +103,16 @@ class ImpressionTable:
             rows = connection.execute(query.order_by(IMPRESSIONS.c.sequence.desc()).limit(limit)).all()
         return [_held(row) for row in rows]
 
+    def of_request(self, request_id: str, user_id: str | None, limit: int) -> list[tuple[str | None, HeldExposure]]:
+        """Users and lists that were answered under an id, the first ones; of one user only, if one is named."""
+        columns = (IMPRESSIONS.c.user_id, *(IMPRESSIONS.c[name] for name in HeldExposure._fields))
+        query = select(*columns).where(IMPRESSIONS.c.request_id == request_id)
+        if user_id is not None:
+            query = query.where(IMPRESSIONS.c.user_id == user_id)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(IMPRESSIONS.c.sequence).limit(limit)).all()
+        return [(row.user_id, _held(row)) for row in rows]
+
     def count(self, user_id: str) -> int:
         """Exposures of a user."""
         with self._database.reading() as connection:
@@ -126,6 +140,7 @@ def _row(impression: Impression) -> dict[str, Any]:
         "items": json.dumps(impression.items),
         "teams": teams,
         "propensities": _written(impression.propensities),
+        "recipe": None if impression.recipe is None else impression.recipe().write(),
     }
     return {name: fields[name] for name in fields if name in IMPRESSIONS.c}
 
@@ -134,7 +149,8 @@ def _held(row: Row[Any]) -> HeldExposure:
     teams = None if row.teams is None else tuple(json.loads(row.teams))
     items = tuple(json.loads(row.items))
     told = {"items": items, "teams": teams, "propensities": read_propensities(row.propensities, len(items))}
-    return HeldExposure(**row._asdict() | told)
+    found = row._asdict() | told
+    return HeldExposure(**{name: found[name] for name in HeldExposure._fields})
 
 
 def _written(propensities: tuple[float, ...] | None) -> str | None:

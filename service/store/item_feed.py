@@ -16,7 +16,8 @@ from typing import Final
 
 from recsys_vae.errors import UnavailableError
 from service.store.database import KeptConnection
-from service.store.items import ItemStore, LiveItem
+from service.store.item_records import LiveItem
+from service.store.items import ItemStore
 
 logger = logging.getLogger("recsys.service")
 

@@ -6,9 +6,10 @@ that is held: who sends it means now, whatever the clocks of two replicas say.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import TypeAdapter
+from sqlalchemy import Row
 
 Scalar = str | int | float | bool
 FieldValue: TypeAlias = Scalar | tuple[Scalar, ...]
@@ -78,7 +79,29 @@ class ItemChange:
     expected: int | None = None
 
 
+@dataclass(frozen=True)
+class LiveItem:
+    """An item that something was changed about.
+
+    Attributes:
+        item_id: of the item.
+        number: sequence of its first change; no other item has it, and it stays.
+        sequence: of its last change.
+        record: what was changed.
+    """
+
+    item_id: str
+    number: int
+    sequence: int
+    record: ItemRecord
+
+
 RECORD: Final[TypeAdapter[ItemRecord]] = TypeAdapter(ItemRecord)
+
+
+def live_item(row: Row[Any]) -> LiveItem:
+    """From a row of the store."""
+    return LiveItem(row.item_id, row.number, row.sequence, RECORD.validate_json(row.document))
 
 
 def changed(record: ItemRecord, change: ItemChange, now: int) -> ItemRecord:

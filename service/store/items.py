@@ -4,17 +4,17 @@ Every change has a sequence, and changes become visible in its order: one number
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from service import timestamps
+from service.store import item_versions
 from service.store.bulk_insert import INSERTS
 from service.store.database import Database
 from service.store.group_commit import GroupCommit
-from service.store.item_records import RECORD, ItemChange, ItemRecord, changed, kind_of
+from service.store.item_records import RECORD, ItemChange, ItemRecord, LiveItem, changed, kind_of, live_item
 from service.store.tables import ITEM_CLOCK, ITEM_FIELDS, ITEMS
 
 LARGEST_GROUP: Final = 5_000
@@ -52,23 +52,6 @@ class Outcome(NamedTuple):
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class LiveItem:
-    """An item that something was changed about.
-
-    Attributes:
-        item_id: of the item.
-        number: sequence of its first change; no other item has it, and it stays.
-        sequence: of its last change.
-        record: what was changed.
-    """
-
-    item_id: str
-    number: int
-    sequence: int
-    record: ItemRecord
-
-
 class ItemStore:
     """Changes of items in a database; every method may raise UnavailableError: the store does not answer."""
 
@@ -84,7 +67,7 @@ class ItemStore:
         """What was changed about an item; None where nothing was."""
         with self.database.looking_up() as connection:
             found = connection.execute(select(ITEMS).where(ITEMS.c.item_id == item_id)).first()
-        return None if found is None else _item(found)
+        return None if found is None else live_item(found)
 
     def sequence(self) -> int:
         """Of the last change; 0 where nothing was changed."""
@@ -101,7 +84,7 @@ class ItemStore:
         query = select(ITEMS).order_by(ITEMS.c.sequence).limit(CHUNK)
         while True:
             with self.database.looking_up() as connection:
-                found = [_item(row) for row in connection.execute(query.where(ITEMS.c.sequence > sequence))]
+                found = [live_item(row) for row in connection.execute(query.where(ITEMS.c.sequence > sequence))]
             if found:
                 yield found
                 sequence = found[-1].sequence
@@ -128,6 +111,7 @@ class _Transaction:
     def __init__(self, held: dict[str, LiveItem], kinds: dict[str, str], last: int) -> None:
         self.last = last
         self.changed: dict[str, LiveItem] = {}
+        self.former: dict[str, LiveItem] = {}
         self.new_kinds: dict[str, str] = {}
         self._held = held
         self._kinds = kinds
@@ -145,6 +129,8 @@ class _Transaction:
         if before is not None and made == record:
             return Outcome(ItemFate.DUPLICATE, sequence)
         self.last += 1
+        if before is not None and change.item_id not in self.changed:
+            self.former[change.item_id] = before
         after = LiveItem(change.item_id, self.last if before is None else before.number, self.last, made)
         self._held[change.item_id] = self.changed[change.item_id] = after
         return Outcome(ItemFate.ACCEPTED, self.last)
@@ -179,7 +165,7 @@ def _held(connection: Connection, item_ids: Iterable[str]) -> dict[str, LiveItem
     wanted, found = sorted(item_ids), dict[str, LiveItem]()
     for start in range(0, len(wanted), CHUNK):
         rows = connection.execute(select(ITEMS).where(ITEMS.c.item_id.in_(wanted[start : start + CHUNK])))
-        found |= {row.item_id: _item(row) for row in rows}
+        found |= {row.item_id: live_item(row) for row in rows}
     return found
 
 
@@ -195,13 +181,11 @@ def _write(connection: Connection, work: _Transaction) -> None:
     told = {"sequence": added.excluded.sequence, "document": added.excluded.document}
     upsert = added.on_conflict_do_update(index_elements=[ITEMS.c.item_id], set_=told)
     connection.execute(upsert, [_row(item) for item in work.changed.values()])
+    ended = ((former, work.changed[item_id].sequence) for item_id, former in work.former.items())
+    item_versions.keep(connection, ended)
     connection.execute(update(ITEM_CLOCK).values(sequence=work.last))
 
 
 def _row(item: LiveItem) -> dict[str, object]:
     document = RECORD.dump_json(item.record).decode()
     return {"item_id": item.item_id, "number": item.number, "sequence": item.sequence, "document": document}
-
-
-def _item(row: Row[tuple[object, ...]]) -> LiveItem:
-    return LiveItem(row.item_id, row.number, row.sequence, RECORD.validate_json(row.document))

@@ -57,6 +57,7 @@ IMPRESSIONS = Table(
     Column("answered_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
     Column("teams", Text, comment="JSON: variant that each item of an interleaved list is credited to"),
     Column("propensities", Text, comment="JSON: one a list, or one an item; null where not known"),
+    Column("recipe", Text, comment="JSON: what the list can be made again from; null where it cannot"),
     Index("exposures_by_user", "user_id", "sequence"),
     Index("exposures_by_request", "request_id"),
     sqlite_autoincrement=True,
@@ -103,6 +104,19 @@ ITEMS = Table(
     Index("items_by_sequence", "sequence", unique=True),
 )
 
+# What items were before their last changes, for lists that are given again: kept while any list that was shown is.
+ITEM_VERSIONS = Table(
+    "item_versions",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="of the change that made it"),
+    Column("until", BigInteger, nullable=False, comment="sequence of the change that ended it"),
+    Column("item_id", String, nullable=False),
+    Column("number", BigInteger, nullable=False, comment="as that of the item"),
+    Column("document", Text, nullable=False, comment="JSON: as that of the item"),
+    Column("ended_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Index("item_versions_by_until", "until"),
+)
+
 ITEM_FIELDS = Table(
     "item_fields",
     METADATA,
@@ -132,4 +146,14 @@ ACTIONS = Table(
     Column("done_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
     Index("actions_by_subject", "subject", "sequence"),
     sqlite_autoincrement=True,
+)
+
+# A row a user, so that whoever is erased leaves the sets too.
+USER_SETS = Table(
+    "user_sets",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("user_id", String, primary_key=True),
+    Column("place", Integer, nullable=False, comment="in the set, from 0"),
+    Index("user_sets_by_user", "user_id"),
 )

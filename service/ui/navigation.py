@@ -23,6 +23,9 @@ ENTRIES: Final = (
     Entry(
         "Catalogue", "/ui/catalogue", "All items: cold, never shown, shown too often, hidden; search, filter, coverage."
     ),
+    Entry("Compare", "/ui/compare", "Two variants or bundles on the same users: overlap, moves, slices."),
+    Entry("Experiments", "/ui/experiments", "Whether a variant is better, how sure that is, and how long still."),
+    Entry("Replay", "/ui/replay", "A list that a user saw, made again, and whether it is identical."),
 )
 
 

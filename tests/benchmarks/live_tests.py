@@ -21,9 +21,9 @@ from dataclasses import fields
 import numpy as np
 import numpy.typing as npt
 
-from service.jobs.confidence_sequence import crossings, half_widths
-from service.jobs.live_test import Estimates, interleaved_estimates, split_estimates
-from service.jobs.user_sums import UserSums
+from service.experiments.confidence_sequence import crossings, half_widths
+from service.experiments.live_test import Estimates, interleaved_estimates, split_estimates
+from service.experiments.user_sums import UserSums
 from service.ranking.interleaving import draft
 from tests.benchmarks.live_tests_world import COMMON, DAYS, ERROR, RATE_SPREAD, K, Visits, better_error, visits
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.jobs.live_test import Estimates
+from service.experiments.live_test import Estimates
 from tests.benchmarks.live_tests import GROUP, POWER, users_needed
 from tests.benchmarks.live_tests_world import CANDIDATES, ERROR, K, better_error, visits
 

@@ -12,5 +12,9 @@ PAGES: Final = {
     "item-edit": "/ui/items/50/edit",
     "catalogue": "/ui/catalogue",
     "catalogue-filtered": "/ui/catalogue?find=the&filter=is:genres:Drama&sort=least&show=never",
+    "compare": "/ui/compare?set=regulars",
+    "experiments": "/ui/experiments",
+    "replay": "/ui/replay?request_id=shown.1",
+    "replay-refused": "/ui/replay?request_id=nobody",
     "error": "/ui/nowhere",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 from time import sleep
 
+import httpx
 import numpy as np
 import polars as pl
 import uvicorn
@@ -17,10 +18,14 @@ from recsys_vae.bundles.bundle import write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.models import catalog
+from service import timestamps
 from service.app import create_app
 from service.http.protocol import ServerProtocol
 from service.settings import Settings
 from service.store.events import Event, EventStore
+from service.store.impressions import Impression, ImpressionTable
+from service.store.live_tests import LiveTestTable, Plan
+from service.store.user_sets import UserSets
 
 N_ITEMS, N_USERS = 100, 60
 WORDS = (
@@ -49,13 +54,18 @@ class Served:
 def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(Settings(bundle=_bundle(folder), store=_store(folder), access_log=False))
+    variants = (f"main=9:{_bundle(folder, 'ease')}", f"new=1:{_bundle(folder, 'popularity')}")
+    store = _store(folder)
+    _run_experiment(store)
+    app = create_app(Settings(variant=variants, store=store, access_log=False))
     server = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, ws="none"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
         sleep(0.05)
-    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    httpx.post(f"{url}/v1/recommendations", json={"user_id": "1"}, headers={"X-Request-ID": "shown.1"})
+    yield Served(url)
     server.should_exit = True
     thread.join()
 
@@ -71,11 +81,11 @@ def _ids() -> list[str]:
     return [str(number) for number in range(1, N_ITEMS + 1)]
 
 
-def _bundle(folder: Path) -> Path:
+def _bundle(folder: Path, name: str) -> Path:
     ids = _ids()
     order = sorted(range(N_ITEMS), key=lambda place: ids[place].encode())
     liked = _matrix()[:, order]
-    model = catalog.create("ease", N_ITEMS, None)
+    model = catalog.create(name, N_ITEMS, None)
     model.fit(csr_array(liked))
     table = pl.DataFrame(
         {
@@ -87,14 +97,14 @@ def _bundle(folder: Path) -> Path:
     )
     origin = Provenance(dataset="films", trained_on="all", n_users=N_USERS, metrics={"ndcg@100": 0.4, "recall@20": 0.3})
     write_bundle(
-        folder / "films",
+        folder / name,
         model,
         IdMap.from_values(table["item_id"].to_list()),
         popularity=liked.sum(axis=0),
         provenance=origin,
         item_table=table,
     )
-    return folder / "films"
+    return folder / name
 
 
 def _store(folder: Path) -> str:
@@ -107,3 +117,21 @@ def _store(folder: Path) -> str:
     store.append([events], "films")
     store.close()
     return url
+
+
+def _run_experiment(url: str, n_users: int = 2000, days: int = 10) -> None:
+    """Ten days of lists of two variants, clicked a little more where they are of the new one; and a set of users."""
+    random, day = np.random.default_rng(1), 86_400_000_000
+    since, lists, clicks = timestamps.now() - days * day - day // 2, [], []
+    for number in range(n_users):
+        name, user = ("new" if number % 10 == 0 else "main"), f"visitor-{number}"
+        request, at = f"exp.{number}", since + int(random.random() * days * day)
+        lists.append(Impression(request, user, name, f"{name}-version", True, ("7", "8"), at))
+        if random.random() < (0.34 if name == "new" else 0.3):
+            clicks.append(Event(request, user, "7", "click", 1.0, at + 1, request))
+    store = EventStore(url)
+    ImpressionTable(store.database).add(lists)
+    store.take(clicks, "api")
+    LiveTestTable(store.database).add(Plan("split", "main", "new", since, 1, "click-through", None, 0.05, 0.03, 20))
+    UserSets(store.database).save("regulars", [str(number) for number in range(1, 41)])
+    store.close()

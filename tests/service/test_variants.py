@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from recsys_vae.bundles.manifest import read_manifest
 from service.app import create_app
 from service.client.client import Client
-from service.jobs.ab_test import Choice, count
+from service.experiments.ab_test import Choice, count
 from service.schemas.recommendations import RecommendationRequest
 from service.settings import Settings
 from service.store.events import EventStore

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -15,7 +16,7 @@ from service.http.conversion import to_request, to_wire
 from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
-from service.ranking.engine import Page, Request
+from service.ranking.engine import Basis, Page, Request
 from service.ranking.interleaving import Teams
 from service.ranking.propensities import Chances, mixed
 from service.ranking.results import Query
@@ -26,6 +27,7 @@ from service.schemas.recommendations import BatchAnswer, BatchRequest, Recommend
 from service.security.access import Access
 from service.security.authorization import also, needs
 from service.store.impressions import Impression
+from service.store.recipes import Recipe
 
 LONGEST_ID = 128
 """Of requests, and so of what events name."""
@@ -123,6 +125,8 @@ async def respond(
     services.metrics.count_variant(assignment.name, assignment.version)
     if is_noted(variant_set, services):
         impression = _impression(assignment, page, request.user_id, request_id)
+        made = partial(_recipe, request, page.basis, variant_set.generation, services.settings.explore_share)
+        impression = impression._replace(recipe=partial(made, seed if assignment.opponent is not None else ""))
         if others is not None:
             shares = [share for _, share in others]
             chances = [page.answer.chances, *(await beside if beside is not None else ())]
@@ -205,6 +209,13 @@ def _impression(assignment: Assignment, page: Page, user_id: str | None, request
     items, name = tuple(item.item_id for item in page.answer.items), assignment.name
     shown = Impression(request_id, user_id, name, assignment.version, assignment.is_dealt, items, timestamps.now())
     return shown._replace(teams=page.answer.teams or None)
+
+
+def _recipe(request: Request, basis: Basis, generation: int, explore: float, draft: str) -> Recipe:
+    """What a list can be made again from; computed when it is written down."""
+    assert isinstance(request.asked, RecommendationRequest)
+    body = request.asked.model_dump(exclude_unset=True, exclude={"user_id", "explain", "fields"})
+    return Recipe(body, *basis, generation, explore, request.seed, draft)
 
 
 def _list_id(request_id: str, place: int) -> str:

@@ -1,5 +1,6 @@
 """/v1/users: recommendations for a user of the event store, what is held about one, and its erasure."""
 
+import json
 from datetime import datetime
 from typing import Annotated
 
@@ -115,7 +116,12 @@ def _to_schema(event: HeldEvent) -> StoredEvent:
 
 def _to_shown(impression: HeldExposure) -> ShownList:
     return ShownList(
-        **impression._asdict() | {"items": list(impression.items), "answered_at": _moment(impression.answered_at)}
+        **impression._asdict()
+        | {
+            "items": list(impression.items),
+            "answered_at": _moment(impression.answered_at),
+            "recipe": None if impression.recipe is None else json.loads(impression.recipe),
+        }
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from recsys_vae.errors import EmptyDataError, UnknownNameError
-from service.jobs.ab_test import Choice, Tally, count, outcomes
+from service.experiments.ab_test import Choice, Tally, count, outcomes
 from service.store.events import Event, EventStore
 from service.store.impressions import Impression, ImpressionTable
 from tests.service.places import Place

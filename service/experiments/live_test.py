@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.jobs.confidence_sequence import BoolArray, Float64Array, Verdict, half_widths, verdict
-from service.jobs.daily_counts import Window, clicked_lists, credited_clicks
-from service.jobs.live_plan import ended_at
-from service.jobs.user_sums import UserSums, relative_difference
+from service.experiments.confidence_sequence import BoolArray, Float64Array, Verdict, half_widths, verdict
+from service.experiments.daily_counts import Window, clicked_lists, credited_clicks
+from service.experiments.live_plan import ended_at
+from service.experiments.user_sums import UserSums, relative_difference
 from service.store.database import Database
 from service.store.deployments import DeploymentTable
 from service.store.live_tests import Plan

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
-from service.jobs.daily_counts import Window, credited_clicks
+from service.experiments.daily_counts import Window, credited_clicks
 from service.store.database import Database
 from service.store.tables import EVENTS, IMPRESSIONS
 

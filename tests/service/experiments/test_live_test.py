@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from recsys_vae.errors import ConfigError, EmptyDataError, UnknownNameError
 from service import timestamps
-from service.jobs.ab_test import Choice, preference
-from service.jobs.confidence_sequence import Verdict
-from service.jobs.daily_counts import Window, clicked_lists, credited_clicks
-from service.jobs.live_plan import Wish, find_or_record
-from service.jobs.live_test import DAY, look
+from service.experiments.ab_test import Choice, preference
+from service.experiments.confidence_sequence import Verdict
+from service.experiments.daily_counts import Window, clicked_lists, credited_clicks
+from service.experiments.live_plan import Wish, find_or_record
+from service.experiments.live_test import DAY, look
 from service.store.deployments import DeploymentTable, Part, Plan
 from service.store.events import Event, EventStore
 from service.store.impressions import Impression, ImpressionTable

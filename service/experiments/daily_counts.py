@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select
 
-from service.jobs.user_sums import Float64Array, UserSums
+from service.experiments.user_sums import Float64Array, UserSums
 from service.store.database import Database
 from service.store.tables import EVENTS, IMPRESSIONS
 

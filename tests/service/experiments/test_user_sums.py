@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.jobs.ab_test import Tally
-from service.jobs.user_sums import UserSums, relative_difference
+from service.experiments.ab_test import Tally
+from service.experiments.user_sums import UserSums, relative_difference
 
 people = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=2, max_size=30)
 

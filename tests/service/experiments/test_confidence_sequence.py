@@ -5,7 +5,7 @@ from math import e, inf, log, nan, sqrt
 import numpy as np
 import pytest
 
-from service.jobs.confidence_sequence import Verdict, crossings, half_widths, verdict
+from service.experiments.confidence_sequence import Verdict, crossings, half_widths, verdict
 
 
 def test_the_boundary_is_the_one_by_hand() -> None:

@@ -1,0 +1,218 @@
+"""Replay: a list that a user saw, made again from what was kept with it, and held against what was shown.
+
+What was shown, to whom and by which bundle is in its row; so is its recipe: the request, how far the history had been
+read, which changes of items were known, and what was drawn. The list is made by the engine that makes all lists, one
+of its own, which sees history and items as they were.
+
+Scores are float32 numbers whose last bits differ with the size of the batch that they were computed in. Lists that
+differ in the order of items alone whose scores are within 1e-5 of each other are told apart from others.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from anyio import to_thread
+
+from recsys_vae.data.purchases import DAY
+from recsys_vae.errors import DataError, RecsysError, UnavailableError
+from service.deployment.past_bundles import PastBundles
+from service.errors import CannotReplayError, NotShownError
+from service.http.conversion import to_request
+from service.ranking.engine import Engine, Page
+from service.ranking.interleaving import Teams
+from service.ranking.micro_batcher import Limits
+from service.ranking.past_items import PastItems
+from service.ranking.served_model import Catalogue
+from service.schemas.recommendations import RecommendationRequest
+from service.store.events import EventStore
+from service.store.impressions import HeldExposure, ImpressionTable
+from service.store.item_versions import items_as_of, sequences_between
+from service.store.recipes import Recipe, read_recipe
+from service.store.user_history import UserHistory
+
+MOST_LISTS: Final = 100
+"""Lists of one request, as of a batch, that are made again at a time."""
+MOST_TRIED: Final = 32
+"""States of the items, where these were changing while the list was made."""
+ROUNDING: Final = 1e-5
+"""Relative difference of float32 scores up to which their order is chance."""
+LIMITS: Final = Limits(compute_threads=1, deadline_seconds=120.0)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A list as it was shown and as it was made again.
+
+    Attributes:
+        request_id: of the answer.
+        user_id: whom it was for; None where the request named nobody.
+        variant: that answered.
+        model_version: of its bundle.
+        generation: of the deployment that answered.
+        answered_at: in microseconds since 1970, UTC.
+        shown: ids, best first.
+        rebuilt: ids, best first.
+        scores: of what was rebuilt.
+        items_as_of: sequence of the change of items after which it was made.
+    """
+
+    request_id: str
+    user_id: str | None
+    variant: str
+    model_version: str
+    generation: int
+    answered_at: int
+    shown: tuple[str, ...]
+    rebuilt: tuple[str, ...]
+    scores: tuple[float, ...]
+    items_as_of: int
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether it is the same list."""
+        return self.shown == self.rebuilt
+
+    @property
+    def first_difference(self) -> int | None:
+        """The first place, from 1, with another item; None where there is none."""
+        if self.is_identical:
+            return None
+        pairs = zip(self.shown, self.rebuilt, strict=False)
+        shorter = min(len(self.shown), len(self.rebuilt))
+        return 1 + next((place for place, (one, other) in enumerate(pairs) if one != other), shorter)
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether it differs, and only in the order of items whose scores are as good as equal."""
+        if self.is_identical or sorted(self.shown) != sorted(self.rebuilt):
+            return False
+        score = dict(zip(self.rebuilt, self.scores, strict=True))
+        pairs = ((score[one], score[other]) for one, other in zip(self.shown, self.rebuilt, strict=True))
+        return all(abs(one - other) <= ROUNDING * max(abs(one), abs(other)) for one, other in pairs)
+
+
+class PastHistories:
+    """The history that was read for one list.
+
+    Args:
+        store: of the events.
+        recipe: which says how far it was read.
+    """
+
+    def __init__(self, store: EventStore, recipe: Recipe) -> None:
+        self._store = store
+        self._recipe = recipe
+
+    def history(self, user_id: str, until: int | None = None) -> UserHistory:
+        """The history as it was.
+
+        Raises:
+            UnavailableError: it could not be read then, or cannot now.
+            CannotReplayError: it is no longer what it was.
+        """
+        recipe = self._recipe
+        if recipe.history is None:
+            raise UnavailableError("The store did not answer when the list was made.")
+        found = self._store.history(user_id, recipe.history)
+        if (found.sequence, len(found.events)) != (recipe.history, recipe.n_events):
+            raise CannotReplayError(
+                f"The history that this list was made from is no longer held: it had {recipe.n_events:,} events, and "
+                f"{len(found.events):,} of them are left."
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Replayer:
+    """Makes lists again.
+
+    Attributes:
+        store: of the events.
+        bundles: that were in service.
+    """
+
+    store: EventStore
+    bundles: PastBundles
+
+    async def lists(self, request_id: str, user_id: str | None = None) -> list[Replay]:
+        """Every list that was answered under an id, made again; of one user only, if one is named.
+
+        Raises:
+            NotShownError: none is kept.
+            CannotReplayError: what one was made from is no longer there.
+            BundleError: its bundle is nowhere.
+            UnavailableError: the store does not answer.
+        """
+        table = ImpressionTable(self.store.database)
+        shown = await to_thread.run_sync(table.of_request, request_id, user_id, MOST_LISTS)
+        if not shown:
+            raise NotShownError(request_id)
+        return [await self._again(user, one) for user, one in shown]
+
+    async def _again(self, user_id: str | None, shown: HeldExposure) -> Replay:
+        if shown.recipe is None:
+            raise CannotReplayError(
+                "Nothing was kept that this list could be made from again: it is older than that, or holds rows of "
+                "several lists."
+            )
+        recipe = read_recipe(shown.recipe)
+        found = None
+        first, last = recipe.items
+        for sequence in await to_thread.run_sync(sequences_between, self.store.database, first, last, MOST_TRIED):
+            tried = await self._as_of(user_id, shown, recipe, sequence)
+            found = tried if found is None or tried.is_identical else found
+            if found.is_identical:
+                break
+        assert found is not None
+        return found
+
+    async def _as_of(self, user_id: str | None, shown: HeldExposure, recipe: Recipe, sequence: int) -> Replay:
+        versions = shown.model_version.split("+")
+        catalogues = [await to_thread.run_sync(self._catalogue, version) for version in versions]
+        try:
+            items = await to_thread.run_sync(items_as_of, self.store.database, sequence)
+        except DataError as error:
+            raise CannotReplayError(str(error)) from error
+        past = PastItems(items, sequence, recipe.explore)
+        page = await self._made(user_id, shown, recipe, catalogues, past)
+        return Replay(
+            shown.request_id, user_id, shown.variant, shown.model_version, recipe.generation, shown.answered_at,
+            shown.items, tuple(item.item_id for item in page.answer.items),
+            tuple(item.score for item in page.answer.items), sequence,
+        )  # fmt: skip
+
+    async def _made(
+        self,
+        user_id: str | None,
+        shown: HeldExposure,
+        recipe: Recipe,
+        catalogues: Sequence[Catalogue],
+        items: PastItems,
+    ) -> Page:
+        day = recipe.day or 0
+        engine = Engine(PastHistories(self.store, recipe), LIMITS, items=items, clock=lambda: day * DAY)
+        try:
+            asked = RecommendationRequest.model_validate(recipe.body | {"user_id": user_id})
+            request = replace(to_request(asked), seed=recipe.seed)
+            if len(catalogues) == 1:
+                return await engine.recommend(catalogues[0], request)
+            first, second = shown.variant.split("+")
+            teams = Teams((first, second), (catalogues[0], catalogues[1]), recipe.draft)
+            return await engine.recommend_together(teams, request)
+        except (CannotReplayError, UnavailableError):
+            raise
+        except (RecsysError, ValueError) as error:
+            raise CannotReplayError(f"The request is not answered any more: {error}") from error
+        finally:
+            engine.close()
+
+    def _catalogue(self, version: str) -> Catalogue:
+        """With items of its own: those in service show what they are now."""
+        return Catalogue(self.bundles.chain(version))
+
+
+def replayed(replayer: Replayer, request_id: str, user_id: str | None) -> list[Replay]:
+    """The same for whoever has no event loop."""
+    return asyncio.run(replayer.lists(request_id, user_id))
