@@ -44,7 +44,7 @@ ALONE = {verb: module for module, verbs in GROUPS.items() for verb in verbs if v
 """Verbs whose module is all that they need, by its name; `retrain` carries out the others."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
-SERVING = ("serve", "ui")
+SERVING = ("serve",)
 """Verbs that take signals themselves: open requests end first."""
 INTERRUPTED = 130
 """Exit status that Typer makes of Ctrl-C."""

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recsys_vae.errors import UnknownNameError
 from service.cli.load_history import check_same_users, fill, source_of
-from service.cli.ui_bundles import dataset_of, newest_bundle, variants_of
+from service.cli.ui_bundles import dataset_of, newest_bundle, strangers, variants_of
 
 if TYPE_CHECKING:
     from service.jobs.history_import import DatasetEvents
@@ -23,8 +22,8 @@ def ui(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Name of an ingested dataset, or a path to its folder.  [default: what the bundle has learned from, or "
-            "the only one]"
+            help="Name of an ingested dataset, or a path to its folder.  [default: what the bundle has learned from, "
+            "or the only one]"
         ),
     ] = None,
     bundle: Annotated[
@@ -49,6 +48,8 @@ def ui(
     bundles = list(bundle or ())
     table = DatasetEvents.open(dataset or dataset_of(bundles))
     bundles = bundles or [newest_bundle(table.name)]
+    for line in strangers(bundles, table.name):
+        typer.echo(f"note: {line}", err=True)
     with _store(store) as url:
         _show(_settings(bundles, url, port), table)
     typer.echo("Stopped.")

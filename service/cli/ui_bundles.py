@@ -1,4 +1,4 @@
-"""Which bundles and which dataset `recsys ui` shows where they are not all named: manifests say what belongs together."""
+"""Which bundles and which dataset `recsys ui` shows where they are not all named: manifests say what belongs to what."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +49,16 @@ def newest_bundle(dataset: str) -> Path:
             f"{home() / 'bundles' / dataset}`), or name one that lies elsewhere: --bundle PATH."
         )
     return max(sorted(written), key=written.__getitem__)
+
+
+def strangers(bundles: Sequence[Path], dataset: str) -> list[str]:
+    """Which bundles have learned from another dataset, in words: what is looked for may not be what is shown."""
+    origins = {folder: read_manifest(folder).provenance.dataset for folder in bundles}
+    return [
+        f"{folder} has learned from {origin!r}; the histories shown are those of {dataset!r}."
+        for folder, origin in origins.items()
+        if origin not in ("", dataset)
+    ]
 
 
 def variants_of(bundles: Sequence[Path]) -> "list[NamedSource]":

@@ -20,6 +20,7 @@ class Entry(NamedTuple):
 ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
     Entry("Data", "/ui/data", "What ingest kept of the logs and what it dropped, and why; quarantine; events by day."),
+    Entry("Images", "/ui/images", "Image models: reconstructions, a map of codes to wander, traversals, codebooks."),
 )
 
 

@@ -41,7 +41,10 @@ def _all(request: Request) -> list[Told]:
 def _shown(folder: Folder, reason: str) -> dict[str, Any]:
     told = told_of(folder)
     volume = volume_of(folder)
-    steps = [("rows read", told.rows_in), *((f"− {one.name}", one.rows) for one in (*told.quarantined, *told.lost))]
+    steps = [
+        ("rows read", told.rows_in),
+        *((f"\N{MINUS SIGN} {one.name}", one.rows) for one in (*told.quarantined, *told.lost)),
+    ]
     steps.append(("interactions", told.kept))
     labels, rows = [name for name, _ in steps], [number for _, number in steps]
     return {
