@@ -1,4 +1,4 @@
-"""Which bundles and which dataset `recsys ui` shows where they are not all named: manifests say what belongs to what."""
+"""Which bundles and which dataset `recsys ui` shows where they are not all named: manifests say what belongs."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,10 +4,9 @@ The files are the contract with the pipelines (docs/data.md). Another version ma
 missing or no such thing is left out, and a file that cannot be read makes an empty place, not an error.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +17,9 @@ from fastapi import FastAPI
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, POSITION, TIMESTAMP, USER, WEIGHT
 from recsys_vae.frames import scan_table
 from recsys_vae.home import home
+from service.ui.plain_files import content_of, mapping, minute, sequence, text, whole
 
 SUMMARY, TABLE, QUARANTINE = "summary.json", "interactions.parquet", "quarantine.parquet"
-LARGEST_SUMMARY: Final = 4 * 2**20
 MOST_DATASETS: Final = 200
 SAMPLES: Final = 50
 """Rows of quarantine that are shown."""
@@ -28,8 +27,6 @@ MOST_ROWS: Final = 20_000_000
 """Rows of a table that are counted by day; of a larger one the first, which are those of some of its users."""
 MOST_PLACES: Final = 400
 """Of a chart; longer ranges are counted by week, or by month."""
-LONGEST: Final = 200
-"""Characters of a value that are shown."""
 FIELDS: Final = (USER, ITEM, EVENT_TYPE, WEIGHT, TIMESTAMP, POSITION)
 READ_ERRORS: Final = (OSError, ValueError, TypeError, pl.exceptions.PolarsError)
 
@@ -143,40 +140,31 @@ def folders(app: FastAPI) -> dict[str, Path]:
 
 def told_of(folder: Path) -> Told:
     """What the summary of a dataset says."""
-    try:
-        path = folder / SUMMARY
-        if path.stat().st_size > LARGEST_SUMMARY:
-            return Told(folder.name, is_read=False)
-        return _told(folder.name, json.loads(path.read_bytes()))
-    except READ_ERRORS:
-        return Told(folder.name, is_read=False)
-
-
-def _told(name: str, content: Any) -> Told:
-    summary, kept = _mapping(content), _mapping(_mapping(content).get("kept"))
+    name, summary = folder.name, content_of(folder / SUMMARY)
+    kept = mapping(summary.get("kept"))
     figures = [(key.replace("_", " "), value) for key, value in kept.items() if isinstance(value, int | float)]
     return Told(
         name,
         is_read=bool(summary),
         figures=tuple((key, value) for key, value in figures if value and not isinstance(value, bool)),
-        first=_day(kept.get("first")),
-        last=_day(kept.get("last")),
-        rows_in=_whole(summary.get("rows_in")),
+        first=minute(kept.get("first")),
+        last=minute(kept.get("last")),
+        rows_in=whole(summary.get("rows_in")),
         quarantined=_counts(summary.get("quarantined")) + _counts(summary.get("metadata_quarantined"), "metadata: "),
         lost=_counts(summary.get("lost")),
-        rules=tuple((key, _text(value)) for key, value in _mapping(summary.get("rules")).items() if value),
+        rules=tuple((key, text(value)) for key, value in mapping(summary.get("rules")).items() if value),
         sources=_sources(summary),
-        notes=tuple(map(_text, _sequence(summary.get("notes"))[:20])),
+        notes=tuple(map(text, sequence(summary.get("notes"))[:20])),
     )
 
 
 def _sources(summary: Mapping[str, Any]) -> tuple[Source, ...]:
-    taken, times = (list(_sequence(summary.get(key))) for key in ("taken_for", "times"))
+    taken, times = (list(sequence(summary.get(key))) for key in ("taken_for", "times"))
     found = []
-    for place, name in enumerate(_sequence(summary.get("sources"))[:SAMPLES]):
-        when = _mapping(times[place]) if place < len(times) else {}
-        what = _text(taken[place]) if place < len(taken) else ""
-        found.append(Source(_text(name), what, _day(when.get("first")), _day(when.get("last"))))
+    for place, name in enumerate(sequence(summary.get("sources"))[:SAMPLES]):
+        when = mapping(times[place]) if place < len(times) else {}
+        what = text(taken[place]) if place < len(taken) else ""
+        found.append(Source(text(name), what, minute(when.get("first")), minute(when.get("last"))))
     return tuple(found)
 
 
@@ -193,10 +181,10 @@ def samples_of(folder: Path, reason: str = "") -> list[Sample]:
 
 
 def _sample(row: Mapping[str, Any], names: Sequence[str]) -> Sample:
-    fields = ", ".join(f"{name}={_text(row[name])}" for name in FIELDS if name in names and row[name] is not None)
+    fields = ", ".join(f"{name}={text(row[name])}" for name in FIELDS if name in names and row[name] is not None)
     line = row.get("line")
     where = f"{line:,}" if isinstance(line, int) else ""
-    return Sample(_text(row.get("file")), where, _text(row.get("reason")), _text(row.get("raw")) or fields)
+    return Sample(text(row.get("file")), where, text(row.get("reason")), text(row.get("raw")) or fields)
 
 
 def volume_of(folder: Path) -> Volume | None:
@@ -244,34 +232,5 @@ def _start(found: date, every: str) -> date:
 
 
 def _counts(value: Any, before: str = "") -> tuple[Count, ...]:
-    rows = [_mapping(one) for one in _sequence(value)[:100]]
-    return tuple(Count(before + _text(one.get("name")), _whole(one.get("rows"))) for one in rows if one)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _sequence(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
-
-def _day(value: Any) -> str:
-    """A moment in ISO 8601 to the minute, in UTC."""
-    if not isinstance(value, str):
-        return ""
-    try:
-        return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError):
-        return ""
+    rows = [mapping(one) for one in sequence(value)[:100]]
+    return tuple(Count(before + text(one.get("name")), whole(one.get("rows"))) for one in rows if one)

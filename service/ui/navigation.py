@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 
 ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
+    Entry("Quality", "/ui/quality", "How good each version was, by slice; decisions of the gate; drift of the data."),
     Entry("Data", "/ui/data", "What ingest kept of the logs and what it dropped, and why; quarantine; events by day."),
     Entry("Images", "/ui/images", "Image models: reconstructions, a map of codes to wander, traversals, codebooks."),
 )

@@ -7,5 +7,10 @@ PAGES: Final = {
     "users": "/ui/users",
     "user": "/ui/users/1",
     "user-played": "/ui/users/1?add=50&filter=is:genres:Drama&boost=2::60&cap=8:genres&item=7",
+    "quality": "/ui/quality",
+    "quality-of-model": "/ui/quality/films",
+    "data": "/ui/data",
+    "data-of-dataset": "/ui/data/shop",
+    "images": "/ui/images",
     "error": "/ui/nowhere",
 }

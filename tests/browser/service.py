@@ -21,6 +21,7 @@ from service.app import create_app
 from service.http.protocol import ServerProtocol
 from service.settings import Settings
 from service.store.events import Event, EventStore
+from tests.browser.research import look_here
 
 N_ITEMS, N_USERS = 100, 60
 WORDS = (
@@ -49,6 +50,7 @@ class Served:
 def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
+    look_here(folder / "home")
     app = create_app(Settings(bundle=_bundle(folder), store=_store(folder), access_log=False))
     server = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, ws="none"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})

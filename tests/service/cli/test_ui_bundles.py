@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -35,17 +36,17 @@ def test_the_newest_of_the_dataset_is_found_and_nothing_else(home: Path) -> None
     bundle(home / "bundles" / "old", "shop", "2026-01-01T00:00:00+00:00")
     newest = bundle(home / "deep" / "er" / "new", "shop", "2026-03-01T00:00:00+00:00")
     bundle(home / "bundles" / "other", "films", "2026-04-01T00:00:00+00:00")
-    bundle(home / "mlartifacts" / "copy", "shop", "2026-05-01T00:00:00+00:00")
-    bundle(home / ".hidden" / "copy", "shop", "2026-05-01T00:00:00+00:00")
+    later = bundle(home / ".hidden" / "copy", "shop", "2026-05-01T00:00:00+00:00")
+    copytree(later, home / "mlartifacts" / "copy")
     (home / "bundles" / "damaged").mkdir()
     (home / "bundles" / "damaged" / MANIFEST).write_text("{")
     assert newest_bundle("shop") == newest
-    with pytest.raises(ConfigError, match="No bundle under .* has learned from dataset 'none'.*recsys train none"):
+    with pytest.raises(ConfigError, match=r"No bundle under .* has learned from dataset 'none'.*recsys train none"):
         newest_bundle("none")
 
 
 def test_the_dataset_is_that_of_the_bundles_or_the_only_one(home: Path) -> None:
-    with pytest.raises(ConfigError, match="there is none under .*recsys ingest"):
+    with pytest.raises(ConfigError, match=r"there is none under .*recsys ingest"):
         dataset_of([])
     for name in ("films", "shop"):
         (home / "datasets" / name).mkdir(parents=True)

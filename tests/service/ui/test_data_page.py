@@ -72,7 +72,9 @@ def test_without_histories_no_key_sees_a_dataset(shop: Path, log_in: LogIn) -> N
     assert client.get("/ui/data/shop").status_code == 403
 
 
-@pytest.mark.parametrize("content", ["", "[]", "null", '{"kept": 3, "lost": {"a": 1}, "times": "x"}', "\udcff", "{" * 9000])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", '{"kept": 3, "lost": {"a": 1}, "times": "x"}', "\udcff", "{" * 9000]
+)
 def test_files_of_another_make_leave_an_empty_place(home: Path, client: TestClient, content: str) -> None:
     folder = home / "datasets" / f"odd {HOSTILE.replace('/', '-')}"
     folder.mkdir(parents=True)
