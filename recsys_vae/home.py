@@ -50,9 +50,11 @@ def existing_dataset(name_or_path: str, table: str) -> Path:
     return folder
 
 
-def folders_with(file: str) -> Iterator[Path]:
-    """Folders below RECSYS_HOME that hold such a file, as saved models do with their manifest; in order."""
-    pending = [(home(), 0)]
+def folders_with(file: str, place: Path | None = None) -> Iterator[Path]:
+    """Folders below a place, RECSYS_HOME where none is named, that hold such a file, as saved models do with their
+    manifest; in order.
+    """  # fmt: skip
+    pending = [(place or home(), 0)]
     while pending:
         folder, depth = pending.pop()
         try:

@@ -29,8 +29,8 @@ def ui(
     bundle: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Directory of a bundle; several to compare.  [default: the newest under RECSYS_HOME that has learned "
-            "from the dataset]"
+            help="Directory of a bundle; several to compare.  [default: the newest under RECSYS_HOME or ./bundles that "
+            "has learned from the dataset]"
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes any free one.")] = 8000,

@@ -1,8 +1,9 @@
 """Which bundles and which dataset `recsys ui` shows where they are not all named: manifests say what belongs."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from recsys_vae.bundles.manifest import MANIFEST, read_manifest
 from recsys_vae.errors import BundleError, ConfigError
@@ -10,6 +11,9 @@ from recsys_vae.home import folders_with, home
 
 if TYPE_CHECKING:
     from service.settings import NamedSource
+
+HERE: Final = Path("bundles")
+"""Where the guides put bundles, in the folder that one works in."""
 
 
 def dataset_of(bundles: Sequence[Path]) -> str:
@@ -30,13 +34,13 @@ def dataset_of(bundles: Sequence[Path]) -> str:
 
 
 def newest_bundle(dataset: str) -> Path:
-    """The bundle under RECSYS_HOME that was written last of those that have learned from a dataset.
+    """The bundle under RECSYS_HOME or ./bundles that was written last of those that have learned from a dataset.
 
     Raises:
         ConfigError: there is none.
     """
     written = {}
-    for folder in folders_with(MANIFEST):
+    for folder in chain(folders_with(MANIFEST), folders_with(MANIFEST, HERE)):
         try:
             manifest = read_manifest(folder)
         except BundleError:  # another product, or damaged: whoever means it names it, and is told
@@ -45,7 +49,7 @@ def newest_bundle(dataset: str) -> Path:
             written[folder] = manifest.created_at
     if not written:
         raise ConfigError(
-            f"No bundle under {home()} has learned from dataset {dataset!r}. Train one (`recsys train {dataset} --to "
+            f"No bundle under {home()} or ./{HERE} has learned from dataset {dataset!r}. Train one (`recsys train {dataset} --to "
             f"{home() / 'bundles' / dataset}`), or name one that lies elsewhere: --bundle PATH."
         )
     return max(sorted(written), key=written.__getitem__)

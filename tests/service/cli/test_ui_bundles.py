@@ -32,7 +32,7 @@ def bundle(folder: Path, dataset: str, created_at: str) -> Path:
     return folder
 
 
-def test_the_newest_of_the_dataset_is_found_and_nothing_else(home: Path) -> None:
+def test_the_newest_of_the_dataset_is_found_and_nothing_else(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle(home / "bundles" / "old", "shop", "2026-01-01T00:00:00+00:00")
     newest = bundle(home / "deep" / "er" / "new", "shop", "2026-03-01T00:00:00+00:00")
     bundle(home / "bundles" / "other", "films", "2026-04-01T00:00:00+00:00")
@@ -41,6 +41,9 @@ def test_the_newest_of_the_dataset_is_found_and_nothing_else(home: Path) -> None
     (home / "bundles" / "damaged").mkdir()
     (home / "bundles" / "damaged" / MANIFEST).write_text("{")
     assert newest_bundle("shop") == newest
+    monkeypatch.chdir(home / "deep")
+    here = bundle(Path("bundles") / "mine", "shop", "2026-03-02T00:00:00+00:00")
+    assert newest_bundle("shop") in (here, here.resolve())
     with pytest.raises(ConfigError, match=r"No bundle under .* has learned from dataset 'none'.*recsys train none"):
         newest_bundle("none")
 
