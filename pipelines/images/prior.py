@@ -99,7 +99,7 @@ def fit_saved_prior(
         )
         told = {"validation_prior_nats": result.validation_loss}
         origin = replace(saved.manifest.origin, metrics=dict(saved.manifest.origin.metrics) | told)
-        manifest = save_image_model(directory, model, origin, saved.history)
+        manifest = save_image_model(directory, model, origin, saved.history, saved.examples)
     clear_workspace(output.workspace)
     return FittedPrior(manifest, result.validation_loss, distribution.layout.length, result.epoch, tracker.run_id)
 

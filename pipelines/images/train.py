@@ -14,8 +14,10 @@ import torch
 from pipelines.artifacts.workspace import check_workspace, clear_workspace, workspace_of
 from pipelines.images.splits import VALIDATION, ImageParts
 from recsys_vae.errors import ConfigError, UnknownNameError
+from recsys_vae.images.data.image_set import ImageSet
+from recsys_vae.images.data.pixels import GRAYSCALE, static
 from recsys_vae.images.models import catalog
-from recsys_vae.images.saved import WRITTEN, ImageManifest, Origin, save_image_model
+from recsys_vae.images.saved import MOST_EXAMPLES, WRITTEN, ImageManifest, Origin, save_image_model
 from recsys_vae.images.training.config import ImageTrainingConfig
 from recsys_vae.images.training.loop import ImageTrainingResult, train_images
 from recsys_vae.settings import with_plain_settings
@@ -137,10 +139,17 @@ def train_image_model(
             resume=resume,
             progress=progress,
         )
-        manifest = save_image_model(output.path, model, origin(parts, spec, result, tracker), result.history)
+        found = origin(parts, spec, result, tracker)
+        manifest = save_image_model(output.path, model, found, result.history, examples(parts, result.pixels))
         tracker.log_metrics(dict(manifest.origin.metrics) | {"training_seconds": result.seconds}, result.epoch)
     clear_workspace(output.workspace)
     return TrainedImageModel(manifest, result, tracker.run_id)
+
+
+def examples(parts: ImageParts, pixels: str) -> ImageSet:
+    """Images of the validation part as the model sees them, for whoever looks at it later."""
+    shown = parts.validation.only(slice(MOST_EXAMPLES))
+    return shown if pixels == GRAYSCALE else static(shown)
 
 
 def parameters(parts: ImageParts, spec: ImageModelSpec) -> dict[str, object]:

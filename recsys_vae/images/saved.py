@@ -4,6 +4,7 @@
         manifest.json           what it is, where it comes from, and a SHA-256 of every other file
         weights.safetensors     weights and buffers, a fitted prior's among them
         history.json            what was measured after each epoch of the training
+        examples.safetensors    some images as the model sees them, with their labels, to look at it by; may be missing
 
 Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
@@ -32,13 +33,16 @@ from recsys_vae.bundles.manifest import (
     write_manifest,
 )
 from recsys_vae.errors import BundleCorruptError, DataError, RecsysError, UnknownNameError
+from recsys_vae.images.data.image_set import ImageSet
 from recsys_vae.images.models import catalog
 from recsys_vae.images.protocol import ImageModule
 from recsys_vae.outputs import check_output
 from recsys_vae.settings import from_plain
 
 FORMAT_VERSION = 1
-WEIGHTS, HISTORY = "weights.safetensors", "history.json"
+WEIGHTS, HISTORY, EXAMPLES = "weights.safetensors", "history.json", "examples.safetensors"
+MOST_EXAMPLES = 256
+"""Images that are kept beside a model."""
 KIND = Kind("image model", "an", "Train the model again, or fetch another copy.", "Train the model again")
 WRITTEN = product_of(KIND)
 """What writing an image model may replace."""
@@ -114,17 +118,26 @@ class SavedImageModel:
         manifest: what it says about itself.
         model: with its weights, on the CPU, in evaluation mode.
         history: what was measured after each epoch.
+        examples: images to look at it by; None in models that were saved without any.
     """
 
     manifest: ImageManifest
     model: ImageModule
     history: list[dict[str, float]]
+    examples: ImageSet | None = None
 
 
 def save_image_model(
-    directory: Path, model: ImageModule, origin: Origin, history: Sequence[Mapping[str, float]] = ()
+    directory: Path,
+    model: ImageModule,
+    origin: Origin,
+    history: Sequence[Mapping[str, float]] = (),
+    examples: ImageSet | None = None,
 ) -> ImageManifest:
     """Write a model of the catalogue to `directory`, whole or not at all; an image model there is replaced.
+
+    Args:
+        examples: images as the model sees them, of which the first `MOST_EXAMPLES` are kept beside it.
 
     Raises:
         ConfigError: something else stands there.
@@ -137,6 +150,8 @@ def save_image_model(
     with atomic_directory(directory, WRITTEN) as temporary:
         save_file(weights, temporary / WEIGHTS)
         (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
+        if examples is not None:
+            _write_examples(temporary / EXAMPLES, examples.only(slice(MOST_EXAMPLES)))
         (temporary / HISTORY).write_text(json.dumps([dict(record) for record in history], indent=1))
         files = file_hashes(temporary)
         identity = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
@@ -174,11 +189,23 @@ def load_image_model(directory: Path) -> SavedImageModel:
             check_finite(name, value.numpy())
         model.load_state_dict(weights)
         history = _read_history(directory / HISTORY)
+        examples = _read_examples(directory / EXAMPLES) if EXAMPLES in manifest.files else None
     except UnknownNameError as error:
         raise newer(directory, KIND, error) from error
-    except (SafetensorError, RuntimeError, TypeError, ValueError, OSError, RecsysError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError, RecsysError) as error:
         raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
-    return SavedImageModel(manifest, model.eval(), history)
+    return SavedImageModel(manifest, model.eval(), history, examples)
+
+
+def _write_examples(path: Path, examples: ImageSet) -> None:
+    labels = {} if examples.y is None else {"y": examples.y.contiguous()}
+    save_file({"x": examples.x.contiguous()} | labels, path)
+    path.chmod(0o644)
+
+
+def _read_examples(path: Path) -> ImageSet:
+    held = load_file(path)
+    return ImageSet(held["x"], held.get("y"))
 
 
 def _read_history(path: Path) -> list[dict[str, float]]:

@@ -1,8 +1,6 @@
 """The service's verbs, mounted into `recsys` through the entry-point group `recsys.commands`."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -17,24 +15,23 @@ from service.cli import settings_options
 from service.cli.ab_test import uplift
 from service.cli.campaign import campaign
 from service.cli.impressions import export_impressions
+from service.cli.load_history import Store, load_history
 from service.cli.load_items import load_items
 from service.cli.replay import replay
 from service.store.identities import DATASET
+from service.cli.ui import ui
 
 if TYPE_CHECKING:
     from service.server.worker_messages import Opened
     from service.settings import Settings
-    from service.store.events import EventStore
 
-Store = Annotated[
-    str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
-]
 DIFFERENCES_TOLD = 10
 
 
 def mount(app: typer.Typer) -> None:
     """Add the verbs."""
     settings_options.mount(app, "serve", serve)
+    app.command("ui")(ui)
     app.command("load-history")(load_history)
     app.command("load-items")(load_items)
     app.command("parity")(parity)
@@ -99,42 +96,6 @@ def _look(settings: "Settings", url: str) -> str:
     from service.security.sessions import has_pages
 
     return f"  look in  {url}/ui\n" if has_pages(settings) else ""
-
-
-def load_history(
-    dataset: Annotated[str, typer.Argument(help="Name of an ingested dataset, or a path to its folder.")],
-    store: Store = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Forget this dataset's earlier events first.")] = False,
-    mix: Annotated[
-        bool, typer.Option("--mix", help="Add to a store that holds another dataset: equal ids are the same users.")
-    ] = False,
-) -> None:
-    """Fill the event store with a dataset, so that the service knows its users. Loading it again adds nothing twice."""
-    from tqdm import tqdm
-
-    from service.jobs.history_import import DatasetEvents
-    from service.settings import read_settings
-    from service.store.events import Event, EventStore
-
-    events = EventStore(read_settings(store=store).store_url)
-    table = DatasetEvents.open(dataset)
-    if not mix:
-        _check_same_users(events, _source(table.name))
-    with tqdm(total=table.n_rows, desc="load-history", unit="row", unit_scale=True, disable=None) as bar:
-
-        def counted() -> Iterator[list[Event]]:
-            for batch in table.batches():
-                yield batch
-                bar.update(len(batch))
-
-        take, erased = events.replace if replace else events.append, Counter[str]()
-        new = take(counted(), _source(table.name), lambda number: erased.update(rows=number))
-    known = table.n_rows - new - erased["rows"]
-    told = f"{table.n_rows:,} events, {new:,} new, {known:,} known already"
-    if erased:
-        told += f", {erased['rows']:,} left out: their users were erased"
-    typer.echo(f"{table.name}: {told}. Store: {events.address}")
-    events.close()
 
 
 def parity(
@@ -213,18 +174,3 @@ def export_events(
         typer.echo(f"{to}: {done.events:,} events. Next: recsys ingest {to} --to NAME")
     else:
         typer.echo(f"No event has come after sequence {after}: nothing was written.")
-
-
-def _source(dataset: str) -> str:
-    return f"{DATASET}{dataset}"
-
-
-def _check_same_users(events: "EventStore", source: str) -> None:
-    """Refuse to pour two products into one store, where user 1 of one would get the history of user 1 of the other."""
-    datasets = [other for other in events.sources() if other.startswith(DATASET)]
-    others = [other.removeprefix(DATASET) for other in datasets if other != source]
-    if others:
-        raise ConfigError(
-            f"The store {events.address} holds dataset {', '.join(others)} already, and equal user ids would be taken "
-            "for the same users. Name another store (--store, here and at `recsys serve`), or pass --mix if they are."
-        )

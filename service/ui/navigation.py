@@ -26,6 +26,9 @@ ENTRIES: Final = (
     Entry("Compare", "/ui/compare", "Two variants or bundles on the same users: overlap, moves, slices."),
     Entry("Experiments", "/ui/experiments", "Whether a variant is better, how sure that is, and how long still."),
     Entry("Replay", "/ui/replay", "A list that a user saw, made again, and whether it is identical."),
+    Entry("Quality", "/ui/quality", "How good each version was, by slice; decisions of the gate; drift of the data."),
+    Entry("Data", "/ui/data", "What ingest kept of the logs and what it dropped, and why; quarantine; events by day."),
+    Entry("Images", "/ui/images", "Image models: reconstructions, a map of codes to wander, traversals, codebooks."),
 )
 
 

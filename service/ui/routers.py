@@ -9,7 +9,7 @@ from service.security.api_keys import WatchedKeys
 from service.security.authorization import needs
 from service.security.sessions import Sessions
 from service.ui.csrf import check_form_token
-from service.ui.pages import catalogue, compare, experiments, items, login, replay, start, users
+from service.ui.pages import catalogue, compare, data, experiments, images, items, login, quality, replay, start, users
 from service.ui.rendering import ASSETS
 from service.ui.routing import error_page, page_router
 
@@ -21,6 +21,9 @@ PAGES: Final = (
     compare.router,
     experiments.router,
     replay.router,
+    quality.router,
+    data.router,
+    images.router,
 )
 
 

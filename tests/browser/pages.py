@@ -16,5 +16,10 @@ PAGES: Final = {
     "experiments": "/ui/experiments",
     "replay": "/ui/replay?request_id=shown.1",
     "replay-refused": "/ui/replay?request_id=nobody",
+    "quality": "/ui/quality",
+    "quality-of-model": "/ui/quality/films",
+    "data": "/ui/data",
+    "data-of-dataset": "/ui/data/shop",
+    "images": "/ui/images",
     "error": "/ui/nowhere",
 }

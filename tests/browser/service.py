@@ -26,6 +26,7 @@ from service.store.events import Event, EventStore
 from service.store.impressions import Impression, ImpressionTable
 from service.store.live_tests import LiveTestTable, Plan
 from service.store.user_sets import UserSets
+from tests.browser.research import look_here
 
 N_ITEMS, N_USERS = 100, 60
 WORDS = (
@@ -54,6 +55,7 @@ class Served:
 def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
+    look_here(folder / "home")
     variants = (f"main=9:{_bundle(folder, 'ease')}", f"new=1:{_bundle(folder, 'popularity')}")
     store = _store(folder)
     _run_experiment(store)

@@ -111,6 +111,29 @@ def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle
     assert rest.splitlines()[-1] == "Stopped."
 
 
+def test_the_pages_are_shown_without_a_service_and_nothing_is_left(home: Path, tmp_path: Path) -> None:
+    write_tiny_bundle(home / "bundles" / "tiny", "ease")
+    command = [sys.executable, "-m", "pipelines.cli", "ui", "--dataset", "tiny", "--port", "0"]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    variables = environment(home) | {"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1", "RECSYS_WORKERS": "3"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(4)]
+        assert said[0].startswith("Showing dataset tiny with ease-")
+        address = said[1].split()[-1]
+        assert list(scratch.iterdir())
+        for page in ("", "/users/u0", "/data"):
+            with urlopen(f"{address}{page}", timeout=PATIENCE_SECONDS) as response:
+                assert response.status == 200
+                assert "u0" in response.read().decode() or page != "/users/u0"
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, rest) == (0, "Stopped.\n")
+    assert list(scratch.iterdir()) == []
+    assert not (home / "events.db").exists()
+
+
 def test_variants_are_told_with_their_shares_and_compared(home: Path, bundle_path: Path, tmp_path: Path) -> None:
     other = write_tiny_bundle(tmp_path / "other", "popularity")
     command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "0"]
@@ -154,6 +177,9 @@ def test_a_bundle_that_cannot_be_used_is_one_line_before_a_port_is_opened(
         (["serve", "here", "--store", "mysql://db"], "SQLite or PostgreSQL"),
         (["serve", "--model", "models:/m@champion"], "no MLflow store"),
         (["load-history", "tony"], "mean 'tiny'"),
+        (["ui", "--dataset", "tony"], "mean 'tiny'"),
+        (["ui"], "has learned from dataset 'tiny'"),
+        (["ui", "--bundle", "nowhere"], "not a bundle"),
         (["load-history", "tiny", "--store", "sqlite:////proc/nowhere/events.db"], "does not answer"),
     ],
 )
