@@ -18,7 +18,6 @@ from service.cli.impressions import export_impressions
 from service.cli.load_history import Store, load_history
 from service.cli.load_items import load_items
 from service.cli.replay import replay
-from service.store.identities import DATASET
 from service.cli.ui import ui
 
 if TYPE_CHECKING:

@@ -49,8 +49,8 @@ def newest_bundle(dataset: str) -> Path:
             written[folder] = manifest.created_at
     if not written:
         raise ConfigError(
-            f"No bundle under {home()} or ./{HERE} has learned from dataset {dataset!r}. Train one (`recsys train {dataset} --to "
-            f"{home() / 'bundles' / dataset}`), or name one that lies elsewhere: --bundle PATH."
+            f"No bundle under {home()} or ./{HERE} has learned from dataset {dataset!r}. Train one (`recsys train "
+            f"{dataset} --to {home() / 'bundles' / dataset}`), or name one that lies elsewhere: --bundle PATH."
         )
     return max(sorted(written), key=written.__getitem__)
 

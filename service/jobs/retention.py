@@ -64,7 +64,7 @@ def clean_events(
         return Cleaned(*counts, actions=_count(database, ACTIONS, old_actions))
     users: set[str] = set()
     events = 0 if old_events is None else _remove_events(database, old_events, batch, users, say)
-    lists = 0 if old_lists is None else _remove_lists(database, old_lists, batch, say)
+    lists = 0 if old_lists is None else _remove(database, IMPRESSIONS, old_lists, batch, say)
     if impressions_before is not None:
         _remove_versions(database, impressions_before, batch)
     actions = 0 if old_actions is None else _remove(database, ACTIONS, old_actions, batch, say)
