@@ -4,8 +4,8 @@
 
 - `ml-1m-equal`: both begin with the same item factors and solve every row exactly; after 15 iterations at 64 factors,
   how far the scores are apart, as a share of the largest, and the objective, computed in float64 for both.
-- `ml-1m-optimum`: likewise, both with their defaults, after 300 iterations with a penalty that leaves fewer factors than
-  there are. The optimum is that of a convex problem then, so there is only one.
+- `ml-1m-optimum`: likewise, both with their defaults, after 300 iterations with a penalty that leaves fewer factors
+  than there are. The optimum is that of a convex problem then, so there is only one.
 - `ml-1m-time`, `gowalla-time`: processor seconds an iteration of a fit of 16 at 128 factors, whatever a fit begins
   with included, one thread each, in turns, medians; our default and exact solvers beside implicit's default, three
   steps of conjugate gradients, and its exact solver, of which each fit is one iteration.
