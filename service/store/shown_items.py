@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select, text
 from service.store.database import Database
 from service.store.tables import IMPRESSIONS
 
-LISTS: Final = 20_000
+LISTS: Final = 10_000
 """Lists that are looked through."""
 DAY: Final = 86_400 * 1_000_000
 # What the needle finds is looked at closely: an id may hold what stands between two others.
