@@ -1,5 +1,6 @@
 """A service over a hundred made-up films and sixty users, in a thread of its own."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from time import sleep
+from urllib.request import Request, urlopen
 
-import httpx
 import numpy as np
 import polars as pl
 import uvicorn
@@ -56,7 +57,7 @@ def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
     look_here(folder / "home")
-    variants = (f"main=9:{_bundle(folder, 'ease')}", f"new=1:{_bundle(folder, 'popularity')}")
+    variants = (f"main=9:{_bundle(folder, 'ease')}", f"challenger=1:{_bundle(folder, 'popularity')}")
     store = _store(folder)
     _run_experiment(store)
     app = create_app(Settings(variant=variants, store=store, access_log=False))
@@ -66,7 +67,8 @@ def serve_here(folder: Path) -> Iterator[Served]:
     while not server.started:
         sleep(0.05)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    httpx.post(f"{url}/v1/recommendations", json={"user_id": "1"}, headers={"X-Request-ID": "shown.1"})
+    headers = {"Content-Type": "application/json", "X-Request-ID": "shown.1"}
+    urlopen(Request(f"{url}/v1/recommendations", json.dumps({"user_id": "1"}).encode(), headers)).close()
     yield Served(url)
     server.should_exit = True
     thread.join()
@@ -126,14 +128,16 @@ def _run_experiment(url: str, n_users: int = 2000, days: int = 10) -> None:
     random, day = np.random.default_rng(1), 86_400_000_000
     since, lists, clicks = timestamps.now() - days * day - day // 2, [], []
     for number in range(n_users):
-        name, user = ("new" if number % 10 == 0 else "main"), f"visitor-{number}"
+        name, user = ("challenger" if number % 10 == 0 else "main"), f"visitor-{number}"
         request, at = f"exp.{number}", since + int(random.random() * days * day)
         lists.append(Impression(request, user, name, f"{name}-version", True, ("7", "8"), at))
-        if random.random() < (0.34 if name == "new" else 0.3):
+        if random.random() < (0.34 if name == "challenger" else 0.3):
             clicks.append(Event(request, user, "7", "click", 1.0, at + 1, request))
     store = EventStore(url)
     ImpressionTable(store.database).add(lists)
     store.take(clicks, "api")
-    LiveTestTable(store.database).add(Plan("split", "main", "new", since, 1, "click-through", None, 0.05, 0.03, 20))
+    LiveTestTable(store.database).add(
+        Plan("split", "main", "challenger", since, 1, "click-through", None, 0.05, 0.03, 20)
+    )
     UserSets(store.database).save("regulars", [str(number) for number in range(1, 41)])
     store.close()
