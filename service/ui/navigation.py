@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 
 ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
+    Entry("Deployments", "/ui/deployments", "What serves where, versions side by side; reload, roll back, weights."),
 )
 
 
