@@ -30,6 +30,7 @@ from service.http.routes import (
     users,
 )
 from service.http.routes.pages import show_docs
+from service.observability.day import Day, keep
 from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
 from service.observability.request_middleware import Observed
@@ -111,7 +112,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         shown = ImpressionTable(store.database)
-        exposures = ImpressionWriter(shown, counts.count_exposures)
+        exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
         counts.count_start()
         async with create_task_group() as tasks:
@@ -119,6 +120,8 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
             tasks.start_soon(AliasWatch(settings, deployments).run)
             tasks.start_soon(exposures.run)
             tasks.start_soon(ItemWatch(settings, deployments, items).run)
+            if sessions is not None:
+                tasks.start_soon(keep, day, counts)
             yield Services(
                 settings,
                 deployments,
@@ -132,6 +135,7 @@ def create_app(settings: Settings, variant_set: VariantSet | None = None) -> Fas
                 item_store,
                 items,
                 ActionLog(store.database),
+                day,
             )
             tasks.cancel_scope.cancel()
         engine.close()

@@ -20,6 +20,7 @@ class Entry(NamedTuple):
 ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
     Entry("Deployments", "/ui/deployments", "What serves where, versions side by side; reload, roll back, weights."),
+    Entry("Operations", "/ui/operations", "Requests, errors, latency, queue, cache, store and memory of the last day."),
 )
 
 

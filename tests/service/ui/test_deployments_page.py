@@ -118,7 +118,16 @@ def test_weights_change_shares_and_keep_bundles(pair: TestClient) -> None:
     assert confirm(pair, f"{HOME}/weights?weight.a=1&weight.b=3").url.query == b"done=unchanged"
 
 
-@pytest.mark.parametrize("query", ["weight.a=x&weight.b=1", "weight.a=-1&weight.b=1", "weight.a=nan&weight.b=1", "weight.a=0&weight.b=0", "weight.a=1"])  # fmt: skip
+NO_WEIGHTS = (
+    "weight.a=x&weight.b=1",
+    "weight.a=-1&weight.b=1",
+    "weight.a=nan&weight.b=1",
+    "weight.a=0&weight.b=0",
+    "weight.a=1",
+)
+
+
+@pytest.mark.parametrize("query", NO_WEIGHTS)
 def test_what_is_no_weight_is_said(pair: TestClient, query: str) -> None:
     asked = pair.get(f"{HOME}/weights?{query}")
     assert (asked.status_code, 'role="alert"' in asked.text) == (422, True)
