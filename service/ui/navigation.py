@@ -21,6 +21,7 @@ ENTRIES: Final = (
     Entry("Users", "/ui/users", "What a user gets, why this item and why not that one; play with history and rules."),
     Entry("Deployments", "/ui/deployments", "What serves where, versions side by side; reload, roll back, weights."),
     Entry("Operations", "/ui/operations", "Requests, errors, latency, queue, cache, store and memory of the last day."),
+    Entry("Jobs", "/ui/jobs", "The weekly runs: steps, progress, logs, and when the next one is expected."),
 )
 
 
