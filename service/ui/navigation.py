@@ -22,6 +22,9 @@ ENTRIES: Final = (
     Entry("Deployments", "/ui/deployments", "What serves where, versions side by side; reload, roll back, weights."),
     Entry("Operations", "/ui/operations", "Requests, errors, latency, queue, cache, store and memory of the last day."),
     Entry("Jobs", "/ui/jobs", "The weekly runs: steps, progress, logs, and when the next one is expected."),
+    Entry(
+        "Data", "/ui/data", "Datasets: what ingest kept, what it dropped and why, rows in quarantine, volume by day."
+    ),
 )
 
 

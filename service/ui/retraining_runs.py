@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Final
@@ -131,7 +132,7 @@ def expected(found: Sequence[Run]) -> tuple[datetime, timedelta] | None:
     began = [run.record.started_at for run in found[:RHYTHM] if run.record is not None]
     if len(began) < 3:
         return None
-    between = [(later - earlier).total_seconds() for later, earlier in zip(began, began[1:], strict=False)]
+    between = [(later - earlier).total_seconds() for later, earlier in pairwise(began)]
     rhythm = timedelta(seconds=median(between))
     return (began[0] + rhythm, rhythm) if rhythm >= SHORTEST_RHYTHM else None
 

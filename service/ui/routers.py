@@ -9,7 +9,7 @@ from service.security.api_keys import WatchedKeys
 from service.security.authorization import needs
 from service.security.sessions import Sessions
 from service.ui.csrf import check_form_token
-from service.ui.pages import deployments, jobs, login, operations, start, users
+from service.ui.pages import data, deployments, jobs, login, operations, start, users
 from service.ui.rendering import ASSETS
 from service.ui.routing import error_page, page_router
 
@@ -19,6 +19,7 @@ PAGES: Final = (
     deployments.router,
     operations.router,
     jobs.router,
+    data.router,
 )
 
 

@@ -25,15 +25,10 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     def written(name: str, job: str = "shop", log: str = "", **changes: object) -> Path:
         folder = tmp_path / "home" / "retraining" / job / "runs" / name
         folder.mkdir(parents=True)
-        step = {
-            "name": "ingest",
-            "fingerprint": "f",
-            "status": "done",
-            "started_at": BEGAN.isoformat(),
-            "seconds": 83.2,
-        }
-        told = {"format": 1, "run": name, "job": job, "started_at": BEGAN.isoformat(), "status": "done", "note": "",
-                "steps": {"ingest": step | {"command": ["ingest", "a.csv"], "figures": {"rows": 12, "page": HOSTILE}}}}  # fmt: skip
+        began = {"started_at": BEGAN.isoformat(), "status": "done"}
+        step = {"name": "ingest", "fingerprint": "f", "seconds": 83.2, "command": ["ingest", "a.csv"], **began}
+        steps = {"ingest": step | {"figures": {"rows": 12, "page": HOSTILE}}}
+        told = {"format": 1, "run": name, "job": job, "note": "", "steps": steps, **began}
         (folder / "run.json").write_text(json.dumps(told | changes))
         (folder / "log.txt").write_text(log)
         return folder
