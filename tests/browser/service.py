@@ -17,10 +17,12 @@ from recsys_vae.bundles.bundle import write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.models import catalog
+from recsys_vae.models.ease import EASEConfig
 from service.app import create_app
 from service.http.protocol import ServerProtocol
 from service.settings import Settings
 from service.store.events import Event, EventStore
+from tests.browser.home import fill_day, write_home
 
 N_ITEMS, N_USERS = 100, 60
 WORDS = (
@@ -49,12 +51,15 @@ class Served:
 def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(Settings(bundle=_bundle(folder), store=_store(folder), access_log=False))
+    write_home(folder / "home")
+    bundle, _ = _bundle(folder, "films"), _bundle(folder, "films-before", l2=20.0)
+    app = create_app(Settings(bundle=bundle, bundle_root=folder, store=_store(folder), access_log=False))
     server = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, ws="none"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
         sleep(0.05)
+    fill_day(server.lifespan.state["services"].day)
     yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}")
     server.should_exit = True
     thread.join()
@@ -71,11 +76,11 @@ def _ids() -> list[str]:
     return [str(number) for number in range(1, N_ITEMS + 1)]
 
 
-def _bundle(folder: Path) -> Path:
+def _bundle(folder: Path, name: str, l2: float = 100.0) -> Path:
     ids = _ids()
     order = sorted(range(N_ITEMS), key=lambda place: ids[place].encode())
     liked = _matrix()[:, order]
-    model = catalog.create("ease", N_ITEMS, None)
+    model = catalog.create("ease", N_ITEMS, EASEConfig(l2=l2))
     model.fit(csr_array(liked))
     table = pl.DataFrame(
         {
@@ -85,16 +90,18 @@ def _bundle(folder: Path) -> Path:
             "year": [1950 + place // 2 for place in order],
         }
     )
-    origin = Provenance(dataset="films", trained_on="all", n_users=N_USERS, metrics={"ndcg@100": 0.4, "recall@20": 0.3})
+    origin = Provenance(
+        dataset="films", trained_on="all", n_users=N_USERS, metrics={"ndcg@100": 0.4 + l2 / 1e4, "recall@20": 0.3}
+    )
     write_bundle(
-        folder / "films",
+        folder / name,
         model,
         IdMap.from_values(table["item_id"].to_list()),
         popularity=liked.sum(axis=0),
         provenance=origin,
         item_table=table,
     )
-    return folder / "films"
+    return folder / name
 
 
 def _store(folder: Path) -> str:

@@ -17,7 +17,8 @@ HOSTILE = "<script>alert(1)</script>"
 SUMMARY: dict[str, Any] = {
     "dataset": "shop", "sources": [HOSTILE], "taken_for": ["csv"], "rules": {"min_user": 5}, "rows_in": 10,
     "quarantined": [{"name": f"weight is {HOSTILE}", "rows": 2}], "lost": [{"name": "min_user", "rows": 4}],
-    "kept": {"interactions": 4, "users": 2, "items": 3, "density": 0.5, "last": "2026-11-04T00:00:00Z"}, "notes": [HOSTILE],
+    "kept": {"interactions": 4, "users": 2, "items": 3, "density": 0.5, "last": "2026-11-04T00:00:00Z"},
+    "notes": [HOSTILE],
 }  # fmt: skip
 
 
@@ -81,6 +82,8 @@ def test_keys_see_rows_of_users_only_with_histories(log_in: LogIn, folder: Path)
     assert ("needs the scope <code>histories</code>" in admin, "&lt;b&gt;u" in admin) == (True, False)
 
 
-def test_a_home_without_datasets_says_how_to_make_one(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_home_without_datasets_says_how_to_make_one(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path / "none"))
     assert "recsys ingest LOG --to NAME" in client.get(HOME).text
