@@ -162,7 +162,9 @@ def _path(values: Sequence[float | None], across: Scale, up: Scale, style: str) 
 
 def _grid(ticks: Sequence[float], up: Scale, digits: int) -> Markup:
     """Horizontal lines with their numbers."""
-    shown = max(digits, 0 if ticks[1] - ticks[0] >= 1 else ceil(-log10(ticks[1] - ticks[0])))
+    step = ticks[1] - ticks[0]
+    exact = next((places for places in range(12) if abs(round(step, places) - step) < 1e-6 * step), 12)
+    shown = max(digits, exact)
     return Markup("").join(
         Markup(
             '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" text-anchor="end">{}</text>'

@@ -75,5 +75,5 @@ def _fate(dataset: Dataset) -> Any:
         return None
     parts = [("kept", summary.kept.interactions)]
     parts += [(f"lost: {one.name}", one.rows) for one in summary.lost]
-    parts += [(f"quarantine: {one.name}", one.rows) for one in summary.quarantined]
+    parts.append(("in quarantine", summary.n_quarantined))
     return bars("Where the rows of the logs went", [label for label, _ in parts], [n for _, n in parts])
