@@ -38,6 +38,8 @@ COUNTERS: Final = {
 """Metric -> how its ring is named, and the label that tells its rings apart."""
 GAUGES: Final = {"recsys_queue_depth": QUEUE, "recsys_requests_under_way": UNDER_WAY}
 
+PLACES: Final = {bound: place for place, bound in enumerate((*BUCKETS, float("inf")))}
+
 logger = logging.getLogger("recsys.service")
 
 Array = npt.NDArray[np.float64]
@@ -122,11 +124,13 @@ class Day:
         with self._lock:
             middles = self._times - self._seconds / 2
             inside = np.flatnonzero((self._times > 0) & (middles >= starts[0]) & (middles < end))
+            inside = inside[np.argsort(middles[inside], kind="stable")]
             step = ((middles[inside] - starts[0]) / width).astype(np.int64)
+            ends = np.searchsorted(step, np.arange(steps), side="right")
             return Stretch(
                 starts,
-                _summed(step, self._seconds[inside], steps),
-                {key: _summed(step, ring[inside], steps) for key, ring in self._added.items()},
+                _summed(ends, self._seconds[inside]),
+                {key: _summed(ends, ring[inside]) for key, ring in self._added.items()},
                 {name: _largest(step, ring[inside], steps) for name, ring in self._gauges.items()},
             )
 
@@ -195,15 +199,16 @@ def _read(families: Iterable[Metric]) -> tuple[dict[Key, Array], dict[str, float
 
 
 def _read_latencies(family: Metric, totals: dict[Key, Array]) -> None:
-    upto: dict[tuple[str, str, str], Array] = {}
+    upto: dict[tuple[str, str, str], list[float]] = {}
     for sample in family.samples:
         if sample.name.endswith("_bucket"):
             labels = sample.labels
-            counts = upto.setdefault((labels["route"], labels["status"], labels["tier"]), np.zeros(len(BUCKETS) + 1))
-            counts[np.searchsorted(BUCKETS, float(labels["le"]))] += sample.value  # several methods may share a route
+            key = labels["route"], labels["status"], labels["tier"]
+            counts = upto.get(key) or upto.setdefault(key, [0.0] * len(PLACES))
+            counts[PLACES[float(labels["le"])]] += sample.value  # several methods may share a route
     for (route, status, tier), counts in upto.items():
         timed = np.diff(counts, prepend=0)
-        answered = np.array(timed.sum())
+        answered = np.array(counts[-1])
         kind = f"{status[:1]}xx" if status != "0" else "left"
         _add(totals, (ROUTE, route), timed)
         _add(totals, (STATUS, kind), answered)
@@ -217,10 +222,11 @@ def _add(totals: dict[Key, Array], key: Key, found: Array) -> None:
     totals[key] = totals[key] + found if key in totals else found
 
 
-def _summed(step: npt.NDArray[np.int64], found: npt.NDArray[np.generic], steps: int) -> Array:
-    sums = np.zeros((steps, *found.shape[1:]))
-    np.add.at(sums, step, found)
-    return sums
+def _summed(ends: npt.NDArray[np.int64], found: npt.NDArray[np.generic]) -> Array:
+    """Sums of consecutive rows, each up to where one of the ends is."""
+    upto = np.zeros((len(found) + 1, *found.shape[1:]))
+    np.cumsum(found, axis=0, out=upto[1:])
+    return np.diff(upto[np.concatenate([[0], ends])], axis=0)
 
 
 def _largest(step: npt.NDArray[np.int64], found: npt.NDArray[np.float32], steps: int) -> Array:

@@ -103,7 +103,10 @@ def _told(action: Action, access: Access) -> Action:
 async def show_versions(
     request: Request, services: ServicesDep, access: AccessDep, one: str = "", other: str = ""
 ) -> Response:
-    """What one bundle says of itself, or two side by side; those that are not in service need the scope `admin`."""
+    """What one bundle says of itself, or two side by side, the first two if none is named.
+
+    Those that are not in service need the scope `admin`.
+    """
     access.demand("recommend")
     found = versions.in_service(services.deployments.variant_set)
     if access.opens("admin"):
@@ -111,12 +114,12 @@ async def show_versions(
         found = await to_thread.run_sync(
             versions.known, services.deployments.variant_set, recorded, services.settings.bundle_root
         )
-    chosen = [name for name in dict.fromkeys((one, other)) if name]
+    chosen = [name for name in dict.fromkeys((one, other)) if name] or list(found)[:2]
     for name in chosen:
         if name not in found:
             raise HTTPException(404, f"No bundle that can be read here has the version {name}.")
     shown = [found[name] for name in chosen]
-    facts = groups(*(version.manifest for version in shown)) if shown else []
+    facts = groups(*(version.manifest for version in shown))
     return page(request, "versions.html", versions=found, shown=shown, groups=facts)
 
 

@@ -53,6 +53,8 @@ SPANS: Final = {
     "6h": Span("6 hours", 21_600, 72, "%H:%M"),
     "24h": Span("A day", 86_400, 96, "%H:%M"),
 }
+ERRORS: Final = (("4xx", "refused (4xx)"), ("5xx", "failed (5xx)"), ("left", "caller left"))
+"""How requests end that go wrong, and in words."""
 MEGA: Final = 1e6
 MINUTE: Final = 60
 
@@ -116,29 +118,22 @@ def _charts(stretch: Stretch, labels: Sequence[str]) -> list[Markup]:
     zero = np.zeros(len(labels))
     everything = sum((stretch.count(ROUTE, name) for name in stretch.labels(ROUTE)), zero)
     lists = sum((stretch.count(TIER, name) for name in stretch.labels(TIER)), zero)
-    lookups = stretch.count(CACHE, "hit") + stretch.count(CACHE, "miss")
+    hits, lookups = 100 * stretch.count(CACHE, "hit"), stretch.count(CACHE, "hit") + stretch.count(CACHE, "miss")
+    failures = [_rate(stretch, one, stretch.count(STORE, one), MINUTE) for one in ("read", "write")]
     gauges = {name: _known(stretch.gauges.get(name, zero * np.nan)) for name in (QUEUE, UNDER_WAY, MEMORY)}
     megabytes = [None if value is None else value / MEGA for value in gauges[MEMORY]]
-    return [
-        line("Requests a second", labels, [_rate(stretch, "all", everything), _rate(stretch, "lists", lists)]),
-        line("Errors a minute", labels, [
-            _rate(stretch, "refused (4xx)", stretch.count(STATUS, "4xx"), MINUTE),
-            _rate(stretch, "failed (5xx)", stretch.count(STATUS, "5xx"), MINUTE),
-            _rate(stretch, "caller left", stretch.count(STATUS, "left"), MINUTE),
-        ]),
-        line("Lists by tier: median, in ms", labels, [_latency(stretch, tier, 0.5) for tier in tiers]),
-        line("Lists by tier: 99th percentile, in ms", labels, [_latency(stretch, tier, 0.99) for tier in tiers]),
-        line("Queue of the engine, and requests under way", labels, [
-            Series("waiting", gauges[QUEUE]), Series("under way", gauges[UNDER_WAY])
-        ], 0),
-        line("Histories found in the cache, in %", labels, [
-            Series("hits", _divided(100 * stretch.count(CACHE, "hit"), lookups))
-        ], 1),
-        line("Failures of the event store a minute", labels, [
-            _rate(stretch, name, stretch.count(STORE, name), MINUTE) for name in ("read", "write")
-        ]),
-        line("Memory of this process, in MB", labels, [Series("memory", megabytes)], 0),
-    ]  # fmt: skip
+    waiting = [Series("waiting", gauges[QUEUE]), Series("under way", gauges[UNDER_WAY])]
+    drawn: list[tuple[str, list[Series], int]] = [
+        ("Requests a second", [_rate(stretch, "all", everything), _rate(stretch, "lists", lists)], 2),
+        ("Errors a minute", [_rate(stretch, name, stretch.count(STATUS, kind), MINUTE) for kind, name in ERRORS], 1),
+        ("Lists by tier: median, in ms", [_latency(stretch, tier, 0.5) for tier in tiers], 1),
+        ("Lists by tier: 99th percentile, in ms", [_latency(stretch, tier, 0.99) for tier in tiers], 1),
+        ("Requests that wait for the engine, and under way", waiting, 0),
+        ("Histories found in the cache, in %", [Series("hits", _divided(hits, lookups))], 1),
+        ("Failures of the event store a minute", failures, 1),
+        ("Memory of this process, in MB", [Series("memory", megabytes)], 0),
+    ]
+    return [line(title, labels, series, digits, from_zero=True) for title, series, digits in drawn]
 
 
 def _rate(stretch: Stretch, name: str, added: Array, factor: float = 1.0) -> Series:
