@@ -31,6 +31,7 @@ from service.http.routes import (
     users,
 )
 from service.http.routes.pages import show_docs
+from service.observability.day import Day, keep
 from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
 from service.observability.request_middleware import Observed
@@ -116,7 +117,7 @@ def create_app(
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         shown = ImpressionTable(store.database)
-        exposures = ImpressionWriter(shown, counts.count_exposures)
+        exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
         counts.count_start()
         async with create_task_group() as tasks:
@@ -124,6 +125,8 @@ def create_app(
             tasks.start_soon(AliasWatch(settings, deployments).run)
             tasks.start_soon(exposures.run)
             tasks.start_soon(ItemWatch(settings, deployments, items).run)
+            if sessions is not None:
+                tasks.start_soon(keep, day, counts)
             yield Services(
                 settings,
                 deployments,
@@ -137,6 +140,7 @@ def create_app(
                 item_store,
                 items,
                 ActionLog(store.database),
+                day,
             )
             tasks.cancel_scope.cancel()
         engine.close()

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from socket import gethostname
 from typing import Final, Protocol
@@ -172,13 +172,33 @@ class Deployments:
             ConflictError: another reload is under way, or something else was put in service meanwhile.
         """
         if self._is_reloading:
-            raise ConflictError("load-under-way", "A bundle is being loaded. Ask again when it is done.")
+            raise _load_under_way()
         self._is_reloading = True
         try:
             await self._catch_up()
             after = self._active
             variant_set = await self._load(self._wanted(source, variant))
             return await self._put_in_service(variant_set, after)
+        finally:
+            self._is_reloading = False
+
+    async def weigh(self, weights: Mapping[str, float]) -> bool:
+        """Give the variants in service other weights; bundles stay as they are. False: they have these already.
+
+        Raises:
+            FieldError: these are no weights of these variants.
+            UnavailableError: the store does not answer.
+            BehindError: this replica could not load what is in service.
+            ConflictError: a reload is under way, or something else was put in service meanwhile.
+        """
+        if self._is_reloading:
+            raise _load_under_way()
+        self._is_reloading = True
+        try:
+            await self._catch_up()
+            if self._is_behind:
+                raise BehindError(self._active, self._generation)
+            return await self._put_in_service(self.variant_set.weighed(weights), self._active)
         finally:
             self._is_reloading = False
 
@@ -205,6 +225,23 @@ class Deployments:
         made = await to_thread.run_sync(self._store.add, plan, active.generation, target.previous)
         self._swap(replace(variant_set, generation=made.generation, aliases=plan.aliases), "rolled-back")
         await attempt(self._tell)
+
+    def recorded(self, n: int) -> list[Deployment]:
+        """The last deployments, latest first; waits for the store.
+
+        Raises:
+            UnavailableError: the store does not answer.
+        """
+        return self._store.from_generation(max(1, self._active - n + 1))[::-1][:n]
+
+    def before(self) -> Deployment:
+        """What a rollback puts in service; waits for the store.
+
+        Raises:
+            ConflictError: nothing was before.
+            UnavailableError: the store does not answer.
+        """
+        return self._before()[1]
 
     async def replicas(self, patience: float = 0.0) -> Replicas | None:
         """Who answers from this store, and who does not yet answer with what does here; None where the store is silent.
@@ -366,3 +403,7 @@ class Deployments:
     @property
     def _is_behind(self) -> bool:
         return self._variant_set is not None and self._active != self._variant_set.generation
+
+
+def _load_under_way() -> ConflictError:
+    return ConflictError("load-under-way", "A bundle is being loaded. Ask again when it is done.")

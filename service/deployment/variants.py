@@ -6,7 +6,8 @@ with a variant on every replica and over restarts, and when a weight changes onl
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
@@ -146,6 +147,23 @@ class VariantSet:
     def share(self, variant: Variant) -> float:
         """The part of the users that a variant is assigned to, from 0 to 1."""
         return variant.weight / sum(one.weight for one in self.variants) if len(self.variants) > 1 else 1.0
+
+    def weighed(self, weights: Mapping[str, float]) -> "VariantSet":
+        """The same variants with other weights.
+
+        Raises:
+            FieldError: a variant has none or one that is no share, or nobody would be answered.
+        """
+        names = [one.name for one in self.variants]
+        if set(weights) != set(names):
+            raise FieldError("weights", f"each variant in service has one, and nothing else: {', '.join(names)}")
+        for name, weight in weights.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise FieldError(f"weights.{name}", "a weight is a number from 0 on")
+        if not sum(weights.values()) > 0 or (self.interleaved and not sum(weights[one] for one in self.interleaved)):
+            raise FieldError("weights", "all of them are 0; nobody would be answered")
+        changed = (replace(one, weight=float(weights[one.name])) for one in self.variants)
+        return replace(self, variants=tuple(changed))
 
     def _of_version(self, version: str) -> Assignment:
         both = [self._together()] if self.interleaved else []

@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from service.deployment.controller import Deployments
+from service.observability.day import Day
 from service.observability.metrics import Metrics
 from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
@@ -27,6 +28,7 @@ class Services:
     Attributes:
         writers: how many threads write events, or changes of items, at a time. They are not those that read, which a
             flood leaves free.
+        day: samples of the metrics; none are taken where there are no pages.
     """
 
     settings: Settings
@@ -41,6 +43,7 @@ class Services:
     item_store: ItemStore
     items: LiveItems
     actions: ActionLog
+    day: Day
 
 
 class State(TypedDict):

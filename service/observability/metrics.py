@@ -6,10 +6,10 @@ counted, and its gauges go.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.observability.request_context import CURRENT
@@ -24,7 +24,7 @@ OTHER = "other"
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WAITS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-Metric = TypeVar("Metric", Counter, Histogram)
+Counted = TypeVar("Counted", Counter, Histogram)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -190,11 +190,18 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format, of every worker."""
+        return generate_latest(self._of_everybody())
+
+    def families(self) -> Iterable[Metric]:
+        """All metrics as they are now, of every worker."""
+        return self._of_everybody().collect()
+
+    def _of_everybody(self) -> CollectorRegistry:
         if directory := os.environ.get(DIRECTORY):
             everybody = CollectorRegistry()
             MultiProcessCollector(everybody, directory)  # type: ignore[no-untyped-call]
-            return generate_latest(everybody)
-        return generate_latest(self.registry)
+            return everybody
+        return self.registry
 
     def _show(self, gauge: Gauge, values: dict[tuple[str, ...], float]) -> None:
         """Values by labels; what has no value any more is not shown."""
@@ -208,9 +215,9 @@ class Metrics:
             gauge.labels(*labels).set(value)
         self._deployed[gauge] = set(values)
 
-    def _child(self, metric: Metric, *labels: str) -> Metric:
+    def _child(self, metric: Counted, *labels: str) -> Counted:
         """What `metric.labels` gives, which checks them and takes a lock; for what is counted with every request."""
-        found: Metric | None = self._children.get((metric, *labels))
+        found: Counted | None = self._children.get((metric, *labels))
         if found is None:
             found = self._children[metric, *labels] = metric.labels(*labels)
         return found

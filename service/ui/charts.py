@@ -56,7 +56,9 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 2)
 
 
-def line(title: str, labels: Sequence[str], series: Sequence[Series], digits: int = 2) -> Markup:
+def line(
+    title: str, labels: Sequence[str], series: Sequence[Series], digits: int = 2, *, from_zero: bool = False
+) -> Markup:
     """Lines with their bands over labelled places.
 
     Args:
@@ -64,6 +66,7 @@ def line(title: str, labels: Sequence[str], series: Sequence[Series], digits: in
         labels: of the places from left to right, as many as each series has values.
         series: four at most.
         digits: of the numbers, after the point.
+        from_zero: whether the axis begins at 0, as for rates and times.
 
     Raises:
         ValueError: there are more series than can be told apart.
@@ -74,7 +77,7 @@ def line(title: str, labels: Sequence[str], series: Sequence[Series], digits: in
     known = [value for value in found if value is not None and isfinite(value)]
     if not known:
         return _nothing(title)
-    ticks = _ticks(min(known), max(known))
+    ticks = _ticks(min(0.0, *known) if from_zero else min(known), max(known))
     across = Scale(0, max(1, len(labels) - 1), LEFT, WIDTH - RIGHT)
     up = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     drawn = Markup("").join(
@@ -162,7 +165,9 @@ def _path(values: Sequence[float | None], across: Scale, up: Scale, style: str) 
 
 def _grid(ticks: Sequence[float], up: Scale, digits: int) -> Markup:
     """Horizontal lines with their numbers."""
-    shown = max(digits, 0 if ticks[1] - ticks[0] >= 1 else ceil(-log10(ticks[1] - ticks[0])))
+    step = ticks[1] - ticks[0]
+    exact = next((places for places in range(12) if abs(round(step, places) - step) < 1e-6 * step), 12)
+    shown = max(digits, exact)
     return Markup("").join(
         Markup(
             '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" text-anchor="end">{}</text>'

@@ -142,7 +142,9 @@ def _chart(recorded: Recorded, found: Findings) -> Markup:
     plan = recorded.plan
     title = f"{plan.challenger} against {plan.base}, difference in percent"
     nothing: list[float | None] = [0.0] * len(days)
-    return charts.line(title, days, [charts.Series("difference", values, low, high), charts.Series("no difference", nothing)])
+    return charts.line(
+        title, days, [charts.Series("difference", values, low, high), charts.Series("no difference", nothing)]
+    )
 
 
 def _verdict(recorded: Recorded, found: Findings) -> str:

@@ -1,7 +1,7 @@
 """Formatting: numbers, times and ids as pages show them."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,6 +38,22 @@ def moment(value: datetime | int | None) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
 
 
+def seconds(value: float | None) -> str:
+    """How long something took: `0.4 s`, `3 min 20 s`, `2 h 05 min`."""
+    if value is None or not isfinite(value):
+        return NOTHING
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def lasting(value: timedelta) -> str:
+    """A rhythm in words: `7 days`, `6 hours`."""
+    hours = value.total_seconds() / 3600
+    return f"{number(hours / 24, 0)} days" if hours >= 36 else f"{number(hours, 0)} hours"
+
+
 def value(found: Any) -> str:
     """A value of metadata as text: lists with commas between their elements, long texts cut."""
     if found is None:
@@ -72,6 +88,8 @@ FILTERS: Final = {
     "score": score,
     "percent": percent,
     "moment": moment,
+    "seconds": seconds,
+    "lasting": lasting,
     "value": value,
     "segment": segment,
     "pairs": pairs,

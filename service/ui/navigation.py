@@ -29,6 +29,9 @@ ENTRIES: Final = (
     Entry("Quality", "/ui/quality", "How good each version was, by slice; decisions of the gate; drift of the data."),
     Entry("Data", "/ui/data", "What ingest kept of the logs and what it dropped, and why; quarantine; events by day."),
     Entry("Images", "/ui/images", "Image models: reconstructions, a map of codes to wander, traversals, codebooks."),
+    Entry("Deployments", "/ui/deployments", "What serves where, versions side by side; reload, roll back, weights."),
+    Entry("Operations", "/ui/operations", "Requests, errors, latency, queue, cache, store and memory of the last day."),
+    Entry("Jobs", "/ui/jobs", "The weekly runs: steps, progress, logs, and when the next one is expected."),
 )
 
 

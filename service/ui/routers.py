@@ -9,7 +9,22 @@ from service.security.api_keys import WatchedKeys
 from service.security.authorization import needs
 from service.security.sessions import Sessions
 from service.ui.csrf import check_form_token
-from service.ui.pages import catalogue, compare, data, experiments, images, items, login, quality, replay, start, users
+from service.ui.pages import (
+    catalogue,
+    compare,
+    data,
+    deployments,
+    experiments,
+    images,
+    items,
+    jobs,
+    login,
+    operations,
+    quality,
+    replay,
+    start,
+    users,
+)
 from service.ui.rendering import ASSETS
 from service.ui.routing import error_page, page_router
 
@@ -24,6 +39,9 @@ PAGES: Final = (
     quality.router,
     data.router,
     images.router,
+    deployments.router,
+    operations.router,
+    jobs.router,
 )
 
 

@@ -37,5 +37,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     if url:
         yield Served(url)
         return
-    with serve_here(tmp_path_factory.mktemp("served")) as found:
-        yield found
+    folder = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECSYS_HOME", str(folder / "home"))
+        with serve_here(folder) as found:
+            yield found

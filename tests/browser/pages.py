@@ -21,5 +21,13 @@ PAGES: Final = {
     "data": "/ui/data",
     "data-of-dataset": "/ui/data/shop",
     "images": "/ui/images",
+    "deployments": "/ui/deployments",
+    "deployments-reload": "/ui/deployments/reload?source=films-before",
+    "deployments-refused": "/ui/deployments/reload?source=../..",
+    "versions": "/ui/deployments/versions",
+    "operations": "/ui/operations?span=6h&live=no",
+    "jobs": "/ui/jobs",
+    "job-run": "/ui/jobs/films/20261123T040000Z",
+    "dataset": "/ui/data/films",
     "error": "/ui/nowhere",
 }

@@ -19,6 +19,7 @@ from recsys_vae.bundles.bundle import write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.models import catalog
+from recsys_vae.models.ease import EASEConfig
 from service import timestamps
 from service.app import create_app
 from service.http.protocol import ServerProtocol
@@ -27,6 +28,7 @@ from service.store.events import Event, EventStore
 from service.store.impressions import Impression, ImpressionTable
 from service.store.live_tests import LiveTestTable, Plan
 from service.store.user_sets import UserSets
+from tests.browser.home import fill_day, write_home
 from tests.browser.research import look_here
 
 N_ITEMS, N_USERS = 100, 60
@@ -57,15 +59,21 @@ def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
     look_here(folder / "home")
-    variants = (f"main=9:{_bundle(folder, 'ease')}", f"challenger=1:{_bundle(folder, 'popularity')}")
+    write_home(folder / "home")
+    variants = (
+        f"main=9:{_bundle(folder, 'films')}",
+        f"challenger=1:{_bundle(folder, 'films-challenger', 'popularity')}",
+    )
+    _bundle(folder, "films-before", l2=20.0)
     store = _store(folder)
     _run_experiment(store)
-    app = create_app(Settings(variant=variants, store=store, access_log=False))
+    app = create_app(Settings(variant=variants, bundle_root=folder, store=store, access_log=False))
     server = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, ws="none"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
         sleep(0.05)
+    fill_day(server.lifespan.state["services"].day)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Content-Type": "application/json", "X-Request-ID": "shown.1"}
     urlopen(Request(f"{url}/v1/recommendations", json.dumps({"user_id": "1"}).encode(), headers)).close()
@@ -85,11 +93,11 @@ def _ids() -> list[str]:
     return [str(number) for number in range(1, N_ITEMS + 1)]
 
 
-def _bundle(folder: Path, name: str) -> Path:
+def _bundle(folder: Path, name: str, model_name: str = "ease", l2: float = 100.0) -> Path:
     ids = _ids()
     order = sorted(range(N_ITEMS), key=lambda place: ids[place].encode())
     liked = _matrix()[:, order]
-    model = catalog.create(name, N_ITEMS, None)
+    model = catalog.create(model_name, N_ITEMS, EASEConfig(l2=l2) if model_name == "ease" else None)
     model.fit(csr_array(liked))
     table = pl.DataFrame(
         {
@@ -99,7 +107,9 @@ def _bundle(folder: Path, name: str) -> Path:
             "year": [1950 + place // 2 for place in order],
         }
     )
-    origin = Provenance(dataset="films", trained_on="all", n_users=N_USERS, metrics={"ndcg@100": 0.4, "recall@20": 0.3})
+    origin = Provenance(
+        dataset="films", trained_on="all", n_users=N_USERS, metrics={"ndcg@100": 0.4 + l2 / 1e4, "recall@20": 0.3}
+    )
     write_bundle(
         folder / name,
         model,

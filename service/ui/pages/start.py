@@ -1,17 +1,12 @@
 """/ui: what is in service, and where the pages are."""
 
-from collections.abc import Mapping
-from typing import Final
-
 from fastapi import Request, Response
 
 from service.deployment.variants import Variant, VariantSet
 from service.http.dependencies import ServicesDep
+from service.ui.manifests import metrics_with_errors
 from service.ui.rendering import page
 from service.ui.routing import page_router
-
-ERROR: Final = "_se"
-"""Ends the name of a metric's standard error."""
 
 router = page_router()
 
@@ -41,11 +36,6 @@ def _told(variant: Variant, variant_set: VariantSet) -> dict[str, object]:
         "dataset": origin.dataset,
         "cutoff": origin.training_cutoff,
         "created_at": manifest.created_at,
-        "metrics": _with_errors(origin.metrics),
+        "metrics": metrics_with_errors(origin.metrics),
         "metrics_on": origin.metrics_on,
     }
-
-
-def _with_errors(metrics: Mapping[str, float]) -> list[tuple[str, float, float | None]]:
-    """Name, value and standard error of each metric."""
-    return [(name, found, metrics.get(name + ERROR)) for name, found in metrics.items() if not name.endswith(ERROR)]

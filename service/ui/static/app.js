@@ -15,3 +15,10 @@ document.addEventListener("htmx:afterSwap", () => {
   const news = document.querySelector("[data-news]");
   if (told && news) told.textContent = news.dataset.news;
 });
+
+// What refreshes itself waits while somebody is within it, reads a table of it, or looks elsewhere.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.target;
+  if (!part.matches("[data-live]")) return;
+  if (document.hidden || part.contains(document.activeElement) || part.querySelector("details[open]")) event.preventDefault();
+});

@@ -31,6 +31,17 @@ def test_a_value_that_is_missing_is_a_gap() -> None:
     assert '<ul class="legend">' in chart
 
 
+def test_the_axis_of_rates_begins_at_nothing() -> None:
+    chart = line("t", ["a", "b"], [Series("s", [3.0, 4.0])], 0, from_zero=True)
+    assert [float(one) for one in re.findall(r'<text x="48" [^>]*>([\d.]+)<', chart)] == [0, 1, 2, 3, 4]
+
+
+def test_numbers_of_the_grid_are_not_rounded_away() -> None:
+    for values, ticks in (([0, 10], [0, 2.5, 5, 7.5, 10]), ([0, 0.1], [0, 0.025, 0.05, 0.075, 0.1])):
+        chart = line("t", ["a", "b"], [Series("s", values)], 0)
+        assert [float(one) for one in re.findall(r'<text x="48" [^>]*>([\d.]+)<', chart)] == ticks
+
+
 def test_bars_are_as_long_as_their_numbers() -> None:
     chart = bars("shares", ["a", "b", "c"], [4, 1, -1], unit=" %")
     widths = [float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', chart)]
