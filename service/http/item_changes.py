@@ -41,7 +41,7 @@ def take(services: Services, rows: Sequence[ItemChange | str], access: Access) -
     return taken
 
 
-def _note(services: Services, rows: Sequence[ItemChange | str], counts: Mapping[str, int], access: Access) -> None:
+def _note(services: Services, rows: Sequence[ItemChange | str], counts: Mapping[Any, int], access: Access) -> None:
     """One action a request, however many items it changes."""
     if len(rows) == 1 and isinstance(rows[0], ItemChange):
         action, subject, detail = "change-item", f"item:{rows[0].item_id}", detail_of(rows[0])

@@ -10,8 +10,7 @@ import numpy as np
 from service.ranking.served_model import Catalogue
 from service.ranking.unknown_items import UnknownItems
 from service.store.item_feed import OPENING_SECONDS, ItemFeed
-from service.store.item_records import ItemRecord
-from service.store.items import LiveItem
+from service.store.item_records import ItemRecord, LiveItem
 
 
 class Description(NamedTuple):

@@ -195,7 +195,7 @@ class Studio:
         centre, width = self.codes.mean(dim=0)[self.varying], self.codes.std(dim=0)[self.varying]
         values = centre[:, None] + width[:, None] * torch.linspace(-WIDTH, WIDTH, STEPS)
         grid = traversals(self.codes[example], self.varying, values)
-        decoded = self.decode(grid.flatten(0, 1), example).split(STEPS)
+        decoded = torch.split(self.decode(grid.flatten(0, 1), example), STEPS)
         return dict(zip(self.varying, decoded, strict=True))
 
     def paths(self, start: int, end: int) -> dict[str, Tensor]:

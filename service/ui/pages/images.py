@@ -94,7 +94,7 @@ def _clicked(studio: Studio, query: QueryParams) -> Response:
 def _shown(studio: Studio, query: QueryParams) -> dict[str, Any]:
     curves = _curves(studio)
     samples = studio.samples
-    shown = {"curves": curves, "samples": png.address(samples, 8) if samples is not None else ""}
+    shown: dict[str, Any] = {"curves": curves, "samples": png.address(samples, 8) if samples is not None else ""}
     if not studio.n:
         return shown
     asked = Asked.read(query, studio)

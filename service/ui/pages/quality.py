@@ -39,7 +39,9 @@ def _all() -> list[dict[str, Any]]:
     found = []
     for name in models():
         decisions, runs = decisions_of(name), runs_of(name)
-        found.append({"name": name, "decisions": len(decisions), "runs": len(runs), "last": (decisions or [None])[-1]})
+        found.append(
+            {"name": name, "decisions": len(decisions), "runs": len(runs), "last": decisions[-1] if decisions else None}
+        )
     return found
 
 
