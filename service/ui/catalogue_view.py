@@ -125,8 +125,10 @@ class Rows:
         if self.shown is None:
             return np.zeros(len(self.catalogue), dtype=np.bool_)
         if show == NEVER_SHOWN:
-            return self.showable & (self.shown.lists == 0)
-        return self.shown.lists >= max(1.0, often / 100 * self.shown.looked.lists)
+            never: BoolArray = self.showable & (self.shown.lists == 0)
+            return never
+        found: BoolArray = self.shown.lists >= max(1.0, often / 100 * self.shown.looked.lists)
+        return found
 
     def totals(self, n_unknown: int) -> Totals:
         """Of all items."""
@@ -258,9 +260,9 @@ def _sorted(keys: Keys) -> tuple[Int64Array, Keys]:
 
 def _place(keys: Keys, rows: Int64Array, cursor: Cursor, *, is_after: bool) -> int:
     """How many of some rows in order stand before a cursor, or up to it."""
-    among = slice(*(int(np.searchsorted(keys, cursor.key, side)) for side in ("left", "right")))
-    side = "right" if is_after else "left"
-    return among.start + int(np.searchsorted(rows[among], cursor.row, side))
+    first = int(np.searchsorted(keys, cursor.key, "left"))
+    last = int(np.searchsorted(keys, cursor.key, "right"))
+    return first + int(np.searchsorted(rows[first:last], cursor.row, "right" if is_after else "left"))
 
 
 def _new_lines(services: Services, ids: Sequence[str], columns: Columns) -> list[Line]:

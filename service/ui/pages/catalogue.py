@@ -14,7 +14,7 @@ from service.http.routes.recommendations import is_noted
 from service.ranking.served_model import Catalogue
 from service.ui.browse import OF_RECORD, SHOWN, SHOWS, UNKNOWN, Browse
 from service.ui.cards import columns_of
-from service.ui.catalogue_view import Rows, lines_of, mask_of, page_of, shown_of, sorts_of, spread, unknown_lines
+from service.ui.catalogue_view import Line, Rows, lines_of, mask_of, page_of, shown_of, sorts_of, spread, unknown_lines
 from service.ui.item_search import SEARCHERS
 from service.ui.play import OPERATIONS
 from service.ui.rendering import page
@@ -56,7 +56,8 @@ def _told(services: Services, catalogue: Catalogue, asked: Browse, may_look: boo
     columns = columns_of(services.deployments.variant_set)
     shown, outage = shown_of(services, catalogue) if may_look else (None, "")
     rows, unknown = Rows(catalogue, shown), services.items.unknown(catalogue)
-    lines, before, after, n_found, faults = [], None, None, 0, []
+    lines, faults, n_found = list[Line](), list[str](), 0
+    before = after = None
     try:
         if asked.show == UNKNOWN:
             lines, n_found, before, after = unknown_lines(services, unknown, asked, columns)
