@@ -59,8 +59,8 @@ def clean_events(
     old_lists = None if impressions_before is None else IMPRESSIONS.c.answered_at < impressions_before
     old_actions = None if actions_before is None else ACTIONS.c.done_at < actions_before
     if dry_run:
-        counts = [_count(database, *one) for one in ((EVENTS, old_events), (IMPRESSIONS, old_lists))]
-        return Cleaned(*counts, actions=_count(database, ACTIONS, old_actions))
+        events, lists = _count(database, EVENTS, old_events), _count(database, IMPRESSIONS, old_lists)
+        return Cleaned(events, lists, actions=_count(database, ACTIONS, old_actions))
     users: set[str] = set()
     events = 0 if old_events is None else _remove_events(database, old_events, batch, users, say)
     lists = 0 if old_lists is None else _remove(database, IMPRESSIONS, old_lists, batch, say)
