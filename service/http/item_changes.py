@@ -37,7 +37,7 @@ def take(services: Services, rows: Sequence[ItemChange | str], access: Access) -
     for status, number in counts.items():
         services.metrics.count_item_changes(status, number)
     if counts["accepted"]:
-        _note(services, rows, counts, access)
+        _note(services, rows, {str(status): number for status, number in counts.items()}, access)
     return taken
 
 
