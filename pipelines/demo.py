@@ -32,6 +32,7 @@ DATASET = "ml-100k"
 MODEL = "movies"
 BUDGET = "1m"
 INVENTED = ("Star Wars (1977)", "Empire Strikes Back, The (1980)", "Raiders of the Lost Ark (1981)")
+PAGE = "/ui/users"
 STARTUP_SECONDS = 120.0
 REFUSED = 3
 """Exit status of `recsys promote` where the champion stays: of an earlier run of the demo, say."""
@@ -62,11 +63,13 @@ def main() -> None:
         ("load-history", DATASET),
     ):  # fmt: skip
         recsys(*step)
+    warm = _warm_user()
     with served(shipped) as url:
-        show_lists(url, shipped)
+        show_lists(url, shipped, warm)
+        show_page(url, shipped, warm)
     minutes = (time.monotonic() - started) / 60
     console.rule(f"done in {minutes:.1f} minutes")
-    tell_what_next(shipped, report, compared / "page.html", lists)
+    tell_what_next(shipped, report, compared / "page.html", lists, warm)
 
 
 def recsys(*arguments: str) -> None:
@@ -91,12 +94,10 @@ def served(bundle: Path) -> Iterator[str]:
             process.wait(timeout=30)
 
 
-def show_lists(url: str, bundle: Path) -> None:
+def show_lists(url: str, bundle: Path, warm: str) -> None:
     """Ask for a warm user, an invented history and an unknown user, and print titles."""
-    table = scan_table(bundle / ITEMS).select(ITEM, "title").collect()
-    titles: dict[str, str] = dict(table.iter_rows())
+    titles = _titles(bundle)
     ids = {title: item for item, title in titles.items()}
-    warm = _warm_user()
     history = [ids[title] for title in INVENTED]
     questions: Sequence[tuple[str, dict[str, Any], str]] = (
         (f"Known user {warm}", {"user_id": warm}, _liked(warm, titles)),
@@ -115,6 +116,18 @@ def show_lists(url: str, bundle: Path) -> None:
         console.print(ranked)
 
 
+def show_page(url: str, bundle: Path, user: str) -> None:
+    """The page of a user in words: history beside list, and what pushes each item up."""
+    titles = _titles(bundle)
+    answer = ask(url, {"user_id": user, "k": 5, "explain": True})
+    console.print(f"\n[bold]{PAGE}/{user}[/bold], what a browser shows there:", soft_wrap=True)
+    page = Table("List", "because of", "History", padding=(0, 2))
+    for item, liked in zip(answer["items"], reversed(_history(user)[-5:]), strict=False):
+        causes = ", ".join(titles[cause["item_id"]] for cause in item["because"][:2])
+        page.add_row(f"{item['rank']}  {titles[item['item_id']]}", causes, titles[liked])
+    console.print(page)
+
+
 def ask(url: str, question: dict[str, Any]) -> dict[str, Any]:
     """POST /v1/recommendations."""
     body = json.dumps(question).encode()
@@ -123,7 +136,7 @@ def ask(url: str, question: dict[str, Any]) -> dict[str, Any]:
         return dict(json.load(response))
 
 
-def tell_what_next(bundle: Path, report: Path, comparison: Path, lists: Path) -> None:
+def tell_what_next(bundle: Path, report: Path, comparison: Path, lists: Path, user: str) -> None:
     """Say what was made and what to try."""
     console.print(
         f"""
@@ -136,7 +149,7 @@ Everything is under {home()}:
 
 Try next:
   export RECSYS_HOME={home()}
-  .venv/bin/recsys serve --model models:/{MODEL}@champion     then open http://127.0.0.1:8000/docs
+  .venv/bin/recsys serve --model models:/{MODEL}@champion     then open http://127.0.0.1:8000{PAGE}/{user}, or /docs
   .venv/bin/recsys explain-data {DATASET} --user 1
   .venv/bin/mlflow ui --backend-store-uri sqlite:///{home() / "mlflow.db"}
   docs/bring-your-own-log.md     the same with your own data""",
@@ -163,8 +176,16 @@ def _warm_user() -> str:
     return str(counts[USER][len(counts) // 2])
 
 
+def _titles(bundle: Path) -> dict[str, str]:
+    return dict(scan_table(bundle / ITEMS).select(ITEM, "title").collect().iter_rows())
+
+
+def _history(user: str) -> list[str]:
+    return DatasetDir.open(DATASET).interactions().filter(pl.col(USER) == user).collect()[ITEM].to_list()
+
+
 def _liked(user: str, titles: dict[str, str]) -> str:
-    liked = DatasetDir.open(DATASET).interactions().filter(pl.col(USER) == user).collect()[ITEM].to_list()
+    liked = _history(user)
     shown = ", ".join(titles[item] for item in liked[-5:])
     return f"{shown} and {len(liked) - 5} more" if len(liked) > 5 else shown
 
