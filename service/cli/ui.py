@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.load_history import check_same_users, fill, source_of
-from service.cli.ui_bundles import dataset_of, newest_bundle, strangers, variants_of
 
 if TYPE_CHECKING:
     from service.jobs.history_import import DatasetEvents
@@ -43,6 +42,7 @@ def ui(
     ] = None,
 ) -> None:
     """Look at a dataset and its bundles in a browser, on this machine alone; needs no running service."""
+    from service.cli.ui_bundles import dataset_of, newest_bundle, strangers
     from service.jobs.history_import import DatasetEvents
 
     bundles = list(bundle or ())
@@ -66,6 +66,7 @@ def _store(chosen: str | None) -> Iterator[str]:
 
 
 def _settings(bundles: list[Path], store: str, port: int) -> "Settings":
+    from service.cli.ui_bundles import variants_of
     from service.security.bind_checks import made_safe
     from service.settings import read_settings
 

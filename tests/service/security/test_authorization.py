@@ -21,16 +21,19 @@ from service.settings import Settings
 from tests.service.tiny import fill, only
 
 KEYS = {scope: new_key() for scope in SCOPES}
+BOTH = {"/v1/admin/replay/x": new_key()}
+"""Addresses that the scope of the route opens together with `histories` alone, each with a key of both."""
 POST = "/v1/recommendations"
 
 
 @pytest.fixture
 def guarded(bundle_path: Path, tmp_path: Path) -> Settings:
-    """Keys of one scope each."""
+    """Keys of one scope each, and of two where a route needs both."""
     url = f"sqlite:///{tmp_path / 'events.db'}"
     fill(url)
-    entries = ";".join(str(entry_of(key, f"only-{scope}", [scope])) for scope, key in KEYS.items())
-    return Settings(bundle=bundle_path, store=url, keys=entries)
+    entries = [entry_of(key, f"only-{scope}", [scope]) for scope, key in KEYS.items()]
+    entries += [entry_of(key, "both", ["admin", "histories"]) for key in BOTH.values()]
+    return Settings(bundle=bundle_path, store=url, keys=";".join(map(str, entries)))
 
 
 @pytest.fixture
@@ -74,7 +77,10 @@ def test_every_route_is_refused_without_a_key_with_a_wrong_one_and_with_a_wrong_
             response = client.request(method, address, headers=bearer(KEYS[other]), json={})
             refused(response, 403, "wrong-scope")
             assert f'scope="{scope}"' in response.headers["www-authenticate"]
-        allowed = client.request(method, address, headers=bearer(KEYS[scope]), json={}).status_code
+        if address in BOTH:
+            refused(client.request(method, address, headers=bearer(KEYS[scope])), 403, "wrong-scope")
+        opening = bearer(BOTH.get(address, KEYS[scope]))
+        allowed = client.request(method, address, headers=opening, json={}).status_code
         assert allowed not in (401, 403), f"{method} {address} is closed to its own scope"
 
 
