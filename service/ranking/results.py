@@ -1,7 +1,7 @@
 """Answers: what is asked about a user, and what is said about it. Pure: no HTTP, no store, no event loop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from service.ranking.propensities import Chances
 from service.ranking.served_model import Catalogue
 from service.store.user_history import NOTHING, UserEvents
 
+IN_HISTORY, LEFT_OUT = "unknown_items_in_history", " and were left out"
 NAMED_IN_WARNING = 10
 """Ids that a warning names; it counts the others."""
 POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
@@ -180,7 +181,15 @@ def unknown(place: str, ids: Sequence[str], rows: Int64Array) -> list[Notice]:
     named = ", ".join(ids[int(i)] for i in missing[:NAMED_IN_WARNING])
     more = f" and {len(missing) - NAMED_IN_WARNING} more" if len(missing) > NAMED_IN_WARNING else ""
     counts = f"{len(missing)} of {len(ids)} items in {place}"
-    return [Notice(f"unknown_items_in_{place}", f"{counts} are not in the catalogue and were left out: {named}{more}.")]
+    return [Notice(f"unknown_items_in_{place}", f"{counts} are not in the catalogue{LEFT_OUT}: {named}{more}.")]
+
+
+def unnamed(notices: Sequence[Notice]) -> tuple[Notice, ...]:
+    """What there is to say to somebody who may not know what a stored history holds."""
+    return tuple(
+        replace(one, message=f"{one.message.partition(LEFT_OUT)[0]}{LEFT_OUT}.") if one.code == IN_HISTORY else one
+        for one in notices
+    )
 
 
 def shortfall(n_found: int, k: int) -> list[Notice]:

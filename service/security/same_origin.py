@@ -36,7 +36,7 @@ class SameOrigin:
 
     Args:
         app: what is behind.
-        origins: of other sites whose pages may call; `*`: of all.
+        origins: of other sites whose pages may call the API; `*`: of all. Pages for people take nothing of theirs.
         metrics: told of what is refused.
     """
 
@@ -49,7 +49,7 @@ class SameOrigin:
         """Handle one request."""
         if scope["type"] == "http" and scope["method"] in CHANGING:
             sent = dict(scope["headers"])
-            if not self._is_ours(sent):
+            if not self._is_ours(sent, frozenset() if is_page(scope["path"]) else self._origins):
                 await self._refuse(scope, 403, "cross-site", ELSEWHERE)(scope, receive, send)
                 return
             if is_page(scope["path"]):
@@ -61,11 +61,11 @@ class SameOrigin:
                 return
         await self._app(scope, receive, send)
 
-    def _is_ours(self, sent: dict[bytes, bytes]) -> bool:
+    def _is_ours(self, sent: dict[bytes, bytes], origins: frozenset[bytes]) -> bool:
         site, origin = sent.get(b"sec-fetch-site"), sent.get(b"origin")
         if (site is None and origin is None) or site in OWN:
             return True
-        if origin in self._origins or b"*" in self._origins:
+        if origin in origins or b"*" in origins:
             return True
         return site is None and origin is not None and _place(origin) == sent.get(b"host", b"").lower()
 

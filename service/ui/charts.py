@@ -191,7 +191,7 @@ def _places(labels: Sequence[str], across: Scale) -> Markup:
 def _ticks(least: float, most: float) -> list[float]:
     """Round numbers from below the least to above the most."""
     span = most - least or abs(most) or 1.0
-    rough = span / TICKS
+    rough = max(span / TICKS, 1e-300)  # below it there is no logarithm
     power = 10.0 ** floor(log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
     first, last = floor(least / step), max(ceil(most / step), floor(least / step) + 1)

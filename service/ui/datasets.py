@@ -17,16 +17,21 @@ from fastapi import FastAPI
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, POSITION, TIMESTAMP, USER, WEIGHT
 from recsys_vae.frames import scan_table
 from recsys_vae.home import home
-from service.ui.plain_files import content_of, mapping, minute, sequence, text, whole
+from service.ui.plain_files import content_of, figure, is_at_home, is_plain, mapping, minute, sequence, text, whole
 
 SUMMARY, TABLE, QUARANTINE = "summary.json", "interactions.parquet", "quarantine.parquet"
 MOST_DATASETS: Final = 200
+MOST_FIGURES: Final = 100
 SAMPLES: Final = 50
 """Rows of quarantine that are shown."""
 MOST_ROWS: Final = 20_000_000
 """Rows of a table that are counted by day; of a larger one the first, which are those of some of its users."""
 MOST_PLACES: Final = 400
 """Of a chart; longer ranges are counted by week, or by month."""
+LONG: Final = "century"
+"""For times that are wrong, as a rule."""
+LENGTHS: Final = {"day": 1, "week": 7, "month": 31, LONG: 36_525}
+"""Days from the beginning of one that lie in the next, for all that a chart counts by."""
 FIELDS: Final = (USER, ITEM, EVENT_TYPE, WEIGHT, TIMESTAMP, POSITION)
 READ_ERRORS: Final = (OSError, ValueError, TypeError, pl.exceptions.PolarsError)
 
@@ -110,7 +115,7 @@ class Volume:
     """Events by day, week or month.
 
     Attributes:
-        every: `day`, `week` or `month`.
+        every: `day`, `week`, `month` or `century`.
         labels: first day of each.
         counts: events of each; 0 where there were none.
         without_time: events of unknown time.
@@ -133,7 +138,8 @@ def also_show(app: FastAPI, folder: Path) -> None:
 
 def folders(app: FastAPI) -> dict[str, Path]:
     """Folders of the datasets that are shown, by name: those of RECSYS_HOME, and one that the application is told."""
-    found = sorted(path.parent for path in (home() / "datasets").glob(f"*/{SUMMARY}"))[:MOST_DATASETS]
+    places = sorted(path.parent for path in (home() / "datasets").glob(f"*/{SUMMARY}"))
+    found = [folder for folder in places if is_at_home(folder)][:MOST_DATASETS]
     shown: Path | None = getattr(app.state, "dataset_folder", None)
     return {folder.name: folder for folder in (*found, *([shown] if shown else []))}
 
@@ -142,11 +148,11 @@ def told_of(folder: Path) -> Told:
     """What the summary of a dataset says."""
     name, summary = folder.name, content_of(folder / SUMMARY)
     kept = mapping(summary.get("kept"))
-    figures = [(key.replace("_", " "), value) for key, value in kept.items() if isinstance(value, int | float)]
+    figures = [(key.replace("_", " "), figure(value)) for key, value in kept.items()]
     return Told(
         name,
         is_read=bool(summary),
-        figures=tuple((key, value) for key, value in figures if value and not isinstance(value, bool)),
+        figures=tuple((text(key), value) for key, value in figures if value)[:MOST_FIGURES],
         first=minute(kept.get("first")),
         last=minute(kept.get("last")),
         rows_in=whole(summary.get("rows_in")),
@@ -171,6 +177,8 @@ def _sources(summary: Mapping[str, Any]) -> tuple[Source, ...]:
 def samples_of(folder: Path, reason: str = "") -> list[Sample]:
     """Some rows of quarantine, of one reason where one is named."""
     try:
+        if not is_plain(folder / QUARANTINE):
+            return []
         table = scan_table(folder / QUARANTINE)
         names = table.collect_schema().names()
         chosen = table.filter(pl.col("reason") == reason) if reason else table
@@ -190,6 +198,8 @@ def _sample(row: Mapping[str, Any], names: Sequence[str]) -> Sample:
 def volume_of(folder: Path) -> Volume | None:
     """Events by day; None where the table cannot be read."""
     path = folder / TABLE
+    if not is_plain(path):
+        return None
     try:
         state = path.stat()
         return _volume(path, state.st_mtime_ns, state.st_size)
@@ -216,18 +226,24 @@ def _filled(known: Mapping[date, int]) -> tuple[str, dict[date, int]]:
         return "day", {}
     first, last = min(known), max(known)
     days = (last - first).days + 1
-    every = "day" if days <= MOST_PLACES else "week" if days <= 7 * MOST_PLACES else "month"
+    every = next((name for name, length in LENGTHS.items() if name != LONG and days <= length * MOST_PLACES), LONG)
     counts: dict[date, int] = {}
-    for number in range(days):
-        found = first + timedelta(number)
-        place = _start(found, every)
-        counts[place] = counts.get(place, 0) + known.get(found, 0)
+    place = _start(first, every)
+    while place <= last:
+        counts[place] = 0
+        if (date.max - place).days < LENGTHS[every]:
+            break
+        place = _start(place + timedelta(LENGTHS[every]), every)
+    for found, number in known.items():
+        counts[_start(found, every)] += number
     return every, counts
 
 
 def _start(found: date, every: str) -> date:
     if every == "week":
-        return found - timedelta(found.weekday())
+        return found - timedelta(min(found.weekday(), found.toordinal() - 1))
+    if every == LONG:
+        return date(max(1, found.year - found.year % 100), 1, 1)
     return found.replace(day=1) if every == "month" else found
 
 

@@ -2,24 +2,31 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from math import isfinite
 from typing import Any, Final
 from urllib.parse import quote
 
+from recsys_vae.redaction import redacted
+
 LONGEST_TEXT: Final = 300
 NOTHING: Final = "\N{EN DASH}"
+MOST: Final = 1e300
+
+
+def is_figure(value: float | None) -> bool:
+    """Whether something is a number that can be shown; whole ones may be too large to be made another kind of."""
+    return value is not None and abs(value) < MOST
 
 
 def number(value: float | None, digits: int = 0) -> str:
     """With commas between thousands: `12,345`, `0.4749`; a dash for none."""
-    if value is None or not isfinite(value):
+    if value is None or not is_figure(value):
         return NOTHING
     return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def score(value: float | None) -> str:
     """A score to four significant digits, at most six places."""
-    if value is None or not isfinite(value):
+    if value is None or not is_figure(value):
         return NOTHING
     text = f"{value:.2f}" if abs(value) >= 100 else f"{value:.4f}" if abs(value) >= 0.1 else f"{value:.3g}"
     return text.replace("-", "\N{MINUS SIGN}")
@@ -27,20 +34,23 @@ def score(value: float | None) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as `12.3 %`."""
-    return NOTHING if value is None or not isfinite(value) else f"{number(100 * value, digits)} %"
+    return NOTHING if value is None or not is_figure(value) else f"{number(100 * value, digits)} %"
 
 
 def moment(value: datetime | int | None) -> str:
     """A time, or microseconds since 1970, in UTC: `2026-11-30 04:10`."""
     if value is None:
         return NOTHING
-    time = datetime.fromtimestamp(value / 1e6, UTC) if isinstance(value, int) else value.astimezone(UTC)
+    try:
+        time = datetime.fromtimestamp(value / 1e6, UTC) if isinstance(value, int) else value.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
+        return NOTHING
     return f"{time:%Y-%m-%d %H:%M}"
 
 
 def seconds(value: float | None) -> str:
     """How long something took: `0.4 s`, `3 min 20 s`, `2 h 05 min`."""
-    if value is None or not isfinite(value):
+    if value is None or not is_figure(value):
         return NOTHING
     if value < 60:
         return f"{value:.1f} s"
@@ -75,7 +85,7 @@ def value(found: Any) -> str:
 
 def segment(identity: str) -> str:
     """An id as one segment of an address, whatever it holds."""
-    return quote(identity, safe="")
+    return quote(identity, safe="", errors="replace")
 
 
 def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -93,4 +103,5 @@ FILTERS: Final = {
     "value": value,
     "segment": segment,
     "pairs": pairs,
+    "redacted": redacted,
 }

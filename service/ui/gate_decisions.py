@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from recsys_vae.home import home
 from recsys_vae.tracking_store import tracking_uri
-from service.ui.plain_files import content_of, figure, mapping, minute, sequence, text
+from service.ui.plain_files import content_of, figure, is_at_home, mapping, minute, sequence, text
 
 MOST: Final = 100
 """Decisions, or runs, that are shown: the latest."""
@@ -111,7 +111,7 @@ class Run:
 def models() -> list[str]:
     """Registered models with decisions, and jobs with runs, by name."""
     folders = [*(home() / "decisions").glob("*"), *(home() / "retraining").glob("*")]
-    return sorted({folder.name for folder in folders if folder.is_dir()})
+    return sorted({folder.name for folder in folders if is_at_home(folder)})
 
 
 def decisions_of(model: str) -> list[Decision]:
@@ -123,7 +123,9 @@ def decisions_of(model: str) -> list[Decision]:
 def runs_of(job: str) -> list[Run]:
     """The latest runs of a job, oldest first."""
     folders = sorted((home() / "retraining" / job / "runs").glob("[0-9]*"))[-MOST:]
-    return [_run(folder, told) for folder in folders if (told := content_of(folder / "run.json"))]
+    return [
+        _run(folder, told) for folder in folders if is_at_home(folder) and (told := content_of(folder / "run.json"))
+    ]
 
 
 def registry_address(model: str, version: str) -> str:

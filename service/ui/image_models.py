@@ -20,6 +20,7 @@ from recsys_vae.images.analysis.reconstruction import means
 from recsys_vae.images.models.pixelcnn_vae import PixelCNNVAE
 from recsys_vae.images.models.vector_quantized import VectorQuantized
 from recsys_vae.images.saved import ImageManifest, SavedImageModel, load_image_model, read_image_manifest
+from service.ui.plain_files import LARGEST
 
 MOST_MODELS: Final = 100
 SHOWN: Final = 16
@@ -40,8 +41,10 @@ def saved_models() -> dict[str, tuple[Path, ImageManifest]]:
     found = {}
     for folder in folders_with(MANIFEST):
         try:
+            if any(path.is_symlink() for path in folder.iterdir()) or (folder / MANIFEST).stat().st_size > LARGEST:
+                continue
             manifest = read_image_manifest(folder)
-        except BundleError:
+        except (BundleError, OSError, ValueError, RecursionError):
             continue
         found[manifest.version] = (folder, manifest)
         if len(found) == MOST_MODELS:

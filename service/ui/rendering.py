@@ -79,7 +79,8 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         form_token=state.get("form_token", ""),
         **context,
     )
-    return HTMLResponse(content, status, headers=HEADERS)
+    # Names of files, and JSON, may hold halves of characters, which no page can.
+    return HTMLResponse(content.encode(errors="replace"), status, headers=HEADERS)
 
 
 def _nothing(scope: str) -> bool:

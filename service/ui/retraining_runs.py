@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys_vae.home import home
 from recsys_vae.redaction import redacted
+from service.ui.plain_files import content_bytes, is_at_home, is_plain, tail_bytes
 
 JOURNAL, LOG = "run.json", "log.txt"
-LONGEST_JOURNAL: Final = 4_000_000
 TAIL_BYTES, TAIL_LINES = 64_000, 200
 """Of a log, what is shown of its end."""
 PROGRESS: Final = re.compile(r"^\S+ \S+ \S+ (\d{1,3})/(\d{1,3}) ", re.MULTILINE)
@@ -94,8 +94,8 @@ class Run:
     @property
     def logs(self) -> list[str]:
         """Names of its logs; that of the whole run first."""
-        steps = sorted(path.name for path in self.folder.glob("[0-9][0-9]-*.log"))
-        return [*([LOG] if (self.folder / LOG).is_file() else []), *steps]
+        steps = sorted(path.name for path in self.folder.glob("[0-9][0-9]-*.log") if is_plain(path))
+        return [*([LOG] if is_plain(self.folder / LOG) else []), *steps]
 
     @property
     def progress(self) -> tuple[int, int] | None:
@@ -107,7 +107,7 @@ class Run:
     def last_sign(self) -> datetime | None:
         """When it last wrote something."""
         try:
-            newest = max((path.stat().st_mtime for path in self.folder.iterdir()), default=None)
+            newest = max((path.lstat().st_mtime for path in self.folder.iterdir()), default=None)
         except OSError:
             return None
         return None if newest is None else datetime.fromtimestamp(newest, UTC)
@@ -134,27 +134,26 @@ def expected(found: Sequence[Run]) -> tuple[datetime, timedelta] | None:
         return None
     between = [(later - earlier).total_seconds() for later, earlier in pairwise(began)]
     rhythm = timedelta(seconds=median(between))
-    return (began[0] + rhythm, rhythm) if rhythm >= SHORTEST_RHYTHM else None
+    is_sane = SHORTEST_RHYTHM <= rhythm < datetime.max.replace(tzinfo=UTC) - began[0]
+    return (began[0] + rhythm, rhythm) if is_sane else None
 
 
 def tail(path: Path) -> str:
     """The end of a log, without secrets and what terminals make colours of; empty where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            length = file.seek(0, 2)
-            file.seek(max(0, length - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode(errors="replace")
+        read = tail_bytes(path, TAIL_BYTES + 1)
     except OSError:
         return ""
-    lines = UNSHOWABLE.sub("", redacted(text.replace("\r\n", "\n").replace("\r", "\n"))).splitlines()
+    if len(read) > TAIL_BYTES:  # a secret of which only the end is read would not be found
+        read = read.partition(b"\n")[2]
+    text = read.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = redacted(UNSHOWABLE.sub("", text)).splitlines()  # colours within a secret would hide it
     return "\n".join(lines[-TAIL_LINES:])
 
 
 def _record(path: Path) -> Record | None:
     try:
-        if path.stat().st_size > LONGEST_JOURNAL:
-            return None
-        found = Record.model_validate_json(path.read_bytes())
+        found = Record.model_validate_json(content_bytes(path))
     except (OSError, ValidationError):
         return None
     is_zoned = found.started_at.tzinfo is not None
@@ -163,6 +162,6 @@ def _record(path: Path) -> Record | None:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(path.name for path in folder.iterdir() if is_at_home(path) and not path.name.startswith("."))
     except OSError:
         return []

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::Deprecati
 
 def test_a_bundle_is_loaded_and_rolled_back_by_keyboard(browser: "Browser", served: Served) -> None:
     page, complaints = opened(browser, served, "/ui/deployments", "light", 1400)
+    page.get_by_label("Variant that it becomes").select_option("main")
     page.get_by_label("Source").fill("films-before")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="What differs").wait_for()

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.http.conversion import to_request
 from service.schemas.recommendations import RecommendationRequest
+from service.security.api_keys import entry_of, new_key
 from service.settings import Settings
 from service.store.events import Event, EventStore
 from tests.service.test_routes import check_problem, codes, item_ids
-from tests.service.tiny import HISTORIES, write_tiny_bundle
+from tests.service.tiny import HISTORIES, only, write_tiny_bundle
 
 POST = "/v1/recommendations"
 DRAMA = {"op": "eq", "column": "genre", "value": "drama"}
@@ -310,3 +312,21 @@ def test_what_was_seen_comes_back_where_that_is_allowed(client: TestClient) -> N
     assert sorted(item_ids(client.post(POST, json=asked).json())) == list("abcdefgh")
     found = item_ids(client.post(POST, json={**asked, "exclude": ["a", "h"]}).json())
     assert sorted(found) == list("bcdefg")
+
+
+def test_unknown_items_of_a_stored_history_are_named_to_those_who_may_know_them(
+    settings: Settings, chain: FallbackChain
+) -> None:
+    keys = {scope: new_key() for scope in ("recommend", "explain", "histories")}
+    lines = ";".join(str(entry_of(key, scope, ["recommend", "events", scope])) for scope, key in keys.items())
+    with TestClient(create_app(settings.model_copy(update={"keys": lines}), only(chain))) as client:
+        for scope, key in keys.items():
+            client.headers["Authorization"] = f"Bearer {key}"
+            client.post("/v1/events", json={"events": [{"user_id": "u0", "item_id": "secret-item"}]})
+            for answer in (
+                client.post("/v1/recommendations", json={"user_id": "u0", "k": 3}),
+                client.post("/v1/recommendations:batch", json={"requests": [{"user_id": "u0", "k": 3}]}),
+                client.get("/v1/users/u0/rows"),
+            ):
+                assert "not in the catalogue and were left out" in answer.text, answer.text
+                assert ("secret-item" in answer.text) == (scope != "recommend")

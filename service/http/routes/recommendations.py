@@ -19,7 +19,7 @@ from service.problems import RESPONSES, problem_of, problem_of_faults
 from service.ranking.engine import Basis, Page, Request
 from service.ranking.interleaving import Teams
 from service.ranking.propensities import Chances, mixed
-from service.ranking.results import Query
+from service.ranking.results import Query, unnamed
 from service.ranking.work import work_of
 from service.schemas.common import Problem
 from service.schemas.deployments import ChosenVariant
@@ -120,7 +120,7 @@ async def respond(
     if others is not None:
         request = replace(request, tells_chances=True)
     beside = asyncio.gather(*(_chances(other, services, request, seed) for other, _ in others)) if others else None
-    page = await _page(assignment, services, request, seed)
+    page = _as_told(await _page(assignment, services, request, seed), request, access)
     services.metrics.count_answer(page.answer.tier, page.answer.notices)
     services.metrics.count_variant(assignment.name, assignment.version)
     if is_noted(variant_set, services):
@@ -142,7 +142,8 @@ async def preview(request: Request, services: Services, access: Access, chosen: 
     await access.pay(_work(request))
     variant_set = services.deployments.variant_set
     assignment, request, seed = _assigned(request, variant_set, services, access, access.request_id, chosen)
-    return to_wire(await _page(assignment, services, request, seed), access.request_id, assignment.name)
+    page = _as_told(await _page(assignment, services, request, seed), request, access)
+    return to_wire(page, access.request_id, assignment.name)
 
 
 def _assigned(
@@ -191,6 +192,13 @@ async def _page(assignment: Assignment, services: Services, request: Request, se
     # The same request, sent again under its id, has the same list drafted.
     teams = Teams((variant.name, opponent.name), (variant.catalogue, opponent.catalogue), seed)
     return await services.engine.recommend_together(teams, request)
+
+
+def _as_told(page: Page, request: Request, access: Access) -> Page:
+    """A page without ids of a stored history, where the key may not know them."""
+    if request.user_id is None or not page.answer.notices or access.opens("explain") or access.opens("histories"):
+        return page
+    return page._replace(answer=replace(page.answer, notices=unnamed(page.answer.notices)))
 
 
 def _tells_the_history(query: Query) -> bool:

@@ -1,5 +1,6 @@
 """/v1/users/{user_id}/rows: several titled lists for a user. What was shown is noted, as for recommendations."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -12,6 +13,7 @@ from service.http.routes.recommendations import DAY, STORED, is_noted
 from service.http.routes.users import UserId
 from service.problems import RESPONSES
 from service.ranking.engine import Request
+from service.ranking.results import unnamed
 from service.ranking.rows import Rows, RowsQuery
 from service.ranking.work import work_of
 from service.schemas.common import AnswerWarning, K
@@ -85,6 +87,8 @@ async def answer_rows(
             tuple(item.item_id for row in found.rows for item in row.items), timestamps.now(),
         )  # fmt: skip
         services.exposures.note(shown._replace(last_erasure=last_erasure))
+    if not (access.opens("explain") or access.opens("histories")):
+        found = replace(found, notices=unnamed(found.notices))
     return _to_wire(found, access.request_id, assignment.variant.name)
 
 

@@ -1,10 +1,10 @@
 """/ui/deployments: what serves where, versions side by side, what was in service, and putting something else there."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import HTTPException, Request, Response
+from fastapi import HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
@@ -38,11 +38,12 @@ DONE: Final = {
 """What is told after a change, by the word in the address."""
 
 router = page_router()
+Before = Annotated[int | None, Query(ge=0, lt=2**63)]
 
 
 @router.get("/deployments")
 async def show_deployments(
-    request: Request, services: ServicesDep, access: AccessDep, done: str = "", before: int | None = None
+    request: Request, services: ServicesDep, access: AccessDep, done: str = "", before: Before = None
 ) -> Response:
     """What is in service; for keys with the scope `admin` also where from, what was, who did what, and forms."""
     variant_set = services.deployments.variant_set
@@ -94,9 +95,10 @@ def _sources(services: Services) -> list[str]:
 
 
 def _told(action: Action, access: Access) -> Action:
-    """An action as its key may be told of it: ids of users need the scope of histories."""
-    is_hidden = action.subject.startswith("user:") and not access.opens("histories")
-    return action._replace(subject="user", detail={}) if is_hidden else action
+    """An action as its key may be told of it: ids of users need `histories`, fields of items `items`."""
+    if action.subject.startswith("user:") and not access.opens("histories"):
+        return action._replace(subject="user", detail={})
+    return action._replace(detail={}) if action.subject.startswith("item:") and not access.opens("items") else action
 
 
 @router.get("/deployments/versions")

@@ -9,6 +9,7 @@ from service.http.dependencies import AccessDep
 from service.schemas.common import Id
 from service.ui import retraining_runs
 from service.ui.charts import bars
+from service.ui.plain_files import figure
 from service.ui.rendering import page
 from service.ui.retraining_runs import LOG, Run
 from service.ui.routing import page_router
@@ -66,4 +67,6 @@ def _run(job: str, name: str, log: str) -> dict[str, Any] | None:
 
 def _times(run: Run) -> Any:
     steps = [step for step in run.record.steps.values() if step.seconds] if run.record is not None else []
-    return bars("Seconds of each step", [step.name for step in steps], [step.seconds or 0.0 for step in steps], 1)
+    return bars(
+        "Seconds of each step", [step.name for step in steps], [figure(step.seconds) or 0.0 for step in steps], 1
+    )
