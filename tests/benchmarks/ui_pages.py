@@ -22,7 +22,9 @@ import polars as pl
 
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import MANIFEST, Provenance
+from service import timestamps
 from service.store.events import EventStore
+from service.store.impressions import Impression, ImpressionTable
 from service.store.user_sets import UserSets
 from tests.benchmarks.service_load import Load, Outcome
 from tests.benchmarks.service_processes import Server, over_the_wire, serving, take_other_core
@@ -32,13 +34,25 @@ from tests.browser.home import write_home
 from tests.browser.research import look_here
 
 N_ITEMS = 41_000
-WORDS = ("Winter", "River", "The Long Night", "Stranger", "Harbour", "Glass", "Morning", "Two Roads", "Silence", "North")
+WORDS = (
+    "Winter",
+    "River",
+    "The Long Night",
+    "Stranger",
+    "Harbour",
+    "Glass",
+    "Morning",
+    "Two Roads",
+    "Silence",
+    "North",
+)
 GENRES = ("Drama", "Comedy", "Thriller", "Animation")
 Loads = Callable[[], Load]
 
 CONNECTIONS = 64
-LISTS = 12_000
-"""Shown before anything is timed, more than the pages count."""
+LISTS = 10_000
+"""Shown before anything is timed: as many as the pages count."""
+DAY = 86_400_000_000
 PAUSE = 1.0
 """Seconds between two pages of somebody who clicks through them."""
 
@@ -54,9 +68,10 @@ def measure_pages(per_page: int, seconds: float, rounds: int) -> dict[str, Any]:
             _prepare(server, bundles[1], store)
             requests = [over_the_wire(server, body) for body in worlds[0].bodies_by_user()]
             load = partial(Load, server.host, server.port, requests, connections=CONNECTIONS)
-            rate = _shown_and_rate(load, seconds)
+            rate = asyncio.run(load().closed_loop(seconds)).rate()
             found = {"items": N_ITEMS, "highest_rate": round(rate, 1), "load_average": [os.getloadavg()[0]]}
             cpu = costs(server.url, server.cpu_seconds, max(5, per_page // 5))
+            print(f"half load is {rate / 2:.0f} requests a second", flush=True)
             found["pages"] = _pages(server, load, rate / 2, per_page, cpu)
             found["api"] = _turns(server, load, rate / 2, seconds, rounds)
     found["load_average"].append(os.getloadavg()[0])
@@ -102,6 +117,7 @@ def _home() -> Iterator[tuple[Path, str]]:
 def _prepare(server: Server, second: Path, store: str) -> None:
     """Two bundles in memory, a set of users, and lists to make again."""
     with closing(EventStore(store)) as events:
+        _show(events)
         UserSets(events.database).save("regulars", [f"u{number}" for number in range(40)])
     with httpx2.Client(base_url=server.url, timeout=60.0) as client:
         source = str(second.relative_to(second.parents[1]))
@@ -111,19 +127,21 @@ def _prepare(server: Server, second: Path, store: str) -> None:
             client.post("/v1/recommendations", json={"user_id": f"u{number}"}, headers=headers).raise_for_status()
 
 
-def _shown_and_rate(load: Loads, seconds: float) -> float:
-    """Ask until enough lists were shown, and so long for the highest rate, whose last part is taken."""
-    shown = 0
-    while True:
-        outcome = asyncio.run(load().closed_loop(seconds))
-        shown += len(outcome.samples)
-        if shown >= LISTS:
-            return outcome.rate()
+def _show(store: EventStore) -> None:
+    """Ten days of lists, as many as the pages count."""
+    draw, now = np.random.default_rng(0), timestamps.now()
+    lists = [
+        Impression(
+            f"before.{number}", f"u{number % 256}", "main", "rec-vae-before", True,
+            tuple(map(str, draw.zipf(1.3, 20) % N_ITEMS)), now - int(draw.integers(10 * DAY)),
+        )
+        for number in range(LISTS)
+    ]  # fmt: skip
+    for start in range(0, LISTS, 1_000):
+        ImpressionTable(store.database).add(lists[start : start + 1_000])
 
 
-def _pages(
-    server: Server, load: Loads, rate: float, per_page: int, cpu: Any
-) -> dict[str, dict[str, float]]:
+def _pages(server: Server, load: Loads, rate: float, per_page: int, cpu: Any) -> dict[str, dict[str, float]]:
     """Milliseconds of each page while requests come, until all pages were opened."""
     taken, _ = _clicked(server, load, rate, None, per_page, 0.0)
     return {

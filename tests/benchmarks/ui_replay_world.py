@@ -81,9 +81,7 @@ def _write(directory: Path, data: Interactions, films: pl.DataFrame) -> None:
     model = known.fit(data).model
     origin = Provenance(dataset="movielens-1m", trained_on="all", n_users=len(data.users))
     directory.parent.mkdir(parents=True, exist_ok=True)
-    write_bundle(
-        directory, model, data.items, popularity=data.item_counts(), provenance=origin, item_table=films
-    )
+    write_bundle(directory, model, data.items, popularity=data.item_counts(), provenance=origin, item_table=films)
 
 
 def _remember(url: str, likes: pl.DataFrame) -> None:
