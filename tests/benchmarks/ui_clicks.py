@@ -1,7 +1,9 @@
 """Somebody at the pages: opens one after the other over a kept connection, in a process of its own."""
 
 import http.client
+import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -60,11 +62,6 @@ def visits(url: str, per_page: int, pause: float, until: float | None = None) ->
     return found
 
 
-def visits_into(results: Any, *told: Any) -> None:
-    """The same, for a process."""
-    results.put(visits(*told))
-
-
 def _opened(connection: http.client.HTTPConnection, path: str) -> float:
     began = time.perf_counter()
     try:
@@ -91,3 +88,14 @@ def costs(url: str, pid_seconds: Any, repeats: int) -> Mapping[str, float]:
             _opened(connection, address(page, turn))
         found[page] = round((pid_seconds() - before) * 1e3 / repeats, 1)
     return found
+
+
+def main() -> None:
+    """Say that it begins, visit, and print the milliseconds; told are the URL, visits, the pause and how long, 0 for all."""
+    url, per_page, pause, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+    print("begins", flush=True)
+    print(json.dumps(visits(url, per_page, pause, time.time() + seconds if seconds else None)))
+
+
+if __name__ == "__main__":
+    main()

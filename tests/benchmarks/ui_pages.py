@@ -5,12 +5,13 @@ Pages are timed from the request to the last byte. Who opens pages in the turns 
 """
 
 import asyncio
+import json
 import os
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -29,7 +30,7 @@ from service.store.user_sets import UserSets
 from tests.benchmarks.service_load import Load, Outcome
 from tests.benchmarks.service_processes import Server, over_the_wire, serving, take_other_core
 from tests.benchmarks.service_worlds import World, build
-from tests.benchmarks.ui_clicks import costs, visits_into
+from tests.benchmarks.ui_clicks import costs
 from tests.browser.home import write_home
 from tests.browser.research import look_here
 
@@ -53,6 +54,8 @@ CONNECTIONS = 64
 LISTS = 10_000
 """Shown before anything is timed: as many as the pages count."""
 DAY = 86_400_000_000
+STRETCH = 2.0
+"""Seconds of load after which it is looked whether all pages were opened."""
 PAUSE = 1.0
 """Seconds between two pages of somebody who clicks through them."""
 
@@ -176,17 +179,20 @@ def _clicked(
     server: Server, load: Loads, rate: float, seconds: float | None, per_page: int, pause: float
 ) -> tuple[dict[str, list[float]], Outcome]:
     """Requests while pages are opened: for some seconds, or until all have been."""
-    context = get_context("spawn")
-    results = context.SimpleQueue()
-    until = None if seconds is None else time.time() + seconds
-    person = context.Process(target=visits_into, args=(results, server.url, per_page, pause, until))
-    person.start()
-    if seconds is None:
-        outcome = asyncio.run(load().open_loop(rate, 5.0))
-        while person.is_alive() and results.empty():
-            outcome = asyncio.run(load().open_loop(rate, 5.0))
-    else:
-        outcome = asyncio.run(load().open_loop(rate, seconds))
-    taken = results.get()
-    person.join()
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.ui_clicks",
+        server.url,
+        str(per_page),
+        str(pause),
+        str(seconds or 0),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as person:
+        assert person.stdout is not None
+        person.stdout.readline()  # it begins
+        outcome = asyncio.run(load().open_loop(rate, seconds or STRETCH))
+        while seconds is None and person.poll() is None:
+            outcome = asyncio.run(load().open_loop(rate, STRETCH))
+        taken = json.loads(person.stdout.read())
     return taken, outcome
