@@ -91,7 +91,7 @@ def costs(url: str, pid_seconds: Any, repeats: int) -> Mapping[str, float]:
 
 
 def main() -> None:
-    """Say that it begins, visit, and print the milliseconds; told are the URL, visits, the pause and how long, 0 for all."""
+    """Say that it begins, visit, and print the milliseconds; told: URL, visits, pause, seconds (0: no end)."""
     url, per_page, pause, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
     print("begins", flush=True)
     print(json.dumps(visits(url, per_page, pause, time.time() + seconds if seconds else None)))
