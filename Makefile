@@ -12,7 +12,7 @@ EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-browser test-wheel lint format types imports docs check clean bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
-	bench-ingest bench-logs bench-logs-long fuzz-readers bench-lifecycle bench-append bench-signals
+	bench-ingest bench-logs bench-logs-long fuzz-readers bench-lifecycle bench-append bench-signals bench-ui
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -128,6 +128,9 @@ bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appe
 
 bench-signals: setup $(PEERS) ## Weights, dislikes, iALS, repeats, order, similar items, compare; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.signals
+
+bench-ui: setup ## Lists that were shown, made again, and the pages beside the API at half load; prints kept results, measures missing ones
+	$(BIN)/python -m tests.benchmarks.ui
 
 bench-append: setup ## One day appended to 10 million rows against one ingest of all, with and without a k-core
 	$(BIN)/python -m tests.benchmarks.append

@@ -137,7 +137,7 @@ class Filters:
 
     def _held(self, key: str, condition: Condition, field: str) -> Held:
         held = self._masks.get(key)
-        if held is not None and all(self.metadata[name].stamp == stamp for name, stamp in held.stamps.items()):
+        if held is not None and self._is_current(held):
             self._masks.move_to_end(key)
             return held
         stamps = {name: self._column(name, field).stamp for name in dict.fromkeys(named_in(condition))}
@@ -148,6 +148,11 @@ class Filters:
         if len(self._masks) > self._room:
             self._masks.popitem(last=False)
         return found
+
+    def _is_current(self, held: Held) -> bool:
+        # Rows that came since may have no value in these columns, and so no change of them.
+        is_whole = len(held.mask) == self.metadata.n_rows
+        return is_whole and all(self.metadata[name].stamp == stamp for name, stamp in held.stamps.items())
 
     def values(self, name: str, rows: Int64Array, field: str) -> pl.Series:
         """What a column holds for some items.

@@ -263,6 +263,17 @@ def test_items_that_the_model_does_not_know_get_their_share_of_places_and_no_mor
         assert explored(other.post(POST, json={"k": 8}).json()) == []
 
 
+def test_a_new_item_without_fields_leaves_filters_right(settings: Settings) -> None:
+    with exploring(settings, 0.25) as client:
+        client.post(ITEM, json={"items": NEW})
+        asked = {"k": 4, "filter": equal("genre", "drama")}
+        before = client.post(POST, json=asked).json()
+        client.patch(f"{ITEM}/n9", json={"hidden": True})
+        answer = client.post(POST, json=asked)
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["items"]) == len(before["items"])
+
+
 def test_pages_hold_every_item_once_those_that_the_model_does_not_know_too(settings: Settings) -> None:
     with exploring(settings, 0.3) as client:
         client.post(ITEM, json={"items": NEW})

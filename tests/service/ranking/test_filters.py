@@ -150,3 +150,12 @@ def test_equal_numbers_of_other_types_have_masks_of_their_own() -> None:
     assert catalogue.mask(Eq("year", 1)).sum() == 0
     with pytest.raises(FieldError):
         catalogue.mask(Eq("year", True))
+
+
+def test_a_mask_grows_with_the_catalogue_whatever_the_new_items_hold() -> None:
+    filters = Filters(TABLE)
+    wanted, others = Not(Eq("genre", "x")), np.ones(5, dtype=np.bool_)
+    assert filters.mask(wanted).tolist() == [False, True, True, False]
+    filters.metadata.grow(5)  # an item that nothing is known of but that it is hidden
+    assert filters.mask(wanted).tolist() == [False, True, True, False, True]
+    assert filters.mask_among(wanted, others).tolist() == [False, True, True, False, True]
