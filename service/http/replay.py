@@ -5,7 +5,8 @@ read, which changes of items were known, and what was drawn. The list is made by
 of its own, which sees history and items as they were.
 
 Scores are float32 numbers whose last bits differ with the size of the batch that they were computed in. Lists that
-differ in the order of items alone whose scores are within 1e-5 of each other are told apart from others.
+differ in items alone whose scores are within 1e-5 of each other, the first ones beyond the end among them, are told
+apart from others.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ MOST_LISTS: Final = 100
 """Lists of one request, as of a batch, that are made again at a time."""
 MOST_TRIED: Final = 32
 """States of the items, where these were changing while the list was made."""
+BEYOND: Final = 3
+"""Items after the end of a list that may have been in it by chance."""
 ROUNDING: Final = 1e-5
 """Relative difference of float32 scores up to which their order is chance."""
 LIMITS: Final = Limits(compute_threads=1, deadline_seconds=120.0)
@@ -56,6 +59,7 @@ class Replay:
         rebuilt: ids, best first.
         scores: of what was rebuilt.
         items_as_of: sequence of the change of items after which it was made.
+        beyond: items that come next, with their scores, where what was shown holds others than what was rebuilt.
     """
 
     request_id: str
@@ -68,6 +72,7 @@ class Replay:
     rebuilt: tuple[str, ...]
     scores: tuple[float, ...]
     items_as_of: int
+    beyond: tuple[tuple[str, float], ...] = ()
 
     @property
     def is_identical(self) -> bool:
@@ -85,10 +90,10 @@ class Replay:
 
     @property
     def is_rounding(self) -> bool:
-        """Whether it differs, and only in the order of items whose scores are as good as equal."""
-        if self.is_identical or sorted(self.shown) != sorted(self.rebuilt):
+        """Whether it differs, and only in items whose scores are as good as equal."""
+        score = dict(zip(self.rebuilt, self.scores, strict=True)) | dict(self.beyond)
+        if self.is_identical or len(self.shown) != len(self.rebuilt) or not set(self.shown) <= score.keys():
             return False
-        score = dict(zip(self.rebuilt, self.scores, strict=True))
         pairs = ((score[one], score[other]) for one, other in zip(self.shown, self.rebuilt, strict=True))
         return all(abs(one - other) <= ROUNDING * max(abs(one), abs(other)) for one, other in pairs)
 
@@ -166,7 +171,23 @@ class Replayer:
             if found.is_identical:
                 break
         assert found is not None
+        if set(found.shown) != set(found.rebuilt):
+            found = replace(found, beyond=await self._beyond(user_id, shown, recipe, found))
         return found
+
+    async def _beyond(
+        self, user_id: str | None, shown: HeldExposure, recipe: Recipe, found: Replay
+    ) -> tuple[tuple[str, float], ...]:
+        """What comes after a list that was made again; nothing where a longer one begins otherwise."""
+        n = len(found.rebuilt)
+        longer = replace(recipe, body=recipe.body | {"k": n + BEYOND})
+        try:
+            made = await self._as_of(user_id, shown, longer, found.items_as_of)
+        except CannotReplayError:
+            return ()
+        if made.rebuilt[:n] != found.rebuilt:
+            return ()
+        return tuple(zip(made.rebuilt[n:], made.scores[n:], strict=True))
 
     async def _as_of(self, user_id: str | None, shown: HeldExposure, recipe: Recipe, sequence: int) -> Replay:
         versions = shown.model_version.split("+")

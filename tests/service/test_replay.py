@@ -173,12 +173,30 @@ def test_a_difference_is_told_with_its_first_place(root: Path, place: Place, sta
     assert "Different: place 2 is the first." in ran.output
 
 
+def test_what_comes_next_is_told_where_other_items_were_shown(root: Path, place: Place, start) -> None:
+    client = start()
+    shown = [item["item_id"] for item in shown_one(client)["items"]]
+    longer = client.post(POST, json={"user_id": "u0", "k": len(shown) + 1}).json()["items"][-1]
+    with closing(EventStore(place.url)) as store, store.database.writing() as connection:
+        mine = IMPRESSIONS.c.request_id == "r.1"
+        connection.execute(update(IMPRESSIONS).where(mine).values(items=json.dumps([*shown[:-1], longer["item_id"]])))
+    (made,) = again(place.url, root, "r.1")
+    assert made.beyond[0] == (longer["item_id"], pytest.approx(longer["score"]))
+    assert (made.first_difference, made.is_rounding) == (len(shown), False)
+
+
 def test_only_ties_are_called_rounding() -> None:
     made = Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("y", "x"), (1.0, 1.0 - 1e-6), 0)
     assert made.is_rounding
     assert not Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("y", "x"), (1.0, 0.9), 0).is_rounding
     shorter = Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("x",), (1.0,), 0)
     assert (shorter.first_difference, shorter.is_rounding) == (2, False)
+
+
+@pytest.mark.parametrize(("score", "is_rounding"), [(0.5 - 1e-7, True), (0.4, False)])
+def test_a_tie_at_the_end_of_a_list_may_be_with_what_comes_next(score: float, is_rounding: bool) -> None:
+    made = Replay("r", "u", "a", "v", 1, 0, ("x", "z"), ("x", "y"), (1.0, 0.5), 0, (("z", score), ("w", 0.1)))
+    assert made.is_rounding is is_rounding
 
 
 def test_what_is_no_longer_there_is_said(root: Path, place: Place, start, tmp_path: Path) -> None:
