@@ -32,7 +32,7 @@ demo: setup ## The main job end to end on MovieLens 100K: log to served recommen
 serve: setup ## Serve what the demo published (BUNDLE=... for another bundle) at port 8000
 	RECSYS_HOME=$${RECSYS_HOME:-$(CURDIR)/.recsys} $(BIN)/recsys serve $(or $(BUNDLE),$(CURDIR)/.recsys/bundles/shipped)
 
-test: setup ## Run the tests (under 10 minutes on two cores)
+test: setup ## Run the tests (under 8 minutes on two cores)
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: setup ## Run the tests that take minutes each
