@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from recsys_vae.home import home
 from recsys_vae.tracking_store import tracking_uri
 from service.ui.plain_files import content_of, figure, is_at_home, mapping, minute, sequence, text
+from service.ui.retraining_runs import JOURNAL, run_folders
 
 MOST: Final = 100
 """Decisions, or runs, that are shown: the latest."""
@@ -122,10 +123,8 @@ def decisions_of(model: str) -> list[Decision]:
 
 def runs_of(job: str) -> list[Run]:
     """The latest runs of a job, oldest first."""
-    folders = sorted((home() / "retraining" / job / "runs").glob("[0-9]*"))[-MOST:]
-    return [
-        _run(folder, told) for folder in folders if is_at_home(folder) and (told := content_of(folder / "run.json"))
-    ]
+    folders = reversed(run_folders(job)[:MOST])
+    return [_run(folder, told) for folder in folders if (told := content_of(folder / JOURNAL))]
 
 
 def registry_address(model: str, version: str) -> str:

@@ -120,11 +120,15 @@ def jobs() -> list[str]:
 
 def runs(job: str, n: int) -> list[Run]:
     """The last runs of a job, latest first; none of one that is not known."""
+    return [Run(folder, _record(folder / JOURNAL)) for folder in run_folders(job)[:n]]
+
+
+def run_folders(job: str) -> list[Path]:
+    """Folders of the runs of a job, latest first; none of one that is not known."""
     if job not in jobs():
         return []
     folder = home() / "retraining" / job / "runs"
-    names = [name for name in _names(folder) if name[0].isdigit()]
-    return [Run(folder / name, _record(folder / name / JOURNAL)) for name in names[::-1][:n]]
+    return [folder / name for name in reversed(_names(folder)) if name[0].isdigit()]
 
 
 def expected(found: Sequence[Run]) -> tuple[datetime, timedelta] | None:
