@@ -51,6 +51,9 @@ INTERRUPTED = 130
 ENDED = {INTERRUPTED: "interrupted", TERMINATED: "terminated"}
 """How a process was ended from outside, by its exit status."""
 
+PANIC = "PanicException"
+"""What polars and other libraries in Rust raise where they do not go on; no `Exception`, and of no module to import."""
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -116,6 +119,12 @@ def main() -> None:
         if isinstance(end.code, int) and end.code in ENDED and rank == "0":
             print(f"{ENDED[end.code]}; nothing half-written is left; training goes on with --resume", file=sys.stderr)
         raise
+    except BaseException as error:
+        if type(error).__name__ != PANIC:
+            raise
+        _fail(
+            RecsysError(f"polars cannot go on: {error}. A file that it read is damaged, or of a kind it lacks."), rank
+        )
 
 
 def _fail(error: RecsysError, rank: str) -> NoReturn:

@@ -183,9 +183,10 @@ def test_ctrl_c_says_how_to_go_on_once(
         (OSError(errno.ENOTDIR, "Not a directory", "/file/x"), "/file/x cannot be read or written: not a directory"),
         (OSError("[Errno 30] Error writing bytes to file"), "A file cannot be written: read-only file system"),
         (pl.exceptions.ComputeError("No space left on device (os error 28)"), "A file cannot be written: no space"),
+        (pl.exceptions.PanicException("no such type"), "polars cannot go on: no such type. A file that it read"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_one_line(refused, monkeypatch, error, says):  # type: ignore[no-untyped-def]
+def test_what_a_file_system_or_polars_says_is_one_line(refused, monkeypatch, error, says):  # type: ignore[no-untyped-def]
     def fail(*_: object, **__: object) -> None:
         raise error
 

@@ -56,6 +56,19 @@ def not_text(column: pa.Array) -> dict[int, bytes]:
     return {}
 
 
+def time_zones(kind: pa.DataType) -> list[str]:
+    """Of the times in a type, nested ones too.
+
+    Raises:
+        UnicodeDecodeError: one is no text, as in a file that is damaged; polars panics at such a type.
+    """
+    if pa.types.is_timestamp(kind):
+        return [kind.tz] if kind.tz else []
+    if pa.types.is_dictionary(kind):
+        return time_zones(kind.value_type)
+    return [zone for place in range(kind.num_fields) for zone in time_zones(kind.field(place).type)]
+
+
 def range_index(metadata: dict[bytes, bytes] | None) -> dict[str, range]:
     """Named indexes of pandas that count up, which are a note in the file and no column: name -> their numbers."""
     try:

@@ -11,11 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.ingest.readers.arrow_columns import not_text, range_index, to_series
+from pipelines.ingest.readers.arrow_columns import not_text, range_index, time_zones, to_series
 from pipelines.ingest.readers.blocks import Block, Rejected, plain_raw
 from recsys_vae.errors import DataError
 
 BATCH_ROWS = 1 << 18
+POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What polars raises; a panic is no `Exception`."""
 NOT_UTF_8 = "a text that is not UTF-8, as texts of Parquet are"
 
 
@@ -33,15 +35,18 @@ class Parquet:
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 schema, self._height = file.schema_arrow, file.metadata.num_rows
+            names = [name for name in schema.names if name]
+            self._wanted = [name for name in names if wanted is None or name in wanted]
+            for field in schema:
+                if field.name in self._wanted:
+                    time_zones(field.type)  # raises where one is no text
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise unreadable(path.name, error) from error
-        names = [name for name in schema.names if name]
         indexes = range_index(schema.metadata).items()
         self._index = {
             name: values for name, values in indexes if name not in names and (wanted is None or name in wanted)
         }
         self.columns = (*names, *self._index)
-        self._wanted = [name for name in names if wanted is None or name in wanted]
 
     def __iter__(self) -> Iterator[Block]:
         first = 0
@@ -50,7 +55,7 @@ class Parquet:
                 for batch in file.iter_batches(BATCH_ROWS, columns=self._wanted):
                     yield self._block(batch, first)
                     first += batch.num_rows
-        except (pa.ArrowException, OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError, *POLARS) as error:
             raise unreadable(self._path.name, error) from error
         if first != self._height:
             raise DataError(
@@ -80,7 +85,7 @@ class Parquet:
         return tuple(Rejected(first + place + 1, raw[place], NOT_UTF_8) for place in sorted(raw))
 
 
-def unreadable(name: str, error: Exception) -> DataError:
+def unreadable(name: str, error: BaseException) -> DataError:
     """The one message for a file that cannot be read."""
     first_line = (str(error).strip().splitlines() or ["no reason is given"])[0][:200]
     return DataError(

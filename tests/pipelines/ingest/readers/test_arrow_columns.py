@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.ingest.readers import Kind, Layout, open_log
+from pipelines.ingest.readers.arrow_columns import time_zones
 from recsys_vae.errors import DataError
 
 UUIDS = (UUID(int=1), UUID("50f13c4e-e02d-4554-ac95-93e6c15eac3b"))
@@ -109,3 +110,20 @@ def test_damage_that_arrow_finds_by_itself_is_refused(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match="cannot be read"):
             list(open_log(path, Layout(Kind.PARQUET)))
+
+
+def test_time_zones_are_found_in_nested_types():
+    kind = pa.struct(
+        {"a": pa.list_(pa.timestamp("us", "UTC")), "b": pa.dictionary(pa.int8(), pa.timestamp("s", "Asia/Tokyo"))}
+    )
+    assert time_zones(kind) == ["UTC", "Asia/Tokyo"]
+    assert time_zones(pa.timestamp("ms")) == time_zones(pa.map_(pa.string(), pa.int8())) == []
+
+
+def test_a_panic_of_polars_is_an_error_of_the_file(tmp_path, monkeypatch):
+    def panic(name, column):
+        raise pl.exceptions.PanicException("no such type\nmore of it")
+
+    monkeypatch.setattr("pipelines.ingest.readers.parquet.to_series", panic)
+    with pytest.raises(DataError, match=r"x\.parquet cannot be read: no such type\. Check"):
+        column(tmp_path, [1], pa.int8())
