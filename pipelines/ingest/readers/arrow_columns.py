@@ -9,10 +9,17 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 UUID_BYTES = 16
 DECIMAL_128 = 38
 """Digits of the widest decimal that polars has."""
+
+
+_DAY = 86_400
+_FIRST, _END = -719_162 * _DAY, 2_932_897 * _DAY
+"""Seconds from 1970 to the years 1 and 10000."""
+_IN_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def to_series(name: str, column: pa.ChunkedArray | pa.Array) -> pl.Series:
@@ -56,6 +63,33 @@ def not_text(column: pa.Array) -> dict[int, bytes]:
     return {}
 
 
+def beyond_calendar(column: pa.Array) -> dict[int, int]:
+    """Values, by place, that are declared as times and lie outside the years 1 to 9999, or outside a day, as counted.
+
+    Python has no such times, and polars panics at some of them where they become text.
+
+    Raises:
+        ArrowInvalid: a value within a nested one is such.
+    """
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_nested(column.type):
+        if any(beyond_calendar(part) for part in _parts(column)):
+            raise pa.ArrowInvalid("a nested value holds a time outside the years 1 to 9999")
+        return {}
+    limits = _limits(column.type)
+    if limits is None or len(column) == column.null_count:
+        return {}
+    counts = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
+    ends = pc.min_max(counts).as_py()
+    if limits[0] <= ends["min"] and ends["max"] < limits[1]:
+        return {}
+    return {
+        place: count
+        for place, count in enumerate(counts.to_pylist())
+        if count is not None and not limits[0] <= count < limits[1]
+    }
+
+
 def time_zones(kind: pa.DataType) -> list[str]:
     """Of the times in a type, nested ones too.
 
@@ -77,6 +111,24 @@ def range_index(metadata: dict[bytes, bytes] | None) -> dict[str, range]:
         return {one["name"]: range(one["start"], one["stop"], one["step"]) for one in found if one["name"]}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _limits(kind: pa.DataType) -> tuple[int, int] | None:
+    """What a count of that type may be, from the first to before the last; None: it counts no time."""
+    if pa.types.is_date(kind):
+        return (_FIRST // _DAY, _END // _DAY) if kind.bit_width == 32 else (_FIRST * 1_000, _END * 1_000)
+    if pa.types.is_timestamp(kind):
+        return _FIRST * _IN_A_SECOND[kind.unit], _END * _IN_A_SECOND[kind.unit]
+    if pa.types.is_time(kind):
+        return 0, _DAY * _IN_A_SECOND[kind.unit]
+    return None
+
+
+def _parts(column: pa.Array) -> list[pa.Array]:
+    if pa.types.is_map(column.type):
+        return [column.keys, column.items]
+    found = column.flatten()
+    return found if isinstance(found, list) else [found]
 
 
 def _storage(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:

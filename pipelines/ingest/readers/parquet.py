@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.ingest.readers.arrow_columns import not_text, range_index, time_zones, to_series
+from pipelines.ingest.readers.arrow_columns import beyond_calendar, not_text, range_index, time_zones, to_series
 from pipelines.ingest.readers.blocks import Block, Rejected, plain_raw
 from recsys_vae.errors import DataError
 
@@ -19,6 +19,7 @@ BATCH_ROWS = 1 << 18
 POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What polars raises; a panic is no `Exception`."""
 NOT_UTF_8 = "a text that is not UTF-8, as texts of Parquet are"
+BEYOND_CALENDAR = "a time outside the years 1 to 9999, or a time of day outside a day"
 
 
 class Parquet:
@@ -67,22 +68,25 @@ class Parquet:
 
     def _block(self, batch: pa.RecordBatch, first: int) -> Block:
         numbers = np.arange(first, first + batch.num_rows)
-        rejected = self._not_text(batch, first)
+        rejected = self._unheld(batch, first)
         if rejected:
-            is_text = np.ones(batch.num_rows, bool)
-            is_text[[one.line - 1 - first for one in rejected]] = False
-            numbers, batch = numbers[is_text], batch.filter(pa.array(is_text))
+            is_held = np.ones(batch.num_rows, bool)
+            is_held[[one.line - 1 - first for one in rejected]] = False
+            numbers, batch = numbers[is_held], batch.filter(pa.array(is_held))
         series = [to_series(name, batch.column(name)) for name in self._wanted]
         series += [pl.Series(name, values.start + numbers * values.step) for name, values in self._index.items()]
         return Block(pl.DataFrame(series), numbers + 1, rejected, taken=len(numbers) + len(rejected))
 
-    def _not_text(self, batch: pa.RecordBatch, first: int) -> tuple[Rejected, ...]:
-        """Rows with a text that is none; their raw text is the first of these."""
-        raw: dict[int, str] = {}
+    def _unheld(self, batch: pa.RecordBatch, first: int) -> tuple[Rejected, ...]:
+        """Rows with a value that cannot be what its column says; their raw text is the first of these."""
+        found: dict[int, tuple[str, str]] = {}
         for name in self._wanted:
-            for place, value in not_text(batch.column(name)).items():
-                raw.setdefault(place, plain_raw(value))
-        return tuple(Rejected(first + place + 1, raw[place], NOT_UTF_8) for place in sorted(raw))
+            column = batch.column(name)
+            for place, value in not_text(column).items():
+                found.setdefault(place, (plain_raw(value), NOT_UTF_8))
+            for place, count in beyond_calendar(column).items():
+                found.setdefault(place, (str(count), BEYOND_CALENDAR))
+        return tuple(Rejected(first + place + 1, *found[place]) for place in sorted(found))
 
 
 def unreadable(name: str, error: BaseException) -> DataError:

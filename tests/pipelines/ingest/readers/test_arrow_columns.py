@@ -127,3 +127,36 @@ def test_a_panic_of_polars_is_an_error_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.ingest.readers.parquet.to_series", panic)
     with pytest.raises(DataError, match=r"x\.parquet cannot be read: no such type\. Check"):
         column(tmp_path, [1], pa.int8())
+
+
+YEAR_20000 = 568_970_000_000
+"""Seconds from 1970."""
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind"),
+    [
+        ([0, YEAR_20000], pa.timestamp("s")),
+        ([0, YEAR_20000 * 1_000], pa.timestamp("ms", "UTC")),
+        ([0, -YEAR_20000 * 1_000_000], pa.timestamp("us")),
+        ([0, YEAR_20000 // 86_400], pa.date32()),
+    ],
+)
+def test_a_time_that_no_calendar_has_costs_its_row(tmp_path, counts, kind):
+    counted = pa.array(counts, pa.int32() if kind == pa.date32() else pa.int64())
+    pq.write_table(pa.table({"x": counted.cast(kind), "n": [1, 2]}), tmp_path / "x.parquet")
+    (block,) = open_log(tmp_path / "x.parquet", Layout(Kind.PARQUET))
+    assert block.rows["n"].to_list() == [1]
+    assert [(one.line, one.reason) for one in block.rejected] == [
+        (2, "a time outside the years 1 to 9999, or a time of day outside a day")
+    ]
+
+
+def test_times_of_the_first_and_the_last_day_are_read(tmp_path):
+    ends = [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)]
+    assert column(tmp_path, ends, pa.timestamp("us")) == ends
+
+
+def test_a_nested_time_that_no_calendar_has_refuses_the_file(tmp_path):
+    with pytest.raises(DataError, match="nested value holds a time outside the years"):
+        column(tmp_path, pa.array([[YEAR_20000]], pa.list_(pa.int64())).cast(pa.list_(pa.timestamp("s"))), None)
