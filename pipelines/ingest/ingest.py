@@ -351,7 +351,7 @@ class Run:
         """  # fmt: skip
         self.step("sorting and writing")
         release_memory()
-        given = self.source.given_test
+        given, texts = self.source.given_test, ids.texts()
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
@@ -360,11 +360,9 @@ class Run:
                 rows = _numbered(part.take())
                 facts.add(rows)
                 repeats.thin(number, rows, dislikes.pairs(number))
-                named = ids.named(rows)
-                del rows  # what is written is held once
-                table.write(named)
+                table.write(rows, texts)
                 if test is not None:
-                    test.write(named.filter("given"))
+                    test.write(rows.filter("given"), texts)
         return facts, test.rows if test is not None else 0
 
     def _write_fields(self, fields: Fields) -> None:
