@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from pipelines.ingest.thrift import Value, i8, i32, i64, several, struct, text, truth
-from recsys_vae.native.parquet import deltas, few, plain_texts, runs
+from pipelines.ingest.thrift import Value, i8, i32, i64, several, struct, text, truth, varint
+from recsys_vae.native.parquet import deltas, dense, few, plain_texts, runs
 
 ROWS_A_GROUP = 1 << 20
 MAGIC = b"PAR1"
@@ -127,10 +127,12 @@ class CodedParquet:
 
 def _pages(library: ctypes.CDLL, column: pl.Series, texts: pl.Series | None) -> tuple[list[_Page], int]:
     """Pages of a column, a dictionary first where there is one; and how its values are encoded."""
-    known = column.is_not_null()
-    values = column.drop_nulls() if column.null_count() else column
-    levels = runs(library, known.to_numpy().astype(np.uint32), 1)
-    dictionary, encoding, content = _encoded(library, values, texts)
+    nulls = column.null_count()
+    if nulls in (0, len(column)):
+        levels = np.frombuffer(varint(len(column) << 1) + bytes([nulls == 0]), np.uint8)
+    else:
+        levels = runs(library, column.is_not_null().to_numpy().astype(np.uint32), 1)
+    dictionary, encoding, content = _encoded(library, column.drop_nulls() if nulls else column, texts)
     header = {1: i32(len(column)), 2: i32(encoding), 3: i32(RLE), 4: i32(RLE)}
     return [*dictionary, _Page(DATA_PAGE, header, [len(levels).to_bytes(4, "little"), levels, *content])], encoding
 
@@ -141,7 +143,7 @@ def _encoded(
     """Dictionary, encoding and bytes of values, of which none is null."""
     numbers = np.ascontiguousarray(values.to_physical().to_numpy())
     if texts is not None:
-        numbers, met = _dense(numbers, len(texts))
+        numbers, met = dense(library, numbers, len(texts))
         return _with_dictionary(library, numbers, len(met), _plain(library, texts.gather(met)))
     if values.dtype == pl.Float32:
         found = few(library, numbers.view(np.uint32))
@@ -157,14 +159,6 @@ def _with_dictionary(
     width = max(size - 1, 1).bit_length()
     page = _Page(DICTIONARY_PAGE, {1: i32(size), 2: i32(PLAIN)}, [values])
     return [page], DICTIONARY, [bytes([width]), runs(library, codes, width)]
-
-
-def _dense(numbers: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers anew, without those that do not occur; and which ones occur, ascending."""
-    occurs = np.zeros(size, bool)
-    occurs[numbers] = True
-    places = np.cumsum(occurs, dtype=np.uint32) - np.uint32(1)
-    return places[numbers], np.flatnonzero(occurs)
 
 
 def _plain(library: ctypes.CDLL, texts: pl.Series) -> np.ndarray:

@@ -23,24 +23,24 @@ def i8(number: int) -> Value:
 
 def i32(number: int) -> Value:
     """A whole number of 32 bits."""
-    return _I32, _varint(_zigzag(number))
+    return _I32, varint(_zigzag(number))
 
 
 def i64(number: int) -> Value:
     """A whole number of 64 bits."""
-    return _I64, _varint(_zigzag(number))
+    return _I64, varint(_zigzag(number))
 
 
 def text(words: str) -> Value:
     """Text."""
     written = words.encode()
-    return _BINARY, _varint(len(written)) + written
+    return _BINARY, varint(len(written)) + written
 
 
 def several(values: Sequence[Value]) -> Value:
     """A list of one value or more, of one type."""
     kind, size = values[0][0], len(values)
-    head = bytes([size << 4 | kind]) if size < _LONG_LIST else bytes([_LONG_LIST << 4 | kind]) + _varint(size)
+    head = bytes([size << 4 | kind]) if size < _LONG_LIST else bytes([_LONG_LIST << 4 | kind]) + varint(size)
     return _LIST, head + b"".join(value for _, value in values)
 
 
@@ -58,7 +58,8 @@ def _zigzag(number: int) -> int:
     return number << 1 if number >= 0 else (-number << 1) - 1
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A whole number from 0, seven bits a byte, the lowest first."""
     written = bytearray()
     while number >= 0x80:
         written.append(number & 0x7F | 0x80)

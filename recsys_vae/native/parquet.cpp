@@ -118,6 +118,22 @@ int64_t recsys_parquet_deltas(const int64_t* numbers, int64_t n, uint8_t* out) {
 
 int64_t recsys_parquet_deltas_32(const int32_t* numbers, int64_t n, uint8_t* out) { return put_deltas(numbers, n, out); }
 
+// Numbers below `size` anew, as if those that do not occur were none. `places` has room for `size`
+// numbers, and so has `met`, which gets those that occur, ascending; how many these are is returned.
+int64_t recsys_parquet_dense(const uint32_t* numbers, int64_t n, int64_t size, uint32_t* places, uint32_t* met,
+                             uint32_t* codes) {
+    std::memset(places, 0, size * sizeof(uint32_t));
+    for (int64_t place = 0; place < n; ++place) places[numbers[place]] = 1;
+    int64_t found = 0;
+    for (int64_t number = 0; number < size; ++number) {
+        if (places[number] == 0) continue;
+        places[number] = static_cast<uint32_t>(found);
+        met[found++] = static_cast<uint32_t>(number);
+    }
+    for (int64_t place = 0; place < n; ++place) codes[place] = places[numbers[place]];
+    return found;
+}
+
 // Texts, each after its size (PLAIN). They stand one after the other in `data`; `out` has room for them and 4 n bytes.
 void recsys_parquet_texts(const uint8_t* data, const uint32_t* sizes, int64_t n, uint8_t* out) {
     for (int64_t text = 0; text < n; ++text) {

@@ -16,6 +16,8 @@ from recsys_vae.native.switch import SWITCH, is_off
 from recsys_vae.native.tables import at, i64
 
 Bytes = NDArray[np.uint8]
+NEWEST = "recsys_parquet_dense"
+"""The function that came last: a library without it was compiled before the sources had it."""
 MOST_FEW = 255
 """Values that `few` takes for few, at most."""
 _BLOCK, _HEADS = 128, 40
@@ -37,7 +39,9 @@ def _loaded() -> ctypes.CDLL | None:
         found = ctypes.CDLL(str(COMPILED / f"{PARQUET}.so"))
     except OSError:
         return None
-    for name in ("runs", "deltas", "deltas_32", "few"):
+    if not hasattr(found, NEWEST):
+        return None
+    for name in ("runs", "deltas", "deltas_32", "dense", "few"):
         getattr(found, f"recsys_parquet_{name}").restype = ctypes.c_int64
     return found
 
@@ -54,6 +58,15 @@ def deltas(library: ctypes.CDLL, numbers: NDArray[Any]) -> Bytes:
     found = np.empty(_HEADS + blocks * (16 + _BLOCK * numbers.itemsize), np.uint8)
     put = library.recsys_parquet_deltas if numbers.dtype == np.int64 else library.recsys_parquet_deltas_32
     return found[: put(at(numbers), i64(len(numbers)), at(found))]
+
+
+def dense(
+    library: ctypes.CDLL, numbers: NDArray[np.uint32], size: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Numbers below `size` anew, as if those that do not occur were none; and those that occur, ascending."""
+    codes, places, met = (np.empty(length, np.uint32) for length in (len(numbers), size, size))
+    found = library.recsys_parquet_dense(at(numbers), i64(len(numbers)), i64(size), at(places), at(met), at(codes))
+    return codes, met[:found]
 
 
 def plain_texts(library: ctypes.CDLL, data: bytes, sizes: NDArray[np.uint32]) -> Bytes:
