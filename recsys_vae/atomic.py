@@ -101,6 +101,15 @@ def write_atomically(path: Path, content: str | bytes, product: Product | None =
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def write_within(path: Path, content: str) -> None:
+    """Write a small file of a directory that is still to take its place, with which it is flushed.
+
+    A file of that name is left as it is: it may have another name elsewhere.
+    """
+    path.unlink(missing_ok=True)
+    path.write_bytes(content.encode())
+
+
 def remove_partials(path: Path) -> None:
     """Remove what killed processes left behind while writing `path`; put back what they had set aside.
 
