@@ -152,6 +152,11 @@ def ingest_logs(
     context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
+    from pipelines.ingest.file_hashes import FileHashes
+
+    hashes = context.with_resource(FileHashes())
+    if appendable and not append:
+        hashes.begin([Path(log).expanduser() for log in logs])  # while what follows is imported
     with uncollected():
         from pipelines.console import output_console, shown_steps
         from pipelines.dataset.directory import DatasetDir
@@ -211,7 +216,9 @@ def ingest_logs(
                 summary = ingest(source, DatasetDir(Path(folder) / target.name), rules, step=step)
             lines = summary.said()
         else:
-            summary = ingest(source, target, rules, overwrite=overwrite, appendable=appendable, step=step)
+            summary = ingest(
+                source, target, rules, overwrite=overwrite, appendable=appendable, step=step, hashes=hashes
+            )
             lines = summary.said()
     for line in [*lines, *(["nothing was written (--dry-run)"] if dry_run else [])]:
         print(line, file=sys.stderr)
