@@ -1,4 +1,4 @@
-"""What commands tell people: tables, as wide as the terminal and nowhere cut where there is none; and what they are at."""
+"""What commands tell people: what they are at; and tables, as wide as the terminal, uncut where there is none."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ def output_console(*, highlight: bool = True) -> "Console":
 
 
 @contextmanager
-def shown_steps() -> Iterator[Callable[[str], object]]:
+def shown_steps() -> Iterator[Callable[[str], None]]:
     """Give what is to be told which step begins, in a few words; a terminal shows it while it lasts."""
     if not sys.stderr.isatty():
         yield lambda _: None

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 def uncollected() -> Iterator[None]:
     """While modules are imported, the garbage collector rests; what stands by then it passes over from now on.
 
-    In the process of a command alone, whose modules it passes over already (`pipelines.cli`); elsewhere all stays as it is.
+    That is in the process of a command, whose modules it passes over already (`pipelines.cli`); elsewhere all stays as
+    it is.
     """
     if not gc.get_freeze_count():
         yield

@@ -41,7 +41,7 @@ def main() -> None:
 def _end(end: SystemExit) -> NoReturn:
     """End the process as the interpreter does, but leave it to the system to take modules and tables apart.
 
-    That is a thirtieth of what an ingest of 3 million rows takes. An exit that has something to say is the interpreter's.
+    Doing so takes a thirtieth of an ingest of 3 million rows. An exit that has something to say is the interpreter's.
     """
     if not (end.code is None or isinstance(end.code, int)):
         raise end

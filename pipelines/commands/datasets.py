@@ -209,7 +209,9 @@ def ingest_logs(
             from pipelines.ingest.append import append as append_logs
 
             given = Settings.of(source, rules)
-            appended = append_logs(source.logs, target, given=given, options=_given(context), dry_run=dry_run, step=step)
+            appended = append_logs(
+                source.logs, target, given=given, options=_given(context), dry_run=dry_run, step=step
+            )
             summary, lines = appended.summary, appended.said()
         elif dry_run:
             with TemporaryDirectory() as folder:

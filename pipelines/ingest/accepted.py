@@ -31,7 +31,7 @@ from pipelines.ingest.plain_records import record_of
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count
 from pipelines.ingest.user_partitions import OPTIONAL
-from recsys_vae.atomic import write_within
+from recsys_vae.atomic import begin_flush, write_within
 from recsys_vae.data import columns as c
 from recsys_vae.errors import DataError
 
@@ -78,7 +78,8 @@ class RowsWriter:
         if self._held:
             rows = pl.concat(self._held, how="diagonal")
             absent = [name for name in OPTIONAL if name in rows.columns and rows[name].null_count() == rows.height]
-            rows.drop(absent).write_ipc(self._folder / f"rows-{self._next}.arrow")
+            rows.drop(absent).write_ipc(path := self._folder / f"rows-{self._next}.arrow")
+            begin_flush(path)
             self.sizes.append(rows.height)
             self._next += 1
             self._held = []
@@ -175,6 +176,7 @@ class Accepted:
         """Write ids that have come, of users, items and events."""
         for kind, some in zip(KINDS, texts, strict=True):
             pl.DataFrame({"id": some}, schema={"id": pl.String}).write_ipc(self._of_part(kind, self.state.parts))
+            begin_flush(self._of_part(kind, self.state.parts))
 
     def write_dropped(self, dropped: pl.DataFrame) -> None:
         """Write what rules on single rows took."""
@@ -329,7 +331,9 @@ def dropped_table(lost: LossCounts) -> pl.DataFrame:
 
 
 _TIME = OPTIONAL[c.TIMESTAMP]
-_DROPPED = {"entity": pl.Enum([USER_ENTITY, ITEM_ENTITY]), "rule": RULES, "code": pl.UInt32(), "rows": pl.UInt32()}
+_DROPPED = pl.Schema(
+    {"entity": pl.Enum([USER_ENTITY, ITEM_ENTITY]), "rule": RULES, "code": pl.UInt32(), "rows": pl.UInt32()}
+)
 """Types of the table of losses; where an earlier version wrote it, there were texts."""
 
 

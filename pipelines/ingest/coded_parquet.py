@@ -137,9 +137,7 @@ def _pages(library: ctypes.CDLL, column: pl.Series, texts: pl.Series | None) -> 
     return [*dictionary, _Page(DATA_PAGE, header, [len(levels).to_bytes(4, "little"), levels, *content])], encoding
 
 
-def _encoded(
-    library: ctypes.CDLL, values: pl.Series, texts: pl.Series | None
-) -> tuple[list[_Page], int, list[Any]]:
+def _encoded(library: ctypes.CDLL, values: pl.Series, texts: pl.Series | None) -> tuple[list[_Page], int, list[Any]]:
     """Dictionary, encoding and bytes of values, of which none is null."""
     numbers = np.ascontiguousarray(values.to_physical().to_numpy())
     if texts is not None:

@@ -114,6 +114,12 @@ class DroppedRows:
         # In the order of the rules' names, which as columns of a matrix makes that of its cells.
         none = np.zeros(len(self._ids[entity]), np.uint32)
         matrix = np.stack([self._losses.counts.get((entity, Rule(rule)), none) for rule in rules] or [none], axis=1)
-        ids, ruled = np.nonzero(matrix)
-        columns = {"entity": np.full(len(ids), number), "id": ids, "rule": ruled, "rows": matrix[ids, ruled]}
+        cells = np.flatnonzero(matrix)
+        ids = cells // matrix.shape[1]
+        columns = {
+            "entity": np.full(len(ids), number),
+            "id": ids,
+            "rule": cells - ids * matrix.shape[1],
+            "rows": matrix.reshape(-1)[cells],
+        }
         return pl.DataFrame({name: column.astype(np.uint32) for name, column in columns.items()})

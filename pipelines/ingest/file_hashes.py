@@ -1,4 +1,4 @@
-"""File hashes: SHA-256 of logs, made in a thread beside whatever else is done, from as soon as their names are known."""
+"""File hashes: SHA-256 of logs, made in a thread beside all else, from as soon as their names are known."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -6,12 +6,12 @@ once more has come.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from pipelines.ingest.file_hashes import FileHashes, HashedFile, blocks
+from pipelines.ingest.file_hashes import BLOCK, FileHashes, HashedFile, blocks
 from pipelines.ingest.file_times import TimeState
 from pipelines.ingest.log_rows import FileRead, ReadLogs
 from pipelines.ingest.readers import Kind

@@ -45,7 +45,7 @@ from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
-from pipelines.ingest.user_partitions import Part, RowStore, whole
+from pipelines.ingest.user_partitions import Part, RowStore, whole, with_optional
 from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
@@ -95,7 +95,8 @@ def ingest(
     source.said.check([*source.files, *filter(None, (source.users, source.items))])
     with atomic_directory(target.path, WRITTEN) as folder:
         rules = rules or CleaningRules()
-        run = Run(source, rules, DatasetDir(folder), folder / "scratch", rows_per_part, step, appendable, erased, hashes=hashes)
+        scratch = folder / "scratch"
+        run = Run(source, rules, DatasetDir(folder), scratch, rows_per_part, step, appendable, erased, hashes=hashes)
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
@@ -151,7 +152,9 @@ class Run:
             if rows is not None:
                 settings = Settings.of(self.source, self.rules)
                 accepted = Accepted.begin(self.dataset.path / ACCEPTED, settings, metadata.quarantined)
-                keeping.call(lambda: accepted.add(read, rows, file_records(self.source.files, hashes, read), quarantined))
+                keeping.call(
+                    lambda: accepted.add(read, rows, file_records(self.source.files, hashes, read), quarantined)
+                )
                 if self.erased.moments:
                     keeping.wait()
                     metadata = self.erase(accepted, metadata, self.erased)
@@ -447,7 +450,7 @@ def _counted(parts: Sequence[Part], ids: Ids) -> KeptFacts:
 def _numbered(left: pl.DataFrame) -> pl.DataFrame:
     """Rows of a part, sorted, each user's numbered from 0."""
     rows = cleaning_compiled.number_positions(left)
-    return whole(cleaning.number_positions(whole(left).lazy()).collect() if rows is None else rows)
+    return cleaning.number_positions(whole(left).lazy()).collect() if rows is None else with_optional(rows)
 
 
 def reconciled(summary: IngestSummary) -> IngestSummary:

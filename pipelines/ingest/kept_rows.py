@@ -12,6 +12,7 @@ import polars as pl
 from pipelines.ingest.coded_parquet import CodedParquet
 from pipelines.ingest.summary import Kept
 from pipelines.ingest.table_schemas import Table
+from recsys_vae.atomic import begin_flush
 from recsys_vae.data import columns as c
 from recsys_vae.native.parquet import encodings
 
@@ -59,6 +60,7 @@ class TableWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._coded is not None:
             self._coded.close(whole=kind is None)
+            begin_flush(self._path)
         elif self._writer is not None:
             self._writer.close()
         elif kind is None:
@@ -119,7 +121,8 @@ class KeptFacts:
     def add(self, rows: pl.DataFrame) -> None:
         """Add the rows of a part, by user and order: none of its users is in another part."""
         self._rows += rows.height
-        self.users.append(rows[c.USER].unique())
+        users = rows[c.USER].to_numpy()
+        self.users.append(pl.Series(users[np.flatnonzero(np.diff(users, prepend=users[:1] + 1))]))
         self.item_rows += np.bincount(rows[c.ITEM].to_numpy(), minlength=len(self.item_rows)).astype(np.uint32)
         times = rows[c.TIMESTAMP]
         self._untimed += times.null_count()

@@ -23,8 +23,8 @@ SOURCES = Path(__file__).parent
 COMPILED = SOURCES / "compiled"
 RECORD = "build.json"
 TABLES, PARQUET = "tables", "parquet"
-"""Each of sources (tables*.cpp, parquet*.cpp) and a library of its own: loaded without torch, so it has no OpenMP, and one
-level for any processor."""
+"""Each of sources (tables*.cpp, parquet*.cpp) and a library of its own: loaded without torch, so it has no OpenMP, and
+one level for any processor."""
 # -fopenmp is for the compiler alone: linked without a runtime, a library takes the one that torch has (openmp.py).
 COMPILE = ("-std=c++20", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-fvisibility-inlines-hidden", "-w")
 LINK = ("-shared", "-s")
