@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_vae.errors import UnknownNameError
 from recsys_vae.native.build import COMPILED, PARQUET
 from recsys_vae.native.switch import SWITCH, is_off
 from recsys_vae.native.tables import at, i64
@@ -31,6 +32,16 @@ def encodings() -> ctypes.CDLL | None:
         UnknownNameError: RECSYS_NATIVE names no level.
     """
     return None if is_off(os.environ.get(SWITCH, "1")) else _loaded()
+
+
+def description() -> str:
+    """For people: whether it is used, or why not."""
+    try:
+        if encodings() is not None:
+            return "in use"
+    except UnknownNameError as error:
+        return f"not used: {error}"
+    return f"not used: {SWITCH}=0, or not compiled when this was installed"
 
 
 @lru_cache(maxsize=1)
