@@ -37,11 +37,11 @@ def encodings() -> ctypes.CDLL | None:
 def description() -> str:
     """For people: whether it is used, or why not."""
     try:
-        if encodings() is not None:
-            return "in use"
+        if is_off(os.environ.get(SWITCH, "1")):
+            return f"not used: {SWITCH}=0"
     except UnknownNameError as error:
         return f"not used: {error}"
-    return f"not used: {SWITCH}=0, or not compiled when this was installed"
+    return "in use" if _loaded() is not None else "not used: not compiled when this was installed, or of older sources"
 
 
 @lru_cache(maxsize=1)
