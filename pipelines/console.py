@@ -1,19 +1,37 @@
-"""The console that tables are printed to: as wide as the terminal, and nowhere cut where there is none."""
+"""What commands tell people: what they are at; and tables, as wide as the terminal, uncut where there is none."""
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 UNCUT = 10_000
 """Columns of a pipe or file: more than any table has."""
 
 
-def output_console(*, highlight: bool = True) -> Console:
+def output_console(*, highlight: bool = True) -> "Console":
     """Standard output. Rich takes what is no terminal to be 80 columns wide, and cuts tables to that.
 
     Args:
         highlight: whether numbers and paths stand out.
     """
+    from rich.console import Console
+
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if has_width else UNCUT, highlight=highlight)
+
+
+@contextmanager
+def shown_steps() -> Iterator[Callable[[str], None]]:
+    """Give what is to be told which step begins, in a few words; a terminal shows it while it lasts."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield status.update

@@ -84,7 +84,7 @@ def _libraries() -> Iterator[Finding]:
 def _device() -> Iterator[Finding]:
     import torch
 
-    from recsys_vae.native import library, tables
+    from recsys_vae.native import library, parquet, tables
     from recsys_vae.training.device import choose_device, choose_precision
 
     device = choose_device("auto")
@@ -94,6 +94,7 @@ def _device() -> Iterator[Finding]:
     yield Finding("computing", "precision", f"{precision} matrix products")
     yield Finding("computing", "compiled loops", library.description())
     yield Finding("computing", "compiled tables", tables.description())
+    yield Finding("computing", "compiled Parquet", parquet.description())
 
 
 def _faiss() -> Iterator[Finding]:

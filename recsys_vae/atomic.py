@@ -7,6 +7,7 @@ where the new one cannot take its place. Files without a product are those that 
 While a product is written, its lock is held (locks.py): of several processes one writes, and the others are told.
 """
 
+import ctypes
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from recsys_vae.storage import storing
 from recsys_vae.termination import at_last
 
 PARTIAL, REPLACED = ".partial", ".replaced"
+SYNC_FILE_RANGE_WRITE = 2
+"""To begin with what has not been begun (sync_file_range(2))."""
 AT_ONCE = 8
 """Files that are flushed at the same time."""
 
@@ -101,6 +104,15 @@ def write_atomically(path: Path, content: str | bytes, product: Product | None =
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def write_within(path: Path, content: str) -> None:
+    """Write a small file of a directory that is still to take its place, with which it is flushed.
+
+    A file of that name is left as it is: it may have another name elsewhere.
+    """
+    path.unlink(missing_ok=True)
+    path.write_bytes(content.encode())
+
+
 def remove_partials(path: Path) -> None:
     """Remove what killed processes left behind while writing `path`; put back what they had set aside.
 
@@ -149,6 +161,17 @@ def _leftovers(path: Path, ending: str) -> list[Path]:
 
 def _partial(path: Path) -> Path:
     return path.parent / f".{path.name}.{uuid4().hex[:8]}{PARTIAL}"
+
+
+def begin_flush(path: Path) -> None:
+    """Have the system begin to write a file to disk, where it can be told so; nothing is waited for."""
+    begin = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if begin is not None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            begin(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), SYNC_FILE_RANGE_WRITE)
+        finally:
+            os.close(descriptor)
 
 
 def _flush_all(folder: Path) -> None:

@@ -51,15 +51,14 @@ def erase(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say who would go; change nothing.")] = False,
 ) -> None:
     """Take users out of a dataset whole; no log of before brings them back, neither appended nor ingested anew."""
-    from rich.console import Console
-
+    from pipelines.console import shown_steps
     from pipelines.dataset.directory import DatasetDir
     from pipelines.retention.erase import erase as erase_users
     from pipelines.retention.erase import read_erasures
 
     opened, erasures = DatasetDir.open(dataset), read_erasures(users.expanduser())
-    with Console(stderr=True).status("starting") as status:
-        done = erase_users(opened, erasures, dry_run=dry_run, step=status.update)
+    with shown_steps() as step:
+        done = erase_users(opened, erasures, dry_run=dry_run, step=step)
     found, verb = done.dataset, "would be erased" if dry_run else "erased"
     print(f"{verb}: {found.present:,} of {found.users:,} users, with {found.interactions:,} interactions")
     if found.rows is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.imports import uncollected
 from pipelines.ingest.keep import Keep
 from pipelines.plain_options import PlainCommand
 from recsys_vae.errors import ConfigError
@@ -151,19 +152,22 @@ def ingest_logs(
     context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
-    from rich.console import Console
+    from pipelines.ingest.file_hashes import FileHashes
 
-    from pipelines.console import output_console
-    from pipelines.dataset.directory import DatasetDir
-    from pipelines.dataset.fields import Fields
-    from pipelines.ingest.append import append as append_logs
-    from pipelines.ingest.cleaning import CleaningRules
-    from pipelines.ingest.formats.recognition import Says
-    from pipelines.ingest.ingest import ingest
-    from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_plain_option
-    from pipelines.ingest.settings import Settings
-    from pipelines.sources.staging import staged, staged_file
-    from recsys_vae.data import columns as c
+    hashes = context.with_resource(FileHashes())
+    if appendable and not append:
+        hashes.begin([Path(log).expanduser() for log in logs])  # while what follows is imported
+    with uncollected():
+        from pipelines.console import output_console, shown_steps
+        from pipelines.dataset.directory import DatasetDir
+        from pipelines.dataset.fields import Fields
+        from pipelines.ingest.cleaning import CleaningRules
+        from pipelines.ingest.formats.recognition import Says
+        from pipelines.ingest.ingest import ingest
+        from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_plain_option
+        from pipelines.ingest.settings import Settings
+        from pipelines.sources.staging import staged, staged_file
+        from recsys_vae.data import columns as c
 
     target = DatasetDir.to_write(to)
     if append and (overwrite or given_test):
@@ -200,20 +204,23 @@ def ingest_logs(
         users_map=_metadata_map(users_map, "--users-map", c.USER),
         items_map=_metadata_map(items_map, "--items-map", c.ITEM),
     )
-    console = Console(stderr=True)
-    with console.status("starting") as status:
+    with shown_steps() as step:
         if append:
+            from pipelines.ingest.append import append as append_logs
+
             given = Settings.of(source, rules)
             appended = append_logs(
-                source.logs, target, given=given, options=_given(context), dry_run=dry_run, step=status.update
+                source.logs, target, given=given, options=_given(context), dry_run=dry_run, step=step
             )
             summary, lines = appended.summary, appended.said()
         elif dry_run:
             with TemporaryDirectory() as folder:
-                summary = ingest(source, DatasetDir(Path(folder) / target.name), rules, step=status.update)
+                summary = ingest(source, DatasetDir(Path(folder) / target.name), rules, step=step)
             lines = summary.said()
         else:
-            summary = ingest(source, target, rules, overwrite=overwrite, appendable=appendable, step=status.update)
+            summary = ingest(
+                source, target, rules, overwrite=overwrite, appendable=appendable, step=step, hashes=hashes
+            )
             lines = summary.said()
     for line in [*lines, *(["nothing was written (--dry-run)"] if dry_run else [])]:
         print(line, file=sys.stderr)
@@ -225,14 +232,13 @@ def ingest_logs(
 
 def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")]) -> None:
     """Write the tables of a dataset anew, with what appended logs have changed beside them."""
-    from rich.console import Console
-
+    from pipelines.console import shown_steps
     from pipelines.dataset.directory import DatasetDir
     from pipelines.ingest.append import append as append_logs
 
     target = DatasetDir.open(dataset)
-    with Console(stderr=True).status("starting") as status:
-        append_logs([], target, fold=True, step=status.update)
+    with shown_steps() as step:
+        append_logs([], target, fold=True, step=step)
     print(target.path)
 
 
@@ -269,10 +275,9 @@ def _source(logs: list[str], said: "Said", given_test: list[str], users: Path | 
     from pipelines.ingest.formats.properties import take_properties
     from pipelines.ingest.log_files import find_files
     from pipelines.ingest.log_sources import Source
-    from pipelines.public_datasets import catalog
 
-    named = catalog.DATASETS.get(logs[0]) if len(logs) == 1 and not Path(logs[0]).exists() else None
-    base = Source(find_files(logs)) if named is None else named.source(catalog.locate(named) or catalog.fetch(named))
+    base = _public_source(logs[0]) if len(logs) == 1 and not Path(logs[0]).exists() else None
+    base = Source(find_files(logs)) if base is None else base
     logs_alone, properties = take_properties(base.logs)
     if properties is not None:
         _say(f"{properties.name}: {'taken as --items' if items is None else 'passed over, for --items is given'}")
@@ -287,6 +292,13 @@ def _source(logs: list[str], said: "Said", given_test: list[str], users: Path | 
         fields=Fields(base.fields.users if users is None else (), base.fields.items if items is None else ()),
         said=said,
     )
+
+
+def _public_source(name: str) -> "Source | None":
+    from pipelines.public_datasets import catalog
+
+    named = catalog.DATASETS.get(name)
+    return None if named is None else named.source(catalog.locate(named) or catalog.fetch(named))
 
 
 def _say(line: str) -> None:

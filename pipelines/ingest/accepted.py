@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.ingest.cleaning import DROPPED_BY, Rule
+from pipelines.ingest.cleaning import DROPPED_BY, RULES, Rule
 from pipelines.ingest.dropped_rows import ITEM_ENTITY, USER_ENTITY, LossCounts
 from pipelines.ingest.file_records import FileRecord
 from pipelines.ingest.file_times import TimeCounts
@@ -31,7 +31,7 @@ from pipelines.ingest.plain_records import record_of
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count
 from pipelines.ingest.user_partitions import OPTIONAL
-from recsys_vae.atomic import write_atomically
+from recsys_vae.atomic import begin_flush, write_within
 from recsys_vae.data import columns as c
 from recsys_vae.errors import DataError
 
@@ -78,7 +78,8 @@ class RowsWriter:
         if self._held:
             rows = pl.concat(self._held, how="diagonal")
             absent = [name for name in OPTIONAL if name in rows.columns and rows[name].null_count() == rows.height]
-            rows.drop(absent).write_ipc(self._folder / f"rows-{self._next}.arrow")
+            rows.drop(absent).write_ipc(path := self._folder / f"rows-{self._next}.arrow")
+            begin_flush(path)
             self.sizes.append(rows.height)
             self._next += 1
             self._held = []
@@ -169,12 +170,13 @@ class Accepted:
     def write(self, state: State) -> None:
         """Write the state."""
         self.state = state
-        write_atomically(self.folder / "state.json", json.dumps(asdict(state), default=_plain, ensure_ascii=False))
+        write_within(self.folder / "state.json", json.dumps(asdict(state), default=_plain, ensure_ascii=False))
 
     def write_texts(self, texts: Sequence[pl.Series]) -> None:
         """Write ids that have come, of users, items and events."""
         for kind, some in zip(KINDS, texts, strict=True):
             pl.DataFrame({"id": some}, schema={"id": pl.String}).write_ipc(self._of_part(kind, self.state.parts))
+            begin_flush(self._of_part(kind, self.state.parts))
 
     def write_dropped(self, dropped: pl.DataFrame) -> None:
         """Write what rules on single rows took."""
@@ -284,7 +286,7 @@ class Accepted:
 
     def _dropped(self) -> pl.DataFrame:
         parts = [pl.scan_ipc(self._of_part("dropped", part), glob=False) for part in range(self.state.parts)]
-        return pl.concat(parts).collect()
+        return pl.concat(part.cast(_DROPPED) for part in parts).collect()
 
     def _slices(self) -> list[tuple[int, int, int, int]]:
         """Runs of rows that stand: file of rows, first row in it, how many, place of the log; in the logs' order."""
@@ -329,7 +331,10 @@ def dropped_table(lost: LossCounts) -> pl.DataFrame:
 
 
 _TIME = OPTIONAL[c.TIMESTAMP]
-_DROPPED = {"entity": pl.String, "rule": pl.String, "code": pl.UInt32, "rows": pl.UInt32}
+_DROPPED = pl.Schema(
+    {"entity": pl.Enum([USER_ENTITY, ITEM_ENTITY]), "rule": RULES, "code": pl.UInt32(), "rows": pl.UInt32()}
+)
+"""Types of the table of losses; where an earlier version wrote it, there were texts."""
 
 
 def _plain(value: Any) -> str:

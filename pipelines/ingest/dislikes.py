@@ -79,7 +79,7 @@ class Dislikes:
         """Write all of them, be there any or none."""
         with TableWriter(path, INTERACTIONS) as table:
             for number in sorted(self._parts):
-                table.write(ids.named(whole(self._parts[number].take())))
+                table.write(whole(self._parts[number].take()), ids.texts())
 
 
 def _taken_by(rule: Rule) -> pl.Expr:

@@ -103,21 +103,23 @@ class DroppedRows:
 
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""
+        rules = pl.Series(sorted({rule.value for _, rule in self._losses.counts}), dtype=pl.String)
+        entities = sorted(self._ids)
         with TableWriter(path, DROPPED_ROWS) as table:
-            table.write(pl.concat([self._of(entity) for entity in sorted(self._ids)]))
+            for number, entity in enumerate(entities):
+                texts = {"entity": pl.Series(entities), "id": self._ids[entity], "rule": rules}
+                table.write(self._of(entity, number, rules), texts)
 
-    def _of(self, entity: str) -> pl.DataFrame:
+    def _of(self, entity: str, number: int, rules: pl.Series) -> pl.DataFrame:
         # In the order of the rules' names, which as columns of a matrix makes that of its cells.
-        rules = sorted(rule for name, rule in self._losses.counts if name == entity)
-        if not rules:
-            return pl.DataFrame(schema=DROPPED_ROWS.schema)
-        matrix = np.stack([self._losses.counts[entity, rule] for rule in rules], axis=1)
-        ids, ruled = np.nonzero(matrix)
-        return pl.DataFrame(
-            {
-                "entity": pl.repeat(entity, len(ids), eager=True),
-                "id": self._ids[entity].gather(ids),
-                "rule": pl.Series([rule.value for rule in rules], dtype=pl.String).gather(ruled),
-                "rows": matrix[ids, ruled],
-            }
-        )
+        none = np.zeros(len(self._ids[entity]), np.uint32)
+        matrix = np.stack([self._losses.counts.get((entity, Rule(rule)), none) for rule in rules] or [none], axis=1)
+        cells = np.flatnonzero(matrix)
+        ids = cells // matrix.shape[1]
+        columns = {
+            "entity": np.full(len(ids), number),
+            "id": ids,
+            "rule": cells - ids * matrix.shape[1],
+            "rows": matrix.reshape(-1)[cells],
+        }
+        return pl.DataFrame({name: column.astype(np.uint32) for name, column in columns.items()})

@@ -6,19 +6,17 @@ once more has come.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
 
+from pipelines.ingest.file_hashes import BLOCK, FileHashes, HashedFile, blocks
 from pipelines.ingest.file_times import TimeState
 from pipelines.ingest.log_rows import FileRead, ReadLogs
 from pipelines.ingest.readers import Kind
 from pipelines.ingest.readers.streams import MAGIC
 
-BLOCK = 4 << 20
 _FIRST_LINE = re.compile(rb"[^\r\n]+(\r\n|\n|\r)")
 _WIDE = ("utf_16", "utf_32", "utf16", "utf32", "u16", "u32")
 
@@ -60,51 +58,27 @@ class FileRecord:
     last_was_accepted: bool = False
 
 
-@dataclass(frozen=True)
-class _Hashed:
-    """A file as it was when reading began."""
+def file_records(
+    files: Sequence[Path], hashes: FileHashes, read: ReadLogs, before: Sequence[FileRecord | None] = ()
+) -> list[FileRecord]:
+    """Records of all files, now that they were read.
 
-    size: int
-    modified_ns: int
-    digest: str
-    first: bytes
-    last: bytes
-
-
-class FileHashes:
-    """Reads files beside those who read them as logs, and says which they are; a context."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-        self._pool = ThreadPoolExecutor(1, "recsys-hash")
-        self._hashed: list[Future[_Hashed]] = []
-
-    def __enter__(self) -> Self:
-        statuses = [(path, path.stat()) for path in self._files if path.is_file()]
-        self._hashed = [self._pool.submit(_hash, path, one.st_size, one.st_mtime_ns) for path, one in statuses]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def records(self, read: ReadLogs, before: Sequence["FileRecord | None"] = ()) -> list[FileRecord]:
-        """Records of all files, now that they were read.
-
-        Args:
-            before: of each file what was read of it before this, if only what has come to it was read now.
-        """
-        found = []
-        for number, path in enumerate(self._files):
-            times, last = read.times[number].state(), read.last_rows.get(number, -1)
-            was, one = read.files[number], self._hashed[number].result()
-            earlier = before[number] if before else None
-            record = _record(path, one, was, read.taken_for[number], times, last, earlier.lines if earlier else 0)
-            found.append(_joined(earlier, record) if earlier else record)
-        return found
+    Args:
+        hashes: of these files.
+        before: of each file what was read of it before this, if only what has come to it was read now.
+    """
+    found = []
+    for number, path in enumerate(files):
+        times, last = read.times[number].state(), read.last_rows.get(number, -1)
+        was, one = read.files[number], hashes.of(path)
+        earlier = before[number] if before else None
+        record = _record(path, one, was, read.taken_for[number], times, last, earlier.lines if earlier else 0)
+        found.append(_joined(earlier, record) if earlier else record)
+    return found
 
 
 def _record(
-    path: Path, one: _Hashed, was: FileRead, taken_for: str, times: TimeState, last_row: int, lines_before: int
+    path: Path, one: HashedFile, was: FileRead, taken_for: str, times: TimeState, last_row: int, lines_before: int
 ) -> FileRecord:
     can_grow = was.layout.kind in (Kind.DELIMITED, Kind.JSON_LINES) and not _is_packed_or_wide(one, was)
     has_header = was.layout.kind is Kind.DELIMITED and was.layout.header
@@ -145,7 +119,7 @@ def _joined(before: FileRecord, now: FileRecord) -> FileRecord:
     )
 
 
-def _is_packed_or_wide(one: _Hashed, was: FileRead) -> bool:
+def _is_packed_or_wide(one: HashedFile, was: FileRead) -> bool:
     is_wide = was.layout.encoding.lower().replace("-", "_").startswith(_WIDE)
     return is_wide or one.first.startswith((*MAGIC, b"\xff\xfe", b"\xfe\xff"))
 
@@ -156,7 +130,7 @@ def _as_far_as(path: Path, lines: int) -> tuple[int, str, bool]:
     That one may have been cut where the reader was, and is read again.
     """
     digest, size, left = sha256(), 0, lines - 1
-    for block in _blocks(path, path.stat().st_size):
+    for block in blocks(path, path.stat().st_size):
         if b"\r" in block:
             return size, "", False
         ends = block.count(b"\n")
@@ -223,7 +197,7 @@ def prefixes(path: Path, sizes: Sequence[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     digest, at = sha256(), 0
     for size in sizes:
-        for block in _blocks(path, size - at, at):
+        for block in blocks(path, size - at, at):
             digest.update(block)
         at = size
         found[size] = digest.copy().hexdigest()
@@ -263,21 +237,3 @@ def _start_of_line(path: Path, size: int) -> int:
                 return begin + place + 1
             end = begin
     return 0
-
-
-def _hash(path: Path, size: int, modified_ns: int) -> _Hashed:
-    digest, first, last = sha256(), b"", b""
-    for block in _blocks(path, size):
-        first = first or block[:4]
-        last = block[-1:]
-        digest.update(block)
-    return _Hashed(size, modified_ns, digest.hexdigest(), first, last)
-
-
-def _blocks(path: Path, size: int, start: int = 0) -> Iterator[bytes]:
-    """`size` bytes of a file from `start` on, or as many as there are."""
-    with path.open("rb") as file:
-        file.seek(start)
-        while size > 0 and (block := file.read(min(BLOCK, size))):
-            size -= len(block)
-            yield block

@@ -118,7 +118,9 @@ class IdCodes:
     def _settle_numbers(met: np.ndarray) -> tuple[pl.Series, np.ndarray]:
         """As `settle`, of whole numbers, each met once: 12 stands before 120, and that before 13."""
         digits = np.searchsorted(POWERS, met, side="right")
-        order = np.argsort(met * POWERS[len(POWERS) - 1 - digits] * len(POWERS) + digits)
+        keys = met * POWERS[len(POWERS) - 1 - digits] * len(POWERS) + digits  # below 2^33
+        # Numbers are sorted sooner than their places, so each has its place in its lowest bits.
+        order = np.sort(keys * LARGEST + np.arange(len(met))) % LARGEST
         places = np.empty(len(order), np.uint32)
         places[order] = np.arange(len(order), dtype=np.uint32)
         return pl.Series("id", met[order]).cast(pl.String), places

@@ -32,7 +32,8 @@ from pipelines.ingest.cleaning_compiled import Distinct
 from pipelines.ingest.dislikes import Dislikes, mark_dislikes
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.erasure import Erasure, erased_rows
-from pipelines.ingest.file_records import FileHashes
+from pipelines.ingest.file_hashes import FileHashes
+from pipelines.ingest.file_records import file_records
 from pipelines.ingest.file_times import odd_times
 from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
 from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
@@ -44,7 +45,7 @@ from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
-from pipelines.ingest.user_partitions import Part, RowStore, whole
+from pipelines.ingest.user_partitions import Part, RowStore, whole, with_optional
 from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
@@ -66,6 +67,7 @@ def ingest(
     appendable: bool = True,
     rows_per_part: int = ROWS_PER_PART,
     step: Step = lambda _: None,
+    hashes: FileHashes | None = None,
 ) -> IngestSummary:
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
@@ -73,6 +75,7 @@ def ingest(
         appendable: whether what was accepted of the logs is kept, so that more can be appended.
         rows_per_part: about how many rows are sorted at a time; four times as many are held.
         step: told what begins, in a few words.
+        hashes: in which logs may have been begun; ended here.
 
     Raises:
         ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
@@ -92,7 +95,8 @@ def ingest(
     source.said.check([*source.files, *filter(None, (source.users, source.items))])
     with atomic_directory(target.path, WRITTEN) as folder:
         rules = rules or CleaningRules()
-        run = Run(source, rules, DatasetDir(folder), folder / "scratch", rows_per_part, step, appendable, erased)
+        scratch = folder / "scratch"
+        run = Run(source, rules, DatasetDir(folder), scratch, rows_per_part, step, appendable, erased, hashes=hashes)
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
@@ -131,20 +135,26 @@ class Run:
     erased: ErasedUsers = field(default_factory=ErasedUsers)
     counts_only: bool = False
     """Whether `make_tables` counts, and writes nothing."""
+    hashes: FileHashes | None = None
+    """Of files that were begun before; ended with the reading."""
 
     def summary(self, name: str) -> IngestSummary:
         """Write every table of the dataset and count."""
         self.scratch.mkdir()
         quarantine = Quarantine(self.scratch / "quarantine")
         metadata = self.write_metadata(quarantine)
-        with FileHashes(self.source.files if self.appendable else ()) as hashes, Beside("recsys-keep") as keeping:
+        with self.hashes or FileHashes() as hashes, Beside("recsys-keep") as keeping:
+            if self.appendable:
+                hashes.begin(self.source.files)
             read, store, rows = self._read_logs(quarantine, keeping)
             quarantine.write(self.dataset.quarantine_path)
             quarantined = quarantine.take_counts()
             if rows is not None:
                 settings = Settings.of(self.source, self.rules)
                 accepted = Accepted.begin(self.dataset.path / ACCEPTED, settings, metadata.quarantined)
-                keeping.call(lambda: accepted.add(read, rows, hashes.records(read), quarantined))
+                keeping.call(
+                    lambda: accepted.add(read, rows, file_records(self.source.files, hashes, read), quarantined)
+                )
                 if self.erased.moments:
                     keeping.wait()
                     metadata = self.erase(accepted, metadata, self.erased)
@@ -351,7 +361,7 @@ class Run:
         """  # fmt: skip
         self.step("sorting and writing")
         release_memory()
-        given = self.source.given_test
+        given, texts = self.source.given_test, ids.texts()
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
@@ -360,11 +370,9 @@ class Run:
                 rows = _numbered(part.take())
                 facts.add(rows)
                 repeats.thin(number, rows, dislikes.pairs(number))
-                named = ids.named(rows)
-                del rows  # what is written is held once
-                table.write(named)
+                table.write(rows, texts)
                 if test is not None:
-                    test.write(named.filter("given"))
+                    test.write(rows.filter("given"), texts)
         return facts, test.rows if test is not None else 0
 
     def _write_fields(self, fields: Fields) -> None:
@@ -442,7 +450,7 @@ def _counted(parts: Sequence[Part], ids: Ids) -> KeptFacts:
 def _numbered(left: pl.DataFrame) -> pl.DataFrame:
     """Rows of a part, sorted, each user's numbered from 0."""
     rows = cleaning_compiled.number_positions(left)
-    return whole(cleaning.number_positions(whole(left).lazy()).collect() if rows is None else rows)
+    return cleaning.number_positions(whole(left).lazy()).collect() if rows is None else with_optional(rows)
 
 
 def reconciled(summary: IngestSummary) -> IngestSummary:

@@ -1,5 +1,6 @@
-"""What is left of a log: numbers become ids again, row groups are written as they come and described."""
+"""What is left of a log: written as it comes, under the ids that its numbers stand for, and described."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import polars as pl
 
+from pipelines.ingest.coded_parquet import CodedParquet
 from pipelines.ingest.summary import Kept
 from pipelines.ingest.table_schemas import Table
+from recsys_vae.atomic import begin_flush
 from recsys_vae.data import columns as c
+from recsys_vae.native.parquet import encodings
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -34,17 +38,18 @@ class Ids:
     item_places: np.ndarray
     events: pl.Series
 
-    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with texts where they had numbers of them."""
-        known = {c.USER: self.users, c.ITEM: self.items, c.EVENT_TYPE: self.events}
-        return rows.with_columns(texts.gather(rows[name]).alias(name) for name, texts in known.items())
+    def texts(self) -> dict[str, pl.Series]:
+        """The texts of each column that holds numbers of them."""
+        return {c.USER: self.users, c.ITEM: self.items, c.EVENT_TYPE: self.events}
 
 
 class TableWriter:
-    """Writes a table of the dataset, a row group for each frame; a lone frame is written by polars, sooner."""
+    """Writes a table of the dataset frame by frame: by compiled loops, or else by polars or pyarrow."""
 
     def __init__(self, path: Path, table: Table) -> None:
         self._path, self._table = path, table
+        library = encodings()
+        self._coded = None if library is None else CodedParquet(path, table.schema, library)
         self._held: pl.DataFrame | None = None
         self._writer: pq.ParquetWriter | None = None
         self.rows = 0
@@ -53,21 +58,33 @@ class TableWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._writer is not None:
+        if self._coded is not None:
+            self._coded.close(whole=kind is None)
+            begin_flush(self._path)
+        elif self._writer is not None:
             self._writer.close()
         elif kind is None:
             held = self._held if self._held is not None else pl.DataFrame(schema=self._table.schema)
             held.write_parquet(self._path, compression_level=1, statistics=False)
 
-    def write(self, rows: pl.DataFrame) -> None:
+    def write(self, rows: pl.DataFrame, texts: Mapping[str, pl.Series]) -> None:
         """Write rows; other columns than the table's are left out.
+
+        Args:
+            rows: columns of texts as numbers, UInt32.
+            texts: of each of these columns the texts that the numbers stand for, each once.
 
         Raises:
             SchemaError: types differ from the table's.
         """
         rows = rows.select(self._table.schema.names())
-        self._table.check(rows.lazy())
+        named = [name for name in texts if name in rows.columns]
+        self._table.check_types(rows.schema | {name: pl.String() for name in named if rows.schema[name] == pl.UInt32})
         self.rows += rows.height
+        if self._coded is not None:
+            self._coded.add(rows, texts)
+            return
+        rows = rows.with_columns(texts[name].gather(rows[name]).alias(name) for name in named)
         if self._held is None and self._writer is None:
             self._held = rows
             return
@@ -104,7 +121,8 @@ class KeptFacts:
     def add(self, rows: pl.DataFrame) -> None:
         """Add the rows of a part, by user and order: none of its users is in another part."""
         self._rows += rows.height
-        self.users.append(rows[c.USER].unique())
+        users = rows[c.USER].to_numpy()
+        self.users.append(pl.Series(users[np.flatnonzero(np.diff(users, prepend=users[:1] + 1))]))
         self.item_rows += np.bincount(rows[c.ITEM].to_numpy(), minlength=len(self.item_rows)).astype(np.uint32)
         times = rows[c.TIMESTAMP]
         self._untimed += times.null_count()

@@ -11,7 +11,8 @@ import polars as pl
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.accepted import KINDS, Accepted, RowsWriter, dropped_table, whole_numbers
 from pipelines.ingest.beside import Beside
-from pipelines.ingest.file_records import Arrival, FileHashes, FileRecord, write_tail
+from pipelines.ingest.file_hashes import FileHashes
+from pipelines.ingest.file_records import Arrival, FileRecord, file_records, write_tail
 from pipelines.ingest.file_times import TimeCounts
 from pipelines.ingest.log_rows import LINE, OtherUnitError, Quarantine, ReadLogs, read_logs
 from pipelines.ingest.log_sources import LogSource, Source
@@ -117,13 +118,14 @@ class NewLogs:
         plain = self._state.settings.source(tuple(paths))
         source = _TailedSource(**{name: getattr(plain, name) for name in plain.__dataclass_fields__}, tails=tails)
         quarantine = Quarantine(self._scratch / "new-quarantine")
-        with FileHashes([one.path for one in self.new]) as hashes:
+        with FileHashes() as hashes:
+            hashes.begin(files := [one.path for one in self.new])
             self.read, self._rows = self._read_by_units(source, quarantine, units)
             table = self._scratch / "new-quarantine.parquet"
             quarantine.write(table)
             self.quarantined = quarantine.take_counts()
             self.quarantine_table = self._as_of_originals(read_table(table), paths)
-            self.records = hashes.records(self.read, self._earlier)
+            self.records = file_records(files, hashes, self.read, self._earlier)
         self.accepted = sum(self._rows.sizes)
         self._check_readings()
 

@@ -76,4 +76,4 @@ class Repeats:
         if self._parts:
             with TableWriter(path, INTERACTIONS) as table:
                 for number in sorted(self._parts):
-                    table.write(ids.named(self._parts[number].take()))
+                    table.write(self._parts[number].take(), ids.texts())

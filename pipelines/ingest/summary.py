@@ -4,15 +4,16 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from pipelines.ingest.cleaning import CleaningRules, Rule
 from pipelines.ingest.file_times import FileTimes
 from pipelines.ingest.plain_records import record_of
-from recsys_vae.atomic import write_atomically
+from recsys_vae.atomic import write_within
 from recsys_vae.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = 20
 """Sources that are named at most."""
@@ -119,11 +120,13 @@ class IngestSummary:
             raise DataError(f"{path} is no summary of an ingest: {error}. Run `recsys ingest` again.") from error
 
     def write(self, path: Path) -> None:
-        """Write as JSON, whole or not at all."""
-        write_atomically(path, json.dumps(asdict(self), indent=2, default=_plain, ensure_ascii=False) + "\n")
+        """Write as JSON into a directory that is being made."""
+        write_within(path, json.dumps(asdict(self), indent=2, default=_plain, ensure_ascii=False) + "\n")
 
-    def table(self) -> Table:
+    def table(self) -> "Table":
         """For people."""
+        from rich.table import Table
+
         table = Table(title=f"Dataset {self.dataset}", show_header=False, title_justify="left")
         table.add_column("what")
         table.add_column("count", justify="right")

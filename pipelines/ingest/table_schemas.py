@@ -150,10 +150,12 @@ class Table:
         Raises:
             SchemaError: names or types differ.
         """
-        if frame.collect_schema() != self.schema:
-            raise SchemaError(
-                f"Table {self.name!r} holds {dict(frame.collect_schema())}, expected {dict(self.schema)}."
-            )
+        self.check_types(frame.collect_schema())
+
+    def check_types(self, found: Mapping[str, pl.DataType]) -> None:
+        """Check names and types of a frame, likewise."""
+        if pl.Schema(found) != self.schema:
+            raise SchemaError(f"Table {self.name!r} holds {dict(found)}, expected {dict(self.schema)}.")
 
     def _check_columns(self, found: pl.Schema, known: Collection[str] = ()) -> None:
         for column in self.columns:

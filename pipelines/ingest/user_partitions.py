@@ -28,12 +28,17 @@ OPTIONAL = {
 """Columns that are left out where no row has a value."""
 
 
-def whole(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a part with all their columns, and with the `file` and `row` that give them their order."""
+def with_optional(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a part with all their columns."""
     absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in OPTIONAL.items() if name not in rows.columns]
+    return rows.with_columns(absent)
+
+
+def whole(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same, and with the `file` and `row` that give them their order."""
+    rows = with_optional(rows)
     if "file" not in rows.columns:
-        absent.append(pl.lit(0, dtype=pl.UInt32).alias("file"))
-    rows = rows.with_columns(absent)
+        rows = rows.with_columns(pl.lit(0, dtype=pl.UInt32).alias("file"))
     return rows if "row" in rows.columns else rows.with_row_index("row")
 
 

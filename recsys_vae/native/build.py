@@ -22,9 +22,9 @@ from typing import NamedTuple
 SOURCES = Path(__file__).parent
 COMPILED = SOURCES / "compiled"
 RECORD = "build.json"
-TABLES = "tables"
-"""Of sources (tables*.cpp) and a library of its own: loaded without torch, so it has no OpenMP, and one level for any
-processor."""
+TABLES, PARQUET = "tables", "parquet"
+"""Each of sources (tables*.cpp, parquet*.cpp) and a library of its own: loaded without torch, so it has no OpenMP, and
+one level for any processor."""
 # -fopenmp is for the compiler alone: linked without a runtime, a library takes the one that torch has (openmp.py).
 COMPILE = ("-std=c++20", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-fvisibility-inlines-hidden", "-w")
 LINK = ("-shared", "-s")
@@ -75,14 +75,15 @@ def build(folder: Path, say: Callable[[str], object]) -> list[Path]:
             level.name: [
                 pool.submit(_compile, compiler, level, source, Path(objects))
                 for source in SOURCES.glob("*.cpp")
-                if not source.stem.startswith(TABLES)
+                if not source.stem.startswith((TABLES, PARQUET))
             ]
             for level in levels()
         }
-        jobs[TABLES] = [
-            pool.submit(_compile, compiler, levels()[0], source, Path(objects))
-            for source in SOURCES.glob(f"{TABLES}*.cpp")
-        ]
+        for name in (TABLES, PARQUET):
+            jobs[name] = [
+                pool.submit(_compile, compiler, levels()[0], source, Path(objects))
+                for source in SOURCES.glob(f"{name}*.cpp")
+            ]
         reasons = {name: _link(compiler, jobs[name], folder / f"{name}.so") for name in jobs}
     left_out = {name: reason for name, reason in reasons.items() if reason}
     for reason in dict.fromkeys(left_out.values()):

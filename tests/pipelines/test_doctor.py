@@ -42,7 +42,7 @@ def test_a_store_that_does_not_answer_is_broken_and_its_password_is_kept(
 
 def test_both_compiled_libraries_are_named(recsys_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_NATIVE", "0")
-    for name in ("compiled loops", "compiled tables"):
+    for name in ("compiled loops", "compiled tables", "compiled Parquet"):
         assert found(name).value == "not used: RECSYS_NATIVE=0"
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from recsys_vae.native.build import RECORD, TABLES, build, levels
+from recsys_vae.native.build import PARQUET, RECORD, TABLES, build, levels
 
-NAMES = [*(level.name for level in levels()), TABLES]
+NAMES = [*(level.name for level in levels()), TABLES, PARQUET]
 WRITES = 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo {} > "$2"; shift; done'
 
 
