@@ -16,7 +16,6 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.signals import shown_to
 from recsys_vae.models.configs.blend import BlendConfig, Part
-from recsys_vae.models.trainable import Trainable
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender, Tensors, takes_dislikes, takes_order
 
 __all__ = ["Blend", "BlendConfig", "Part", "standardised"]
@@ -34,6 +33,8 @@ class Blend:
     def __init__(self, n_items: int, config: BlendConfig) -> None:
         self.config = config
         autoencoder, linear = (part.model_class(n_items, part.config) for part in (config.autoencoder, config.linear))
+        from recsys_vae.models.trainable import Trainable
+
         assert isinstance(autoencoder, Trainable)
         assert isinstance(linear, ClosedFormRecommender)
         self.autoencoder: Trainable = autoencoder

@@ -25,7 +25,6 @@ Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIG
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -35,8 +34,6 @@ from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import DataError
 from recsys_vae.models.configs.graph_filter import GraphFilterConfig
 from recsys_vae.models.cost import Cost, Sizes
-from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
-from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.models.updatable import REFIT, WARM, Updated
 from recsys_vae.protocols import Float32Array, Tensors
 
@@ -99,6 +96,8 @@ class GraphFilter:
         return found
 
     def _fit(self, interactions: csr_array, start: Float32Array | None) -> None:
+        from recsys_vae.models.spectrum import leading_spectrum
+
         check_histories(interactions, self.n_items)
         graph = self.config.targets(interactions, dislikes=False)
         degrees = _degrees(graph)
@@ -170,6 +169,11 @@ class GraphFilter:
         lean: Float32Array,
         norm: Float32Array,
     ) -> None:
+        import torch
+
+        from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
+        from recsys_vae.models.spectrum import Gram
+
         gram, time = Gram(normalised), self.config.sharpening
         response = values * np.polynomial.polynomial.polyval(values, rk4_weights(time))
         left, right = torch.from_numpy((vectors * response).astype(np.float32)), torch.from_numpy(vectors.T)
