@@ -36,7 +36,7 @@ from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.reranking.rules import NO_RULES, Rules
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.top_k import check_k, mask, select
-from recsys_vae.training.device import choose_device, keep_freed_memory
+from recsys_vae.training.device import device_of_searches, keep_freed_memory
 
 VECTOR = "vector"
 TORCH = "torch"
@@ -243,7 +243,7 @@ def _chain(bundle: Bundle, scorer: str) -> FallbackChain:
     if scorer not in SCORERS:
         raise UnknownNameError("scorer", scorer, SCORERS)
     if scorer == TORCH and isinstance(bundle.model, FactorizedRecommender):
-        return FallbackChain(bundle, TorchIndex(bundle.model.item_vectors(), choose_device()))
+        return FallbackChain(bundle, TorchIndex(bundle.model.item_vectors(), device_of_searches()))
     return FallbackChain(bundle)
 
 

@@ -56,7 +56,7 @@ def is_installed(module: str) -> bool:
 
 
 class Deferred:
-    """A module of an extra that is imported when it is first used."""
+    """A module, of an extra or as large as torch, that is imported when it is first used."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,15 +1,15 @@
 """Mask and select: the one place that removes items from scores and picks the best of the rest."""
 
 import math
+import sys
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 
-SMALLEST_BLOCK = 4
+SMALLEST_BLOCK = 8
 """Columns a block below which searching in blocks does not pay."""
 
 
@@ -65,7 +65,7 @@ def select(scores: Float32Array, k: int) -> TopK:
         return TopK(rows, values)
     taken = min(k, width)
     # One more than asked for shows whether a tie straddles the border: then the choice among equals is arbitrary.
-    candidates, columns = _largest(torch.from_numpy(scores), min(taken + 1, width))
+    candidates, columns = _largest(scores, min(taken + 1, width))
     if width > taken:
         border = candidates[:, taken - 1]
         straddling = (candidates[:, taken] == border) & np.isfinite(border)
@@ -81,7 +81,7 @@ def select(scores: Float32Array, k: int) -> TopK:
     return TopK(rows, values)
 
 
-def _largest(scores: torch.Tensor, k: int) -> tuple[Float32Array, Int64Array]:
+def _largest(scores: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
     """The k largest of each row, largest first, and their columns; shape (n, k) each.
 
     Selecting k among all columns costs several times what it takes to read them. So in wide rows the columns are dealt
@@ -90,16 +90,29 @@ def _largest(scores: torch.Tensor, k: int) -> tuple[Float32Array, Int64Array]:
     n, width = scores.shape
     size = math.isqrt(width // k)
     if size < SMALLEST_BLOCK:
-        found = torch.topk(scores, k, dim=1)
-        return found.values.numpy(), found.indices.numpy()
+        return _largest_of_all(scores, k)
     n_blocks = width // size
-    maxima = scores[:, : size * n_blocks].view(n, size, n_blocks).amax(dim=1)
-    blocks = torch.topk(maxima, k, dim=1, sorted=False).indices
-    members = (blocks.unsqueeze(1) + torch.arange(0, size * n_blocks, n_blocks).unsqueeze(1)).flatten(1)
-    rest = torch.arange(size * n_blocks, width).expand(n, -1)
-    columns = torch.cat([members, rest], dim=1)
-    found = torch.topk(scores.gather(1, columns), k, dim=1)
-    return found.values.numpy(), columns.gather(1, found.indices).numpy()
+    maxima = scores[:, : size * n_blocks].reshape(n, size, n_blocks).max(axis=1)
+    _, blocks = _largest_of_all(maxima, k)
+    members = (blocks[:, None] + np.arange(0, size * n_blocks, n_blocks)[:, None]).reshape(n, size * k)
+    rest = np.broadcast_to(np.arange(size * n_blocks, width), (n, width - size * n_blocks))
+    columns = np.concatenate([members, rest], axis=1)
+    values, places = _largest_of_all(np.take_along_axis(scores, columns, axis=1), k)
+    return values, np.take_along_axis(columns, places, axis=1)
+
+
+def _largest_of_all(scores: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
+    """The same without blocks: by torch where it is loaded and has several threads, else by numpy, faster on one."""
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.get_num_threads() > 1:
+            found = torch.topk(torch.from_numpy(scores), k, dim=1)
+            return found.values.numpy(), found.indices.numpy()
+    columns = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:]
+    values = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(values, axis=1)[:, ::-1]
+    return np.take_along_axis(values, order, axis=1), np.take_along_axis(columns, order, axis=1)
 
 
 def _order_ties(values: Float32Array, columns: Int64Array) -> None:

@@ -17,12 +17,12 @@ from recsys_vae.training.config import TrainingConfig
 if TYPE_CHECKING:
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.decay import Decay
-    from pipelines.training.fit import ModelSpec
     from pipelines.training.train import Output, Trained
     from recsys_vae.bundles.item_lists import ListRules
     from recsys_vae.bundles.manifest import Manifest
     from recsys_vae.outputs import Product
     from recsys_vae.training.parallel import Group
+    from recsys_vae.training.spec import ModelSpec
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
@@ -117,22 +117,22 @@ def train(
     resume: Resume = False,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
+    named = chosen(sets, **training)
+    base = TrainingConfig().as_published() if reference else None
+    spec = None
+    if model or settings or reference or named.keys() - OF_A_COMPARISON:
+        spec = _specified(model, settings, named, base)  # before the imports: a refusal needs none of them
+        _check_reference(spec, reference)
+
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.decay import say_what_is_later
     from pipelines.training.train import WRITTEN, is_trained_as, take_part, train_bundle
     from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
-    named = chosen(sets, **training)
-    base = TrainingConfig().as_published() if reference else None
-    if model or settings or reference or named.keys() - OF_A_COMPARISON:
-        spec = _specified(model, settings, named, base)
-        _check_reference(spec, reference)
-        opened = DatasetDir.open(dataset)
-        output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
-    else:
-        opened = DatasetDir.open(dataset)
-        output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    opened = DatasetDir.open(dataset)
+    output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    if spec is None:
         spec = _recommended(opened, split, named, budget, output)
     output = replace(output, lists=_list_rules(trending_days, session_minutes, bought))
     decay = _decay(half_life, now)

@@ -211,9 +211,11 @@ def _field(text: str) -> tuple[str, str]:
 
 
 def _read_users(path: Path | None) -> "IdMap | None":
+    if path is None:
+        return None
     from pipelines.ingest.user_lists import read_user_list
 
-    return None if path is None else read_user_list(path)
+    return read_user_list(path)
 
 
 def _name_strangers(users: "Named", asked: int, dataset: str) -> None:

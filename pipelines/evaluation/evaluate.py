@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,12 +41,13 @@ from recsys_vae.evaluation.repeat_metrics import NOVEL, REPEAT
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import by_group
 from recsys_vae.models import catalog
-from recsys_vae.models.variational import Variational
-from recsys_vae.protocols import ClosedFormRecommender, Recommender, Scorer, takes_order
+from recsys_vae.protocols import ClosedFormRecommender, Scorer, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.repeats import WithRepeats
 from recsys_vae.reranking.reranker import Reranker
-from recsys_vae.training.activity import Activity, measure_activity, sample_histories
+
+if TYPE_CHECKING:
+    from recsys_vae.training.activity import Activity
 
 METRICS = (
     "recall@20",
@@ -139,7 +140,7 @@ def evaluate_bundle(
         part=part,
         held_out=test.held_out,
         item_counts=learned_from.item_counts(),
-        activity=_activity(bundle.model, test.held_out),
+        activity=_activity(bundle, test.held_out),
         results=(ours, *compared),
         differences=tuple(difference for other in compared for difference in _compare(ours, other)),
         bare=len(bare),
@@ -260,9 +261,14 @@ class _Baseline:
     config: Any
 
 
-def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
-    if not isinstance(model, Variational):
+def _activity(bundle: Bundle, held_out: HeldOut) -> "Activity | None":
+    if not catalog.entry(bundle.manifest.model).traits.variational:
         return None
+    from recsys_vae.models.variational import Variational
+    from recsys_vae.training.activity import measure_activity, sample_histories
+
+    model = bundle.model
+    assert isinstance(model, Variational)
     histories = chronological(held_out.histories, held_out.order) if takes_order(model) else held_out.histories
     return measure_activity(model, sample_histories(histories, share=1.0))
 
@@ -270,8 +276,8 @@ def _activity(model: Recommender, held_out: HeldOut) -> Activity | None:
 def _parse_baseline(text: str) -> _Baseline:
     """`ease:l2=200` to its model and configuration."""
     name, _, rest = text.partition(":")
-    if name not in catalog.names() or not hasattr(catalog.entry(name).model, "fit"):
-        closed_form = [key for key, entry in catalog.CATALOG.items() if hasattr(entry.model, "fit")]
+    if name not in catalog.names() or not catalog.entry(name).traits.closed_form:
+        closed_form = [key for key, entry in catalog.CATALOG.items() if entry.traits.closed_form]
         raise UnknownNameError("baseline", name, closed_form)
     pairs = [setting.partition("=") for setting in rest.split(",") if setting]
     if any(not value for _, _, value in pairs):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.dataset.splits import SplitManifest
 from pipelines.evaluation.cautions import of_figures
@@ -16,7 +16,9 @@ from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import UserGroup
 from recsys_vae.protocols import Int64Array
-from recsys_vae.training.activity import Activity
+
+if TYPE_CHECKING:
+    from recsys_vae.training.activity import Activity
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class EvaluationRun:
     part: str
     held_out: HeldOut
     item_counts: Int64Array
-    activity: Activity | None
+    activity: "Activity | None"
     results: tuple[ModelResult, ...]
     differences: tuple[Difference, ...]
     bare: int = 0

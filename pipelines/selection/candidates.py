@@ -9,11 +9,11 @@ from pipelines.training.fit import ModelSpec
 from pipelines.training.model_settings import settings_of, specify
 from recsys_vae.errors import ConfigError, PluginError, UnknownNameError
 from recsys_vae.models import catalog
-from recsys_vae.models.blend import Part
+from recsys_vae.models.configs.blend import Part
+from recsys_vae.models.configs.hybrid import OF_METADATA
 from recsys_vae.models.cost import Cost, Sizes, expected_cost
-from recsys_vae.models.hybrid import OF_METADATA
 from recsys_vae.training.config import TrainingConfig
-from recsys_vae.training.fit import suited
+from recsys_vae.training.spec import suited
 
 SOLVED_DRAWS, TRAINED_DRAWS = 8, 3
 """Choices of settings besides the defaults: of a model in closed form, and of one that is trained by gradient."""

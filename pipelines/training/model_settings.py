@@ -22,14 +22,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.training.fit import ModelSpec
-from recsys_vae.atomic import write_atomically
 from recsys_vae.errors import ConfigError, UnknownNameError, fault_text
-from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models import catalog
 from recsys_vae.settings import settings_about
 from recsys_vae.training.config import KL, MACHINE, TrainingConfig
-from recsys_vae.training.fit import default_training
+from recsys_vae.training.spec import ModelSpec, default_training
 
 OF_THE_MACHINE = settings_about(TrainingConfig, MACHINE)
 """Training settings that say where and how carefully a run takes place, not what is learned."""
@@ -67,6 +64,8 @@ def specify(model: str, settings: Mapping[str, Any], base: TrainingConfig | None
     rest = {name: value for name, value in settings.items() if "." not in name and name not in own}
     _check_names(spec, rest)
     training = catalog.with_settings(spec.training, rest, of="training")
+    from recsys_vae.evaluation.metrics import parse_metric
+
     parse_metric(training.validation_metric)
     return replace(spec, training=training)
 
@@ -102,6 +101,8 @@ def read_settings(path: Path) -> Settings:
 
 def write_settings(path: Path, settings: Settings, comment: str) -> None:
     """Write a settings file, its first lines a comment."""
+    from recsys_vae.atomic import write_atomically
+
     lines = [f"# {line}" for line in comment.splitlines()]
     lines += [f"model = {_toml(settings.model)}", "", "[settings]"]
     lines += [f"{_toml(name) if '.' in name else name} = {_toml(value)}" for name, value in settings.settings.items()]

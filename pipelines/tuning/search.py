@@ -14,7 +14,7 @@ from pipelines.training.model_settings import OF_THE_MACHINE, settings_of, speci
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.models.catalog import search_space
-from recsys_vae.models.hybrid import OF_METADATA
+from recsys_vae.models.configs.hybrid import OF_METADATA
 from recsys_vae.models.search_space import SearchSpace, Value
 from recsys_vae.models.weighting import options_of, without_effect
 

@@ -13,7 +13,7 @@ from recsys_vae.data.ids import IdMap, as_series
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.frames import columns_of, is_frame
-from recsys_vae.models.hybrid import HybridOptions
+from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.training.fit import ModelSpec
 
 Metadata: TypeAlias = Any

@@ -9,58 +9,16 @@ common scale; a user's z-scores do.
 w is chosen on validation users where the configuration leaves it open.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.data.signals import shown_to
-from recsys_vae.errors import ConfigError
-from recsys_vae.models.ease import EASE, EASEConfig
-from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.models.trainable import Trainable
+from recsys_vae.models.configs.blend import BlendConfig, Part
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender, Tensors, takes_dislikes, takes_order
 
-
-@dataclass(frozen=True)
-class Part:
-    """A model inside another.
-
-    Attributes:
-        model: its name in the catalogue.
-        model_class: made from (n_items, config).
-        config: its configuration.
-    """
-
-    model: str
-    model_class: type
-    config: Any
-
-
-@dataclass(frozen=True)
-class BlendConfig:
-    """Two models and their weight; it has no search space, its parts are tuned alone.
-
-    Attributes:
-        autoencoder: a model that is trained by gradient.
-        linear: a model in closed form.
-        weight: w, the linear model's share of the score, below 1; 0 leaves it open.
-    """
-
-    autoencoder: Part = Part("mult-vae", MultVAE, MultVAEConfig())
-    linear: Part = Part("ease", EASE, EASEConfig())
-    weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight < 1:
-            raise ConfigError(
-                f"weight is the linear model's share, above 0 and below 1, or 0 to have it chosen; got {self.weight}."
-            )
-        if not issubclass(self.autoencoder.model_class, Trainable):
-            raise ConfigError(f"The autoencoder of a blend is trained by gradient; {self.autoencoder.model} is not.")
-        if not hasattr(self.linear.model_class, "fit"):
-            raise ConfigError(f"The linear part of a blend is solved in closed form; {self.linear.model} is not.")
+__all__ = ["Blend", "BlendConfig", "Part", "standardised"]
 
 
 class Blend:
@@ -75,6 +33,8 @@ class Blend:
     def __init__(self, n_items: int, config: BlendConfig) -> None:
         self.config = config
         autoencoder, linear = (part.model_class(n_items, part.config) for part in (config.autoencoder, config.linear))
+        from recsys_vae.models.trainable import Trainable
+
         assert isinstance(autoencoder, Trainable)
         assert isinstance(linear, ClosedFormRecommender)
         self.autoencoder: Trainable = autoencoder

@@ -1,51 +1,72 @@
 """The one list of models: name -> configuration and class.
 
-`CATALOG` holds the models of this package; other distributions add theirs by entry point (`plugins`). Whoever looks a
-model up finds both.
+Configurations are at hand, a class is imported when it is first needed: models can be listed, and settings checked,
+without torch. `CATALOG` holds the models of this package; other distributions add theirs by entry point (`plugins`).
+Whoever looks a model up finds both.
 """
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_vae.errors import PluginError, UnknownNameError
 from recsys_vae.models import plugins
-from recsys_vae.models.blend import Blend, BlendConfig, Part
-from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
-from recsys_vae.models.ease import EASE, EASEConfig
-from recsys_vae.models.edlae import EDLAE, EDLAEConfig
-from recsys_vae.models.elsa import ELSA, ELSAConfig
+from recsys_vae.models.configs.blend import BlendConfig, Part
+from recsys_vae.models.configs.conditional_vae import ConditionalVAEConfig
+from recsys_vae.models.configs.ease import EASEConfig
+from recsys_vae.models.configs.edlae import EDLAEConfig
+from recsys_vae.models.configs.elsa import ELSAConfig
+from recsys_vae.models.configs.graph_filter import GraphFilterConfig
+from recsys_vae.models.configs.h_vamp import HVampConfig
+from recsys_vae.models.configs.ials import IALSConfig
+from recsys_vae.models.configs.mult_dae import MultDAEConfig
+from recsys_vae.models.configs.mult_vae import MultVAEConfig
+from recsys_vae.models.configs.popularity import PopularityConfig
+from recsys_vae.models.configs.rec_vae import RecVAEConfig
+from recsys_vae.models.configs.sasrec import SASRecConfig
+from recsys_vae.models.configs.svae import SVAEConfig
 from recsys_vae.models.entry import Entry
-from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
-from recsys_vae.models.h_vamp import HVamp, HVampConfig
-from recsys_vae.models.ials import IALS, IALSConfig
-from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
-from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
-from recsys_vae.models.popularity import Popularity, PopularityConfig
-from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig
-from recsys_vae.models.sasrec import SASRec, SASRecConfig
 from recsys_vae.models.search_space import SearchSpace
-from recsys_vae.models.svae import SVAE, SVAEConfig
-from recsys_vae.protocols import Recommender
 from recsys_vae.settings import Config, converted
 
+if TYPE_CHECKING:
+    from recsys_vae.protocols import Recommender
+
+
+def _own(config: type, model: str, summary: str) -> Entry:
+    """The entry of a model of this package, "FILE:CLASS"."""
+    return Entry(config, f"{__package__}.{model}", summary)
+
+
 CATALOG: dict[str, Entry] = {
-    "popularity": Entry(PopularityConfig, Popularity, "what most users have interacted with"),
-    "ease": Entry(EASEConfig, EASE, "linear autoencoder in closed form (Steck 2019)"),
-    "edlae": Entry(EDLAEConfig, EDLAE, "denoising linear autoencoder in closed form (Steck 2020)"),
-    "elsa": Entry(ELSAConfig, ELSA, "linear autoencoder of thin factors, for any catalogue (Vancura et al. 2022)"),
-    "graph-filter": Entry(GraphFilterConfig, GraphFilter, "low-pass filters on the items' graph (Shen et al. 2021)"),
-    "ials": Entry(IALSConfig, IALS, "matrix factorisation by confidence, exact (Hu et al. 2008; Rendle et al. 2022)"),
-    "mult-dae": Entry(MultDAEConfig, MultDAE, "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"),
-    "mult-vae": Entry(MultVAEConfig, MultVAE, "variational autoencoder, multinomial likelihood (Liang et al. 2018)"),
-    "rec-vae": Entry(RecVAEConfig, RecVAE, "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"),
-    "h-vamp": Entry(HVampConfig, HVamp, "two levels of codes, learned prior, gated layers (Kim & Suh 2019)"),
-    "conditional-vae": Entry(
-        ConditionalVAEConfig, ConditionalVAE, "prior learned from metadata, combined with the history"
+    "popularity": _own(PopularityConfig, "popularity:Popularity", "what most users have interacted with"),
+    "ease": _own(EASEConfig, "ease:EASE", "linear autoencoder in closed form (Steck 2019)"),
+    "edlae": _own(EDLAEConfig, "edlae:EDLAE", "denoising linear autoencoder in closed form (Steck 2020)"),
+    "elsa": _own(
+        ELSAConfig, "elsa:ELSA", "linear autoencoder of thin factors, for any catalogue (Vancura et al. 2022)"
     ),
-    "sasrec": Entry(SASRecConfig, SASRec, "causal transformer over the latest items (Kang & McAuley 2018)"),
-    "svae": Entry(SVAEConfig, SVAE, "recurrent VAE of what comes next (Sachdeva et al. 2019)"),
-    "blend": Entry(BlendConfig, Blend, "an autoencoder and a linear model, their scores added up"),
+    "graph-filter": _own(
+        GraphFilterConfig, "graph_filter:GraphFilter", "low-pass filters on the items' graph (Shen et al. 2021)"
+    ),
+    "ials": _own(
+        IALSConfig, "ials:IALS", "matrix factorisation by confidence, exact (Hu et al. 2008; Rendle et al. 2022)"
+    ),
+    "mult-dae": _own(
+        MultDAEConfig, "mult_dae:MultDAE", "denoising autoencoder, multinomial likelihood (Liang et al. 2018)"
+    ),
+    "mult-vae": _own(
+        MultVAEConfig, "mult_vae:MultVAE", "variational autoencoder, multinomial likelihood (Liang et al. 2018)"
+    ),
+    "rec-vae": _own(
+        RecVAEConfig, "rec_vae:RecVAE", "deep encoder tied to its past, linear decoder (Shenbin et al. 2020)"
+    ),
+    "h-vamp": _own(HVampConfig, "h_vamp:HVamp", "two levels of codes, learned prior, gated layers (Kim & Suh 2019)"),
+    "conditional-vae": _own(
+        ConditionalVAEConfig, "conditional_vae:ConditionalVAE", "prior learned from metadata, combined with the history"
+    ),
+    "sasrec": _own(SASRecConfig, "sasrec:SASRec", "causal transformer over the latest items (Kang & McAuley 2018)"),
+    "svae": _own(SVAEConfig, "svae:SVAE", "recurrent VAE of what comes next (Sachdeva et al. 2019)"),
+    "blend": _own(BlendConfig, "blend:Blend", "an autoencoder and a linear model, their scores added up"),
 }
 
 
@@ -148,7 +169,7 @@ def _part_or_value(present: Any, value: Any, what: str) -> Any:
         if value == present.model:
             return present
         found = entry(value)
-        return Part(value, found.model, found.config())
+        return Part(value, found.place, found.config())
     return converted(present, value, what)
 
 
@@ -158,31 +179,32 @@ def search_space(name: str) -> SearchSpace:
     return space
 
 
-def create(name: str, n_items: int, config: Any = None) -> Recommender:
+def create(name: str, n_items: int, config: Any = None) -> "Recommender":
     """A model with fresh weights; the default configuration where none is given."""
     found = entry(name)
     model: Recommender = found.model(n_items, config if config is not None else found.config())
     return model
 
 
-def name_of(model: Recommender) -> str:
+def name_of(model: "Recommender") -> str:
     """The name under which the class of a model stands in the catalogue."""
     for name in names():
-        if type(model) is _class_of(name):
+        found = _usable(name)
+        if found is not None and found.is_of(model):
             return name
     raise UnknownNameError("model class", type(model).__name__, (found.model.__name__ for found in CATALOG.values()))
 
 
-def _class_of(name: str) -> type | None:
-    """The class of a model; None of a plug-in that is broken: it has no model to show."""
+def _usable(name: str) -> Entry | None:
+    """The entry of a model; None of a plug-in that is broken: it has no model to show."""
     if name in CATALOG:
-        return CATALOG[name].model
+        return CATALOG[name]
     try:
-        return plugins.load(name).model
+        return plugins.load(name)
     except PluginError:
         return None
 
 
-def settings_of(model: Recommender) -> dict[str, Any]:
+def settings_of(model: "Recommender") -> dict[str, Any]:
     """The configuration of a model as plain values, for manifests and trackers."""
     return described(model.config)  # type: ignore[attr-defined]

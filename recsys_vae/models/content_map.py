@@ -13,7 +13,6 @@ from scipy.sparse import csr_array
 from recsys_vae.arrays import check_finite
 from recsys_vae.data.features import Record, Schema
 from recsys_vae.errors import DataError
-from recsys_vae.models.content import regression
 from recsys_vae.protocols import BoolArray, FactorizedRecommender, Float32Array, Int64Array
 
 WEIGHTS = "weights"
@@ -52,6 +51,8 @@ class ContentMap:
             l2: of the ridge regression.
             lift: added to the bias, so that such items are seen.
         """
+        from recsys_vae.models.content import regression
+
         weights = regression(content, model.item_vectors(), counts, l2=l2).astype(np.float32)
         weights[0, -1] += np.float32(lift)
         return cls(schema, weights)

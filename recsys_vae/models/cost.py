@@ -7,9 +7,6 @@ told by the number of its weights; of one in closed form that does not, nothing 
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import nn
-
 from recsys_vae.models.entry import Entry
 
 BYTES_A_WEIGHT = 20
@@ -56,6 +53,8 @@ def expected_cost(entry: Entry, config: Any, sizes: Sizes) -> Cost | None:
     if told is not None:
         cost: Cost = told(config, sizes)
         return cost
+    from torch import nn
+
     return cost_of_weights(entry.model, config, sizes) if issubclass(entry.model, nn.Module) else None
 
 
@@ -64,6 +63,8 @@ def cost_of_weights(model: type, config: Any, sizes: Sizes) -> Cost:
 
     One that goes by order learns from every place of a history.
     """
+    import torch
+
     with torch.device("meta"):  # shapes without memory
         weights = sum(parameter.numel() for parameter in model(sizes.n_items, config).parameters())
     logits = min(USERS_A_STEP * sizes.n_items, MOST_LOGITS)

@@ -17,8 +17,6 @@ Source: Vancura, Alves, Kasalicky & Kordik, Scalable Linear Shallow Autoencoder 
 """
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from scipy.sparse import csr_array
@@ -26,39 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recsys_vae.data.histories import check_histories
-from recsys_vae.errors import ConfigError
-from recsys_vae.models.search_space import BY_GRADIENT, OneOf, SearchSpace
+from recsys_vae.models.configs.elsa import ELSAConfig
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
 SMALLEST = 1e-12
 """Squared length below which a vector counts as zero."""
-
-
-@dataclass(frozen=True)
-class ELSAConfig(SignedOptions):
-    """The rank.
-
-    Attributes:
-        factors: columns of A, dimensions of queries and item vectors.
-    """
-
-    SEARCH_SPACE: ClassVar[SearchSpace] = {
-        **BY_GRADIENT,
-        "factors": OneOf((128, 256, 512, 1024)),
-        **BY_WEIGHT,
-        **BY_DISLIKE,
-    }
-
-    factors: int = 512
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.factors < 1:
-            raise ConfigError(f"factors is at least 1, got {self.factors}.")
 
 
 class ELSA(Trainable):

@@ -23,76 +23,22 @@ Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIG
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of, sparse_of
 from recsys_vae.data.change import Change
 from recsys_vae.data.histories import check_histories
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import DataError
+from recsys_vae.models.configs.graph_filter import GraphFilterConfig
 from recsys_vae.models.cost import Cost, Sizes
-from recsys_vae.models.search_space import Real, SearchSpace, Whole
-from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
-from recsys_vae.models.spectrum import Gram, leading_spectrum
 from recsys_vae.models.updatable import REFIT, WARM, Updated
-from recsys_vae.models.weighting import BY_WEIGHT, WeightOptions
 from recsys_vae.protocols import Float32Array, Tensors
 
 CHUNK = 64
 """Users whose scores are summed at once: their sparse sums, several times the size of the result, stay small."""
-SOLVERS = ("leading", "rk4")
-
-
-@dataclass(frozen=True)
-class GraphFilterConfig(WeightOptions):
-    """Exponents and filters; the defaults are GF-CF's.
-
-    Attributes:
-        user_exponent: a, of the length of a history, in its normalisation.
-        item_exponent: b, of the number of users of an item, likewise.
-        popularity_exponent: q, of that number, as a factor of the linear filter's scores; divides the history's items.
-        rank: number of leading eigenvectors.
-        low_pass: alpha, weight of the ideal low-pass filter.
-        sharpening: T, time of the sharpening.
-        solver: of the sharpening; `leading`: exact, for the leading components of the linear filter; `rk4`: one step,
-            for everything.
-        neighbours: entries of each item that `rk4` keeps beside the leading components.
-    """
-
-    SEARCH_SPACE: ClassVar[SearchSpace] = {
-        "user_exponent": Real(0.2, 0.8),
-        "item_exponent": Real(0.2, 0.8),
-        "popularity_exponent": Real(-0.4, 0.4),
-        "rank": Whole(64, 512, step=64),
-        "low_pass": Real(0.0, 1.0),
-        "sharpening": Real(0.0, 3.0),
-        **BY_WEIGHT,
-    }
-
-    user_exponent: float = 0.5
-    item_exponent: float = 0.5
-    popularity_exponent: float = 0.0
-    rank: int = 256
-    low_pass: float = 0.3
-    sharpening: float = 0.0
-    solver: str = "leading"
-    neighbours: int = 1000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rank < 1 or self.neighbours < 1:
-            raise ConfigError(f"rank and neighbours are at least 1, got {self.rank} and {self.neighbours}.")
-        if self.low_pass < 0 or self.sharpening < 0:
-            raise ConfigError(
-                f"low_pass and sharpening are at least 0, got {self.low_pass} and {self.sharpening}: 0 leaves them out."
-            )
-        if self.solver not in SOLVERS:
-            raise ConfigError(f"solver is {' or '.join(SOLVERS)}, got {self.solver!r}.")
 
 
 class GraphFilter:
@@ -150,6 +96,8 @@ class GraphFilter:
         return found
 
     def _fit(self, interactions: csr_array, start: Float32Array | None) -> None:
+        from recsys_vae.models.spectrum import leading_spectrum
+
         check_histories(interactions, self.n_items)
         graph = self.config.targets(interactions, dislikes=False)
         degrees = _degrees(graph)
@@ -221,6 +169,11 @@ class GraphFilter:
         lean: Float32Array,
         norm: Float32Array,
     ) -> None:
+        import torch
+
+        from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
+        from recsys_vae.models.spectrum import Gram
+
         gram, time = Gram(normalised), self.config.sharpening
         response = values * np.polynomial.polynomial.polyval(values, rk4_weights(time))
         left, right = torch.from_numpy((vectors * response).astype(np.float32)), torch.from_numpy(vectors.T)

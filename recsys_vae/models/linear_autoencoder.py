@@ -2,10 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, vstack
 
@@ -14,12 +13,18 @@ from recsys_vae.data.change import Change
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import DataError
+from recsys_vae.extras import Deferred
 from recsys_vae.models import linear_update
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.linear_update import LinearSystem, UnstableUpdateError
 from recsys_vae.models.updatable import EXACT, REFIT, Updated
 from recsys_vae.models.weighting import WeightOptions, options_of
 from recsys_vae.protocols import Float32Array, Tensors
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 TOLERANCE = 3e-6
 """Largest error of B, as a share of its largest entry, that an update may show; else it is a fit."""

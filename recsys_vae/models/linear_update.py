@@ -15,14 +15,20 @@ Sources: Woodbury, Inverting Modified Matrices, 1950; Higham, Accuracy and Stabi
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import Tensor
 
+from recsys_vae.extras import Deferred
 from recsys_vae.protocols import Float32Array, Int64Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 BLOCK, TILE = 2048, 128
 """Rows and columns that are computed at once, and that are transposed at once."""
@@ -197,7 +203,7 @@ def _merged(
     return np.asarray(weights.numpy())
 
 
-def _mirror(block: Tensor, scale: Tensor, out: Tensor) -> None:
+def _mirror(block: "Tensor", scale: "Tensor", out: "Tensor") -> None:
     """The transpose with scaled columns, tile by tile: at once it would miss the processor's cache all along."""
     for top in range(0, len(block), TILE):
         rows = slice(top, top + TILE)

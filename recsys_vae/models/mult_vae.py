@@ -10,59 +10,15 @@ may take metadata of the user, and of the items in the history, as further input
 Source: Liang, Krishnan, Hoffman & Jebara, Variational Autoencoders for Collaborative Filtering, WWW 2018.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from recsys_vae.errors import ConfigError
-from recsys_vae.models.hybrid import HybridLinear, HybridOptions, with_gaps
-from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
+from recsys_vae.models.configs.mult_vae import MultVAEConfig
+from recsys_vae.models.hybrid import HybridLinear, with_gaps
 from recsys_vae.models.variational import Variational
-from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear
-
-
-@dataclass(frozen=True)
-class MultVAEConfig(HybridOptions, SignedOptions):
-    """Widths and dropout; the defaults are the paper's. Metadata, if any, as in `hybrid`, weights as in `weighting`.
-
-    Attributes:
-        hidden: width of the hidden layers of encoder and decoder.
-        latent: dimensions of the code.
-        dropout: share of the input entries that is dropped in training.
-    """
-
-    SEARCH_SPACE: ClassVar[SearchSpace] = {
-        **BY_GRADIENT,
-        "hidden": Whole(100, 1000, step=100),
-        "latent": Whole(50, 400, step=50),
-        "dropout": Real(0.1, 0.8),
-        "kl_weight": Real(0.01, 1.0, log=True),
-        "metadata_dropout": Real(0.0, 0.5),
-        **BY_WEIGHT,
-        **BY_DISLIKE,
-    }
-
-    hidden: int = 600
-    latent: int = 200
-    dropout: float = 0.5
-
-    def __post_init__(self) -> None:
-        HybridOptions.__post_init__(self)
-        SignedOptions.__post_init__(self)
-        if min(self.hidden, self.latent) < 1:
-            raise ConfigError(f"Widths are at least 1, got hidden={self.hidden}, latent={self.latent}.")
-        check_dropout(self.dropout)
-
-
-def check_dropout(rate: float) -> None:
-    """Raise ConfigError unless 0 <= rate < 1."""
-    if not 0 <= rate < 1:
-        raise ConfigError(f"Dropout is the share of entries that is removed, 0 <= dropout < 1; got {rate}.")
 
 
 class MultVAE(Variational):

@@ -1,20 +1,14 @@
 """Popularity: every user gets the items that most users have interacted with. The baseline below all others."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.arrays import floats_of
 from recsys_vae.data.histories import check_histories
 from recsys_vae.errors import DataError
+from recsys_vae.models.configs.popularity import PopularityConfig
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.protocols import Float32Array, Tensors
-
-
-@dataclass(frozen=True)
-class PopularityConfig:
-    """Nothing to choose."""
 
 
 class Popularity:

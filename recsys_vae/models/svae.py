@@ -10,16 +10,11 @@ Source: Sachdeva, Manco, Ritacco & Pudi, Sequential Variational Autoencoders for
 sections 3.2 and 3.3 (SVAE and next-k). Histories longer than a window learn in several windows.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys_vae.errors import ConfigError
-from recsys_vae.models.mult_vae import check_dropout
-from recsys_vae.models.search_space import OneOf, Real, SearchSpace, Whole
+from recsys_vae.models.configs.svae import SVAEConfig
 from recsys_vae.models.sequential import Sequential
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
@@ -27,46 +22,6 @@ from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sequences import START, Windows, next_items, to_ask, to_learn
 from recsys_vae.nn.sparse_layers import SparseRows, linear
 from recsys_vae.nn.transformer import Dropout
-
-
-@dataclass(frozen=True)
-class SVAEConfig:
-    """Widths, as in the paper, and how far ahead it looks.
-
-    Attributes:
-        embedding: width of item embeddings.
-        recurrent: of the recurrent layer.
-        hidden: of the decoder's hidden layer.
-        latent: dimensions of the code.
-        ahead: k, items that each code is to tell.
-        length: inputs of the longest window.
-        dropout: share of the numbers of an embedding that is dropped.
-    """
-
-    TRAINING: ClassVar[dict[str, Any]] = {"batch_size": 32, "epochs": 60, "patience": 5}
-    SEARCH_SPACE: ClassVar[SearchSpace] = {
-        "learning_rate": Real(3e-4, 1e-2, log=True),
-        "batch_size": OneOf((32, 64, 128, 256, 500)),
-        "recurrent": Whole(100, 400, step=100),
-        "latent": OneOf((32, 64, 128)),
-        "ahead": Whole(1, 8),
-        "dropout": Real(0.0, 0.5),
-        "kl_weight": Real(0.01, 1.0, log=True),
-    }
-
-    embedding: int = 256
-    recurrent: int = 200
-    hidden: int = 150
-    latent: int = 64
-    ahead: int = 4
-    length: int = 200
-    dropout: float = 0.2
-
-    def __post_init__(self) -> None:
-        sizes = (self.embedding, self.recurrent, self.hidden, self.latent, self.ahead, self.length)
-        if min(sizes) < 1:
-            raise ConfigError(f"Widths, ahead and length are at least 1; got {', '.join(map(str, sizes))}.")
-        check_dropout(self.dropout)
 
 
 class SVAE(Sequential, Variational):

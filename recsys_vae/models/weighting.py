@@ -11,17 +11,15 @@ user counts for more because of large numbers. A dislike counts the same whateve
 smallest number, a return of three the largest.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from scipy.sparse import csr_array
-
-from recsys_vae.data.histories import binarise
-from recsys_vae.data.signals import disliked, liked
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.search_space import OneOf, Real, SearchSpace
+
+if TYPE_CHECKING:  # settings are made and refused without numpy and scipy
+    from scipy.sparse import csr_array
 
 BINARY: Final = "binary"
 WEIGHTS: Final = (BINARY, "log", "value")
@@ -33,8 +31,6 @@ OF_WEIGHTS = frozenset({"weights", "input_weights", "target_weights"})
 """Settings that have an effect only where weights differ."""
 OF_DISLIKES = frozenset({"dislikes"})
 """Settings that have an effect only where there are dislikes."""
-
-Weigh: TypeAlias = Callable[[csr_array], csr_array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +74,27 @@ class WeightOptions:
         """Whether yes or no is all that counts."""
         return self.shown == self.wanted == BINARY and not self.counted
 
-    def inputs(self, histories: csr_array) -> csr_array:
+    def inputs(self, histories: "csr_array") -> "csr_array":
         """What the model is shown of histories, shape (n, n_items)."""
         return weighed(histories, self.shown, self.counted)
 
-    def targets(self, histories: csr_array, *, dislikes: bool) -> csr_array:
+    def targets(self, histories: "csr_array", *, dislikes: bool) -> "csr_array":
         """What it is to predict of them.
 
         Args:
             dislikes: also that it is to advise against what is disliked, by negative numbers.
         """
+        from recsys_vae.data.signals import liked
+
         return weighed(histories if dislikes else liked(histories), self.wanted, self.counted if dislikes else 0.0)
 
-    def unwanted(self, histories: csr_array) -> csr_array:
+    def unwanted(self, histories: "csr_array") -> "csr_array":
         """What is disliked, by numbers above 0 that say how much it counts."""
+        import numpy as np
+
+        from recsys_vae.data.histories import binarise
+        from recsys_vae.data.signals import disliked
+
         found = binarise(disliked(histories))
         found.data *= np.float32(self.counted)
         return found
@@ -109,7 +112,7 @@ class SignedOptions(WeightOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.dislikes < np.inf:
+        if not 0 <= self.dislikes < math.inf:
             raise ConfigError(f"dislikes is how much a dislike counts, a number from 0; got {self.dislikes}.")
 
     @property
@@ -127,7 +130,7 @@ def options_of(config: object) -> WeightOptions:
     return config if isinstance(config, WeightOptions) else PLAIN
 
 
-def weighed(histories: csr_array, weights: str, dislikes: float = 0.0) -> csr_array:
+def weighed(histories: "csr_array", weights: str, dislikes: float = 0.0) -> "csr_array":
     """Histories with the numbers that stand at the top; the index arrays are shared, not copied.
 
     Args:
@@ -135,6 +138,11 @@ def weighed(histories: csr_array, weights: str, dislikes: float = 0.0) -> csr_ar
         weights: one of `WEIGHTS`.
         dislikes: how much one counts.
     """
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    from recsys_vae.data.histories import binarise
+
     if weights == BINARY and (not dislikes or not histories.nnz or histories.data.min() > 0):
         return binarise(histories)
     likes = histories.data > 0
@@ -150,7 +158,7 @@ def weighed(histories: csr_array, weights: str, dislikes: float = 0.0) -> csr_ar
     return csr_array((values, histories.indices, histories.indptr), shape=histories.shape)
 
 
-def without_effect(train: csr_array, dislikes: csr_array | None) -> frozenset[str]:
+def without_effect(train: "csr_array", dislikes: "csr_array | None") -> frozenset[str]:
     """Settings that make no difference: of weights where all are equal, of dislikes where none are.
 
     Args:

@@ -7,11 +7,10 @@ equal to rounding. RECSYS_NATIVE=avx2 takes that level and no other.
 import ctypes
 import json
 import os
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import torch
 
 from recsys_vae.errors import RecsysError, UnavailableError, UnknownNameError
 from recsys_vae.native.build import COMPILED, RECORD, Level, levels
@@ -58,8 +57,12 @@ def description() -> str:
 
 
 def threads() -> int:
-    """Threads that a call uses: as many as torch."""
-    return torch.get_num_threads()
+    """Threads that a call uses: as many as torch; where that is not imported, as many as the runtime has."""
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
+    return int(ctypes.CDLL(str(share())).omp_get_max_threads())
 
 
 def loaded() -> ctypes.CDLL:

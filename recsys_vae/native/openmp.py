@@ -5,10 +5,10 @@ in the process's global scope when they are loaded. FAISS and scikit-learn bring
 """
 
 import ctypes
+import sys
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
 
 from recsys_vae.errors import UnavailableError
 
@@ -20,13 +20,19 @@ ENTRY = "GOMP_parallel"
 def share() -> Path:
     """Put torch's runtime into the global scope; returns its file.
 
+    Where its wheel brings the runtime as a file of its own, torch need not be imported: should it be later, it finds
+    the file loaded.
+
     Raises:
         UnavailableError: torch runs on none that GCC's code can call.
     """
-    for scope in (
-        None,
-        Path(torch.__file__).parent / "lib" / "libtorch_cpu.so",
-    ):  # torch has mostly put it there itself
+    if "torch" not in sys.modules and (found := _beside_torch()) is not None:
+        ctypes.CDLL(str(found), ctypes.RTLD_GLOBAL)
+        return found
+    import torch
+
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    for scope in (None, library):  # torch has mostly put it there itself
         try:
             entry = getattr(ctypes.CDLL(None if scope is None else str(scope)), ENTRY)
         except (OSError, AttributeError):
@@ -35,6 +41,15 @@ def share() -> Path:
         ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
         return path
     raise UnavailableError(f"torch {torch.__version__} brings no OpenMP runtime with {ENTRY}, which the loops run on")
+
+
+def _beside_torch() -> Path | None:
+    """GCC's runtime in the folder of torch's libraries, which they load; None where there is not just one."""
+    package = find_spec("torch")
+    if package is None or package.origin is None:
+        return None
+    files = list((Path(package.origin).parent / "lib").glob("libgomp*.so*"))
+    return files[0].resolve() if len(files) == 1 else None
 
 
 class _Place(ctypes.Structure):

@@ -13,14 +13,20 @@ Subspace Optimization, 2021, alg. 2). A block costs its width squared an entry, 
 
 import ctypes
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from recsys_vae.extras import Deferred
 from recsys_vae.native.library import library, loaded, threads
 from recsys_vae.native.top_k import address
 from recsys_vae.protocols import Float32Array, Int64Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 NUMBERS = 1 << 22
 """Numbers that torch gathers at once."""
@@ -119,7 +125,7 @@ class Regressions:
             chosen, order = np.split(order[::-1], [max(1, NUMBERS // (longest * vectors.shape[1]))])
             x[chosen], order = self._batch(chosen, given, torch.from_numpy(base)).numpy(), order[::-1]
 
-    def _batch(self, chosen: Int64Array, vectors: Tensor, base: Tensor) -> Tensor:
+    def _batch(self, chosen: Int64Array, vectors: "Tensor", base: "Tensor") -> "Tensor":
         entries, held = self._padded(chosen)
         weights = torch.from_numpy(self.weights[entries] * held).unsqueeze(2)
         roots = weights.sqrt()
@@ -149,12 +155,14 @@ def on_cache_lines(vectors: Float32Array) -> Float32Array:
     """
     if vectors.flags.c_contiguous and vectors.ctypes.data % CACHE_LINE == 0:
         return vectors
-    aligned = torch.empty(vectors.shape).numpy()  # torch's memory begins on a line
+    room = np.empty(vectors.nbytes + CACHE_LINE, dtype=np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    aligned = room[start : start + vectors.nbytes].view(np.float32).reshape(vectors.shape)
     aligned[...] = vectors
     return aligned
 
 
-def _factor(products: Tensor) -> Tensor:
+def _factor(products: "Tensor") -> "Tensor":
     """Cholesky's factor of I + products, positive definite as it is."""
     products.diagonal(dim1=-2, dim2=-1).add_(1)
     factor: Tensor = torch.linalg.cholesky(products)

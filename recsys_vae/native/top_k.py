@@ -1,6 +1,7 @@
 """The k largest inner products, compiled (top_k.cpp): scores are compared as they are made and never written."""
 
 import ctypes
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,12 @@ LARGEST_K = 4096
 
 
 FEWEST_QUERIES = 4
-"""Below it most lanes of a vector would be idle, and a plain product is as fast or faster."""
+"""Below it most lanes of a vector would be idle, and a plain product is as fast or faster, where torch is loaded."""
 
 
 def suits(n: int, k: int) -> bool:
     """Whether the k best of n queries are to be found here."""
-    return n >= FEWEST_QUERIES and k <= LARGEST_K and library() is not None
+    return (n >= FEWEST_QUERIES or "torch" not in sys.modules) and k <= LARGEST_K and library() is not None
 
 
 def search(

@@ -5,18 +5,23 @@ Where the processor multiplies 8-bit integers (AVX-512 VNNI, AVX2), these choose
 """
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import RetrievalError
+from recsys_vae.extras import Deferred
 from recsys_vae.native import quantised
 from recsys_vae.native import top_k as compiled
 from recsys_vae.native.quantised import Quantised
-from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.top_k import check_k, check_masks, top_k
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 SCORES_AT_ONCE = 2**23
 """Scores held at a time (32 MiB, the last cache): queries are taken in chunks of this many over n_items."""
@@ -35,30 +40,38 @@ class TorchIndex:
 
     name = "torch"
 
-    def __init__(self, vectors: Float32Array, device: torch.device | str = "cpu") -> None:
-        self._vectors = torch.from_numpy(vectors).to(device)
+    def __init__(self, vectors: Float32Array, device: "torch.device | str" = "cpu") -> None:
+        self._shape = vectors.shape
+        self._array = vectors if str(device).partition(":")[0] == "cpu" else None
+        if self._array is None:
+            self._vectors = torch.from_numpy(vectors).to(device)
+
+    @cached_property
+    def _vectors(self) -> "torch.Tensor":
+        """What is searched; of a CPU's index the array as a tensor, which only some searches need."""
+        return torch.from_numpy(self._array)
 
     @property
     def n_items(self) -> int:
         """Number of vectors."""
-        return self._vectors.shape[0]
+        return int(self._shape[0])
 
     @property
     def vectors(self) -> Float32Array:
         """What is searched, shape (n_items, d); of a CPU's index it is the memory itself."""
-        return self._vectors.cpu().numpy()
+        return self._vectors.cpu().numpy() if self._array is None else self._array
 
     def search(
         self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
     ) -> TopK:
         """The k best allowed items of each query; see `protocols.Index`."""
         check_k(k)
-        check_queries(queries, self._vectors.shape[1])
+        check_queries(queries, self._shape[1])
         check_masks((len(queries), self.n_items), allowed, excluded)
         if self.in_8_bits is not None and quantised.suits(k):
             return quantised.search(queries, self.in_8_bits, k, allowed, excluded)
-        if self._vectors.device.type == "cpu" and compiled.suits(len(queries), k):
-            return compiled.search(queries, self._vectors.numpy(), k, allowed, excluded)
+        if self._array is not None and compiled.suits(len(queries), k):
+            return compiled.search(queries, self._array, k, allowed, excluded)
         if allowed is not None and self._is_worth_gathering(len(queries), int(allowed.sum())):
             return self._search_among(np.flatnonzero(allowed), queries, k, excluded)
         step = max(64, SCORES_AT_ONCE // max(1, self.n_items))
@@ -76,7 +89,7 @@ class TorchIndex:
     @cached_property
     def in_8_bits(self) -> Quantised | None:
         """The vectors with 8-bit copies, made with the first search; None where they bring nothing."""
-        return quantised.quantise(self._vectors.numpy()) if self._vectors.device.type == "cpu" else None
+        return None if self._array is None else quantised.quantise(self._array)
 
     def _is_worth_gathering(self, n: int, n_allowed: int) -> bool:
         return n_allowed < GATHERED_SHARE * self.n_items and n * n_allowed <= SCORES_AT_ONCE
@@ -86,11 +99,13 @@ class TorchIndex:
         found = top_k(scores, k, excluded=None if excluded is None else csr_array(excluded[:, rows]))
         return TopK(np.where(found.rows < 0, -1, np.append(rows, -1)[found.rows]), found.scores)
 
-    @torch.inference_mode()
-    def _score(self, queries: Float32Array, rows: torch.Tensor | None = None) -> Float32Array:
-        vectors = self._vectors if rows is None else self._vectors[rows]
-        scores = inner_products(torch.from_numpy(queries).to(self._vectors.device), vectors)
-        array: Float32Array = scores.cpu().numpy()
+    def _score(self, queries: Float32Array, rows: "torch.Tensor | None" = None) -> Float32Array:
+        from recsys_vae.nn.inner_products import inner_products
+
+        with torch.inference_mode():
+            vectors = self._vectors if rows is None else self._vectors[rows]
+            scores = inner_products(torch.from_numpy(queries).to(self._vectors.device), vectors)
+            array: Float32Array = scores.cpu().numpy()
         return array
 
 

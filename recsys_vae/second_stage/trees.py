@@ -4,10 +4,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from recsys_vae.extras import Deferred
+from recsys_vae.native import library
 from recsys_vae.protocols import Float32Array
 from recsys_vae.second_stage.tree_text import TreeText
 
@@ -46,7 +46,7 @@ class Trees:
         """Sums of the trees' values, shape (n,), of features of shape (n, n_features); NaN is what is not known."""
         if not len(features):
             return np.zeros(0)
-        threads = 1 if len(features) <= FEW else torch.get_num_threads()
+        threads = 1 if len(features) <= FEW else library.threads()
         return np.asarray(self._booster.predict(features, raw_score=True, num_threads=threads), dtype=np.float64)
 
     def __str__(self) -> str:

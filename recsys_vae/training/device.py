@@ -2,16 +2,24 @@
 
 import ctypes
 import sys
-
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recsys_vae.errors import ConfigError
+from recsys_vae.extras import Deferred
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt (malloc.h)."""
+ACCELERATORS = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+"""Device files of which CUDA (on a machine of its own, on a Jetson, under Windows) or ROCm needs one."""
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> "torch.device":
     """`auto`: CUDA, then Apple's MPS, then the CPU; otherwise the device of that name.
 
     Raises:
@@ -31,7 +39,14 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
+def device_of_searches() -> "torch.device | str":
+    """As `choose_device()`; but on Linux without an accelerator, which is seen without torch, "cpu"."""
+    if sys.platform == "linux" and not any(Path(node).exists() for node in ACCELERATORS):
+        return "cpu"
+    return choose_device()
+
+
+def choose_precision(name: str, device: "torch.device") -> "torch.dtype":
     """Type of the matrix products: bfloat16 where asked for, or under `auto` where the processor has units for it.
 
     Emulated bfloat16 is several times slower than float32, so `auto` asks the processor (CUDA compute capability 8.0
@@ -42,7 +57,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
-def fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: "torch.device") -> bool:
     """Whether the processor multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

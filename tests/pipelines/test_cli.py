@@ -231,3 +231,29 @@ def test_the_command_line_starts_without_what_only_some_verbs_need() -> None:
     built, ingesting = (set(line.split()) for line in done.stdout.splitlines())
     assert not HEAVY & built
     assert not {"torch", "mlflow", "scipy", "pandas"} & ingesting
+
+
+def test_models_are_listed_and_settings_refused_without_torch() -> None:
+    script = """if True:
+        import sys
+        from pipelines import cli
+        from recsys_vae.errors import RecsysError
+        cli.build("models")(["models"], standalone_mode=False)
+        for refused in ("--set no_such=1", "--set dropout=2", "--model ease --epochs 3", "--set linear=mult-vae"):
+            model = () if "--model" in refused else ("--model", "blend" if "linear" in refused else "mult-vae")
+            try:
+                cli.build("train")(["train", "none", "--to", "none", *model, *refused.split()], standalone_mode=False)
+            except RecsysError as error:
+                print(error)
+        print(*sys.modules)
+        import pipelines.evaluation.evaluate, pipelines.recommend
+        assert "torch" not in sys.modules  # models that are trained by gradient bring it
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    *told, imported = done.stdout.splitlines()
+    assert "conditional-vae" in done.stdout
+    assert told[-4].startswith("There is no setting of mult-vae named 'no_such'")
+    assert told[-3].startswith("Dropout is the share of entries")
+    assert told[-2].startswith("ease is solved in closed form: epochs")
+    assert told[-1].startswith("The linear part of a blend is solved in closed form")
+    assert not {"torch", "numpy", "scipy", "polars", "mlflow"} & set(imported.split())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import read_histories
@@ -56,6 +57,22 @@ def test_histories_of_a_list_of_users_end_with_those_who_have_none(dataset: Data
     chunks = list(read_histories(dataset, WORLD.items, 2, only))
     assert [chunk.users.to_list() for chunk in chunks] == [["u001", "u003"], ["aaa", "stranger"]]
     assert [chunk.histories.nnz for chunk in chunks] == [8, 0]
+
+
+@pytest.mark.parametrize("model", ["ease", "graph-filter", "ials"])
+def test_closed_forms_recommend_without_torch(dataset: DatasetDir, tmp_path: Path, model: str) -> None:
+    bundle = bundle_of(tmp_path / "bundle", model)
+    recommend_all(bundle, dataset, tmp_path / "with.parquet", k=4)
+    script = """if True:
+        import sys
+        from pipelines.cli import build
+        build("recommend")(["recommend", *sys.argv[1:]], standalone_mode=False)
+        sys.exit("torch" in sys.modules or "mlflow" in sys.modules)
+    """
+    without = tmp_path / "without.parquet"
+    told = [str(one) for one in (tmp_path / "bundle", dataset.path, "--to", without, "--k", 4)]
+    subprocess.run([sys.executable, "-c", script, *told], check=True)
+    assert_frame_equal(pl.read_parquet(without), pl.read_parquet(tmp_path / "with.parquet"))
 
 
 def test_items_outside_the_catalogue_are_left_out(dataset: DatasetDir) -> None:

@@ -1,5 +1,8 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -7,6 +10,15 @@ from hypothesis.extra.numpy import arrays
 from recsys_vae.errors import ConfigError
 from recsys_vae.top_k import top_k
 from tests.worlds import csr
+
+
+@pytest.fixture(autouse=True, params=["numpy", "torch"], scope="module")
+def selected_by(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Torch selects where it is loaded and has several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if request.param == "numpy" else 2)
+    yield request.param
+    torch.set_num_threads(before)
 
 
 def test_ties_go_to_the_smaller_row() -> None:

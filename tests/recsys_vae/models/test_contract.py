@@ -6,6 +6,7 @@ import pytest
 from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import DataError
 from recsys_vae.models import catalog
+from recsys_vae.models.entry import read_traits
 from recsys_vae.protocols import FactorizedRecommender, Recommender, takes_order
 from tests.worlds import SMALL, by_row, csr, scores, two_tastes, untrained
 
@@ -20,6 +21,13 @@ def model(request: pytest.FixtureRequest) -> Recommender:
 
 def test_every_model_is_tested() -> None:
     assert set(SMALL) == set(catalog.CATALOG)
+
+
+@pytest.mark.parametrize("name", list(catalog.CATALOG))
+def test_a_configuration_says_of_its_model_what_the_class_has(name: str) -> None:
+    entry = catalog.entry(name)
+    assert entry.traits == read_traits(entry.model)
+    assert catalog.name_of(untrained(name, N_ITEMS)) == name
 
 
 def test_scores_are_finite_float32_also_for_an_empty_history(model: Recommender) -> None:

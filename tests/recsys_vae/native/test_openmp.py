@@ -7,12 +7,15 @@ import pytest
 from recsys_vae.native.build import COMPILED
 
 PROGRAM = """
-import ctypes, re{others}
+import ctypes, re, sys{others}
 from recsys_vae.native.library import loaded
 from recsys_vae.native.openmp import file_of
 place = loaded().recsys_openmp
 place.restype = ctypes.c_void_p
 print(file_of(place()))
+assert "torch" not in sys.modules
+import torch
+torch.rand(10**6).exp()
 print(*set(re.findall(r"\\S*/lib(?:gomp|iomp5|omp)\\S*", open("/proc/self/maps").read())))
 """
 

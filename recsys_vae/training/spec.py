@@ -1,0 +1,116 @@
+"""ModelSpec: which model, and how it is trained; checked without torch."""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from recsys_vae.errors import ConfigError
+from recsys_vae.models import catalog
+from recsys_vae.models.configs.blend import BlendConfig, Part
+from recsys_vae.models.configs.hybrid import HybridOptions
+from recsys_vae.models.entry import Entry
+from recsys_vae.models.weighting import BINARY, OF_WEIGHTS
+from recsys_vae.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from recsys_vae.data.features import Schema
+
+
+def default_training(name: str) -> TrainingConfig:
+    """How a model is trained where nothing else is asked for: by its configuration's `TRAINING`, else the defaults."""
+    return suited(TrainingConfig(), name)
+
+
+def suited(training: TrainingConfig, name: str) -> TrainingConfig:
+    """What is asked for, and by a model's own defaults what is as it is for all."""
+    own: dict[str, Any] = getattr(catalog.entry(name).config, "TRAINING", {})
+    usual = TrainingConfig()
+    unasked = {key: value for key, value in own.items() if getattr(training, key) == getattr(usual, key)}
+    return replace(training, **unasked)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model, and how it is trained.
+
+    Attributes:
+        name: in the catalogue.
+        config: its configuration.
+        training: settings of the loop; closed-form models pass over them.
+
+    Raises:
+        ConfigError: a setting of the model has the name of one of the training, so that none could tell which is meant.
+    """
+
+    name: str
+    config: Any
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if taken := {own.name for own in fields(self.config)} & {one.name for one in fields(TrainingConfig)}:
+            raise ConfigError(
+                f"A setting of {self.name} is named {min(taken)}, as one of the training is: it needs another name."
+            )
+
+    @property
+    def is_trained_by_gradient(self) -> bool:
+        """Whether the training settings matter."""
+        return self._learner.traits.by_gradient
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether there is a KL to weigh."""
+        return self._learner.traits.variational
+
+    def with_schema(self, schema: "Schema") -> "ModelSpec":
+        """The same with metadata of these columns, where the model takes any.
+
+        Raises:
+            ConfigError: the model is asked to take them, and there are no columns.
+        """
+        if not self.may_take_metadata:
+            return self
+        if self.is_hybrid and not schema.width:
+            raise ConfigError(
+                "user_metadata asks for metadata of users, and the dataset declares none. Ingest it with --users TABLE "
+                "--user-field NAME:KIND, or leave user_metadata out."
+            )
+        return replace(self, config=replace(self.config, metadata=schema.widths))
+
+    @property
+    def takes_order(self) -> bool:
+        """Whether the model, or a part of it, goes by the order of histories."""
+        names = [self.name, *(part.model for part in self._parts)]
+        return any(catalog.entry(name).traits.sequential for name in names)
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether weights of interactions mean anything to the model, or to a part of it."""
+        configs = [self.config, *(part.config for part in self._parts)]
+        return any(getattr(config, name, "") not in ("", BINARY) for config in configs for name in OF_WEIGHTS)
+
+    @property
+    def may_take_metadata(self) -> bool:
+        """Whether the model has a place for metadata of users: a prior that is learned from them, or an encoder."""
+        return self.config.user_metadata if self.is_hybrid else hasattr(self.config, "metadata")
+
+    @property
+    def may_take_item_metadata(self) -> bool:
+        """Whether the model's encoder is to take metadata of the items in a history."""
+        return self.is_hybrid and bool(self.config.item_metadata)
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether metadata are an option of the model's encoder."""
+        return isinstance(self.config, HybridOptions)
+
+    @property
+    def _parts(self) -> list[Part]:
+        """Models inside it."""
+        settings = (getattr(self.config, one.name) for one in fields(self.config))
+        return [one for one in settings if isinstance(one, Part)]
+
+    @property
+    def _learner(self) -> Entry:
+        """The model that the training settings are about."""
+        name = self.config.autoencoder.model if isinstance(self.config, BlendConfig) else self.name
+        return catalog.entry(name)
