@@ -32,6 +32,7 @@ FILE: Final = "calibration.json"
 SIDE, COPIED = 1024, 1 << 27
 SMALL_LOG, LARGE_LOG = 10_000, 400_000
 """Rows."""
+NARROW: Final = ("--set", "epochs=1", "--set", "hidden=16", "--set", "latent=4")
 WEIGHTS: Final = [option for kind in ("view", "cart", "purchase") for option in ("--event-weight", f"{kind}=1")]
 RUN: Final = """
 import resource, sys
@@ -65,7 +66,8 @@ class Calibration:
         bandwidth: bytes copied a second.
         ingest_seconds: of an ingest of nothing to speak of.
         ingest_row_seconds: of each row beside.
-        ingest_bytes, train_bytes, serve_bytes: held by processes that have next to no data.
+        ingest_bytes, train_bytes, gradient_bytes, serve_bytes: held by processes that have next to no data; those that
+            train by gradient hold what torch loads for it.
     """
 
     machine: str
@@ -76,6 +78,7 @@ class Calibration:
     ingest_row_seconds: float
     ingest_bytes: float
     train_bytes: float
+    gradient_bytes: float
     serve_bytes: float
 
 
@@ -112,7 +115,9 @@ def measure() -> Calibration:
         rate = max(1e-9, (large[0] - small[0]) / (LARGE_LOG - SMALL_LOG))
         log = f"log-{SMALL_LOG}"
         run_verb(place, "split", log, "--protocol", "strong")
-        _, training = run_verb(place, "train", log, "--model", "popularity", "--to", str(place / "bundle"))
+        to = ("--to", str(place / "bundle"))
+        _, by_gradient = run_verb(place, "train", log, "--model", "mult-vae", *NARROW, *to)
+        _, solved = run_verb(place, "train", log, "--model", "popularity", *to, "--overwrite")
         return Calibration(
             machine=_machine(),
             flops=2 * SIDE**3 / _seconds(_product()),
@@ -121,7 +126,8 @@ def measure() -> Calibration:
             ingest_seconds=max(0.0, small[0] - SMALL_LOG * rate),
             ingest_row_seconds=rate,
             ingest_bytes=small[1],
-            train_bytes=training,
+            train_bytes=solved,
+            gradient_bytes=by_gradient,
             serve_bytes=resident_serving(place / "bundle", place),
         )
 

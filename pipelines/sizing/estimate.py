@@ -75,7 +75,7 @@ def stages(work: Workload, model: str, config: Any, machine: Calibration) -> tup
     cost = cost_of(model, config, work.sizes)
     return (
         ingest(work, machine),
-        training(work, model, cost, machine),
+        training(work, model, config, cost, machine),
         bundle(work, model, config, cost),
         serving(work, model, config, cost, machine),
     )
@@ -90,15 +90,16 @@ def ingest(work: Workload, machine: Calibration) -> Stage:
     return Stage("ingest", memory, seconds, CLEAN_ROW * work.sizes.n_interactions + REPEATED_ROW * work.rows)
 
 
-def training(work: Workload, model: str, cost: Cost | None, machine: Calibration) -> Stage:
+def training(work: Workload, model: str, config: Any, cost: Cost | None, machine: Calibration) -> Stage:
     """Of `recsys train` on a split that is there."""
     if cost is None:
         return Stage("training", None, None, None)
     learning = cost.n_bytes + BYTES_AN_INTERACTION * work.sizes.n_interactions
     counting = cost.kept_bytes + EVENT_BYTES * min(work.rows, 1.5 * work.sizes.n_interactions)
-    solved = not hasattr(catalog.entry(model).model, "loss")
+    solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     speed = machine.solve_flops if solved else USED * machine.flops
-    return Stage("training", machine.train_bytes + max(learning, counting), cost.operations / speed, 0.0)
+    idle = machine.train_bytes if solved else machine.gradient_bytes
+    return Stage("training", idle + max(learning, counting), cost.operations / speed, 0.0)
 
 
 def bundle(work: Workload, model: str, config: Any, cost: Cost | None) -> Stage:
