@@ -3,7 +3,7 @@
 What a process holds is what one holds that has next to no data (measured, see calibration.py), and beside it
 
     ingest    97 bytes a row up to four million rows; of more, 35 a row of these four, and 97 a row of a part of one
-              million; 65 bytes a user and an item for ids and counts
+              million; 63 a row of the block that is read, a million at most; 65 a user and an item for ids and counts
     training  the larger of the model's peak (`cost` of each model) with the matrix it learns from, and, when it has
               learned, the model as it is kept with the events that lists and neighbours are counted from
     serving   the model, its item vectors, the index, the neighbours and the table of items
@@ -18,18 +18,22 @@ from typing import Any, Final
 from pipelines.sizing.calibration import Calibration
 from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of
 from recsys_vae.bundles.neighbours import n_kept
+from recsys_vae.data.co_occurrence import PRODUCT_ENTRIES
 from recsys_vae.errors import ConfigError
 from recsys_vae.models import catalog
 from recsys_vae.models.cost import Cost, Sizes
 
 HELD_ROWS, PART_ROWS = 4_000_000, 1_000_000
-INGEST_ROW, HELD_ROW, INGEST_ID = 97.0, 35.0, 65.0
+INGEST_ROW, HELD_ROW, GROUP_ROW, INGEST_ID = 97.0, 35.0, 63.0, 65.0
 CLEAN_ROW, REPEATED_ROW = 8.0, 8.0
 """Bytes on disk of a row of the clean tables."""
-EVENT_BYTES: Final = 150.0
-"""Of an event, while lists and neighbours are counted."""
-PAIR_BYTES: Final = 8
-ITEM_BYTES: Final = 60.0
+EVENT_BYTES, PRODUCT_BYTES = 190.0, 12.0
+"""Of an event, and of a pair of items at a time, while lists and neighbours are counted."""
+EVENTS_A_PAIR: Final = 1.5
+"""Of a user and an item, about, where all of them are in what is learned from."""
+PAIR_BYTES, TOGETHER = 12, 0.2
+"""Of a pair of neighbours; pairs that are bought together, by those that are similar."""
+ITEM_BYTES: Final = 20.0
 USED: Final = 0.2
 """Share of the speed of a large product that training by gradient reaches, with all that is sparse in it."""
 
@@ -85,7 +89,8 @@ def ingest(work: Workload, machine: Calibration) -> Stage:
     """Of the log, as Parquet or text; the form matters little to memory."""
     ids = work.sizes.n_users + work.sizes.n_items
     rows = INGEST_ROW * work.rows if work.rows <= HELD_ROWS else HELD_ROW * HELD_ROWS + INGEST_ROW * PART_ROWS
-    memory = machine.ingest_bytes + rows + INGEST_ID * ids
+    group = GROUP_ROW * min(work.rows, PART_ROWS)
+    memory = machine.ingest_bytes + rows + group + INGEST_ID * ids
     seconds = machine.ingest_seconds + machine.ingest_row_seconds * work.rows
     return Stage("ingest", memory, seconds, CLEAN_ROW * work.sizes.n_interactions + REPEATED_ROW * work.rows)
 
@@ -95,7 +100,9 @@ def training(work: Workload, model: str, config: Any, cost: Cost | None, machine
     if cost is None:
         return Stage("training", None, None, None)
     learning = cost.n_bytes + BYTES_AN_INTERACTION * work.sizes.n_interactions
-    counting = cost.kept_bytes + EVENT_BYTES * min(work.rows, 1.5 * work.sizes.n_interactions)
+    events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
+    products = PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
+    counting = cost.kept_bytes + EVENT_BYTES * events + products
     solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     speed = machine.solve_flops if solved else USED * machine.flops
     idle = machine.train_bytes if solved else machine.gradient_bytes
@@ -129,8 +136,8 @@ def serving(work: Workload, model: str, config: Any, cost: Cost | None, machine:
 
 
 def neighbour_bytes(sizes: Sizes) -> float:
-    """Of the tables of similar items; of those bought together there are few, where sessions hold a pair seldom."""
-    return 2.0 * PAIR_BYTES * min(sizes.n_items * n_kept(sizes.n_items), sizes.together)
+    """Of the tables of items that are similar and that are bought together."""
+    return PAIR_BYTES * (1 + TOGETHER) * min(sizes.n_items * n_kept(sizes.n_items), sizes.together)
 
 
 def width_of(model: str, config: Any) -> int:

@@ -12,8 +12,8 @@ from recsys_vae.models.blend import Part
 from recsys_vae.models.cost import Cost, Sizes, expected_cost
 
 GIB: Final = 1 << 30
-BYTES_AN_INTERACTION: Final = 16
-"""Of the matrix as it is learned from: an index and a value, and both once more by items."""
+BYTES_AN_INTERACTION: Final = 24
+"""Of the matrix as it is learned from: an index of 8 bytes and a value of 4, and both once more by items."""
 WIDTHS: Final = ("hidden", "latent", "factors", "rank", "neighbours")
 """Settings by which models grow narrower."""
 NARROWEST: Final = 8

@@ -112,7 +112,7 @@ class GraphFilter:
 
     @staticmethod
     def cost(config: GraphFilterConfig, sizes: Sizes) -> Cost:
-        """The pairs that come together, 8 bytes each as kept and 12 more while they are scaled, beside the blocks that
+        """The pairs that come together, 12 bytes each as kept and as many while they are scaled, beside the blocks that
         the leading vectors are searched in, five times the rank, which are there twice and grow by copies; with `rk4`
         four products of the kept pairs.
         """
@@ -122,7 +122,7 @@ class GraphFilter:
             pairs = sizes.n_items * min(sizes.n_items, config.neighbours)
             operations += 8 * pairs * min(sizes.n_items, config.neighbours)
         factors = 8 * sizes.n_items * config.rank
-        return Cost(max(20 * pairs + factors, 3 * space), operations, 8 * pairs + factors)
+        return Cost(max(24 * pairs + factors, 3 * space), operations, 12 * pairs + factors)
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the weighed interactions, shape (n_users, n_items)."""

@@ -86,13 +86,13 @@ class LinearAutoencoder(ABC):
     def cost(config: Any, sizes: Sizes) -> Cost:
         """The largest of three moments.
 
-        The pairs that come together are a sparse matrix of float32 beside one of float64, 20 bytes each; the latter, 12
-        bytes, becomes the dense Gram matrix, 8, which is inverted in place; and B is made of that, 8 and 4.
+        The pairs that come together are a sparse matrix of float32 beside one of float64, 12 and 16 bytes with indices
+        of 8; the latter becomes the dense Gram matrix, 8, which is inverted in place; and B is made of that, 8 and 4.
 
         With targets of their own there are two more dense matrices of float64. Kept are B in float32 and the diagonal.
         """
         dense, sparse = sizes.n_items**2, sizes.together
-        n_bytes = max(20 * sparse, 12 * sparse + 8 * dense, 12 * dense)
+        n_bytes = max(28 * sparse, 16 * sparse + 8 * dense, 12 * dense)
         weighed = options_of(config) if config is not None else None
         if weighed is not None and weighed.shown != weighed.wanted:
             n_bytes = max(n_bytes, 28 * dense)
