@@ -5,7 +5,8 @@ What a process holds is what one holds that has next to no data (measured, see c
     ingest    97 bytes a row up to four million rows; of more, 35 a row of these four, and 97 a row of a part of one
               million; 63 a row of the block that is read, a million at most; 65 a user and an item for ids and counts
     training  the larger of the model's peak (`cost` of each model) with the matrix it learns from, and, when it has
-              learned, the model as it is kept with the events that lists and neighbours are counted from
+              learned, the model as it is kept with the events that lists and neighbours are counted from; both
+              together where it was trained by gradient
     serving   the model, its item vectors, the index, the neighbours and the table of items
 
 Constants without a formula were measured on simulated logs of 1 to 10 million rows, see docs/scale.md.
@@ -102,11 +103,14 @@ def training(work: Workload, model: str, config: Any, cost: Cost | None, machine
     learning = cost.n_bytes + BYTES_AN_INTERACTION * work.sizes.n_interactions
     events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
     products = PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
-    counting = cost.kept_bytes + EVENT_BYTES * events + products
+    counting = EVENT_BYTES * events + products
     solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     speed = machine.solve_flops if solved else USED * machine.flops
-    idle = machine.train_bytes if solved else machine.gradient_bytes
-    return Stage("training", idle + max(learning, counting), cost.operations / speed, 0.0)
+    if solved:
+        memory = machine.train_bytes + max(learning, cost.kept_bytes + counting)
+    else:  # what it has freed, its process keeps (`keep_freed_memory`)
+        memory = machine.gradient_bytes + learning + counting
+    return Stage("training", memory, cost.operations / speed, 0.0)
 
 
 def bundle(work: Workload, model: str, config: Any, cost: Cost | None) -> Stage:

@@ -5,7 +5,7 @@ are made of the unit costs of this machine and of the sizes of the dataset, not 
 
 - ingest of 1 and 10 million rows: peak and processor time
 - EASE of 5,000 and 15,000 items, Mult-VAE, ELSA and the graph filter of 5,000: peak of `recsys train`
-- the bundle of EASE on disk, and what a worker of the service holds of ELSA's
+- the bundle of EASE on disk, and what a worker of the service holds of Mult-VAE's
 
 Errors are |estimate / measured - 1|. Measured figures are kept under results/size; --fresh measures again. The last
 line of output is JSON.
@@ -122,9 +122,9 @@ def main() -> None:
         compare(f"{case}, bytes", said["training"].memory, found["memory"])
         if case == "ease 5k":
             compare("bundle of ease 5k, bytes", said["bundle"].disk, found["disk"])
-        if case == "elsa 5k":
-            resident = measured("serving elsa 5k", lambda: served("elsa 5k"), fresh)
-            compare("serving elsa 5k, bytes", said["serving"].memory, resident["memory"])
+        if case == "mult-vae 5k":
+            resident = measured("serving mult-vae 5k", lambda: served("mult-vae 5k"), fresh)
+            compare("serving mult-vae 5k, bytes", said["serving"].memory, resident["memory"])
     for case, figures in cases.items():
         print(f"{case:28} {figures['estimated']:>16,.1f} {figures['measured']:>16,.1f} {figures['error']:.1%}")
     worst = max(figures["error"] for figures in cases.values())
