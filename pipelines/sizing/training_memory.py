@@ -10,6 +10,7 @@ from recsys_vae.errors import ConfigError, PluginError, RecsysError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Part
 from recsys_vae.models.cost import Cost, Sizes, expected_cost
+from recsys_vae.training.fit import ModelSpec
 
 GIB: Final = 1 << 30
 BYTES_AN_INTERACTION: Final = 24
@@ -112,13 +113,18 @@ def _narrower(name: str, config: Any, sizes: Sizes, free: float) -> str:
 
 
 def _others(name: str, sizes: Sizes, free: float) -> Iterator[Need]:
-    """Models with their defaults that fit, but popularity, which learns nothing of anybody."""
+    """Models with their defaults that fit, but those that need an order or metadata, and popularity, which learns nothing
+    of anybody.
+    """
     for other in catalog.names():
         if other in (name, "popularity"):
             continue
         try:
-            need = need_of(other, catalog.entry(other).config(), sizes)
+            spec = ModelSpec(other, catalog.entry(other).config())
         except PluginError:
             continue
+        if spec.takes_order or (spec.may_take_metadata and not spec.is_hybrid):
+            continue
+        need = need_of(other, spec.config, sizes)
         if need.n_bytes is not None and need.n_bytes <= free:
             yield need
