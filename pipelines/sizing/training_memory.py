@@ -113,9 +113,7 @@ def _narrower(name: str, config: Any, sizes: Sizes, free: float) -> str:
 
 
 def _others(name: str, sizes: Sizes, free: float) -> Iterator[Need]:
-    """Models with their defaults that fit, but those that need an order or metadata, and popularity, which learns nothing
-    of anybody.
-    """
+    """Models with their defaults that fit, but popularity, and those that need an order or metadata."""
     for other in catalog.names():
         if other in (name, "popularity"):
             continue
