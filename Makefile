@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed-$(FAISS)
 # What the wheel is tried with.
 EXTRAS ?= all,$(FAISS)
 
-.PHONY: help setup demo serve test test-slow test-gpu test-browser test-wheel lint format types imports docs check clean bench-quickstart \
+.PHONY: help setup demo serve test test-slow test-gpu test-browser test-wheel lint format types imports docs check clean bench-simulate bench-size bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
 	bench-ingest bench-logs bench-logs-long fuzz-readers bench-lifecycle bench-append bench-signals bench-ui
 
@@ -122,6 +122,12 @@ bench-reliability-service: setup ## 20,000 requests of schemathesis to the servi
 
 bench-ingest: setup ## Speed and memory of ingest beside plain scripts with pandas and polars, 1 to 10 million rows; prints kept results
 	$(BIN)/python -m tests.benchmarks.ingest
+
+bench-simulate: setup ## Speed of simulated logs, their law, their dirt as ingest counts it, and what models learn of them; prints kept results
+	$(BIN)/python -m tests.benchmarks.simulate
+
+bench-size: setup ## What `recsys size` says beside what is measured, in eight cases; prints kept results, measures missing ones
+	$(BIN)/python -m tests.benchmarks.size
 
 bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appended days, kills of the weekly job (an hour)
 	$(BIN)/python -m tests.benchmarks.lifecycle

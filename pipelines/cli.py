@@ -24,6 +24,8 @@ from recsys_vae.termination import TERMINATED, end_on_sigterm
 
 GROUPS = {
     "commands.datasets": ("data", "ingest", "explain-data", "fold"),
+    "commands.simulate": ("simulate",),
+    "commands.size": ("size",),
     "commands.checks": ("check",),
     "commands.evaluation": ("split", "evaluate"),
     "commands.models": ("models", "train", "publish"),

@@ -1,18 +1,18 @@
 """Free memory: how much may be taken, of the machine and of the container."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-LIMITS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
+ROOT = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Where a container says how much memory it may take, and how much it has taken; versions 2 and 1 of cgroups."""
 
 
 def free_memory() -> float:
     """Bytes that can be taken without swapping; infinite where the system does not say."""
-    return min([_of_system(), *(_of_container(limit, used) for limit, used in LIMITS)])
+    return min([_of_system(), *map(_of_container, _containers())])
 
 
 def _of_system() -> float:
@@ -26,8 +26,37 @@ def _of_system() -> float:
         return float("inf")
 
 
-def _of_container(limit: Path, used: Path) -> float:
+def _containers() -> Iterator[Path]:
+    """Folders of the groups that this process is in, from its own to the outermost, each of which may set a limit."""
+    yield from (ROOT, ROOT / "memory")
     try:
-        return float(limit.read_text()) - float(used.read_text())
-    except (OSError, ValueError):  # no container, or "max"
-        return float("inf")
+        lines = OWN.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "memory" in controllers.split(","):
+            folder = ROOT / ("memory" if controllers else "") / path.strip("/")
+            while folder not in (ROOT, ROOT / "memory", folder.parent):
+                yield folder
+                folder = folder.parent
+
+
+def _of_container(folder: Path) -> float:
+    found = float("inf")
+    for limit, used in FILES:
+        try:
+            room = float((folder / limit).read_text()) - float((folder / used).read_text())
+        except (OSError, ValueError):  # no container, or "max"
+            continue
+        found = min(found, room + _reclaimable(folder))
+    return found
+
+
+def _reclaimable(folder: Path) -> float:
+    """Bytes of files that the group has read and the system takes back when it needs them."""
+    try:
+        lines = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return float(lines.get("total_inactive_file", lines.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return 0.0

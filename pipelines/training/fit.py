@@ -4,9 +4,11 @@ from pathlib import Path
 
 from scipy.sparse import csr_array
 
+from pipelines.sizing.training_memory import check_memory
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.blend import Blend
+from recsys_vae.models.cost import Sizes
 from recsys_vae.training import fit as fitting
 from recsys_vae.training.fit import Fitted, ModelSpec
 from recsys_vae.training.parallel import ALONE, Group
@@ -40,7 +42,12 @@ def fit(
     dislikes: csr_array | None = None,
     order: csr_array | None = None,
 ) -> Fitted:
-    """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes."""
+    """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes.
+
+    Raises:
+        ConfigError: it takes more memory than is free; the message says what would fit.
+    """
+    check_memory(spec.name, spec.config, Sizes.of(interactions))
     fitted = fitting.fit(
         spec,
         interactions,

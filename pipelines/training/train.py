@@ -22,6 +22,7 @@ from pipelines.dataset.order import order_in
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
+from pipelines.sizing.training_memory import check_memory
 from pipelines.training.decay import NO_DECAY, Decay
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
@@ -37,6 +38,7 @@ from recsys_vae.errors import ConfigError, DataError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
+from recsys_vae.models.cost import Sizes
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Scorer, takes_dislikes, takes_order
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.tracking_store import check_model_name
@@ -128,11 +130,13 @@ def train_bundle(
 
     Raises:
         ConfigError: there is a half-life, and no event has a time; an interrupted run is there, and neither resumed nor
-            removed; something else stands at the output; or the index has no use.
+            removed; something else stands at the output; the index has no use; or the model takes more memory than is
+            free, and the message says what would fit.
     """
     check_index_use(spec, output)
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     spec, split, known = course.spec, course.split, course.known
+    print(check_memory(spec.name, spec.config, Sizes.of(split.training_part.matrix)), flush=True)
     run_id = saved_run_id(output.checkpoints[0]) if resume else None
     with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
         told = {f"signals.{name}": value for name, value in course.signals.described().items()}

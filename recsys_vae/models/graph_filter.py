@@ -58,11 +58,17 @@ class GraphFilter:
 
     @staticmethod
     def cost(config: GraphFilterConfig, sizes: Sizes) -> Cost:
-        """The pairs of items, twice, and the vectors of the low pass; with `rk4` four products of the kept pairs."""
-        operations = 2 * sizes.pairs + 80 * sizes.n_interactions * config.rank
+        """The pairs that come together, 12 bytes each as kept and as many while they are scaled, beside the blocks that
+        the leading vectors are searched in, five times the rank, which are there twice and grow by copies; with `rk4`
+        four products of the kept pairs.
+        """
+        operations = 2 * sizes.work + 80 * sizes.n_interactions * config.rank
+        pairs, space = sizes.together, 4 * 5 * sizes.n_items * config.rank
         if config.solver == "rk4":
-            operations += 8 * sizes.n_items * min(sizes.n_items, config.neighbours) ** 2
-        return Cost(24 * sizes.pairs + 12 * sizes.n_items * config.rank, operations)
+            pairs = sizes.n_items * min(sizes.n_items, config.neighbours)
+            operations += 8 * pairs * min(sizes.n_items, config.neighbours)
+        factors = 8 * sizes.n_items * config.rank
+        return Cost(max(24 * pairs + factors, 3 * space), operations, 12 * pairs + factors)
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the weighed interactions, shape (n_users, n_items)."""

@@ -90,7 +90,9 @@ class IALS:
         rows, width = sizes.n_users + sizes.n_items, config.factors
         at_once = min(config.block or width, width)
         half_steps = (2 * sizes.n_interactions + rows * at_once / 3) * width * at_once
-        return Cost(12 * rows * width + 16 * sizes.n_interactions, config.iterations * half_steps)
+        return Cost(
+            12 * rows * width + 16 * sizes.n_interactions, config.iterations * half_steps, 4 * sizes.n_items * width
+        )
 
     def fit(self, interactions: csr_array) -> None:
         """Alternate between users and items of a matrix, shape (n_users, n_items), signed where it takes dislikes."""

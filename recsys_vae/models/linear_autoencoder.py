@@ -89,8 +89,19 @@ class LinearAutoencoder(ABC):
 
     @staticmethod
     def cost(config: Any, sizes: Sizes) -> Cost:
-        """The Gram matrix and its inverse in float64, and B; a product and an inversion of n_items."""
-        return Cost(24 * sizes.n_items**2, 2 * sizes.pairs + 2 * sizes.n_items**3)
+        """The largest of three moments.
+
+        The pairs that come together are a sparse matrix of float32 beside one of float64, 12 and 16 bytes with indices
+        of 8; the latter becomes the dense Gram matrix, 8, which is inverted in place; and B is made of that, 8 and 4.
+
+        With targets of their own there are two more dense matrices of float64. Kept are B in float32 and the diagonal.
+        """
+        dense, sparse = sizes.n_items**2, sizes.together
+        n_bytes = max(28 * sparse, 16 * sparse + 8 * dense, 12 * dense)
+        weighed = options_of(config) if config is not None else None
+        if weighed is not None and weighed.shown != weighed.wanted:
+            n_bytes = max(n_bytes, 28 * dense)
+        return Cost(n_bytes, 2 * sizes.work + sizes.n_items**3, 4 * dense + 8 * sizes.n_items)
 
     def fit(self, interactions: csr_array) -> None:
         """Solve for B on the weighed interactions, most often binarised, shape (n_users, n_items)."""

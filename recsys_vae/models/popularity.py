@@ -26,7 +26,7 @@ class Popularity:
     @staticmethod
     def cost(config: PopularityConfig, sizes: Sizes) -> Cost:
         """A count an item."""
-        return Cost(4 * sizes.n_items, sizes.n_interactions)
+        return Cost(4 * sizes.n_items, sizes.n_interactions, 4 * sizes.n_items)
 
     def fit(self, interactions: csr_array) -> None:
         """Count the users of each item."""

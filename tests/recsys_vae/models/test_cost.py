@@ -16,9 +16,9 @@ def test_pairs_are_counted_as_if_everybody_had_equally_many() -> None:
 
 def test_closed_forms_say_what_they_take() -> None:
     ease = expected_cost(entry("ease"), None, SIZES)
-    assert ease == Cost(24 * 100**2, 2 * 4000 + 2 * 100**3)
+    assert ease == Cost(16 * 4000 + 8 * 100**2, 2 * 4000 + 100**3, 4 * 100**2 + 800)
     popularity = expected_cost(entry("popularity"), None, SIZES)
-    assert popularity == Cost(400, 200)
+    assert popularity == Cost(400, 200, 400)
 
 
 class Two(nn.Module):
@@ -30,7 +30,7 @@ class Two(nn.Module):
 
 
 def test_a_model_by_gradient_is_told_by_its_weights() -> None:
-    assert cost_of_weights(Two, None, SIZES) == Cost(20 * 200 + 12 * 500 * 100, 6 * 200 * 10)
+    assert cost_of_weights(Two, None, SIZES) == Cost(20 * 200 + 12 * 500 * 100, 6 * 200 * 10, 4 * 200)
     assert expected_cost(Entry(dict, Two, ""), None, SIZES) == cost_of_weights(Two, None, SIZES)
 
 

@@ -1,0 +1,86 @@
+"""`recsys size`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.commands.settings import Set, SettingsFile, chosen
+from recsys_vae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.sizing.estimate import Workload
+
+
+def size(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Name or path of an ingested dataset; or give its sizes.")
+    ] = None,
+    *,
+    users: Annotated[int | None, typer.Option(help="Users, where there is no dataset yet.", min=1)] = None,
+    items: Annotated[int | None, typer.Option(help="Items, likewise.", min=1)] = None,
+    events: Annotated[int | None, typer.Option(help="Rows of the log, likewise.", min=1)] = None,
+    split: Annotated[str | None, typer.Option(help="Split to train on; all of the dataset when not given.")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model; `recsys models` lists them.")] = "mult-vae",
+    settings: SettingsFile = None,
+    sets: Set = None,
+    memory: Annotated[
+        float | None, typer.Option(help="GiB to fit into; default: what is free, of machine and container.", min=0)
+    ] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine again.")] = False,
+) -> None:
+    """Estimate memory, processor time and disk of every step before any begins; exit with 1 where it cannot fit."""
+    from rich.table import Table
+
+    from pipelines.console import output_console
+    from pipelines.free_memory import free_memory
+    from pipelines.sizing.calibration import calibrated
+    from pipelines.sizing.estimate import stages
+    from pipelines.sizing.training_memory import GIB, check_memory, gib
+    from pipelines.training.model_settings import read_settings, specify
+
+    work = _workload(dataset, split, users, items, events)
+    file = read_settings(settings) if settings else None
+    named: dict[str, Any] = (file.settings if file else {}) | chosen(sets)
+    spec = specify(file.model if file else model, named)
+    machine = calibrated(afresh=calibrate, say=lambda line: print(line, file=sys.stderr))
+    free = free_memory() if memory is None else memory * GIB
+    found = stages(work, spec.name, spec.config, machine)
+    sizes = work.sizes
+    title = f"{spec.name}: {sizes.n_users:,} users, {sizes.n_items:,} items, {sizes.n_interactions:,} interactions"
+    table = Table("step", "memory", "processor", "disk", title=title, title_justify="left")
+    for stage in found:
+        per = " an epoch" if stage.name == "training" and spec.is_trained_by_gradient else ""
+        time = "" if stage.seconds is None else f"{stage.seconds:,.0f} s{per}"
+        told = [("" if value is None else gib(value)) for value in (stage.memory, stage.disk)]
+        table.add_row(stage.name, told[0], time, told[1])
+    output_console().print(table)
+    print(f"{gib(free)} of memory {'are free' if memory is None else 'to fit into'}")
+    if found[1].memory is None:
+        raise ConfigError(f"{spec.name} does not say what it takes, so nothing is known of its training.")
+    check_memory(spec.name, spec.config, sizes, free=free - machine.train_bytes)
+    for stage in (found[0], found[3]):
+        if stage.memory is not None and stage.memory > free:
+            raise ConfigError(
+                f"{stage.name} takes about {gib(stage.memory)}, and {gib(free)} are free. What would fit: more memory, "
+                "or fewer users and items."
+            )
+
+
+def _workload(
+    dataset: str | None, split: str | None, users: int | None, items: int | None, events: int | None
+) -> "Workload":
+    from pipelines.sizing.workloads import of_dataset, of_numbers
+
+    if dataset is not None:
+        if any(value is not None for value in (users, items, events)):
+            raise ConfigError("A dataset has sizes of its own: leave out --users, --items and --events.")
+        return of_dataset(dataset, split)
+    if users is None or items is None or events is None or split is not None:
+        raise ConfigError("Give a dataset (and perhaps its --split), or all of --users, --items and --events.")
+    return of_numbers(users, items, events)
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("size")(size)

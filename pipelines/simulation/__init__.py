@@ -1,0 +1,1 @@
+"""Simulation: the log of a world as files, here or in a bucket."""

@@ -1,0 +1,1 @@
+"""Sizing: what ingest, training, a bundle and serving take, before any of them begins."""

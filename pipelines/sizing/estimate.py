@@ -1,0 +1,154 @@
+"""Estimates: memory, processor time and disk of ingest, training, bundle and serving, from sizes and unit costs.
+
+What a process holds is what one holds that has next to no data (measured, see calibration.py), and beside it
+
+    ingest    97 bytes a row up to four million rows; of more, 35 a row of these four, and 97 a row of a part of one
+              million; 63 a row of the block that is read, a million at most; 65 a user and an item for ids and counts
+    training  the larger of the model's peak (`cost` of each model) with the matrix it learns from, and, when it has
+              learned, the model as it is kept with the events that lists and neighbours are counted from; both
+              together where it was trained by gradient
+    serving   the model, its item vectors, the index, the neighbours and the table of items
+
+Constants without a formula were measured on simulated logs of 1 to 10 million rows, see docs/scale.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipelines.sizing.calibration import Calibration
+from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of
+from recsys_vae.bundles.neighbours import n_kept
+from recsys_vae.data.co_occurrence import PRODUCT_ENTRIES
+from recsys_vae.errors import ConfigError
+from recsys_vae.models import catalog
+from recsys_vae.models.cost import Cost, Sizes
+
+HELD_ROWS, PART_ROWS = 4_000_000, 1_000_000
+INGEST_ROW, HELD_ROW, GROUP_ROW, INGEST_ID = 97.0, 35.0, 63.0, 65.0
+CLEAN_ROW, REPEATED_ROW = 8.0, 8.0
+"""Bytes on disk of a row of the clean tables."""
+EVENT_BYTES, PRODUCT_BYTES = 190.0, 12.0
+"""Of an event, and of a pair of items at a time, while lists and neighbours are counted."""
+EVENTS_A_PAIR: Final = 1.5
+"""Of a user and an item, about, where all of them are in what is learned from."""
+PAIR_BYTES, TOGETHER = 12, 0.2
+"""Of a pair of neighbours; pairs that are bought together, by those that are similar."""
+ITEM_BYTES: Final = 20.0
+USED: Final = 0.2
+"""Share of the speed of a large product that training by gradient reaches, with all that is sparse in it."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be sized.
+
+    Attributes:
+        rows: of the log.
+        sizes: of what is learned from.
+    """
+
+    rows: int
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a step takes; None where nothing is known.
+
+    Attributes:
+        name: of the step.
+        memory: bytes at the peak, of the whole process.
+        seconds: of the processor; of training by gradient, an epoch.
+        disk: bytes that it leaves.
+    """
+
+    name: str
+    memory: float | None
+    seconds: float | None
+    disk: float | None
+
+
+def stages(work: Workload, model: str, config: Any, machine: Calibration) -> tuple[Stage, ...]:
+    """Estimates of all steps, in their order.
+
+    Raises:
+        ConfigError: sizes are not above 0.
+    """
+    if min(work.rows, work.sizes.n_users, work.sizes.n_items, work.sizes.n_interactions) < 1:
+        raise ConfigError("Rows, users, items and interactions are at least 1 each.")
+    cost = cost_of(model, config, work.sizes)
+    return (
+        ingest(work, machine),
+        training(work, model, config, cost, machine),
+        bundle(work, model, config, cost),
+        serving(work, model, config, cost, machine),
+    )
+
+
+def ingest(work: Workload, machine: Calibration) -> Stage:
+    """Of the log, as Parquet or text; the form matters little to memory."""
+    ids = work.sizes.n_users + work.sizes.n_items
+    rows = INGEST_ROW * work.rows if work.rows <= HELD_ROWS else HELD_ROW * HELD_ROWS + INGEST_ROW * PART_ROWS
+    group = GROUP_ROW * min(work.rows, PART_ROWS)
+    memory = machine.ingest_bytes + rows + group + INGEST_ID * ids
+    seconds = machine.ingest_seconds + machine.ingest_row_seconds * work.rows
+    return Stage("ingest", memory, seconds, CLEAN_ROW * work.sizes.n_interactions + REPEATED_ROW * work.rows)
+
+
+def training(work: Workload, model: str, config: Any, cost: Cost | None, machine: Calibration) -> Stage:
+    """Of `recsys train` on a split that is there."""
+    if cost is None:
+        return Stage("training", None, None, None)
+    learning = cost.n_bytes + BYTES_AN_INTERACTION * work.sizes.n_interactions
+    events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
+    products = PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
+    counting = EVENT_BYTES * events + products
+    solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
+    speed = machine.solve_flops if solved else USED * machine.flops
+    if solved:
+        memory = machine.train_bytes + max(learning, cost.kept_bytes + counting)
+    else:  # what it has freed, its process keeps (`keep_freed_memory`)
+        memory = machine.gradient_bytes + learning + counting
+    return Stage("training", memory, cost.operations / speed, 0.0)
+
+
+def bundle(work: Workload, model: str, config: Any, cost: Cost | None) -> Stage:
+    """The directory that training writes."""
+    if cost is None:
+        return Stage("bundle", None, None, None)
+    return Stage("bundle", None, None, sum(parts_of_bundle(work, model, config, cost).values()))
+
+
+def parts_of_bundle(work: Workload, model: str, config: Any, cost: Cost) -> Mapping[str, float]:
+    """Bytes by what they are for."""
+    n = work.sizes.n_items
+    return {
+        "weights": cost.kept_bytes,
+        "index": 4.0 * n * width_of(model, config),
+        "neighbours": neighbour_bytes(work.sizes),
+        "items": ITEM_BYTES * n,
+    }
+
+
+def serving(work: Workload, model: str, config: Any, cost: Cost | None, machine: Calibration) -> Stage:
+    """Of one worker."""
+    if cost is None:
+        return Stage("serving", None, None, None)
+    parts = parts_of_bundle(work, model, config, cost)
+    return Stage("serving", machine.serve_bytes + sum(parts.values()) + parts["index"], None, None)
+
+
+def neighbour_bytes(sizes: Sizes) -> float:
+    """Of the tables of items that are similar and that are bought together."""
+    return PAIR_BYTES * (1 + TOGETHER) * min(sizes.n_items * n_kept(sizes.n_items), sizes.together)
+
+
+def width_of(model: str, config: Any) -> int:
+    """Numbers of an item's vector, with the bias; 0 of models without item vectors."""
+    if not hasattr(catalog.entry(model).model, "item_vectors"):
+        return 0
+    for name, more in (("factors", 0), ("hidden", 1), ("latent", 1)):
+        if isinstance(value := getattr(config, name, None), int):
+            return value + more
+    return 1

@@ -1,0 +1,128 @@
+"""Memory of a training, told before it is taken; what does not fit is refused, with what would."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from pipelines.free_memory import free_memory
+from recsys_vae.errors import ConfigError, PluginError, RecsysError
+from recsys_vae.models import catalog
+from recsys_vae.models.blend import Part
+from recsys_vae.models.cost import Cost, Sizes, expected_cost
+from recsys_vae.training.fit import ModelSpec
+
+GIB: Final = 1 << 30
+BYTES_AN_INTERACTION: Final = 24
+"""Of the matrix as it is learned from: an index of 8 bytes and a value of 4, and both once more by items."""
+WIDTHS: Final = ("hidden", "latent", "factors", "rank", "neighbours")
+"""Settings by which models grow narrower."""
+NARROWEST: Final = 8
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a training takes beside what the process has already.
+
+    Attributes:
+        model: its name.
+        n_bytes: at the peak; None where the model does not say.
+        free: bytes that may be taken.
+    """
+
+    model: str
+    n_bytes: float | None
+    free: float = math.inf
+
+    def __str__(self) -> str:
+        """For people."""
+        if self.n_bytes is None:
+            return f"memory: {self.model} does not say what it takes; {gib(self.free)} are free"
+        return f"memory: {self.model} takes about {gib(self.n_bytes)} to learn; {gib(self.free)} are free"
+
+
+def cost_of(name: str, config: Any, sizes: Sizes) -> Cost | None:
+    """Cost of a model; of one that is made of others, theirs added up."""
+    parts = [value for value in (getattr(config, one.name) for one in fields(config)) if isinstance(value, Part)]
+    if not parts:
+        return expected_cost(catalog.entry(name), config, sizes)
+    costs = [cost_of(part.model, part.config, sizes) for part in parts]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        return None
+    return Cost(*(sum(getattr(cost, one.name) for cost in known) for one in fields(Cost)))
+
+
+def need_of(name: str, config: Any, sizes: Sizes) -> Need:
+    """What a training takes."""
+    cost = cost_of(name, config, sizes)
+    return Need(name, None if cost is None else cost.n_bytes + BYTES_AN_INTERACTION * sizes.n_interactions)
+
+
+def check_memory(name: str, config: Any, sizes: Sizes, *, free: float | None = None) -> Need:
+    """What a training takes, where there is room for it.
+
+    Args:
+        free: bytes that may be taken; by default those of the machine and the container that are free now.
+
+    Raises:
+        ConfigError: it takes more than is free; the message says what would fit.
+    """
+    need = need_of(name, config, sizes)
+    free = free_memory() if free is None else free
+    if need.n_bytes is None or need.n_bytes <= free:
+        return replace(need, free=free)
+    raise ConfigError(
+        f"{name} takes about {gib(need.n_bytes)} of memory to learn from {sizes.n_users:,} users, {sizes.n_items:,} "
+        f"items and {sizes.n_interactions:,} interactions, and {gib(free)} are free. "
+        f"What would fit: {'; '.join(what_fits(name, config, sizes, free))}."
+    )
+
+
+def what_fits(name: str, config: Any, sizes: Sizes, free: float) -> Iterator[str]:
+    """Ways out, in words: the model made narrower, other models by name, more memory."""
+    if narrower := _narrower(name, config, sizes, free):
+        yield narrower
+    others = sorted(_others(name, sizes, free), key=lambda need: need.n_bytes or 0)
+    if others:
+        yield "--model " + " or ".join(f"{need.model} ({gib(need.n_bytes or 0)})" for need in others)
+    need = need_of(name, config, sizes).n_bytes
+    yield f"{gib(need or 0)} of free memory; or fewer items, by a higher --min-item of `recsys ingest`"
+
+
+def gib(n_bytes: float) -> str:
+    """For people."""
+    if not math.isfinite(n_bytes):
+        return "unknown amounts"
+    return f"{n_bytes / GIB:.1f} GiB" if n_bytes >= GIB / 10 else f"{n_bytes / (1 << 20):.0f} MiB"
+
+
+def _narrower(name: str, config: Any, sizes: Sizes, free: float) -> str:
+    """The largest power-of-two part of the model's widths by which it fits; empty where none does."""
+    widths = {one.name: getattr(config, one.name) for one in fields(config) if one.name in WIDTHS}
+    widths = {key: value for key, value in widths.items() if isinstance(value, int)}
+    while widths and max(widths.values()) > NARROWEST:
+        widths = {key: max(NARROWEST, value // 2) for key, value in widths.items()}
+        try:
+            made = replace(config, **widths)
+        except RecsysError:
+            return ""
+        if (need_of(name, made, sizes).n_bytes or 0) <= free:
+            return " ".join(f"--set {key}={value}" for key, value in widths.items())
+    return ""
+
+
+def _others(name: str, sizes: Sizes, free: float) -> Iterator[Need]:
+    """Models with their defaults that fit, but popularity, and those that need an order or metadata."""
+    for other in catalog.names():
+        if other in (name, "popularity"):
+            continue
+        try:
+            spec = ModelSpec(other, catalog.entry(other).config())
+        except PluginError:
+            continue
+        if spec.takes_order or (spec.may_take_metadata and not spec.is_hybrid):
+            continue
+        need = need_of(other, spec.config, sizes)
+        if need.n_bytes is not None and need.n_bytes <= free:
+            yield need

@@ -1,0 +1,100 @@
+"""Estimates grow as their formulas say, and the command tells them and refuses what cannot fit."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import build
+from pipelines.sizing import calibration
+from pipelines.sizing.calibration import Calibration, calibrated
+from pipelines.sizing.estimate import Workload, stages, width_of
+from pipelines.sizing.workloads import of_numbers
+from recsys_vae.errors import ConfigError
+from recsys_vae.models.catalog import configure
+from recsys_vae.models.cost import Sizes
+
+MIB = 1 << 20
+MACHINE = Calibration(
+    machine="",
+    flops=1e10,
+    solve_flops=5e9,
+    bandwidth=1e10,
+    ingest_seconds=1.0,
+    ingest_row_seconds=2e-6,
+    ingest_bytes=200.0 * MIB,
+    train_bytes=600.0 * MIB,
+    gradient_bytes=800.0 * MIB,
+    serve_bytes=400.0 * MIB,
+)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """This one, as if it had been measured."""
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path / "home"))
+    kept = asdict(MACHINE) | {"machine": calibration._machine()}
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / calibration.FILE).write_text(json.dumps(kept))
+
+
+def of(work, model, **settings):
+    return {stage.name: stage for stage in stages(work, model, configure(model, settings), MACHINE)}
+
+
+def test_a_dense_model_is_told_by_its_matrix():
+    work = Workload(10**6, Sizes(10**5, 10_000, 10**6, 1e9, 1e8))
+    said = of(work, "ease")
+    assert said["training"].memory == pytest.approx(600 * MIB + 28e8 + 24e6)  # all pairs of items come together
+    assert said["training"].seconds == pytest.approx((2e9 + 1e12) / 5e9)
+    weights, neighbours, items = 4e8 + 8e4, 14.4 * 200 * 10**4, 20e4
+    assert said["bundle"].disk == pytest.approx(weights + neighbours + items)
+    assert said["serving"].memory == pytest.approx(400 * MIB + weights + neighbours + items)
+
+
+def test_ingest_holds_rows_up_to_a_bound():
+    few, many, more = (of(of_numbers(1000, 1000, rows), "popularity")["ingest"] for rows in (10**6, 10**7, 10**8))
+    assert few.seconds == pytest.approx(3.0)
+    assert few.memory == pytest.approx(200 * MIB + 97e6 + 63e6 + 65 * 2000)
+    assert many.memory == more.memory > few.memory  # type: ignore[operator]
+
+
+def test_item_vectors_are_as_wide_as_the_model_makes_them():
+    assert width_of("ease", configure("ease", {})) == 0
+    assert width_of("elsa", configure("elsa", {"factors": 64})) == 64
+    assert width_of("popularity", configure("popularity", {})) == 1
+
+
+def test_a_log_of_numbers_alone_has_at_most_all_pairs():
+    work = of_numbers(100, 50, 10**6)
+    assert work.sizes.n_interactions <= 100 * 50
+    assert work.sizes.together <= 50**2
+    with pytest.raises(ConfigError, match="at least 1"):
+        of(Workload(0, Sizes(1, 1, 1)), "ease")
+
+
+def test_the_command_tells_and_refuses(machine):
+    sizes = ["--users", "100000", "--items", "20000", "--events", "5000000", "--model", "ease"]
+    run = CliRunner()
+    fits = run.invoke(build(), ["size", *sizes, "--memory", "64"])
+    assert fits.exit_code == 0, fits.output
+    assert "64.0 GiB of memory to fit into" in fits.output
+    for step in ("ingest", "training", "bundle", "serving"):
+        assert step in fits.output
+    refused = run.invoke(build(), ["size", *sizes, "--memory", "4"])
+    assert refused.exit_code == 1
+    assert isinstance(refused.exception, ConfigError)
+    assert "--model" in str(refused.exception)
+    mixed = run.invoke(build(), ["size", "shop", "--users", "5"])
+    assert "sizes of its own" in str(mixed.exception)
+
+
+def test_a_machine_is_measured_again_only_when_it_is_another(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(calibration, "measure", lambda: MACHINE)
+    assert calibrated().machine == calibration._machine()
+    assert calibrated(afresh=True) == MACHINE
+    (tmp_path / "home" / calibration.FILE).write_text("{}")
+    told = []
+    assert calibrated(say=told.append) == MACHINE
+    assert len(told) == 1
