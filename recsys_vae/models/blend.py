@@ -1,15 +1,18 @@
-"""Blend: an autoencoder and a linear model, each trained alone, their scores added up.
+"""Blend: an autoencoder, a linear model and any number of further models, each trained alone, their scores added up.
 
-    score(x) = (1 - w) z(autoencoder(x)) + w z(linear(x)),   z: each user's scores less their mean, over their deviation
+    score(x) = sum_p w_p z(p(x)),   w_p >= 0,   sum_p w_p = 1
+
+over its parts p; z: each user's scores less their mean, over their deviation.
 
 The two err differently: a linear model in closed form knows which items go together, an autoencoder what kind of user
 has such a history, and one that goes by order (`sasrec`, `svae`) what comes next. Logits and similarities have no
 common scale; a user's z-scores do.
 
-w is chosen on validation users where the configuration leaves it open.
+The shares w are chosen on validation users where the configuration leaves them open.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,9 @@ from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender, Tensors, takes_dislikes, takes_order
 
+MORE = "more"
+"""Setting that names further parts."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -31,26 +37,50 @@ class Part:
         model: its name in the catalogue.
         model_class: made from (n_items, config).
         config: its configuration.
+        share: of the score, for one of the further models of a blend.
+        epochs: passes over the data, likewise, where it is trained by gradient; 0 leaves them open.
     """
 
     model: str
     model_class: type
     config: Any
+    share: float = 0.0
+    epochs: int = 0
+
+
+class Parts(tuple[Part, ...]):
+    """Several models inside another."""
+
+    __slots__ = ()
+
+
+NO_PARTS = Parts()
+
+
+def parts_of(config: Any) -> list[Part]:
+    """Models inside one of this configuration."""
+    found: list[Part] = []
+    for one in fields(config):
+        value = getattr(config, one.name)
+        found += [value] if isinstance(value, Part) else value if isinstance(value, Parts) else []
+    return found
 
 
 @dataclass(frozen=True)
 class BlendConfig:
-    """Two models and their weight; it has no search space, its parts are tuned alone.
+    """Models and their shares; it has no search space, its parts are tuned alone.
 
     Attributes:
         autoencoder: a model that is trained by gradient.
         linear: a model in closed form.
-        weight: w, the linear model's share of the score, below 1; 0 leaves it open.
+        weight: the linear model's share of the score, below 1; 0 leaves all shares open.
+        more: further models, of either kind, each with its share; what is left is the autoencoder's.
     """
 
     autoencoder: Part = Part("mult-vae", MultVAE, MultVAEConfig())
     linear: Part = Part("ease", EASE, EASEConfig())
     weight: float = 0.0
+    more: Parts = NO_PARTS
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < 1:
@@ -61,15 +91,38 @@ class BlendConfig:
             raise ConfigError(f"The autoencoder of a blend is trained by gradient; {self.autoencoder.model} is not.")
         if not hasattr(self.linear.model_class, "fit"):
             raise ConfigError(f"The linear part of a blend is solved in closed form; {self.linear.model} is not.")
+        if nested := [part.model for part in self.more if not _may_be_further(part.model_class)]:
+            raise ConfigError(
+                f"A further part of a blend is trained by gradient or in closed form; {nested[0]} is not."
+            )
+        if not all(0 <= part.share < 1 and part.epochs >= 0 for part in self.more):
+            raise ConfigError("The share of a further part of a blend is from 0 to below 1, its epochs from 0.")
+        if not self.weight and any(part.share for part in self.more):
+            raise ConfigError("Shares of further parts go with the weight of the linear one: give all of them or none.")
+        if self.weight + sum(part.share for part in self.more) >= 1:
+            raise ConfigError(
+                "The shares of the parts beside the autoencoder add up to less than 1: it needs one, too."
+            )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the score, of the autoencoder, the linear model, and the further ones."""
+        others = (self.weight, *(part.share for part in self.more))
+        return (1 - sum(others), *others)
+
+
+def _may_be_further(model_class: type) -> bool:
+    return issubclass(model_class, Trainable) or (hasattr(model_class, "fit") and model_class is not Blend)
 
 
 class Blend:
-    """Two models of the catalogue as one. Each is fitted by itself; the weight follows.
+    """Models of the catalogue as one. Each is fitted by itself; the shares follow.
 
     Attributes:
         config: its configuration.
         autoencoder: the part that is trained by gradient.
         linear: the part in closed form.
+        more: further parts.
     """
 
     def __init__(self, n_items: int, config: BlendConfig) -> None:
@@ -79,6 +132,7 @@ class Blend:
         assert isinstance(linear, ClosedFormRecommender)
         self.autoencoder: Trainable = autoencoder
         self.linear: ClosedFormRecommender = linear
+        self.more: list[Recommender] = [part.model_class(n_items, part.config) for part in config.more]
 
     @property
     def n_items(self) -> int:
@@ -88,16 +142,31 @@ class Blend:
     @property
     def is_signed(self) -> bool:
         """Whether histories may hold dislikes: a part takes them."""
-        return takes_dislikes(self.autoencoder) or takes_dislikes(self.linear)
+        return any(map(takes_dislikes, self.parts))
+
+    @property
+    def parts(self) -> tuple[Recommender, ...]:
+        """All of them, in the order of the shares."""
+        return (self.autoencoder, self.linear, *self.more)
 
     def weigh(self, weight: float) -> None:
-        """Take another weight."""
+        """Take another weight of the linear part; the autoencoder has the rest."""
         self.config = replace(self.config, weight=weight)
+
+    def share_out(self, shares: Sequence[float]) -> None:
+        """Take other shares, in the order of the parts; further parts with none stay, and are not asked."""
+        more = (replace(part, share=share) for part, share in zip(self.config.more, shares[2:], strict=True))
+        self.config = replace(self.config, weight=shares[1], more=Parts(more))
+
+    def drop_idle(self) -> None:
+        """Leave further parts without a share out."""
+        self.more = [model for model, part in zip(self.more, self.config.more, strict=True) if part.share]
+        self.config = replace(self.config, more=Parts(part for part in self.config.more if part.share))
 
     @property
     def is_sequential(self) -> bool:
         """Whether a part goes by the order of histories."""
-        return takes_order(self.autoencoder) or takes_order(self.linear)
+        return any(map(takes_order, self.parts))
 
     def score(self, histories: csr_array, *, order: csr_array | None = None) -> Float32Array:
         """Weighted z-scores, shape (n, n_items).
@@ -105,27 +174,33 @@ class Blend:
         Args:
             order: of the histories, for a part that goes by it.
         """
-        first, second = (
-            standardised(_scores(part, shown_to(part, histories), order)) for part in (self.autoencoder, self.linear)
-        )
-        first *= 1 - self.config.weight
-        second *= self.config.weight
-        first += second
-        return first
+        found: Float32Array | None = None
+        for place, (part, share) in enumerate(zip(self.parts, self.config.shares, strict=True)):
+            if place > 1 and not share:
+                continue
+            scores = standardised(_scores(part, shown_to(part, histories), order))
+            scores *= np.float32(share)
+            found = scores if found is None else np.add(found, scores, out=found)
+        assert found is not None
+        return found
 
     def tensors(self) -> Tensors:
-        """Those of both parts, each name after its part's."""
-        parts = {"autoencoder": self.autoencoder.tensors(), "linear": self.linear.tensors()}
-        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+        """Those of all parts, each name after its part's."""
+        return {f"{part}.{name}": tensor for part, model in self._named for name, tensor in model.tensors().items()}
 
     def load_tensors(self, tensors: Tensors) -> None:
-        """Take over the tensors of both parts.
+        """Take over the tensors of all parts.
 
         Raises:
             DataError: those of a part do not fit it.
         """
-        self.autoencoder.load_tensors(_of("autoencoder.", tensors))
-        self.linear.load_tensors(_of("linear.", tensors))
+        for part, model in self._named:
+            model.load_tensors(_of(f"{part}.", tensors))
+
+    @property
+    def _named(self) -> list[tuple[str, Recommender]]:
+        names = ("autoencoder", "linear", *(f"{MORE}.{number}" for number in range(1, 1 + len(self.more))))
+        return list(zip(names, self.parts, strict=True))
 
 
 def _scores(part: Recommender, histories: csr_array, order: csr_array | None) -> Float32Array:

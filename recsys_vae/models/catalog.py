@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from recsys_vae.errors import PluginError, UnknownNameError
+from recsys_vae.errors import ConfigError, PluginError, UnknownNameError
 from recsys_vae.models import plugins
-from recsys_vae.models.blend import Blend, BlendConfig, Part
+from recsys_vae.models.blend import Blend, BlendConfig, Part, Parts, parts_of
 from recsys_vae.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from recsys_vae.models.ease import EASE, EASEConfig
 from recsys_vae.models.edlae import EDLAE, EDLAEConfig
@@ -29,6 +29,8 @@ from recsys_vae.models.svae import SVAE, SVAEConfig
 from recsys_vae.protocols import Recommender
 from recsys_vae.settings import Config, converted
 
+OF_A_PART = ("share", "epochs")
+"""Settings of one of several parts that are no model's."""
 CATALOG: dict[str, Entry] = {
     "popularity": Entry(PopularityConfig, Popularity, "what most users have interacted with"),
     "ease": Entry(EASEConfig, EASE, "linear autoencoder in closed form (Steck 2019)"),
@@ -45,7 +47,7 @@ CATALOG: dict[str, Entry] = {
     ),
     "sasrec": Entry(SASRecConfig, SASRec, "causal transformer over the latest items (Kang & McAuley 2018)"),
     "svae": Entry(SVAEConfig, SVAE, "recurrent VAE of what comes next (Sachdeva et al. 2019)"),
-    "blend": Entry(BlendConfig, Blend, "an autoencoder and a linear model, their scores added up"),
+    "blend": Entry(BlendConfig, Blend, "an autoencoder, a linear model and further ones, their scores added up"),
 }
 
 
@@ -78,9 +80,8 @@ def distributions(name: str, config: Any) -> dict[str, str]:
     """Versions, by name, of the distributions whose plug-ins a model and its parts are."""
     points = () if name in CATALOG else plugins.found().get(name, ())
     versions = dict(map(plugins.distribution, points))
-    for part in (getattr(config, field.name) for field in fields(config)):
-        if isinstance(part, Part):
-            versions |= distributions(part.model, part.config)
+    for part in parts_of(config):
+        versions |= distributions(part.model, part.config)
     return versions
 
 
@@ -97,7 +98,9 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
 def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
     """A copy of a frozen configuration with some settings changed, each converted to the type of the value it had.
 
-    A part is set by the name of its model, with that model's defaults; `PART.SETTING` is a setting of the part.
+    A part is set by the name of its model, with that model's defaults; `PART.SETTING` is a setting of the part. Several
+    parts are set by their names with commas between them; `PARTS.1.SETTING` is a setting of the first, and its `share`
+    and `epochs` are the part's own.
 
     Args:
         of: whose settings they are, for messages.
@@ -113,6 +116,9 @@ def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Co
     changed = {key: _part_or_value(present[key], value, f"{key} of {of}") for key, value in plain.items()}
     for name, inner in _by_part(settings).items():
         part = changed.get(name, present.get(name))
+        if isinstance(part, Parts):
+            changed[name] = _with_settings_of_each(part, inner, name, of)
+            continue
         if not isinstance(part, Part):
             raise UnknownNameError(f"setting of {of}", f"{name}.{min(inner)}", described(config))
         changed[name] = replace(part, config=with_settings(part.config, inner, of=part.model))
@@ -127,9 +133,36 @@ def described(config: Any) -> dict[str, Any]:
         if isinstance(value, Part):
             inner = described(value.config)
             found |= {field.name: value.model} | {f"{field.name}.{name}": inner[name] for name in inner}
+        elif isinstance(value, Parts):
+            found |= _described_parts(field.name, value)
         else:
             found[field.name] = value
     return found
+
+
+def _described_parts(name: str, parts: Parts) -> dict[str, Any]:
+    """Several parts, so that each can be set again; nothing where there are none."""
+    found: dict[str, Any] = {name: ",".join(part.model for part in parts)} if parts else {}
+    for number, part in enumerate(parts, start=1):
+        own = {"share": part.share} | ({"epochs": part.epochs} if part.epochs else {}) | described(part.config)
+        found |= {f"{name}.{number}.{key}": value for key, value in own.items()}
+    return found
+
+
+def _with_settings_of_each(parts: Parts, settings: Mapping[str, Any], name: str, of: str) -> Parts:
+    """Several parts with settings `NUMBER.SETTING`."""
+    found = list(parts)
+    for number, inner in _by_part(settings).items():
+        if number not in map(str, range(1, 1 + len(parts))):
+            known = [f"{name}.{one}" for one in range(1, 1 + len(parts))]
+            raise UnknownNameError(f"part of {of}", f"{name}.{number}", known)
+        part = found[int(number) - 1]
+        own = {key: converted(getattr(part, key), inner.pop(key), f"{key} of {name}.{number}")
+               for key in OF_A_PART if key in inner}  # fmt: skip
+        found[int(number) - 1] = replace(part, config=with_settings(part.config, inner, of=part.model), **own)
+    if loose := [key for key in settings if "." not in key]:
+        raise UnknownNameError(f"setting of {of}", f"{name}.{loose[0]}", [f"{name}.1.SETTING"])
+    return Parts(found)
 
 
 def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -143,7 +176,15 @@ def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _part_or_value(present: Any, value: Any, what: str) -> Any:
-    """A value of the type of the present one; of a part, the name of its model."""
+    """A value of the type of the present one; of a part, the name of its model; of several, their names."""
+    if isinstance(present, Parts):
+        if not isinstance(value, str | list | tuple):
+            raise ConfigError(f"Setting {what} is names of models with commas between them, got {value!r}.")
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        wanted = [(name, entry(name)) for name in names if name]
+        if [name for name, _ in wanted] == [part.model for part in present]:
+            return present
+        return Parts(Part(name, found.model, found.config()) for name, found in wanted)
     if isinstance(present, Part):
         if value == present.model:
             return present
