@@ -115,6 +115,20 @@ class Windows:
 
 
 @dataclass(frozen=True, eq=False)
+class NewcomerCounts:
+    """Counts of items that a bundle does not hold, shape (n,) each.
+
+    Attributes:
+        users: who have an event of each.
+        recent, baseline: events in two windows as long as those of the bundle, of which the former ends now.
+    """
+
+    users: Float32Array
+    recent: Float32Array
+    baseline: Float32Array
+
+
+@dataclass(frozen=True, eq=False)
 class ItemLists:
     """The lists of one bundle.
 
@@ -165,6 +179,42 @@ class ItemLists:
         made = self._recent(metadata, self.windows) if name == RECENT else self._growth(metadata, self.windows)
         is_in = (self.windows.recent > 0) & ((made > 0) | (name == RECENT))
         return np.asarray(np.where(is_in, made, -np.inf), dtype=np.float32)
+
+    def scores_of_newcomers(
+        self,
+        name: str,
+        counts: NewcomerCounts,
+        popularity: Float32Array,
+        segments: SegmentPopularity | None = None,
+    ) -> Float32Array:
+        """Scores of items that came after the bundle, comparable with `scores` but for `new`, shape (n,).
+
+        By the same formulas, with the totals of the bundle's items. A segment, whatever it is, thinks of them as
+        everybody does: nobody has counted them by segment.
+
+        Args:
+            name: of the list, not `new`.
+            counts: of the newcomers, in windows as long as these that end now.
+            popularity, segments: as of `scores`.
+
+        Raises:
+            UnknownNameError: there is no such list.
+        """
+        if name not in self.names or name == NEW:
+            raise UnknownNameError("list", name, self.names)
+        if name == POPULAR:
+            smoothed = np.log((counts.users + 0.5) / max(float((popularity + 0.5).sum()), 0.5))
+            found, is_in = counts.users if segments is None else smoothed, counts.users > 0
+            return np.where(is_in, found, -np.inf).astype(np.float32)
+        assert self.windows is not None
+        recent, baseline, m = self.windows.recent, self.windows.baseline, self.rules.shrinkage
+        if name == RECENT:
+            found, is_in = np.log((counts.recent + 0.5) / (recent + 0.5).sum(dtype=np.float64)), counts.recent > 0
+        else:
+            expected = counts.baseline * (float(recent.sum()) / float(baseline.sum()))
+            found = np.log((counts.recent + m) / (expected + m))
+            is_in = (counts.recent > 0) & (found > 0)
+        return np.where(is_in, found, -np.inf).astype(np.float32)
 
     def _recent(self, metadata: csr_array | None, windows: Windows) -> NDArray[np.float64]:
         smoothed = windows.recent.astype(np.float64) + 0.5
@@ -264,4 +314,15 @@ def _expected(recent: NDArray, baseline: NDArray) -> NDArray[np.float64]:  # typ
     return baseline.astype(np.float64) * (float(recent.sum()) / total if total else 0.0)
 
 
-__all__ = ["BASELINES", "LISTS", "NEW", "POPULAR", "RECENT", "TRENDING", "ItemLists", "ListRules", "Windows"]
+__all__ = [
+    "BASELINES",
+    "LISTS",
+    "NEW",
+    "POPULAR",
+    "RECENT",
+    "TRENDING",
+    "ItemLists",
+    "ListRules",
+    "NewcomerCounts",
+    "Windows",
+]

@@ -125,6 +125,10 @@ class Items(Protocol):
         """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
         ...
 
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Have a catalogue know what stored events say of items that it does not hold."""
+        ...
+
 
 class Unchanged:
     """Nothing was changed about items."""
@@ -135,6 +139,9 @@ class Unchanged:
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Nothing to do."""
         return True
+
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Likewise."""
 
 
 class Engine:
@@ -289,6 +296,8 @@ class Engine:
             queries = {place: query for place, query in asked.items() if isinstance(query, Query)}
             outcomes = (yield from answer_all(catalogue, list(queries.values()))) if queries else []
             found |= zip(queries, outcomes, strict=True)
+            if len(queries) < len(asked):
+                self._items.count_events(catalogue)
             for place, other in asked.items():
                 if not isinstance(other, Query):
                     found[place] = yield from _attempt(catalogue, other)
