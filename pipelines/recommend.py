@@ -270,7 +270,11 @@ def _answers(
     if reranker is None and told.purchases is None:
         return chain.recommend(part.histories, k, repeat=repeat, metadata=told.metadata, order=told.order)
     users = chain.encode(part.histories, told.metadata, told.order)
-    scores = chain.scores(users) if told.purchases is None else repeats.scores(chain, users, told.purchases)
+    if told.purchases is None:
+        scores = chain.scores(users)
+    else:
+        only = repeat == "only" and repeats.tell_all(told.purchases, part.histories)
+        scores = repeats.scores(chain, users, told.purchases, "only" if only else "allow")
     mask(scores, excluded=hidden_from(part.histories, repeat))
     found = select(scores, k) if reranker is None else reranker.lists(scores, part.histories)
     return Answers(found.rows, found.scores, users.tiers, chain.bundle.manifest.model)

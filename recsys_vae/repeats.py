@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.data.purchases import Purchases
-from recsys_vae.data.signals import Repeat
+from recsys_vae.data.signals import Repeat, liked
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
@@ -71,6 +71,8 @@ def scores(
     head = _head(chain)
     if purchases.counts.shape != (len(users), chain.n_items):
         raise DataError(f"Purchases have shape {purchases.counts.shape}, expected {(len(users), chain.n_items)}.")
+    if repeat == "only":
+        return head.again(purchases)
     return head.blended(_scores(chain, users, head, scored_by or chain.scores), purchases, repeat)
 
 
@@ -85,6 +87,17 @@ def scores_of_newcomers(
     """
     head = _head(chain)
     return head.as_new(chain.scores_of_newcomers(users, vectors), _scores(chain, users, head, chain.scores), purchases)
+
+
+def tell_all(purchases: Purchases, histories: csr_array) -> bool:
+    """Whether purchases tell of everything that users like: then lists of `only` that need no other scores.
+
+    Args:
+        histories: of the same users, which may be signed; what was touched at an unknown time is in no purchase.
+    """
+    likes = liked(histories)
+    rows = np.repeat(np.arange(likes.shape[0]), np.diff(likes.indptr))
+    return bool(are_bought(purchases, rows, likes.indices).all())
 
 
 def are_bought(purchases: Purchases | None, users: Int64Array, rows: Int64Array) -> BoolArray:

@@ -155,7 +155,8 @@ def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Step
 
     def deeper(depth: int, among: BoolArray | None) -> Ranked:
         asked = question if among is None else question.among(among)
-        unaided = repeats.scores(catalogue, question.purchases, user, unaided=True)
+        only = question.query.repeat == "only"
+        unaided = repeats.scores(catalogue, question.purchases, user, unaided=True, only=only)
         return best_items(catalogue, asked, unaided, depth)
 
     (rows, _), _ = yield from selected(catalogue, question, deeper(question.depth, None), deeper, [])
@@ -273,7 +274,9 @@ def _deeper(
     """More of the best items of a user, of some only where flags say which."""
     assert user is not None
     asked = question if among is None else question.among(among)
-    return best_items(catalogue, asked, repeats.scores(catalogue, question.purchases, user), depth)
+    only = question.query.repeat == "only"
+    scores = repeats.scores(catalogue, question.purchases, user, only=only)
+    return best_items(catalogue, asked, scores, depth)
 
 
 def _explained(
