@@ -14,7 +14,7 @@ from pipelines.evaluation.eligibility import check_eligible
 from pipelines.evaluation.impressions import Outcomes, read_outcomes
 from pipelines.training.publish import split_of
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.bundles.second_stage import check_further, counted_columns
+from recsys_vae.bundles.second_stage import check_further, counted_columns, moved
 from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import BundleError, EmptyDataError
 from recsys_vae.evaluation.entries import contains
@@ -117,8 +117,17 @@ def with_trees_of(measured: Bundle, bundle: Bundle, others: Sequence[Bundle]) ->
             f"The trees of {measured.version} rank what {', '.join(wanted)} find, in this order; got the models "
             f"{', '.join(given)}."
         )
-    columns = ItemColumns.of(bundle.item_table, _counted(bundle), tuple(old.columns.numbers), tuple(old.columns.shares))
-    return Ranker(replace(old, further=_further(bundle, others), columns=columns), measured.ranker.trees)
+    return put_onto(measured.ranker, bundle, others)
+
+
+def put_onto(ranker: Ranker, bundle: Bundle, others: Sequence[Bundle]) -> Ranker:
+    """The trees of a second stage over other bundles of the same models.
+
+    Raises:
+        BundleError: the bundles are of different items.
+        DataError: the items lack a column that it ranks by.
+    """
+    return moved(ranker, _further(bundle, others), bundle.item_table, bundle.shelves.lists, bundle.popularity)
 
 
 def candidates_of(bundle: Bundle, others: Sequence[Bundle], depth: int, *, has_position: bool = False) -> Candidates:

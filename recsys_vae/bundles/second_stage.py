@@ -6,8 +6,8 @@ ranker-N.safetensors    what the Nth of the other models has learned
 """
 
 import json
-from collections.abc import Container
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from recsys_vae.bundles.item_lists import ItemLists
+from recsys_vae.bundles.manifest import Manifest
 from recsys_vae.errors import DataError
 from recsys_vae.models import catalog
 from recsys_vae.protocols import Float32Array, Recommender, takes_metadata, takes_order
@@ -39,7 +40,7 @@ class Described:
         values: columns of items that are values.
         has_position: whether trees were told the positions of impressions.
         features: names of what the trees go by, in their order.
-        models: the models besides the bundle's own: `model`, `settings`, and the `version` of their bundle.
+        models: the models besides the bundle's own, see `ModelPart`.
     """
 
     depth: int
@@ -70,15 +71,36 @@ class ModelPart:
         model: its name in the catalogue.
         settings: its configuration.
         version: of the bundle that it comes from.
+        training: settings of its training loop; empty for closed-form models, and in bundles from before it was kept.
+        epochs: passes over the data that its weights have seen; likewise 0.
+        learned_from: fingerprint of the interactions that it has learned from; empty likewise.
     """
 
     model: str
     settings: dict[str, Any]
     version: str
+    training: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+    learned_from: str = ""
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.model, str) and isinstance(self.settings, dict) and isinstance(self.version, str)):
-            raise DataError(f"Expected a model's name, settings and version, got {self!r}.")
+        texts, tables = (self.model, self.version, self.learned_from), (self.settings, self.training)
+        is_known = all(isinstance(one, str) for one in texts) and all(isinstance(one, dict) for one in tables)
+        if not (is_known and isinstance(self.epochs, int)):
+            raise DataError(f"Expected a model's name, settings, version and training, got {self!r}.")
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "ModelPart":
+        """The model of a bundle as a part of another one's second stage."""
+        origin = manifest.provenance
+        return cls(
+            manifest.model,
+            dict(manifest.settings),
+            manifest.version,
+            dict(origin.training),
+            origin.epochs,
+            origin.dataset_fingerprint,
+        )
 
 
 def check_further(name: str, model: Recommender) -> None:
@@ -112,18 +134,45 @@ def _log_shares(counts: Float32Array) -> Float32Array:
     return np.asarray(np.log(smoothed / max(smoothed.sum(), 0.5)), dtype=np.float32)
 
 
-def write_ranker(directory: Path, ranker: Ranker, versions: tuple[str, ...]) -> None:
+def moved(
+    ranker: Ranker,
+    further: Sequence[tuple[str, Recommender]],
+    table: pl.DataFrame,
+    lists: ItemLists,
+    popularity: Float32Array,
+) -> Ranker:
+    """The trees of a second stage over other weights of the same models, or other items.
+
+    Args:
+        ranker: whose trees are taken.
+        further: names of the models beside the first, and the models.
+        table: of the items, in row order.
+        lists: what was counted of them.
+        popularity: users of each item, shape (n_items,).
+
+    Raises:
+        DataError: the items lack a column that it ranks by, or the models are others.
+    """
+    old = ranker.candidates
+    if (given := [name for name, _ in further]) != (wanted := [name for name, _ in old.further]):
+        raise DataError(f"The trees are of {', '.join(wanted) or 'no further model'}, not of {', '.join(given)}.")
+    numbers, values = tuple(old.columns.numbers), tuple(old.columns.shares)
+    columns = ItemColumns.of(table, counted_columns(lists, popularity), numbers, values)
+    return Ranker(replace(old, further=further, columns=columns), ranker.trees)
+
+
+def write_ranker(directory: Path, ranker: Ranker, parts: Sequence[ModelPart]) -> None:
     """Write the files into a bundle.
 
     Args:
         directory: the bundle.
         ranker: its second stage.
-        versions: of the bundles that the further models come from.
+        parts: what there is to say of each of its further models.
     """
     candidates = ranker.candidates
     parts = [
-        ModelPart(name, catalog.settings_of(model), version)
-        for (name, model), version in zip(candidates.further, versions, strict=True)
+        replace(part, model=name, settings=catalog.settings_of(model))
+        for (name, model), part in zip(candidates.further, parts, strict=True)
     ]
     described = Described(
         candidates.depth,
@@ -162,9 +211,9 @@ def read_ranker(
         return None
     content = json.loads((directory / RANKER).read_bytes())
     told = from_plain(Described, content, "a second stage")
-    parts = [from_plain(ModelPart, part, "a model of the second stage") for part in told.models]
     further = [
-        (part.model, _model(directory, number, part, table.height)) for number, part in enumerate(parts, start=1)
+        (part.model, _model(directory, number, part, table.height))
+        for number, part in enumerate(parts_in(directory, files), start=1)
     ]
     columns = ItemColumns.of(table, counted, told.numbers, told.values)
     candidates = Candidates(first, further, columns, told.depth, told.has_position)
@@ -174,6 +223,17 @@ def read_ranker(
             f"{', '.join(candidates.names)}."
         )
     return Ranker(candidates, Trees((directory / TREES).read_text(), len(candidates.names)))
+
+
+def parts_in(directory: Path, files: Container[str]) -> tuple[ModelPart, ...]:
+    """What a bundle says of the further models of its second stage; empty where it has none.
+
+    Raises: as `read_ranker`.
+    """
+    if RANKER not in files:
+        return ()
+    told = from_plain(Described, json.loads((directory / RANKER).read_bytes()), "a second stage")
+    return tuple(from_plain(ModelPart, part, "a model of the second stage") for part in told.models)
 
 
 def is_part(name: str) -> bool:
