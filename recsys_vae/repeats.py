@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.data.purchases import Purchases
+from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, liked
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.repeat import RepeatHead
@@ -153,6 +154,11 @@ class WithRepeats:
         return self._chain.n_features
 
     @property
+    def takes_recency(self) -> bool:
+        """Whether the second stage goes by how long ago users and items had their last events."""
+        return self._chain.takes_recency
+
+    @property
     def is_sequential(self) -> bool:
         """Whether the model goes by the order of histories."""
         return self._chain.is_sequential
@@ -164,6 +170,7 @@ class WithRepeats:
         order: csr_array | None = None,
         *,
         purchases: Purchases | None = None,
+        recency: Recency | None = None,
     ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served.
 
@@ -172,7 +179,7 @@ class WithRepeats:
         """
         if purchases is None:
             raise DataError("A repeat-purchase head needs what users have bought: give `purchases` with the histories.")
-        return scores(self._chain, self._chain.encode(histories, metadata, order), purchases)
+        return scores(self._chain, self._chain.encode(histories, metadata, order, recency=recency), purchases)
 
 
 def _head(chain: FallbackChain) -> RepeatHead:

@@ -161,7 +161,8 @@ def _check_columns(bundle: Bundle, ranker: Ranker, dataset: DatasetDir) -> None:
     """Raise DataError where a dataset lacks something that the trees go by."""
     columns, table = ranker.candidates.columns, item_table(dataset)
     counted = counted_columns(bundle.shelves.lists, bundle.popularity)
-    timed = [name for name in columns.numbers if name in counted.keys() - {"popularity"}]
+    days = ("since:user",) if ranker.candidates.has_recency else ()
+    timed = [*days, *(name for name in columns.numbers if name in counted.keys() - {"popularity"})]
     if timed and not dataset.events().select(pl.col(TIMESTAMP).count()).collect().item():
         raise DataError(f"no event of {dataset.name} has a time, and it ranks by {timed[0]!r}.")
     ItemColumns.of(

@@ -44,7 +44,7 @@ from recsys_vae.bundles.manifest import (
     verify_files,
     write_manifest,
 )
-from recsys_vae.bundles.second_stage import ModelPart, counted_columns, parts_in, read_ranker, write_ranker
+from recsys_vae.bundles.second_stage import ModelPart, parts_in, read_ranker, write_ranker
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.shelves import Shelves
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
@@ -224,8 +224,7 @@ class Bundle:
             index = load_index(directory / INDEX, model.item_vectors(), report)
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
-        counted = counted_columns(shelves.lists, popularity)
-        ranker = read_ranker(directory, manifest.files, manifest.model, table, counted)
+        ranker = read_ranker(directory, manifest.files, manifest.model, table, shelves.lists, popularity)
         parts = parts_in(directory, manifest.files)
         return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat, ranker, parts)
 

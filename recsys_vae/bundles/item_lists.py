@@ -105,6 +105,8 @@ class Windows:
         baseline: likewise.
         segments: by column of the users' metadata, shape (n_features, n_items); empty rows for what is no segment.
         segment_baseline: likewise.
+        last_days: day since 1970 of each item's last event, `NEVER` likewise, shape (n_items,); None in bundles from
+            before it was kept.
     """
 
     ages: Float32Array
@@ -112,6 +114,7 @@ class Windows:
     baseline: Float32Array
     segments: csr_array
     segment_baseline: csr_array
+    last_days: Float32Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +249,8 @@ class ItemLists:
         if self.windows is None:
             return {}
         told: Tensors = {name: getattr(self.windows, name) for name in ("ages", "recent", "baseline")}
+        if self.windows.last_days is not None:
+            told["last_days"] = self.windows.last_days
         for name in ("segments", "segment_baseline"):
             told |= sparse_tensors(name, getattr(self.windows, name))
         return told
@@ -268,7 +273,8 @@ class ItemLists:
         )):  # fmt: skip
             if len(counts) and (counts.min() < 0 or counts.max() > 1e12):
                 raise DataError(f"{name} holds numbers that are no counts of events.")
-        return cls(rules, Windows(ages, recent, baseline, *by_segment))
+        last_days = floats_of(tensors, "last_days", (n_items,)) if "last_days" in tensors else None
+        return cls(rules, Windows(ages, recent, baseline, by_segment[0], by_segment[1], last_days))
 
 
 def sparse_tensors(name: str, matrix: csr_array) -> Tensors:

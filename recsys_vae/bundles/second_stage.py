@@ -39,6 +39,7 @@ class Described:
         numbers: columns of items that are numbers; `popularity`, `age`, `recent` and `growth` are counted.
         values: columns of items that are values.
         has_position: whether trees were told the positions of impressions.
+        has_recency: whether they were told how long ago users and items had their last events.
         features: names of what the trees go by, in their order.
         models: the models besides the bundle's own, see `ModelPart`.
     """
@@ -49,6 +50,7 @@ class Described:
     has_position: bool = False
     features: tuple[str, ...] = ()
     models: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    has_recency: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.depth, int) or isinstance(self.depth, bool) or not 1 <= self.depth <= 1_000_000:
@@ -59,8 +61,8 @@ class Described:
                 raise DataError(f"Expected {name} of a second stage as names, got {told!r}.")
         if not isinstance(self.models, list | tuple) or len(self.models) > MOST_MODELS:
             raise DataError(f"Expected at most {MOST_MODELS} models, got {self.models!r}.")
-        if not isinstance(self.has_position, bool):
-            raise DataError(f"has_position is true or false, got {self.has_position!r}.")
+        if not (isinstance(self.has_position, bool) and isinstance(self.has_recency, bool)):
+            raise DataError(f"has_position and has_recency are true or false, got {self!r}.")
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,22 @@ def counted_columns(lists: ItemLists, popularity: Float32Array) -> dict[str, Flo
     return {name: values.astype(np.float32) for name, values in found.items()}
 
 
+def last_days(lists: ItemLists, *, is_wanted: bool = True) -> Float32Array | None:
+    """Day of each item's last event, NaN where there is none, shape (n_items,); None where it is not wanted.
+
+    Raises:
+        DataError: it is wanted, and the bundle does not know it.
+    """
+    if not is_wanted:
+        return None
+    if lists.windows is None or lists.windows.last_days is None:
+        raise DataError(
+            "The bundle does not say when its items had their last events, by which the second stage ranks."
+        )
+    found = lists.windows.last_days
+    return np.where(found >= 0, found, np.float32(np.nan)).astype(np.float32)
+
+
 def _log_shares(counts: Float32Array) -> Float32Array:
     smoothed = counts.astype(np.float64) + 0.5
     return np.asarray(np.log(smoothed / max(smoothed.sum(), 0.5)), dtype=np.float32)
@@ -158,7 +176,8 @@ def moved(
         raise DataError(f"The trees are of {', '.join(wanted) or 'no further model'}, not of {', '.join(given)}.")
     numbers, values = tuple(old.columns.numbers), tuple(old.columns.shares)
     columns = ItemColumns.of(table, counted_columns(lists, popularity), numbers, values)
-    return Ranker(replace(old, further=further, columns=columns), ranker.trees)
+    days = last_days(lists, is_wanted=old.has_recency)
+    return Ranker(replace(old, further=further, columns=columns, last_days=days), ranker.trees)
 
 
 def write_ranker(directory: Path, ranker: Ranker, parts: Sequence[ModelPart]) -> None:
@@ -181,8 +200,12 @@ def write_ranker(directory: Path, ranker: Ranker, parts: Sequence[ModelPart]) ->
         candidates.has_position,
         candidates.names,
         tuple(asdict(part) for part in parts),
+        candidates.has_recency,
     )
-    (directory / RANKER).write_text(json.dumps(asdict(described), indent=2) + "\n")
+    told = asdict(described)
+    if not described.has_recency:
+        del told["has_recency"]  # versions from before there was any read the bundle, too
+    (directory / RANKER).write_text(json.dumps(told, indent=2) + "\n")
     (directory / TREES).write_text(str(ranker.trees))
     for number, (_, model) in enumerate(candidates.further, start=1):
         path = directory / _weights(number)
@@ -191,7 +214,12 @@ def write_ranker(directory: Path, ranker: Ranker, parts: Sequence[ModelPart]) ->
 
 
 def read_ranker(
-    directory: Path, files: Container[str], first: str, table: pl.DataFrame, counted: dict[str, Float32Array]
+    directory: Path,
+    files: Container[str],
+    first: str,
+    table: pl.DataFrame,
+    lists: ItemLists,
+    popularity: Float32Array,
 ) -> Ranker | None:
     """Read the files of a bundle; None where it has none.
 
@@ -200,7 +228,8 @@ def read_ranker(
         files: names of its files.
         first: name of the bundle's own model.
         table: of its items, in row order.
-        counted: as `counted_columns` gives them.
+        lists: what was counted of its items.
+        popularity: users of each item.
 
     Raises:
         DataError: they are damaged, or name columns that the items do not have.
@@ -215,8 +244,9 @@ def read_ranker(
         (part.model, _model(directory, number, part, table.height))
         for number, part in enumerate(parts_in(directory, files), start=1)
     ]
-    columns = ItemColumns.of(table, counted, told.numbers, told.values)
-    candidates = Candidates(first, further, columns, told.depth, told.has_position)
+    columns = ItemColumns.of(table, counted_columns(lists, popularity), told.numbers, told.values)
+    days = last_days(lists, is_wanted=told.has_recency)
+    candidates = Candidates(first, further, columns, told.depth, told.has_position, days)
     if candidates.names != tuple(told.features):
         raise DataError(
             f"The second stage goes by {', '.join(told.features)}; these columns and models give "
