@@ -20,6 +20,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.histories import Chunk, read_histories
 from pipelines.dataset.order import OrderInShards
 from pipelines.dataset.purchases import read_purchases, seen_from
+from pipelines.dataset.recency import read_recency
 from pipelines.dataset.user_features import UserMetadata
 from recsys_vae import repeats
 from recsys_vae.atomic import atomic_file, remove_partials, write_atomically
@@ -27,6 +28,7 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.purchases import Purchases
+from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, hidden_from, liked, shown_to
 from recsys_vae.errors import DataError, UnknownNameError
 from recsys_vae.outputs import FileProduct, Product, check_output, table_product
@@ -161,12 +163,14 @@ def recommend_all(
         reranker.check()
     places, how = _order(bundle, dataset), _how(repeat, keep_seen=keep_seen)
     bought = _purchases(bundle, dataset, now) if how != "exclude" else None
+    seen = _recency(chain, dataset, now)
     with _parquet(to, LISTS) as write:
         for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
             users = _Told(
                 None if known is None else known(part.users),
                 None if places is None else places(part),
                 None if bought is None else bought(part),
+                None if seen is None else seen(part),
             )
             table = _lists(part, chain, _answers(part, chain, k, how, users, reranker), users.purchases)
             answered = table.group_by(USER).first()
@@ -262,15 +266,22 @@ class _Told(NamedTuple):
     metadata: csr_array | None
     order: csr_array | None
     purchases: Purchases | None
+    recency: Recency | None
 
 
 def _answers(
     part: Chunk, chain: FallbackChain, k: int, repeat: Repeat, told: _Told, reranker: Reranker | None
 ) -> Answers:
     if reranker is None and told.purchases is None:
-        return chain.recommend(part.histories, k, repeat=repeat, metadata=told.metadata, order=told.order)
-    users = chain.encode(part.histories, told.metadata, told.order)
-    scores = chain.scores(users) if told.purchases is None else repeats.scores(chain, users, told.purchases)
+        return chain.recommend(
+            part.histories, k, repeat=repeat, metadata=told.metadata, order=told.order, recency=told.recency
+        )
+    users = chain.encode(part.histories, told.metadata, told.order, recency=told.recency)
+    if told.purchases is None:
+        scores = chain.scores(users)
+    else:
+        only = repeat == "only" and repeats.tell_all(told.purchases, part.histories)
+        scores = repeats.scores(chain, users, told.purchases, "only" if only else "allow")
     mask(scores, excluded=hidden_from(part.histories, repeat))
     found = select(scores, k) if reranker is None else reranker.lists(scores, part.histories)
     return Answers(found.rows, found.scores, users.tiers, chain.bundle.manifest.model)
@@ -290,6 +301,12 @@ def _purchases(bundle: Bundle, dataset: DatasetDir, now: datetime | None) -> Cal
     if day is None:
         return None
     return lambda part: read_purchases(dataset, IdMap(part.users), bundle.items, np.full(len(part.users), day))
+
+
+def _recency(chain: FallbackChain, dataset: DatasetDir, now: datetime | None) -> Callable[[Chunk], Recency] | None:
+    """How long ago users were last there, where the second stage goes by it and the dataset knows times."""
+    day = seen_from(dataset, now) if chain.takes_recency else None
+    return None if day is None else lambda part: read_recency(dataset, IdMap(part.users), day)
 
 
 def _lists(part: Chunk, chain: FallbackChain, answers: Answers, purchases: Purchases | None) -> pl.DataFrame:

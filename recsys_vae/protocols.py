@@ -122,6 +122,11 @@ def takes_purchases(model: Scorer) -> bool:
     return bool(getattr(model, "takes_purchases", False))
 
 
+def takes_recency(model: Scorer) -> bool:
+    """Whether `score` takes `recency`: how long ago users were last there."""
+    return bool(getattr(model, "takes_recency", False))
+
+
 def takes_dislikes(model: Scorer) -> bool:
     """Whether a model may be shown signed histories, in which weights below 0 speak against an item."""
     return bool(getattr(model, "is_signed", False))

@@ -24,8 +24,9 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.tier_policy import CONTENT, ENCODED, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT
 from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import binarise, check_histories, only_rows
+from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, disliked, liked
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.protocols import (
     BoolArray,
     FactorizedRecommender,
@@ -81,6 +82,7 @@ class Users:
         metadata: shape (n, n_features); None where nobody has any.
         weights: how much segment popularity counts beside the tier, shape (n,); None where it does with nobody.
         order: of the histories, shape (n, n_items); None unless the model goes by order.
+        recency: how long ago they were last there; None unless the second stage goes by it.
     """
 
     histories: csr_array
@@ -89,6 +91,7 @@ class Users:
     metadata: csr_array | None = None
     weights: Float32Array | None = None
     order: csr_array | None = None
+    recency: Recency | None = None
 
     def __len__(self) -> int:
         return len(self.tier_names)
@@ -100,7 +103,8 @@ class Users:
         metadata = None if self.metadata is None else self.metadata[chosen]
         weights = None if self.weights is None else self.weights[chosen]
         order = None if self.order is None else self.order[chosen]
-        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata, weights, order)
+        recency = None if self.recency is None else self.recency[chosen]
+        return Users(self.histories[chosen], self.tier_names[chosen], queries, metadata, weights, order, recency)
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -152,6 +156,11 @@ class FallbackChain:
         return True
 
     @cached_property
+    def takes_recency(self) -> bool:
+        """Whether the second stage goes by how long ago users and items had their last events."""
+        return self.bundle.ranker is not None and self.bundle.ranker.candidates.has_recency
+
+    @cached_property
     def is_sequential(self) -> bool:
         """Whether the model goes by the order of histories."""
         return self._sequential is not None
@@ -174,6 +183,7 @@ class FallbackChain:
         metadata: csr_array | None = None,
         order: csr_array | None = None,
         tier: str | None = None,
+        recency: Recency | None = None,
     ) -> Answers:
         """The k best items of each user.
 
@@ -188,12 +198,13 @@ class FallbackChain:
             metadata: what else is known of each user, shape (n, n_features), encoded by the bundle's schema.
             order: of the histories, see `encode`.
             tier: which tier answers all of them, instead of the one that the thresholds name for each.
+            recency: of the users, see `encode`.
 
         Raises:
             ConfigError: k < 1, a mask of another shape, or a tier that this bundle does not have.
             DataError: the histories or metadata are not of this bundle's catalogue and schema, or need an order.
         """
-        users = self.encode(histories, metadata, order, tier=tier)
+        users = self.encode(histories, metadata, order, tier=tier, recency=recency)
         keeps = keep_seen or repeat != "exclude"
         hidden = _union(_disliked(histories) if keeps else binarise(histories), excluded)
         if repeat == "only":
@@ -210,6 +221,7 @@ class FallbackChain:
         *,
         tier: str | None = None,
         weight: float = 0.0,
+        recency: Recency | None = None,
     ) -> Users:
         """Users by their histories, shape (n, n_items), and metadata: one pass of the encoder.
 
@@ -220,13 +232,18 @@ class FallbackChain:
                 shape (n, n_items). Only models that go by order need it, others pass over it.
             tier: which tier answers all of them, instead of what the thresholds name for each.
             weight: of segment popularity beside that tier.
+            recency: how long ago the users were last there; only second stages with `takes_recency` go by it, to whom
+                it is not known without.
 
         Raises:
             ConfigError: this bundle does not have the tier.
             DataError: the histories or metadata are not of this bundle's catalogue and schema, or need an order.
         """
         users = self.reached(histories, metadata, tier=tier, weight=weight)
-        users = replace(users, order=order if self._sequential else None)
+        if recency is not None and len(recency) != len(users):
+            raise DataError(f"Recency of {len(recency)} users was given, expected {len(users)}.")
+        known = recency if self.takes_recency else None
+        users = replace(users, order=order if self._sequential else None, recency=known)
         return replace(users, queries=self._queries(users))
 
     def reached(
@@ -285,10 +302,14 @@ class FallbackChain:
         return TopK(rows, scores)
 
     def score(
-        self, histories: csr_array, metadata: csr_array | None = None, order: csr_array | None = None
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        order: csr_array | None = None,
+        recency: Recency | None = None,
     ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
-        return self.scores(self.encode(histories, metadata, order))
+        return self.scores(self.encode(histories, metadata, order, recency=recency))
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""
@@ -296,7 +317,7 @@ class FallbackChain:
         if ranker is None or not ranked.size:
             return self.first_scores(users, rows)
         scores = self.first_scores(users)
-        ranker.rerank(scores, users.histories, ranked)
+        ranker.rerank(scores, users.histories, ranked, users.recency)
         return scores if rows is None else scores[:, rows]
 
     def first_scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:

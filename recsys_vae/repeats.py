@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.data.purchases import Purchases
-from recsys_vae.data.signals import Repeat
+from recsys_vae.data.recency import Recency
+from recsys_vae.data.signals import Repeat, liked
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
@@ -71,6 +72,8 @@ def scores(
     head = _head(chain)
     if purchases.counts.shape != (len(users), chain.n_items):
         raise DataError(f"Purchases have shape {purchases.counts.shape}, expected {(len(users), chain.n_items)}.")
+    if repeat == "only":
+        return head.again(purchases)
     return head.blended(_scores(chain, users, head, scored_by or chain.scores), purchases, repeat)
 
 
@@ -85,6 +88,17 @@ def scores_of_newcomers(
     """
     head = _head(chain)
     return head.as_new(chain.scores_of_newcomers(users, vectors), _scores(chain, users, head, chain.scores), purchases)
+
+
+def tell_all(purchases: Purchases, histories: csr_array) -> bool:
+    """Whether purchases tell of everything that users like: then lists of `only` that need no other scores.
+
+    Args:
+        histories: of the same users, which may be signed; what was touched at an unknown time is in no purchase.
+    """
+    likes = liked(histories)
+    rows = np.repeat(np.arange(likes.shape[0]), np.diff(likes.indptr))
+    return bool(are_bought(purchases, rows, likes.indices).all())
 
 
 def are_bought(purchases: Purchases | None, users: Int64Array, rows: Int64Array) -> BoolArray:
@@ -140,6 +154,11 @@ class WithRepeats:
         return self._chain.n_features
 
     @property
+    def takes_recency(self) -> bool:
+        """Whether the second stage goes by how long ago users and items had their last events."""
+        return self._chain.takes_recency
+
+    @property
     def is_sequential(self) -> bool:
         """Whether the model goes by the order of histories."""
         return self._chain.is_sequential
@@ -151,6 +170,7 @@ class WithRepeats:
         order: csr_array | None = None,
         *,
         purchases: Purchases | None = None,
+        recency: Recency | None = None,
     ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served.
 
@@ -159,7 +179,7 @@ class WithRepeats:
         """
         if purchases is None:
             raise DataError("A repeat-purchase head needs what users have bought: give `purchases` with the histories.")
-        return scores(self._chain, self._chain.encode(histories, metadata, order), purchases)
+        return scores(self._chain, self._chain.encode(histories, metadata, order, recency=recency), purchases)
 
 
 def _head(chain: FallbackChain) -> RepeatHead:

@@ -113,7 +113,7 @@ def create_app(
     async def running(store: EventStore) -> AsyncIterator[Services]:
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         item_store = ItemStore(store.database)
-        items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items)
+        items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items, clock)
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         shown = ImpressionTable(store.database)

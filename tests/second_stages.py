@@ -11,7 +11,7 @@ import pytest
 
 from recsys_vae.bundles.additions import with_ranker
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.bundles.second_stage import counted_columns
+from recsys_vae.bundles.second_stage import ModelPart, counted_columns
 from recsys_vae.models import catalog
 from recsys_vae.protocols import Recommender
 from recsys_vae.second_stage.candidates import Candidates
@@ -52,5 +52,5 @@ def latest_first(candidates: Candidates, column: str = "year") -> Ranker:
 def with_latest_first(path: Path, to: Path, further: Sequence[Recommender] = (), depth: int = 3) -> Path:
     """A bundle with that second stage."""
     found = latest_first(candidates_of(Bundle.load(path), further, depth))
-    with_ranker(path, to, found, tuple("made-by-hand" for _ in further))
+    with_ranker(path, to, found, [ModelPart(catalog.name_of(model), {}, "made-by-hand") for model in further])
     return to

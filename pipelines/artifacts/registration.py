@@ -57,6 +57,14 @@ def register(bundle: Path, name: str | None = None) -> Registration:
     return Registration(manifest, name, version, is_new=found is None)
 
 
+def register_challenger(bundle: Path, name: str | None) -> None:
+    """Register a bundle that was written just now, and say so; nothing where no model is named."""
+    if name is not None:
+        with registering(bundle, name):
+            done = register(bundle, name)
+        print(f"registered  models:/{name}/{done.version}  (alias challenger)", flush=True)
+
+
 def complete_registration(path: Path, name: str, is_asked_for: Callable[[Manifest], bool]) -> Registration | None:
     """Register the bundle that stands at an output, where it is the one asked for and its registration is missing.
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
 Index = Annotated[str, typer.Option(help="flat (exact), hnsw or ivf.")]
+Kept = Annotated[str | None, typer.Option("--index", help="flat (exact), hnsw or ivf [as BUNDLE has it].")]
 MinRecall = Annotated[float, typer.Option(help="What an approximate index must find of the exact top 100.")]
 Now = Annotated[
     datetime | None,
@@ -35,6 +36,13 @@ Now = Annotated[
 Name = Annotated[str | None, typer.Option("--register-as", help="Registered model; default: the dataset's name.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle that stands there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+DropRepeats = Annotated[
+    bool,
+    typer.Option("--drop-repeats", help="Leave the bundle's repeat-purchase head behind, which is kept otherwise."),
+]
+DropRanker = Annotated[
+    bool, typer.Option("--drop-ranker", help="Leave the bundle's second stage behind, which is kept otherwise.")
+]
 
 OF_A_COMPARISON = frozenset({"seed", "validation_metric", "device", "precision", "checkpoint_seconds"})
 """Settings of the training that are of no model, so that giving them names none."""
@@ -158,12 +166,14 @@ def publish(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `recsys train` wrote.")],
     dataset: Dataset,
     to: To,
-    index: Index = "flat",
+    index: Kept = None,
     min_recall: MinRecall = 0.99,
     new_items: Annotated[
         bool, typer.Option("--new-items", help="Also place the items that nobody has touched, by their --item-field.")
     ] = False,
     now: Now = None,
+    drop_repeats: DropRepeats = False,
+    drop_ranker: DropRanker = False,
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -175,22 +185,33 @@ def publish(
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
-    output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    kind = index or kind_of_index(bundle)
+    output = _output(to, WRITTEN, kind, min_recall, register_as or opened.name, overwrite)
+    dropped = {"drop_repeats": drop_repeats, "drop_ranker": drop_ranker}
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
                 if _is_completed(
-                    output, group, lambda made: is_published_from(made, bundle, opened, new_items=new_items, now=now)
+                    output,
+                    group,
+                    lambda made: is_published_from(made, bundle, opened, new_items=new_items, now=now, **dropped),
                 ):
                     return
                 trained = publish_bundle(
-                    bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now
+                    bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now, **dropped
                 )
             _tell(trained, output, "test, before retraining on all data")
         else:
             take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
+
+
+def kind_of_index(bundle: Path) -> str:
+    """Which index a bundle has; flat where it has none."""
+    from recsys_vae.bundles.manifest import read_manifest
+
+    return str(read_manifest(bundle).index.get("kind", "flat"))
 
 
 def _specified(

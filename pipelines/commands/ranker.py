@@ -1,9 +1,17 @@
 """The verb learn-ranker: a bundle with a second stage."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from recsys_vae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.training.fit import ModelSpec
+
+DEPTH = 200
+"""Candidates of each model."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -19,6 +27,17 @@ def learn_ranker(
         list[Path] | None,
         typer.Option("--with", help="Bundle whose model finds candidates, too; repeat it for several."),
     ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Model, by name or settings file, trained on the bundle's split to find candidates, too; repeat for "
+            "several."
+        ),
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Train the models that stand in the second stage of this bundle beside the first, likewise."),
+    ] = None,
     impressions: Annotated[
         Path | None,
         typer.Option(
@@ -26,7 +45,9 @@ def learn_ranker(
             "position where there are any. Without, what they took of the candidates counts."
         ),
     ] = None,
-    candidates: Annotated[int, typer.Option(min=1, help="Items that each model finds for a user.")] = 200,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="Items that each model finds for a user [that of --like, or 200].")
+    ] = None,
     leaves: Annotated[int, typer.Option(min=2, help="Leaves of a tree.")] = 15,
     learning_rate: Annotated[float, typer.Option(help="What a tree counts for, above 0, at most 1.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Of folds and trees.")] = 0,
@@ -37,27 +58,39 @@ def learn_ranker(
             "learned from all data."
         ),
     ] = None,
+    register_as: Annotated[
+        str | None, typer.Option("--register-as", help="Register the new bundle as this model's challenger.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Learn and tell, but write nothing.")] = False,
 ) -> None:
     """Write a bundle whose lists a second stage puts in order: trees over the candidates of several models."""
+    from pipelines.artifacts.registration import register_challenger
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training import ranker
+    from pipelines.training.beside import contributors, specs_like
     from recsys_vae.bundles.additions import with_ranker
     from recsys_vae.bundles.bundle import WRITTEN, Bundle
+    from recsys_vae.bundles.second_stage import ModelPart
     from recsys_vae.outputs import check_output
     from recsys_vae.second_stage.learning import LearningConfig
 
     check_output(to, WRITTEN)
     console, first, rest = output_console(), Bundle.load(bundle), [Bundle.load(path) for path in others or ()]
+    opened, old = DatasetDir.open(dataset), None if like is None else Bundle.load(like)
+    specs = [_specified(one) for one in train or ()] + ([] if old is None else specs_like(old))
     if trees_of is not None:
+        if specs:
+            raise ConfigError("--trees-of learns nothing: give models that have learned from all data by --with.")
         found = ranker.with_trees_of(Bundle.load(trees_of), first, rest)
     else:
         config = LearningConfig(leaves=leaves, learning_rate=learning_rate, seed=seed)
-        learned = ranker.learn_ranker(
-            first, rest, DatasetDir.open(dataset), impressions=impressions, depth=candidates, config=config
-        )
-        found = learned.ranker
+        found_by = contributors(first, rest, opened, specs)
+        rest = found_by.shipped[1:]
+        depth = candidates or (old.ranker.candidates.depth if old is not None and old.ranker is not None else DEPTH)
+        learning, *beside = found_by.learning
+        learned = ranker.learn_ranker(learning, beside, opened, impressions=impressions, depth=depth, config=config)
+        found = ranker.put_onto(learned.ranker, first, rest)
         console.print(
             f"{learned.users:,} users, {learned.pairs:,} pairs, {learned.found:.1%} of what they took among them"
         )
@@ -66,5 +99,16 @@ def learn_ranker(
             f"{first.manifest.model}, {learned.after:.4f} by the trees"
         )
     if not dry_run:
-        versions = tuple(one.version for one in rest)
-        console.print(f"{with_ranker(bundle, to, found, versions).version} in {to}")
+        parts = [ModelPart.of(one.manifest) for one in rest]
+        console.print(f"{with_ranker(bundle, to, found, parts).version} in {to}", soft_wrap=True)
+        register_challenger(to, register_as)
+
+
+def _specified(asked: str) -> "ModelSpec":
+    """The model of a settings file, or one by its name."""
+    from pipelines.training.model_settings import read_settings, specify
+
+    if not asked.endswith(".toml"):
+        return specify(asked, {})
+    file = read_settings(Path(asked))
+    return specify(file.model, file.settings)

@@ -18,6 +18,7 @@ SET_BY_THE_JOB = {
     "ingest": ("--to", "--append", "--overwrite", "--dry-run"),
     "check": ("--json", "--accept", "--write-limits"),
     "train": ("--to", "--register-as", "--split", "--resume", "--overwrite"),
+    "learn-ranker": ("--to", "--register-as", "--trees-of", "--dry-run"),
     "promote": ("--version", "--only-compare", "--as", "--on", "--json", "--dry-run", "--force"),
     "publish": ("--to", "--register-as", "--resume", "--overwrite"),
 }
@@ -53,6 +54,8 @@ def retrain(
     verbs = _Verbs(context)
     for verb in ("ingest", "check", "train", "promote", "publish", "recommend"):
         verbs.check(verb, as_arguments(getattr(settings, verb) or {}), config)
+    if isinstance(settings.ranker, dict):
+        verbs.check("learn-ranker", as_arguments(settings.ranker), config, table="ranker")
     for verb, of_store in (("clean", False), ("clean-events", True)):
         verbs.check(verb, as_arguments(limits_of(settings.clean or {}, of_store=of_store)), config)
     if dry_run:
@@ -91,17 +94,19 @@ class _Verbs:
             return end.code if isinstance(end.code, int) else 0
         return 0
 
-    def check(self, verb: str, options: Sequence[str], file: Path) -> None:
+    def check(self, verb: str, options: Sequence[str], file: Path, table: str = "") -> None:
         """Raise ConfigError where a verb does not take these options or values, or the job itself sets one of them."""
         command = self._group.get_command(self._root, verb)
         known = {option for parameter in command.params for option in parameter.opts}
         for option in options:
             name = option[2:].replace("-", "_")
             if option.startswith("--") and option not in known:
-                raise ConfigError(f"{file}: [{verb}] {name} is no option of `recsys {verb}`; its --help lists them.")
+                raise ConfigError(
+                    f"{file}: [{table or verb}] {name} is no option of `recsys {verb}`; its --help lists them."
+                )
             if option in SET_BY_THE_JOB.get(verb, ()):
-                raise ConfigError(f"{file}: [{verb}] {name} is set by the job itself; leave it out.")
-        _check_values(command, verb, options, file)
+                raise ConfigError(f"{file}: [{table or verb}] {name} is set by the job itself; leave it out.")
+        _check_values(command, table or verb, options, file)
 
 
 def _check_values(command: Any, verb: str, options: Sequence[str], file: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.models import Index, MinRecall, Name, Overwrite
+from pipelines.commands.models import DropRanker, DropRepeats, Kept, MinRecall, Name, Overwrite, kind_of_index
 from pipelines.commands.settings import chosen
 from recsys_vae.errors import ConfigError
 
@@ -49,7 +49,9 @@ def update(
         list[str] | None,
         typer.Option("--set", help="A setting of further training, NAME=VALUE: epochs, replay, learning_rate ..."),
     ] = None,
-    index: Index = "flat",
+    drop_repeats: DropRepeats = False,
+    drop_ranker: DropRanker = False,
+    index: Kept = None,
     min_recall: MinRecall = 0.99,
     register_as: Name = None,
     overwrite: Overwrite = False,
@@ -70,9 +72,17 @@ def update(
     warm_start = with_plain_settings(WarmStartConfig(), settings, of="a warm start")
     source = bundle.expanduser().resolve()
     opened = DatasetDir.open(_grown(source, dataset, dry_run=dry_run) if _is_log(dataset) else dataset)
-    output = _output(source, to, index, min_recall, register_as or opened.name, overwrite)
+    output = _output(source, to, index or kind_of_index(source), min_recall, register_as or opened.name, overwrite)
     erased = read_erased(erase)
-    course = course_of(source, opened, before=DatasetDir.open(before) if before else None, split=split, erased=erased)
+    course = course_of(
+        source,
+        opened,
+        before=DatasetDir.open(before) if before else None,
+        split=split,
+        erased=erased,
+        drop_repeats=drop_repeats,
+        drop_ranker=drop_ranker,
+    )
     _check_settings(course, settings)
     check_index_use(course.spec, output)
     _tell_change(course)

@@ -1,15 +1,28 @@
-"""What users of a split have bought before they are asked, for bundles with a repeat-purchase head."""
+"""What users of a split did before they are asked, and when: for repeat-purchase heads and second stages by recency."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.purchases import first_days, read_purchases
+from pipelines.dataset.recency import recency_in_window
 from pipelines.dataset.splits import EPOCH, SplitManifest
 from pipelines.evaluation.eligibility import check_repeats, window_start
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.signals import Repeat
 from recsys_vae.evaluation.splits import HeldOut
+
+
+def with_recency(held_out: HeldOut, bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part: str) -> HeldOut:
+    """Users with how long ago they were last there, each looked at from the first day that they come in the part.
+
+    The same where the bundle does not go by it, or nobody knows when the part begins.
+    """
+    start = window_start(manifest, part)
+    if start is None or bundle.ranker is None or not bundle.ranker.candidates.has_recency:
+        return held_out
+    since = (start - EPOCH) // timedelta(microseconds=1)
+    return replace(held_out, recency=recency_in_window(dataset, held_out.users, since))
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class AskedPurchases:
         Raises:
             BundleError: the head may have learned from the window.
         """  # fmt: skip
+        held_out = with_recency(held_out, bundle, self.dataset, self.manifest, self.part)
         start = window_start(self.manifest, self.part)
         if bundle.repeat is None or self.repeat == "exclude" or start is None:
             return held_out

@@ -1,14 +1,14 @@
 """Settings of the weekly job: one TOML file, a table a step, checked whole before anything begins.
 
-Tables named after a verb (`ingest`, `check`, `train`, `promote`, `publish`, `recommend`, `clean`) hold options of that
-verb, as its `--help` lists them, with underscores: `min_user = 5` is `--min-user 5`, a list repeats an option, true
-sets a flag.
+Tables named after a verb (`ingest`, `check`, `train`, `promote`, `publish`, `recommend`, `clean`; `ranker` for
+`learn-ranker`) hold options of that verb, as its `--help` lists them, with underscores: `min_user = 5` is
+`--min-user 5`, a list repeats an option, true sets a flag.
 """
 
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -86,6 +86,9 @@ class RetrainConfig(_Table):
 
     Attributes:
         name: of the dataset, of the registered model, and of the job itself.
+        repeats: whether models have a repeat-purchase head; None: as the champion.
+        ranker: options of `learn-ranker`, by which models get a second stage; false: they get none; None: as the
+            champion, with the models that its second stage has.
         recommend: options of the lists for all users; none are written where it is missing.
         clean: limits of what is kept; nothing is removed where it is missing.
     """
@@ -97,6 +100,8 @@ class RetrainConfig(_Table):
     split: Windows = Windows()
     train: Options = Field(default_factory=dict)
     full: FullTraining = FullTraining()
+    repeats: bool | None = None
+    ranker: Options | Literal[False] | None = None
     promote: Options = Field(default_factory=dict)
     publish: Options = Field(default_factory=dict)
     recommend: Options | None = None

@@ -10,7 +10,7 @@ from pipelines.retraining.config import as_arguments
 from pipelines.retraining.data_steps import SPLIT
 from pipelines.retraining.erasure_steps import erase_options
 from pipelines.retraining.page import EVALUATION
-from pipelines.retraining.rule import FULL, Due, decide, settings_mark
+from pipelines.retraining.rule import FULL, Due, decide, drop_options, settings_mark
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.bundles.manifest import read_manifest
 from recsys_vae.errors import DataError
@@ -33,13 +33,14 @@ class Train:
         if due.champion is None:
             command = ("train", run.config.name, "--split", SPLIT, "--resume", *as_arguments(run.config.train))
         else:
-            command = ("update", str(due.champion), run.config.name, "--split", SPLIT, *erase_options(run))
+            options = (*drop_options(run.config, due.champion), *erase_options(run))
+            command = ("update", str(due.champion), run.config.name, "--split", SPLIT, *options)
         return _making(command, to, run, depends_on={"why": due.why})
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """What was trained, and how well it does on the window that it chose on."""
         manifest, due = read_manifest(run.folder / CHALLENGER), decide(run)
-        facts = {"challenger_version": _version(told), "due": _as_fact(due), "settings": settings_mark(run)}
+        facts = {"challenger_version": version_in(told), "due": _as_fact(due), "settings": settings_mark(run)}
         own = manifest.provenance.metrics if due.what == FULL else {}
         return Result({"kind": due.what, "why": due.why, "bundle": manifest.version} | _on_validation(own), facts)
 
@@ -102,14 +103,15 @@ class Publish:
         if due.champion is None:
             command = ("publish", str(run.folder / CHALLENGER), run.config.name, "--resume", *options)
         else:
-            command = ("update", str(due.champion), run.config.name, "--split", "all", *erase_options(run))
+            dropped = (*drop_options(run.config, due.champion), *erase_options(run))
+            command = ("update", str(due.champion), run.config.name, "--split", "all", *dropped)
         return _making(command, to, run)
 
     def conclude(self, run: Run, status: int, told: str) -> Result:
         """Which version of the registered model it is; none, and the job ends, where an update has nothing to learn."""
         if not (run.folder / SHIPPED).exists():
             return Result(note="nothing came in that the model learns from", ends=True)
-        version, manifest = _version(told), read_manifest(run.folder / SHIPPED)
+        version, manifest = version_in(told), read_manifest(run.folder / SHIPPED)
         facts = {"version": version, "shipped": str(run.folder / SHIPPED)}
         return Result({"bundle": manifest.version, "registered version": version}, facts)
 
@@ -141,10 +143,11 @@ def _making(command: tuple[str, ...], to: object, run: Run, depends_on: Mapping[
 
 
 def _as_fact(due: Due) -> dict[str, str | None]:
-    return {"what": due.what, "why": due.why, "champion": None if due.champion is None else str(due.champion)}
+    places = {"champion": due.champion, "before": due.before}
+    return {"what": due.what, "why": due.why} | {key: None if one is None else str(one) for key, one in places.items()}
 
 
-def _version(told: str) -> str:
+def version_in(told: str) -> str:
     """The version of the registered model that a command says it has made."""
     found = re.findall(r"models:/[^/\s]+/(\d+)", told)
     if not found:

@@ -9,13 +9,16 @@ from typing import Any
 from pipelines.promotion.champions import champions
 from pipelines.promotion.registered_bundles import registered_bundle
 from pipelines.retraining.collect import journals
+from pipelines.retraining.config import RetrainConfig
 from pipelines.retraining.data_steps import SPLIT
 from pipelines.retraining.erasure_steps import dataset_before, erased_users
 from pipelines.retraining.journal import Status, fingerprint
 from pipelines.retraining.run import Run
 from pipelines.updating.update import Course, course_of
+from recsys_vae.bundles.bundle import REPEAT
 from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import Manifest, read_manifest
+from recsys_vae.bundles.second_stage import RANKER
 from recsys_vae.errors import BundleError, DataError, ModelError, UnknownNameError
 from recsys_vae.training.tracking import connect
 
@@ -30,35 +33,72 @@ class Due:
         what: `FULL` or `UPDATE`.
         why: in words.
         champion: the bundle to update; None for a full training.
+        before: the champion's bundle, whatever is due; None where there is none.
     """
 
     what: str
     why: str
     champion: Path | None = None
+    before: Path | None = None
 
 
 def decide(run: Run) -> Due:
     """What is due, by the limits under [full]; what was decided in this run before stays so."""
     if "due" in run.facts:
         due = run.facts["due"]
-        return Due(due["what"], due["why"], Path(due["champion"]) if due["champion"] else None)
-    if not run.config.full.after_updates:
-        return Due(FULL, "every training is a full one (after_updates = 0)")
+        champion, before = (Path(due[name]) if due.get(name) else None for name in ("champion", "before"))
+        return Due(due["what"], due["why"], champion, before)
     champion = champion_bundle(run)
+    if not run.config.full.after_updates:
+        return Due(FULL, "every training is a full one (after_updates = 0)", before=champion)
     if champion is None:
         return Due(FULL, "there is no champion yet")
     manifest = read_manifest(champion)
-    reason = _reason(run, manifest, last_full(run)) or _obstacle(run, champion)
+    reason = _reason(run, manifest, last_full(run)) or _missing(run.config, champion) or _obstacle(run, champion)
     if reason:
-        return Due(FULL, reason)
+        return Due(FULL, reason, before=champion)
     lineage = Lineage.of(manifest)
     done = lineage.updates_since_full if lineage else 0
-    return Due(UPDATE, f"{done} of {run.config.full.after_updates} updates since the last full training", champion)
+    why = f"{done} of {run.config.full.after_updates} updates since the last full training"
+    return Due(UPDATE, why, champion, champion)
 
 
 def settings_mark(run: Run) -> str:
     """What the settings of the training are known by."""
-    return fingerprint(run.config.train)
+    ranker = run.config.ranker
+    return fingerprint({"train": run.config.train, "ranker": ranker} if isinstance(ranker, dict) else run.config.train)
+
+
+def wants_repeats(config: RetrainConfig, champion: Path | None) -> bool:
+    """Whether what is made is to have a repeat-purchase head: as the settings say, else as the champion."""
+    return _has(champion, REPEAT) if config.repeats is None else config.repeats
+
+
+def wants_ranker(config: RetrainConfig, champion: Path | None) -> bool:
+    """Whether what is made is to have a second stage, likewise."""
+    return _has(champion, RANKER) if config.ranker is None else config.ranker is not False
+
+
+def drop_options(config: RetrainConfig, champion: Path) -> tuple[str, ...]:
+    """Options of an update that leave behind what the settings do not want."""
+    unwanted = {
+        "--drop-repeats": _has(champion, REPEAT) and not wants_repeats(config, champion),
+        "--drop-ranker": _has(champion, RANKER) and not wants_ranker(config, champion),
+    }
+    return tuple(option for option, is_it in unwanted.items() if is_it)
+
+
+def _has(champion: Path | None, part: str) -> bool:
+    return champion is not None and part in read_manifest(champion).files
+
+
+def _missing(config: RetrainConfig, champion: Path) -> str:
+    """What the settings ask for and an update of the champion would not have; empty where nothing is."""
+    if wants_repeats(config, champion) and not _has(champion, REPEAT):
+        return "the champion has no repeat-purchase head, the settings ask for one"
+    if wants_ranker(config, champion) and not _has(champion, RANKER):
+        return "the champion has no second stage, the settings ask for one"
+    return ""
 
 
 def last_full(run: Run) -> dict[str, Any] | None:
@@ -99,7 +139,14 @@ def share_of_new_items(course: Course) -> float:
 def _obstacle(run: Run, champion: Path) -> str:
     """Why a champion cannot or may not be updated by what has come; empty where nothing is in the way."""
     try:
-        course = course_of(champion, run.dataset, before=dataset_before(run), split=SPLIT, erased=erased_users(run))
+        course = course_of(
+            champion,
+            run.dataset,
+            before=dataset_before(run),
+            split=SPLIT,
+            erased=erased_users(run),
+            drop_ranker="--drop-ranker" in drop_options(run.config, champion),
+        )
         course.plan()
     except (BundleError, ModelError, DataError) as error:
         return f"the champion cannot be updated: {error}"

@@ -8,6 +8,7 @@ from pipelines.retraining.delivery_steps import Clean, CleanEvents, Recommend, T
 from pipelines.retraining.erasure_steps import Erase, FindErased
 from pipelines.retraining.model_steps import Evaluate, Gate, Promote, Publish, Train
 from pipelines.retraining.run import Step
+from pipelines.retraining.signal_steps import LearnRanker, LearnRepeats
 
 STEPS: Final[tuple[Step, ...]] = (
     Collect(),
@@ -17,6 +18,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Check(),
     Split(),
     Train(),
+    LearnRepeats(),
+    LearnRanker(),
     Evaluate(),
     Gate(),
     Publish(),

@@ -105,7 +105,7 @@ def learn_again(chosen: Tiers, learned_from: Interactions, known: UserMetadata, 
         return replace(chosen, schema=known.schema if chosen.schema else None)
     decay = replace(decay, half_life=chosen.segments.half_life)
     segments = learn_segments(learned_from, known, chosen.segments.shrinkage, decay)
-    return Tiers(chosen.policy, known.schema, segments)
+    return replace(chosen, schema=known.schema, segments=segments)
 
 
 def learn_segments(

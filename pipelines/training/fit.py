@@ -1,20 +1,34 @@
 """Fitting, as the command line does it: with a bar, and with a word on what was chosen."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scipy.sparse import csr_array
 
 from pipelines.sizing.training_memory import check_memory
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
 from recsys_vae.models.cost import Sizes
 from recsys_vae.training import fit as fitting
+from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import Fitted, ModelSpec
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import Tracker
 
-__all__ = ["Fitted", "ModelSpec", "check_processes", "fit"]
+__all__ = ["Fitted", "ModelSpec", "check_processes", "fit", "spec_told"]
+
+
+def spec_told(model: str, settings: Mapping[str, Any], training: Mapping[str, Any]) -> ModelSpec:
+    """A model and its training as a manifest tells of them, to be repeated.
+
+    Raises:
+        ConfigError, UnknownNameError: there is a name or a value that this version does not know.
+    """
+    config = catalog.configure(model, settings)
+    return ModelSpec(model, config, catalog.with_settings(TrainingConfig(), training, of="training"))
 
 
 def check_processes(spec: ModelSpec, group: Group) -> None:
@@ -66,4 +80,9 @@ def fit(
     if fitted.weights and isinstance(fitted.model, Blend):
         weight, metric = fitted.model.config.weight, spec.training.validation_metric
         print(f"weight {weight:g} of the linear part: {metric} {fitted.weights[weight]:.4f} on validation", flush=True)
+    if fitted.shares and isinstance(fitted.model, Blend):
+        config, metric = fitted.model.config, spec.training.validation_metric
+        names = (config.autoencoder.model, config.linear.model, *(part.model for part in config.more))
+        told = ", ".join(f"{name} {share:g}" for name, share in zip(names, config.shares, strict=True))
+        print(f"shares {told}: {metric} {max(fitted.shares.values()):.4f} on validation", flush=True)
     return fitted

@@ -16,10 +16,12 @@ from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.eligibility import ALL, check_eligible
 from pipelines.evaluation.evaluate import measure_served
+from pipelines.evaluation.repeats import with_recency
 from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
-from pipelines.training.fit import ModelSpec, check_processes, fit
+from pipelines.training.fit import ModelSpec, check_processes, fit, spec_told
 from pipelines.training.item_inputs import item_metadata_for
+from pipelines.training.kept_parts import KeptParts, keeps
 from pipelines.training.latent_report import log_latents
 from pipelines.training.new_items import check_content, content_map, place, with_new_items
 from pipelines.training.train import (
@@ -38,9 +40,7 @@ from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of
 from recsys_vae.bundles.manifest import read_manifest as read_bundle_manifest
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
-from recsys_vae.models import catalog
 from recsys_vae.training.checkpoint import saved_run_id
-from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import tracked_run
 
@@ -58,6 +58,8 @@ def publish_bundle(
     group: Group = ALONE,
     new_items: bool = False,
     now: datetime | None = None,
+    drop_repeats: bool = False,
+    drop_ranker: bool = False,
 ) -> Trained:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
 
@@ -66,6 +68,7 @@ def publish_bundle(
     Args:
         new_items: let items of the dataset's table that nobody has touched take a place, by their content.
         now: from when ages are counted, where the bundle's popularity has a half-life.
+        drop_repeats, drop_ranker: leave its repeat-purchase head or its second stage behind.
 
     Raises:
         ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
@@ -75,12 +78,12 @@ def publish_bundle(
     bundle = Bundle.load(source)
     provenance = bundle.manifest.provenance
     split_name = split_of(bundle)
-    check_single_stage(bundle, "published")
     if provenance.dataset != dataset.name:
         raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
     spec = spec_of(bundle)
     check_processes(spec, group)
     check_index_use(spec, output)
+    kept = KeptParts.of(bundle, dataset, drop_repeats=drop_repeats, drop_ranker=drop_ranker)
     if new_items:
         check_content(dataset, spec)  # before the test part is measured, not after
     output = replace(output, lists=bundle.shelves.lists.rules)
@@ -92,7 +95,8 @@ def publish_bundle(
     split = load_split(dataset, split_name, signals.half_life)
     check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
-    evaluation = measure_served(bundle, asked, METRICS, progress=True)
+    asked = with_recency(asked, kept.parent, dataset, read_manifest(dataset, split_name), "test")
+    evaluation = measure_served(kept.parent, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
     everything, dislikes = whole(dataset, new_items=new_items, half_life=signals.half_life)
     known = UserMetadata.learn(dataset, everything.users)
@@ -115,6 +119,18 @@ def publish_bundle(
             order=order_for(spec, dataset, everything),
         )
         log_latents(tracker, fitted)
+        remade = kept.fit_each(
+            lambda number, one, part: fit(
+                one,
+                everything.matrix,
+                checkpoint=output.workspace / f"beside-{number}.safetensors",
+                resume=resume,
+                epochs=part.epochs or None,
+                item_metadata=item_metadata_for(one, dataset, everything.items),
+                dislikes=dislikes,
+            ),
+            everything,
+        )
         described = replace(
             origin(dataset, spec, fitted, everything, dislikes),
             decay=Decay(math.inf if segments is None else segments.half_life, now).described,
@@ -128,7 +144,16 @@ def publish_bundle(
             later = content_map(fitted.model, dataset, everything, lift)
             tiers = replace(tiers, policy=replace(tiers.policy, content=True, lift=lift), content=later)
         return finish(
-            dataset, fitted, everything, output, evaluation, described, tracker=tracker, tiers=tiers, signals=signals
+            dataset,
+            fitted,
+            everything,
+            output,
+            evaluation,
+            described,
+            tracker=tracker,
+            tiers=tiers,
+            signals=signals,
+            kept=remade,
         )
 
 
@@ -165,13 +190,21 @@ def whole(dataset: DatasetDir, *, new_items: bool, half_life: float = math.inf) 
 
 
 def is_published_from(
-    manifest: Manifest, source: Path, dataset: DatasetDir, *, new_items: bool = False, now: datetime | None = None
+    manifest: Manifest,
+    source: Path,
+    dataset: DatasetDir,
+    *,
+    new_items: bool = False,
+    now: datetime | None = None,
+    drop_repeats: bool = False,
+    drop_ranker: bool = False,
 ) -> bool:
     """Whether a bundle is what `publish_bundle` makes of another one, of the interactions that the dataset has now."""
     origin, parent = manifest.provenance, read_bundle_manifest(source)
     half_life = SignalRules.read(parent.signals).half_life
     return (
         origin.trained_on == ALL
+        and keeps(manifest, parent, drop_repeats=drop_repeats, drop_ranker=drop_ranker)
         and origin.metrics_on.endswith(f"by {parent.version}")
         and origin.decay.get("now") == (None if now is None else Decay(now=now).moment)
         and origin.dataset_fingerprint == whole(dataset, new_items=new_items, half_life=half_life).liked.fingerprint()
@@ -184,24 +217,14 @@ def spec_of(bundle: Bundle) -> ModelSpec:
     Raises:
         BundleVersionError: it was trained with a setting that this version does not know, or takes otherwise.
     """
-    name, told = bundle.manifest.model, bundle.manifest.provenance.training
-    config = catalog.configure(name, bundle.manifest.settings)
+    manifest = bundle.manifest
     try:
-        return ModelSpec(name, config, catalog.with_settings(TrainingConfig(), told, of="training"))
+        return spec_told(manifest.model, manifest.settings, manifest.provenance.training)
     except ConfigError as error:
         raise BundleVersionError(
             f"The training of {bundle.version} cannot be repeated: {error} Train it again with this version, or "
             "publish it with the version that trained it."
         ) from error
-
-
-def check_single_stage(bundle: Bundle, what: str) -> None:
-    """Raise BundleError where a bundle has a second stage, which only knows models as they were measured."""
-    if bundle.ranker is not None:
-        raise BundleError(
-            f"{bundle.version} has a second stage: the bundles that it was made of are {what} one by one, and then "
-            f"`recsys learn-ranker ... --trees-of` puts its trees on them."
-        )
 
 
 def split_of(bundle: Bundle) -> str:

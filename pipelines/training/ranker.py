@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.splits import load_split, read_manifest
+from pipelines.dataset.recency import recency_in_window
+from pipelines.dataset.splits import EPOCH, load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.eligibility import check_eligible
+from pipelines.evaluation.eligibility import check_eligible, window_start
 from pipelines.evaluation.impressions import Outcomes, read_outcomes
 from pipelines.training.publish import split_of
 from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.bundles.second_stage import check_further, counted_columns
+from recsys_vae.bundles.second_stage import check_further, counted_columns, last_days, moved
 from recsys_vae.data.histories import binary_histories
 from recsys_vae.errors import BundleError, EmptyDataError
 from recsys_vae.evaluation.entries import contains
@@ -82,9 +84,13 @@ def learn_ranker(
     asked = split.validation
     if bundle.tiers.schema is not None:
         asked = UserMetadata(dataset, bundle.tiers.schema).of(asked)
+    start, windows = window_start(manifest, PART), bundle.shelves.lists.windows
+    if start is not None and windows is not None and windows.last_days is not None:
+        since = (start - EPOCH) // timedelta(microseconds=1)
+        asked = replace(asked, recency=recency_in_window(dataset, asked.users, since))
     outcomes = None if impressions is None else read_outcomes(impressions, asked.users, bundle.items)
     has_position = outcomes is not None and outcomes.positions is not None
-    candidates = candidates_of(bundle, others, depth, has_position=has_position)
+    candidates = candidates_of(bundle, others, depth, has_position=has_position, has_recency=asked.recency is not None)
     if outcomes is None:
         lists, found = _taken(bundle, candidates, asked)
     else:
@@ -117,11 +123,27 @@ def with_trees_of(measured: Bundle, bundle: Bundle, others: Sequence[Bundle]) ->
             f"The trees of {measured.version} rank what {', '.join(wanted)} find, in this order; got the models "
             f"{', '.join(given)}."
         )
-    columns = ItemColumns.of(bundle.item_table, _counted(bundle), tuple(old.columns.numbers), tuple(old.columns.shares))
-    return Ranker(replace(old, further=_further(bundle, others), columns=columns), measured.ranker.trees)
+    return put_onto(measured.ranker, bundle, others)
 
 
-def candidates_of(bundle: Bundle, others: Sequence[Bundle], depth: int, *, has_position: bool = False) -> Candidates:
+def put_onto(ranker: Ranker, bundle: Bundle, others: Sequence[Bundle]) -> Ranker:
+    """The trees of a second stage over other bundles of the same models.
+
+    Raises:
+        BundleError: the bundles are of different items.
+        DataError: the items lack a column that it ranks by.
+    """
+    return moved(ranker, _further(bundle, others), bundle.item_table, bundle.shelves.lists, bundle.popularity)
+
+
+def candidates_of(
+    bundle: Bundle,
+    others: Sequence[Bundle],
+    depth: int,
+    *,
+    has_position: bool = False,
+    has_recency: bool = False,
+) -> Candidates:
     """What makes candidates of the models of bundles over one catalogue, by all columns of its items that can be used.
 
     Raises:
@@ -131,7 +153,8 @@ def candidates_of(bundle: Bundle, others: Sequence[Bundle], depth: int, *, has_p
     table, counted = bundle.item_table, _counted(bundle)
     numbers = (*counted, *(name for name in number_columns(table) if name not in counted))
     columns = ItemColumns.of(table, counted, numbers, value_columns(table))
-    return Candidates(bundle.manifest.model, _further(bundle, others), columns, depth, has_position)
+    days = last_days(bundle.shelves.lists, is_wanted=has_recency)
+    return Candidates(bundle.manifest.model, _further(bundle, others), columns, depth, has_position, days)
 
 
 def _models(bundle: Bundle, others: Sequence[Bundle]) -> list[str]:
@@ -164,7 +187,8 @@ def _asked(bundle: Bundle, candidates: Candidates, asked: HeldOut, beside: csr_a
         if len(chosen):
             theirs = users[chosen]
             wanted = None if beside is None else beside[rows[chosen]]
-            pairs = candidates.of(chain.scores(theirs), theirs.histories, wanted)
+            recency = None if asked.recency is None else asked.recency[rows[chosen]]
+            pairs = candidates.of(chain.scores(theirs), theirs.histories, wanted, recency)
             yield replace(pairs, users=rows[chosen][pairs.users])
 
 

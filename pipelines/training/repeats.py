@@ -43,7 +43,7 @@ class Learned:
     cutoff: str
 
 
-def learn_repeats(dataset: DatasetDir, bundle: Bundle) -> Learned:
+def learn_repeats(dataset: DatasetDir, bundle: Bundle, without: IdMap | None = None) -> Learned:
     """A head for the items of a bundle, from every event of a dataset that has a time.
 
     For a bundle that was trained on a split with windows of time, from those before the window that follows what it has
@@ -53,12 +53,17 @@ def learn_repeats(dataset: DatasetDir, bundle: Bundle) -> Learned:
     bought before. A bundle that has learned from these visits is a little too sure of them; all models here encode
     histories, so what it knows of one user's visit is what it says of items.
 
+    Args:
+        without: users whose events do not count.
+
     Raises:
         DataError: no event has a time, or nobody bought anything again.
     """
     found, time, until = dataset.events(), pl.col(TIMESTAMP).dt.epoch("us"), _until(dataset, bundle)
     found = found if until is None else found.filter((time < until).fill_null(value=True))
     events = found.select(USER, ITEM, time).collect(engine="streaming")
+    if without is not None and len(without):
+        events = events.filter(~pl.col(USER).is_in(without.values.implode()))
     timed = events.drop_nulls(TIMESTAMP)
     if timed.is_empty():
         raise DataError(f"No event of {dataset.name} has a time: when users come back cannot be learned from it.")

@@ -115,7 +115,10 @@ def _windows(
         metadata = segments_only(rows, segment_columns(schema))
     by_segment = [csr_array(metadata.T @ counts).astype(np.float32) for counts in counted]
     recent, baseline = (np.asarray(counts.sum(axis=0), dtype=np.float32).ravel() for counts in counted)
-    return Windows(_ages(events, now, learned_from.n_items), recent, baseline, *by_segment)
+    last = np.full(learned_from.n_items, NEVER)
+    np.maximum.at(last, items, times // DAY)
+    ages = _ages(events, now, learned_from.n_items)
+    return Windows(ages, recent, baseline, by_segment[0], by_segment[1], last.astype(np.float32))
 
 
 def _counts(users: Int64Array, items: Int64Array, learned_from: Interactions) -> csr_array:

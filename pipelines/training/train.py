@@ -27,6 +27,7 @@ from pipelines.training.decay import NO_DECAY, Decay
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
 from pipelines.training.item_inputs import item_metadata_for
+from pipelines.training.kept_parts import RemadeParts
 from pipelines.training.latent_report import log_latents
 from pipelines.training.shelves import make_shelves, rules_in
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
@@ -343,10 +344,11 @@ def finish(
     tracker: MlflowTracker,
     tiers: Tiers | None = None,
     signals: SignalRules | None = None,
+    kept: RemadeParts | None = None,
 ) -> Trained:
     """Write the bundle, tell the tracker the outcome, register, and clear the checkpoints away."""
     described = replace(provenance, metrics=with_errors(evaluation), run_id=tracker.run_id)
-    manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers, signals)
+    manifest = write_fitted(dataset, fitted, learned_from, output, described, tiers, signals, kept)
     with registering(output.path, output.registered_name):
         log_outcome(tracker, manifest.provenance)
         tracker.log_metrics({"training_seconds": fitted.seconds}, fitted.epochs)
@@ -363,10 +365,17 @@ def write_fitted(
     provenance: Provenance,
     tiers: Tiers | None = None,
     signals: SignalRules | None = None,
+    kept: RemadeParts | None = None,
 ) -> Manifest:
-    """Write the bundle of a fitted model."""
-    schema = None if tiers is None else tiers.schema
-    shelves = make_shelves(dataset, learned_from, schema, output.lists, provenance.training_cutoff)
+    """Write the bundle of a fitted model.
+
+    Args:
+        kept: of the bundle that it is made of, what stands beside the model.
+    """
+    tiers = tiers or Tiers()
+    made = unwritten(dataset, fitted, learned_from, provenance, tiers, signals, output.lists)
+    if kept is not None:
+        made = kept.beside(made, dataset)
     queries = None
     if output.index != "flat" and isinstance(fitted.model, FactorizedRecommender):
         queries = _queries(dataset, fitted.model, learned_from)
@@ -376,19 +385,44 @@ def write_fitted(
             fitted.model,
             learned_from.items,
             popularity=learned_from.item_counts(),
-            provenance=provenance,
-            item_table=item_table(dataset),
+            provenance=made.manifest.provenance,
+            item_table=made.item_table,
             index_kind=output.index,
             index_queries=queries,
             min_recall=output.min_recall,
             tiers=tiers,
-            shelves=shelves,
+            shelves=made.shelves,
+            repeat=made.repeat,
+            ranker=made.ranker,
+            ranker_parts=made.ranker_parts,
             signals=signals,
         )
     except RetrievalError as error:
         raise RetrievalError(
             f"{error} The training is kept: --resume with another --index goes on from there."
         ) from error
+
+
+def unwritten(
+    dataset: DatasetDir,
+    fitted: Fitted,
+    learned_from: Interactions,
+    provenance: Provenance,
+    tiers: Tiers,
+    signals: SignalRules | None,
+    rules: ListRules,
+) -> Bundle:
+    """A fitted model with all that stands beside it in a bundle, and no index."""
+    return Bundle.unwritten(
+        fitted.model,
+        learned_from.items,
+        learned_from.item_counts(),
+        tiers,
+        provenance=provenance,
+        item_table=item_table(dataset),
+        shelves=make_shelves(dataset, learned_from, tiers.schema, rules, provenance.training_cutoff),
+        signals=signals,
+    )
 
 
 def _queries(dataset: DatasetDir, model: FactorizedRecommender, learned_from: Interactions) -> Float32Array:
@@ -415,6 +449,7 @@ def is_trained_as(
     """
     origin, asked = manifest.provenance, catalog.described(spec.config)
     chosen = {name for name in ("weight", "metadata") if not asked.get(name)}
+    chosen |= {name for name in asked if name.endswith((".share", ".epochs")) and not asked[name]}
     training = asdict(spec.training) if spec.is_trained_by_gradient else {}
     made = {name: manifest.settings.get(name) for name in asked}
     return (

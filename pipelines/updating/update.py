@@ -1,12 +1,13 @@
 """Update: a bundle and a dataset that has grown in, a bundle of the same model that has learned the difference out.
 
-What is kept of the parent: its model and settings, its fallback policy, and the figures that were measured on it, said
-to be its own. What is made again: item table, popularity by segment, index.
+What is kept of the parent: its model and settings, its fallback policy, the trees of its second stage, and the figures
+that were measured on it, said to be its own. What is made again: item table, popularity by segment, index, lists,
+repeat-purchase head, and the models beside the first in a second stage.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from pipelines.dataset.user_features import UserMetadata
 from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.item_inputs import item_metadata_for
-from pipelines.training.new_items import place, with_new_items
-from pipelines.training.publish import check_single_stage, spec_of
+from pipelines.training.kept_parts import KeptParts
+from pipelines.training.new_items import content_map, place, with_new_items
+from pipelines.training.publish import spec_of
 from pipelines.training.train import (
     Output,
     fingerprint_of_dislikes,
@@ -36,16 +38,18 @@ from pipelines.training.train import (
 )
 from pipelines.updating.before import ALL, learned_before
 from pipelines.updating.erasure import NOBODY, taste_without
+from pipelines.updating.second_stage import check_parts, updated_part
 from pipelines.updating.warm_inputs import content_for, validation_of
-from recsys_vae.bundles.bundle import Bundle, Tiers
+from recsys_vae.bundles.bundle import REPEAT, Bundle, Tiers
 from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of, read_manifest
+from recsys_vae.bundles.second_stage import RANKER
 from recsys_vae.data.change import Change, ChangeCounts
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import BundleError, ConfigError
 from recsys_vae.outputs import DirectoryProduct
-from recsys_vae.protocols import takes_dislikes, takes_metadata
+from recsys_vae.protocols import Recommender, takes_dislikes, takes_metadata
 from recsys_vae.training import update as updating
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.fit import ModelSpec
@@ -86,6 +90,8 @@ class Course:
         known: metadata of the users, in the columns that the new bundle reads.
         aged: from when ages are counted, where popularity has a half-life.
         signals: what events say, with the half-life of the bundle.
+        kept: what stands beside the bundle's model and is kept.
+        disliked: what users dislike after the change, whether or not the bundle's model takes any.
     """
 
     bundle: Bundle
@@ -96,7 +102,9 @@ class Course:
     erased: IdMap
     known: UserMetadata
     aged: Decay
-    signals: SignalRules = field(default_factory=SignalRules)
+    signals: SignalRules
+    kept: KeptParts
+    disliked: csr_array | None = None
 
     @property
     def counts(self) -> ChangeCounts:
@@ -113,6 +121,18 @@ class Course:
     def n_forgotten(self) -> int:
         """How many of the erased users the bundle has learned from."""
         return int((self.change.before.users.rows(self.erased.values) >= 0).sum())
+
+    @property
+    def decay(self) -> Decay:
+        """How popularity by segment loses weight with age, as the bundle says."""
+        segments = self.bundle.tiers.segments
+        return self.aged if segments is None else replace(self.aged, half_life=segments.half_life)
+
+    @property
+    def number(self) -> int:
+        """Which update since the last full training it is, from 1."""
+        before = Lineage.of(self.bundle.manifest)
+        return 1 + (before.updates_since_full if before else 0)
 
     @property
     def cutoff(self) -> str | None:
@@ -148,6 +168,8 @@ def course_of(
     before: DatasetDir | None = None,
     split: str | None = None,
     erased: IdMap = NOBODY,
+    drop_repeats: bool = False,
+    drop_ranker: bool = False,
 ) -> Course:
     """What updating a bundle would mean: everything is read and compared, nothing is learned or written.
 
@@ -157,12 +179,14 @@ def course_of(
         before: dataset that the bundle was trained on, where `dataset` does not hold what that held.
         split: learn from the training part of this split of `dataset`, or from `all`; as the bundle did when None.
         erased: users to be forgotten.
+        drop_repeats, drop_ranker: leave the bundle's repeat-purchase head or its second stage behind.
 
     Raises:
-        BundleError: what the bundle has learned from is not found, or it was trained in a way that is not known.
+        BundleError: what the bundle has learned from is not found, it was trained in a way that is not known, or it has
+            a second stage that cannot be kept.
     """
     bundle = Bundle.load(source)
-    check_single_stage(bundle, "updated")
+    kept = KeptParts.of(bundle, dataset, drop_repeats=drop_repeats, drop_ranker=drop_ranker)
     spec = spec_of(bundle)
     asked = split or _kind_of(bundle)
     signals = replace(dataset.signals(), half_life=bundle.signals.half_life)
@@ -177,7 +201,7 @@ def course_of(
         known = UserMetadata.learn(dataset, after.liked.users)
     if change.before.items != bundle.items:
         raise BundleError(f"{source} has another catalogue than what it says it learned from. Publish it again.")
-    return Course(
+    course = Course(
         bundle,
         spec.with_schema(known.schema),
         dataset,
@@ -187,7 +211,11 @@ def course_of(
         known,
         Decay(before=moment),
         signals,
+        kept,
+        after.disliked,
     )
+    check_parts(course)
+    return course
 
 
 def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = WARM_START) -> UpdatedBundle:
@@ -217,7 +245,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
             validation=validation_of(course),
             order=order_for(spec, dataset, course.change.after),
             erased=course.n_forgotten,
-            number=1 + (before.updates_since_full if (before := Lineage.of(bundle.manifest)) else 0),
+            number=course.number,
             warm_start=warm_start,
             tracker=tracker,
             checkpoint=checkpoint,
@@ -230,6 +258,7 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
         )
         described = replace(
             origin(dataset, spec, made.fitted, course.change.after, course.change.dislikes_after),
+            decay=course.decay.described,
             trained_on=course.trained_on,
             training_cutoff=course.cutoff,
             metrics=bundle.manifest.provenance.metrics,
@@ -237,9 +266,21 @@ def update_bundle(course: Course, output: Output, warm_start: WarmStartConfig = 
             run_id=tracker.run_id,
             lineage=lineage.as_settings(),
         )
+        remade = course.kept.fit_each(
+            lambda number, one, part: updated_part(course, number, one, part, output, warm_start), course.change.after
+        )
         tiers = _tiers_after(course, made.fitted.model)
         output = replace(output, lists=bundle.shelves.lists.rules)
-        manifest = write_fitted(dataset, made.fitted, course.change.after, output, described, tiers, course.signals)
+        manifest = write_fitted(
+            dataset,
+            made.fitted,
+            course.change.after,
+            output,
+            described,
+            tiers,
+            course.signals,
+            replace(remade, erased=course.erased),
+        )
         with registering(output.path, output.registered_name):
             log_outcome(tracker, manifest.provenance)
             tracker.log_parameters({f"lineage.{name}": value for name, value in manifest.lineage.items()})
@@ -254,6 +295,8 @@ def is_updated_from(manifest: Manifest, course: Course) -> bool:
     provenance = manifest.provenance
     return (
         provenance.lineage.get("parent") == course.bundle.version
+        and (REPEAT in manifest.files, RANKER in manifest.files)
+        == (course.kept.parent.repeat is not None, course.kept.parent.ranker is not None)
         and provenance.trained_on == course.trained_on
         and provenance.dataset_fingerprint == course.change.after.fingerprint()
         and provenance.dislikes_fingerprint
@@ -320,13 +363,15 @@ def _measured_on(parent: Manifest) -> str:
     return told if not told or ", by " in told else f"{told}, by {parent.version}"
 
 
-def _tiers_after(course: Course, model: object) -> Tiers:
+def _tiers_after(course: Course, model: Recommender) -> Tiers:
     """The parent's fallback policy, its parts learned from what there is now."""
     tiers = learn_again(course.bundle.tiers, course.change.after, course.known, course.aged)
     if not course.bundle.tiers.policy.content or course.trained_on != ALL:
         return tiers
-    lift = place(model, course.dataset, course.change.after)  # type: ignore[arg-type]
-    return replace(tiers, policy=replace(tiers.policy, lift=lift))
+    dataset, after = course.dataset, course.change.after
+    lift = place(model, dataset, after)
+    later = None if tiers.content is None else content_map(model, dataset, after, lift)
+    return replace(tiers, policy=replace(tiers.policy, lift=lift), content=later)
 
 
 def check_nothing_lost(source: Path, output: Output) -> None:

@@ -18,8 +18,10 @@
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ from recsys_vae.bundles.manifest import (
     verify_files,
     write_manifest,
 )
-from recsys_vae.bundles.second_stage import counted_columns, read_ranker
+from recsys_vae.bundles.second_stage import ModelPart, parts_in, read_ranker, write_ranker
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.shelves import Shelves
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
@@ -115,6 +117,7 @@ class Bundle:
         shelves: what answers without a user.
         repeat: what users buy again, beside the model; None where the bundle has none.
         ranker: the second stage; None where the model's own order counts.
+        ranker_parts: what there is to say of each of its further models.
     """
 
     manifest: Manifest
@@ -127,6 +130,7 @@ class Bundle:
     shelves: Shelves = field(default_factory=Shelves)
     repeat: RepeatHead | None = None
     ranker: Ranker | None = None
+    ranker_parts: Sequence[ModelPart] = ()
 
     @property
     def version(self) -> str:
@@ -139,13 +143,37 @@ class Bundle:
         return SignalRules.read(self.manifest.signals)
 
     @classmethod
-    def unwritten(cls, model: Recommender, items: IdMap, popularity: np.ndarray, tiers: Tiers) -> "Bundle":
-        """A bundle that is not on disk and has no index: to measure its tiers before thresholds are chosen."""
+    def unwritten(
+        cls,
+        model: Recommender,
+        items: IdMap,
+        popularity: np.ndarray,
+        tiers: Tiers,
+        *,
+        provenance: Provenance | None = None,
+        item_table: pl.DataFrame | None = None,
+        shelves: Shelves | None = None,
+        signals: SignalRules | None = None,
+    ) -> "Bundle":
+        """A bundle that is not on disk and has no index: to measure it, or to learn what stands beside its model.
+
+        Args: as of `write_bundle`.
+        """
         manifest = Manifest(
-            FORMAT_VERSION, "unwritten", catalog.name_of(model), {}, len(items), {}, Provenance(), "", {}, {}
+            FORMAT_VERSION,
+            "unwritten",
+            catalog.name_of(model),
+            catalog.settings_of(model),
+            len(items),
+            {},
+            provenance or Provenance(),
+            "",
+            {},
+            {},
+            signals={} if signals is None else signals.described(),
         )
-        counts = popularity.astype(np.float32)
-        return cls(manifest, model, items, _item_rows(items, popularity, None), counts, None, tiers)
+        counts, table = popularity.astype(np.float32), _item_rows(items, popularity, item_table)
+        return cls(manifest, model, items, table, counts, None, tiers, shelves or Shelves())
 
     @classmethod
     def load(cls, directory: Path) -> "Bundle":
@@ -196,9 +224,9 @@ class Bundle:
             index = load_index(directory / INDEX, model.item_vectors(), report)
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
-        counted = counted_columns(shelves.lists, popularity)
-        ranker = read_ranker(directory, manifest.files, manifest.model, table, counted)
-        return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat, ranker)
+        ranker = read_ranker(directory, manifest.files, manifest.model, table, shelves.lists, popularity)
+        parts = parts_in(directory, manifest.files)
+        return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat, ranker, parts)
 
 
 def _check_signals(manifest: Manifest) -> None:
@@ -235,6 +263,8 @@ def write_bundle(
     tiers: Tiers | None = None,
     shelves: Shelves | None = None,
     repeat: RepeatHead | None = None,
+    ranker: Ranker | None = None,
+    ranker_parts: Sequence[ModelPart] = (),
     signals: SignalRules | None = None,
 ) -> Manifest:
     """Write a bundle to `directory`, whole or not at all; what stood there before is replaced.
@@ -252,6 +282,8 @@ def write_bundle(
         tiers: what answers users of whom little is known; by default history, then popularity.
         shelves: what answers without a user; by default what is popular.
         repeat: what users buy again, over the same items.
+        ranker: a second stage over the same items.
+        ranker_parts: what there is to say of each of its further models.
         signals: what events say of a user's taste, as the model has learned it.
 
     Raises:
@@ -287,6 +319,8 @@ def write_bundle(
             shelves.write(temporary)
         if repeat is not None:
             write_repeat(temporary, repeat)
+        if ranker is not None:
+            write_ranker(temporary, ranker, ranker_parts)
         manifest = describe(
             temporary,
             model=name,
@@ -296,10 +330,15 @@ def write_bundle(
             provenance=provenance,
             ladder={} if tiers.policy == TierPolicy() else tiers.policy.as_settings(),
             signals=None if signals is None else signals.described(),
-            plugins=catalog.distributions(name, model.config),  # type: ignore[attr-defined]
+            plugins=catalog.distributions(name, model.config) | libraries_of(ranker),  # type: ignore[attr-defined]
         )
         write_manifest(temporary, manifest)
     return manifest
+
+
+def libraries_of(ranker: Ranker | None) -> dict[str, str]:
+    """Versions of what a second stage needs besides."""
+    return {} if ranker is None else {"lightgbm": version("lightgbm")}
 
 
 def write_repeat(directory: Path, repeat: RepeatHead) -> None:

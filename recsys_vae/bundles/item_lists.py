@@ -105,6 +105,8 @@ class Windows:
         baseline: likewise.
         segments: by column of the users' metadata, shape (n_features, n_items); empty rows for what is no segment.
         segment_baseline: likewise.
+        last_days: day since 1970 of each item's last event, `NEVER` likewise, shape (n_items,); None in bundles from
+            before it was kept.
     """
 
     ages: Float32Array
@@ -112,6 +114,21 @@ class Windows:
     baseline: Float32Array
     segments: csr_array
     segment_baseline: csr_array
+    last_days: Float32Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NewcomerCounts:
+    """Counts of items that a bundle does not hold, shape (n,) each.
+
+    Attributes:
+        users: who have an event of each.
+        recent, baseline: events in two windows as long as those of the bundle, of which the former ends now.
+    """
+
+    users: Float32Array
+    recent: Float32Array
+    baseline: Float32Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +183,42 @@ class ItemLists:
         is_in = (self.windows.recent > 0) & ((made > 0) | (name == RECENT))
         return np.asarray(np.where(is_in, made, -np.inf), dtype=np.float32)
 
+    def scores_of_newcomers(
+        self,
+        name: str,
+        counts: NewcomerCounts,
+        popularity: Float32Array,
+        segments: SegmentPopularity | None = None,
+    ) -> Float32Array:
+        """Scores of items that came after the bundle, comparable with `scores` but for `new`, shape (n,).
+
+        By the same formulas, with the totals of the bundle's items. A segment, whatever it is, thinks of them as
+        everybody does: nobody has counted them by segment.
+
+        Args:
+            name: of the list, not `new`.
+            counts: of the newcomers, in windows as long as these that end now.
+            popularity, segments: as of `scores`.
+
+        Raises:
+            UnknownNameError: there is no such list.
+        """
+        if name not in self.names or name == NEW:
+            raise UnknownNameError("list", name, self.names)
+        if name == POPULAR:
+            smoothed = np.log((counts.users + 0.5) / max(float((popularity + 0.5).sum()), 0.5))
+            found, is_in = counts.users if segments is None else smoothed, counts.users > 0
+            return np.where(is_in, found, -np.inf).astype(np.float32)
+        assert self.windows is not None
+        recent, baseline, m = self.windows.recent, self.windows.baseline, self.rules.shrinkage
+        if name == RECENT:
+            found, is_in = np.log((counts.recent + 0.5) / (recent + 0.5).sum(dtype=np.float64)), counts.recent > 0
+        else:
+            expected = counts.baseline * (float(recent.sum()) / float(baseline.sum()))
+            found = np.log((counts.recent + m) / (expected + m))
+            is_in = (counts.recent > 0) & (found > 0)
+        return np.where(is_in, found, -np.inf).astype(np.float32)
+
     def _recent(self, metadata: csr_array | None, windows: Windows) -> NDArray[np.float64]:
         smoothed = windows.recent.astype(np.float64) + 0.5
         shares = smoothed / smoothed.sum()
@@ -196,6 +249,8 @@ class ItemLists:
         if self.windows is None:
             return {}
         told: Tensors = {name: getattr(self.windows, name) for name in ("ages", "recent", "baseline")}
+        if self.windows.last_days is not None:
+            told["last_days"] = self.windows.last_days
         for name in ("segments", "segment_baseline"):
             told |= sparse_tensors(name, getattr(self.windows, name))
         return told
@@ -218,7 +273,8 @@ class ItemLists:
         )):  # fmt: skip
             if len(counts) and (counts.min() < 0 or counts.max() > 1e12):
                 raise DataError(f"{name} holds numbers that are no counts of events.")
-        return cls(rules, Windows(ages, recent, baseline, *by_segment))
+        last_days = floats_of(tensors, "last_days", (n_items,)) if "last_days" in tensors else None
+        return cls(rules, Windows(ages, recent, baseline, by_segment[0], by_segment[1], last_days))
 
 
 def sparse_tensors(name: str, matrix: csr_array) -> Tensors:
@@ -264,4 +320,15 @@ def _expected(recent: NDArray, baseline: NDArray) -> NDArray[np.float64]:  # typ
     return baseline.astype(np.float64) * (float(recent.sum()) / total if total else 0.0)
 
 
-__all__ = ["BASELINES", "LISTS", "NEW", "POPULAR", "RECENT", "TRENDING", "ItemLists", "ListRules", "Windows"]
+__all__ = [
+    "BASELINES",
+    "LISTS",
+    "NEW",
+    "POPULAR",
+    "RECENT",
+    "TRENDING",
+    "ItemLists",
+    "ListRules",
+    "NewcomerCounts",
+    "Windows",
+]

@@ -7,7 +7,7 @@ model comes from (`provenance`) only informs: names that are not known there are
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from glob import escape
 from hashlib import sha256
@@ -153,12 +153,9 @@ def describe(
         plugins: versions of the distributions, beside this one, that the model comes from.
     """
     files = file_hashes(directory)
-    told: Any = [files, ladder] if ladder else files
-    told = [told, {"signals": signals}] if signals else told
-    identity = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return Manifest(
         format_version=FORMAT_VERSION,
-        version=f"{model}-{identity}",
+        version=_version(model, files, ladder, signals),
         model=model,
         settings=settings,
         n_items=n_items,
@@ -170,6 +167,21 @@ def describe(
         ladder=ladder or {},
         signals=signals or {},
     )
+
+
+def renewed(old: Manifest, directory: Path) -> Manifest:
+    """The manifest of a new version of a bundle: all that the old one says, of the files that lie in `directory`."""
+    files = file_hashes(directory)
+    return replace(old, version=_version(old.model, files, old.ladder, old.signals), files=files)
+
+
+def _version(
+    model: str, files: Mapping[str, str], ladder: Mapping[str, Any] | None, signals: Mapping[str, Any] | None
+) -> str:
+    """Identity of a bundle: of its files, and of whatever in its manifest decides what is answered."""
+    told: Any = [files, ladder] if ladder else files
+    told = [told, {"signals": signals}] if signals else told
+    return f"{model}-{sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
 def product_of(kind: Kind, name: str = "", trained_on: str = "") -> DirectoryProduct:

@@ -24,6 +24,7 @@ from recsys_vae.protocols import (
     takes_metadata,
     takes_order,
     takes_purchases,
+    takes_recency,
 )
 from recsys_vae.reranking.reranker import Reranker
 from recsys_vae.top_k import mask, select
@@ -235,6 +236,8 @@ def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
     further: dict[str, Any] = {"order": asked.order} if takes_order(model) else {}
     if takes_purchases(model):
         further["purchases"] = asked.purchases
+    if takes_recency(model):
+        further["recency"] = asked.recency
     return model.score(histories, *metadata, **further)
 
 

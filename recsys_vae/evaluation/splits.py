@@ -13,6 +13,7 @@ from recsys_vae.data.histories import check_histories
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.data.purchases import Purchases
+from recsys_vae.data.recency import Recency
 from recsys_vae.data.sequences import check_order
 from recsys_vae.data.signals import signed
 from recsys_vae.errors import DataError, UnknownNameError
@@ -38,6 +39,7 @@ class HeldOut:
         order: the pattern of the histories, its data the places in time, above 0, the least recent the smallest; None
             where the dataset has no order.
         purchases: how often and when the users bought items, for models that go by it; None where nobody has looked.
+        recency: how long ago the users were last there, likewise.
     """
 
     users: IdMap
@@ -48,6 +50,7 @@ class HeldOut:
     disliked_later: csr_array | None = None
     order: csr_array | None = None
     purchases: Purchases | None = None
+    recency: Recency | None = None
 
     def __post_init__(self) -> None:
         if self.histories.shape != self.targets.shape or self.histories.shape[0] != len(self.users):
@@ -62,6 +65,8 @@ class HeldOut:
             _check_beside(name, matrix, self.histories)
         if self.purchases is not None and self.purchases.counts.shape != self.histories.shape:
             raise DataError(f"Purchases have shape {self.purchases.counts.shape}, expected {self.histories.shape}.")
+        if self.recency is not None and len(self.recency) != len(self.users):
+            raise DataError(f"Recency is of {len(self.recency)} users, expected {len(self.users)}.")
 
     def beside(self) -> dict[str, csr_array]:
         """The optional matrices over the catalogue that there are, by name."""
@@ -89,7 +94,8 @@ class HeldOut:
         beside = {name: matrix[rows] for name, matrix in self.beside().items()}
         purchases = None if self.purchases is None else self.purchases[rows]
         taken = HeldOut(self.users.take(rows), self.histories[rows], self.targets[rows], metadata, **beside)
-        return replace(taken, purchases=purchases)
+        recency = None if self.recency is None else self.recency[rows]
+        return replace(taken, purchases=purchases, recency=recency)
 
     def onto(self, items: IdMap, others: IdMap) -> "HeldOut":
         """The same over another catalogue, without purchases; entries of items that it lacks are left out.

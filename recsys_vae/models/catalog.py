@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from recsys_vae.errors import PluginError, UnknownNameError
+from recsys_vae.errors import ConfigError, PluginError, UnknownNameError
 from recsys_vae.models import plugins
-from recsys_vae.models.configs.blend import BlendConfig, Part
+from recsys_vae.models.configs.blend import BlendConfig, Part, Parts, parts_of
 from recsys_vae.models.configs.conditional_vae import ConditionalVAEConfig
 from recsys_vae.models.configs.ease import EASEConfig
 from recsys_vae.models.configs.edlae import EDLAEConfig
@@ -38,6 +38,8 @@ def _own(config: type, model: str, summary: str) -> Entry:
     return Entry(config, f"{__package__}.{model}", summary)
 
 
+OF_A_PART = ("share", "epochs")
+"""Settings of one of several parts that are no model's."""
 CATALOG: dict[str, Entry] = {
     "popularity": _own(PopularityConfig, "popularity:Popularity", "what most users have interacted with"),
     "ease": _own(EASEConfig, "ease:EASE", "linear autoencoder in closed form (Steck 2019)"),
@@ -66,7 +68,7 @@ CATALOG: dict[str, Entry] = {
     ),
     "sasrec": _own(SASRecConfig, "sasrec:SASRec", "causal transformer over the latest items (Kang & McAuley 2018)"),
     "svae": _own(SVAEConfig, "svae:SVAE", "recurrent VAE of what comes next (Sachdeva et al. 2019)"),
-    "blend": _own(BlendConfig, "blend:Blend", "an autoencoder and a linear model, their scores added up"),
+    "blend": _own(BlendConfig, "blend:Blend", "an autoencoder, a linear model and further ones, their scores added up"),
 }
 
 
@@ -99,9 +101,8 @@ def distributions(name: str, config: Any) -> dict[str, str]:
     """Versions, by name, of the distributions whose plug-ins a model and its parts are."""
     points = () if name in CATALOG else plugins.found().get(name, ())
     versions = dict(map(plugins.distribution, points))
-    for part in (getattr(config, field.name) for field in fields(config)):
-        if isinstance(part, Part):
-            versions |= distributions(part.model, part.config)
+    for part in parts_of(config):
+        versions |= distributions(part.model, part.config)
     return versions
 
 
@@ -118,7 +119,9 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
 def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Config:
     """A copy of a frozen configuration with some settings changed, each converted to the type of the value it had.
 
-    A part is set by the name of its model, with that model's defaults; `PART.SETTING` is a setting of the part.
+    A part is set by the name of its model, with that model's defaults; `PART.SETTING` is a setting of the part. Several
+    parts are set by their names with commas between them; `PARTS.1.SETTING` is a setting of the first, and its `share`
+    and `epochs` are the part's own.
 
     Args:
         of: whose settings they are, for messages.
@@ -134,6 +137,9 @@ def with_settings(config: Config, settings: Mapping[str, Any], *, of: str) -> Co
     changed = {key: _part_or_value(present[key], value, f"{key} of {of}") for key, value in plain.items()}
     for name, inner in _by_part(settings).items():
         part = changed.get(name, present.get(name))
+        if isinstance(part, Parts):
+            changed[name] = _with_settings_of_each(part, inner, name, of)
+            continue
         if not isinstance(part, Part):
             raise UnknownNameError(f"setting of {of}", f"{name}.{min(inner)}", described(config))
         changed[name] = replace(part, config=with_settings(part.config, inner, of=part.model))
@@ -148,9 +154,36 @@ def described(config: Any) -> dict[str, Any]:
         if isinstance(value, Part):
             inner = described(value.config)
             found |= {field.name: value.model} | {f"{field.name}.{name}": inner[name] for name in inner}
+        elif isinstance(value, Parts):
+            found |= _described_parts(field.name, value)
         else:
             found[field.name] = value
     return found
+
+
+def _described_parts(name: str, parts: Parts) -> dict[str, Any]:
+    """Several parts, so that each can be set again; nothing where there are none."""
+    found: dict[str, Any] = {name: ",".join(part.model for part in parts)} if parts else {}
+    for number, part in enumerate(parts, start=1):
+        own = {"share": part.share} | ({"epochs": part.epochs} if part.epochs else {}) | described(part.config)
+        found |= {f"{name}.{number}.{key}": value for key, value in own.items()}
+    return found
+
+
+def _with_settings_of_each(parts: Parts, settings: Mapping[str, Any], name: str, of: str) -> Parts:
+    """Several parts with settings `NUMBER.SETTING`."""
+    found = list(parts)
+    for number, inner in _by_part(settings).items():
+        if number not in map(str, range(1, 1 + len(parts))):
+            known = [f"{name}.{one}" for one in range(1, 1 + len(parts))]
+            raise UnknownNameError(f"part of {of}", f"{name}.{number}", known)
+        part = found[int(number) - 1]
+        own = {key: converted(getattr(part, key), inner.pop(key), f"{key} of {name}.{number}")
+               for key in OF_A_PART if key in inner}  # fmt: skip
+        found[int(number) - 1] = replace(part, config=with_settings(part.config, inner, of=part.model), **own)
+    if loose := [key for key in settings if "." not in key]:
+        raise UnknownNameError(f"setting of {of}", f"{name}.{loose[0]}", [f"{name}.1.SETTING"])
+    return Parts(found)
 
 
 def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -164,7 +197,15 @@ def _by_part(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _part_or_value(present: Any, value: Any, what: str) -> Any:
-    """A value of the type of the present one; of a part, the name of its model."""
+    """A value of the type of the present one; of a part, the name of its model; of several, their names."""
+    if isinstance(present, Parts):
+        if not isinstance(value, str | list | tuple):
+            raise ConfigError(f"Setting {what} is names of models with commas between them, got {value!r}.")
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        wanted = [(name, entry(name)) for name in names if name]
+        if [name for name, _ in wanted] == [part.model for part in present]:
+            return present
+        return Parts(Part(name, found.place, found.config()) for name, found in wanted)
     if isinstance(present, Part):
         if value == present.model:
             return present

@@ -35,7 +35,7 @@ from recsys_vae.data.purchases import Purchases, Visits
 from recsys_vae.data.signals import REPEATS, Repeat
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.models.regression import logistic, poisson
-from recsys_vae.protocols import Float32Array, Tensors
+from recsys_vae.protocols import Float32Array, Int64Array, Tensors
 
 N_FEATURES, N_USER_FEATURES = 8, 3
 TEMPERATURES = np.geomspace(1e-3, 1e2, 101)
@@ -120,12 +120,32 @@ class RepeatHead:
         likelihoods = [_log_softmax(unbought, t * spread)[owners, items].mean() for t in TEMPERATURES]
         self._temperature = np.array([TEMPERATURES[int(np.argmax(likelihoods))] * spread], dtype=np.float32)
 
+    def onto(self, rows: Int64Array) -> "RepeatHead":
+        """The same over other items; one that is new has the mean rate and gap of those that are known.
+
+        Args:
+            rows: of each item, its row so far, -1 of new ones, shape (n,).
+        """
+        found, is_known = RepeatHead(len(rows), self.config), rows >= 0
+        for name in ("_rates", "_gaps"):
+            values = getattr(self, name)
+            mean = values.mean() if len(values) else getattr(found, name)
+            setattr(found, name, np.where(is_known, values[rows] if len(values) else 0, mean).astype(np.float32))
+        found._weights, found._new_items, found._temperature = self._weights, self._new_items, self._temperature
+        return found
+
     def probabilities(self, purchases: Purchases) -> csr_array:
         """Of buying each item again on the next visit: the pattern of the purchases, float32, shape (n, n_items)."""
         check_histories(purchases.counts, self.n_items)
         data = _sigmoid(self._features(purchases) @ self._weights.astype(np.float64)).astype(np.float32)
         counts = purchases.counts
         return csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+
+    def again(self, purchases: Purchases) -> Float32Array:
+        """`blended` with `only`, for scores that are finite: they make no difference then."""
+        bought, found = self.probabilities(purchases), np.full(purchases.counts.shape, -np.inf, dtype=np.float32)
+        found[purchases.users, bought.indices] = _log(bought)
+        return found
 
     def blended(self, scores: Float32Array, purchases: Purchases, repeat: Repeat = "allow") -> Float32Array:
         """Logarithms of expected numbers in the next visit, shape (n, n_items); -inf for what is not asked for.
@@ -149,7 +169,7 @@ class RepeatHead:
         if repeat != "exclude":
             rows = purchases.users
             is_allowed = np.isfinite(scores[rows, bought.indices])
-            found[rows, bought.indices] = np.where(is_allowed, np.log(np.maximum(bought.data, 1e-30)), -np.inf)
+            found[rows, bought.indices] = np.where(is_allowed, _log(bought), -np.inf)
         return found
 
     def as_new(self, others: Float32Array, scores: Float32Array, purchases: Purchases) -> Float32Array:
@@ -226,6 +246,11 @@ class RepeatHead:
         odds = np.log(rates / (1 - rates))[items]
         columns = (odds, np.log(counts), np.log(counts / totals), due, np.maximum(due, 0), due**2, np.log(totals))
         return np.stack([np.ones_like(counts), *columns], axis=1)
+
+
+def _log(probabilities: csr_array) -> Float32Array:
+    """Of each entry, shape (nnz,)."""
+    return np.asarray(np.log(np.maximum(probabilities.data, 1e-30)), dtype=np.float32)
 
 
 def _user_features(purchases: Purchases) -> Array:

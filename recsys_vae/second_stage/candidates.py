@@ -7,6 +7,8 @@
     NUMBER            of the item: a column of its metadata, or counted (popularity, age ...)
     NUMBER:history    the same less its mean over the user's history
     VALUE:history     sum over the values v of a column of p(v | item) times the share of v in the user's history
+    since:user        log of 1 and the days from the user's last event to the one that the list is made on
+    since:item        the same from the item's last event, as the bundle knows of it
     position          of the impression, where there were any; `SERVED_POSITION` whenever lists are made
 
 A model's scores have no scale that another's could be held against, z-scores and places have. The position is there
@@ -24,6 +26,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recsys_vae.data.histories import binarise
+from recsys_vae.data.recency import Recency, logs_of_days
 from recsys_vae.data.signals import liked, shown_to
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.blend import standardised
@@ -31,7 +34,7 @@ from recsys_vae.protocols import Float32Array, Int64Array, Recommender
 from recsys_vae.second_stage.item_columns import ItemColumns
 from recsys_vae.top_k import mask, select
 
-POSITION = "position"
+POSITION, RECENCY = "position", ("since:user", "since:item")
 SERVED_POSITION = 1.0
 SCORES_AT_ONCE = 1 << 22
 """Scores of one model that are held at once."""
@@ -62,6 +65,8 @@ class Candidates:
         columns: of the items.
         depth: items of each model, at least 1.
         has_position: whether the position of an impression is a feature.
+        last_days: day since 1970 of each item's last event, NaN where there is none, shape (n_items,); None where
+            recency is no feature.
     """
 
     first: str
@@ -69,6 +74,7 @@ class Candidates:
     columns: ItemColumns
     depth: int = 200
     has_position: bool = False
+    last_days: Float32Array | None = None
     names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,17 +84,30 @@ class Candidates:
         numbers = [text for name in self.columns.numbers for text in (name, f"{name}:history")]
         names = [
             *(f"score:{name}" for name in models), *(f"rank:{name}" for name in models), "score:mean", "history",
-            *numbers, *(f"{name}:history" for name in self.columns.shares), *[POSITION][: self.has_position],
+            *numbers, *(f"{name}:history" for name in self.columns.shares),
+            *(RECENCY if self.has_recency else ()), *[POSITION][: self.has_position],
         ]  # fmt: skip
         object.__setattr__(self, "names", tuple(names))
 
-    def of(self, scores: Float32Array, histories: csr_array, beside: csr_array | None = None) -> Pairs:
+    @property
+    def has_recency(self) -> bool:
+        """Whether it counts how long ago users and items had their last events."""
+        return self.last_days is not None
+
+    def of(
+        self,
+        scores: Float32Array,
+        histories: csr_array,
+        beside: csr_array | None = None,
+        recency: Recency | None = None,
+    ) -> Pairs:
         """The candidates of some users, none of them in their histories.
 
         Args:
             scores: of the first model, shape (n, n_items).
             histories: of the same users, which may be signed.
             beside: further pairs that are wanted, shape (n, n_items).
+            recency: of the same users; None where nothing is known of it.
         """
         parts = [scores.copy(), *(model.score(shown_to(model, histories)) for _, model in self.further)]
         parts = [standardised(part) for part in parts]
@@ -103,10 +122,16 @@ class Candidates:
         if beside is not None:
             is_open = np.isfinite(parts[0][users, items])
             users, items = users[is_open], items[is_open]
-        return Pairs(users, items, self._features(parts, liked(histories), users, items))
+        features = self._features(parts, liked(histories), users, items, recency or Recency.unknown(len(scores)))
+        return Pairs(users, items, features)
 
     def _features(
-        self, parts: list[Float32Array], histories: csr_array, users: Int64Array, items: Int64Array
+        self,
+        parts: list[Float32Array],
+        histories: csr_array,
+        users: Int64Array,
+        items: Int64Array,
+        recency: Recency,
     ) -> Float32Array:
         scores = np.stack([part[users, items] for part in parts])
         lengths = np.diff(histories.indptr)
@@ -121,6 +146,9 @@ class Candidates:
             found += [values[items], values[items] - _means(known, values)[users]]
         for shares in self.columns.shares.values():
             found.append(_overlaps(known, shares, users, items))
+        if self.last_days is not None:
+            now = recency.now[users]
+            found += [logs_of_days(now, recency.last[users]), logs_of_days(now, self.last_days[items])]
         if self.has_position:
             found.append(np.full(len(users), SERVED_POSITION))
         return np.stack(found, axis=1).astype(np.float32)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.data.recency import Recency
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.second_stage.candidates import SCORES_AT_ONCE, Candidates, best_first
@@ -36,18 +37,22 @@ class Ranker:
         if self.trees.n_features != len(self.candidates.names):
             raise DataError(f"The trees are of {self.trees.n_features} features, not of {len(self.candidates.names)}.")
 
-    def rerank(self, scores: Float32Array, histories: csr_array, rows: Int64Array) -> None:
+    def rerank(
+        self, scores: Float32Array, histories: csr_array, rows: Int64Array, recency: Recency | None = None
+    ) -> None:
         """Put the candidates of some users in order, in place.
 
         Args:
             scores: of the first stage, shape (n, n_items).
             histories: of the same users, which may be signed.
             rows: of the users, ascending.
+            recency: of the same users as the scores.
         """
         at_once = max(1, SCORES_AT_ONCE // max(1, scores.shape[1]))
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
-            pairs = self.candidates.of(scores[some], histories[some])
+            theirs = None if recency is None else recency[some]
+            pairs = self.candidates.of(scores[some], histories[some], recency=theirs)
             users = some[pairs.users]
             order = best_first(users, self.trees.score(pairs.features))
             before = scores[users, pairs.items]

@@ -1,7 +1,7 @@
 """Fitting: one call for any model of the catalogue, closed form or by gradient."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
+from recsys_vae.models.configs.blend import Parts
 from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
-from recsys_vae.training.blend_weight import choose_weight
+from recsys_vae.training.blend_weight import choose_shares, choose_weight
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.spec import ModelSpec, default_training, suited
@@ -37,7 +38,8 @@ class Fitted:
         seconds: that it took; of a blend, the autoencoder's and the linear part's together.
         history: of training by gradient, see `training.loop.TrainingResult`.
         latent_kl: of training by gradient, as there.
-        weights: of a blend whose weight was open, the validation metric by weight, of all that were tried.
+        weights: of a blend of two whose weight was open, the validation metric by weight, of all that were tried.
+        shares: likewise of a blend of more, by the shares of its parts.
     """
 
     model: Recommender
@@ -46,6 +48,7 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
     latent_kl: Float32Array = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
     weights: dict[float, float] = field(default_factory=dict)
+    shares: dict[tuple[float, ...], float] = field(default_factory=dict)
 
     @property
     def config(self) -> Any:
@@ -72,9 +75,9 @@ def fit(
 ) -> Fitted:
     """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
-    Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part; then the weight,
-    by the metric that chose the epoch. In a group of processes all but the first leave the latter two out.
-    What is not listed here is as in `training.loop.train`.
+    Of a blend, first the autoencoder, its best epoch chosen as if it were alone, then the linear part and further ones,
+    likewise; then the shares, by the metric that chose the epoch. In a group of processes all but the first train the
+    autoencoder only. What is not listed here is as in `training.loop.train`.
 
     Args:
         interactions: may be signed; models that take no dislikes are shown what is liked.
@@ -87,7 +90,7 @@ def fit(
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.
-        ConfigError: the weight of a blend is open, and there is nobody to choose it on.
+        ConfigError: the shares of a blend are open, and there is nobody to choose it on.
         ConfigError: the parent of a warm start is solved in closed form, or configured otherwise.
     """
     torch.manual_seed(spec.training.seed)
@@ -127,12 +130,49 @@ def fit(
     seconds = result.seconds
     if blend:
         seconds += solve(blend.linear, _shown(blend.linear, interactions, dislikes))
+        seconds += _fit_more(blend, spec, interactions, dislikes, validation, checkpoint, order, resume=resume)
     weights: dict[float, float] = {}
+    shares: dict[tuple[float, ...], float] = {}
     if blend and validation is not None and not blend.config.weight:
-        weights = choose_weight(blend, validation, spec.training.validation_metric)
+        if blend.more:
+            shares = choose_shares(blend, validation, spec.training.validation_metric)
+        else:
+            weights = choose_weight(blend, validation, spec.training.validation_metric)
         if tracker is not None:
             tracker.log_metrics({"linear_weight": blend.config.weight}, result.best_epoch)
-    return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl, weights)
+    return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl, weights, shares)
+
+
+def _fit_more(
+    blend: Blend,
+    spec: ModelSpec,
+    interactions: csr_array,
+    dislikes: csr_array | None,
+    validation: HeldOut | None,
+    checkpoint: Path | None,
+    order: csr_array | None,
+    *,
+    resume: bool,
+) -> float:
+    """Fit the further parts of a blend, each as if it were alone; returns the seconds that they took."""
+    seconds, parts = 0.0, []
+    for number, part in enumerate(blend.config.more, start=1):
+        place = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-{number}{checkpoint.suffix}")
+        fitted = fit(
+            ModelSpec(part.model, part.config, suited(spec.training, part.model)),
+            interactions,
+            validation=validation,
+            checkpoint=place,
+            resume=resume,
+            epochs=part.epochs or None,
+            order=order,
+            dislikes=dislikes,
+        )
+        blend.more[number - 1] = fitted.model
+        parts.append(replace(part, epochs=fitted.epochs))
+        seconds += fitted.seconds
+    blend.config = replace(blend.config, more=Parts(parts))
+    return seconds
 
 
 def _shown(model: Recommender, interactions: csr_array, dislikes: csr_array | None) -> csr_array:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models import catalog
-from recsys_vae.models.configs.blend import BlendConfig, Part
+from recsys_vae.models.configs.blend import BlendConfig, Part, parts_of
 from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.entry import Entry
 from recsys_vae.models.weighting import BINARY, OF_WEIGHTS
@@ -106,8 +106,7 @@ class ModelSpec:
     @property
     def _parts(self) -> list[Part]:
         """Models inside it."""
-        settings = (getattr(self.config, one.name) for one in fields(self.config))
-        return [one for one in settings if isinstance(one, Part)]
+        return parts_of(self.config)
 
     @property
     def _learner(self) -> Entry:

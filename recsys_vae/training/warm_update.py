@@ -1,17 +1,18 @@
 """Warm update: the update of a model that is trained by gradient, or of a blend that holds one."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 
 from recsys_vae.data.signals import shown_to
 from recsys_vae.models import catalog
-from recsys_vae.models.blend import Blend
+from recsys_vae.models.blend import Blend, Part
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.updatable import WARM, Updatable
 from recsys_vae.models.weighting import options_of
-from recsys_vae.protocols import Int64Array, Recommender
-from recsys_vae.training.fit import Fitted, ModelSpec, fit, solve
+from recsys_vae.protocols import ClosedFormRecommender, Int64Array, Recommender
+from recsys_vae.training.fit import Fitted, ModelSpec, fit, solve, suited
 from recsys_vae.training.update_run import Update, UpdateRun
 from recsys_vae.training.warm_start import WarmStart
 
@@ -19,7 +20,7 @@ from recsys_vae.training.warm_start import WarmStart
 def warm_update(parent: Recommender, run: UpdateRun) -> Update:
     """Train a model further on what came in and on a sample of the rest; the parent stays as it is.
 
-    Of a blend the autoencoder is trained further, and the linear part updated; the weight stays.
+    Of a blend each part is trained further or updated; the shares stay.
 
     The epochs of what is made are the parent's: there its KL schedule stands, and so many a full training takes again.
     """
@@ -66,6 +67,23 @@ def _users_with_news(parent: Trainable, run: UpdateRun) -> Int64Array:
     return change.differing_after(lambda histories: options.inputs(shown_to(parent, histories)))
 
 
+def _further(part: Part, model: Recommender, number: int, run: UpdateRun) -> tuple[Recommender, float]:
+    """A further part of a blend after the change, and the seconds that it took."""
+    started = time.perf_counter()
+    if isinstance(model, Updatable):
+        return model.updated(run.change).model, time.perf_counter() - started
+    if isinstance(model, Trainable):
+        place = run.checkpoint
+        place = None if place is None else place.with_name(f"{place.stem}-{number}{place.suffix}")
+        spec = ModelSpec(part.model, part.config, suited(run.spec.training, part.model))
+        own = replace(run, spec=spec, epochs_before=part.epochs, checkpoint=place, tracker=None, metadata=None)
+        fitted = warm_update(model, own).fitted
+        return fitted.model, fitted.seconds
+    made = catalog.create(part.model, run.change.after.n_items, part.config)
+    assert isinstance(made, ClosedFormRecommender)
+    return made, solve(made, run.change.to_learn)
+
+
 def _blend(parent: Blend, run: UpdateRun) -> Update:
     part = parent.config.autoencoder
     made = warm_update(parent.autoencoder, replace(run, spec=ModelSpec(part.model, part.config, run.spec.training)))
@@ -79,5 +97,8 @@ def _blend(parent: Blend, run: UpdateRun) -> Update:
         blend.linear = updated
     else:
         seconds += solve(blend.linear, run.change.to_learn)
+    for number, (part, model) in enumerate(zip(parent.config.more, parent.more, strict=True), start=1):
+        blend.more[number - 1], spent = _further(part, model, number, run)
+        seconds += spent
     fitted = Fitted(blend, made.fitted.epochs, seconds, made.fitted.history, made.fitted.latent_kl)
     return replace(made, fitted=fitted)

@@ -71,7 +71,8 @@ class Campaign:
     @property
     def goes_by_time(self) -> bool:
         """Whether lists depend on when they are asked for."""
-        return self.catalogue.knows_repeats and to_request(self.request).query.repeat != "exclude"
+        by_repeats = self.catalogue.knows_repeats and to_request(self.request).query.repeat != "exclude"
+        return by_repeats or self.catalogue.goes_by_recency
 
     def check(self) -> None:
         """Answer nobody's query, so that a request that does not fit the bundle is an error before work begins.

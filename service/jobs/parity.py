@@ -23,6 +23,8 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.columns import USER
 from recsys_vae.data.features import Schema
 from recsys_vae.data.histories import History
+from recsys_vae.data.purchases import DAY
+from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import DataError
 from recsys_vae.protocols import FactorizedRecommender, Float32Array
@@ -34,6 +36,7 @@ from service.jobs.campaign_histories import by_user
 from service.jobs.history_import import USERS_TABLE, DatasetEvents
 from service.jobs.signed_events import signed_events
 from service.jobs.user_metadata import Value, known_metadata
+from service.ranking.recency import recency_of
 from service.ranking.served_model import NO_RULES
 from service.schemas.common import MAX_ITEMS
 from service.schemas.recommendations import HistoryItem, RecommendationRequest, Recommendations, RecommendedItem
@@ -144,7 +147,9 @@ def compare(client: Client, bundle: Bundle, people: Sequence[Person], k: int, *,
     for start in range(0, len(people), at_once):
         some = people[start : start + at_once]
         histories = [one.stored(rules) if stored else _told(one, rules) for one in some]
-        for person, ranking in zip(some, rankings(chain, histories, k, [one.metadata for one in some]), strict=True):
+        seen = _recency(chain, some, rules, stored=stored)
+        found_offline = rankings(chain, histories, k, [one.metadata for one in some], seen)
+        for person, ranking in zip(some, found_offline, strict=True):
             served = _ask_by_id(client, person, k) if stored else _ask_with_history(client, person, k, rules)
             _check_version(served, bundle)
             found = difference(served.items, ranking, k)
@@ -158,12 +163,13 @@ def rankings(
     histories: Sequence[History],
     k: int,
     metadata: Sequence[Mapping[str, Value]] | None = None,
+    recency: Recency | None = None,
 ) -> list[Ranking]:
-    """Offline lists, to compare k places of, from histories and, where told, each user's metadata."""
+    """Offline lists, to compare k places of, from histories and, where told, each user's metadata and recency."""
     items, schema = chain.bundle.items, chain.bundle.tiers.schema
     known = None if schema is None or metadata is None else schema.encode(metadata)
     matrix, order = _matrices(chain, histories)
-    found = chain.recommend(matrix, min(k + BEYOND, len(items)), metadata=known, order=order)
+    found = chain.recommend(matrix, min(k + BEYOND, len(items)), metadata=known, order=order, recency=recency)
     return [
         Ranking(tuple(items.ids(rows[rows >= 0])), scores[rows >= 0])
         for rows, scores in zip(found.rows, found.scores, strict=True)
@@ -189,13 +195,26 @@ def difference(served: Sequence[RecommendedItem], ranking: Ranking, k: int) -> s
     return None
 
 
+def _recency(chain: FallbackChain, people: Sequence[Person], rules: SignalRules, *, stored: bool) -> Recency | None:
+    """How long ago they were last there, as the service knows it; None where lists do not go by it."""
+    if not chain.takes_recency:
+        return None
+    today = timestamps.now() // DAY
+    if stored:
+        return recency_of([(one.events, today) for one in people], rules)
+    sent = [one.sent(rules) for one in people]
+    told = [UserEvents.of_ids(one.item_ids) if _is_plain(one, rules) else one for one in sent]
+    return recency_of([(UserEvents().then(one), today) for one in told], rules)
+
+
 def _told(person: Person, rules: SignalRules) -> History:
     """The history that the service makes of what it is sent."""
     return joined(UserHistory(), person.sent(rules), rules)
 
 
 def _agrees_when_sent(client: Client, chain: FallbackChain, person: Person, k: int, rules: SignalRules) -> bool:
-    [ranking] = rankings(chain, [_told(person, rules)], k, [person.metadata])
+    seen = _recency(chain, [person], rules, stored=False)
+    [ranking] = rankings(chain, [_told(person, rules)], k, [person.metadata], seen)
     return difference(_ask_with_history(client, person, k, rules).items, ranking, k) is None
 
 
@@ -204,9 +223,14 @@ def _ask_with_history(client: Client, person: Person, k: int, rules: SignalRules
     return client.recommend(RecommendationRequest(history=history, metadata=dict(person.metadata), k=k))
 
 
+def _is_plain(events: UserEvents, rules: SignalRules) -> bool:
+    """Whether the ids alone say all that counts."""
+    return rules == NO_RULES and set(events.values) <= {1.0}
+
+
 def _entries(events: UserEvents, rules: SignalRules) -> list[str | HistoryItem]:
     """A history of a request; ids alone where nothing else counts."""
-    if rules == NO_RULES and set(events.values) <= {1.0}:
+    if _is_plain(events, rules):
         return [*events.item_ids]
     rows = zip(events.item_ids, events.kinds, events.values, events.times, strict=True)
     return [

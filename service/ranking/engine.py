@@ -125,6 +125,10 @@ class Items(Protocol):
         """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
         ...
 
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Have a catalogue know what stored events say of items that it does not hold."""
+        ...
+
 
 class Unchanged:
     """Nothing was changed about items."""
@@ -135,6 +139,9 @@ class Unchanged:
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Nothing to do."""
         return True
+
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Likewise."""
 
 
 class Engine:
@@ -265,8 +272,11 @@ class Engine:
         return replace(found, notices=(*stored.notices, *request.notices, *found.notices))
 
     def _day(self, request: Request, catalogues: Sequence[Catalogue]) -> int | None:
-        """The day that purchases are seen from: that of the request, on later pages of the first; None without."""
-        if request.query.repeat == "exclude" or not any(catalogue.knows_repeats for catalogue in catalogues):
+        """The day that purchases and last events are seen from: that of the request, on later pages of the first; None
+        where lists do not go by it.
+        """
+        by_repeats = request.query.repeat != "exclude" and any(catalogue.knows_repeats for catalogue in catalogues)
+        if not by_repeats and not any(catalogue.goes_by_recency for catalogue in catalogues):
             return None
         if request.cursor is not None and request.cursor.day is not None:
             return request.cursor.day
@@ -289,6 +299,8 @@ class Engine:
             queries = {place: query for place, query in asked.items() if isinstance(query, Query)}
             outcomes = (yield from answer_all(catalogue, list(queries.values()))) if queries else []
             found |= zip(queries, outcomes, strict=True)
+            if len(queries) < len(asked):
+                self._items.count_events(catalogue)
             for place, other in asked.items():
                 if not isinstance(other, Query):
                     found[place] = yield from _attempt(catalogue, other)
@@ -391,8 +403,8 @@ def _sent(request: Request) -> UserEvents:
 
 
 def _seen_from(day: int | None, query: Query, stored: UserHistory, request: Request, catalogue: Catalogue) -> Query:
-    """With what was bought, stored or sent, where the bundle of a catalogue ranks it."""
-    if day is None or not catalogue.knows_repeats:
+    """With what was done, stored or sent, where the bundle of a catalogue ranks by it."""
+    if day is None or not (catalogue.knows_repeats or catalogue.goes_by_recency):
         return query
     return replace(query, events=stored.events.then(_sent(request)), day=day)
 

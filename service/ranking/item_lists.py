@@ -1,7 +1,8 @@
 """Lists without a user: what is popular, trending or new, what is like an item, and what is bought with it.
 
 They take filters, boosts, caps and columns as recommendations do: what differs is where the scores come from. Items
-that came to the service after the bundle are the newest of what is new.
+that came to the service after the bundle are the newest of what is new, and in the other lists where their stored
+events put them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from recsys_vae.bundles.item_lists import NEW
+from recsys_vae.bundles.item_lists import NEW, NewcomerCounts
 from recsys_vae.data.histories import HistoryRows
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from service.errors import UnknownItemError, UnknownListError
@@ -23,6 +24,7 @@ from service.ranking.reordering import Ranked, selected, shortened
 from service.ranking.results import Answer, Float64Array, Notice, Query, RankedItem, ranked, shortfall
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import Steps
+from service.store.shown_items import DAY
 
 NAMED, SIMILAR, TOGETHER = "list", "similar", "bought-together"
 """What a list may go by."""
@@ -95,32 +97,48 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
     if asked.source.kind == TOGETHER and catalogue.chain.bundle.shelves.neighbours is None:
         notices.append(NOT_COUNTED)
     best, _ = yield from _best(catalogue, question, scores, notices)
-    newest = _newest(catalogue, asked.source, question, best[1])
-    rows, found = shortened(question, best, asked.query.k - len(newest))
+    guests = _newcomers(catalogue, asked.source, question, best[1])
+    rows, found = shortened(question, best, asked.query.k - len(guests))
     items = ranked(catalogue, rows, found)
     told = tuple(question.fields.values(rows)) if question.fields else ()
     kind = asked.source.kind
     shown = tuple(rows.tolist())
     answer = Answer(catalogue.version, "", kind, items, tuple(notices), (kind,) * len(items), shown, fields=told)
-    if len(newest):
-        answer = exploration.mixed(catalogue, answer, replace(asked.query, explain=False), newest, kind, "")
+    if len(guests):
+        answer = exploration.mixed(catalogue, answer, replace(asked.query, explain=False), guests, kind, "")
     notices += shortfall(len(answer.items), asked.query.k)
     return ItemList(catalogue.version, answer.items, tuple(notices), answer.fields, answer.shown)
 
 
-def _newest(catalogue: Catalogue, source: Source, question: ResolvedQuery, found: Float64Array) -> Guests:
-    """Newcomers of the list of what is new, of which the last to come is the first.
+def _newcomers(catalogue: Catalogue, source: Source, question: ResolvedQuery, found: Float64Array) -> Guests:
+    """Newcomers of a list.
 
-    An item of the bundle has a score of 1 there at most, which one has that nobody has touched.
+    Of what is new, the last to come is the first: an item of the bundle has a score of 1 there at most, which one has
+    that nobody has touched. The other lists hold those that have events, by the formulas for the bundle's own.
     """
     newcomers = catalogue.overlay.newcomers
-    if source != Source(NAMED, NEW) or not len(newcomers):
+    if source.kind != NAMED or not len(newcomers):
         return exploration.NOBODY
     with newcomers.lock:
         eligible = exploration.welcome(newcomers, question)
-        arrival = np.argsort(np.argsort(newcomers.numbers))
-        scores = (2 + arrival[eligible]).astype(np.float32)
-        return exploration.by_score(newcomers, question, eligible, scores, found)
+        if source.name == NEW:
+            scores = 2 + np.argsort(np.argsort(newcomers.numbers)).astype(np.float32)
+        else:
+            scores = _by_events(catalogue, source.name, newcomers.ids)
+            eligible = eligible[np.isfinite(scores[eligible])]
+        return exploration.by_score(newcomers, question, eligible, scores[eligible], found)
+
+
+def _by_events(catalogue: Catalogue, name: str, item_ids: Sequence[str]) -> Float32Array:
+    bundle, counted = catalogue.chain.bundle, catalogue.overlay.newcomers.counted
+    lists = bundle.shelves.lists
+    begin = counted.at - round(lists.rules.recent_days * DAY)
+    before = begin - round(lists.rules.baseline_days * DAY)
+    events = counted.events
+    counts = NewcomerCounts(
+        events.n_users(item_ids), events.between(item_ids, begin), events.between(item_ids, before, begin)
+    )
+    return lists.scores_of_newcomers(name, counts, bundle.popularity, bundle.tiers.segments)
 
 
 def _best(

@@ -1,5 +1,8 @@
 """LiveItems: has every catalogue know what was changed about items before anything is computed with it."""
 
+import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any, NamedTuple
@@ -7,10 +10,20 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from recsys_vae.data.signals import SignalRules
+from recsys_vae.errors import UnavailableError
+from service import timestamps
+from service.ranking.overlay import Counted
 from service.ranking.served_model import Catalogue
 from service.ranking.unknown_items import UnknownItems
 from service.store.item_feed import OPENING_SECONDS, ItemFeed
 from service.store.item_records import ItemRecord, LiveItem
+from service.store.live_events import live_events
+
+logger = logging.getLogger("recsys.service")
+
+COUNTED_FOR = 5.0
+"""Seconds that counts of events stand for."""
 
 
 class Description(NamedTuple):
@@ -31,14 +44,21 @@ class LiveItems:
         feed: of the changes.
         explore: share of the places of a list for items that the model does not know.
         on_settled: told how many items something was changed about.
+        clock: what time it is, in microseconds since 1970.
     """
 
     def __init__(
-        self, feed: ItemFeed, explore: float = 0.0, on_settled: Callable[[int], None] = lambda number: None
+        self,
+        feed: ItemFeed,
+        explore: float = 0.0,
+        on_settled: Callable[[int], None] = lambda number: None,
+        clock: Callable[[], int] = timestamps.now,
     ) -> None:
         self._feed = feed
         self._on_settled = on_settled
-        self._following = Lock()
+        self._clock = clock
+        self._following, self._counting = Lock(), Lock()
+        self._counted: dict[SignalRules, tuple[float, Counted]] = {}
         self._unknown: WeakKeyDictionary[Catalogue, UnknownItems] = WeakKeyDictionary()
         self.explore = explore
 
@@ -52,6 +72,25 @@ class LiveItems:
         is_current = self._feed.settle()
         self._follow(catalogues)
         return is_current
+
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Have a catalogue know what stored events say of items that it does not hold, at most `COUNTED_FOR` ago.
+
+        Where the store does not answer, or another thread is counting, what was known before stays.
+        """
+        if not len(catalogue.overlay.newcomers):
+            return
+        rules, now = catalogue.rules, time.monotonic()
+        since, counted = self._counted.get(rules, (-math.inf, Counted()))
+        if now - since >= COUNTED_FOR and self._counting.acquire(blocking=since == -math.inf):
+            try:
+                counted = Counted(live_events(self._feed.database, rules), self._clock())
+            except UnavailableError:
+                logger.warning("Events of new items are as they were last counted: the store does not answer.")
+            finally:
+                self._counting.release()
+            self._counted[rules] = now, counted
+        catalogue.overlay.newcomers.counted = counted
 
     def _follow(self, catalogues: Iterable[Catalogue]) -> None:
         """Have catalogues show what is known here."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from service.errors import FieldError
 from service.ranking.filters import Filters
 from service.ranking.live_columns import Columns
 from service.store.item_records import FieldValue, ItemRecord, LiveItem
+from service.store.live_events import LiveEvents
 
 logger = logging.getLogger("recsys.service")
 
@@ -45,6 +46,13 @@ class Feed(Protocol):
         ...
 
 
+class Counted(NamedTuple):
+    """Stored events of items as they were counted at a moment, in microseconds since 1970."""
+
+    events: LiveEvents = LiveEvents()
+    at: int = 0
+
+
 class Newcomers:
     """Items that are not in the bundle, in the order in which they came here.
 
@@ -57,12 +65,14 @@ class Newcomers:
         numbers: that they have in every process, see `LiveItem`.
         are_recommended: whether lists of users may hold them; lists without a user may in any case.
         lock: held while they change, and by whoever needs them as of one moment.
+        counted: what was counted of their stored events, as of when.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.filters = Filters(bundle.item_table.clear())
         self.lock = RLock()
         self.are_recommended = False
+        self.counted = Counted()
         self.ids: list[str] = []
         self.numbers: list[int] = []
         self._is_shown: list[bool] = []

@@ -32,6 +32,9 @@ class PastItems:
         """All of them at the beginning, none later; and the position after them."""
         return (self._items if position != self.position else ()), self.position
 
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Nothing: lists without a user are not made again."""
+
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show them."""
         for catalogue in catalogues:

@@ -19,6 +19,7 @@ from recsys_vae.top_k import top_k
 from service.ranking import explanations, exploration, repeats
 from service.ranking.propensities import Chances, of_list
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
+from service.ranking.recency import recency_of
 from service.ranking.reordering import Ranked, selected, shortened
 from service.ranking.results import (
     POPULARITY_SCORER,
@@ -86,7 +87,9 @@ def _attempt(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[Sequen
 def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[Answer]]:
     histories = stack([q.history.ascending for q in queries], [q.history.weights for q in queries], len(catalogue))
     order = _order(queries, len(catalogue)) if catalogue.by_order else None
-    users = catalogue.chain.encode(histories, _metadata(catalogue, queries), order)
+    asked = [(question.query.events, question.query.day) for question in queries]
+    recency = recency_of(asked, catalogue.rules) if catalogue.goes_by_recency else None
+    users = catalogue.chain.encode(histories, _metadata(catalogue, queries), order, recency=recency)
     lists = _search(catalogue, queries, users)
     tiers, scorers = users.tiers, catalogue.chain.scorers(users)
     answers: list[Answer] = []
@@ -155,7 +158,8 @@ def _unaided(catalogue: Catalogue, question: ResolvedQuery, user: Users) -> Step
 
     def deeper(depth: int, among: BoolArray | None) -> Ranked:
         asked = question if among is None else question.among(among)
-        unaided = repeats.scores(catalogue, question.purchases, user, unaided=True)
+        only = question.query.repeat == "only"
+        unaided = repeats.scores(catalogue, question.purchases, user, unaided=True, only=only)
         return best_items(catalogue, asked, unaided, depth)
 
     (rows, _), _ = yield from selected(catalogue, question, deeper(question.depth, None), deeper, [])
@@ -273,7 +277,9 @@ def _deeper(
     """More of the best items of a user, of some only where flags say which."""
     assert user is not None
     asked = question if among is None else question.among(among)
-    return best_items(catalogue, asked, repeats.scores(catalogue, question.purchases, user), depth)
+    only = question.query.repeat == "only"
+    scores = repeats.scores(catalogue, question.purchases, user, only=only)
+    return best_items(catalogue, asked, scores, depth)
 
 
 def _explained(

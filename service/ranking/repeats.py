@@ -38,9 +38,18 @@ def purchases(catalogue: Catalogue, query: Query, history: HistoryRows) -> Purch
     return purchases_of(users, rows[known], times[known], (1, len(catalogue)), np.array([query.day]))
 
 
-def scores(catalogue: Catalogue, bought: Purchases | None, user: Users, *, unaided: bool = False) -> Float32Array:
-    """Scores of all items for one user, shape (1, n_items); `unaided` without what popularity adds to them."""
+def scores(
+    catalogue: Catalogue, bought: Purchases | None, user: Users, *, unaided: bool = False, only: bool = False
+) -> Float32Array:
+    """Scores of all items for one user, shape (1, n_items).
+
+    Args:
+        unaided: without what popularity adds to them.
+        only: what was bought before is all that is asked for; the rest may be -inf.
+    """
     chain = catalogue.chain
+    if only and bought is not None and repeats.tell_all(bought, user.histories):
+        return repeats.scores(chain, user, bought, "only")
     scored_by = chain.unaided_scores if unaided else chain.scores
     return scored_by(user) if bought is None else repeats.scores(chain, user, bought, scored_by=scored_by)
 

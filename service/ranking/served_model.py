@@ -33,6 +33,7 @@ class Catalogue:
         rules: what makes a history of a user's events.
         by_order: whether the model goes by the order of histories.
         knows_repeats: whether it knows what users buy again, and when.
+        goes_by_recency: whether its second stage counts how long ago users and items had their last events.
         overlay: what was changed about its items since.
     """
 
@@ -41,6 +42,7 @@ class Catalogue:
         self.rules = chain.bundle.signals
         self.by_order = takes_order(chain.bundle.model)
         self.knows_repeats = chain.bundle.repeat is not None
+        self.goes_by_recency = chain.takes_recency
         self.overlay = Overlay(chain.bundle, self.rows)
         self._made: dict[str, Float32Array] = {}
         if is_warm:

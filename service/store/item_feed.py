@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final
 
 from recsys_vae.errors import UnavailableError
-from service.store.database import KeptConnection
+from service.store.database import Database, KeptConnection
 from service.store.item_records import LiveItem
 from service.store.items import ItemStore
 
@@ -54,6 +54,11 @@ class ItemFeed:
         self._is_down = False
         self.sequence = 0
         self.epoch = 0
+
+    @property
+    def database(self) -> Database:
+        """Of the store."""
+        return self._store.database
 
     def __len__(self) -> int:
         """Items that something was changed about."""

@@ -29,6 +29,7 @@ from pipelines.training.ranker import learn_ranker
 from recsys_vae.bundles.additions import with_ranker
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.bundles.second_stage import ModelPart
 from recsys_vae.evaluation.bootstrap import paired_bootstrap
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import Split
@@ -89,7 +90,7 @@ def ranked(paths: Mapping[str, Path]) -> tuple[Path, dict[str, Any]]:
         tried[leaves] = (found, told | {"candidates_hold": found.found, "pairs": found.pairs, "cpu_seconds": seconds})
     best = max(tried, key=lambda leaves: tried[leaves][0].after)
     to = home() / "signals" / "ranker" / "ranked"
-    with_ranker(next(iter(paths.values())), to, tried[best][0].ranker, tuple(one.version for one in others))
+    with_ranker(next(iter(paths.values())), to, tried[best][0].ranker, [ModelPart.of(one.manifest) for one in others])
     return to, {"leaves": best, "tried": {str(leaves): told for leaves, (_, told) in tried.items()}}
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from pipelines import cli
@@ -19,13 +21,17 @@ from pipelines.training.train import Output, train_bundle
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
-from recsys_vae.training.blend_weight import choose_weight
+from recsys_vae.recommender import FallbackChain
+from recsys_vae.training.blend_weight import choose_shares, choose_weight
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import Group
+from service.app import create_app
+from service.settings import Settings
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.recsys_vae.training.held_out import WORLD, held_out
-from tests.worlds import SMALL, untrained
+from tests.worlds import SMALL, csr, untrained
 
 METRIC = "ndcg@3"
 TRAINING = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.01, device="cpu", validation_metric=METRIC)
@@ -118,3 +124,65 @@ def test_the_weight_is_kept_when_a_blend_is_trained_again_on_validation_too(
     shipped = Bundle.load(tmp_path / "shipped").manifest.settings
     assert shipped == Bundle.load(tmp_path / "bundle").manifest.settings
     assert shipped["weight"] == trained.manifest.settings["weight"]
+
+
+OF_FOUR = {
+    "autoencoder": "mult-vae", "autoencoder.hidden": 16, "autoencoder.latent": 4, "linear": "popularity",
+    "more": "ease,mult-dae", "more.2.hidden": 8,
+}  # fmt: skip
+
+
+def test_shares_of_more_parts_lie_on_the_simplex_and_the_best_are_taken() -> None:
+    validation = held_out()
+    fitted = fit(ModelSpec("blend", catalog.configure("blend", OF_FOUR), TRAINING), WORLD.matrix, validation=validation)
+    blend, shares = fitted.model, fitted.config.shares
+    assert isinstance(blend, Blend)
+    assert sum(shares) == pytest.approx(1)
+    assert min(shares) > 0  # parts without a share are gone
+    assert len(blend.parts) == len(shares)
+    assert all(len(tried) == 4 and sum(tried) == pytest.approx(1) for tried in fitted.shares)
+    best = evaluate(blend, validation, [METRIC]).means[METRIC]
+    assert best == pytest.approx(max(fitted.shares.values()), abs=1e-9)
+    assert "ease" in [part.model for part in fitted.config.more]  # which knows the tastes
+    alone = fit(ModelSpec("mult-dae", catalog.configure("mult-dae", {"hidden": 8}), TRAINING), WORLD.matrix,
+                validation=validation)  # fmt: skip
+    for part, model in zip(fitted.config.more, blend.more, strict=True):
+        if part.model == "mult-dae":
+            assert part.epochs == alone.epochs
+            np.testing.assert_array_equal(model.score(WORLD.matrix), alone.model.score(WORLD.matrix))
+
+
+def test_where_shares_tie_the_first_tried_stays() -> None:
+    blend = Blend(12, catalog.configure("blend", {"more": "ease"}))
+    for part in blend.parts[1:]:
+        part.fit(WORLD.matrix)  # type: ignore[attr-defined]
+    before = choose_shares(blend, held_out(), METRIC)
+    assert blend.config.shares == pytest.approx(next(shares for shares, value in before.items()
+                                                     if value == max(before.values())))  # fmt: skip
+
+
+def test_a_blend_of_more_is_trained_published_updated_and_served(dataset: DatasetDir, tmp_path: Path) -> None:
+    def run(*arguments: str | Path) -> None:
+        ended = CliRunner().invoke(cli.build(), [*map(str, arguments)], catch_exceptions=False)
+        assert ended.exit_code == 0, ended.output
+
+    told = OF_FOUR | {"weight": 0.2, "more.1.share": 0.3, "more.2.share": 0.1}
+    options = [option for name, value in told.items() for option in ("--set", f"{name}={value}")]
+    run("train", "tastes", "--model", "blend", *options, "--epochs", "3", "--to", tmp_path / "chosen")
+    run("publish", tmp_path / "chosen", "tastes", "--to", tmp_path / "shipped")
+    more = pl.read_parquet(dataset.interactions_path)
+    later = more.head(6).with_columns(
+        user_id=pl.lit("v"), timestamp=pl.lit(more["timestamp"].max()) + pl.duration(days=1)
+    )
+    pl.concat([more, later]).write_parquet(dataset.interactions_path)
+    run("update", tmp_path / "shipped", "tastes", "--to", tmp_path / "next", "--set", "epochs=1")
+    run("recommend", tmp_path / "next", "tastes", "--to", tmp_path / "lists.parquet", "--k", "3")
+    chosen, shipped, updated = (Bundle.load(tmp_path / name) for name in ("chosen", "shipped", "next"))
+    assert chosen.manifest.settings == shipped.manifest.settings == updated.manifest.settings
+    assert shipped.manifest.settings["more.2.epochs"] > 0
+    histories = csr([[0, 1, 2]], 12)
+    wanted = FallbackChain(updated).recommend(histories, 3)
+    with TestClient(create_app(Settings(bundle=tmp_path / "next", store=f"sqlite:///{tmp_path}/e.db"))) as client:
+        sent = updated.items.ids(np.array([0, 1, 2]))
+        found = client.post("/v1/recommendations", json={"history": sent, "k": 3}).json()["items"]
+    assert [item["item_id"] for item in found] == updated.items.ids(wanted.rows[0])

@@ -167,13 +167,3 @@ def test_impressions_that_do_not_fit_are_refused(tastes: DatasetDir, first: Path
     table.drop("reward").write_csv(tmp_path / "b.csv")
     with pytest.raises(SchemaError, match="no column reward"):
         learn_ranker(bundle, [], tastes, impressions=tmp_path / "b.csv", config=CONFIG)
-
-
-@pytest.mark.parametrize("verb", ["publish", "update"])
-def test_a_bundle_with_a_second_stage_is_made_again_from_its_parts(
-    tastes: DatasetDir, ranked: Path, tmp_path: Path, verb: str
-) -> None:
-    done = CliRunner().invoke(cli.build(), [verb, str(ranked), str(tastes.path), "--to", str(tmp_path / "b")])
-    assert isinstance(done.exception, BundleError)
-    assert "--trees-of" in str(done.exception)
-    assert not (tmp_path / "b").exists()

@@ -16,6 +16,7 @@ from recsys_vae.bundles.item_lists import (
     TRENDING,
     ItemLists,
     ListRules,
+    NewcomerCounts,
     Windows,
     segments_only,
 )
@@ -117,3 +118,29 @@ def test_rules_are_read_as_they_were_written() -> None:
     for text in ("[", "[]", json.dumps({"tomorrow": 1}), json.dumps({"recent_days": 0})):
         with pytest.raises(RecsysError):
             ListRules.from_json(text)
+
+
+def counted(users: float, recent: float, baseline: float) -> NewcomerCounts:
+    return NewcomerCounts(*(np.array([0, one], np.float32) for one in (users, recent, baseline)))
+
+
+def test_what_came_later_is_scored_by_the_formulas_of_the_bundles_items() -> None:
+    one = lists([8, 4, 0, 0], [8, 0, 4, 0])
+    new = counted(users=5, recent=8, baseline=8)
+    # As many users, and as many events in each window, as the first item has: so the same scores.
+    for name in (POPULAR, RECENT):
+        found = one.scores_of_newcomers(name, new, POPULARITY)
+        assert np.isneginf(found[0])  # nothing is known of it
+        assert found[1] == pytest.approx(one.scores(name, POPULARITY)[0])
+    assert np.isneginf(one.scores_of_newcomers(TRENDING, new, POPULARITY)).all()  # it has not grown
+    found = one.scores_of_newcomers(TRENDING, counted(users=4, recent=4, baseline=0), POPULARITY)
+    assert found[1] == pytest.approx(math.log(3)) == pytest.approx(one.scores(TRENDING, POPULARITY)[1])
+    with pytest.raises(UnknownNameError):
+        one.scores_of_newcomers(NEW, new, POPULARITY)
+
+
+def test_where_popularity_goes_by_segment_what_came_later_has_its_share_of_all() -> None:
+    matrix = csr_array(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0], [1, 1, 0, 0]], np.float32))
+    segments = SegmentPopularity.learn(matrix, csr_array((5, 1), dtype=np.float32), np.array([True]), shrinkage=1.0)
+    found = lists([1, 1, 1, 1], [1, 1, 1, 1]).scores_of_newcomers(POPULAR, counted(5, 0, 0), POPULARITY, segments)
+    assert found[1] == pytest.approx(segments.log_shares[0])

@@ -116,3 +116,60 @@ def test_where_the_linear_part_knows_nothing_the_autoencoder_decides() -> None:
     blend.linear.fit(two_tastes(n_items=12).matrix)
     empty = HISTORIES[[2]]
     np.testing.assert_array_equal(blend.score(empty)[0].argsort(), blend.autoencoder.score(empty)[0].argsort())
+
+
+def of_three(**shares: float) -> Blend:
+    told = {"more": "graph-filter", "more.1.rank": 4, "autoencoder.hidden": 8, "autoencoder.latent": 2}
+    blend = Blend(12, catalog.configure("blend", told | shares))
+    for part in blend.parts[1:]:
+        part.fit(two_tastes(n_items=12).matrix)  # type: ignore[attr-defined]
+    return blend
+
+
+def test_a_blend_of_three_is_the_sum_of_its_parts_by_their_shares() -> None:
+    blend = of_three(**{"weight": 0.3, "more.1.share": 0.5})
+    assert blend.config.shares == pytest.approx((0.2, 0.3, 0.5))
+    parts = [standardised(part.score(HISTORIES)) for part in blend.parts]
+    wanted = sum(share * part for share, part in zip((0.2, 0.3, 0.5), parts, strict=True))
+    np.testing.assert_allclose(blend.score(HISTORIES), wanted, atol=1e-6)
+    blend.share_out((0.5, 0.5, 0))
+    np.testing.assert_allclose(blend.score(HISTORIES), 0.5 * parts[0] + 0.5 * parts[1], atol=1e-6)
+    blend.drop_idle()
+    assert len(blend.parts) == 2
+    assert "more" not in catalog.described(blend.config)  # as blends of two always were
+
+
+def test_further_parts_are_described_and_kept() -> None:
+    settings = {
+        "more": "graph-filter, sasrec",
+        "more.1.rank": "8",
+        "more.2.epochs": 3,
+        "more.2.share": 0.2,
+        "weight": 0.1,
+    }
+    config = catalog.configure("blend", settings)
+    assert [part.model for part in config.more] == ["graph-filter", "sasrec"]
+    assert (config.more[0].config.rank, config.more[1].epochs, config.more[1].share) == (8, 3, 0.2)
+    assert catalog.configure("blend", catalog.described(config)) == config
+    blend = of_three(**{"weight": 0.3, "more.1.share": 0.5})
+    other = Blend(12, catalog.configure("blend", catalog.settings_of(blend)))
+    other.load_tensors(blend.tensors())
+    np.testing.assert_array_equal(other.score(HISTORIES), blend.score(HISTORIES))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"more": "blend"}, "further part of a blend is trained by gradient or in closed form; blend is not"),
+        ({"more": "ease", "more.1.share": 0.5}, "all of them or none"),
+        ({"more": "ease", "more.1.share": 0.5, "weight": 0.5}, "add up to less than 1"),
+        ({"more": "ease", "more.1.share": -0.1, "weight": 0.5}, "from 0 to below 1"),
+        ({"more": 3}, "names of models"),
+        ({"more": "ease", "more.2.l2": 1}, "named 'more.2'"),
+        ({"more": "ease", "more.l2": 1}, "named 'more.l2'"),
+        ({"more": "easy"}, "model named 'easy'"),
+    ],
+)
+def test_further_parts_that_make_no_blend_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
+        catalog.configure("blend", settings)

@@ -178,6 +178,9 @@ class Lagging:
         self.settled.append(len(list(catalogues)))
         return False
 
+    def count_events(self, catalogue: Catalogue) -> None:
+        """Nothing is known of any."""
+
 
 def test_all_that_is_computed_says_that_changes_of_items_may_be_missing(tmp_path: Path, chain: FallbackChain) -> None:
     items = Lagging()
