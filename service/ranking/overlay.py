@@ -243,6 +243,12 @@ class Overlay:
                 ", ".join(unfit),
             )
 
+    def described(self, record: ItemRecord, row: int) -> dict[str, Any]:
+        """All columns of an item of the bundle, as it is with what was changed about it."""
+        columns = self.filters.metadata
+        newest = {name: value for name, value in self._newest(record, row).items() if columns.takes(name, value)}
+        return {name: columns[name].base_value(row) for name in columns.own} | newest
+
     def _newest(self, record: ItemRecord, row: int) -> dict[str, FieldValue | None]:
         """What is newer than the bundle's own."""
         own = self.filters.metadata

@@ -95,7 +95,7 @@ def test_who_asked_before_another_one_caught_up_does_not_take_the_store_for_put_
         store.take([price("a", 1), price("b", 1)])
         feed.settle(5.0)
         before, answers = feed.position, iter([1, 2])
-        monkeypatch.setattr(feed._clock, "read", lambda: next(answers))
+        monkeypatch.setattr(feed, "_clock", lambda: next(answers))
         assert feed.settle(5.0)
         assert (feed.position, feed.sequence) == (before, 2)
 
