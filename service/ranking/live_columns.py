@@ -181,6 +181,11 @@ class Columns:
         """Type of each column, for people."""
         return {name: str(column.dtype) for name, column in list(self._columns.items())}
 
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """Type of each column."""
+        return {name: column.dtype for name, column in list(self._columns.items())}
+
     def misfit(self, name: str, value: FieldValue) -> str | None:
         """Why a value does not fit its column; None where it does, or where there is no such column yet."""
         if name not in self._columns or fits(value, self._columns[name].dtype):

@@ -58,6 +58,11 @@ class Database:
         return self._engine.dialect.name == "sqlite"
 
     @property
+    def exists(self) -> bool:
+        """Whether there may be anything in it: a file of SQLite is made only when it is first asked."""
+        return not self.has_one_writer or Path(self._engine.url.database or "").is_file()
+
+    @property
     def driver_error(self) -> type[Exception]:
         """What the driver raises."""
         found: type[Exception] = self._engine.dialect.loaded_dbapi.Error
