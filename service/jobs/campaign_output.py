@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from recsys_vae.atomic import atomic_directory, atomic_file, remove_partials, write_atomically
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.errors import ConfigError
+from recsys_vae.frames import columns_in
 from recsys_vae.locks import exclusive
-from recsys_vae.outputs import DirectoryProduct, FileProduct, check_output, columns_in
+from recsys_vae.outputs import DirectoryProduct, FileProduct, check_output
 from service.jobs.campaign_items import ITEMS_FILE, written_items
 from service.store.item_records import LiveItem
 

@@ -153,7 +153,10 @@ def test_both_stores_keep_them_and_tell_users(one_drawing: TestClient, place: Pl
     event = {"user_id": "ann", "item_id": clicked, "event_type": "buy", "request_id": first["request_id"]}
     one_drawing.post("/v1/events", json={"events": [event]})
     with closing(place.open()) as store:
+        planned = export_impressions(store, tmp_path / "shown.parquet", Choice(event_type="buy"), dry_run=True)
+        assert not (tmp_path / "shown.parquet").exists()
         done = export_impressions(store, tmp_path / "shown.parquet", Choice(event_type="buy"))
+        assert planned == done
         assert (done.impressions, done.lists, done.rewarded, done.unknown) == (K, 1, 1, 2)
         assert export_impressions(store, tmp_path / "shown.parquet", Choice(event_type="view")).rewarded == 0
         with pytest.raises(EmptyDataError, match="no list for a user by name"):
