@@ -32,7 +32,8 @@ def export_impressions(
     would = "would get " if dry_run else ""
     typer.echo(
         f"{to}: {would}{done.impressions:,} items of {done.lists:,} lists, {done.drawn:,} of them drawn, "
-        f"{done.rewarded:,} with a reward; {done.unknown:,} lists were left out: for nobody by name, or of unknown propensity."
+        f"{done.rewarded:,} with a reward; {done.unknown:,} lists were left out: for nobody by name, or of unknown "
+        "propensity."
     )
     if not dry_run:
         typer.echo(f"Next: recsys evaluate BUNDLE DATASET --split temporal --impressions {to}")
