@@ -2,10 +2,10 @@
 
 Two workers answer as fast as they can while 10,000 changes a minute are sent, one after the other on several
 connections. After each acknowledgement a connection that may lead to either worker asks for that item: the answer must
-have the new price, or be without the item where it was hidden. Then one worker takes changes as fast as it can, which tells
-what a change costs. Then one worker answers from a store with 100,000 items
-that something was changed about, beside one without, in turns. `--store` names an empty PostgreSQL database instead of
-files of SQLite; `--seconds` the length of the first part, `--rounds` the turns of the second. The last line is JSON.
+have the new price, or be without the item where it was hidden. Then one worker takes changes as fast as it can, which
+tells what a change costs. Then one worker answers from a store with 100,000 items that something was changed about,
+beside one without, in turns. `--store` names an empty PostgreSQL database instead of files of SQLite; `--seconds` the
+length of the first part, `--rounds` the turns of the last. The last line is JSON.
 """
 
 import argparse

@@ -16,8 +16,8 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, EmptyDataError
 from recsys_vae.evaluation.counterfactual import Counterfactual, estimate
 from service.app import create_app
-from service.http.routes import recommendations
 from service.jobs.impression_export import Choice, export_impressions
+from service.ranking import exploration
 from service.settings import Settings
 from service.store.events import EventStore
 from tests.service.places import Place
@@ -50,7 +50,7 @@ def drawing(root: Path, store: str, **more: object) -> Settings:
 @pytest.fixture
 def always_today(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn by user and day is the same whenever the tests run."""
-    monkeypatch.setattr(recommendations, "DAY", 10**30)
+    monkeypatch.setattr(exploration, "DAY", 10**30)
 
 
 def ask(client: TestClient, n: int = len(USERS), **more: object) -> list[dict]:  # type: ignore[type-arg]
