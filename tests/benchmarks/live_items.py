@@ -103,7 +103,10 @@ def measure_changes(store: str | None, seconds: float) -> dict[str, Any]:
 def measure_cost(seconds: float) -> dict[str, Any]:
     """Processor time of a change: one worker that is asked for nothing else."""
     world = build("rec-vae", GOWALLA_ITEMS)
-    with TemporaryDirectory() as folder, serving(world.bundle, f"sqlite:///{folder}/events.db") as server:
+    with (
+        TemporaryDirectory() as folder,
+        serving(world.bundle, f"sqlite:///{folder}/events.db", access_log=False) as server,
+    ):
         asyncio.run(_only_changed(server.url, 1.0))
         began = server.cpu_seconds()
         changes = asyncio.run(_only_changed(server.url, seconds))
