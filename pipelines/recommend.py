@@ -150,22 +150,18 @@ def recommend_all(
         UnknownNameError: no such scorer.
         DataError: there are no users, or the bundle knows none of the dataset's items.
     """
-    check_k(k)
-    to = check_output(to, LISTS)
-    report_path = check_output(to.with_name(to.name + ".json"), REPORT)
-    _check_catalogue(bundle, dataset)
+    reranker = check_batch(bundle, dataset, k, rules)
+    to, report_path = check_files(to)
     keep_freed_memory()
     wanted, k = k, min(k, len(bundle.items))
     chain, tiers, asked, rows = _chain(bundle, scorer), Counter[str](), 0, 0
     without_list = Named()
-    known, reranker = _metadata(bundle, dataset), Reranker(rules, bundle.item_table, k) if rules else None
-    if reranker is not None:
-        reranker.check()
+    known = _metadata(bundle, dataset)
     places, how = _order(bundle, dataset), _how(repeat, keep_seen=keep_seen)
     bought = _purchases(bundle, dataset, now) if how != "exclude" else None
     seen = _recency(chain, dataset, now)
     with _parquet(to, LISTS) as write:
-        for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
+        for part in _with_bar(_histories(bundle, dataset, chunk, only), n_users(dataset, only)):
             users = _Told(
                 None if known is None else known(part.users),
                 None if places is None else places(part),
@@ -199,6 +195,34 @@ def recommend_all(
     return report
 
 
+def check_batch(bundle: Bundle, dataset: DatasetDir, k: int, rules: Rules) -> Reranker | None:
+    """What puts lists in order by rules, once it is known that lists can be made; None without rules.
+
+    Raises:
+        ConfigError: k < 1, or a rule does not fit the items' metadata.
+        DataError: the bundle knows none of the dataset's items.
+    """
+    check_k(k)
+    _check_catalogue(bundle, dataset)
+    reranker = Reranker(rules, bundle.item_table, min(k, len(bundle.items))) if rules else None
+    if reranker is not None:
+        reranker.check()
+    return reranker
+
+
+def check_files(to: Path) -> tuple[Path, Path]:
+    """Where lists and their report go, once it is known that nothing else would be lost there."""
+    to = check_output(to, LISTS)
+    return to, check_output(to.with_name(to.name + ".json"), REPORT)
+
+
+def n_users(dataset: DatasetDir, only: IdMap | None) -> int:
+    """How many users are asked for."""
+    if only is not None:
+        return len(only)
+    return int(_everybody(dataset).select(pl.col(USER).n_unique()).collect(engine="streaming").item())
+
+
 def strangers(dataset: DatasetDir, users: IdMap) -> Named:
     """Which of these users have no interactions."""
     known = _everybody(dataset).select(pl.col(USER).unique()).collect(engine="streaming")[USER]
@@ -213,7 +237,7 @@ def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | 
     model, users = _factorised(bundle), 0
     known, places = _metadata(bundle, dataset), _order(bundle, dataset)
     with _parquet(to, USERS) as write:
-        for part in _with_bar(_histories(bundle, dataset, chunk, only), _total(dataset, only)):
+        for part in _with_bar(_histories(bundle, dataset, chunk, only), n_users(dataset, only)):
             metadata = None if known is None else known(part.users)
             histories = shown_to(model, part.histories)
             order = {} if places is None else {"order": places(part)}
@@ -360,12 +384,6 @@ def _parquet(path: Path, product: Product) -> Iterator[Callable[[pl.DataFrame], 
                 writer.close()
             else:
                 pq.write_table(pa.table({}), temporary)
-
-
-def _total(dataset: DatasetDir, only: IdMap | None) -> int:
-    if only is not None:
-        return len(only)
-    return int(_everybody(dataset).select(pl.col(USER).n_unique()).collect(engine="streaming").item())
 
 
 def _everybody(dataset: DatasetDir) -> pl.LazyFrame:

@@ -55,9 +55,9 @@ from service.store.item_feed import ItemFeed
 from service.store.items import ItemStore
 from service.ui import routers as ui
 
-WRITERS = 9
-"""Requests whose events or changes of items a process writes at a time; the others wait without a thread. On PostgreSQL
-one connection is kept to ask for changes of items, and as many are left to reads as the pool keeps open."""
+WRITERS = 8
+"""Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL one connection is
+kept to ask for changes of items, another takes them, and as many are left to reads as the pool keeps open."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -112,11 +112,10 @@ def create_app(
     @asynccontextmanager
     async def running(store: EventStore) -> AsyncIterator[Services]:
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
-        item_store = ItemStore(store.database)
+        item_store, shown = ItemStore(store.database), ImpressionTable(store.database)
         items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items, clock)
         engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
-        shown = ImpressionTable(store.database)
         exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
         counts.count_start()
@@ -146,6 +145,7 @@ def create_app(
         engine.close()
         await exposures.close()
         await deployments.close()
+        item_store.close()
         items.close()
         await limits.close()
         if tracer is not None:
@@ -164,7 +164,7 @@ def create_app(
         redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
-    front: ASGIApp = FastPath(app.behind, recommendations.FAST_PATH)
+    front: ASGIApp = FastPath(app.behind, (*recommendations.FAST_PATH, *items.FAST_PATH))
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
     front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
     tracer = open_tracer(settings)

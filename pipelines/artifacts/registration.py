@@ -34,11 +34,12 @@ class Registration:
     is_new: bool
 
 
-def register(bundle: Path, name: str | None = None) -> Registration:
+def register(bundle: Path, name: str | None = None, *, dry_run: bool = False) -> Registration:
     """Register a bundle on disk, in the run that made it; what is registered already stays as it is.
 
     Args:
         name: of the registered model; that of the bundle's dataset when None.
+        dry_run: look, and change nothing; a version that would be made has no number yet, "".
 
     Raises:
         BundleError: there is no bundle, or a damaged one.
@@ -52,6 +53,8 @@ def register(bundle: Path, name: str | None = None) -> Registration:
         raise ConfigError(f"{bundle} does not say which dataset it learned from. Name the model: --as NAME.")
     check_model_name(name)
     found = registered_version(connect(), name, manifest.version)
+    if dry_run:
+        return Registration(manifest, name, found or "", is_new=found is None)
     version = found or _register(bundle, name, manifest)
     clear_workspace(workspace_of(bundle))
     return Registration(manifest, name, version, is_new=found is None)

@@ -25,7 +25,7 @@ class Uploaded:
     is_new: bool
 
 
-def upload(bundle: Path, address: str, *, overwrite: bool = False) -> Uploaded:
+def upload(bundle: Path, address: str, *, overwrite: bool = False, dry_run: bool = False) -> Uploaded:
     """Send a bundle's files, and last its manifest: what was cut off is no bundle, and the next call sends it again.
 
     Args:
@@ -33,6 +33,7 @@ def upload(bundle: Path, address: str, *, overwrite: bool = False) -> Uploaded:
         address: such as `s3://shop/bundles/today`; with a slash at the end, its version follows.
         overwrite: replace another bundle that is there. Who reads meanwhile is told that it is altered; services that
             are told of a new address never meet that.
+        dry_run: look, and send nothing.
 
     Raises:
         BundleError: the bundle is damaged.
@@ -52,7 +53,7 @@ def upload(bundle: Path, address: str, *, overwrite: bool = False) -> Uploaded:
         raise ConfigError(
             f"{there.get('version', 'Something else')} is at {address}: name another place, or --overwrite."
         )
-    for name in (*manifest.files, MANIFEST):
+    for name in () if dry_run else (*manifest.files, MANIFEST):
         send(bundle / name, f"{address}/{name}")
     return Uploaded(manifest, address, is_new=True)
 

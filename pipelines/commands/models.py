@@ -177,10 +177,11 @@ def publish(
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and say what would be done; do nothing.")] = False,
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.training.publish import WRITTEN, is_published_from, publish_bundle, take_part
+    from pipelines.training.publish import WRITTEN, check_publish, is_published_from, publish_bundle, take_part
     from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
@@ -190,6 +191,14 @@ def publish(
     dropped = {"drop_repeats": drop_repeats, "drop_ranker": drop_ranker}
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
+    if dry_run:
+        ready = check_publish(bundle, opened, output, resume=resume, new_items=new_items, now=now, **dropped)
+        users = len(ready.split.test.users)
+        print(
+            f"{ready.bundle.version} would be measured on {users:,} test users, its model trained on all of "
+            f"{opened.name}, and {output.path} registered as models:/{output.registered_name}"
+        )
+        return
     with join() as group:
         if group.is_first:
             with exclusive(output.path):

@@ -81,11 +81,12 @@ def recommend(
         str | None,
         typer.Option(help="COLUMN[:STRENGTH], as in genres:0.5: lists have the history's shares of its values."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say for whom and of what; write nothing.")] = False,
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.recommend import LISTS, recommend_all
+    from pipelines.recommend import LISTS, check_batch, check_files, n_users, recommend_all
     from pipelines.sinks.deliver import delivered
     from pipelines.sinks.destination import parse_destination
     from recsys_vae.bundles.bundle import Bundle
@@ -98,13 +99,21 @@ def recommend(
     if loaded.manifest.provenance.dataset != opened.name:
         learned_from = loaded.manifest.provenance.dataset
         print(f"note: {loaded.version} learned from {learned_from!r}, not from {opened.name!r}", file=sys.stderr)
+    only = _read_users(users)
+    if dry_run:
+        check_batch(loaded, opened, k, rules)
+        if destination.is_plain:
+            check_files(destination.path)
+        asked = n_users(opened, only)
+        print(f"{redacted(to)}: would get lists of {k:,} for {asked:,} users, {loaded.version}")
+        return
     with delivered(destination) as path:
         report = recommend_all(
             loaded,
             opened,
             path,
             k=k,
-            only=_read_users(users),
+            only=only,
             chunk=chunk,
             repeat=_repeat(repeat, keep_seen=keep_seen),
             now=now,

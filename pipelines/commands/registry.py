@@ -30,11 +30,15 @@ def register(
     name: Annotated[
         str | None, typer.Option("--as", help="Registered model; default: the name of the bundle's dataset.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be registered; change nothing.")] = False,
 ) -> None:
     """Register a bundle whose registration failed or was cut off, or under another name; the challenger is it now."""
     from pipelines.artifacts import registration
 
-    done = registration.register(bundle.expanduser().resolve(), name)
+    done = registration.register(bundle.expanduser().resolve(), name, dry_run=dry_run)
+    if dry_run and done.is_new:
+        print(f"{done.manifest.version} would be a new version of models:/{done.name}, its challenger")
+        return
     note = "alias challenger" if done.is_new else "it was registered already"
     print(f"{done.manifest.version} is models:/{done.name}/{done.version}  ({note})")
 
@@ -45,11 +49,15 @@ def upload(
         str, typer.Argument(help="Where to: s3://BUCKET/PATH, gs:// or az:// alike; PATH/ puts its version behind.")
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another bundle that is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent where; send nothing.")] = False,
 ) -> None:
     """Copy a bundle into a bucket, from which `recsys serve` and `recommend` take it; one that is there stays."""
     from pipelines.artifacts import upload as uploading
 
-    done = uploading.upload(bundle.expanduser().resolve(), address, overwrite=overwrite)
+    done = uploading.upload(bundle.expanduser().resolve(), address, overwrite=overwrite, dry_run=dry_run)
+    if dry_run and done.is_new:
+        print(f"{done.manifest.version} would be at {done.address}, {len(done.manifest.files) + 1} files")
+        return
     print(f"{done.manifest.version} is at {done.address}{'' if done.is_new else '  (it was already)'}")
 
 

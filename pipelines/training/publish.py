@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.artifacts.workspace import check_workspace
 from pipelines.dataset.directory import DatasetDir
@@ -40,6 +41,7 @@ from recsys_vae.bundles.manifest import BUNDLE, Manifest, product_of
 from recsys_vae.bundles.manifest import read_manifest as read_bundle_manifest
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError
+from recsys_vae.evaluation.splits import Split
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import tracked_run
@@ -47,6 +49,19 @@ from recsys_vae.training.tracking import tracked_run
 CHECKPOINT = "all.safetensors"
 WRITTEN = product_of(BUNDLE, "a bundle of `recsys publish`", ALL)
 """What publishing may replace."""
+
+
+class Publishable(NamedTuple):
+    """A bundle that can be published, its model, the split that it is measured on, its signals, where it goes, and what
+    is kept of its other parts.
+    """
+
+    bundle: Bundle
+    spec: ModelSpec
+    split: Split
+    signals: SignalRules
+    output: Output
+    kept: KeptParts
 
 
 def publish_bundle(
@@ -75,25 +90,19 @@ def publish_bundle(
             them; or there is a moment and no half-life.
         BundleError: the source was published itself, belongs to another dataset, or its split was made again since.
     """
-    bundle = Bundle.load(source)
-    provenance = bundle.manifest.provenance
-    split_name = split_of(bundle)
-    if provenance.dataset != dataset.name:
-        raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
-    spec = spec_of(bundle)
-    check_processes(spec, group)
-    check_index_use(spec, output)
-    kept = KeptParts.of(bundle, dataset, drop_repeats=drop_repeats, drop_ranker=drop_ranker)
-    if new_items:
-        check_content(dataset, spec)  # before the test part is measured, not after
-    output = replace(output, lists=bundle.shelves.lists.rules)
+    bundle, spec, split, signals, output, kept = check_publish(
+        source,
+        dataset,
+        output,
+        resume=resume,
+        group=group,
+        new_items=new_items,
+        now=now,
+        drop_repeats=drop_repeats,
+        drop_ranker=drop_ranker,
+    )
+    provenance, split_name = bundle.manifest.provenance, split_of(bundle)
     segments = bundle.tiers.segments
-    if now is not None and (segments is None or segments.half_life == math.inf):
-        raise ConfigError(f"{bundle.version} has no half-life, so there are no ages to count: leave --now out.")
-    check_workspace(output, resume, WRITTEN)
-    signals = replace(dataset.signals(), half_life=bundle.signals.half_life)
-    split = load_split(dataset, split_name, signals.half_life)
-    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
     asked = with_recency(asked, kept.parent, dataset, read_manifest(dataset, split_name), "test")
     evaluation = measure_served(kept.parent, asked, METRICS, progress=True)
@@ -155,6 +164,40 @@ def publish_bundle(
             signals=signals,
             kept=remade,
         )
+
+
+def check_publish(
+    source: Path,
+    dataset: DatasetDir,
+    output: Output,
+    *,
+    resume: bool,
+    group: Group = ALONE,
+    new_items: bool = False,
+    now: datetime | None = None,
+    drop_repeats: bool = False,
+    drop_ranker: bool = False,
+) -> Publishable:
+    """What `publish_bundle` goes by, once it is known that it can be published; arguments and errors are those."""
+    bundle = Bundle.load(source)
+    provenance = bundle.manifest.provenance
+    split_name = split_of(bundle)
+    if provenance.dataset != dataset.name:
+        raise BundleError(f"{source} was trained on dataset {provenance.dataset!r}, not on {dataset.name!r}.")
+    spec = spec_of(bundle)
+    check_processes(spec, group)
+    check_index_use(spec, output)
+    kept = KeptParts.of(bundle, dataset, drop_repeats=drop_repeats, drop_ranker=drop_ranker)
+    if new_items:
+        check_content(dataset, spec)  # before the test part is measured, not after
+    segments = bundle.tiers.segments
+    if now is not None and (segments is None or segments.half_life == math.inf):
+        raise ConfigError(f"{bundle.version} has no half-life, so there are no ages to count: leave --now out.")
+    check_workspace(output, resume, WRITTEN)
+    signals = replace(dataset.signals(), half_life=bundle.signals.half_life)
+    split = load_split(dataset, split_name, signals.half_life)
+    check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
+    return Publishable(bundle, spec, split, signals, replace(output, lists=bundle.shelves.lists.rules), kept)
 
 
 def take_part(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from service.jobs.campaign import Campaign
     from service.jobs.campaign_output import Part
     from service.ranking.served_model import Catalogue
-    from service.schemas.recommendations import RecommendationRequest
+    from service.store.events import EventStore
+    from service.store.item_records import LiveItem
 
 
 class Source(StrEnum):
@@ -27,9 +28,16 @@ class Source(StrEnum):
     STORE = "store"
 
 
+class ItemSource(StrEnum):
+    """Who knows what items are like."""
+
+    STORE = "store"
+    BUNDLE = "bundle"
+
+
 @dataclass(frozen=True)
 class Wish:
-    """Options that say whose lists, and what is hidden."""
+    """Options that say whose lists, what is hidden, and what is known of items."""
 
     dataset: Path
     where: tuple[str, ...]
@@ -37,7 +45,8 @@ class Wish:
     exclude_bought: str | None
     now: datetime | None
     histories: Source
-    store: str | None
+    items: ItemSource
+    store: "EventStore"
 
 
 def campaign(
@@ -85,30 +94,68 @@ def campaign(
         ),
     ] = None,
     histories: Annotated[Source, typer.Option(help="Where histories come from.")] = Source.DATASET,
-    store: Annotated[str | None, typer.Option(help="URL of the event store (RECSYS_STORE), for those from it.")] = None,
+    items: Annotated[
+        ItemSource,
+        typer.Option(
+            help="What is known of items: with what was changed about them in the event store (prices, what is hidden, "
+            "new items), or as the bundle has them."
+        ),
+    ] = ItemSource.STORE,
+    fields: Annotated[
+        str | None, typer.Option(help="Columns of the items that come with each, as in title,price.")
+    ] = None,
+    explore_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the places for items that the model does not know, as the service has it "
+            "(RECSYS_EXPLORE_SHARE).  [default: 0]",
+            show_default=False,
+        ),
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="URL of the event store (RECSYS_STORE).")] = None,
     shards: Annotated[
         int | None, typer.Option(min=1, help="Parts of the folder.  [default: one for 102,400 users]")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say for whom and of what; write nothing.")] = False,
 ) -> None:
     """Write the lists that the endpoint gives for one request, for many users."""
+    from contextlib import closing
+    from dataclasses import replace
+
     from recsys_vae.home import existing_dataset
     from recsys_vae.reranking.rules import parse_rules
     from service.deployment.bundle_sources import open_catalogue, resolved
     from service.jobs.audience import find_audience
+    from service.jobs.campaign import Campaign
+    from service.jobs.campaign_histories import DatasetHistories
+    from service.jobs.campaign_items import show_items
     from service.jobs.campaign_request import read_request
     from service.jobs.history_import import TABLE
+    from service.schemas.items import names_of
+    from service.settings import read_settings
+    from service.store.events import EventStore
 
     repeats = _repeat(repeat, keep_seen=keep_seen, exclude_bought=exclude_bought is not None)
     rules = parse_rules(at_most or [], at_least or [], calibrate)
     folder = existing_dataset(dataset, TABLE)
     utc = None if now is None else now if now.tzinfo else now.replace(tzinfo=UTC)
-    wish = Wish(folder, tuple(where or ()), users, exclude_bought, utc, histories, store)
-    audience = find_audience(folder, wish.where, users)
+    settings = read_settings(store=store, explore_share=explore_share)
+    audience = find_audience(folder, where or (), users)
     catalogue = open_catalogue(resolved(bundle))
-    asked = read_request(request, catalogue.chain.bundle.item_table, k=k, rules=rules, repeat=repeats)
-    _note_origin(catalogue, folder.name)
-    with _Bar(len(audience.users)) as tell:
-        parts = _write(catalogue, audience, asked, wish, to, shards, tell)
+    with closing(EventStore(settings.store_url)) as events:
+        wish = Wish(folder, tuple(where or ()), users, exclude_bought, utc, histories, items, events)
+        live = _items(wish, to)
+        show_items(live, catalogue, settings.explore_share)
+        types = catalogue.filters.metadata.dtypes
+        asked = read_request(request, types, k=k, rules=rules, repeat=repeats, fields=names_of(fields))
+        _note_origin(catalogue, folder.name)
+        plan = Campaign(catalogue, folder, audience.users, DatasetHistories(folder), asked)
+        ready = _prepare(replace(plan, explore=settings.explore_share), wish, to, shards)
+        if dry_run:
+            _tell_plan(ready, wish, to, len(live))
+            return
+        with _Bar(len(audience.users)) as tell:
+            parts = _write(ready, to, live, tell)
     _tell_end(to, parts, audience, catalogue.version)
 
 
@@ -123,23 +170,37 @@ def _repeat(chosen: Repeat | None, *, keep_seen: bool, exclude_bought: bool) -> 
     return "allow"
 
 
-def _write(
-    catalogue: "Catalogue", audience: "Audience", request: "RecommendationRequest", wish: Wish, to: Path,
-    shards: int | None, tell: "_Bar",
-) -> "list[Part]":  # fmt: skip
+def _items(wish: Wish, to: Path) -> "list[LiveItem]":
+    """What was changed about items: as a run that was broken off knows it, else as it is now."""
+    from service.jobs.campaign_items import kept_items, stored_items
+
+    if wish.items is ItemSource.BUNDLE:
+        return []
+    kept = kept_items(to)
+    return stored_items(wish.store.database) if kept is None else kept
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A campaign that can be run; `before` are what an earlier run had found, and the parts that it wrote."""
+
+    plan: "Campaign"
+    asked: dict[str, Any]
+    settled: dict[str, Any]
+    size: int
+    before: "list[Part]"
+
+
+def _prepare(plan: "Campaign", wish: Wish, to: Path, shards: int | None) -> Prepared:
+    """Check all that is asked, and settle what has to be the same for all parts."""
     from dataclasses import replace
 
     from recsys_vae.outputs import check_output
-    from service.jobs.campaign import Campaign, run, run_whole
-    from service.jobs.campaign_histories import DatasetHistories, StoredHistories, find_now, find_window
-    from service.jobs.campaign_output import LISTS, opened, settled_before
-    from service.settings import read_settings
-    from service.store.events import EventStore
+    from service import timestamps
+    from service.jobs.campaign_histories import StoredHistories, find_now, find_window
+    from service.jobs.campaign_output import LISTS, settled_before
 
-    is_file, events = to.suffix == ".parquet", None
-    if wish.histories is Source.STORE:
-        events = EventStore(read_settings(store=wish.store).store_url)
-    plan = Campaign(catalogue, wish.dataset, audience.users, DatasetHistories(wish.dataset), request)
+    is_file, events = to.suffix == ".parquet", wish.store if wish.histories is Source.STORE else None
     size = plan.users_a_part(shards)
     asked = _asked(plan, wish, size, None if events is None else events.address)
     before = None if is_file else settled_before(to, asked)
@@ -155,13 +216,35 @@ def _write(
         settled |= {} if plan.now is None else {"until": plan.now.isoformat()}
     if wish.exclude_bought is not None:
         plan = replace(plan, window=find_window(plan.histories, wish.exclude_bought, plan.now))
+    if plan.explore:
+        moment = timestamps.now() if wish.now is None else timestamps.to_microseconds(wish.now)
+        plan = replace(plan, drawn_at=settled.setdefault("drawn_at", moment))
     plan.check()
-    if is_file:
-        return run_whole(plan, to, size, tell)
-    done = [] if before is None else before[1]
-    with opened(to, asked, settled, done) as folder:
-        tell.go_on(done)
-        return run(plan, folder, size, tell)
+    return Prepared(plan, asked, settled, size, [] if before is None else before[1])
+
+
+def _write(ready: Prepared, to: Path, items: "list[LiveItem]", tell: "_Bar") -> "list[Part]":
+    from service.jobs.campaign import run, run_whole
+    from service.jobs.campaign_output import opened
+
+    if to.suffix == ".parquet":
+        return run_whole(ready.plan, to, ready.size, tell)
+    with opened(to, ready.asked, ready.settled, ready.before, items) as folder:
+        tell.go_on(ready.before)
+        return run(ready.plan, folder, ready.size, tell)
+
+
+def _tell_plan(ready: Prepared, wish: Wish, to: Path, n_items: int) -> None:
+    """What a run would do."""
+    from math import ceil
+
+    done, users = sum(part.users for part in ready.before), len(ready.plan.users)
+    parts = "one file" if to.suffix == ".parquet" else f"{ceil(users / ready.size):,} parts"
+    known = f"{n_items:,} items changed since" if wish.items is ItemSource.STORE else "items as the bundle has them"
+    typer.echo(
+        f"{to}: would get lists of {ready.plan.request.k} for {users - done:,} of {users:,} users in {parts}, "
+        f"{ready.plan.catalogue.version}, {known}"
+    )
 
 
 def _asked(plan: "Campaign", wish: Wish, size: int, store: str | None) -> dict[str, Any]:
@@ -179,6 +262,8 @@ def _asked(plan: "Campaign", wish: Wish, size: int, store: str | None) -> dict[s
         "request": plan.request.model_dump(mode="json", exclude={*OF_ONE_USER, "explain"}),
         "where": sorted(wish.where),
         "users": {"number": len(plan.users), "sha256": sha256("\0".join(plan.users).encode()).hexdigest()},
+        "items": wish.items.value,
+        "explore_share": plan.explore,
         "exclude_bought": wish.exclude_bought,
         "now": None if wish.now is None else wish.now.isoformat(),
         "users_a_part": size,

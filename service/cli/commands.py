@@ -157,6 +157,7 @@ def export_events(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object: events, through. With --after, none is no error.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many there are; write nothing.")] = False,
     store: Store = None,
 ) -> None:
     """Write the event store's events as a log, which `recsys ingest` reads as it is."""
@@ -165,10 +166,12 @@ def export_events(
     from service.store.events import EventStore
 
     events = EventStore(read_settings(store=store).store_url)
-    done = event_export.export_events(events, to, since=since, source=source, after=after)
+    done = event_export.export_events(events, to, since=since, source=source, after=after, dry_run=dry_run)
     events.close()
     if as_json:
         typer.echo(json.dumps(asdict(done)))
+    elif dry_run:
+        typer.echo(f"{to}: {done.events:,} events would be written.")
     elif done.events:
         typer.echo(f"{to}: {done.events:,} events. Next: recsys ingest {to} --to NAME")
     else:

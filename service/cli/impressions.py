@@ -15,6 +15,7 @@ def export_impressions(
     event_type: Annotated[
         str | None, typer.Option(help="Type of the events that are a reward of 1; all that follow a list if none.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many there are; write nothing.")] = False,
     store: Annotated[
         str | None, typer.Option(help="URL of the event store (RECSYS_STORE).  [default: SQLite under RECSYS_HOME]")
     ] = None,
@@ -27,9 +28,12 @@ def export_impressions(
 
     first, last = (None if moment is None else to_microseconds(moment) for moment in (since, until))
     with closing(EventStore(read_settings(store=store).store_url)) as events:
-        done = export_impressions(events, to, Choice(first, last, event_type))
+        done = export_impressions(events, to, Choice(first, last, event_type), dry_run=dry_run)
+    would = "would get " if dry_run else ""
     typer.echo(
-        f"{to}: {done.impressions:,} items of {done.lists:,} lists, {done.drawn:,} of them drawn, {done.rewarded:,} "
-        f"with a reward; {done.unknown:,} lists were left out: for nobody by name, or of unknown propensity."
+        f"{to}: {would}{done.impressions:,} items of {done.lists:,} lists, {done.drawn:,} of them drawn, "
+        f"{done.rewarded:,} with a reward; {done.unknown:,} lists were left out: for nobody by name, or of unknown "
+        "propensity."
     )
-    typer.echo(f"Next: recsys evaluate BUNDLE DATASET --split temporal --impressions {to}")
+    if not dry_run:
+        typer.echo(f"Next: recsys evaluate BUNDLE DATASET --split temporal --impressions {to}")

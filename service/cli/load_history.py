@@ -41,16 +41,31 @@ def load_history(
     mix: Annotated[
         bool, typer.Option("--mix", help="Add to a store that holds another dataset: equal ids are the same users.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be loaded and forgotten; change nothing.")
+    ] = False,
 ) -> None:
     """Fill the event store with a dataset, so that the service knows its users. Loading it again adds nothing twice."""
+    from sqlalchemy import select
+
     from service.jobs.history_import import DatasetEvents
     from service.settings import read_settings
     from service.store.events import EventStore
+    from service.store.tables import EVENTS
 
     events = EventStore(read_settings(store=store).store_url)
     table = DatasetEvents.open(dataset)
     if not mix:
         check_same_users(events, table.name)
+    if dry_run:
+        held = events.count(select(EVENTS.c.sequence).where(EVENTS.c.source == source_of(table.name)))
+        forgotten = "would be forgotten first" if replace else "stay"
+        typer.echo(
+            f"{table.name}: {table.n_rows:,} events would be loaded; of the {held:,} that the store holds of it, "
+            f"all {forgotten}. Store: {events.address}"
+        )
+        events.close()
+        return
     done = fill(events, table, replace=replace)
     told = f"{done.rows:,} events, {done.new:,} new, {done.rows - done.new - done.erased:,} known already"
     if done.erased:

@@ -26,8 +26,7 @@ class Services:
     """Everything that lives as long as the application.
 
     Attributes:
-        writers: how many threads write events, or changes of items, at a time. They are not those that read, which a
-            flood leaves free.
+        writers: how many threads write events at a time. They are not those that read, which a flood leaves free.
         day: samples of the metrics; none are taken where there are no pages.
     """
 

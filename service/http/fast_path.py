@@ -10,20 +10,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from service.errors import ForbiddenError
-from service.http.dependencies import Services
-from service.schemas.common import VARIANT_HEADER
+from service.http.addresses import IdConvertor
+from service.schemas.common import VARIANT_HEADER, Id
 from service.security.access import Access
 from service.security.api_keys import Scope
 from service.security.authorization import response_to
 
 JSON = b"application/json"
-VARIANT = VARIANT_HEADER.lower().encode()
+SPECIAL = frozenset({VARIANT_HEADER.lower().encode(), b"if-match"})
+"""Headers that only FastAPI reads."""
+ID = "{item_id}"
+"""Ends addresses that name an item."""
+ITEM_ID: TypeAdapter[str] = TypeAdapter(Id)
+READ = IdConvertor().convert
 
 
 @dataclass(frozen=True)
@@ -31,16 +36,21 @@ class Line:
     """An address that has an express.
 
     Attributes:
-        path_format: the address, with the name that routes have for it.
+        path_format: the address, with the name that routes have for it; where it ends in `{item_id}`, any of these.
         schema: of the body.
-        answer: from the body, the services and what the key may do to what is answered, for `written`.
+        answer: from the body, the services, what the key may do, and the id in the address where there is one, to what
+            is answered, for `written`.
         scope: that opens it.
+        method: of HTTP.
+        etag: of what is answered; None for none.
     """
 
     path_format: str
     schema: type[BaseModel]
-    answer: Callable[[Any, Services, Access], Awaitable[dict[str, Any]]]
+    answer: Callable[..., Awaitable[dict[str, Any]]]
     scope: Scope
+    method: str = "POST"
+    etag: Callable[[dict[str, Any]], str] | None = None
 
 
 class FastPath:
@@ -48,11 +58,11 @@ class FastPath:
 
     def __init__(self, app: ASGIApp, lines: Sequence[Line]) -> None:
         self._app = app
-        self._lines = {line.path_format: line for line in lines}
+        self._lines = {(line.method, line.path_format.removesuffix(ID)): line for line in lines}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        line = self._lines.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        line, named = self._find(scope)
         if line is None or scope["query_string"] or not is_plain(scope["headers"]):
             await self._app(scope, receive, send)
             return
@@ -75,13 +85,32 @@ class FastPath:
             await self._app(scope, _again(body, receive), send)
             return
         try:
-            content = written(await line.answer(asked, state["services"], access))
+            told = await line.answer(asked, state["services"], access, *named)
+            content = written(told)
         except Exception as error:  # whatever it is, there is a problem that tells it
             await response_to(error, scope)(scope, receive, send)
             return
         headers = [(b"content-type", JSON), (b"content-length", str(len(content)).encode())]
+        headers += [] if line.etag is None else [(b"etag", line.etag(told).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    def _find(self, scope: AsgiScope) -> tuple[Line | None, tuple[str, ...]]:
+        """The line of a request, and the id in its address where that has one."""
+        if scope["type"] != "http":
+            return None, ()
+        method, path = scope["method"], scope["path"]
+        line = self._lines.get((method, path))
+        if line is not None:
+            return (None if line.path_format.endswith(ID) else line), ()
+        start = path.rfind("/") + 1
+        line = self._lines.get((method, path[:start]))
+        if line is None:
+            return None, ()
+        try:
+            return line, (ITEM_ID.validate_python(READ(path[start:])),)
+        except ValidationError:
+            return None, ()
 
 
 def written(content: dict[str, Any]) -> bytes:
@@ -95,7 +124,7 @@ def is_plain(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     for name, value in headers:
         if name == b"content-type":
             kinds += 1 if value == JSON or value.partition(b";")[0].strip().lower() == JSON else 2
-        elif name == VARIANT:
+        elif name in SPECIAL:
             return False
     return kinds == 1
 

@@ -1,12 +1,13 @@
 """Campaign: the lists that the endpoint would give to many users at once, for the same request.
 
 Each user is a query of `ranking.ranking.answer_all`, as each request is: with the history and the metadata that a
-dataset, or the event store, has of the user. Users are asked for in their order, in batches of one size, and a part
-ends where a batch does: so lists are the same however many parts there are, and wherever a run was broken off.
+dataset, or the event store, has of the user, and with what the store says of items (`campaign_items`). Users are asked
+for in their order, in batches of one size, and a part ends where a batch does: so lists are the same however many parts
+there are, and wherever a run was broken off.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -19,13 +20,15 @@ import polars as pl
 from recsys_vae.data.changed_tables import change_files
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.data.purchases import DAY
+from recsys_vae.errors import ConfigError
 from service.http.conversion import to_request
 from service.jobs.audience import FIELDS
 from service.jobs.campaign_histories import Histories, Window
-from service.jobs.campaign_output import Folder, Part, as_table, single_file
+from service.jobs.campaign_output import SCHEMA, Folder, Part, as_table, single_file
 from service.jobs.history_import import TABLE, USERS_TABLE
 from service.jobs.signed_events import DISLIKES, REPEATS
 from service.jobs.user_metadata import known_metadata
+from service.ranking.exploration import exploring, seed_of
 from service.ranking.ranking import answer, answer_all
 from service.ranking.results import Answer, Query
 from service.ranking.served_model import Catalogue
@@ -53,6 +56,8 @@ class Campaign:
         request: what is asked for each.
         window: whose events hide their items; None for none.
         now: when lists are asked for, which purchases are seen from; None where no event has a time.
+        explore: share of the places of a list for items that the model does not know.
+        drawn_at: when these are drawn, in microseconds since 1970, UTC: equal on a day.
     """
 
     catalogue: Catalogue
@@ -62,6 +67,14 @@ class Campaign:
     request: RecommendationRequest
     window: Window | None = None
     now: datetime | None = None
+    explore: float = 0.0
+    drawn_at: int = 0
+
+    @property
+    def fields(self) -> dict[str, pl.DataType]:
+        """Type of each column of the items that comes with them."""
+        types = self.catalogue.filters.metadata.dtypes
+        return {name: types[name] for name in self.request.fields}
 
     def users_a_part(self, shards: int | None = None) -> int:
         """How many users a part has, a multiple of a batch."""
@@ -78,8 +91,11 @@ class Campaign:
         """Answer nobody's query, so that a request that does not fit the bundle is an error before work begins.
 
         Raises:
-            FieldError: a filter, a boost or a cap does not fit the items' metadata.
+            FieldError: a filter, a boost, a cap or a field does not fit the items' metadata.
+            ConfigError: a field is named as a column that lists have anyway.
         """
+        if taken := [name for name in self.request.fields if name in SCHEMA.names]:
+            raise ConfigError(f"Lists have a column {taken[0]!r} of their own: a field of that name has no place.")
         answer(self.catalogue, to_request(self.request).query)
 
 
@@ -89,7 +105,7 @@ def run(campaign: Campaign, folder: Folder, size: int, tell: Callable[[Part], No
         if number in folder.done:
             continue
         lists, part = lists_of(campaign, number, size)
-        folder.write(part, as_table(lists))
+        folder.write(part, as_table(lists, campaign.fields))
         tell(part)
     return list(folder.done.values())
 
@@ -97,10 +113,10 @@ def run(campaign: Campaign, folder: Folder, size: int, tell: Callable[[Part], No
 def run_whole(campaign: Campaign, to: Path, size: int, tell: Callable[[Part], None]) -> list[Part]:
     """Write all lists to one file; memory holds those of so many users."""
     parts = []
-    with single_file(to) as writer:
+    with single_file(to, campaign.fields) as writer:
         for number in range(ceil(len(campaign.users) / size)):
             lists, part = lists_of(campaign, number, size)
-            writer.write_table(as_table(lists))
+            writer.write_table(as_table(lists, campaign.fields))
             parts.append(part)
             tell(part)
     return parts
@@ -111,7 +127,7 @@ def lists_of(campaign: Campaign, number: int, size: int) -> tuple[pl.DataFrame, 
     users, tables, tiers = campaign.users.slice(number * size, size), [], Counter[str]()
     without: list[str] = []
     for some, answers in _answers(campaign, users):
-        tables.append(_table(some, answers))
+        tables.append(_table(some, answers, campaign.fields))
         tiers.update(found.tier for found in answers if found.items)
         without += [user for user, found in zip(some, answers, strict=True) if not found.items]
     lists = pl.concat(tables)
@@ -152,14 +168,19 @@ def _queries(campaign: Campaign, users: pl.Series) -> Iterator[Query]:
     day = None if campaign.now is None else to_microseconds(campaign.now) // DAY
     for user, events in zip(ids, campaign.histories.read(ids), strict=True):
         asked = replace(query, metadata=known.get(user, {}), exclude=(*query.exclude, *bought.get(user, ())))
+        asked = exploring(asked, campaign.explore, seed_of(f"user {user}", campaign.drawn_at))
         yield replace(asked, history=history_of(events, campaign.catalogue.rules), events=events, day=day)
 
 
-def _table(users: list[str], answers: list[Answer]) -> pl.DataFrame:
+def _table(users: list[str], answers: list[Answer], fields: Mapping[str, pl.DataType]) -> pl.DataFrame:
     rows = [
         (user, item.rank, item.item_id, item.score, found.tier, source)
         for user, found in zip(users, answers, strict=True)
         for item, source in zip(found.items, found.sources, strict=True)
     ]
     types = {USER: pl.String, RANK: pl.Int32, ITEM: pl.String, SCORE: pl.Float64, TIER: pl.String, SOURCE: pl.String}
-    return pl.DataFrame(rows, schema=types, orient="row")
+    values = [one for found in answers for one in found.fields]
+    columns = [
+        pl.Series(name, [one[name] for one in values], dtype=dtype, strict=False) for name, dtype in fields.items()
+    ]
+    return pl.DataFrame(rows, schema=types, orient="row").with_columns(columns)

@@ -2,7 +2,8 @@
 
 FOLDER/
     manifest.json        what was asked of what, and the parts that are done
-    part-00000.parquet   lists of a range of users; user_id, rank, item_id, score, tier, source
+    live-items.ndjson    what was changed about items when it began
+    part-00000.parquet   lists of a range of users; user_id, rank, item_id, score, tier, source, and fields of the items
 """
 
 import json
@@ -19,8 +20,11 @@ import pyarrow.parquet as pq
 from recsys_vae.atomic import atomic_directory, atomic_file, remove_partials, write_atomically
 from recsys_vae.data.columns import ITEM, RANK, SCORE, SOURCE, TIER, USER
 from recsys_vae.errors import ConfigError
+from recsys_vae.frames import columns_in
 from recsys_vae.locks import exclusive
-from recsys_vae.outputs import DirectoryProduct, check_output, table_product
+from recsys_vae.outputs import DirectoryProduct, FileProduct, check_output
+from service.jobs.campaign_items import ITEMS_FILE, written_items
+from service.store.item_records import LiveItem
 
 MANIFEST = "manifest.json"
 KIND = "recsys campaign"
@@ -28,11 +32,13 @@ SCHEMA = pa.schema(
     [(USER, pa.string()), (RANK, pa.int32()), (ITEM, pa.string()), (SCORE, pa.float64()), (TIER, pa.string()),
      (SOURCE, pa.string())]
 )  # fmt: skip
-LISTS = table_product("a file of lists by `recsys campaign`", SCHEMA.names)
+LISTS = FileProduct("a file of lists by `recsys campaign`", lambda path: columns_in(path)[:6] in ([], SCHEMA.names))
 PARTS = DirectoryProduct(
     "a folder of lists by `recsys campaign`",
     MANIFEST,
-    lambda told: (MANIFEST, "part-*.parquet", ".part-*", f".{MANIFEST}.*") if told.get("kind") == KIND else None,
+    lambda told: (
+        (MANIFEST, ITEMS_FILE, "part-*.parquet", ".part-*", f".{MANIFEST}.*") if told.get("kind") == KIND else None
+    ),
 )
 """What may be gone on with, or replaced."""
 
@@ -107,13 +113,20 @@ def settled_before(path: Path, asked: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 @contextmanager
-def opened(path: Path, asked: Mapping[str, Any], settled: Mapping[str, Any], done: Sequence[Part]) -> Iterator[Folder]:
-    """A folder to write parts to, by one process at a time."""
+def opened(
+    path: Path,
+    asked: Mapping[str, Any],
+    settled: Mapping[str, Any],
+    done: Sequence[Part],
+    items: Sequence[LiveItem] = (),
+) -> Iterator[Folder]:
+    """A folder to write parts to, by one process at a time; where it is new, it says what is known of items."""
     place = check_output(path, PARTS)
     place.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(place):
         if not (place / MANIFEST).is_file():
             with atomic_directory(place, PARTS) as temporary:
+                (temporary / ITEMS_FILE).write_text(written_items(items), encoding="utf-8")
                 (temporary / MANIFEST).write_text(_manifest(asked, settled, []))
         for leftover in (*place.glob(".part-*.partial"), *place.glob(f".{MANIFEST}.*.partial")):
             leftover.unlink(missing_ok=True)
@@ -121,11 +134,12 @@ def opened(path: Path, asked: Mapping[str, Any], settled: Mapping[str, Any], don
 
 
 @contextmanager
-def single_file(path: Path) -> Iterator[pq.ParquetWriter]:
-    """A writer of one file, which appears when all of it is there."""
+def single_file(path: Path, fields: Mapping[str, pl.DataType]) -> Iterator[pq.ParquetWriter]:
+    """A writer of one file with these fields of items, which appears when all of it is there."""
     place = check_output(path, LISTS)
     remove_partials(place)
-    with atomic_file(place, LISTS) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    schema = schema_of(fields)
+    with atomic_file(place, LISTS) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         yield writer
 
 
@@ -147,6 +161,18 @@ def _is_whole(path: Path, rows: int) -> bool:
         return False
 
 
-def as_table(lists: pl.DataFrame) -> pa.Table:
-    """Lists as they are written."""
-    return lists.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
+def as_table(lists: pl.DataFrame, fields: Mapping[str, pl.DataType]) -> pa.Table:
+    """Lists with these fields of items as they are written."""
+    return lists.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema_of(fields))
+
+
+def schema_of(fields: Mapping[str, pl.DataType]) -> pa.Schema:
+    """Of lists with these fields of items."""
+    return pa.schema([*SCHEMA, *(pa.field(name, _arrow_type(dtype)) for name, dtype in fields.items())])
+
+
+def _arrow_type(dtype: pl.DataType) -> pa.DataType:
+    if isinstance(dtype, pl.List):
+        return pa.list_(_arrow_type(pl.Series(dtype=dtype.inner).dtype))
+    found = pl.Series([], dtype=dtype).to_arrow(compat_level=pl.CompatLevel.oldest()).type
+    return pa.string() if found == pa.large_string() else found

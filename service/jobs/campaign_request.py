@@ -1,6 +1,7 @@
 """What a campaign asks for each user: the body of `POST /v1/recommendations`, without whom it is about."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,19 @@ OF_ONE_USER = ("user_id", "history", "metadata", "cursor")
 
 def read_request(
     path: Path | None,
-    items: pl.DataFrame,
+    types: Mapping[str, pl.DataType],
     *,
     k: int | None = None,
     rules: Rules = NO_RULES,
     repeat: Repeat | None = None,
+    fields: Sequence[str] = (),
 ) -> RecommendationRequest:
     """The request, from a file and from options, each of which says what the file does not.
 
     Args:
         path: of the file; None for options alone.
-        items: the bundle's table of items, whose columns say how values of quotas are read.
-        k, rules, repeat: what options say.
+        types: of the columns of the items' metadata, which say how values of quotas are read.
+        k, rules, repeat, fields: what options say.
 
     Raises:
         ConfigError: an option says what the file says too, or a quota is not understood.
@@ -43,9 +45,10 @@ def read_request(
     options: dict[str, Any] = {
         "k": k,
         "at_most": [{"column": cap.column, "n": cap.n} for cap in rules.caps] or None,
-        "quotas": [_quota(quota, items) for quota in rules.quotas] or None,
+        "quotas": [_quota(quota, types) for quota in rules.quotas] or None,
         "calibration": None if rules.calibration is None else asdict(rules.calibration),
         "repeat": repeat,
+        "fields": list(fields) or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
     if twice := sorted(given.keys() & body.keys()):
@@ -71,11 +74,11 @@ def _body(path: Path) -> dict[str, Any]:
     return body
 
 
-def _quota(quota: Quota, items: pl.DataFrame) -> dict[str, Any]:
+def _quota(quota: Quota, types: Mapping[str, pl.DataType]) -> dict[str, Any]:
     if quota.group in (LONG_TAIL, NEW):
         return {"n": quota.n, "group": quota.group}
     column, op, text = quota.condition()
-    value = _value(text, element_type(items[column])) if column in items.columns else text
+    value = _value(text, element_type(pl.Series(dtype=types[column]))) if column in types else text
     if op == "=":
         return {"n": quota.n, "where": {"op": "eq", "column": column, "value": value}}
     return {"n": quota.n, "where": {"op": "range", "column": column, ("min" if op == ">=" else "max"): value}}

@@ -54,6 +54,7 @@ def export_events(
     since: datetime | None = None,
     source: str | None = None,
     after: int | None = None,
+    dry_run: bool = False,
 ) -> Exported:
     """Write events to a Parquet file; memory holds one batch, the file appears whole or not at all.
 
@@ -64,6 +65,7 @@ def export_events(
         source: leave out events of any other.
         after: leave out events up to this sequence: what an earlier export took `through`. No file is written where
             nothing has come since.
+        dry_run: count them, and write nothing.
 
     Raises:
         ConfigError: something else stands there.
@@ -71,8 +73,10 @@ def export_events(
         EmptyDataError: there is nothing to write.
     """
     path = check_output(path, WRITTEN)
-    remove_partials(path)
     through = store.last_sequence()
+    if dry_run:
+        return Exported(store.count(_query(since, source, after, through)), through)
+    remove_partials(path)
     if after is not None and not store.holds(_query(since, source, after, through)):
         return Exported(0, through)
     n_rows = 0

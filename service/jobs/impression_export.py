@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,8 +84,14 @@ class ExportedImpressions:
     unknown: int
 
 
-def export_impressions(store: EventStore, path: Path, choice: Choice) -> ExportedImpressions:
+def export_impressions(store: EventStore, path: Path, choice: Choice, *, dry_run: bool = False) -> ExportedImpressions:
     """Write what was shown to a Parquet file, an item a row; memory holds one batch, the file appears whole or not.
+
+    Args:
+        store: that keeps what was shown.
+        path: of the file.
+        choice: which lists.
+        dry_run: count, and write nothing.
 
     Raises:
         ConfigError: something else stands there.
@@ -93,27 +99,32 @@ def export_impressions(store: EventStore, path: Path, choice: Choice) -> Exporte
         EmptyDataError: no list has propensities, or all of them are certain: no other list can be judged by these.
     """
     path = check_output(path, WRITTEN)
+    if dry_run:
+        return _checked(_written(store, choice, lambda table: None))
     remove_partials(path)
-    counts = Counter[str]()
     with atomic_file(path, WRITTEN) as temporary:
         with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
-            for lists in _batches(store, choice):
-                known = [one for one in lists if one.user_id is not None and one.propensities is not None]
-                counts["unknown"] += len(lists) - len(known)
-                counts["lists"] += len(known)
-                rows = list(_rows(known, _acted_on(store, known, choice.event_type)))
-                counts["impressions"] += len(rows)
-                counts["rewarded"] += sum(row.reward > 0 for row in rows)
-                counts["drawn"] += sum(row.propensity < 1 for row in rows)
-                columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
-                arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
-        found = ExportedImpressions(**{name: counts[name] for name in ExportedImpressions.__dataclass_fields__})
-        _check(found)
-    return found
+            found = _written(store, choice, writer.write_table)
+        return _checked(found)
 
 
-def _check(found: ExportedImpressions) -> None:
+def _written(store: EventStore, choice: Choice, write: Callable[[pa.Table], None]) -> ExportedImpressions:
+    counts = Counter[str]()
+    for lists in _batches(store, choice):
+        known = [one for one in lists if one.user_id is not None and one.propensities is not None]
+        counts["unknown"] += len(lists) - len(known)
+        counts["lists"] += len(known)
+        rows = list(_rows(known, _acted_on(store, known, choice.event_type)))
+        counts["impressions"] += len(rows)
+        counts["rewarded"] += sum(row.reward > 0 for row in rows)
+        counts["drawn"] += sum(row.propensity < 1 for row in rows)
+        columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
+        write(pa.Table.from_arrays(arrays, schema=SCHEMA))
+    return ExportedImpressions(**{name: counts[name] for name in ExportedImpressions.__dataclass_fields__})
+
+
+def _checked(found: ExportedImpressions) -> ExportedImpressions:
     if not found.impressions:
         raise EmptyDataError(
             f"The store holds no list for a user by name of which it is known how likely its items were "
@@ -124,6 +135,7 @@ def _check(found: ExportedImpressions) -> None:
             f"All {found.impressions:,} items that were shown were certain to be: lists that are not drawn say nothing "
             f"of others. {HOW_TO_DRAW}"
         )
+    return found
 
 
 def _batches(store: EventStore, choice: Choice) -> Iterator[Sequence[Any]]:

@@ -14,6 +14,7 @@ from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.errors import CursorExpiredError, DeadlineError, FieldError
 from service.ranking.cursors import LARGEST_DEPTH, Cursor
+from service.ranking.exploration import exploring
 from service.ranking.interleaving import Teams, join, split_cursor
 from service.ranking.item_lists import ItemList, ListQuery, listed
 from service.ranking.micro_batcher import Batcher, Limits, Observer
@@ -286,7 +287,7 @@ class Engine:
         """With places for items that the model does not know."""
         if request.tells_chances:
             query = replace(query, tells_chances=True)
-        return replace(query, explore=self._items.explore, seed=request.seed) if self._items.explore else query
+        return exploring(query, self._items.explore, request.seed)
 
     def _compute(self, jobs: list[Job]) -> Steps[Sequence[Found | Exception]]:
         """Answer a batch; while bundles are swapped it may hold requests for two of them."""

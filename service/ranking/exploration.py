@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_vae.data.purchases import DAY
 from recsys_vae.protocols import Float32Array, Int64Array
 from service.ranking import boosts
 from service.ranking.live_columns import Snapshot
@@ -27,6 +28,16 @@ EXPLORE, BY_EXPLORATION = "explore", "exploration"
 """Source of such an item, and what pushed it up."""
 T = TypeVar("T")
 MIXERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+
+def seed_of(who: str, now: int) -> str:
+    """What newcomers are drawn by for somebody, the same for a day; `now` in microseconds since 1970, UTC."""
+    return f"{who} {now // DAY}"
+
+
+def exploring(query: Query, share: float, seed: str) -> Query:
+    """With places for newcomers, a share of all."""
+    return replace(query, explore=share, seed=seed) if share else query
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,7 @@ class Column:
 
     def base_value(self, row: int) -> Any:
         """What the bundle says."""
-        return self._base[row] if row < len(self._base) else None
+        return self._base[row : row + 1].to_list()[0] if row < len(self._base) else None
 
     def changed_since(self, stamp: Stamp) -> list[int] | None:
         """Rows that were changed; None where all may be."""
@@ -124,9 +124,7 @@ class Column:
         ]
 
     def _before(self, row: int, former: Any) -> Any:
-        if former is not OWN:
-            return former
-        return self._base[row : row + 1].to_list()[0] if row < len(self._base) else None
+        return self.base_value(row) if former is OWN else former
 
     def _note(self, row: int) -> None:
         """Remember what a row holds, which is changed next."""
@@ -161,6 +159,7 @@ class Columns:
         table: one row an item in row order; what requests can speak of of it, but for `item_id`.
 
     Attributes:
+        own: names of the columns of the table, in their order.
         lock: held by whoever needs several columns as of one moment.
     """
 
@@ -168,7 +167,7 @@ class Columns:
         plain = ((name, as_comparable(table[name])) for name in table.columns if name != ITEM)
         self._columns = {name: Column(column) for name, column in plain if column is not None}
         self.n_rows = table.height
-        self.own = frozenset(self._columns)
+        self.own = dict.fromkeys(self._columns).keys()
         self.lock = RLock()
 
     def __getitem__(self, name: str) -> Column:
@@ -181,6 +180,11 @@ class Columns:
     def types(self) -> dict[str, str]:
         """Type of each column, for people."""
         return {name: str(column.dtype) for name, column in list(self._columns.items())}
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """Type of each column."""
+        return {name: column.dtype for name, column in list(self._columns.items())}
 
     def misfit(self, name: str, value: FieldValue) -> str | None:
         """Why a value does not fit its column; None where it does, or where there is no such column yet."""
@@ -207,7 +211,7 @@ class Columns:
     def put(self, row: int, values: Mapping[str, FieldValue | None]) -> list[str]:
         """Have one row hold these values and what the bundle says besides; the names of those that do not fit."""
         with self.lock:
-            unfit = [name for name, value in values.items() if not self._fits(name, value)]
+            unfit = [name for name, value in values.items() if not self.takes(name, value)]
             self.have(values)
             for name, column in self._columns.items():
                 if name in values and name not in unfit:
@@ -227,7 +231,8 @@ class Columns:
                 for name in names
             ]
 
-    def _fits(self, name: str, value: FieldValue | None) -> bool:
+    def takes(self, name: str, value: FieldValue | None) -> bool:
+        """Whether a value fits its column, where there is one."""
         return value is None or name not in self._columns or fits(value, self._columns[name].dtype)
 
 

@@ -8,8 +8,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from recsys_vae.data.signals import SignalRules
 from recsys_vae.errors import UnavailableError
 from service import timestamps
@@ -108,22 +106,7 @@ class LiveItems:
     def describe(self, catalogue: Catalogue, item_id: str) -> Description | None:
         """What is known of an item; None where nobody knows it."""
         self.settle([catalogue])
-        [row] = catalogue.rows([item_id]).tolist()
-        live = self._feed.get(item_id)
-        if live is None and row < 0:
-            return None
-        record = ItemRecord() if live is None else live.record
-        found = {name: dated.value for name, dated in record.fields.items()}
-        if row >= 0 and record.deleted_at is None:
-            [found] = catalogue.overlay.values(np.array([row]), list(catalogue.filters.columns))
-        return Description(
-            {name: value for name, value in found.items() if value is not None},
-            0 if live is None else live.sequence,
-            bool(record.hidden.value),
-            record.deleted_at is not None,
-            row >= 0,
-            None if live is None else record.last,
-        )
+        return described(catalogue, item_id, self._feed.get(item_id))
 
     def held(self, item_id: str) -> LiveItem | None:
         """What was changed about an item, as far as is known here; None where nothing was."""
@@ -140,3 +123,22 @@ class LiveItems:
     def close(self) -> None:
         """Give the connection back."""
         self._feed.close()
+
+
+def described(catalogue: Catalogue, item_id: str, live: LiveItem | None) -> Description | None:
+    """What is known of an item by its bundle and by what was changed about it; None where nobody knows it."""
+    [row] = catalogue.rows([item_id]).tolist()
+    if live is None and row < 0:
+        return None
+    record = ItemRecord() if live is None else live.record
+    found: Mapping[str, Any] = {name: dated.value for name, dated in record.fields.items()}
+    if row >= 0 and record.deleted_at is None:
+        found = catalogue.overlay.described(record, row)
+    return Description(
+        {name: value for name, value in found.items() if value is not None},
+        0 if live is None else live.sequence,
+        bool(record.hidden.value),
+        record.deleted_at is not None,
+        row >= 0,
+        None if live is None else record.last,
+    )

@@ -109,15 +109,21 @@ class Newcomers:
         else:
             self._vectors.pop(place, None)
 
-    def place(self, item: LiveItem) -> int:
-        """Of an item; at the end where it has none yet."""
-        if item.item_id not in self._places:
+    def take_in(self, items: Iterable[LiveItem]) -> None:
+        """Give a place to each that has none, at the end; the columns grow once, as that costs a copy of them."""
+        fresh = [item for item in items if item.item_id not in self._places]
+        if not fresh:
+            return
+        self.filters.metadata.grow(len(self) + len(fresh))
+        for item in fresh:
             self._places[item.item_id] = self._numbered[item.number] = len(self)
-            self.filters.metadata.grow(len(self) + 1)
             self.ids.append(item.item_id)
             self.numbers.append(item.number)
             self._is_shown.append(False)
-        return self._places[item.item_id]
+
+    def place(self, item_id: str) -> int:
+        """Of an item that was taken in."""
+        return self._places[item_id]
 
     @property
     def flags(self) -> BoolArray:
@@ -193,6 +199,7 @@ class Overlay:
     def _take(self, feed: Feed) -> None:
         items, self._position = feed.since(self._position)
         rows = self._rows([item.item_id for item in items]).tolist()
+        self.newcomers.take_in(item for item, row in zip(items, rows, strict=True) if row < 0)
         for item, row in zip(items, rows, strict=True):
             if row >= 0:
                 self._show(item.record, row)
@@ -236,7 +243,7 @@ class Overlay:
         self._put(self.filters.metadata, row, self._newest(record, row), self.newcomers.filters.metadata)
 
     def _show_new(self, item: LiveItem) -> None:
-        place = self.newcomers.place(item)
+        place = self.newcomers.place(item.item_id)
         values = {name: dated.value for name, dated in item.record.fields.items()}
         self._put(self.newcomers.filters.metadata, place, values, self.filters.metadata)
         self.newcomers.describe(place, values)
@@ -252,6 +259,12 @@ class Overlay:
                 self._bundle.version,
                 ", ".join(unfit),
             )
+
+    def described(self, record: ItemRecord, row: int) -> dict[str, Any]:
+        """All columns of an item of the bundle, as it is with what was changed about it."""
+        columns = self.filters.metadata
+        newest = {name: value for name, value in self._newest(record, row).items() if columns.takes(name, value)}
+        return {name: columns[name].base_value(row) for name in columns.own} | newest
 
     def _newest(self, record: ItemRecord, row: int) -> dict[str, FieldValue | None]:
         """What is newer than the bundle's own."""

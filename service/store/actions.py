@@ -17,6 +17,9 @@ LONGEST_DETAIL: Final = 4_000
 """Characters of a detail; values of a longer one are left out, and its names stay."""
 LARGEST_GROUP: Final = 1_000
 """Actions that are noted in one transaction."""
+INSERT: Final = insert(ACTIONS)
+Row = dict[str, Any]
+"""Of the table of actions."""
 
 logger = logging.getLogger("recsys.service")
 
@@ -60,10 +63,7 @@ class ActionLog:
             detail: what JSON holds; it names no users.
             request_id: of the request that asked.
         """
-        row = {
-            "actor": actor, "action": action, "subject": subject, "detail": _as_json(detail),
-            "request_id": request_id, "done_at": timestamps.now(),
-        }  # fmt: skip
+        row = row_of(actor, action, subject, detail, request_id)
         try:
             self._groups.submit(row)
         except UnavailableError:
@@ -93,10 +93,24 @@ class ActionLog:
             rows = connection.execute(query.order_by(ACTIONS.c.sequence.desc()).limit(n)).all()
         return [Action(**row._asdict() | {"detail": json.loads(row.detail)}) for row in rows]
 
-    def _write(self, rows: Sequence[dict[str, Any]]) -> list[None]:
+    def _write(self, rows: Sequence[Row]) -> list[None]:
         with self._database.writing() as connection:
-            connection.execute(insert(ACTIONS), rows)
+            write(connection, rows)
         return [None] * len(rows)
+
+
+def row_of(actor: str, action: str, subject: str, detail: Mapping[str, Any], request_id: str) -> Row:
+    """What is written down of an action that is done now; arguments as those of `ActionLog.note`."""
+    return {
+        "actor": actor, "action": action, "subject": subject, "detail": _as_json(detail),
+        "request_id": request_id, "done_at": timestamps.now(),
+    }  # fmt: skip
+
+
+def write(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write actions down in the transaction that does them."""
+    if rows:
+        connection.execute(INSERT, rows)
 
 
 def erase_actions(connection: Connection, user_id: str) -> int:

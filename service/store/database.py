@@ -58,6 +58,11 @@ class Database:
         return self._engine.dialect.name == "sqlite"
 
     @property
+    def exists(self) -> bool:
+        """Whether there may be anything in it: a file of SQLite is made only when it is first asked."""
+        return not self.has_one_writer or Path(self._engine.url.database or "").is_file()
+
+    @property
     def driver_error(self) -> type[Exception]:
         """What the driver raises."""
         found: type[Exception] = self._engine.dialect.loaded_dbapi.Error
@@ -188,22 +193,20 @@ class Database:
 
 
 class KeptConnection:
-    """Asks one statement for one number, again and again, at a tenth of what a connection from the pool costs.
+    """Asks what is asked again and again, at a tenth of what a connection from the pool costs.
 
     Args:
         database: which is asked.
-        statement: that gives one row of one number.
     """
 
-    def __init__(self, database: Database, statement: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._statement = statement
         self._lock = Lock()
         self._kept = ExitStack()
         self._driver: Any = None
 
-    def read(self) -> int:
-        """The number now.
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """What a statement without parameters gives.
 
         Raises:
             UnavailableError: the store does not answer.
@@ -211,11 +214,11 @@ class KeptConnection:
         with self._lock:
             if self._driver is not None:
                 with suppress(self._database.driver_error):  # it may be the connection only
-                    return self._ask()
+                    return self._ask(statement)
                 self._give_back()
             try:
                 self._driver = self._kept.enter_context(self._database.lent())
-                return self._ask()
+                return self._ask(statement)
             except self._database.driver_error as error:
                 self._give_back()
                 raise self._database.failed(error) from error
@@ -225,9 +228,9 @@ class KeptConnection:
         with self._lock:
             self._give_back()
 
-    def _ask(self) -> int:
-        [(number,)] = self._driver.execute(self._statement).fetchall()
-        return int(number)
+    def _ask(self, statement: str) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = self._driver.execute(statement).fetchall()
+        return found
 
     def _give_back(self) -> None:
         self._driver = None

@@ -259,6 +259,11 @@ class EventStore:
         with self.database.reading() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    def count(self, query: Select[Any]) -> int:
+        """How many rows a query finds."""
+        with self.database.reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+
     def last_sequence(self) -> int:
         """Sequence of the last event; every event that is committed later has a larger one. 0 where there is none."""
         with self.database.writing() as connection:

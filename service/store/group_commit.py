@@ -4,16 +4,18 @@ A database with one writer at a time serves many writers no faster by turns; and
 out may wait for ever. So each process is one writer, whose transactions are as large as the demand.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from recsys_vae.errors import UnavailableError
 
 T = TypeVar("T")
 R = TypeVar("R")
+F = TypeVar("F")
 
 
 class GroupCommit(Generic[T, R]):
@@ -39,29 +41,88 @@ class GroupCommit(Generic[T, R]):
         while not future.done():
             with self._leading:  # whoever comes first commits for all who wait by then
                 if not future.done():
-                    self._commit_group(self._next_group())
+                    self._commit_group(next_group(self._waiting, self._weigh, self._largest))
         return future.result()
 
-    def _next_group(self) -> list[tuple[T, Future[R]]]:
-        group, weight = [self._waiting.popleft()], 0
-        weight += self._weigh(group[0][0])
-        while self._waiting and weight + self._weigh(self._waiting[0][0]) <= self._largest:
-            group.append(self._waiting.popleft())
-            weight += self._weigh(group[-1][0])
-        return group
-
     def _commit_group(self, group: list[tuple[T, Future[R]]]) -> None:
-        try:
-            results = self._commit([item for item, _ in group])
-        except UnavailableError as error:  # that holds for each of them
-            for _, future in group:
-                future.set_exception(UnavailableError(str(error)))
-        except BaseException as error:
-            if len(group) == 1:
-                group[0][1].set_exception(error)
-            else:  # one of them is at fault, and must not sink the others
-                for one in group:
-                    self._commit_group([one])
-        else:
-            for (_, future), result in zip(group, results, strict=True):
-                future.set_result(result)
+        outcomes = outcomes_of(self._commit, [item for item, _ in group])
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            tell(future, outcome)
+
+
+class CommitQueue(Generic[T, R]):
+    """The same for tasks of an event loop: one thread commits, and no other waits, however many tasks do.
+
+    Args:
+        commit: as of `GroupCommit`; runs in a thread.
+        weigh: likewise.
+        largest: likewise.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[T]], Sequence[R]], weigh: Callable[[T], int], largest: int) -> None:
+        self._commit = commit
+        self._weigh = weigh
+        self._largest = largest
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._is_busy = False
+
+    async def submit(self, item: T) -> R:
+        """The result of an item, once it is committed; raises what committing it raised."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if not self._is_busy:
+            self._begin()
+        return await future
+
+    def close(self) -> None:
+        """Let the thread end; call it when nothing is under way any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self) -> None:
+        group = next_group(self._waiting, self._weigh, self._largest)
+        self._is_busy = True
+        items = [item for item, _ in group]
+        running = asyncio.get_running_loop().run_in_executor(self._thread, outcomes_of, self._commit, items)
+        running.add_done_callback(lambda done: self._end(group, done))
+
+    def _end(self, group: list[tuple[T, "asyncio.Future[R]"]], done: "asyncio.Future[list[R | BaseException]]") -> None:
+        self._is_busy = False
+        if self._waiting:
+            self._begin()
+        failure = asyncio.CancelledError() if done.cancelled() else done.exception()
+        outcomes = [failure] * len(group) if failure is not None else done.result()
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if not future.done():  # else nobody waits any more
+                tell(future, outcome)
+
+
+def next_group(waiting: deque[tuple[T, F]], weigh: Callable[[T], int], largest: int) -> list[tuple[T, F]]:
+    """Those who have waited longest, as many as make a group."""
+    group = [waiting.popleft()]
+    weight = weigh(group[0][0])
+    while waiting and weight + weigh(waiting[0][0]) <= largest:
+        group.append(waiting.popleft())
+        weight += weigh(group[-1][0])
+    return group
+
+
+def outcomes_of(commit: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R | BaseException]:
+    """What came of each item, committed together: a result or an error."""
+    try:
+        return list(commit(items))
+    except UnavailableError as error:  # that holds for each of them
+        return [UnavailableError(str(error)) for _ in items]
+    except BaseException as error:
+        if len(items) == 1:
+            return [error]
+        # One of them is at fault, and must not sink the others.
+        return [outcome for item in items for outcome in outcomes_of(commit, [item])]
+
+
+def tell(future: Any, outcome: object) -> None:
+    """Have a future end with a result or an error."""
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

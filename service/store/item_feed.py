@@ -1,8 +1,9 @@
 """ItemFeed: all that was changed about items, in the memory of a process, and never older than what is acknowledged.
 
 Before anything is computed the store is asked for the sequence of the last change, one look-up on a connection that is
-kept for it; only another one than is known here costs the changes themselves. Whichever process took a change, the next
-answer of every process knows it. A store that does not answer in time is not waited for again before it has.
+kept for it; only another one than is known here costs the changes themselves, and those that were taken here are known
+already. Whichever process took a change, the next answer of every process knows it. A store that does not answer in
+time is not waited for again before it has.
 """
 
 import logging
@@ -16,8 +17,8 @@ from typing import Final
 
 from recsys_vae.errors import UnavailableError
 from service.store.database import Database, KeptConnection
-from service.store.item_records import LiveItem
-from service.store.items import ItemStore
+from service.store.item_records import LiveItem, live_item
+from service.store.items import CHUNK, ItemStore
 
 logger = logging.getLogger("recsys.service")
 
@@ -28,6 +29,10 @@ OPENING_SECONDS: Final = 6.0
 LONGEST_PAUSE_SECONDS: Final = 1.0
 LATEST: Final = 1_000
 """Changes among which the items are that were changed last."""
+SINCE: Final = (
+    "SELECT item_id, number, sequence, document FROM items WHERE sequence > {sequence:d} ORDER BY sequence "
+    f"LIMIT {CHUNK}"
+)
 PAUSE: Final = 4
 """A store that did not answer is asked again after as many times what asking it took: at once, where that is none."""
 
@@ -45,7 +50,8 @@ class ItemFeed:
 
     def __init__(self, store: ItemStore) -> None:
         self._store = store
-        self._clock = KeptConnection(store.database, "SELECT sequence FROM item_clock")
+        self._kept = KeptConnection(store.database)
+        store.on_taken = self._took
         self._thread = None if store.database.has_one_writer else ThreadPoolExecutor(1, thread_name_prefix="items")
         self._reading = Lock()
         self._items: dict[str, LiveItem] = {}
@@ -83,7 +89,7 @@ class ItemFeed:
         if began < self._ask_again_at:
             return False
         try:
-            now = self._clock.read() if self._thread is None else self._asked(self._thread, patience)
+            now = self._clock() if self._thread is None else self._asked(self._thread, patience)
             if now != self.sequence:
                 self._catch_up(now)
         except (UnavailableError, FutureTimeoutError) as error:
@@ -113,20 +119,38 @@ class ItemFeed:
         """Give the connection back."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
-        self._clock.close()
+        self._kept.close()
+
+    def _clock(self) -> int:
+        """Sequence of the last change in the store."""
+        [(sequence,)] = self._kept.rows("SELECT sequence FROM item_clock")
+        return int(sequence)
 
     def _asked(self, thread: ThreadPoolExecutor, patience: float) -> int:
-        return thread.submit(self._clock.read).result(timeout=patience)
+        return thread.submit(self._clock).result(timeout=patience)
+
+    def _took(self, before: int, items: Sequence[LiveItem]) -> None:
+        """Know what was committed by this process; where something is missing before it, all is read later."""
+        with self._reading:
+            if self.sequence == before:
+                self._add(items)
+
+    def _add(self, items: Sequence[LiveItem]) -> None:
+        for item in items:
+            self._items[item.item_id] = item
+        self._log += [item.item_id for item in items]
+        self.sequence = items[-1].sequence
 
     def _catch_up(self, now: int) -> None:
         with self._reading:
             if now < self.sequence:  # another thread was faster, and has read what came since
-                now = self._clock.read()
+                now = self._clock()
             if now < self.sequence:  # the store was put back to an earlier state, or is another one
                 self._items, self._log, self.sequence = {}, [], 0
                 self.epoch += 1
-            for items in self._store.since(self.sequence) if now > self.sequence else ():
-                for item in items:
-                    self._items[item.item_id] = item
-                self._log += [item.item_id for item in items]
-                self.sequence = items[-1].sequence
+            while now > self.sequence and (items := self._next(self.sequence)):
+                self._add(items)
+
+    def _next(self, sequence: int) -> list[LiveItem]:
+        """Items that were changed after a sequence, in the order of their last changes, as many as are read at once."""
+        return [live_item(*row) for row in self._kept.rows(SINCE.format(sequence=sequence))]

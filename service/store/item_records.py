@@ -99,9 +99,14 @@ class LiveItem:
 RECORD: Final[TypeAdapter[ItemRecord]] = TypeAdapter(ItemRecord)
 
 
-def live_item(row: Row[Any]) -> LiveItem:
+def live_item(item_id: str, number: int, sequence: int, document: str) -> LiveItem:
+    """From columns of the store."""
+    return LiveItem(item_id, number, sequence, RECORD.validate_json(document))
+
+
+def item_of(row: Row[Any]) -> LiveItem:
     """From a row of the store."""
-    return LiveItem(row.item_id, row.number, row.sequence, RECORD.validate_json(row.document))
+    return live_item(row.item_id, row.number, row.sequence, row.document)
 
 
 def changed(record: ItemRecord, change: ItemChange, now: int) -> ItemRecord:

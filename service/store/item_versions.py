@@ -12,19 +12,20 @@ from sqlalchemy import Connection, delete, exists, insert, select
 from recsys_vae.errors import DataError
 from service import timestamps
 from service.store.database import Database
-from service.store.item_records import RECORD, LiveItem, live_item
+from service.store.item_records import RECORD, LiveItem, item_of
 from service.store.tables import IMPRESSIONS, ITEM_VERSIONS, ITEMS
 
-CHUNK: Final = 5_000
+HAS_LISTS: Final = select(exists(select(IMPRESSIONS.c.sequence)))
+INSERT: Final = insert(ITEM_VERSIONS)
 
 
 def keep(connection: Connection, ended: Iterable[tuple[LiveItem, int]]) -> None:
     """Keep what items were before they were changed, each with the sequence of that change; nothing without lists."""
     found = [(item, until) for item, until in ended if item.sequence]
-    if not found or not connection.execute(select(exists(select(IMPRESSIONS.c.sequence)))).scalar():
+    if not found or not connection.execute(HAS_LISTS).scalar():
         return
     now = timestamps.now()
-    connection.execute(insert(ITEM_VERSIONS), [_row(item, until, now) for item, until in found])
+    connection.execute(INSERT, [_row(item, until, now) for item, until in found])
 
 
 def forget(connection: Connection, before: int, limit: int) -> int:
@@ -46,8 +47,8 @@ def items_as_of(database: Database, sequence: int) -> list[LiveItem]:
     former = select(ITEM_VERSIONS).where(ITEM_VERSIONS.c.sequence <= sequence, ITEM_VERSIONS.c.until > sequence)
     with database.reading() as connection:
         # In this order: what changes in between is found in both, and not in neither.
-        found = [live_item(row) for row in connection.execute(select(ITEMS).where(ITEMS.c.number <= sequence))]
-        past = {row.item_id: live_item(row) for row in connection.execute(former)}
+        found = [item_of(row) for row in connection.execute(select(ITEMS).where(ITEMS.c.number <= sequence))]
+        past = {row.item_id: item_of(row) for row in connection.execute(former)}
     missing = [item.item_id for item in found if item.sequence > sequence and item.item_id not in past]
     if missing:
         raise DataError(

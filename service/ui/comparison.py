@@ -14,7 +14,7 @@ from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.http.conversion import to_request
 from service.http.dependencies import Services
-from service.http.routes.recommendations import DAY
+from service.ranking.exploration import seed_of
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 
@@ -108,7 +108,7 @@ async def pairs(
 
 async def _pair(services: Services, catalogues: tuple[Catalogue, Catalogue], user_id: str, k: int, flow: str) -> Pair:
     request = to_request(RecommendationRequest(user_id=user_id, k=k), flow)
-    request = replace(request, seed=f"user {user_id} {timestamps.now() // DAY}")
+    request = replace(request, seed=seed_of(f"user {user_id}", timestamps.now()))
     first, second = [await services.engine.recommend(catalogue, request) for catalogue in catalogues]
     lists = tuple(tuple(item.item_id for item in one.answer.items) for one in (first, second))
     return Pair(user_id, (lists[0], lists[1]), (first.answer.tier, second.answer.tier), first.basis.n_events)

@@ -2,9 +2,10 @@
 
 Two workers answer as fast as they can while 10,000 changes a minute are sent, one after the other on several
 connections. After each acknowledgement a connection that may lead to either worker asks for that item: the answer must
-have the new price, or be without the item where it was hidden. Then one worker answers from a store with 100,000 items
-that something was changed about, beside one without, in turns. `--store` names an empty PostgreSQL database instead of
-files of SQLite; `--seconds` the length of the first part, `--rounds` the turns of the second. The last line is JSON.
+have the new price, or be without the item where it was hidden. Then one worker takes changes as fast as it can, which
+tells what a change costs. Then one worker answers from a store with 100,000 items that something was changed about,
+beside one without, in turns. `--store` names an empty PostgreSQL database instead of files of SQLite; `--seconds` the
+length of the first part, `--rounds` the turns of the last. The last line is JSON.
 """
 
 import argparse
@@ -99,6 +100,36 @@ def measure_changes(store: str | None, seconds: float) -> dict[str, Any]:
     }
 
 
+def measure_cost(seconds: float) -> dict[str, Any]:
+    """Processor time of a change: one worker that is asked for nothing else."""
+    world = build("rec-vae", GOWALLA_ITEMS)
+    with (
+        TemporaryDirectory() as folder,
+        serving(world.bundle, f"sqlite:///{folder}/events.db", access_log=False) as server,
+    ):
+        asyncio.run(_only_changed(server.url, 1.0))
+        began = server.cpu_seconds()
+        changes = asyncio.run(_only_changed(server.url, seconds))
+        return {"ms_per_change": round(1e3 * (server.cpu_seconds() - began) / changes, 3)}
+
+
+async def _only_changed(url: str, seconds: float) -> int:
+    """Change items on several connections as fast as that is acknowledged; how many."""
+
+    async def write(number: int) -> int:
+        draw, own, changes = random.Random(number), Http(url), 0
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end:
+            item_id, change = str(draw.randrange(number, GOWALLA_ITEMS, WRITERS)), {"fields": {"price": draw.random()}}
+            status, answer = await own.ask("PATCH", f"/v1/items/{item_id}", change)
+            if status != 200:
+                raise UnavailableError(f"{status}: {answer}")
+            changes += 1
+        return changes
+
+    return sum(await asyncio.gather(*(write(number) for number in range(WRITERS))))
+
+
 def measure_rates(rounds: int, seconds: float) -> dict[str, Any]:
     """Highest rate with as many changed items as `LIVE`, beside none."""
     take_other_core()
@@ -191,7 +222,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--to", type=Path, help="file for the figures")
     chosen = parser.parse_args()
-    figures = measure_changes(chosen.store, chosen.seconds) | measure_rates(chosen.rounds, 10.0)
+    figures = measure_changes(chosen.store, chosen.seconds) | measure_cost(10.0) | measure_rates(chosen.rounds, 10.0)
     if chosen.to:
         chosen.to.write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures))

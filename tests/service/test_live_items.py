@@ -20,6 +20,7 @@ from recsys_vae.models.mult_vae import MultVAEConfig
 from recsys_vae.protocols import ClosedFormRecommender, FactorizedRecommender
 from service.app import create_app
 from service.client import Client
+from service.ranking.live_columns import Columns
 from service.schemas.items import ItemChangeRow, ItemDocument, ItemPatch
 from service.settings import Settings
 from tests.service.test_routes import check_problem, codes, item_ids
@@ -261,6 +262,18 @@ def test_items_that_the_model_does_not_know_get_their_share_of_places_and_no_mor
         assert len(dramas["items"]) == 4
         client.post(ITEM, json={"items": [{"item_id": one["item_id"], "hidden": True} for one in NEW]})
         assert explored(other.post(POST, json={"k": 8}).json()) == []
+
+
+def test_items_that_come_together_have_the_columns_grow_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown: list[int] = []
+    original = Columns.grow
+    monkeypatch.setattr(Columns, "grow", lambda self, n: (grown.append(n), original(self, n))[1])
+    with exploring(settings, 0.5) as client:
+        client.post(ITEM, json={"items": NEW})
+        assert len(explored(client.post(POST, json={"k": 8}).json())) >= 3
+    assert grown == [len(NEW)]
 
 
 def test_a_new_item_without_fields_leaves_filters_right(settings: Settings) -> None:

@@ -16,8 +16,8 @@ from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import DataError, EmptyDataError
 from recsys_vae.evaluation.counterfactual import Counterfactual, estimate
 from service.app import create_app
-from service.http.routes import recommendations
 from service.jobs.impression_export import Choice, export_impressions
+from service.ranking import exploration
 from service.settings import Settings
 from service.store.events import EventStore
 from tests.service.places import Place
@@ -50,7 +50,7 @@ def drawing(root: Path, store: str, **more: object) -> Settings:
 @pytest.fixture
 def always_today(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn by user and day is the same whenever the tests run."""
-    monkeypatch.setattr(recommendations, "DAY", 10**30)
+    monkeypatch.setattr(exploration, "DAY", 10**30)
 
 
 def ask(client: TestClient, n: int = len(USERS), **more: object) -> list[dict]:  # type: ignore[type-arg]
@@ -153,7 +153,10 @@ def test_both_stores_keep_them_and_tell_users(one_drawing: TestClient, place: Pl
     event = {"user_id": "ann", "item_id": clicked, "event_type": "buy", "request_id": first["request_id"]}
     one_drawing.post("/v1/events", json={"events": [event]})
     with closing(place.open()) as store:
+        planned = export_impressions(store, tmp_path / "shown.parquet", Choice(event_type="buy"), dry_run=True)
+        assert not (tmp_path / "shown.parquet").exists()
         done = export_impressions(store, tmp_path / "shown.parquet", Choice(event_type="buy"))
+        assert planned == done
         assert (done.impressions, done.lists, done.rewarded, done.unknown) == (K, 1, 1, 2)
         assert export_impressions(store, tmp_path / "shown.parquet", Choice(event_type="view")).rewarded == 0
         with pytest.raises(EmptyDataError, match="no list for a user by name"):

@@ -17,6 +17,7 @@ from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
 from service.ranking.engine import Basis, Page, Request
+from service.ranking.exploration import seed_of
 from service.ranking.interleaving import Teams
 from service.ranking.propensities import Chances, mixed
 from service.ranking.results import Query, unnamed
@@ -31,8 +32,6 @@ from service.store.recipes import Recipe
 
 LONGEST_ID = 128
 """Of requests, and so of what events name."""
-DAY = 86_400_000_000
-"""Microseconds for which a user is shown the same items that the model does not know."""
 STORED = 100
 """Items that a stored history is taken to have when a request is weighed for the rate limit, before it is read."""
 TELLS = (
@@ -160,7 +159,7 @@ def _assigned(
     version = None if request.cursor is None else request.cursor.model_version
     assignment = variant_set.assign(key, chosen, version)
     if services.settings.explore_share:
-        request = replace(request, seed=f"{key} {timestamps.now() // DAY}")
+        request = replace(request, seed=seed_of(key, timestamps.now()))
     return assignment, request, f"{key} {request_id}"
 
 

@@ -9,10 +9,11 @@ from service import timestamps
 from service.http.conversion import to_list_query
 from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.routes.item_lists import as_fields
-from service.http.routes.recommendations import DAY, STORED, is_noted
+from service.http.routes.recommendations import STORED, is_noted
 from service.http.routes.users import UserId
 from service.problems import RESPONSES
 from service.ranking.engine import Request
+from service.ranking.exploration import seed_of
 from service.ranking.results import unnamed
 from service.ranking.rows import Rows, RowsQuery
 from service.ranking.work import work_of
@@ -75,7 +76,7 @@ async def answer_rows(
     await access.pay(work_of(query, STORED) * rows.n_rows)
     variant_set, key = services.deployments.variant_set, f"user {user_id}"
     assignment = variant_set.assign(key, chosen)
-    seed = f"{key} {timestamps.now() // DAY}" if services.settings.explore_share else ""
+    seed = seed_of(key, timestamps.now()) if services.settings.explore_share else ""
     last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
     request = Request(query, user_id, flow=access.caller.name, seed=seed)
     found = await services.engine.rows(assignment.variant.catalogue, rows, request)

@@ -1,6 +1,5 @@
 """/ui/items: one item: its fields, who gets it, what is like it; hide it, show it again, edit what is live."""
 
-from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -96,7 +95,7 @@ async def change(request: Request, item_id: ItemId, services: ServicesDep, acces
     if edit.has_faults or not edit.changes:
         return _form(request, item_id, found, edit, ["Nothing was changed."], 422)
     asked = ItemChange(item_id, "merge", edit.fields, edit.hidden, expected=edit.version)
-    [outcome] = await to_thread.run_sync(partial(take, services, [asked], access), limiter=services.writers)
+    [outcome] = await take(services, [asked], access)
     assert isinstance(outcome, Outcome)
     if outcome.fate is ItemFate.OUTDATED:
         return _form(request, item_id, found, edit, [CHANGED], 409)

@@ -66,6 +66,8 @@ def test_a_bundle_whose_registration_failed_is_registered_by_the_same_command(
     connect().delete_registered_model_alias("tastes", "challenger")  # as if the last word had not been said
     assert "it was registered already" in run("register", str(tmp_path / "bundle")).stdout
     assert str(connect().get_model_version_by_alias("tastes", "challenger").version) == "1"
+    planned = run("register", str(tmp_path / "bundle"), "--as", "others", "--dry-run").stdout
+    assert "would be a new version of models:/others" in planned
     assert run("register", str(tmp_path / "bundle"), "--as", "others").exit_code == 0
     assert versions("others") == ["1"]
 

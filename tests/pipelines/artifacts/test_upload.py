@@ -31,6 +31,9 @@ def test_a_bundle_is_taken_from_where_it_was_sent(tmp_path: Path, monkeypatch: p
     first, second = bundle_of(tmp_path / "a", [3, 1]), bundle_of(tmp_path / "b", [1, 3])
     with own_bucket(monkeypatch) as bucket:
         address = f"{bucket.address}/bundles/today"
+        planned = CliRunner().invoke(build(), ["upload", str(first), address, "--dry-run"], catch_exceptions=False)
+        assert f"would be at {address}, " in planned.output
+        assert upload(first, address, dry_run=True).is_new
         told = CliRunner().invoke(build(), ["upload", str(first), address], catch_exceptions=False).output
         assert f"is at {address}\n" in told
         with brought_here(address) as here:

@@ -92,9 +92,10 @@ def test_training_settings_are_the_autoencoders() -> None:
 
 
 def test_the_command_line_trains_publishes_and_recommends(dataset: DatasetDir, tmp_path: Path) -> None:
-    def run(*arguments: str | Path) -> None:
+    def run(*arguments: str | Path) -> str:
         ended = CliRunner().invoke(cli.build(), [*map(str, arguments)], catch_exceptions=False)
         assert ended.exit_code == 0, ended.output
+        return ended.output
 
     settings = ("autoencoder.hidden=16", "autoencoder.latent=4", "linear=graph-filter", "linear.rank=2")
     options = [option for setting in settings for option in ("--set", setting)]
@@ -102,8 +103,14 @@ def test_the_command_line_trains_publishes_and_recommends(dataset: DatasetDir, t
         "train", "tastes", "--model", "blend", *options, "--epochs", "3", "--device", "cpu", "--to", tmp_path / "chosen"
     )
     run("evaluate", tmp_path / "chosen", "tastes", "--split", "strong")
-    run("publish", tmp_path / "chosen", "tastes", "--to", tmp_path / "shipped")
-    run("recommend", tmp_path / "shipped", "tastes", "--to", tmp_path / "lists.parquet", "--k", "3")
+    for command in (
+        ("publish", tmp_path / "chosen", "tastes", "--to", tmp_path / "shipped"),
+        ("recommend", tmp_path / "shipped", "tastes", "--to", tmp_path / "lists.parquet", "--k", "3"),
+    ):
+        before = sorted(tmp_path.rglob("*"))
+        assert "would" in run(*command, "--dry-run")
+        assert sorted(tmp_path.rglob("*")) == before
+        run(*command)
     chosen, shipped = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("chosen", "shipped"))
     assert chosen["settings"]["weight"] > 0
     assert shipped["settings"] == chosen["settings"]

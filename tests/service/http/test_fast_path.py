@@ -9,6 +9,7 @@ from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.http.fast_path import FastPath, Line
 from service.observability.metrics import Metrics
+from service.schemas.items import ItemReceipt, ItemSummary
 from service.schemas.recommendations import BatchAnswer, Recommendations
 from service.security.access import Access
 from service.security.api_keys import ANYBODY, entry_of, new_key
@@ -34,6 +35,24 @@ def test_what_is_written_is_what_is_documented(client: TestClient, asked: dict) 
     together = client.post(f"{POST}:batch", json={"requests": [asked, {"k": 0}]})
     documented = BatchAnswer.model_validate_json(together.content)
     assert json.loads(documented.model_dump_json(exclude_unset=True)) == together.json()
+
+
+def test_changes_of_items_are_told_alike_by_both_ways(client: TestClient) -> None:
+    place, body = "/v1/items/a%2F%251", {"fields": {"price": 2, "tags": ["x"]}}
+    for method in ("PATCH", "PUT"):
+        plain = client.request(method, place, json=body | {"hidden": method == "PUT"})
+        assert (plain.status_code, plain.json()["item_id"]) == (200, "a/%1")
+        assert plain.headers["etag"] == f'"{plain.json()["version"]}"'
+        ItemSummary.model_validate_json(plain.content)
+        headers = {"If-Match": plain.headers["etag"]}
+        by_fastapi = client.request(method, place, json=body | {"hidden": method == "PUT"}, headers=headers)
+        assert by_fastapi.json() | {"request_id": ""} == plain.json() | {"request_id": ""}
+        assert by_fastapi.headers.keys() == plain.headers.keys()
+    receipt = client.post("/v1/items", json={"items": [{"item_id": "b", **body}, {"item_id": 3}]})
+    assert [one.status for one in ItemReceipt.model_validate_json(receipt.content).results] == ["accepted", "rejected"]
+    for bad in ("/v1/items/", f"/v1/items/{'x' * 600}", "/v1/items/a/b"):
+        assert client.patch(bad, json=body).status_code in (404, 405, 422)
+    assert client.post("/v1/items/a", json=body).status_code == 405
 
 
 @pytest.mark.parametrize(

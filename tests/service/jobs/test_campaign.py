@@ -261,7 +261,7 @@ def test_a_rerun_goes_on_and_lists_are_the_same_however_they_are_cut(
     assert "2 of 8 users have their lists already" in said
     assert (parts / "part-00000.parquet").stat().st_mtime_ns == first
     assert sorted(path.name for path in parts.iterdir()) == [
-        "manifest.json", *(f"part-0000{number}.parquet" for number in range(4))
+        "live-items.ndjson", "manifest.json", *(f"part-0000{number}.parquet" for number in range(4))
     ]  # fmt: skip
     by_user = ("user_id", "rank")
     assert_frame_equal(pl.read_parquet(parts / "*.parquet").sort(by_user), pl.read_parquet(whole).sort(by_user))

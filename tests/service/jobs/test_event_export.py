@@ -105,5 +105,8 @@ def test_the_command_says_how_many_and_what_next(tmp_path: Path, monkeypatch: py
         store.take(EVENTS, "api")
     to = tmp_path / "log.parquet"
     arguments = ["export-events", "--to", str(to), "--since", "2026-01-01T12:00:00", "--store", place.url]
+    planned = CliRunner().invoke(build(), [*arguments, "--dry-run"], catch_exceptions=False)
+    assert planned.output == f"{to}: 2 events would be written.\n"
+    assert not to.exists()
     finished = CliRunner().invoke(build(), arguments, catch_exceptions=False)
     assert finished.output.splitlines() == [f"{to}: 2 events. Next: recsys ingest {to} --to NAME"]

@@ -95,9 +95,24 @@ def test_who_asked_before_another_one_caught_up_does_not_take_the_store_for_put_
         store.take([price("a", 1), price("b", 1)])
         feed.settle(5.0)
         before, answers = feed.position, iter([1, 2])
-        monkeypatch.setattr(feed._clock, "read", lambda: next(answers))
+        monkeypatch.setattr(feed, "_clock", lambda: next(answers))
         assert feed.settle(5.0)
         assert (feed.position, feed.sequence) == (before, 2)
+
+
+def test_what_was_taken_here_is_known_without_being_read(store: ItemStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(ItemFeed(store)) as feed:
+        feed.settle(5.0)
+        with monkeypatch.context() as patched:
+            patched.setattr(feed, "_next", lambda sequence: [])
+            store.take([price("b", 1), price("a", 1), price("b", 2)])
+            assert feed.settle(5.0)
+        assert [(item.item_id, item.sequence) for item in feed.since((0, 0))[0]] == [("a", 2), ("b", 3)]
+        other = ItemStore(store.database)  # as another process
+        other.take([price("c", 1)])
+        store.take([price("a", 2)])  # with a gap before it, it is read with what lies there
+        assert feed.settle(5.0)
+        assert [(item.item_id, item.sequence) for item in feed.since((0, 2))[0]] == [("c", 4), ("a", 5)]
 
 
 def test_a_feed_begins_anew_where_the_store_was_put_back(store: ItemStore) -> None:
