@@ -82,20 +82,21 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
         FieldError: something in the query does not fit the metadata of the items.
     """
     catalogue.overlay.check_names(asked.query.fields, f"{asked.place}.fields")
-    question = resolve(catalogue, asked.query, NO_HISTORY)
+    takes_new = asked.source == Source(NAMED, NEW)
+    question = resolve(catalogue, asked.query, NO_HISTORY, takes_new=takes_new)
     scores, own = _scores(catalogue, asked.source, question)
     is_in = np.isfinite(scores)
     question = replace(
         question,
         allowed=is_in if question.allowed is None else question.allowed & is_in,
         hidden=np.unique(np.concatenate([question.hidden, hidden[hidden < len(catalogue)], own])),
-        shown_new=tuple((hidden[hidden >= len(catalogue)] - len(catalogue)).tolist()),
+        arrivals=question.arrivals and question.arrivals.without(hidden[hidden >= len(catalogue)] - len(catalogue)),
     )
     notices = list(question.notices)
     if asked.source.kind == TOGETHER and catalogue.chain.bundle.shelves.neighbours is None:
         notices.append(NOT_COUNTED)
     best, _ = yield from _best(catalogue, question, scores, notices)
-    newest = _newest(catalogue, asked.source, question, best[1])
+    newest = _newest(question, best[1])
     rows, found = shortened(question, best, asked.query.k - len(newest))
     items = ranked(catalogue, rows, found)
     told = tuple(question.fields.values(rows)) if question.fields else ()
@@ -108,19 +109,16 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
     return ItemList(catalogue.version, answer.items, tuple(notices), answer.fields, answer.shown)
 
 
-def _newest(catalogue: Catalogue, source: Source, question: ResolvedQuery, found: Float64Array) -> Guests:
+def _newest(question: ResolvedQuery, found: Float64Array) -> Guests:
     """Newcomers of the list of what is new, of which the last to come is the first.
 
     An item of the bundle has a score of 1 there at most, which one has that nobody has touched.
     """
-    newcomers = catalogue.overlay.newcomers
-    if source != Source(NAMED, NEW) or not len(newcomers):
+    if question.arrivals is None:
         return exploration.NOBODY
-    with newcomers.lock:
-        eligible = exploration.welcome(newcomers, question)
-        arrival = np.argsort(np.argsort(newcomers.numbers))
-        scores = (2 + arrival[eligible]).astype(np.float32)
-        return exploration.by_score(newcomers, question, eligible, scores, found)
+    arrival = np.argsort(np.argsort(question.arrivals.newcomers.numbers))
+    scores = (2 + arrival[question.arrivals.eligible]).astype(np.float32)
+    return exploration.by_score(question.arrivals, question.query.k, scores, found)
 
 
 def _best(

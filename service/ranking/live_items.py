@@ -1,7 +1,6 @@
 """LiveItems: has every catalogue know what was changed about items before anything is computed with it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -38,14 +37,8 @@ class LiveItems:
     ) -> None:
         self._feed = feed
         self._on_settled = on_settled
-        self._following = Lock()
         self._unknown: WeakKeyDictionary[Catalogue, UnknownItems] = WeakKeyDictionary()
         self.explore = explore
-
-    @property
-    def sequence(self) -> int:
-        """Of the last change that is known here."""
-        return self._feed.sequence
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show all changes that are acknowledged by now; False where the store does not say."""
@@ -56,9 +49,8 @@ class LiveItems:
     def _follow(self, catalogues: Iterable[Catalogue]) -> None:
         """Have catalogues show what is known here."""
         for catalogue in catalogues:
-            with self._following:
-                overlay = catalogue.overlay
-                overlay.follow(self._feed, recommends_new=self.explore > 0 or overlay.places_new)
+            overlay = catalogue.overlay
+            overlay.follow(self._feed, recommends_new=self.explore > 0 or overlay.places_new)
         self._on_settled(len(self._feed))
 
     def prepare(self, catalogues: Iterable[Catalogue]) -> None:
