@@ -157,3 +157,22 @@ USER_SETS = Table(
     Column("place", Integer, nullable=False, comment="in the set, from 0"),
     Index("user_sets_by_user", "user_id"),
 )
+
+# A session stands here from the moment when it was ended until it would have expired.
+ENDED_SESSIONS = Table(
+    "ended_sessions",
+    METADATA,
+    Column("nonce", LargeBinary(16), primary_key=True),
+    Column("expiry", BigInteger, nullable=False, comment="in seconds since 1970; it opens nothing after that"),
+)
+
+LOGIN_ATTEMPTS = Table(
+    "login_attempts",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("network", String, nullable=False, comment="that a key was tried from"),
+    Column("tried_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Index("login_attempts_by_network", "network", "tried_at"),
+    Index("login_attempts_by_time", "tried_at"),
+    sqlite_autoincrement=True,
+)
