@@ -17,6 +17,7 @@ EVENTS = Table(
     Column("timestamp", BigInteger, comment="microseconds since 1970, UTC"),
     Column("request_id", String, comment="of the answer that the event follows"),
     Index("events_by_user", "user_id", "sequence"),
+    Index("events_by_item", "item_id", "timestamp"),
     sqlite_autoincrement=True,  # else SQLite hands the sequence of an erased last event out again
 )
 
@@ -61,6 +62,25 @@ IMPRESSIONS = Table(
     Index("exposures_by_user", "user_id", "sequence"),
     Index("exposures_by_request", "request_id"),
     sqlite_autoincrement=True,
+)
+
+# The day comes first: what is written at one time lies together, and a day is removed as a whole. Who looks for an item
+# names its days.
+SHOWN_BY_DAY = Table(
+    "shown_by_day",
+    METADATA,
+    Column("day", Integer, primary_key=True, autoincrement=False, comment="since 1970, UTC"),
+    Column("item_id", String, primary_key=True),
+    Column("variant", String, primary_key=True),
+    Column("lists", BigInteger, nullable=False, comment="that held the item"),
+)
+
+LISTS_BY_DAY = Table(
+    "lists_by_day",
+    METADATA,
+    Column("day", Integer, primary_key=True, autoincrement=False, comment="since 1970, UTC"),
+    Column("variant", String, primary_key=True),
+    Column("lists", BigInteger, nullable=False, comment="that were shown"),
 )
 
 # Without these, what lies elsewhere would bring an erased user back: a dataset that is loaded again, a request that is
