@@ -42,7 +42,9 @@ class Arrivals:
 
     def split(self) -> "tuple[Arrivals, Arrivals]":
         """Those that have a vector, and those that have none."""
-        has_vector = np.fromiter((place in self.vectors for place in self.eligible.tolist()), np.bool_)
+        flags = np.zeros(len(self.newcomers), dtype=np.bool_)
+        flags[list(self.vectors)] = True
+        has_vector = flags[self.eligible]
         return self._of(has_vector), self._of(~has_vector)
 
     def boost(self, scores: Float32Array) -> None:
