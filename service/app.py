@@ -53,6 +53,7 @@ from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
 from service.store.item_feed import ItemFeed
 from service.store.items import ItemStore
+from service.store.logins import LoginTable
 from service.ui import routers as ui
 
 WRITERS = 8
@@ -139,6 +140,7 @@ def create_app(
                 item_store,
                 items,
                 ActionLog(store.database),
+                LoginTable(store.database),
                 day,
             )
             tasks.cancel_scope.cancel()

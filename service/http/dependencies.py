@@ -19,6 +19,7 @@ from service.store.history_cache import Histories
 from service.store.impression_writer import ImpressionWriter
 from service.store.impressions import ImpressionTable
 from service.store.items import ItemStore
+from service.store.logins import LoginTable
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Services:
     item_store: ItemStore
     items: LiveItems
     actions: ActionLog
+    logins: LoginTable
     day: Day
 
 

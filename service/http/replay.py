@@ -1,8 +1,8 @@
 """Replay: a list that a user saw, made again from what was kept with it, and held against what was shown.
 
 What was shown, to whom and by which bundle is in its row; so is its recipe: the request, how far the history had been
-read, which changes of items were known, and what was drawn. The list is made by the engine that makes all lists, one
-of its own, which sees history and items as they were.
+read, after which change of items it was made, and what was drawn. The list is made by the engine that makes all lists,
+one of its own, which sees history and items as they were.
 
 Scores are float32 numbers whose last bits differ with the size of the batch that they were computed in. Lists that
 differ in items alone whose scores are within 1e-5 of each other, the first ones beyond the end among them, are told
@@ -24,19 +24,17 @@ from service.http.conversion import to_request
 from service.ranking.engine import Engine, Page
 from service.ranking.interleaving import Teams
 from service.ranking.micro_batcher import Limits
-from service.ranking.past_items import PastItems
+from service.ranking.past_items import PastItems, PastState
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 from service.store.events import EventStore
 from service.store.impressions import HeldExposure, ImpressionTable
-from service.store.item_versions import items_as_of, sequences_between
+from service.store.item_versions import items_as_of
 from service.store.recipes import Recipe, read_recipe
 from service.store.user_history import UserHistory
 
 MOST_LISTS: Final = 100
 """Lists of one request, as of a batch, that are made again at a time."""
-MOST_TRIED: Final = 32
-"""States of the items, where these were changing while the list was made."""
 BEYOND: Final = 3
 """Items after the end of a list that may have been in it by chance."""
 ROUNDING: Final = 1e-5
@@ -58,7 +56,6 @@ class Replay:
         shown: ids, best first.
         rebuilt: ids, best first.
         scores: of what was rebuilt.
-        items_as_of: sequence of the change of items after which it was made.
         beyond: items that come next, with their scores, where what was shown holds others than what was rebuilt.
     """
 
@@ -71,7 +68,6 @@ class Replay:
     shown: tuple[str, ...]
     rebuilt: tuple[str, ...]
     scores: tuple[float, ...]
-    items_as_of: int
     beyond: tuple[tuple[str, float], ...] = ()
 
     @property
@@ -163,14 +159,7 @@ class Replayer:
                 "several lists."
             )
         recipe = read_recipe(shown.recipe)
-        found = None
-        first, last = recipe.items
-        for sequence in await to_thread.run_sync(sequences_between, self.store.database, first, last, MOST_TRIED):
-            tried = await self._as_of(user_id, shown, recipe, sequence)
-            found = tried if found is None or tried.is_identical else found
-            if found.is_identical:
-                break
-        assert found is not None
+        found = await self._made_again(user_id, shown, recipe)
         if set(found.shown) != set(found.rebuilt):
             found = replace(found, beyond=await self._beyond(user_id, shown, recipe, found))
         return found
@@ -182,26 +171,26 @@ class Replayer:
         n = len(found.rebuilt)
         longer = replace(recipe, body=recipe.body | {"k": n + BEYOND})
         try:
-            made = await self._as_of(user_id, shown, longer, found.items_as_of)
+            made = await self._made_again(user_id, shown, longer)
         except CannotReplayError:
             return ()
         if made.rebuilt[:n] != found.rebuilt:
             return ()
         return tuple(zip(made.rebuilt[n:], made.scores[n:], strict=True))
 
-    async def _as_of(self, user_id: str | None, shown: HeldExposure, recipe: Recipe, sequence: int) -> Replay:
+    async def _made_again(self, user_id: str | None, shown: HeldExposure, recipe: Recipe) -> Replay:
         versions = shown.model_version.split("+")
         catalogues = [await to_thread.run_sync(self._catalogue, version) for version in versions]
-        try:
-            items = await to_thread.run_sync(items_as_of, self.store.database, sequence)
-        except DataError as error:
-            raise CannotReplayError(str(error)) from error
-        past = PastItems(items, sequence, recipe.explore)
+        states = {
+            catalogue: await to_thread.run_sync(self._state, sequence)
+            for catalogue, sequence in zip(catalogues, recipe.items[-len(catalogues) :], strict=True)
+        }
+        past = PastItems(states, recipe.explore)
         page = await self._made(user_id, shown, recipe, catalogues, past)
         return Replay(
             shown.request_id, user_id, shown.variant, shown.model_version, recipe.generation, shown.answered_at,
             shown.items, tuple(item.item_id for item in page.answer.items),
-            tuple(item.score for item in page.answer.items), sequence,
+            tuple(item.score for item in page.answer.items),
         )  # fmt: skip
 
     async def _made(
@@ -228,6 +217,12 @@ class Replayer:
             raise CannotReplayError(f"The request is not answered any more: {error}") from error
         finally:
             engine.close()
+
+    def _state(self, sequence: int) -> PastState:
+        try:
+            return PastState(items_as_of(self.store.database, sequence), sequence)
+        except DataError as error:
+            raise CannotReplayError(str(error)) from error
 
     def _catalogue(self, version: str) -> Catalogue:
         """With items of its own: those in service show what they are now."""

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Table, delete, func, select
 from service.store import item_versions
 from service.store.bulk_insert import drop_users, touch_users
 from service.store.database import Database
+from service.store.shown_items import forget_days
 from service.store.tables import ACTIONS, EVENTS, IMPRESSIONS
 
 BATCH: Final = 5_000
@@ -68,6 +69,8 @@ def clean_events(
     lists = 0 if old_lists is None else _remove(database, IMPRESSIONS, old_lists, batch, say)
     if impressions_before is not None:
         _remove_versions(database, impressions_before, batch)
+        with database.writing() as connection:
+            forget_days(connection, impressions_before)
     actions = 0 if old_actions is None else _remove(database, ACTIONS, old_actions, batch, say)
     if events or lists or actions:
         database.empty_log()

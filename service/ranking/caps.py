@@ -1,12 +1,12 @@
-"""Caps on the endpoint: what items count for, by their metadata as they are now; see `recsys_vae.reranking.caps`."""
+"""Caps on the endpoint: what items count for, by their metadata; see `recsys_vae.reranking.caps`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys_vae.data.attributes import several
 from recsys_vae.protocols import Int64Array
 from recsys_vae.reranking.caps import Cap, Counts, Gate, Values
-from service.ranking.filters import Filters
+from service.ranking.live_columns import FrozenColumn
 
 __all__ = ["Cap", "Counts", "Gate", "Values", "values_of"]
 
@@ -17,15 +17,10 @@ LOOKED_AT = 1 / 250
 """Work of an item that is looked at, in plain requests."""
 
 
-def values_of(filters: Filters, caps: Sequence[Cap], rows: Int64Array) -> list[Values]:
-    """What items count for.
-
-    Raises:
-        FieldError: the items have no such column.
-    """
+def values_of(columns: Mapping[str, FrozenColumn], caps: Sequence[Cap], rows: Int64Array) -> list[Values]:
+    """What items count for, `columns` holding those of the caps."""
     found: list[list[tuple[int, Any]]] = [[] for _ in range(len(rows))]
     for number, cap in enumerate(caps):
-        cells = filters.values(cap.column, rows, f"body.at_most.{number}.column").to_list()
-        for values, cell in zip(found, cells, strict=True):
+        for values, cell in zip(found, columns[cap.column].gather(rows).to_list(), strict=True):
             values += [(number, value) for value in several(cell)]
     return [tuple(values) for values in found]

@@ -74,7 +74,7 @@ class Basis(NamedTuple):
     history: int | None
     n_events: int
     day: int | None
-    items: tuple[int, int]
+    items: tuple[int, ...]
 
 
 class Page(NamedTuple):
@@ -82,19 +82,14 @@ class Page(NamedTuple):
 
     answer: Answer
     next_cursor: str | None
-    basis: Basis = Basis(None, 0, None, (0, 0))
+    basis: Basis = Basis(None, 0, None, (0,))
 
 
 class Job(NamedTuple):
-    """What a batch is made of. It ends with the catalogue that it began with.
-
-    Attributes:
-        seen: told, as in `Basis.items`, which changes of items the answer knows of.
-    """
+    """What a batch is made of. It ends with the catalogue that it began with."""
 
     catalogue: Catalogue
     query: Query | ListQuery | RowsQuery
-    seen: list[tuple[int, int]]
 
 
 Found = Answer | ItemList | Rows
@@ -117,11 +112,6 @@ class Items(Protocol):
 
     explore: float
 
-    @property
-    def sequence(self) -> int:
-        """Of the last change that is known."""
-        ...
-
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
         ...
@@ -135,7 +125,6 @@ class Unchanged:
     """Nothing was changed about items."""
 
     explore = 0.0
-    sequence = 0
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Nothing to do."""
@@ -194,12 +183,13 @@ class Engine:
             query = replace(query, history=history, after=after)
         day = self._day(request, (catalogue,))
         query = _seen_from(day, self._exploring(query, request), stored.history, request, catalogue)
-        job = Job(catalogue, query, [])
+        job = Job(catalogue, query)
         answer = await self.batcher.submit(job, deadline, flow=request.flow, work=work_of(query))
         assert isinstance(answer, Answer)
+        basis = _basis(stored, day, answer)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return _page(answer, stored, request, day, [job])
+        return _page(answer, request, basis)
 
     async def recommend_together(self, teams: Teams, request: Request) -> Page:
         """Rank items for one user by two catalogues, and draft one list from both; raises what `recommend` does.
@@ -222,18 +212,17 @@ class Engine:
             )
             for side, catalogue in enumerate(teams.catalogues)
         ]
-        jobs = [Job(catalogue, query, []) for catalogue, query in zip(teams.catalogues, queries, strict=True)]
         first, second = await asyncio.gather(
             *(
-                self.batcher.submit(job, deadline, flow=request.flow, work=work_of(one))
-                for job, one in zip(jobs, queries, strict=True)
+                self.batcher.submit(Job(catalogue, one), deadline, flow=request.flow, work=work_of(one))
+                for catalogue, one in zip(teams.catalogues, queries, strict=True)
             )
         )
         assert isinstance(first, Answer)
         assert isinstance(second, Answer)
         answer = join(teams, (first, second), request.query.k, cursors)
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return _page(answer, stored, request, day, jobs)
+        return _page(answer, request, _basis(stored, day, first, second))
 
     async def list_items(self, catalogue: Catalogue, asked: ListQuery, flow: str = "") -> ItemList:
         """A list without a user; `flow` is whose request it is.
@@ -246,7 +235,7 @@ class Engine:
             DeadlineError: there was not enough time.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        found = await self.batcher.submit(Job(catalogue, asked, []), deadline, flow=flow, work=work_of(asked.query))
+        found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=flow, work=work_of(asked.query))
         assert isinstance(found, ItemList)
         return found
 
@@ -268,7 +257,7 @@ class Engine:
         query = replace(request.query, history=_joined(stored.history, request, catalogue))
         asked = replace(asked, query=self._exploring(query, request))
         work = work_of(asked.query) * asked.n_rows
-        found = await self.batcher.submit(Job(catalogue, asked, []), deadline, flow=request.flow, work=work)
+        found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=request.flow, work=work)
         assert isinstance(found, Rows)
         return replace(found, notices=(*stored.notices, *request.notices, *found.notices))
 
@@ -293,7 +282,6 @@ class Engine:
         """Answer a batch; while bundles are swapped it may hold requests for two of them."""
         catalogues = list({id(job.catalogue): job.catalogue for job in jobs}.values())
         is_current = self._items.settle(catalogues)
-        firsts = [job.catalogue.overlay.sequence for job in jobs]
         found: dict[int, Found | Exception] = {}
         for catalogue in catalogues:
             asked = {place: job.query for place, job in enumerate(jobs) if job.catalogue is catalogue}
@@ -305,8 +293,6 @@ class Engine:
             for place, other in asked.items():
                 if not isinstance(other, Query):
                     found[place] = yield from _attempt(catalogue, other)
-        for job, first in zip(jobs, firsts, strict=True):
-            job.seen.append((first, max(first, self._items.sequence)))
         return [found[place] if is_current else _dated(found[place]) for place in range(len(jobs))]
 
     async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
@@ -375,11 +361,12 @@ def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
         raise CursorExpiredError("another model is in service by now")
 
 
-def _page(answer: Answer, stored: Read, request: Request, day: int | None, jobs: Sequence[Job]) -> Page:
-    seen = [one for job in jobs for one in job.seen]
-    items = (min(first for first, _ in seen), max(last for _, last in seen))
-    basis = Basis(stored.sequence, len(stored.history.events), day, items)
-    return Page(answer, _next_cursor(answer, stored.sequence, request.digest, day), basis)
+def _basis(stored: Read, day: int | None, *answers: Answer) -> Basis:
+    return Basis(stored.sequence, len(stored.history.events), day, tuple(answer.items_as_of for answer in answers))
+
+
+def _page(answer: Answer, request: Request, basis: Basis) -> Page:
+    return Page(answer, _next_cursor(answer, basis.history, request.digest, basis.day), basis)
 
 
 def _next_cursor(answer: Answer, sequence: int | None, digest: bytes, day: int | None) -> str | None:

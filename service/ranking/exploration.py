@@ -2,14 +2,12 @@
 
 Where a bundle maps content to vectors, a newcomer has a score like any other item, and its place by it. The others
 nobody can score: a share of the places, which a setting gives, goes to some of them, drawn by a hash of the request's
-seed. Equal seeds draw alike in every process, and what is drawn changes little when newcomers come and go. Filters,
-candidates, and what was excluded, seen or shown count for them as for all items.
+seed. Equal seeds draw alike in every process, and what is drawn changes little when newcomers come and go.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,10 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_vae.data.purchases import DAY
 from recsys_vae.protocols import Float32Array, Int64Array
-from service.ranking import boosts
-from service.ranking.live_columns import Snapshot
-from service.ranking.overlay import Newcomers
-from service.ranking.query_resolution import ResolvedQuery
+from service.ranking.arrivals import Arrivals
 from service.ranking.results import Answer, Float64Array, Query, RankedItem, shortest
 from service.ranking.served_model import Catalogue
 
@@ -75,59 +70,49 @@ class Guests:
 NOBODY = Guests(np.zeros(0, np.int64), (), (), np.zeros(0), (), 0)
 
 
-def by_score(
-    newcomers: Newcomers,
-    question: ResolvedQuery,
-    eligible: Int64Array,
-    scores: Float32Array,
-    found: Float64Array,
-) -> Guests:
+def by_score(arrivals: Arrivals, k: int, scores: Float32Array, found: Float64Array) -> Guests:
     """Newcomers whose scores put them among the best k.
 
     Args:
-        newcomers: of the catalogue.
-        question: which says k, and what is boosted.
-        eligible: places of those that may come back and have a score.
+        arrivals: that may come back and have a score.
+        k: items wanted.
         scores: of these, without boosts; they are written to.
         found: scores of the items that are there without them, best first.
     """
-    _boost(newcomers, question, eligible, scores)
-    numbers = np.array(newcomers.numbers, dtype=np.int64)[eligible]  # places differ between processes
-    best = np.lexsort((numbers, -scores))[: question.query.k]
+    arrivals.boost(scores)
+    best = np.lexsort((arrivals.numbers, -scores))[:k]  # by number: places differ between processes
     told = shortest(scores[best])
     # Of equal scores, items that the model has learned from come first.
     slots = np.searchsorted(-found, -told, side="right") + np.arange(len(best))
-    kept = slots < question.query.k
-    n_left = len(eligible) - int(kept.sum())
-    return _guests(newcomers, question.query, slots[kept], eligible[best[kept]], told[kept], n_left)
+    kept = slots < k
+    n_left = len(scores) - int(kept.sum())
+    return _guests(arrivals, slots[kept], arrivals.eligible[best[kept]], told[kept], n_left)
 
 
-def drawn(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, n_found: int) -> Guests:
+def drawn(arrivals: Arrivals, query: Query, n_found: int) -> Guests:
     """Newcomers for the places that are kept for them, and for those that nothing else can fill.
 
     Args:
-        newcomers: of the catalogue.
-        question: which says how many, and by what they are drawn.
-        eligible: places of those that may come back and that nobody can score.
+        arrivals: that may come back and that nobody can score.
+        query: which says how many, and by what they are drawn.
         n_found: items that are there without them.
     """
-    query = question.query
+    eligible = arrivals.eligible
     seed = int.from_bytes(blake2b(query.seed.encode(), digest_size=8, person=b"recsys-explore").digest())
     n = _n_drawn(int(query.k * query.explore + (seed >> 11) / 2**53), query.k, len(eligible), n_found)
-    numbers = np.array(newcomers.numbers, dtype=np.int64)[eligible]
-    places = eligible[np.argsort(_hashed(numbers, seed), kind="stable")[:n]]
+    places = eligible[np.argsort(_hashed(arrivals.numbers, seed), kind="stable")[:n]]
     length = min(query.k, n_found + n)
     slots = np.sort(np.argsort(_hashed(np.arange(length), seed ^ MIXERS[0]), kind="stable")[:n])
-    return _guests(newcomers, query, slots, places, np.full(n, np.nan), len(eligible) - n)
+    return _guests(arrivals, slots, places, np.full(n, np.nan), len(eligible) - n)
 
 
 class Eligible:
     """Newcomers that may be drawn, as ids; they keep their places, so it needs no lock."""
 
-    def __init__(self, newcomers: Newcomers, places: Int64Array) -> None:
-        self._newcomers = newcomers
-        self._flags = np.zeros(len(newcomers), dtype=np.bool_)
-        self._flags[places] = True
+    def __init__(self, arrivals: Arrivals) -> None:
+        self._newcomers = arrivals.newcomers
+        self._flags = np.zeros(len(self._newcomers), dtype=np.bool_)
+        self._flags[arrivals.eligible] = True
 
     def __contains__(self, item_id: object) -> bool:
         return any(place < len(self._flags) and self._flags[place] for place in self._newcomers.places((str(item_id),)))
@@ -150,29 +135,11 @@ def merged(item_ids: Sequence[str], guests: Guests) -> list[str]:
     return list(_woven(tuple(item_ids), guests.slots.tolist(), guests.ids))
 
 
-def welcome(newcomers: Newcomers, question: ResolvedQuery) -> Int64Array:
-    """Places of the newcomers that may come back."""
-    query, flags = question.query, newcomers.flags.copy()
-    if query.repeat == "only":
-        return np.zeros(0, dtype=np.int64)
-    if query.filter is not None:
-        flags &= newcomers.filters.mask(query.filter, "body.filter")
-    if query.candidates is not None:
-        chosen = np.zeros(len(flags), dtype=np.bool_)
-        chosen[newcomers.places(query.candidates)] = True
-        flags &= chosen
-    flags[newcomers.places(chain(query.history, query.exclude))] = False
-    flags[[place for place in map(newcomers.numbered, question.shown_new) if place is not None]] = False
-    return np.flatnonzero(flags)
-
-
-def _guests(
-    newcomers: Newcomers, query: Query, slots: Int64Array, places: Int64Array, scores: Float64Array, n_left: int
-) -> Guests:
-    """Some newcomers as they are now."""
+def _guests(arrivals: Arrivals, slots: Int64Array, places: Int64Array, scores: Float64Array, n_left: int) -> Guests:
+    newcomers = arrivals.newcomers
     ids = tuple(newcomers.ids[place] for place in places.tolist())
     numbers = tuple(newcomers.numbers[place] for place in places.tolist())
-    fields = Snapshot(newcomers.filters.metadata, query.fields).values(places) if query.fields else ()
+    fields = arrivals.fields.values(places) if arrivals.fields else ()
     return Guests(slots, ids, numbers, scores, tuple(fields), n_left)
 
 
@@ -200,16 +167,6 @@ def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, so
         shown=tuple(sorted((*answer.shown, *numbers))),
         has_more=answer.has_more or guests.n_left > 0,
     )
-
-
-def _boost(newcomers: Newcomers, question: ResolvedQuery, eligible: Int64Array, scores: Float32Array) -> None:
-    for number, boost in enumerate(question.query.boosts):
-        flags = np.zeros(len(newcomers), dtype=np.bool_)
-        if boost.where is not None:
-            flags |= newcomers.filters.mask(boost.where, f"body.boost.{number}.where")
-        else:
-            flags[newcomers.places(boost.items)] = True
-        boosts.apply(scores, boost.by, boost.value, flags[eligible])
 
 
 def _near(before: list[RankedItem], own: tuple[RankedItem, ...]) -> float:

@@ -17,7 +17,7 @@ import polars as pl
 from recsys_vae.protocols import BoolArray, Int64Array
 from service.errors import FieldError
 from service.ranking.item_columns import Value, element_type, fitting
-from service.ranking.live_columns import MOST_PENDING, Column, Columns, Stamp
+from service.ranking.live_columns import MOST_PENDING, Column, Columns, FrozenColumn, Stamp
 
 CACHED_BYTES = 64 * 2**20
 """Room for masks, a byte an item each."""
@@ -154,14 +154,14 @@ class Filters:
         is_whole = len(held.mask) == self.metadata.n_rows
         return is_whole and all(self.metadata[name].stamp == stamp for name, stamp in held.stamps.items())
 
-    def values(self, name: str, rows: Int64Array, field: str) -> pl.Series:
-        """What a column holds for some items.
+    def frozen(self, name: str, field: str) -> FrozenColumn:
+        """A column as it is now, whatever is changed later.
 
         Raises:
             FieldError: there is no such column.
         """
         with self.metadata.lock:
-            return self._column(name, field).gather(rows)
+            return self._column(name, field).frozen()
 
     def _made(self, condition: Condition, field: str, names: Iterable[str]) -> BoolArray:
         mask = self._evaluate({name: self.metadata[name].stale for name in names}, condition, field)

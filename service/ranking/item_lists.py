@@ -84,14 +84,14 @@ def listed(catalogue: Catalogue, asked: ListQuery, hidden: Int64Array = NOTHING)
         FieldError: something in the query does not fit the metadata of the items.
     """
     catalogue.overlay.check_names(asked.query.fields, f"{asked.place}.fields")
-    question = resolve(catalogue, asked.query, NO_HISTORY)
+    question = resolve(catalogue, asked.query, NO_HISTORY, takes_new=asked.source.kind == NAMED)
     scores, own = _scores(catalogue, asked.source, question)
     is_in = np.isfinite(scores)
     question = replace(
         question,
         allowed=is_in if question.allowed is None else question.allowed & is_in,
         hidden=np.unique(np.concatenate([question.hidden, hidden[hidden < len(catalogue)], own])),
-        shown_new=tuple((hidden[hidden >= len(catalogue)] - len(catalogue)).tolist()),
+        arrivals=question.arrivals and question.arrivals.without(hidden[hidden >= len(catalogue)] - len(catalogue)),
     )
     notices = list(question.notices)
     if asked.source.kind == TOGETHER and catalogue.chain.bundle.shelves.neighbours is None:
@@ -116,17 +116,17 @@ def _newcomers(catalogue: Catalogue, source: Source, question: ResolvedQuery, fo
     Of what is new, the last to come is the first: an item of the bundle has a score of 1 there at most, which one has
     that nobody has touched. The other lists hold those that have events, by the formulas for the bundle's own.
     """
-    newcomers = catalogue.overlay.newcomers
-    if source.kind != NAMED or not len(newcomers):
+    arrivals = question.arrivals
+    if arrivals is None:
         return exploration.NOBODY
-    with newcomers.lock:
-        eligible = exploration.welcome(newcomers, question)
-        if source.name == NEW:
-            scores = 2 + np.argsort(np.argsort(newcomers.numbers)).astype(np.float32)
-        else:
-            scores = _by_events(catalogue, source.name, newcomers.ids)
-            eligible = eligible[np.isfinite(scores[eligible])]
-        return exploration.by_score(newcomers, question, eligible, scores[eligible], found)
+    if source.name == NEW:
+        came = np.argsort(np.argsort(arrivals.newcomers.numbers))
+        scores = 2 + came[arrivals.eligible].astype(np.float32)
+    else:
+        scores = _by_events(catalogue, source.name, arrivals.ids)
+        has_events = np.isfinite(scores)
+        arrivals, scores = arrivals.among(has_events), scores[has_events]
+    return exploration.by_score(arrivals, question.query.k, scores, found)
 
 
 def _by_events(catalogue: Catalogue, name: str, item_ids: Sequence[str]) -> Float32Array:

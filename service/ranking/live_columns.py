@@ -38,6 +38,29 @@ OWN: Final = object()
 """Stands for what the bundle says."""
 
 
+class FrozenColumn(NamedTuple):
+    """A column as it was at one moment.
+
+    Attributes:
+        stale: all rows, but for a few.
+        places: row of each of these -> its place in `values`.
+        values: of these.
+    """
+
+    stale: pl.Series
+    places: Mapping[int, int]
+    values: pl.Series
+
+    def gather(self, rows: Int64Array) -> pl.Series:
+        """Some rows as they were."""
+        found = self.stale.gather(rows)
+        if not self.places:
+            return found
+        changed = [(place, self.places[row]) for place, row in enumerate(rows.tolist()) if row in self.places]
+        places, at = np.array(changed, np.int64).reshape(-1, 2).T
+        return _patched(found, places, self.values[at])
+
+
 class Column:
     """One column; not safe to use from several threads.
 
@@ -52,6 +75,7 @@ class Column:
         self._pending: dict[int, None] = {}
         self._log: list[int] = []
         self._former: list[Any] = []
+        self._frozen: FrozenColumn | None = None
         self._era = 0
 
     @property
@@ -102,7 +126,14 @@ class Column:
     def grow(self, n: int) -> None:
         """Be of n rows, the new ones without a value."""
         if n > len(self._merged):
-            self._merged = self._merged.extend_constant(None, n - len(self._merged))
+            self._merged, self._frozen = self._merged.extend_constant(None, n - len(self._merged)), None
+
+    def frozen(self) -> FrozenColumn:
+        """All of it as it is now, whatever is changed later; the same object until then."""
+        if self._frozen is None:
+            stale, rows = self.stale, list(self._pending)
+            self._frozen = FrozenColumn(stale, {row: place for place, row in enumerate(rows)}, self._typed(rows))
+        return self._frozen
 
     def gather(self, rows: Int64Array) -> pl.Series:
         """Some rows as they are."""
@@ -128,6 +159,7 @@ class Column:
 
     def _note(self, row: int) -> None:
         """Remember what a row holds, which is changed next."""
+        self._frozen = None
         self._pending[row] = None
         self._log.append(row)
         self._former.append(self._live.get(row, OWN))
@@ -149,6 +181,7 @@ class Column:
     def _widen(self) -> None:
         """Hold numbers that are not whole."""
         self._merged, self._base = self._merged.cast(pl.Float64), self._base.cast(pl.Float64)
+        self._frozen = None
         self._forget()
 
 

@@ -55,15 +55,10 @@ class LiveItems:
         self._feed = feed
         self._on_settled = on_settled
         self._clock = clock
-        self._following, self._counting = Lock(), Lock()
+        self._counting = Lock()
         self._counted: dict[SignalRules, tuple[float, Counted]] = {}
         self._unknown: WeakKeyDictionary[Catalogue, UnknownItems] = WeakKeyDictionary()
         self.explore = explore
-
-    @property
-    def sequence(self) -> int:
-        """Of the last change that is known here."""
-        return self._feed.sequence
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Have catalogues show all changes that are acknowledged by now; False where the store does not say."""
@@ -93,9 +88,8 @@ class LiveItems:
     def _follow(self, catalogues: Iterable[Catalogue]) -> None:
         """Have catalogues show what is known here."""
         for catalogue in catalogues:
-            with self._following:
-                overlay = catalogue.overlay
-                overlay.follow(self._feed, recommends_new=self.explore > 0 or overlay.places_new)
+            overlay = catalogue.overlay
+            overlay.follow(self._feed, recommends_new=self.explore > 0 or overlay.places_new)
         self._on_settled(len(self._feed))
 
     def prepare(self, catalogues: Iterable[Catalogue]) -> None:

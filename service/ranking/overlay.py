@@ -20,6 +20,7 @@ from service import timestamps
 from service.errors import FieldError
 from service.ranking.filters import Filters
 from service.ranking.live_columns import Columns
+from service.store.item_feed import Known
 from service.store.item_records import FieldValue, ItemRecord, LiveItem
 from service.store.live_events import LiveEvents
 
@@ -31,18 +32,8 @@ BEGINNING = (-1, 0)
 class Feed(Protocol):
     """Changes of items, in the order in which they became known."""
 
-    @property
-    def sequence(self) -> int:
-        """Of the last change that is known."""
-        ...
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Where the changes end; another first number where all begins anew."""
-        ...
-
-    def since(self, position: tuple[int, int]) -> tuple[Sequence[LiveItem], tuple[int, int]]:
-        """Items that were changed after a position, each once, as they are now; and the position after them."""
+    def since(self, position: tuple[int, int]) -> Known:
+        """What became known after a position."""
         ...
 
 
@@ -64,13 +55,11 @@ class Newcomers:
         ids: of the items.
         numbers: that they have in every process, see `LiveItem`.
         are_recommended: whether lists of users may hold them; lists without a user may in any case.
-        lock: held while they change, and by whoever needs them as of one moment.
         counted: what was counted of their stored events, as of when.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.filters = Filters(bundle.item_table.clear())
-        self.lock = RLock()
         self.are_recommended = False
         self.counted = Counted()
         self.ids: list[str] = []
@@ -78,6 +67,7 @@ class Newcomers:
         self._is_shown: list[bool] = []
         self._map = bundle.tiers.content
         self._vectors: dict[int, Float32Array] = {}
+        self._placed: dict[int, Float32Array] | None = None
         self._flags: BoolArray | None = None
         self._places: dict[str, int] = {}
         self._numbered: dict[int, int] = {}
@@ -89,21 +79,18 @@ class Newcomers:
         return item_id in self._places
 
     @property
-    def has_vectors(self) -> BoolArray:
-        """Whose content says where they belong, shape (n,)."""
-        flags = np.zeros(len(self), dtype=np.bool_)
-        flags[list(self._vectors)] = True
-        return flags
-
-    def vectors(self, places: Int64Array) -> Float32Array:
-        """Of some that have one, shape (len(places), d)."""
-        return np.stack([self._vectors[place] for place in places.tolist()])
+    def vectors(self) -> Mapping[int, Float32Array]:
+        """Place -> vector of those whose content says where they belong; what is handed out stays as it is."""
+        if self._placed is None:
+            self._placed = dict(self._vectors)
+        return self._placed
 
     def describe(self, place: int, values: Mapping[str, FieldValue | None]) -> None:
         """Place an item by its content, as far as that says anything."""
         if self._map is None:
             return
         [vector], [is_known] = self._map.vectors([values])
+        self._placed = None
         if is_known:
             self._vectors[place] = vector
         else:
@@ -148,7 +135,10 @@ class Newcomers:
 
 
 class Overlay:
-    """What was changed about items, as one catalogue shows it. Followed by one thread at a time.
+    """What was changed about items, as one catalogue shows it.
+
+    It changes while answers are computed. An answer reads all that it needs of it while it holds the lock, once, and
+    goes by that to its end: `query_resolution.resolve`.
 
     Args:
         bundle: below it.
@@ -158,7 +148,8 @@ class Overlay:
         filters: over the metadata of the bundle's items as they are now.
         newcomers: items that the bundle does not hold.
         shown: flags of the bundle's items that may be in answers, not to be written to; None for all.
-        sequence: of a change up to which all are shown; later ones may be shown too.
+        sequence: of the change after which items are as they are here: all up to it are shown, and none later.
+        lock: held while they change, and by whoever needs them as of one moment.
     """
 
     def __init__(self, bundle: Bundle, rows: Callable[[Iterable[str]], Int64Array]) -> None:
@@ -166,12 +157,17 @@ class Overlay:
         self._rows = rows
         self._known_at = known_at(bundle.manifest)
         self._has_warned = False
+        self.lock = RLock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Show what the bundle says."""
         self._position = BEGINNING
-        self.filters = Filters(bundle.item_table)
-        self.newcomers = Newcomers(bundle)
+        self.filters = Filters(self._bundle.item_table)
+        self.newcomers = Newcomers(self._bundle)
         self.shown: BoolArray | None = None
         self.sequence = 0
-        self._is_hidden = np.zeros(len(bundle.items), dtype=np.bool_)
+        self._is_hidden = np.zeros(len(self._bundle.items), dtype=np.bool_)
         self._has_new_hidden = False
         self._deleted: set[int] = set()
 
@@ -182,22 +178,17 @@ class Overlay:
             feed: of the changes.
             recommends_new: whether lists of users may hold items that the bundle does not hold.
         """
-        known = feed.sequence  # before the changes are looked at, so that all up to it are among them
-        self._show_all(feed, recommends_new=recommends_new)
-        self.sequence = known
-
-    def _show_all(self, feed: Feed, *, recommends_new: bool) -> None:
-        self.newcomers.are_recommended = recommends_new
-        if feed.position == self._position:
-            return
-        if feed.position[0] != self._position[0] and self._position != BEGINNING:
-            self.__init__(self._bundle, self._rows)  # type: ignore[misc]  # the store was put back: all begins anew
+        with self.lock:
+            known = feed.since(self._position)
+            if known.position[0] != self._position[0] and self._position != BEGINNING:
+                self._begin()  # the store was put back
             self.newcomers.are_recommended = recommends_new
-        with self.newcomers.lock:
-            self._take(feed)
+            self._take(known.items)
+            self._position, self.sequence = known.position, known.sequence
 
-    def _take(self, feed: Feed) -> None:
-        items, self._position = feed.since(self._position)
+    def _take(self, items: Sequence[LiveItem]) -> None:
+        if not items:
+            return
         rows = self._rows([item.item_id for item in items]).tolist()
         self.newcomers.take_in(item for item, row in zip(items, rows, strict=True) if row < 0)
         for item, row in zip(items, rows, strict=True):

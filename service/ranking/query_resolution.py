@@ -1,7 +1,11 @@
-"""Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions."""
+"""Questions: queries in the terms of a catalogue: item rows instead of ids, masks instead of conditions.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+Items change while answers are computed. A question holds all of them that its answer goes by, as of one moment, and
+says which: whoever answers it looks nothing up in the catalogue that may have changed meanwhile.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
 
 import numpy as np
@@ -13,7 +17,8 @@ from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.reranking import calibration
 from service.errors import FieldError
 from service.ranking import boosts, caps, mmr, repeats
-from service.ranking.live_columns import Snapshot
+from service.ranking.arrivals import Arrivals, arrivals
+from service.ranking.live_columns import FrozenColumn, Snapshot
 from service.ranking.results import NAMED_IN_WARNING, Notice, Query, unknown
 from service.ranking.served_model import Catalogue
 
@@ -36,10 +41,12 @@ class ResolvedQuery:
         boosted: how, by how much, and which items (flags or rows), in order.
         metadata: what else is known of the user, as the bundle reads it, shape (1, n_features); None for nothing.
         notices: what there is to say so far.
-        shown_new: numbers of newcomers that were shown before.
         fields: the columns that come with each item, as they are where `allowed` is true; None where none do.
         members: which items each quota speaks of, not to be written to.
         purchases: what the user has bought, where the repeat-purchase head ranks it; else None.
+        columns: those that caps and calibration count by.
+        arrivals: newcomers that may come into the list; None where none may.
+        items_as_of: sequence of the change after which items are as they are here.
     """
 
     query: Query
@@ -49,10 +56,12 @@ class ResolvedQuery:
     boosted: tuple[tuple[str, float, Chosen], ...]
     metadata: csr_array | None
     notices: tuple[Notice, ...]
-    shown_new: tuple[int, ...] = ()
     fields: Snapshot | None = None
     members: tuple[BoolArray, ...] = ()
     purchases: Purchases | None = None
+    columns: Mapping[str, FrozenColumn] = field(default_factory=dict)
+    arrivals: Arrivals | None = None
+    items_as_of: int = 0
 
     @property
     def hides_history_only(self) -> bool:
@@ -125,17 +134,25 @@ def _attempt(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolv
         return error
 
 
-def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> ResolvedQuery:
+def resolve(
+    catalogue: Catalogue, query: Query, history: HistoryRows, *, takes_new: bool | None = None
+) -> ResolvedQuery:
     """Look everything up that a query names; ids that are not in the catalogue are left out, and a notice says so.
 
     Args:
         catalogue: where.
         query: what is asked.
         history: its history, looked up.
+        takes_new: whether the list has places for newcomers; by default where lists of users may hold them.
 
     Raises:
-        FieldError: a filter or the condition of a boost does not fit the metadata; a cursor names no such rows.
+        FieldError: a column, filter or condition of a boost does not fit the metadata; a cursor names no such rows.
     """
+    with catalogue.overlay.lock:  # nothing is changed about items meanwhile
+        return _resolved(catalogue, query, history, takes_new)
+
+
+def _resolved(catalogue: Catalogue, query: Query, history: HistoryRows, takes_new: bool | None) -> ResolvedQuery:
     notices: list[Notice] = []
     if query.fields:
         catalogue.overlay.check_names(query.fields, "body.fields")
@@ -146,12 +163,8 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
     metadata = _metadata(catalogue, query)
     shown, shown_new = _shown(catalogue, query)
     notices += _misfits(catalogue, query, metadata)
-    columns = catalogue.filters.metadata
-    with columns.lock:  # a list never shows a value that its filter does not let through
-        allowed = _repeated(_allowed(catalogue, query, notices), query, history, len(catalogue))
-        fields = Snapshot(columns, query.fields) if query.fields else None
-    if query.calibration is not None:
-        catalogue.filters.values(query.calibration.column, NOTHING, "body.calibration.column")
+    allowed = _repeated(_allowed(catalogue, query, notices), query, history, len(catalogue))
+    fields = Snapshot(catalogue.filters.metadata, query.fields) if query.fields else None
     boosted, members = _boosted(catalogue, query, notices), tuple(_members(catalogue, query, notices))
     purchases = repeats.purchases(catalogue, query, history)
     if purchases is not None and not purchases.counts.nnz and len(history.liked):
@@ -164,10 +177,12 @@ def resolve(catalogue: Catalogue, query: Query, history: HistoryRows) -> Resolve
         boosted,
         metadata,
         tuple(notices),
-        shown_new,
         fields,
         members,
         purchases,
+        _counted_by(catalogue, query),
+        _arrivals(catalogue, query, shown_new, takes_new),
+        catalogue.overlay.sequence,
     )
 
 
@@ -200,6 +215,20 @@ def _of_history(query: Query, history: HistoryRows) -> Int64Array:
     if query.repeat == "exclude":
         return history.ascending
     return history.disliked if history.has_dislikes else NOTHING
+
+
+def _counted_by(catalogue: Catalogue, query: Query) -> dict[str, FrozenColumn]:
+    """The columns that caps and calibration count by."""
+    named = [(cap.column, f"body.at_most.{number}.column") for number, cap in enumerate(query.caps)]
+    if query.calibration is not None:
+        named.append((query.calibration.column, "body.calibration.column"))
+    return {name: catalogue.filters.frozen(name, place) for name, place in named}
+
+
+def _arrivals(catalogue: Catalogue, query: Query, shown: tuple[int, ...], takes_new: bool | None) -> Arrivals | None:
+    newcomers = catalogue.overlay.newcomers
+    takes_new = newcomers.are_recommended if takes_new is None else takes_new
+    return arrivals(newcomers, query, shown) if takes_new and len(newcomers) else None
 
 
 def _hidden(history: Int64Array, excluded: Int64Array, shown: Int64Array) -> Int64Array:

@@ -17,6 +17,7 @@ from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT
 from recsys_vae.repeats import REPEAT, sources
 from recsys_vae.top_k import top_k
 from service.ranking import explanations, exploration, repeats
+from service.ranking.arrivals import Arrivals
 from service.ranking.propensities import Chances, of_list
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.recency import recency_of
@@ -98,7 +99,7 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
         if question.purchases is not None:
             scorer = f"{SCORERS.get(tiers[place], catalogue.chain.bundle.manifest.model)}+{REPEAT}"
         query = question.query
-        is_needed = query.explain or query.caps or query.quotas or catalogue.overlay.newcomers.are_recommended
+        is_needed = query.explain or query.caps or query.quotas or question.arrivals is not None
         user = users[np.array([place])] if is_needed else None
         answers.append((yield from _answer(catalogue, question, lists[place], tiers[place], scorer, user)))
     return answers
@@ -216,6 +217,7 @@ def _answer(
         reasons,
         tuple(question.fields.values(rows)) if question.fields else (),
         chances=chances,
+        items_as_of=question.items_as_of,
     )
     if len(placed) or placed.n_left:
         found = exploration.mixed(catalogue, found, query, placed, CONTENT, explanations.BY_HISTORY)
@@ -231,44 +233,35 @@ def _guests(
 
     Beside them, how likely items are to be in the list, where that is asked for and known.
     """
-    newcomers = catalogue.overlay.newcomers
-    if user is None or not newcomers.are_recommended or not len(newcomers):
+    if user is None or question.arrivals is None:
         sure = Chances(dict.fromkeys(catalogue.ids(best[0]), 1.0)) if question.query.tells_chances else None
         return exploration.NOBODY, exploration.NOBODY, sure
-    with newcomers.lock:
-        return _drawn(catalogue, question, user, best)
-
-
-def _drawn(
-    catalogue: Catalogue, question: ResolvedQuery, user: Users, best: Ranked
-) -> tuple[exploration.Guests, exploration.Guests, Chances | None]:
-    scores, newcomers = best[1], catalogue.overlay.newcomers
-    eligible, placed, explored = exploration.welcome(newcomers, question), exploration.NOBODY, exploration.NOBODY
-    has_vector = newcomers.has_vectors[eligible]
-    if user.queries is not None and bool(user.encoded[0]) and has_vector.any():
-        vectors = newcomers.vectors(eligible[has_vector])
+    (rows, scores), (described, others) = best, question.arrivals.split()
+    placed, explored, k = exploration.NOBODY, exploration.NOBODY, question.query.k
+    if user.queries is not None and bool(user.encoded[0]) and len(described.eligible):
+        vectors = np.stack([described.vectors[place] for place in described.eligible.tolist()])
         theirs = repeats.scores_of_newcomers(catalogue, question.purchases, user, vectors)
-        placed = exploration.by_score(newcomers, question, eligible[has_vector], theirs, scores)
-    n_found = min(question.query.k, len(scores) + len(placed))
+        placed = exploration.by_score(described, k, theirs, scores)
+    n_found = min(k, len(scores) + len(placed))
     if question.query.explore:
-        explored = exploration.drawn(newcomers, question, eligible[~has_vector], n_found)
-    chances = _chances(catalogue, question, best[0], placed, eligible[~has_vector])
-    return placed.before(min(n_found, question.query.k - len(explored))), explored, chances
+        explored = exploration.drawn(others, question.query, n_found)
+    chances = _chances(catalogue, question, rows, placed, others)
+    return placed.before(min(n_found, k - len(explored))), explored, chances
 
 
 def _chances(
-    catalogue: Catalogue, question: ResolvedQuery, rows: Int64Array, placed: exploration.Guests, eligible: Int64Array
+    catalogue: Catalogue, question: ResolvedQuery, rows: Int64Array, placed: exploration.Guests, others: Arrivals
 ) -> Chances | None:
     """How likely items are to be in a list that some newcomers are drawn into; None where quotas choose who stays."""
-    query, newcomers = question.query, catalogue.overlay.newcomers
+    query = question.query
     if not query.tells_chances or question.members:
         return None
     ids = exploration.merged(catalogue.ids(rows), placed)[: query.k]
     if not query.explore:
         return Chances(dict.fromkeys(ids, 1.0))
-    n_eligible = len(eligible)
+    n_eligible = len(others.eligible)
     guests = exploration.numbers_drawn(query, n_eligible, len(ids))
-    return of_list(ids, query.k, guests, exploration.Eligible(newcomers, eligible), n_eligible)
+    return of_list(ids, query.k, guests, exploration.Eligible(others), n_eligible)
 
 
 def _deeper(

@@ -56,10 +56,10 @@ def selected(
         ordered = query.diversity or query.calibration is not None
         found = (yield from _ordered(catalogue, question, best, notices)) if ordered else best
         return found, n_left > len(found[0])
-    before, depth = caps.values_of(catalogue.filters, query.caps, _shown(catalogue, query)), len(best[0])
+    before, depth = caps.values_of(question.columns, query.caps, _shown(catalogue, query)), len(best[0])
     while True:
         counts, pool = caps.Counts(query.caps, before), _with_members(question, best, deeper, depth)
-        gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, pool[0]), counts)
+        gate = caps.Gate(caps.values_of(question.columns, query.caps, pool[0]), counts)
         rows, scores = yield from _ordered(catalogue, question, pool, notices, _door(question, pool[0], gate))
         if len(rows) == query.k or len(pool[0]) >= n_left:
             break
@@ -74,7 +74,7 @@ def selected(
         best = deeper(depth, None)
         yield caps.LOOKED_AT * len(best[0])
         others = best[0][~np.isin(best[0], rows)]
-        gate = caps.Gate(caps.values_of(catalogue.filters, query.caps, others), counts)
+        gate = caps.Gate(caps.values_of(question.columns, query.caps, others), counts)
     return (rows, scores), bool(gate.open.any())
 
 
@@ -153,7 +153,7 @@ def _calibrated(
     query, (rows, scores) = question.query, best
     assert query.calibration is not None
     history = question.history
-    pool, known, shown = _shares(catalogue, query, (rows, history.ascending, _shown(catalogue, query)))
+    pool, known, shown = _shares(question, (rows, history.ascending, _shown(catalogue, query)))
     weights = history.weights.astype(np.float64)
     if not wanted_shares(known, weights).any() and NOT_CALIBRATED not in notices:
         notices.append(NOT_CALIBRATED)
@@ -167,11 +167,11 @@ def _calibrated(
     return rows[chosen], scores[chosen]
 
 
-def _shares(catalogue: Catalogue, query: Query, parts: Sequence[Int64Array]) -> list[csr_array]:
-    """p(value | item) of some items, as the metadata are now, over the same values."""
-    assert query.calibration is not None
-    column = catalogue.filters.values(query.calibration.column, np.concatenate(parts), "body.calibration.column")
-    shares = Attributes.of_cells([several(cell) for cell in column.to_list()]).shares
+def _shares(question: ResolvedQuery, parts: Sequence[Int64Array]) -> list[csr_array]:
+    """p(value | item) of some items, over the same values."""
+    assert question.query.calibration is not None
+    cells = question.columns[question.query.calibration.column].gather(np.concatenate(parts)).to_list()
+    shares = Attributes.of_cells([several(cell) for cell in cells]).shares
     ends = np.cumsum([0, *map(len, parts)])
     return [shares[start:end] for start, end in pairwise(ends)]
 

@@ -134,6 +134,7 @@ class Answer:
         has_more: whether allowed items are left.
         teams: where two variants drafted the list, which of them each item is credited to, None for nobody; else empty.
         chances: how likely items are to be in the list; None where nobody asked, and where it is not known.
+        items_as_of: sequence of the change of items after which it was made.
     """
 
     model_version: str
@@ -148,6 +149,7 @@ class Answer:
     fields: tuple[dict[str, Any], ...] = ()
     teams: tuple[str | None, ...] = ()
     chances: Chances | None = None
+    items_as_of: int = 0
 
 
 def ranked(catalogue: Catalogue, rows: Int64Array, scores: Float64Array, first: int = 1) -> tuple[RankedItem, ...]:

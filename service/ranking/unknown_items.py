@@ -18,9 +18,10 @@ class UnknownItems:
     def follow(self, feed: ItemFeed, catalogue: Catalogue) -> list[str]:
         """Their ids, first changed first."""
         with self._lock:
-            if feed.position[0] != self._position[0]:
+            known, before = feed.since(self._position), self._position
+            items, self._position = known.items, known.position
+            if self._position[0] != before[0]:
                 self._ids = {}
-            items, self._position = feed.since(self._position)
             rows = catalogue.rows([item.item_id for item in items]).tolist()
             self._ids |= {item.item_id: None for item, row in zip(items, rows, strict=True) if row < 0}
             return list(self._ids)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
+from anyio import to_thread
 from fastapi import FastAPI, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -26,6 +27,7 @@ from service.security.api_keys import ANYBODY, Caller, Scope, WatchedKeys
 from service.security.rate_limits import RateLimits
 from service.security.same_origin import CHANGING
 from service.security.sessions import Sessions, is_page
+from service.store.logins import LoginTable
 
 OPEN: Final = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json", "/ui/login"})
 """Addresses that need no key; all but the first two exist only where the settings turn them on."""
@@ -118,6 +120,9 @@ class Guard:
         if session is None and _came_by_a_link_elsewhere(scope):
             await HTMLResponse(ONCE_MORE)(scope, receive, send)
             return
+        if session is not None and self._keys.are_asked_for:
+            logins: LoginTable = scope["state"]["services"].logins
+            session = None if await to_thread.run_sync(sessions.has_ended, session, logins) else session
         caller = self._keys.holder(session.digest) if session is not None and self._keys.are_asked_for else ANYBODY
         if self._keys.are_asked_for and (session is None or caller is None):
             scope["state"]["record"].refusal = "no-session"

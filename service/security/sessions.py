@@ -7,6 +7,7 @@ key opens nothing at all; its nonce is what the tokens of forms are bound to whe
 """
 
 import hmac
+import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from typing import Final
 
 from starlette.types import Scope
 
+from recsys_vae.errors import UnavailableError
 from service.security.api_keys import has_keys, read_keys
 from service.settings import Settings
+from service.store.logins import LoginTable
 
 COOKIE: Final = "recsys_session"
 LOGIN_COOKIE: Final = "recsys_login"
@@ -31,6 +34,8 @@ DIGEST, NONCE, SIGNED, WHOLE = 32, 48, 56, 88
 LENGTH: Final = 120
 """Of a token in characters; Python decodes longer ones without a word."""
 UI: Final = "/ui"
+
+logger = logging.getLogger("recsys.service")
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,27 @@ class Sessions:
         session = Session(held[:DIGEST], held[DIGEST:NONCE], int.from_bytes(held[NONCE:SIGNED]))
         return session if session.expiry > self._clock() and session.nonce not in self._ended else None
 
-    def end(self, session: Session) -> None:
-        """Have a session open nothing more, in this process."""
+    def end(self, session: Session, logins: LoginTable) -> None:
+        """Have a session open nothing more, in any process that shares the store; in this one alone where that does
+        not answer.
+        """  # fmt: skip
+        self._forget(session)
+        try:
+            logins.end(session.nonce, session.expiry, int(self._clock()))
+        except UnavailableError as error:
+            logger.warning("A session was ended in this process alone: %s", error)
+
+    def has_ended(self, session: Session, logins: LoginTable) -> bool:
+        """Whether another process has ended a session; where the store does not answer, nobody knows of any."""
+        try:
+            is_over = logins.has_ended(session.nonce)
+        except UnavailableError:
+            return False
+        if is_over:
+            self._forget(session)
+        return is_over
+
+    def _forget(self, session: Session) -> None:
         now = self._clock()
         self._ended = {nonce: expiry for nonce, expiry in self._ended.items() if expiry > now}
         self._ended[session.nonce] = session.expiry

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_
 from service.store.database import Database
 from service.store.erasures import last_erasure, let_nobody_be_buried, tombstones
 from service.store.recipes import Recipe
+from service.store.shown_items import count_lists
 from service.store.tables import EVENTS, IMPRESSIONS
 
 LONGEST_WAIT_SECONDS = 300
@@ -89,10 +90,11 @@ class ImpressionTable:
             let_nobody_be_buried(connection)
             buried = tombstones(connection, {one.user_id for one in exposures if one.user_id is not None})
             erased = {user_id: tombstone.sequence for user_id, tombstone in buried.items()}
-            rows = [_row(one) for one in exposures if one.last_erasure >= erased.get(one.user_id or "", 0)]
-            if rows:
-                connection.execute(insert(IMPRESSIONS), rows)
-            return Added(len(rows), last_erasure(connection))
+            kept = [one for one in exposures if one.last_erasure >= erased.get(one.user_id or "", 0)]
+            if kept:
+                connection.execute(insert(IMPRESSIONS), [_row(one) for one in kept])
+                count_lists(connection, ((one.answered_at, one.variant, one.items) for one in kept))
+            return Added(len(kept), last_erasure(connection))
 
     def of_user(self, user_id: str, limit: int, before: int | None = None) -> list[HeldExposure]:
         """The newest `limit` exposures of a user, or those before a sequence."""

@@ -4,6 +4,9 @@ Before anything is computed the store is asked for the sequence of the last chan
 kept for it; only another one than is known here costs the changes themselves, and those that were taken here are known
 already. Whichever process took a change, the next answer of every process knows it. A store that does not answer in
 time is not waited for again before it has.
+
+What is known here goes from the state after one change to the state after a later one, whole: never does anybody see
+some of what was read, and not the rest.
 """
 
 import logging
@@ -13,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import islice
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from recsys_vae.errors import UnavailableError
 from service.store.database import Database, KeptConnection
@@ -37,6 +40,20 @@ PAUSE: Final = 4
 """A store that did not answer is asked again after as many times what asking it took: at once, where that is none."""
 
 
+class Known(NamedTuple):
+    """What became known between two looks at a feed.
+
+    Attributes:
+        items: that were changed, each once, as they are after the change of `sequence`.
+        position: where to go on; another first number once all begins anew.
+        sequence: of the last change that is known.
+    """
+
+    items: Sequence[LiveItem]
+    position: tuple[int, int]
+    sequence: int
+
+
 class ItemFeed:
     """Keeps up with a store; safe to use from several threads.
 
@@ -53,7 +70,7 @@ class ItemFeed:
         self._kept = KeptConnection(store.database)
         store.on_taken = self._took
         self._thread = None if store.database.has_one_writer else ThreadPoolExecutor(1, thread_name_prefix="items")
-        self._reading = Lock()
+        self._reading, self._known = Lock(), Lock()
         self._items: dict[str, LiveItem] = {}
         self._log: list[str] = []
         self._ask_again_at = 0.0
@@ -69,11 +86,6 @@ class ItemFeed:
     def __len__(self) -> int:
         """Items that something was changed about."""
         return len(self._items)
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Where the log ends; another epoch where the store was put back and all begins anew."""
-        return self.epoch, len(self._log)
 
     def get(self, item_id: str) -> LiveItem | None:
         """What was changed about an item, as far as is known here."""
@@ -102,13 +114,12 @@ class ItemFeed:
         self._is_down = False
         return True
 
-    def since(self, position: tuple[int, int]) -> tuple[Sequence[LiveItem], tuple[int, int]]:
-        """Items that were changed after a position, each once, as they are now; and the position after them."""
-        epoch, end = self.position
-        begin = position[1] if position[0] == epoch else 0
-        if begin == end:
-            return (), (epoch, end)
-        return [self._items[item_id] for item_id in dict.fromkeys(self._log[begin:end])], (epoch, end)
+    def since(self, position: tuple[int, int]) -> Known:
+        """What became known after a position."""
+        with self._known:
+            begin, end = (position[1] if position[0] == self.epoch else 0), len(self._log)
+            changed = dict.fromkeys(self._log[begin:end]) if begin < end else ()
+            return Known([self._items[item_id] for item_id in changed], (self.epoch, end), self.sequence)
 
     def lately(self, n: int) -> list[LiveItem]:
         """The n items that were changed last, latest first."""
@@ -133,23 +144,39 @@ class ItemFeed:
         """Know what was committed by this process; where something is missing before it, all is read later."""
         with self._reading:
             if self.sequence == before:
-                self._add(items)
+                with self._known:
+                    self._add(items)
 
     def _add(self, items: Sequence[LiveItem]) -> None:
-        for item in items:
-            self._items[item.item_id] = item
+        """Take in items; whoever calls it holds `_known`."""
+        self._items.update((item.item_id, item) for item in items)
         self._log += [item.item_id for item in items]
-        self.sequence = items[-1].sequence
+        self.sequence = items[-1].sequence if items else self.sequence
 
     def _catch_up(self, now: int) -> None:
         with self._reading:
             if now < self.sequence:  # another thread was faster, and has read what came since
                 now = self._clock()
-            if now < self.sequence:  # the store was put back to an earlier state, or is another one
-                self._items, self._log, self.sequence = {}, [], 0
-                self.epoch += 1
-            while now > self.sequence and (items := self._next(self.sequence)):
-                self._add(items)
+            is_anew = now < self.sequence  # the store was put back to an earlier state, or is another one
+            begin = 0 if is_anew else self.sequence
+            found = self._read(begin) if now > begin else []
+            with self._known:
+                if is_anew:
+                    self._items, self._log, self.sequence, self.epoch = {}, [], 0, self.epoch + 1
+                self._add(found)
+
+    def _read(self, sequence: int) -> list[LiveItem]:
+        """Items that were changed after a sequence.
+
+        One that is changed while its neighbours are read comes again, at the end: only the whole is a state.
+        """
+        found: list[LiveItem] = []
+        while items := self._next(sequence):
+            found += items
+            sequence = items[-1].sequence
+            if len(items) < CHUNK:
+                break
+        return found
 
     def _next(self, sequence: int) -> list[LiveItem]:
         """Items that were changed after a sequence, in the order of their last changes, as many as are read at once."""

@@ -59,19 +59,6 @@ def items_as_of(database: Database, sequence: int) -> list[LiveItem]:
     return [item if item.sequence <= sequence else past[item.item_id] for item in found]
 
 
-def sequences_between(database: Database, first: int, last: int, limit: int) -> list[int]:
-    """Sequences after which items may have been as they were seen, between two, the latest first."""
-    if first >= last:
-        return [first]
-    now, former = (
-        select(table.c.sequence).where(table.c.sequence > first, table.c.sequence <= last)
-        for table in (ITEMS, ITEM_VERSIONS)
-    )
-    with database.reading() as connection:
-        found = {row for query in (now, former) for row in connection.execute(query).scalars()}
-    return sorted(found | {first}, reverse=True)[:limit]
-
-
 def _row(item: LiveItem, until: int, now: int) -> dict[str, object]:
     document = RECORD.dump_json(item.record).decode()
     return {

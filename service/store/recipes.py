@@ -17,7 +17,8 @@ class Recipe:
         history: sequence of the last stored event that was read; None where none was to be, or the store was silent.
         n_events: that were read.
         day: since 1970, UTC, that purchases were seen from; None where they did not count.
-        items: sequences of changes of items: all up to the first one were seen, and none after the second.
+        items: sequence of the change of items after which the list was made; of an interleaved list one for each of
+            the two that it was drafted from.
         generation: of the deployment that answered.
         explore: share of the places for items that the model does not know.
         seed: what these were drawn by.
@@ -28,7 +29,7 @@ class Recipe:
     history: int | None
     n_events: int
     day: int | None
-    items: tuple[int, int]
+    items: tuple[int, ...]
     generation: int
     explore: float = 0.0
     seed: str = ""

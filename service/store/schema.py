@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from recsys_vae.errors import ConfigError
 
-HEAD: Final = "v9_actions"
+HEAD: Final = "v11_items_by_day"
 """The last migration."""
 VERSION_TABLE: Final = "recsys_schema"
 """Not Alembic's usual name: MLflow keeps its own schema's version under that one, perhaps in the same database."""

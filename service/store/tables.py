@@ -17,6 +17,7 @@ EVENTS = Table(
     Column("timestamp", BigInteger, comment="microseconds since 1970, UTC"),
     Column("request_id", String, comment="of the answer that the event follows"),
     Index("events_by_user", "user_id", "sequence"),
+    Index("events_by_item", "item_id", "timestamp"),
     sqlite_autoincrement=True,  # else SQLite hands the sequence of an erased last event out again
 )
 
@@ -61,6 +62,25 @@ IMPRESSIONS = Table(
     Index("exposures_by_user", "user_id", "sequence"),
     Index("exposures_by_request", "request_id"),
     sqlite_autoincrement=True,
+)
+
+# The day comes first: what is written at one time lies together, and a day is removed as a whole. Who looks for an item
+# names its days.
+SHOWN_BY_DAY = Table(
+    "shown_by_day",
+    METADATA,
+    Column("day", Integer, primary_key=True, autoincrement=False, comment="since 1970, UTC"),
+    Column("item_id", String, primary_key=True),
+    Column("variant", String, primary_key=True),
+    Column("lists", BigInteger, nullable=False, comment="that held the item"),
+)
+
+LISTS_BY_DAY = Table(
+    "lists_by_day",
+    METADATA,
+    Column("day", Integer, primary_key=True, autoincrement=False, comment="since 1970, UTC"),
+    Column("variant", String, primary_key=True),
+    Column("lists", BigInteger, nullable=False, comment="that were shown"),
 )
 
 # Without these, what lies elsewhere would bring an erased user back: a dataset that is loaded again, a request that is
@@ -156,4 +176,23 @@ USER_SETS = Table(
     Column("user_id", String, primary_key=True),
     Column("place", Integer, nullable=False, comment="in the set, from 0"),
     Index("user_sets_by_user", "user_id"),
+)
+
+# A session stands here from the moment when it was ended until it would have expired.
+ENDED_SESSIONS = Table(
+    "ended_sessions",
+    METADATA,
+    Column("nonce", LargeBinary(16), primary_key=True),
+    Column("expiry", BigInteger, nullable=False, comment="in seconds since 1970; it opens nothing after that"),
+)
+
+LOGIN_ATTEMPTS = Table(
+    "login_attempts",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("network", String, nullable=False, comment="that a key was tried from"),
+    Column("tried_at", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Index("login_attempts_by_network", "network", "tried_at"),
+    Index("login_attempts_by_time", "tried_at"),
+    sqlite_autoincrement=True,
 )

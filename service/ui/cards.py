@@ -90,7 +90,7 @@ def _new(catalogue: Catalogue, ids: Sequence[str], names: Sequence[str]) -> dict
     newcomers = catalogue.overlay.newcomers
     if not len(newcomers):
         return {}
-    with newcomers.lock:
+    with catalogue.overlay.lock:
         held = [item_id for item_id in ids if item_id in newcomers]
         columns = newcomers.filters.metadata.values(np.array(newcomers.places(held), dtype=np.int64), names)
     return {

@@ -52,7 +52,7 @@ class Line:
     Attributes:
         card: what it looks like.
         users: that it was learned from; None where the bundle does not hold it.
-        lists: of the lists looked through, how many held it; None where nobody looked.
+        lists: of the lists that were counted, how many held it; None where nobody looked.
         share: of these lists.
         age_days: from its first event to the latest; None where nobody knows.
     """
@@ -77,7 +77,7 @@ class Totals:
         deleted: of the bundle.
         unknown: changed items that the bundle does not hold.
         showable: that may be in answers.
-        shown: of these, in at least one of the lists looked through; None where nobody looked.
+        shown: of these, in at least one of the lists that were counted; None where none were.
     """
 
     items: int
@@ -127,7 +127,7 @@ class Rows:
         if show == NEVER_SHOWN:
             found: BoolArray = self.showable & (self.shown.lists == 0)
         else:
-            found = self.shown.lists >= max(1.0, often / 100 * self.shown.looked.lists)
+            found = self.shown.lists >= max(1.0, often / 100 * self.shown.counted.lists)
         return found
 
     def totals(self, n_unknown: int) -> Totals:
@@ -182,7 +182,7 @@ def lines_of(rows: Rows, chosen: Int64Array, columns: Columns) -> list[Line]:
     ids = catalogue.ids(chosen)
     found = cards(catalogue, ids, columns)
     lists = [int(shown.lists[row]) if shown is not None else None for row in numbers]
-    n_lists = shown.looked.lists if shown is not None else 0
+    n_lists = shown.counted.lists if shown is not None else 0
     ages = [None if windows is None or windows.ages[row] == NEVER else float(windows.ages[row]) for row in numbers]
     return [
         Line(
@@ -223,7 +223,7 @@ def shown_of(services: Services, catalogue: Catalogue) -> tuple[Shown | None, st
         found = tally_of(services.store.database).of(catalogue)
     except UnavailableError as error:
         return None, str(error)
-    return (found, "") if found.looked.lists else (None, "")
+    return (found, "") if found.counted.lists else (None, "")
 
 
 def spread(numbers: NDArray[Any], title: str) -> Markup:

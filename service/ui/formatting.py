@@ -10,6 +10,7 @@ from recsys_vae.redaction import redacted
 LONGEST_TEXT: Final = 300
 NOTHING: Final = "\N{EN DASH}"
 MOST: Final = 1e300
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_figure(value: float | None) -> bool:
@@ -46,6 +47,14 @@ def moment(value: datetime | int | None) -> str:
     except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
         return NOTHING
     return f"{time:%Y-%m-%d %H:%M}"
+
+
+def day_of(number: int) -> str:
+    """A day since 1970 as `2026-11-30`."""
+    try:
+        return f"{EPOCH + timedelta(days=number):%Y-%m-%d}"
+    except OverflowError:
+        return f"day {number}"
 
 
 def seconds(value: float | None) -> str:
@@ -98,6 +107,7 @@ FILTERS: Final = {
     "score": score,
     "percent": percent,
     "moment": moment,
+    "day": day_of,
     "seconds": seconds,
     "lasting": lasting,
     "value": value,

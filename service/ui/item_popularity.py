@@ -1,14 +1,13 @@
 """Popularity of an item over time: by the windows of the bundle, and by the events of the store, in bins of days."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from recsys_vae.bundles.item_lists import NEVER
 from service.ranking.served_model import Catalogue
 from service.store.item_events import ItemEvents
+from service.ui.formatting import day_of
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 BINS: Final = ((1, 60), (7, 420), (30, 3_600), (365, 0))
 """Days of a bin, and the longest span that has such bins; the last ones have any."""
 MOST_BINS: Final = 130
@@ -75,11 +74,3 @@ def binned(events: ItemEvents) -> tuple[int, list[str], list[float]]:
         if day >= first:
             counts[(day - first) // width] += count
     return width, [day_of(first + place * width) for place in range(n)], counts
-
-
-def day_of(number: int) -> str:
-    """A day since 1970 as `2026-11-30`."""
-    try:
-        return f"{EPOCH + timedelta(days=number):%Y-%m-%d}"
-    except OverflowError:
-        return f"day {number}"

@@ -18,8 +18,9 @@ from service.store.item_events import ItemEvents, item_events
 from service.store.shown_items import ShownItem, shown_item
 from service.ui.cards import Card, Columns, card, cards, columns_of
 from service.ui.charts import Series, bars, line
+from service.ui.formatting import day_of
 from service.ui.item_facts import ItemFacts, facts_of
-from service.ui.item_popularity import binned, day_of, popularity_of
+from service.ui.item_popularity import binned, popularity_of
 
 BESIDE: Final = 8
 """Items that are like it, or bought with it."""

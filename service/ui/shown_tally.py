@@ -12,7 +12,7 @@ import numpy as np
 from recsys_vae.protocols import Int64Array
 from service.ranking.served_model import Catalogue
 from service.store.database import Database
-from service.store.shown_items import Looked, shown_items
+from service.store.shown_items import Counted, shown_items
 
 SECONDS: Final = 60.0
 """How long a count is shown."""
@@ -23,12 +23,12 @@ class Shown:
     """What was shown of a catalogue.
 
     Attributes:
-        looked: lists that were looked through.
+        counted: which lists were counted.
         lists: of them, how many held each item, shape (n_items,).
         elsewhere: items of these lists that the catalogue does not hold.
     """
 
-    looked: Looked
+    counted: Counted
     lists: Int64Array
     elsewhere: int
 
@@ -49,8 +49,8 @@ class Tally:
         self._database = database
         self._clock = clock
         self._counting = Lock()
-        self._counted: tuple[float, Looked, dict[str, int]] | None = None
-        self._of: WeakKeyDictionary[Catalogue, tuple[Looked, Shown]] = WeakKeyDictionary()
+        self._counted: tuple[float, Counted, dict[str, int]] | None = None
+        self._of: WeakKeyDictionary[Catalogue, tuple[Counted, Shown]] = WeakKeyDictionary()
 
     def of(self, catalogue: Catalogue) -> Shown:
         """What was shown of a catalogue's items; waits for the store.
@@ -59,13 +59,13 @@ class Tally:
             UnavailableError: the store does not answer.
         """
         with self._counting:
-            looked, counts = self._counts()
+            counted, counts = self._counts()
             held = self._of.get(catalogue)
-            if held is None or held[0] is not looked:
-                held = self._of[catalogue] = (looked, _shown(catalogue, looked, counts))
+            if held is None or held[0] is not counted:
+                held = self._of[catalogue] = (counted, _shown(catalogue, counted, counts))
             return held[1]
 
-    def _counts(self) -> tuple[Looked, dict[str, int]]:
+    def _counts(self) -> tuple[Counted, dict[str, int]]:
         if self._counted is None or self._clock() - self._counted[0] >= SECONDS:
             self._counted = (self._clock(), *shown_items(self._database))
         return self._counted[1:]
@@ -79,8 +79,8 @@ def tally_of(database: Database) -> Tally:
     return _TALLIES.setdefault(database, Tally(database))
 
 
-def _shown(catalogue: Catalogue, looked: Looked, counts: dict[str, int]) -> Shown:
+def _shown(catalogue: Catalogue, counted: Counted, counts: dict[str, int]) -> Shown:
     rows = catalogue.rows(counts)
     lists = np.zeros(len(catalogue), dtype=np.int64)
     lists[rows[rows >= 0]] = np.fromiter(counts.values(), np.int64, len(counts))[rows >= 0]
-    return Shown(looked, lists, int((rows < 0).sum()))
+    return Shown(counted, lists, int((rows < 0).sum()))

@@ -1,18 +1,21 @@
 """Replay: thousands of lists asked for over five reloads, with events and changes of items in between, made again.
 
 A real service answers sixteen connections at once, so that lists are computed in batches of changing sizes; they are
-made again one at a time, in another process, with the loops that the processor runs and with those of AVX2.
+made again one at a time, in other processes, with the loops that the processor runs and with those of AVX2.
+
+What was asked and made again so far lies under RECSYS_HOME/bench-ui until all is: a run that was stopped goes on.
 """
 
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
@@ -22,11 +25,14 @@ from recsys_vae.errors import UnavailableError
 from recsys_vae.home import home
 from tests.benchmarks.live_items import Http
 from tests.benchmarks.service_processes import serving
-from tests.benchmarks.ui_replay_world import BUNDLES, ReplayWorld, bodies, build, change, event
+from tests.benchmarks.ui_replay_again import EXAMPLES
+from tests.benchmarks.ui_replay_world import BUNDLES, ReplayWorld, bodies, build, bundles, change, event
 
 ASKERS = 16
 CHANGE_EVERY, EVENT_EVERY = 10, 5
 """Requests of one connection between two changes of items, and between two events."""
+PIECE, AT_ONCE = 500, 2
+"""Lists that a process makes again, and such processes."""
 AVX2 = {
     "RECSYS_NATIVE": "avx2", "FAISS_OPT_LEVEL": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell",
@@ -37,18 +43,23 @@ AVX2 = {
 
 def measure_replay(requests: int) -> dict[str, Any]:
     """Answer requests, and make all lists again twice."""
-    (home() / "bench-ui").mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=home() / "bench-ui") as folder:
-        store = f"sqlite:///{folder}/events.db"
+    folder = home() / "bench-ui" / f"replay-{requests}"
+    store, done = f"sqlite:///{folder}/events.db", folder / "asked.json"
+    if not done.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         world = build(store)
         settings = {"exposures": "on", "explore_share": 0.2, "deadline_ms": 60_000, "bundle_root": world.root}
-        with serving(world.root / BUNDLES[0], store, **settings, keep_previous=0) as server:
+        settings |= {"keep_previous": 0, "access_log": False}
+        with serving(world.root / BUNDLES[0], store, **settings) as server:
             asked = asyncio.run(_asked(server.url, world, requests))
             httpx2.get(f"{server.url}/v1/users/{world.users[0]}", timeout=60.0)  # has all lists written down
-        shown = Path(folder) / "shown.json"
-        shown.write_text(json.dumps(asked.pop("answers")))
-        runs = {"same processor": {}, "AVX2": AVX2}
-        found = {name: _made_again(store, world.root, shown, told) for name, told in runs.items()}
+        done.write_text(json.dumps(asked))
+    asked = json.loads(done.read_text())
+    answers = asked.pop("answers")
+    runs = {"same processor": {}, "AVX2": AVX2}
+    found = {name: _made_again(store, folder, name, answers, told) for name, told in runs.items()}
+    shutil.rmtree(folder)
     return asked | {"made_again": found}
 
 
@@ -92,8 +103,41 @@ async def _sent(http: Http, counts: Counter[str], what: str, method: str, path: 
     return answer
 
 
-def _made_again(store: str, root: Path, shown: Path, told: dict[str, str]) -> dict[str, Any]:
-    """In a process of its own, as it takes its loops when it starts."""
-    command = [sys.executable, "-m", "tests.benchmarks.ui_replay_again", store, str(root), str(shown)]
-    done = subprocess.run(command, env=os.environ | told, check=True, stdout=subprocess.PIPE, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def _made_again(
+    store: str, folder: Path, run: str, answers: dict[str, list[str]], told: dict[str, str]
+) -> dict[str, Any]:
+    """All lists, in processes of their own, as these take their loops when they start."""
+
+    lists = list(answers.items())
+
+    def piece(start: int) -> dict[str, Any]:
+        kept, shown = folder / f"{run}.{start}.json", folder / f"{run}.{start}.shown.json"
+        if not kept.is_file():
+            shown.write_text(json.dumps(dict(lists[start : start + PIECE])))
+            command = [sys.executable, "-m", "tests.benchmarks.ui_replay_again", store, str(bundles()), str(shown)]
+            done = subprocess.run(command, env=os.environ | told, check=True, stdout=subprocess.PIPE, text=True)
+            kept.write_text(done.stdout.splitlines()[-1])
+        found: dict[str, Any] = json.loads(kept.read_text())
+        return found
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        pieces = list(threads.map(piece, range(0, len(lists), PIECE)))
+    return _together(pieces)
+
+
+def _together(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    counts, reasons = Counter[str](), Counter[str]()
+    for piece in pieces:
+        counts.update(piece["counts"])
+        reasons.update(piece["reasons"])
+    n = sum(piece["lists"] for piece in pieces)
+    return {
+        "lists": n,
+        "replay_identical": counts["identical"] / n,
+        **{name: counts[name] for name in ("identical", "rounding_only", "different", "refused")},
+        "recorded_otherwise": counts["recorded otherwise than answered"],
+        "reasons": dict(reasons.most_common(EXAMPLES)),
+        "examples": [example for piece in pieces for example in piece["examples"]][:EXAMPLES],
+        "processor": pieces[0]["processor"],
+        "cpu_ms_a_list": round(1e3 * sum(piece["cpu_seconds"] for piece in pieces) / n, 1),
+    }

@@ -61,11 +61,16 @@ def movielens() -> tuple[pl.DataFrame, pl.DataFrame]:
     return likes.select(pl.col("user_id").cast(pl.String), item), films
 
 
+def bundles() -> Path:
+    """Folder of the bundles."""
+    return home() / "bench-ui" / "bundles"
+
+
 def build(store: str) -> ReplayWorld:
     """Bundles, written where they have not been before, below RECSYS_HOME/bench-ui; and a store with histories."""
     likes, films = movielens()
     data = Interactions.from_frame(likes, user="user_id", item="item_id")
-    root = home() / "bench-ui" / "bundles"
+    root = bundles()
     for name in BUNDLES:
         if not (root / name / MANIFEST).is_file():
             _write(root / name, data, films)

@@ -57,7 +57,6 @@ class Served:
 @contextmanager
 def serve_here(folder: Path) -> Iterator[Served]:
     """Start it, and stop it."""
-    listener = socket.create_server(("127.0.0.1", 0))
     look_here(folder / "home")
     write_home(folder / "home")
     variants = (
@@ -67,7 +66,14 @@ def serve_here(folder: Path) -> Iterator[Served]:
     _bundle(folder, "films-before", l2=20.0)
     store = _store(folder)
     _run_experiment(store)
-    app = create_app(Settings(variant=variants, bundle_root=folder, store=store, access_log=False))
+    with started(Settings(variant=variants, bundle_root=folder, store=store, access_log=False)) as served:
+        yield served
+
+
+@contextmanager
+def started(settings: Settings) -> Iterator[Served]:
+    """Start a service whose bundles and store are there, have it answer a list, and stop it."""
+    listener, app = socket.create_server(("127.0.0.1", 0)), create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, http=ServerProtocol, log_config=None, ws="none"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

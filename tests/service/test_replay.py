@@ -186,16 +186,16 @@ def test_what_comes_next_is_told_where_other_items_were_shown(root: Path, place:
 
 
 def test_only_ties_are_called_rounding() -> None:
-    made = Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("y", "x"), (1.0, 1.0 - 1e-6), 0)
+    made = Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("y", "x"), (1.0, 1.0 - 1e-6))
     assert made.is_rounding
-    assert not Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("y", "x"), (1.0, 0.9), 0).is_rounding
-    shorter = Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("x",), (1.0,), 0)
+    assert not Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("y", "x"), (1.0, 0.9)).is_rounding
+    shorter = Replay("r", "u", "a", "v", 1, 0, ("x", "y"), ("x",), (1.0,))
     assert (shorter.first_difference, shorter.is_rounding) == (2, False)
 
 
 @pytest.mark.parametrize(("score", "is_rounding"), [(0.5 - 1e-7, True), (0.4, False)])
 def test_a_tie_at_the_end_of_a_list_may_be_with_what_comes_next(score: float, is_rounding: bool) -> None:
-    made = Replay("r", "u", "a", "v", 1, 0, ("x", "z"), ("x", "y"), (1.0, 0.5), 0, (("z", score), ("w", 0.1)))
+    made = Replay("r", "u", "a", "v", 1, 0, ("x", "z"), ("x", "y"), (1.0, 0.5), (("z", score), ("w", 0.1)))
     assert made.is_rounding is is_rounding
 
 

@@ -5,9 +5,11 @@ from math import ceil
 from typing import Final
 from urllib.parse import unquote
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
+from service.http.dependencies import ServicesDep
 from service.observability.metrics import Metrics
 from service.security.api_keys import WatchedKeys
 from service.security.authorization import needs
@@ -33,18 +35,21 @@ def router(sessions: Sessions, keys: WatchedKeys, metrics: Metrics) -> APIRouter
         return _form(request, sessions, own(next))
 
     @made.post("/login")
-    async def log_in(request: Request) -> Response:
+    async def log_in(request: Request, services: ServicesDep) -> Response:
         form = await form_of(request)
         began = sessions.of(request.scope, LOGIN_COOKIE)
         check(form.get(FIELD, ""), sessions.form_token(began) if began is not None else "no session")
         wanted, address = own(form.get("next", UI)), request.client.host if request.client else ""
-        if wait := attempts.wait_seconds(address):
-            return _refused(request, sessions, wanted, "login-limited", f"Too many wrong keys. Wait {ceil(wait)} s.")
+        attempt = await to_thread.run_sync(attempts.begin, services.logins, address)
+        if attempt.wait_seconds:
+            message = f"Too many wrong keys. Wait {ceil(attempt.wait_seconds)} s."
+            return _refused(request, sessions, wanted, "login-limited", message)
         key = form.get("key", "").strip().encode()
         caller = keys.find(key)
         if caller is None or "ui" not in caller.scopes:
-            attempts.failed(address)
+            attempts.failed(attempt)
             return _refused(request, sessions, wanted, "wrong-login", WRONG_KEY if caller is None else NO_SCOPE)
+        await to_thread.run_sync(attempts.passed, services.logins, attempt)
         response = RedirectResponse(wanted, 303)
         begun = sessions.begin(sha256(key).digest())
         response.raw_headers.append(sessions.cookie(request.scope, begun))
@@ -52,8 +57,8 @@ def router(sessions: Sessions, keys: WatchedKeys, metrics: Metrics) -> APIRouter
         return response
 
     @made.post("/logout", dependencies=[needs("ui"), Depends(check_form_token)])
-    async def log_out(request: Request) -> Response:
-        sessions.end(request.state.session)
+    async def log_out(request: Request, services: ServicesDep) -> Response:
+        await to_thread.run_sync(sessions.end, request.state.session, services.logins)
         response = RedirectResponse(f"{UI}/login", 303)
         response.raw_headers.append(sessions.no_cookie(request.scope))
         return response

@@ -119,7 +119,8 @@ def test_a_column_that_is_not_there_is_named(catalogue: Catalogue) -> None:
 
 def test_an_item_without_a_value_is_bound_by_no_cap(catalogue: Catalogue) -> None:
     rows = np.array([0, 1, 3, 4], dtype=np.int64)
-    assert values_of(catalogue.filters, (Cap("price", 1), Cap("tags", 1)), rows) == [
+    columns = {name: catalogue.filters.frozen(name, "at_most") for name in ("price", "tags")}
+    assert values_of(columns, (Cap("price", 1), Cap("tags", 1)), rows) == [
         ((1, "p"),),
         ((0, 1.0), (1, "p"), (1, "q")),
         ((0, 3.0),),

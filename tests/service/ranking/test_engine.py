@@ -169,7 +169,6 @@ class Lagging:
     """Changes of items that nobody can tell."""
 
     explore = 0.0
-    sequence = 0
 
     def __init__(self) -> None:
         self.settled: list[int] = []

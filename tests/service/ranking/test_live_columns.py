@@ -128,10 +128,29 @@ def test_a_snapshot_shows_columns_as_they_were(changes: list[tuple[int, str]]) -
     values = {"genre": ("p", None, "q"), "year": (1, None, 2), "tags": (("p",), None, ()), "price": (1.5, None, 3)}
     columns = Columns(TABLE)
     columns.put(2, {"price": 9.5})
+    names = ["genre", "year", "tags", "price"]
     seen = []
     for number, (row, name) in enumerate(changes):
-        snapshot = Snapshot(columns, ["genre", "year", "tags", "price"])
-        seen.append((snapshot, snapshot.values(ROWS)))
+        snapshot, frozen = Snapshot(columns, names), [columns[name].frozen() for name in names]
+        cells = [columns[name].gather(ROWS).to_list() for name in names]
+        seen.append((snapshot, snapshot.values(ROWS), frozen, cells))
         columns.put(row, {name: values[name][number % 3]})
-        for earlier, found in seen:
+        for earlier, found, columns_then, cells_then in seen:
             assert earlier.values(ROWS) == found
+            assert [column.gather(ROWS).to_list() for column in columns_then] == cells_then
+
+
+def test_a_frozen_column_outlives_merges_growth_and_wider_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_columns, "MOST_PENDING", 1)
+    columns = Columns(TABLE)
+    columns.put(0, {"year": 1})
+    column = columns["year"]
+    frozen = column.frozen()
+    assert column.frozen() is frozen
+    for row, year in ((1, 2), (2, 3.5), (3, 4)):
+        columns.put(row, {"year": year})
+        assert column.frozen() is not frozen
+        assert len(column.stale) == 4
+    columns.grow(6)
+    assert frozen.gather(ROWS).to_list() == [1, 2000, 2010, None]
+    assert column.frozen().gather(np.arange(6)).to_list() == [1, 2, 3.5, 4, None, None]

@@ -10,7 +10,7 @@ from service import timestamps
 from service.store import items
 from service.store.database import Database
 from service.store.item_feed import ItemFeed
-from service.store.item_records import ItemChange
+from service.store.item_records import ItemChange, LiveItem
 from service.store.items import ItemFate, ItemStore
 from tests.service.places import Place
 
@@ -80,12 +80,37 @@ def test_many_writers_at_once_leave_no_gap_and_lose_nothing(store: ItemStore) ->
 def test_a_feed_knows_what_is_acknowledged_and_tells_each_item_once(store: ItemStore) -> None:
     with closing(ItemFeed(store)) as feed:
         assert (feed.settle(5.0), feed.sequence, len(feed)) == (True, 0, 0)
-        start = feed.position
+        start = feed.since((-1, 0)).position
         store.take([price("a", 1), price("b", 1), price("a", 2)])
         assert feed.settle(5.0)
-        changed, position = feed.since(start)
+        changed, position, sequence = feed.since(start)
         assert [(item.item_id, item.sequence) for item in changed] == [("b", 2), ("a", 3)]
-        assert feed.since(position) == ((), position)
+        assert sequence == 3
+        assert feed.since(position) == ([], position, 3)
+
+
+def test_a_feed_goes_from_one_state_to_another_and_never_half_of_the_way(
+    store: ItemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "CHUNK", 2)
+    read = store.since
+
+    def changing(sequence: int) -> Iterator[list[LiveItem]]:
+        for number, piece in enumerate(read(sequence)):
+            yield piece
+            assert feed.since((-1, 0)) == ([], (0, 0), 0)
+            if number == 0:
+                store.take([price("a", 9)])  # which was read already
+
+    with closing(ItemFeed(store)) as feed:
+        store.take([price(name, 1) for name in "abcde"])
+        monkeypatch.setattr(store, "since", changing)
+        assert feed.settle(5.0)
+        known = feed.since((-1, 0))
+        assert [(item.item_id, item.sequence) for item in known.items] == [
+            ("a", 6), ("b", 2), ("c", 3), ("d", 4), ("e", 5),
+        ]  # fmt: skip
+        assert known.sequence == 6
 
 
 def test_who_asked_before_another_one_caught_up_does_not_take_the_store_for_put_back(
@@ -94,10 +119,11 @@ def test_who_asked_before_another_one_caught_up_does_not_take_the_store_for_put_
     with closing(ItemFeed(store)) as feed:
         store.take([price("a", 1), price("b", 1)])
         feed.settle(5.0)
-        before, answers = feed.position, iter([1, 2])
+        before, answers = feed.since((-1, 0)), iter([1, 2])
         monkeypatch.setattr(feed, "_clock", lambda: next(answers))
         assert feed.settle(5.0)
-        assert (feed.position, feed.sequence) == (before, 2)
+        assert feed.since((-1, 0)) == before
+        assert before.sequence == 2
 
 
 def test_what_was_taken_here_is_known_without_being_read(store: ItemStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,10 +145,10 @@ def test_a_feed_begins_anew_where_the_store_was_put_back(store: ItemStore) -> No
     with closing(ItemFeed(store)) as feed:
         store.take([price("a", 1), price("b", 1)])
         feed.settle(5.0)
-        before = feed.position
+        before = feed.since((-1, 0)).position
         with store.database.writing() as connection:
             connection.exec_driver_sql("DELETE FROM items WHERE item_id = 'b'")
             connection.exec_driver_sql("UPDATE item_clock SET sequence = 1")
         feed.settle(5.0)
         assert (feed.get("b"), len(feed)) == (None, 1)
-        assert [item.item_id for item in feed.since(before)[0]] == ["a"]
+        assert [item.item_id for item in feed.since(before).items] == ["a"]

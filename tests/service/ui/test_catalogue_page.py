@@ -121,13 +121,13 @@ def test_a_tally_counts_anew_after_a_minute(noting: TestClient, settings: Settin
     now, catalogue = [0.0], Catalogue(chain)
     with closing(EventStore(settings.store_url)) as store:
         tally = Tally(store.database, lambda: now[0])
-        assert tally.of(catalogue).looked.lists == 0
+        assert tally.of(catalogue).counted.lists == 0
         noting.get("/v1/users/u0/recommendations?k=2")
         noting.get("/v1/users/u0")
-        assert tally.of(catalogue).looked.lists == 0
+        assert tally.of(catalogue).counted.lists == 0
         now[0] = 61.0
         found = tally.of(catalogue)
-    assert (found.looked.lists, found.lists.sum(), found.concentration) == (1, 2, 0.5)
+    assert (found.counted.lists, found.lists.sum(), found.concentration) == (1, 2, 0.5)
 
 
 def test_what_was_typed_wrong_is_said_and_the_form_stays(client: TestClient) -> None:

@@ -85,8 +85,8 @@ def test_who_gets_it_is_said_where_it_is_kept(client: TestClient, noting: TestCl
         noting.get(f"/v1/users/{user}/recommendations?k=5")
     held = [user for user in ("u0", "u1", "u5") if f'/ui/users/{user}"' in noting.get("/ui/items/h").text]
     assert held == ["u0", "u1"], "u5 has it"
-    assert "In <strong>2</strong> of the latest 3 lists" in noting.get("/ui/items/h").text
-    assert "none of the latest 3 lists" in noting.get("/ui/items/a").text
+    assert "In <strong>2</strong> of the 3 lists from" in noting.get("/ui/items/h").text
+    assert "none of the 3 lists from" in noting.get("/ui/items/a").text
     assert "all without a time" in noting.get("/ui/items/h").text
 
 

@@ -1,5 +1,8 @@
 """Who comes in, by which cookie, and for how long."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,10 @@ from service.security.api_keys import entry_of, new_key
 from service.security.login_attempts import MOST, WINDOW_SECONDS, LoginAttempts
 from service.security.sessions import COOKIE, LOGIN_COOKIE, SECONDS, Sessions, with_secret
 from service.settings import Settings
+from service.store.database import Database
+from service.store.logins import LoginTable
 from service.ui.pages.login import own
+from tests.service.places import Place
 from tests.service.tiny import only
 from tests.service.ui.logins import LogIn, show_key, token_of
 
@@ -170,16 +176,75 @@ def test_addresses_to_go_back_to_are_those_of_pages() -> None:
     assert {own(address) for address in others} == {"/ui"}
 
 
-def test_an_address_that_failed_often_waits_and_its_neighbours_of_ipv6_with_it() -> None:
-    now = 0.0
-    attempts = LoginAttempts(lambda: now)
-    for _ in range(MOST):
-        assert attempts.wait_seconds("2001:db8::1") == 0
-        attempts.failed("2001:db8::1")
-    assert attempts.wait_seconds("2001:db8::ffff") == WINDOW_SECONDS
-    assert attempts.wait_seconds("2001:db8:0:1::1") == attempts.wait_seconds("192.0.2.1") == 0
-    now = WINDOW_SECONDS
-    assert attempts.wait_seconds("2001:db8::1") == 0
+@pytest.fixture
+def logins(place: Place) -> Iterator[LoginTable]:
+    with closing(Database(place.url)) as database:
+        yield LoginTable(database)
+
+
+def test_an_address_that_failed_often_waits_and_its_neighbours_of_ipv6_with_it(logins: LoginTable) -> None:
+    now = 1e9
+    attempts, other = LoginAttempts(lambda: now), LoginAttempts(lambda: now)  # of two workers
+
+    def waits(address: str) -> float:
+        attempt = attempts.begin(logins, address)
+        attempts.passed(logins, attempt)
+        return attempt.wait_seconds
+
+    for number in range(MOST):
+        assert waits("2001:db8::1") == 0
+        worker = (attempts, other)[number % 2]
+        worker.failed(worker.begin(logins, "2001:db8::1"))
+        now += 1
+    assert waits("2001:db8::ffff") == pytest.approx(WINDOW_SECONDS - MOST)
+    assert waits("2001:db8:0:1::1") == waits("192.0.2.1") == 0
+    now = 1e9 + WINDOW_SECONDS
+    assert waits("2001:db8::1") == 0
+
+
+def test_no_more_keys_are_let_through_however_many_are_tried_at_once(logins: LoginTable) -> None:
+    workers = [LoginAttempts(), LoginAttempts()]
+    with ThreadPoolExecutor(8) as threads:
+        tried = list(threads.map(lambda number: workers[number % 2].begin(logins, "192.0.2.1"), range(3 * MOST)))
+    assert sum(attempt.wait_seconds == 0 for attempt in tried) == MOST
+
+
+def test_without_the_store_each_process_counts_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with closing(Database(f"sqlite:///{tmp_path / 'file' / 'events.db'}")) as database:
+        logins, attempts = LoginTable(database), LoginAttempts()
+        for _ in range(MOST):
+            attempt = attempts.begin(logins, "192.0.2.1")
+            assert attempt.wait_seconds == 0
+            attempts.failed(attempt)
+        assert attempts.begin(logins, "192.0.2.1").wait_seconds > 0
+        sessions = Sessions(SECRET)
+        session = sessions.begin(b"d" * 32)
+        assert not sessions.has_ended(session, logins)
+        sessions.end(session, logins)
+        assert sessions.read(sessions.token(session)) is None
+
+
+def test_whoever_logs_out_of_one_worker_is_out_of_all(keyed: tuple, chain: FallbackChain, place: Place) -> None:
+    chosen, _, key = keyed
+    chosen = chosen.model_copy(update={"store": place.url, "ui_secret": SECRET})
+    with TestClient(create_app(chosen, only(chain))) as one, TestClient(create_app(chosen, only(chain))) as other:
+        show_key(one, key)
+        taken = {"Cookie": f"{COOKIE}={one.cookies.get(COOKIE)}"}
+        assert other.get("/ui", headers=taken, follow_redirects=False).status_code == 200
+        one.post("/ui/logout", data={"form_token": token_of(one, "/ui")}, follow_redirects=False)
+        for worker in (other, one):
+            assert worker.get("/ui", headers=taken, follow_redirects=False).headers["location"].startswith("/ui/login")
+
+
+def test_wrong_keys_are_counted_over_all_workers(keyed: tuple, chain: FallbackChain, place: Place) -> None:
+    chosen, _, key = keyed
+    chosen = chosen.model_copy(update={"store": place.url, "ui_secret": SECRET})
+    with TestClient(create_app(chosen, only(chain))) as one, TestClient(create_app(chosen, only(chain))) as other:
+        assert show_key(one, key).status_code == 303  # a right one does not count
+        found = [show_key((one, other)[number % 2], "wrong").status_code for number in range(MOST + 2)]
+        assert found == [403] * MOST + [429] * 2
+        assert show_key(other, key).status_code == 429
 
 
 def test_all_workers_of_a_start_sign_alike_and_every_start_anew(settings: Settings) -> None:
