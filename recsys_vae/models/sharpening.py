@@ -35,7 +35,7 @@ def sharpened(gram: Gram, columns: Tensor, time: float) -> Tensor:
         total, current = power.clone(), power.contiguous()
         for weight in rk4_weights(time)[1:]:
             current = gram @ current
-            total += weight * current
+            total.add_(current, alpha=weight)
         found.append(total)
     return torch.cat(found, dim=1)
 
@@ -78,4 +78,5 @@ def _largest(rows: NDArray[np.float32], kept: int) -> NDArray[np.intp]:
     for row in np.flatnonzero(np.count_nonzero(chosen, axis=1) > kept):
         equal = np.flatnonzero(sizes[row] == least[row])
         chosen[row, equal[kept - np.count_nonzero(chosen[row]) :]] = False
-    return np.nonzero(chosen)[1].reshape(len(rows), kept)
+    places = np.flatnonzero(chosen).reshape(len(rows), kept)
+    return np.asarray(places % rows.shape[1])

@@ -1,6 +1,6 @@
 """EASE beside its bound, and the graph filter beside another build and its authors' way.
 
-`python -m tests.benchmarks.closed_forms`, with the folder of public data sets in RECSYS_DATA_DIR, on Gowalla's most popular items.
+`python -m tests.benchmarks.closed_forms`, on the most popular items of Gowalla, which lies in RECSYS_DATA_DIR.
 
 - ease: processor time of a fit, of which n^3 operations at the speed of float64 products on the same threads (n^3 / 3
   of the factor, 2 n^3 / 3 of the inverse) are a share; peak memory above that before the fit, as a share of B.
@@ -66,7 +66,7 @@ def product_speed() -> float:
 
 def ease(n_items: int, _: Path) -> dict[str, float]:
     """A fit beside its bound."""
-    train, before, speed = gowalla(n_items), peak(), product_speed()
+    train, speed, before = gowalla(n_items), product_speed(), peak()
     model, n = EASE(train.shape[1], EASEConfig(l2=300.0)), train.shape[1]
     started = time.process_time()
     model.fit(train)
