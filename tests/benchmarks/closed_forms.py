@@ -179,7 +179,7 @@ def main() -> None:
             found["ease_memory_share_of_B"] = figures["memory_share_of_B"]
             found[f"ease_bound_share_{n_items // 1000}k"] = figures["bound_share"]
         found |= compared(arguments.items, arguments.today, arguments.turns, Path(folder))
-    print(json.dumps({key: float(f"{value:.4g}") for key, value in found.items()}))
+    print(json.dumps({key: float(f"{value:.6g}") for key, value in found.items()}))
 
 
 if __name__ == "__main__":
