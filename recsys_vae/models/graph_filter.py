@@ -194,9 +194,9 @@ class GraphFilter:
 
     def _keep(self, factors: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Put factors side by side."""
-        none = np.zeros((self.n_items, 0))
-        self._left = np.hstack([none, *(left for left, _ in factors)]).astype(np.float32)
-        self._right = np.vstack([none.T, *(right for _, right in factors)]).astype(np.float32)
+        none = np.zeros((self.n_items, 0), dtype=np.float32)
+        self._left = np.hstack([none, *(left.astype(np.float32) for left, _ in factors)])
+        self._right = np.vstack([none.T, *(right.astype(np.float32) for _, right in factors)])
 
 
 def _degrees(graph: csr_array) -> NDArray[np.float64]:

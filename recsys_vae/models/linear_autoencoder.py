@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +13,18 @@ from recsys_vae.data.change import Change
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.signals import shown_to
 from recsys_vae.errors import DataError
-from recsys_vae.extras import Deferred
 from recsys_vae.models import linear_update
 from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.linear_update import LinearSystem, UnstableUpdateError
+from recsys_vae.models.triangle import Triangle
 from recsys_vae.models.updatable import EXACT, REFIT, Updated
 from recsys_vae.models.weighting import WeightOptions, options_of
 from recsys_vae.protocols import Float32Array, Tensors
 
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = Deferred("torch")
-
 TOLERANCE = 3e-6
 """Largest error of B, as a share of its largest entry, that an update may show; else it is a fit."""
-STRIPE = 1024
-"""Rows that are mirrored at once."""
+STRIPE = 128
+"""Rows of P that are multiplied at once, where targets are no inputs."""
 DIAGONAL = "inverse_diagonal"
 """Name of the tensor that the diagonal of P is kept as; bundles from before updates have none."""
 
@@ -41,7 +36,8 @@ class LinearAutoencoder(ABC):
 
         P = (X^T X + diag(penalty))^-1,   B_ij = -P_ij / P_jj for i != j.
 
-    Subclasses say what is penalised. B is dense, shape (n_items, n_items), so catalogues up to some 50,000 items fit.
+    Subclasses say what is penalised. B is dense, shape (n_items, n_items), and its memory is all that a fit takes, see
+    `needed_bytes`: half of P in float64 lies where B comes to lie (`triangle`).
     X holds what `weighting` makes of the interactions, by default ones, and dislikes as numbers below 0. Where targets
     Y are weighed otherwise than inputs X,
 
@@ -89,34 +85,33 @@ class LinearAutoencoder(ABC):
 
     @staticmethod
     def cost(config: Any, sizes: Sizes) -> Cost:
-        """The largest of three moments.
+        """The Gram matrix, which B replaces: a sparse product, and n^3 multiplications and additions in float64.
 
-        The pairs that come together are a sparse matrix of float32 beside one of float64, 12 and 16 bytes with indices
-        of 8; the latter becomes the dense Gram matrix, 8, which is inverted in place; and B is made of that, 8 and 4.
-
-        With targets of their own there are two more dense matrices of float64. Kept are B in float32 and the diagonal.
+        Kept are B in float32 and the diagonal.
         """
-        dense, sparse = sizes.n_items**2, sizes.together
-        n_bytes = max(28 * sparse, 16 * sparse + 8 * dense, 12 * dense)
-        weighed = options_of(config) if config is not None else None
-        if weighed is not None and weighed.shown != weighed.wanted:
-            n_bytes = max(n_bytes, 28 * dense)
-        return Cost(n_bytes, 2 * sizes.work + sizes.n_items**3, 4 * dense + 8 * sizes.n_items)
+        n = sizes.n_items
+        return Cost(LinearAutoencoder.needed_bytes(n), 2 * sizes.work + n**3, 4 * n**2 + 8 * n)
+
+    @staticmethod
+    def needed_bytes(n_items: int) -> int:
+        """Memory that a fit takes at its peak, beside the interactions: that of B and little more."""
+        return Triangle.needed_bytes(n_items)
 
     def fit(self, interactions: csr_array) -> None:
         """Solve for B on the weighed interactions, most often binarised, shape (n_users, n_items)."""
         inputs = self._inputs(interactions)
-        gram = (inputs.T @ inputs).astype(np.float64).toarray(order="F")
-        gram[np.diag_indices_from(gram)] += self.penalty(gram.diagonal())
-        precision = _inverse(gram)
+        precision = Triangle.gram(inputs)
+        precision.add_to_diagonal(self.penalty(precision.diagonal()))
+        precision.invert()
+        diagonal = precision.diagonal()
         if not self._is_square:
             targets = self._options.targets(interactions, dislikes=True).astype(np.float64)
-            self._weights, self._diagonal = _towards(targets, inputs, precision), None
+            self._weights = _towards(targets, inputs, precision.spread(np.ones_like(diagonal)))
+            self._diagonal = None
             return
-        diagonal = precision.diagonal().copy()
-        precision /= -diagonal
-        np.fill_diagonal(precision, 0.0)
-        self._weights, self._diagonal = precision.astype(np.float32, order="C"), diagonal
+        weights = precision.spread(-1 / diagonal)
+        np.fill_diagonal(weights, 0.0)
+        self._weights, self._diagonal = weights, diagonal
 
     def plan(self, change: Change) -> Mapping[str, float | str]:
         """Rank of the update, and whether it is less work than a fit."""
@@ -243,13 +238,24 @@ def _squares(inputs: csr_array) -> NDArray[np.float64]:
     return np.bincount(inputs.indices, squares, minlength=inputs.shape[1]).astype(np.float64)
 
 
-def _towards(targets: csr_array, inputs: csr_array, precision: NDArray[np.float64]) -> Float32Array:
-    """B of targets Y and inputs X, with P: the last formula of `LinearAutoencoder`."""
-    product = torch.from_numpy(precision) @ torch.from_numpy((inputs.T @ targets).toarray())
-    scale = product.diagonal() / torch.from_numpy(precision.diagonal().copy())
-    product -= torch.from_numpy(precision) * scale
-    product.fill_diagonal_(0.0)
-    return np.asarray(product.float().numpy())
+def _towards(targets: csr_array, inputs: csr_array, precision: Float32Array) -> Float32Array:
+    """B of targets Y and inputs X in the place of P: the last formula of `LinearAutoencoder`.
+
+    Row by row of P, and twice: g takes the diagonal of all of P X^T Y.
+    """
+    transposed = csr_array(inputs.T).astype(np.float64)
+    starts = range(0, len(precision), STRIPE)
+
+    def product(start: int) -> NDArray[np.float64]:
+        return np.asarray((precision[start : start + STRIPE].astype(np.float64) @ transposed) @ targets)
+
+    diagonal = np.concatenate([np.zeros(0), *(product(start).diagonal(start) for start in starts)])
+    scale = diagonal / precision.diagonal()
+    for start in starts:
+        rows = precision[start : start + STRIPE]
+        rows[...] = product(start) - rows * scale
+    np.fill_diagonal(precision, 0.0)
+    return precision
 
 
 def _stacked(rows: csr_array, growth: NDArray[np.float64]) -> csr_array:
@@ -257,26 +263,3 @@ def _stacked(rows: csr_array, growth: NDArray[np.float64]) -> csr_array:
     filled = rows[np.flatnonzero(np.diff(rows.indptr))]
     grown = diags_array(np.sqrt(growth.clip(min=0)), format="csr")[np.flatnonzero(growth > 0)]
     return csr_array(vstack([filled, grown], format="csr"), dtype=np.float32)
-
-
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive definite matrix by Cholesky: half the work of a general one; overwrites it.
-
-    By torch's LAPACK: that of SciPy's wheels (OpenBLAS 0.3.30) ends the process on matrices of some 16,000 rows, on
-    processors that the wheels have kernels of their own for.
-
-    Args:
-        matrix: float64, in Fortran's order, which LAPACK takes without a copy.
-    """
-    taken = torch.from_numpy(matrix)
-    _, failed = torch.linalg.cholesky_ex(taken, out=(taken, torch.empty((), dtype=torch.int32)))
-    if failed:
-        raise DataError("The Gram matrix is not positive definite: raise l2.")
-    inverse = torch.cholesky_inverse(taken, out=taken).numpy()
-    # Mirrored stripe by stripe: a copy of the whole would double the memory.
-    for start in range(0, len(inverse), STRIPE):
-        end = start + STRIPE
-        inverse[start:end, end:] = inverse[end:, start:end].T
-        square = np.tril(inverse[start:end, start:end])
-        inverse[start:end, start:end] = square + np.tril(square, -1).T
-    return np.asarray(inverse)

@@ -15,6 +15,8 @@ from recsys_vae.models.spectrum import Gram
 
 BLOCK = 64
 """Columns that are multiplied at once: so many of 40,000 items stay in the processor's cache."""
+ROWS = 256
+"""Rows whose largest entries are found at once."""
 
 
 def rk4_weights(time: float) -> list[float]:
@@ -33,7 +35,7 @@ def sharpened(gram: Gram, columns: Tensor, time: float) -> Tensor:
         total, current = power.clone(), power.contiguous()
         for weight in rk4_weights(time)[1:]:
             current = gram @ current
-            total += weight * current
+            total.add_(current, alpha=weight)
         found.append(total)
     return torch.cat(found, dim=1)
 
@@ -53,13 +55,28 @@ def largest_entries(
     """
     n, kept = gram.width, min(neighbours, gram.width)
     values, columns = np.empty((n, kept), dtype=np.float32), np.empty((n, kept), dtype=np.int32)
-    factors = torch.from_numpy(scale)
-    for start in range(0, n, BLOCK):
-        rows = torch.arange(start, min(start + BLOCK, n))
-        identity = torch.zeros(n, len(rows)).index_put_((rows, torch.arange(len(rows))), torch.tensor(1.0))
-        block = sharpened(gram, gram @ identity, time).T - left[rows] @ right
-        block = block * factors / factors[rows, None]
-        places = block.abs().topk(kept, dim=1, sorted=False).indices.sort(dim=1).values
-        values[start : start + BLOCK] = block.gather(1, places).numpy()
-        columns[start : start + BLOCK] = places.numpy()
+    for start in range(0, n, ROWS):
+        rows = range(start, min(start + ROWS, n))
+        block = sharpened(gram, gram.columns(rows), time).T.contiguous()
+        block.addmm_(left[rows.start : rows.stop], right, alpha=-1)
+        entries = block.numpy()
+        entries *= scale
+        entries /= scale[rows.start : rows.stop, None]
+        columns[rows.start : rows.stop] = _largest(entries, kept)
+        values[rows.start : rows.stop] = np.take_along_axis(entries, columns[rows.start : rows.stop], axis=1)
     return csr_array((values.ravel(), columns.ravel(), np.arange(0, (n + 1) * kept, kept)), shape=(n, n))
+
+
+def _largest(rows: NDArray[np.float32], kept: int) -> NDArray[np.intp]:
+    """Columns of the entries of largest magnitude in each row, ascending, shape (n, kept); of equals the first ones.
+
+    By each row's least magnitude: to find that alone takes a quarter of the time of finding the places.
+    """
+    sizes = np.abs(rows)
+    least = np.partition(sizes, -kept, axis=1)[:, -kept, None]
+    chosen = sizes >= least
+    for row in np.flatnonzero(np.count_nonzero(chosen, axis=1) > kept):
+        equal = np.flatnonzero(sizes[row] == least[row])
+        chosen[row, equal[kept - np.count_nonzero(chosen[row]) :]] = False
+    places = np.flatnonzero(chosen).reshape(len(rows), kept)
+    return np.asarray(places % rows.shape[1])

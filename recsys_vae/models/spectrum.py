@@ -14,6 +14,8 @@ STEPS = 10
 """Blocks that the search space holds: more bring the trailing vectors closer."""
 WARM_STEPS = 6
 """Blocks where the search begins within the vectors of a similar matrix."""
+KEPT = 0.9
+"""Length that vectors keep when what lies in a space is taken from them, if hardly anything does."""
 NEGLIGIBLE = 1e-6
 """Eigenvalues below this share of the largest are float32's noise; their vectors are left out."""
 
@@ -44,8 +46,10 @@ class Gram:
     """X^T X as an operator on dense matrices: two sparse products, float32."""
 
     def __init__(self, matrix: csr_array) -> None:
+        transposed = csr_array(matrix.T)
+        self._matrix, self._transposed = matrix, transposed
         self._rows = SparseRows.from_csr(matrix)
-        self._columns = SparseRows.from_csr(csr_array(matrix.T))
+        self._columns = SparseRows.from_csr(transposed)
 
     @property
     def width(self) -> int:
@@ -55,6 +59,11 @@ class Gram:
     def __matmul__(self, dense: Tensor) -> Tensor:
         """X^T X `dense`, shape (width, n)."""
         return _product(self._columns, _product(self._rows, dense))
+
+    def columns(self, chosen: range) -> Tensor:
+        """Some columns of X^T X, shape (width, n): by products of sparse matrices, as most entries are 0."""
+        found = (self._transposed[chosen.start : chosen.stop] @ self._matrix).toarray()
+        return torch.from_numpy(found).T.contiguous()
 
 
 def _product(rows: SparseRows, dense: Tensor) -> Tensor:
@@ -83,23 +92,31 @@ def _start(width: int, rank: int, similar: Float32Array | None) -> tuple[Tensor,
 
 
 def _search(gram: Gram, start: Tensor, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Ritz values, descending, and vectors of the Krylov space of a block."""
+    """The larger Ritz values, descending, and their vectors, of the Krylov space of a block: twice its width."""
     block = start.shape[1]
-    space, images = torch.linalg.qr(start)[0], torch.empty(gram.width, 0)
-    for _ in range(steps):
-        images = torch.cat([images, gram @ space[:, -block:]], dim=1)
-        if images.shape[1] < steps * block:
-            space = torch.cat([space, _orthogonal(images[:, -block:], space)], dim=1)
-    projected = (space.T @ images).double()
-    values, rotation = torch.linalg.eigh((projected + projected.T) / 2)
-    return values.flip(0).numpy(), (space @ rotation.flip(1).float()).numpy()
+    space, projected = torch.empty(gram.width, steps * block), torch.empty(steps * block, steps * block)
+    space[:, :block] = torch.linalg.qr(start)[0]
+    for end in range(block, steps * block + 1, block):
+        found, last = space[:, :end], slice(end - block, end)
+        image = gram @ space[:, last].contiguous()
+        projected[:end, last] = found.T @ image
+        if end < steps * block:
+            space[:, end : end + block] = _orthogonal(image.addmm_(found, projected[:end, last], alpha=-1), found)
+    upper = projected.double().triu()
+    values, rotation = torch.linalg.eigh(upper + upper.triu(1).T)
+    wanted = rotation[:, -2 * block :].flip(1).float()
+    return values.flip(0)[: 2 * block].numpy(), (space @ wanted).numpy()
 
 
 def _orthogonal(block: Tensor, space: Tensor) -> Tensor:
-    """An orthonormal basis of what a block adds to a space.
+    """An orthonormal basis of what a block, orthogonal to a space but for rounding, adds to it.
 
-    Three times: once leaves float32's errors in, and where the block adds nothing, these are all that is left of it.
+    Again once: the first time leaves float32's errors in. And once more where the block adds nothing: these are all
+    that is left of it then, and what is left of them is no longer a basis.
     """
-    for _ in range(3):
-        block = torch.linalg.qr(block - space @ (space.T @ block))[0]
+    block = torch.linalg.qr(block)[0]
+    for _ in range(2):
+        block, kept = torch.linalg.qr(block - space @ (space.T @ block))
+        if kept.diagonal().abs().min() > KEPT:
+            break
     return block

@@ -16,7 +16,7 @@ def test_pairs_are_counted_as_if_everybody_had_equally_many() -> None:
 
 def test_closed_forms_say_what_they_take() -> None:
     ease = expected_cost(entry("ease"), None, SIZES)
-    assert ease == Cost(16 * 4000 + 8 * 100**2, 2 * 4000 + 100**3, 4 * 100**2 + 800)
+    assert ease == Cost(4 * 100 * (100 + 6 * 100), 2 * 4000 + 100**3, 4 * 100**2 + 800)
     popularity = expected_cost(entry("popularity"), None, SIZES)
     assert popularity == Cost(400, 200, 400)
 

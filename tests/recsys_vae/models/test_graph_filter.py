@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.models import sharpening
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
+from recsys_vae.models.sharpening import _largest
 from tests.worlds import csr, two_tastes
 
 TWO_USERS = csr([[0, 1], [0]], 2)
@@ -116,6 +118,26 @@ def test_the_entries_that_are_kept_are_the_largest_besides_the_leading_component
     tensors = fitted(solver="rk4", rank=1, low_pass=0.0, neighbours=1).tensors()
     np.testing.assert_array_equal(tensors["local.indices"], [1, 1])
     np.testing.assert_allclose(tensors["local.data"], [-(2**0.5) / 12, 1 / 6], atol=1e-6)
+
+
+def test_of_entries_of_one_size_the_first_are_kept() -> None:
+    rows = np.array([[0.5, -2.0, 0.5, 0.5], [1.0, 0.0, 0.0, -1.0]], dtype=np.float32)
+    np.testing.assert_array_equal(_largest(rows, 2), [[0, 1], [0, 3]])
+    np.testing.assert_array_equal(_largest(rows, 3), [[0, 1, 2], [0, 1, 3]])
+    np.testing.assert_array_equal(_largest(rows, 4), [[0, 1, 2, 3]] * 2)
+
+
+def test_rows_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = two_tastes(n_users=150).matrix
+    settings = GraphFilterConfig(solver="rk4", rank=3, sharpening=2.5, neighbours=5, popularity_exponent=0.2)
+    scores = []
+    for rows, columns in ((256, 64), (5, 2)):
+        monkeypatch.setattr(sharpening, "ROWS", rows)
+        monkeypatch.setattr(sharpening, "BLOCK", columns)
+        model = GraphFilter(12, settings)
+        model.fit(world)
+        scores.append(model.score(world))
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-7)
 
 
 def test_unfitted_incomplete_and_senseless_are_refused() -> None:
