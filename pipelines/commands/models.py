@@ -192,7 +192,16 @@ def publish(
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")
     if dry_run:
-        ready = check_publish(bundle, opened, output, resume=resume, new_items=new_items, now=now, **dropped)
+        ready = check_publish(
+            bundle,
+            opened,
+            output,
+            resume=resume,
+            new_items=new_items,
+            now=now,
+            drop_repeats=drop_repeats,
+            drop_ranker=drop_ranker,
+        )
         users = len(ready.split.test.users)
         print(
             f"{ready.bundle.version} would be measured on {users:,} test users, its model trained on all of "

@@ -97,8 +97,8 @@ class Triangle:
         n, whole = self.n, self._memory[: self.n * self.n].view(self.n, self.n)
         factors = torch.from_numpy(scale).float()
         for k in reversed(range(len(self._stops))):
-            rows, held = self._range(k), self._free(k).copy_(self._row(k))
-            whole[rows.start : rows.stop, : rows.stop] = held
+            below, held = self._range(k), self._free(k).copy_(self._row(k))
+            whole[below.start : below.stop, : below.stop] = held
         for top in range(0, n, TILE):
             rows = slice(top, min(top + TILE, n))
             for left in range(0, top + 1, TILE):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from recsys_vae.errors import DataError
-from service.ranking.past_items import PastItems
+from service.ranking.past_items import PastItems, PastState
 from service.ranking.served_model import Catalogue
 from service.store.database import Database
 from service.store.item_records import RECORD, LiveItem, live_item
@@ -34,7 +34,7 @@ def stored_items(database: Database) -> list[LiveItem]:
 def show_items(items: Sequence[LiveItem], catalogue: Catalogue, explore: float) -> None:
     """Have a catalogue show items as they are, and lists keep a share of their places for those it does not know."""
     sequence = max((item.sequence for item in items), default=0)
-    PastItems(items, sequence, explore).settle([catalogue])
+    PastItems({catalogue: PastState(items, sequence)}, explore).settle([catalogue])
 
 
 def written_items(items: Sequence[LiveItem]) -> str:
