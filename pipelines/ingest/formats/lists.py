@@ -14,8 +14,9 @@ from pipelines.ingest.readers import Kind, Layout, Made, Rejected
 from recsys_vae.data.columns import ITEM, USER, WEIGHT
 
 LISTS = r"\s*\d+(?:\s+\d+)*\s*"
-PAIR = r"[^\s:#]+:[+-]?[\d.]+(?:[eE][+-]?\d+)?"
-SPARSE = rf"\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?(?:\s+qid:\d+)?(?:\s+{PAIR})*\s*(?:#.*)?"
+NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+PAIR = rf"[^\s:#]+:{NUMBER}"
+SPARSE = rf"\s*{NUMBER}(?:\s+qid:\d+)?(?:\s+{PAIR})*\s*(?:#.*)?"
 
 
 class ItemLists:

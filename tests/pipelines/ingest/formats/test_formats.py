@@ -340,14 +340,14 @@ def test_odd_lines_of_line_formats_are_rejected_and_every_line_is_accounted_for(
     lines = {
         "netflix": "7,3,2005-01-01\n1:\n8,5,2005-01-02\nnonsense\n",
         "libfm": "5 1:1 9:1\n5 1:1\n4 2:1 9:2\nx y\n",
-        "svmlight": "1 3:1\n1 a\n0 4:2\n",
+        "svmlight": "1 3:1\n1 a\n0 4:2\n1 5:0.4.5\n1 6:.\n-1.5 7:+.5 8:1.e-1\n",
         "jester": "1,5,99\n2,5\n1,1,99\n",
         "mind": "1\tU1\t11/11/2019 9:05:58 AM\t\tN1-1\n2\tU1\n",
         "book-crossing": '"User-ID";"ISBN";"Book-Rating"\n"1";"2"\n"1";"2";"0"\n',
         "netflix-items": "1,2003,A\nB\n",
         "lightgcn": "1 2\n3\n",
     }
-    rejected = {"netflix": [1, 4], "libfm": [2, 3, 4], "svmlight": [2], "jester": [2], "mind": [2],
+    rejected = {"netflix": [1, 4], "libfm": [2, 3, 4], "svmlight": [2, 4, 5], "jester": [2], "mind": [2],
                 "book-crossing": [2], "netflix-items": [2], "lightgcn": []}  # fmt: skip
     for form, text in lines.items():
         path = tmp_path / "file"
