@@ -186,8 +186,8 @@ def publish(
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
-    kind = index or kind_of_index(bundle)
-    output = _output(to, WRITTEN, kind, min_recall, register_as or opened.name, overwrite)
+    output = _output(to, WRITTEN, "flat", min_recall, register_as or opened.name, overwrite)
+    output = replace(output, index=index or kind_of_index(bundle))
     dropped = {"drop_repeats": drop_repeats, "drop_ranker": drop_ranker}
     if output.path == bundle.expanduser().resolve():
         raise ConfigError("--to is the bundle itself. Name another directory: the measured bundle is kept.")

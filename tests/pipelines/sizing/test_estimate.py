@@ -46,7 +46,8 @@ def of(work, model, **settings):
 def test_a_dense_model_is_told_by_its_matrix():
     work = Workload(10**6, Sizes(10**5, 10_000, 10**6, 1e9, 1e8))
     said = of(work, "ease")
-    assert said["training"].memory == pytest.approx(600 * MIB + 28e8 + 24e6)  # all pairs of items come together
+    # Counting neighbours, beside the model, takes more than learning it in place.
+    assert said["training"].memory == pytest.approx(600 * MIB + 4e8 + 8e4 + 190e6 + 12 * 2**24)
     assert said["training"].seconds == pytest.approx((2e9 + 1e12) / 5e9)
     weights, neighbours, items = 4e8 + 8e4, 14.4 * 200 * 10**4, 20e4
     assert said["bundle"].disk == pytest.approx(weights + neighbours + items)
@@ -75,7 +76,7 @@ def test_a_log_of_numbers_alone_has_at_most_all_pairs():
 
 
 def test_the_command_tells_and_refuses(machine):
-    sizes = ["--users", "100000", "--items", "20000", "--events", "5000000", "--model", "ease"]
+    sizes = ["--users", "100000", "--items", "40000", "--events", "5000000", "--model", "ease"]
     run = CliRunner()
     fits = run.invoke(build(), ["size", *sizes, "--memory", "64"])
     assert fits.exit_code == 0, fits.output

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from service import timestamps
-from service.store import items
+from service.store import item_feed, items
 from service.store.database import Database
 from service.store.item_feed import ItemFeed
 from service.store.item_records import ItemChange, LiveItem
@@ -92,19 +92,21 @@ def test_a_feed_knows_what_is_acknowledged_and_tells_each_item_once(store: ItemS
 def test_a_feed_goes_from_one_state_to_another_and_never_half_of_the_way(
     store: ItemStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(items, "CHUNK", 2)
-    read = store.since
+    other = ItemStore(store.database)  # as another process
 
-    def changing(sequence: int) -> Iterator[list[LiveItem]]:
-        for number, piece in enumerate(read(sequence)):
-            yield piece
-            assert feed.since((-1, 0)) == ([], (0, 0), 0)
-            if number == 0:
-                store.take([price("a", 9)])  # which was read already
+    def changing(sequence: int) -> list[LiveItem]:
+        assert feed.since((-1, 0)) == ([], (0, 0), 0)
+        found = read(sequence)
+        if sequence == 0:
+            other.take([price("a", 9)])  # which was read already
+        return found
 
     with closing(ItemFeed(store)) as feed:
-        store.take([price(name, 1) for name in "abcde"])
-        monkeypatch.setattr(store, "since", changing)
+        other.take([price(name, 1) for name in "abcde"])
+        read = feed._next
+        monkeypatch.setattr(item_feed, "CHUNK", 2)
+        monkeypatch.setattr(item_feed, "SINCE", item_feed.SINCE.replace(str(items.CHUNK), "2"))
+        monkeypatch.setattr(feed, "_next", changing)
         assert feed.settle(5.0)
         known = feed.since((-1, 0))
         assert [(item.item_id, item.sequence) for item in known.items] == [
