@@ -35,17 +35,18 @@ SMALL_LOG, LARGE_LOG = 10_000, 400_000
 NARROW: Final = ("--set", "epochs=1", "--set", "hidden=16", "--set", "latent=4")
 WEIGHTS: Final = [option for kind in ("view", "cart", "purchase") for option in ("--event-weight", f"{kind}=1")]
 RUN: Final = """
-import resource, sys
+import atexit, resource, sys
 from pipelines.start import main
-try:
-    main()
-except SystemExit as end:
-    if end.code:
-        raise
-used = resource.getrusage(resource.RUSAGE_SELF)
-peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print("", used.ru_utime + used.ru_stime, 1024 * int(peak), sep="\\n")
+
+def tell():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print("", used.ru_utime + used.ru_stime, 1024 * int(peak), sep="\\n")
+
+atexit.register(tell)
+main()
 """
+"""Tells at the very end: an ingest ends its process by itself, after what is to happen at an exit."""
 ADDRESS: Final = re.compile(r"http://[\d.]+:\d+")
 START_SECONDS: Final = 600.0
 """Most that a service is waited for: the machine may be busy."""

@@ -99,3 +99,12 @@ def test_a_machine_is_measured_again_only_when_it_is_another(machine, monkeypatc
     told = []
     assert calibrated(say=told.append) == MACHINE
     assert len(told) == 1
+
+
+def test_verbs_tell_what_they_took_also_where_they_end_their_process_themselves(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n" + "".join(f"u{n % 3},i{n},{n}\n" for n in range(9)))
+    seconds, peak = calibration.run_verb(tmp_path, "ingest", str(tmp_path / "log.csv"), "--to", "log")
+    assert seconds > 0
+    assert peak > 10 * MIB
+    with pytest.raises(calibration.CalibrationError, match="recsys ingest fails"):
+        calibration.run_verb(tmp_path, "ingest", str(tmp_path / "none.csv"), "--to", "log")
