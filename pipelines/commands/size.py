@@ -11,15 +11,18 @@ from recsys_vae.errors import ConfigError
 if TYPE_CHECKING:
     from pipelines.sizing.estimate import Workload
 
+MOST, MOST_ITEMS = 10**15, 10**8
+"""Users and events, and items, that numbers are asked for; more than any machine takes."""
+
 
 def size(
     dataset: Annotated[
         str | None, typer.Argument(help="Name or path of an ingested dataset; or give its sizes.")
     ] = None,
     *,
-    users: Annotated[int | None, typer.Option(help="Users, where there is no dataset yet.", min=1)] = None,
-    items: Annotated[int | None, typer.Option(help="Items, likewise.", min=1)] = None,
-    events: Annotated[int | None, typer.Option(help="Rows of the log, likewise.", min=1)] = None,
+    users: Annotated[int | None, typer.Option(help="Users, where there is no dataset yet.", min=1, max=MOST)] = None,
+    items: Annotated[int | None, typer.Option(help="Items, likewise.", min=1, max=MOST_ITEMS)] = None,
+    events: Annotated[int | None, typer.Option(help="Rows of the log, likewise.", min=1, max=MOST)] = None,
     split: Annotated[str | None, typer.Option(help="Split to train on; all of the dataset when not given.")] = None,
     model: Annotated[str, typer.Option(help="Name of a model; `recsys models` lists them.")] = "mult-vae",
     settings: SettingsFile = None,
@@ -58,8 +61,8 @@ def size(
     print(f"{gib(free)} of memory {'are free' if memory is None else 'to fit into'}")
     if found[1].memory is None:
         raise ConfigError(f"{spec.name} does not say what it takes, so nothing is known of its training.")
-    check_memory(spec.name, spec.config, sizes, free=free - machine.train_bytes)
-    for stage in (found[0], found[3]):
+    check_memory(spec.name, spec.config, sizes, free=max(0.0, free - machine.train_bytes))
+    for stage in (found[0], found[1], found[3]):
         if stage.memory is not None and stage.memory > free:
             raise ConfigError(
                 f"{stage.name} takes about {gib(stage.memory)}, and {gib(free)} are free. What would fit: more memory, "

@@ -9,7 +9,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.sizing.estimate import Workload
 from recsys_vae.data.columns import ITEM, USER
-from recsys_vae.models.cost import Sizes
+from recsys_vae.models.cost import Sizes, together_by_chance
 
 ZIPF: Final = 0.8
 """Popularity of items of whom nothing else is known."""
@@ -36,10 +36,9 @@ def of_dataset(name: str, split: str | None = None) -> Workload:
 
 def of_numbers(users: int, items: int, events: int) -> Workload:
     """Of a log of such numbers, every row of another pair: as much as there can be."""
-    spread = np.exp(SPREAD**2)  # of squares over the square of the mean, of a lognormal law
+    spread = float(np.exp(SPREAD**2))  # of squares over the square of the mean, of a lognormal law
     popularity = np.arange(1, items + 1, dtype=np.float64) ** -ZIPF
-    counts = events * popularity / popularity.sum()
-    each = np.full(users, events / users)
-    sizes = Sizes.counted(each * np.sqrt(spread), np.minimum(counts, users))
-    pairs = int(min(events, np.minimum(counts, users).sum()))
-    return Workload(events, Sizes(users, items, pairs, sizes.products, sizes.co_occurring))
+    counts = np.minimum(events * popularity / popularity.sum(), users)
+    products = spread * events**2 / users
+    together = together_by_chance(events * spread**0.5, products, counts)
+    return Workload(events, Sizes(users, items, min(events, round(counts.sum())), products, together))

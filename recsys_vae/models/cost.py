@@ -56,15 +56,9 @@ class Sizes:
 
     @classmethod
     def counted(cls, of_users: NDArray[np.float64], of_items: NDArray[np.integer]) -> "Sizes":
-        """Of the number of interactions of each user and each item.
-
-        Items come together by chance: a pair of items with c and c' users does in c c' P / N^2 histories, P being the
-        pairs of all users and N the interactions, and in none with probability exp(-that).
-        """
+        """Of the number of interactions of each user and each item; items come together by chance."""
         n, products = float(of_users.sum()), float(np.square(of_users).sum())
-        sizes, counts = _grouped(np.sort(np.asarray(of_items, dtype=np.float64)))
-        together = 1 - np.exp(-np.outer(counts, counts) * (products / max(1.0, n) ** 2))
-        return cls(len(of_users), len(of_items), int(n), products, float(sizes @ together @ sizes))
+        return cls(len(of_users), len(of_items), round(n), products, together_by_chance(n, products, of_items))
 
     @property
     def pairs(self) -> int:
@@ -123,6 +117,17 @@ def cost_of_weights(model: type, config: Any, sizes: Sizes) -> Cost:
     examples = sizes.n_interactions if getattr(model, "is_sequential", False) is True else sizes.n_users
     n_bytes = BYTES_A_WEIGHT * weights + BYTES_A_LOGIT * logits
     return Cost(n_bytes, OPERATIONS_A_WEIGHT * weights * examples, BYTES_A_NUMBER * weights)
+
+
+def together_by_chance(n: float, products: float, of_items: NDArray[Any]) -> float:
+    """Pairs of items that any user has, about, both orders and each with itself.
+
+    A pair of items with c and c' users comes together in c c' P / N^2 histories, P being the pairs of all users
+    (`products`) and N the interactions, and in none with probability exp(-that).
+    """
+    sizes, counts = _grouped(np.sort(np.asarray(of_items, dtype=np.float64)))
+    together = 1 - np.exp(-np.outer(counts, counts) * (products / max(1.0, n) ** 2))
+    return float(sizes @ together @ sizes)
 
 
 def _grouped(ascending: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -108,3 +108,21 @@ def test_verbs_tell_what_they_took_also_where_they_end_their_process_themselves(
     assert peak > 10 * MIB
     with pytest.raises(calibration.CalibrationError, match="recsys ingest fails"):
         calibration.run_verb(tmp_path, "ingest", str(tmp_path / "none.csv"), "--to", "log")
+
+
+def test_lists_and_neighbours_of_more_events_than_fit_are_refused_though_the_model_fits(machine):
+    sizes = ["--users", "60000000", "--items", "500", "--events", "900000000", "--model", "ease"]
+    done = CliRunner().invoke(build("size"), ["size", *sizes, "--memory", "24"])
+    assert "training takes about" in str(done.exception)
+    assert (
+        "-"
+        not in str(CliRunner().invoke(build("size"), ["size", *sizes, "--memory", "0"]).exception).split("and ")[-1][:9]
+    )
+
+
+def test_users_of_any_number_are_sized_without_a_table_of_them():
+    work = of_numbers(10**15, 1000, 10**15)
+    assert (work.rows, work.sizes.n_users, work.sizes.n_items) == (10**15, 10**15, 1000)
+    assert (
+        CliRunner().invoke(build("size"), ["size", "--users", "1", "--items", "9" * 12, "--events", "1"]).exit_code == 2
+    )
