@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from service.ui.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Series, bars, histogram, line, sparkline
+from recsys_vae.pages.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Series, bars, histogram, line, sparkline
 
 HOSTILE = '<script>"&'
 

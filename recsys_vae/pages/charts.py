@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from service.ui.formatting import number
+from recsys_vae.pages.formatting import number
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 56, 28, 10, 12
 MOST_SERIES: Final = 4
