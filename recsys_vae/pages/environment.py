@@ -6,6 +6,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys_vae.pages.formatting import FILTERS
+from recsys_vae.pages.plots import series_class, themed
 
 FOLDER: Final = Path(__file__).parent
 STYLES: Final = FOLDER / "styles"
@@ -22,5 +23,5 @@ def make_environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= FILTERS
+    made.filters |= FILTERS | {"themed": themed, "series_class": series_class}
     return made
