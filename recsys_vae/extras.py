@@ -11,7 +11,8 @@ from recsys_vae.errors import MissingExtraError
 EXTRAS = {
     "cpu": ("faiss",),
     "pipelines": (
-        "jinja2", "matplotlib", "mlflow", "optuna", "pandas", "pyarrow", "pydantic", "rich", "sqlalchemy", "typer",
+        "jinja2", "markupsafe", "matplotlib", "mlflow", "optuna", "pandas", "pyarrow", "pydantic", "rich", "sqlalchemy",
+        "typer",
     ),
     "service": (
         "alembic", "fastapi", "limits", "prometheus_client", "pydantic_settings", "starlette", "structlog", "uvicorn",

@@ -5,7 +5,7 @@ from typing import Any
 OURS, OTHERS = "#0b6e4f", ("#c8553d", "#3d5a98", "#8a6d1d", "#6b4c8a", "#555555")
 """What a plot is about, then what it is compared with: apart also in grey and for colour-blind eyes, by marker."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
-INK, FAINT = "#1d2327", "#d5d9dd"
+INK, SOFT, AXIS, FAINT = "#1d2327", "#5b656e", "#8b949c", "#d5d9dd"
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -14,7 +14,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "text.color": INK,
     "axes.labelcolor": INK,
-    "axes.edgecolor": "#8b949c",
+    "axes.edgecolor": AXIS,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -23,8 +23,8 @@ STYLE: Any = {
     "axes.titlesize": 10,
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
-    "xtick.color": "#5b656e",
-    "ytick.color": "#5b656e",
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
     "legend.frameon": False,
 }
 """For `matplotlib.rc_context`: nothing global is changed."""

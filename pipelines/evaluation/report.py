@@ -1,6 +1,7 @@
 """Report: an evaluation as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.evaluation import plots
-from pipelines.evaluation.results import Difference, EvaluationRun, ModelResult
-from pipelines.pages import render_page, signed
+from pipelines.evaluation.results import Difference, EvaluationRun
+from pipelines.pages import render_page
 from recsys_vae.atomic import write_atomically
 from recsys_vae.evaluation.bootstrap import Interval
 from recsys_vae.evaluation.breakdown import by_history_length, by_item_popularity, recall_by_k
@@ -17,7 +18,7 @@ from recsys_vae.evaluation.metrics import Coverage, Novelty, parse_metric
 from recsys_vae.evaluation.ranked_lists import HIGHER, NEITHER, direction
 from recsys_vae.evaluation.user_groups import widest_gap
 from recsys_vae.outputs import marked_product
-from recsys_vae.plot_style import colour
+from recsys_vae.pages.formatting import NOTHING, interval, number, signed
 
 KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 POPULARITY_K = 20
@@ -77,22 +78,34 @@ def write_report(run: EvaluationRun, path: Path) -> None:
 
 def render(run: EvaluationRun) -> str:
     """The page as text."""
+    rows = _rows(run)
     return render_page(
         "report.html",
         run=run,
         headline=headline(run),
-        colours=[colour(place) for place in range(len(run.results))],
-        rows=_rows(run),
+        rows=rows,
         baselines=[result.label for result in run.results[1:]],
         gaps=_gaps(run),
         figures=_figures(run),
         groups=_groups(run),
         earned=_earned(run),
-        left_out={reason.replace("_", " "): count for reason, count in run.split.counts.items() if count},
-        noted={what.replace("_", " "): count for what, count in run.split.notes.items() if count},
-        recipe=run.split.recipe.model_dump(mode="json", exclude_none=True),
+        measured=_measured(run, rows),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _measured(run: EvaluationRun, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """How it was measured: names and what they stand for."""
+    recipe = run.split.recipe.model_dump(mode="json", exclude_none=True)
+    return [
+        *((r.label, f"{r.description}; scored and ranked in {number(r.seconds, 1)} s") for r in run.results),
+        ("split", ", ".join(f"{key} {value}" for key, value in recipe.items())),
+        *((part, ", ".join(f"{n:,} {what}" for what, n in sizes.items())) for part, sizes in run.split.sizes.items()),
+        *((reason.replace("_", " "), f"{n:,} left out") for reason, n in run.split.counts.items() if n),
+        *((what.replace("_", " "), f"{n:,} asked too") for what, n in run.split.notes.items() if n),
+        *([("targets of items that a bundle does not know", f"{run.n_unknown:,} left out")] if run.n_unknown else []),
+        *((row.metric, row.meaning) for row in rows),
+    ]
 
 
 def headline(run: EvaluationRun) -> str:
@@ -127,16 +140,18 @@ def _rows(run: EvaluationRun) -> list[Row]:
         best = math.nan
         if len(known) > 1 and better != NEITHER:
             best = max(known) if better == HIGHER else min(known)
-        cells = tuple(_cell(result, name, result.evaluation.means[name] == best) for result in run.results)
+        cells = tuple(
+            _cell(mean, result.evaluation.standard_errors.get(name, math.nan), best=mean == best)
+            for result, mean in zip(run.results, means, strict=True)
+        )
         rows.append(Row(name, (metric.__doc__ or "").splitlines()[0], cells))
     return rows
 
 
-def _cell(result: ModelResult, name: str, best: bool) -> Cell:
-    error = result.evaluation.standard_errors.get(name, math.nan)
-    if math.isnan(result.evaluation.means[name]):
-        return Cell("\N{EN DASH}", "", best=False)
-    return Cell(f"{result.evaluation.means[name]:.4f}", "" if math.isnan(error) else f"{error:.4f}", best)
+def _cell(mean: float, error: float, *, best: bool = False) -> Cell:
+    if math.isnan(mean):
+        return Cell(NOTHING, "", best=False)
+    return Cell(number(mean, 4), "" if math.isnan(error) else number(error, 4), best)
 
 
 def _gaps(run: EvaluationRun) -> list[tuple[str, list[Gap]]]:
@@ -144,27 +159,26 @@ def _gaps(run: EvaluationRun) -> list[tuple[str, list[Gap]]]:
 
 
 def _gap(difference: Difference) -> Gap:
-    interval = difference.interval
+    found = difference.interval
     verdict = "open"
-    if interval.excludes_zero and (better := direction(parse_metric(difference.metric))) != NEITHER:
-        verdict = "ahead" if interval.difference * better > 0 else "behind"
-    ends = f"{signed(interval.low)} to {signed(interval.high)}" if interval.is_known else "no interval"
-    return Gap(signed(interval.difference), ends, verdict)
+    if found.excludes_zero and (better := direction(parse_metric(difference.metric))) != NEITHER:
+        verdict = "ahead" if found.difference * better > 0 else "behind"
+    return Gap(signed(found.difference), interval(found.low, found.high) if found.is_known else "no interval", verdict)
 
 
 def _groups(run: EvaluationRun) -> list[tuple[str, list[tuple[str, int, Cell]], str]]:
     """Metric, its groups, and the widest gap."""
     found = []
     for metric, groups in run.groups.items():
-        cells = [(group.name, group.size, _told(group.mean, group.standard_error)) for group in groups]
+        cells = [(group.name, group.size, _cell(group.mean, group.standard_error)) for group in groups]
         gap = widest_gap(groups)
         ends = "" if gap is None else f"{gap[0].name} over {gap[1].name}: {_gap_of(gap[2])}"
         found.append((metric, cells, ends))
     return found
 
 
-def _gap_of(interval: Interval) -> str:
-    return f"{signed(interval.difference)} ({signed(interval.low)} to {signed(interval.high)})"
+def _gap_of(found: Interval) -> str:
+    return f"{signed(found.difference)} ({interval(found.low, found.high)})"
 
 
 def _earned(run: EvaluationRun) -> list[tuple[str, list[Cell], int]]:
@@ -172,17 +186,11 @@ def _earned(run: EvaluationRun) -> list[tuple[str, list[Cell], int]]:
     return [
         (
             one.label,
-            [_told(each.value, each.standard_error) for each in one.estimated.estimates],
+            [_cell(each.value, each.standard_error) for each in one.estimated.estimates],
             round(one.estimated.effective),
         )
         for one in run.earned
     ]
-
-
-def _told(mean: float, error: float) -> Cell:
-    if math.isnan(mean):
-        return Cell("\N{EN DASH}", "", best=False)
-    return Cell(f"{mean:.4f}", "" if math.isnan(error) else f"{error:.4f}", best=False)
 
 
 def _by_metric(run: EvaluationRun) -> list[tuple[str, list[Difference]]]:

@@ -2,27 +2,18 @@
 
 from dataclasses import dataclass
 
-from pipelines.pages import render_page, signed
+from markupsafe import Markup
+
+from pipelines.pages import render_page
 from pipelines.promotion.comparison import SliceResult
 from pipelines.promotion.decision import Decision
 from pipelines.promotion.guard_rails import RailResult
 from recsys_vae.outputs import marked_product
+from recsys_vae.pages import charts
+from recsys_vae.pages.formatting import interval, signed
 
 WRITTEN = marked_product("a page by `recsys promote`", b'<meta name="generator" content="recsys promote">')
 """What a page may replace."""
-WIDTH, PADDING = 220.0, 8.0
-"""Of the small pictures of intervals, in pixels."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """An interval as a picture: places from left to right, in pixels."""
-
-    low: float
-    high: float
-    middle: float
-    zero: float
-    tolerated: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +23,7 @@ class Row:
     result: SliceResult
     interval: str
     tolerated: str
-    bar: Bar | None
+    drawn: Markup
 
 
 def render(decision: Decision, name: str, version: str, champion: str | None) -> str:
@@ -52,9 +43,7 @@ def render(decision: Decision, name: str, version: str, champion: str | None) ->
         other="popularity" if champion is None else "champion",
         rows=_rows(decision.slices),
         rails=[(rail, _figure(rail.challenger), _figure(rail.champion), _state(rail)) for rail in decision.rails],
-        width=WIDTH,
-        limits=decision.limits.model_dump(mode="json", exclude={"guard_rails"}),
-        guard_rails=decision.limits.guard_rails.model_dump(mode="json"),
+        limits=_limits(decision),
     )
 
 
@@ -64,13 +53,18 @@ def _rows(results: tuple[SliceResult, ...]) -> list[Row]:
 
 
 def _row(result: SliceResult, reach: float) -> Row:
-    def place(value: float) -> float:
-        return round(PADDING + (value / reach + 1) / 2 * (WIDTH - 2 * PADDING), 1)
-
     if result.low is None or result.high is None:
-        return Row(result, "no interval", signed(-result.margin), None)
-    bar = Bar(*map(place, (result.low, result.high, result.difference, 0.0, -result.margin)))
-    return Row(result, f"{signed(result.low)} to {signed(result.high)}", signed(-result.margin), bar)
+        return Row(result, "no interval", signed(-result.margin), Markup(""))
+    drawn = charts.interval(result.low, result.high, result.difference, reach, tolerated=-result.margin)
+    return Row(result, interval(result.low, result.high), signed(-result.margin), drawn)
+
+
+def _limits(decision: Decision) -> list[tuple[str, object]]:
+    limits = decision.limits.model_dump(mode="json", exclude={"guard_rails"})
+    rails = decision.limits.guard_rails.model_dump(mode="json")
+    return [(key, "by default" if value is None else value) for key, value in limits.items()] + [
+        (f"guard_rails.{key}", "not checked" if value is None else value) for key, value in rails.items()
+    ]
 
 
 def _figure(value: float | None) -> str:

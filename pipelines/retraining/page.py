@@ -7,6 +7,7 @@ from pathlib import Path
 from pipelines.pages import render_page
 from pipelines.retraining.run import Run
 from recsys_vae.atomic import write_atomically
+from recsys_vae.pages.formatting import number
 
 PAGE = "index.html"
 EVALUATION = "evaluation.html"
@@ -18,6 +19,10 @@ def write_page(run: Run) -> Path:
     text = render_page(
         "retrain.html",
         journal=run.journal,
+        figures={
+            step.name: [(name, _shown(value)) for name, value in step.figures.items()]
+            for step in run.journal.steps.values()
+        },
         pages=_pages(run),
         seconds=sum(step.seconds or 0.0 for step in run.journal.steps.values()),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -25,6 +30,12 @@ def write_page(run: Run) -> Path:
     path = run.folder / PAGE
     write_atomically(path, text)
     return path
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return number(value, 4 if isinstance(value, float) else 0)
 
 
 def _pages(run: Run) -> list[tuple[str, str]]:

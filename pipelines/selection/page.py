@@ -3,29 +3,21 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from markupsafe import Markup
+
 from pipelines.evaluation import plots
-from pipelines.pages import render_page, signed
+from pipelines.pages import render_page
 from pipelines.selection.compare import Compared
 from pipelines.selection.recommendation import Rival
 from pipelines.selection.record import Standing
 from recsys_vae.outputs import marked_product
+from recsys_vae.pages import charts
+from recsys_vae.pages.formatting import interval, signed
 
 WRITTEN = marked_product("a page by `recsys compare`", b'<meta name="generator" content="recsys compare">')
 """What a page may replace."""
-WIDTH, PADDING = 200.0, 8.0
-"""Of the small pictures of intervals, in pixels."""
 DRAWN = 6
 """Models in the plots, as many as there are colours: what is recommended, then the best."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """An interval as a picture: places from left to right, in pixels."""
-
-    low: float
-    high: float
-    middle: float
-    zero: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Row:
     difference: str
     interval: str
     verdict: str
-    bar: Bar | None
+    drawn: Markup
 
 
 def render(compared: Compared, command: str) -> str:
@@ -57,7 +49,6 @@ def render(compared: Compared, command: str) -> str:
         command=command,
         metrics=metrics,
         rows=_rows(compared, metrics),
-        width=WIDTH,
         history=_history(compared, drawn),
         reach=_reach(compared, drawn, metrics),
         failed=sorted({(one.model, one.reason) for one in record.done if one.value is None}),
@@ -80,18 +71,13 @@ def _rows(compared: Compared, metrics: list[str]) -> list[Row]:
 def _row(rival: Rival, standing: Standing, metrics: list[str], reach: float, pick: str) -> Row:
     cells = tuple(_figure(standing, metric) for metric in metrics)
     verdict = _verdict(rival, pick)
-    interval = rival.interval
-    if interval is None:
-        return Row(rival, standing, cells, "the best", "", verdict, None)
-    if not interval.is_known:
-        return Row(rival, standing, cells, signed(interval.difference), "no interval", verdict, None)
-
-    def place(value: float) -> float:
-        return round(PADDING + (value / reach + 1) / 2 * (WIDTH - 2 * PADDING), 1)
-
-    bar = Bar(place(interval.low), place(interval.high), place(interval.difference), place(0.0))
-    ends = f"{signed(interval.low)} to {signed(interval.high)}"
-    return Row(rival, standing, cells, signed(interval.difference), ends, verdict, bar)
+    found = rival.interval
+    if found is None:
+        return Row(rival, standing, cells, "the best", "", verdict, Markup(""))
+    if not found.is_known:
+        return Row(rival, standing, cells, signed(found.difference), "no interval", verdict, Markup(""))
+    drawn = charts.interval(found.low, found.high, found.difference, reach)
+    return Row(rival, standing, cells, signed(found.difference), interval(found.low, found.high), verdict, drawn)
 
 
 def _verdict(rival: Rival, pick: str) -> str:

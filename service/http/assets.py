@@ -16,16 +16,15 @@ FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
 class Assets:
-    """The files of a folder, read when they are first asked for.
+    """The files of folders, read when they are first asked for.
 
     Args:
-        folder: where they are.
         prefix: of their addresses.
+        folders: where they are, each under a name of its own.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
-        self._names = frozenset(path.name for path in folder.iterdir() if path.suffix in TYPES)
-        self._folder = folder
+    def __init__(self, prefix: str, *folders: Path) -> None:
+        self._paths = {path.name: path for folder in folders for path in folder.iterdir() if path.suffix in TYPES}
         self._prefix = prefix
         self._read = cache(self._read_once)
 
@@ -41,7 +40,7 @@ class Assets:
         """Have an application serve them, to anybody."""
 
         async def show_asset(digest: str, name: str) -> Response:
-            if name not in self._names or digest != self._read(name)[0]:
+            if name not in self._paths or digest != self._read(name)[0]:
                 raise HTTPException(404)
             headers = {"Cache-Control": FOR_GOOD}
             return Response(self._read(name)[1], headers=headers, media_type=TYPES[Path(name).suffix])
@@ -49,7 +48,5 @@ class Assets:
         app.add_api_route(f"{self._prefix}/{{digest}}/{{name}}", show_asset, include_in_schema=False)
 
     def _read_once(self, name: str) -> tuple[str, bytes]:
-        if name not in self._names:
-            raise KeyError(name)
-        content = (self._folder / name).read_bytes()
+        content = self._paths[name].read_bytes()
         return sha256(content).hexdigest()[:16], content

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_vae.bundles.item_lists import NEVER
 from recsys_vae.errors import UnavailableError
+from recsys_vae.pages.charts import bars
 from recsys_vae.protocols import BoolArray, Int64Array
 from recsys_vae.reranking.rules import NEW
 from service.http.conversion import to_condition
@@ -34,7 +35,6 @@ from service.ui.browse import (
     Cursor,
 )  # fmt: skip
 from service.ui.cards import Card, Columns, card, cards
-from service.ui.charts import bars
 from service.ui.item_search import with_title
 from service.ui.shown_tally import Shown, tally_of
 

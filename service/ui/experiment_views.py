@@ -7,6 +7,7 @@ from typing import Final
 from markupsafe import Markup
 
 from recsys_vae.errors import EmptyDataError
+from recsys_vae.pages import charts
 from service import timestamps
 from service.deployment.variants import VariantSet
 from service.experiments.ab_test import Choice, Outcome, Preference, count, outcomes, preference
@@ -18,7 +19,6 @@ from service.experiments.time_left import days_left
 from service.store.database import Database
 from service.store.deployments import DeploymentTable
 from service.store.live_tests import LiveTestTable, Recorded
-from service.ui import charts
 
 MOST_TESTS: Final = 5
 """Live tests that are shown, the latest."""

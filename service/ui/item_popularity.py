@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from recsys_vae.bundles.item_lists import NEVER
+from recsys_vae.pages.formatting import day_of
 from service.ranking.served_model import Catalogue
 from service.store.item_events import ItemEvents
-from service.ui.formatting import day_of
 
 BINS: Final = ((1, 60), (7, 420), (30, 3_600), (365, 0))
 """Days of a bin, and the longest span that has such bins; the last ones have any."""

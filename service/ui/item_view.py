@@ -6,6 +6,8 @@ from typing import Any, Final
 from anyio import to_thread
 from markupsafe import Markup
 
+from recsys_vae.pages.charts import Series, bars, line
+from recsys_vae.pages.formatting import day_of
 from service.deployment.variants import VariantSet
 from service.http.dependencies import Services
 from service.http.routes.item_lists import found_list
@@ -17,8 +19,6 @@ from service.security.access import Access
 from service.store.item_events import ItemEvents, item_events
 from service.store.shown_items import ShownItem, shown_item
 from service.ui.cards import Card, Columns, card, cards, columns_of
-from service.ui.charts import Series, bars, line
-from service.ui.formatting import day_of
 from service.ui.item_facts import ItemFacts, facts_of
 from service.ui.item_popularity import binned, popularity_of
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from recsys_vae.bundles.manifest import Manifest
-from service.ui.formatting import number, value
+from recsys_vae.pages.formatting import number, value
 
 ERROR: Final = "_se"
 """Ends the name of a metric's standard error."""

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from recsys_vae import __version__
+from recsys_vae.pages.environment import STYLES, make_environment
 from service.http.assets import Assets
 from service.security.access import Access
-from service.ui import formatting, navigation
+from service.ui import navigation
 
 FOLDER: Final = Path(__file__).parent
 POLICY: Final = (
@@ -34,20 +35,12 @@ HTMX: Final = {
 }
 """Settings of htmx: nothing is evaluated, no style is inlined, nothing of a page is kept in the browser's storage."""
 
-ASSETS: Final = Assets(FOLDER / "static", "/ui/static")
+ASSETS: Final = Assets("/ui/static", FOLDER / "static", STYLES)
 
 
 def environment() -> Environment:
     """What makes pages of the templates."""
-    made = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    made.filters |= formatting.FILTERS
+    made = make_environment(FOLDER / "templates")
     made.globals |= {
         "asset": ASSETS.address,
         "entries": navigation.ENTRIES,

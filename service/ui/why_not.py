@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 from anyio import to_thread
 
+from recsys_vae.pages.formatting import moment, value
 from service.http.conversion import to_condition
 from service.ranking.live_items import Description
 from service.schemas.common import MAX_K
 from service.schemas.recommendations import RecommendationRequest
 from service.store.user_history import UserEvents
-from service.ui.formatting import moment, value
 from service.ui.play import OPERATIONS, Play, condition
 from service.ui.user_lists import Asker
 

@@ -33,7 +33,7 @@ PAGE: Final = """<!doctype html>
 
 def show_docs(app: FastAPI) -> None:
     """Add the page to an application that shows its OpenAPI document."""
-    assets = Assets(FOLDER, "/docs/assets")
+    assets = Assets("/docs/assets", FOLDER)
     html = PAGE.format(
         title=app.title,
         document=app.openapi_url,

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import TypeAdapter, ValidationError
 
+from recsys_vae.pages import charts
 from service.deployment.variants import VariantSet
 from service.errors import FieldError
 from service.http.dependencies import AccessDep, Services, ServicesDep
@@ -16,7 +17,6 @@ from service.ranking.served_model import Catalogue
 from service.schemas.common import Id
 from service.security.access import Access
 from service.store.user_sets import MOST_USERS, UserSets
-from service.ui import charts
 from service.ui.cards import Card, cards, columns_of
 from service.ui.comparison import Pair, by_length, by_tier, pairs, summed
 from service.ui.forms import form_of

@@ -9,9 +9,10 @@ from fastapi import HTTPException, Path, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
+from recsys_vae.pages import charts
 from service.http.dependencies import AccessDep
 from service.schemas.common import Id
-from service.ui import charts, latent_map, png
+from service.ui import latent_map, png
 from service.ui.image_models import WIDTH, Studio, clamp, opened, places, saved_models
 from service.ui.rendering import page
 from service.ui.routing import page_router

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 from anyio import to_thread
 from fastapi import HTTPException, Path, Request, Response
 
+from recsys_vae.pages.charts import bars
 from service.http.dependencies import AccessDep
 from service.schemas.common import Id
 from service.ui import retraining_runs
-from service.ui.charts import bars
 from service.ui.plain_files import figure
 from service.ui.rendering import page
 from service.ui.retraining_runs import LOG, Run

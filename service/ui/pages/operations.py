@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import Request, Response
 from markupsafe import Markup
 
+from recsys_vae.pages.charts import MOST_SERIES, Series, line, sparkline
 from service.http.dependencies import AccessDep, ServicesDep
 from service.observability.day import (
     CACHE,
@@ -26,7 +27,6 @@ from service.observability.day import (
     Stretch,
     quantile,
 )
-from service.ui.charts import MOST_SERIES, Series, line, sparkline
 from service.ui.rendering import page
 from service.ui.routing import page_router
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import HTTPException, Path, Request, Response
 
+from recsys_vae.pages import charts
 from service.http.dependencies import AccessDep
 from service.schemas.common import Id
-from service.ui import charts
 from service.ui.gate_decisions import Decision, Run, decisions_of, models, registry_address, runs_of
 from service.ui.rendering import page
 from service.ui.routing import page_router

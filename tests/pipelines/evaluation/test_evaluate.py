@@ -205,7 +205,7 @@ def test_a_page_of_many_baselines_keeps_its_legends_and_tables_within_its_width(
 ) -> None:
     run = evaluate_bundle(bundle, tastes, "strong", baselines=MANY, metrics=["recall@2", "coverage@2", "novelty@2"])
     page = render(run)
-    assert page.count('class="stacked"') == 2
+    assert page.count('class="measured stacked"') == 2
     labels = {result.label for result in run.results}
     for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
         width = float(re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1])  # type: ignore[index]

@@ -10,9 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys_vae.images.saved import Origin, save_image_model
+from recsys_vae.pages.formatting import NOTHING, moment, number
 from service.ui import retraining_runs
 from service.ui.datasets import MOST_PLACES, volume_of
-from service.ui.formatting import NOTHING, moment, number
 from service.ui.plain_files import LARGEST, content_of, text, whole
 from tests.recsys_vae.images.small import untrained
 

@@ -39,7 +39,7 @@ def test_every_page_has_the_headers_and_nothing_inline(client: TestClient) -> No
 
 def test_what_pages_load_is_shipped_and_kept_for_good(client: TestClient) -> None:
     found = re.findall(r'(?:src|href)="(/ui/static/[^"]+)"', client.get("/ui").text)
-    assert sorted(address.rsplit("/", 1)[1] for address in found) == ["app.css", "app.js", "htmx.min.js"]
+    assert sorted(address.rsplit("/", 1)[1] for address in found) == ["app.css", "app.js", "base.css", "htmx.min.js"]
     for address in found:
         asset = client.get(address)
         assert (asset.status_code, asset.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")

@@ -25,6 +25,16 @@ def number(value: float | None, digits: int = 0) -> str:
     return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def signed(value: float, digits: int = 4) -> str:
+    """With its sign: `+0.0123`."""
+    return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(low: float, high: float) -> str:
+    """The ends of an interval of differences: `+0.0012 to +0.0345`."""
+    return f"{signed(low)} to {signed(high)}"
+
+
 def score(value: float | None) -> str:
     """A score to four significant digits, at most six places."""
     if value is None or not is_figure(value):

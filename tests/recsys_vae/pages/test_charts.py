@@ -4,7 +4,20 @@ import re
 
 import pytest
 
-from service.ui.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Series, bars, histogram, line, sparkline
+from recsys_vae.pages.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Series,
+    bars,
+    histogram,
+    interval,
+    line,
+    sparkline,
+)
 
 HOSTILE = '<script>"&'
 
@@ -79,3 +92,15 @@ def test_names_are_text_and_nothing_is_styled_inline() -> None:
         bars(HOSTILE, [], []),
     ]
     assert not [chart for chart in charts if "<script" in chart or "style=" in chart]
+
+
+def test_an_interval_lies_beside_zero_and_what_is_tolerated() -> None:
+    chart = interval(-1.0, 2.0, 0.5, 2.0, tolerated=-2.0)
+    places = {
+        name: re.search(rf'class="{name}" x1="([\d.]+)" x2="([\d.]+)"', chart) for name in ("zero", "tolerated", "ends")
+    }
+    found = {name: tuple(map(float, place.groups())) for name, place in places.items() if place}
+    assert found == {"zero": (80, 80), "tolerated": (8, 8), "ends": (44, 152)}
+    assert 'cx="98.0"' in chart
+    assert 'aria-label="\N{MINUS SIGN}1.0000 to +2.0000"' in chart
+    assert "tolerated" not in interval(0.0, 1.0, 0.5, 1.0)

@@ -10,13 +10,15 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from service.ui.formatting import number
+from recsys_vae.pages.formatting import interval as ends
+from recsys_vae.pages.formatting import number
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 56, 28, 10, 12
 MOST_SERIES: Final = 4
 TICKS: Final = 4
 LABELS: Final = 6
 BAR, LABEL_WIDTH = 26, 180
+INTERVAL_WIDTH: Final = 160
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,27 @@ def sparkline(title: str, values: Sequence[float | None]) -> Markup:
     across, up = Scale(0, max(1, len(values) - 1), 2, 110), Scale(min(known), max(known), 26, 2)
     drawn = _path(values, across, up, "line s1")
     return Markup('<svg class="spark" viewBox="0 0 112 28" role="img" aria-label="{}">{}</svg>').format(title, drawn)
+
+
+def interval(low: float, high: float, middle: float, reach: float, *, tolerated: float | None = None) -> Markup:
+    """An interval of differences beside zero, for a row of a table.
+
+    Args:
+        low: its lower end.
+        high: its upper end.
+        middle: the difference itself.
+        reach: the largest number, either way, that any row of the table shows.
+        tolerated: what the interval may not lie wholly below, drawn dashed.
+    """
+    across = Scale(-reach, reach, 8, INTERVAL_WIDTH - 8)
+    limit = Markup("")
+    if tolerated is not None:
+        limit = Markup('<line class="tolerated" x1="{0}" x2="{0}" y1="0" y2="16"/>').format(across(tolerated))
+    return Markup(
+        '<svg class="interval" viewBox="0 0 {0} 16" width="{0}" height="16" role="img" aria-label="{1}">'
+        '<line class="zero" x1="{2}" x2="{2}" y1="0" y2="16"/>{3}'
+        '<line class="ends" x1="{4}" x2="{5}" y1="8" y2="8"/><circle cx="{6}" cy="8" r="3.5"/></svg>'
+    ).format(INTERVAL_WIDTH, ends(low, high), across(0), limit, across(low), across(high), across(middle))
 
 
 def _band(one: Series, place: int, across: Scale, up: Scale) -> Markup:
