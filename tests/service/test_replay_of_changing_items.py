@@ -101,7 +101,11 @@ def start(root: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator
         client.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize("models", [("ease",), ("ease", "mult-vae")])
+@pytest.mark.parametrize(
+    ("place", "models"),
+    [("sqlite", ("ease",)), ("postgresql", ("ease",)), ("sqlite", ("ease", "mult-vae"))],
+    indirect=["place"],
+)
 def test_lists_of_items_that_change_between_all_stages_are_made_again(
     root: Path, place: Place, start: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, models: tuple[str, ...]
 ) -> None:
