@@ -37,7 +37,7 @@ class LinearAutoencoder(ABC):
         P = (X^T X + diag(penalty))^-1,   B_ij = -P_ij / P_jj for i != j.
 
     Subclasses say what is penalised. B is dense, shape (n_items, n_items), and its memory is all that a fit takes, see
-    `needed_bytes`: half of P in float64 lies where B comes to lie (`triangle`).
+    `Triangle.needed_bytes`: half of P in float64 lies where B comes to lie (`triangle`).
     X holds what `weighting` makes of the interactions, by default ones, and dislikes as numbers below 0. Where targets
     Y are weighed otherwise than inputs X,
 
@@ -90,12 +90,7 @@ class LinearAutoencoder(ABC):
         Kept are B in float32 and the diagonal.
         """
         n = sizes.n_items
-        return Cost(LinearAutoencoder.needed_bytes(n), 2 * sizes.work + n**3, 4 * n**2 + 8 * n)
-
-    @staticmethod
-    def needed_bytes(n_items: int) -> int:
-        """Memory that a fit takes at its peak, beside the interactions: that of B and little more."""
-        return Triangle.needed_bytes(n_items)
+        return Cost(Triangle.needed_bytes(n), 2 * sizes.work + n**3, 4 * n**2 + 8 * n)
 
     def fit(self, interactions: csr_array) -> None:
         """Solve for B on the weighed interactions, most often binarised, shape (n_users, n_items)."""
