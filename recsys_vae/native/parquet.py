@@ -4,57 +4,26 @@ Where it was not compiled, or with RECSYS_NATIVE=0, callers have polars write th
 """
 
 import ctypes
-import os
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_vae.errors import UnknownNameError
-from recsys_vae.native.build import COMPILED, PARQUET
-from recsys_vae.native.switch import SWITCH, is_off
+from recsys_vae.native.build import PARQUET
+from recsys_vae.native.plain_library import PlainLibrary
 from recsys_vae.native.tables import at, i64
 
 Bytes = NDArray[np.uint8]
-NEWEST = "recsys_parquet_dense"
-"""The function that came last: a library without it was compiled before the sources had it."""
 MOST_FEW = 255
 """Values that `few` takes for few, at most."""
 _BLOCK, _HEADS = 128, 40
 """Numbers of a block of `deltas`, and more bytes than what stands before all blocks has."""
-
-
-def encodings() -> ctypes.CDLL | None:
-    """The library, None where it cannot be had.
-
-    Raises:
-        UnknownNameError: RECSYS_NATIVE names no level.
-    """
-    return None if is_off(os.environ.get(SWITCH, "1")) else _loaded()
-
-
-def description() -> str:
-    """For people: whether it is used, or why not."""
-    try:
-        if is_off(os.environ.get(SWITCH, "1")):
-            return f"not used: {SWITCH}=0"
-    except UnknownNameError as error:
-        return f"not used: {error}"
-    return "in use" if _loaded() is not None else "not used: not compiled when this was installed, or of older sources"
-
-
-@lru_cache(maxsize=1)
-def _loaded() -> ctypes.CDLL | None:
-    try:
-        found = ctypes.CDLL(str(COMPILED / f"{PARQUET}.so"))
-    except OSError:
-        return None
-    if not hasattr(found, NEWEST):
-        return None
-    for name in ("runs", "deltas", "deltas_32", "dense", "few"):
-        getattr(found, f"recsys_parquet_{name}").restype = ctypes.c_int64
-    return found
+_LIBRARY = PlainLibrary(
+    PARQUET,
+    newest="recsys_parquet_dense",
+    counting=[f"recsys_parquet_{name}" for name in ("runs", "deltas", "deltas_32", "dense", "few")],
+)
+encodings, description = _LIBRARY.get, _LIBRARY.description
 
 
 def runs(library: ctypes.CDLL, numbers: NDArray[np.uint32], width: int) -> Bytes:

@@ -5,17 +5,14 @@ callers do the same with numpy and polars, slower.
 """
 
 import ctypes
-import os
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_vae.errors import UnknownNameError
-from recsys_vae.native.build import COMPILED, TABLES
-from recsys_vae.native.switch import SWITCH, is_off
+from recsys_vae.native.build import TABLES
+from recsys_vae.native.plain_library import PlainLibrary
 
 Bytes = NDArray[np.uint8]
 Numbers = tuple[NDArray[Any], NDArray[np.bool_] | None]
@@ -26,53 +23,25 @@ WHOLE_NUMBERS, DECIMALS, TEXTS, LEFT_OUT = 0, 1, 2, -1
 """Kinds of columns."""
 _TYPES = {WHOLE_NUMBERS: (np.int64, np.bool_), DECIMALS: (np.float64, np.bool_), TEXTS: (np.uint32, np.uint32)}
 LINE_FEED = 10
-NEWEST = "recsys_core_left"
-"""The function that came last: a library without it was compiled before the sources had it."""
-
-
-def tables() -> ctypes.CDLL | None:
-    """The library, None where it cannot be had.
-
-    Raises:
-        UnknownNameError: RECSYS_NATIVE names no level.
-    """
-    return None if is_off(os.environ.get(SWITCH, "1")) else _loaded()
-
-
-def description() -> str:
-    """For people: whether it is used, or why not."""
-    try:
-        if is_off(os.environ.get(SWITCH, "1")):
-            return f"not used: {SWITCH}=0"
-    except UnknownNameError as error:
-        return f"not used: {error}"
-    return "in use" if _loaded() is not None else "not used: not compiled when this was installed, or of older sources"
-
-
-@lru_cache(maxsize=1)
-def _loaded() -> ctypes.CDLL | None:
-    try:
-        found = ctypes.CDLL(str(COMPILED / f"{TABLES}.so"))
-    except OSError:
-        return None
-    if not hasattr(found, NEWEST):
-        return None
-    for name in (
-        "cut_lines",
-        "whole_numbers",
-        "decimals",
-        "codes_size",
-        "codes_bytes",
-        "codes_add",
-        "core_round",
-        "count_byte",
-        "codes_of_numbers",
-        "distinct_rows",
-        "keep_rows",
-    ):
-        getattr(found, f"recsys_{name}").restype = ctypes.c_int64
-    found.recsys_codes_new.restype = ctypes.c_void_p
-    return found
+_LIBRARY = PlainLibrary(
+    TABLES,
+    newest="recsys_core_left",
+    counting=[
+        "recsys_cut_lines",
+        "recsys_whole_numbers",
+        "recsys_decimals",
+        "recsys_codes_size",
+        "recsys_codes_bytes",
+        "recsys_codes_add",
+        "recsys_core_round",
+        "recsys_count_byte",
+        "recsys_codes_of_numbers",
+        "recsys_distinct_rows",
+        "recsys_keep_rows",
+    ],
+    pointing=["recsys_codes_new"],
+)
+tables, description = _LIBRARY.get, _LIBRARY.description
 
 
 class LineColumns:
