@@ -198,7 +198,8 @@ class ItemLists:
         Args:
             name: of the list, not `new`.
             counts: of the newcomers, in windows as long as these that end now.
-            popularity, segments: as of `scores`.
+            popularity: as of `scores`.
+            segments: as of `scores`.
 
         Raises:
             UnknownNameError: there is no such list.
