@@ -1,7 +1,8 @@
 """Workers: several processes that answer at one address, started, replaced and stopped together.
 
-Each is a fresh interpreter (nothing is forked: threads of BLAS and FAISS do not survive that) with the whole of the
-settings, and accepts from the one socket that they share: a connection goes to a worker that is free to take it.
+Each is forked from a process that has imported other packages and done nothing else (`preloaded`): no thread of BLAS or
+FAISS lives there, which would not survive it. It gets the whole of the settings, and accepts from the one socket that
+they share: a connection goes to a worker that is free to take it.
 """
 
 import logging
@@ -11,9 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from time import monotonic
 
 from recsys_vae.errors import RecsysError, UnavailableError
@@ -35,7 +36,7 @@ logger = logging.getLogger("recsys.service")
 class Seat:
     """A place for a worker, and who is in it."""
 
-    process: SpawnProcess | None = None
+    process: ForkServerProcess | None = None
     channel: Connection | None = None
     began: float = 0.0
     is_ready: bool = False
@@ -86,7 +87,8 @@ class Supervisor:
                 self._start(seat)
 
     def _start(self, seat: Seat) -> None:
-        context = get_context("spawn")
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["service.server.preloaded"])
         ours, theirs = context.Pipe()
         settings = self.settings
         if self._has_served:  # what was named when the first ones started need not be in service any more
@@ -209,7 +211,7 @@ def _end_with_parent(channel: Connection) -> None:
 @contextmanager
 def _bell(on_signal: Callable[[], None]) -> Iterator[Connection]:
     """Rings with every signal to stop, so that whoever waits for workers wakes up."""
-    hears, rings = get_context("spawn").Pipe(duplex=False)
+    hears, rings = Pipe(duplex=False)
 
     def ring(*_: object) -> None:
         on_signal()

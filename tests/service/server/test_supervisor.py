@@ -70,9 +70,16 @@ class Service:
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
     def workers(self) -> set[int]:
-        """The processes that the log names as having answered."""
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+        """The processes that answer."""
+        return {worker for forks in children(self.process.pid) if is_forking(forks) for worker in children(forks)}
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_forking(pid: int) -> bool:
+    return b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -142,7 +149,8 @@ def test_workers_flip_together_and_one_that_replaces_another_starts_with_what_is
         wait_until(lambda: versions() == {"ease"})
 
 
-def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path) -> None:
+@pytest.mark.parametrize("all_at_once", [False, True], ids=["the-supervisor-is-told", "all-are-told"])
+def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path, all_at_once: bool) -> None:
     with Service(home, bundle_path) as service:
         body = json.dumps({"history": ["a"], "k": 2}).encode()
         host, port = service.url.removeprefix("http://").split(":")
@@ -154,7 +162,11 @@ def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path) 
             slow.sendall(head.encode() + body[:5])
             time.sleep(0.5)
             service.process.send_signal(signal.SIGTERM)
+            if all_at_once:  # as systemd does
+                for pid in (*(forks := children(service.process.pid)), *(w for one in forks for w in children(one))):
+                    os.kill(pid, signal.SIGTERM)
             time.sleep(0.5)
+            assert service.process.poll() is None
             slow.sendall(body[5:])
             assert slow.recv(65536).startswith(b"HTTP/1.1 200 ")
         service.process.communicate(timeout=PATIENCE_SECONDS)
