@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_vae.errors import UnavailableError
-from tests.benchmarks import service_events, service_runs
+from tests.benchmarks import service_events, service_runs, service_workers
 from tests.benchmarks.records import existing, record
 from tests.benchmarks.service_processes import take_other_core
 from tests.benchmarks.service_runs import SHORT, SIZES, Times
@@ -39,6 +39,7 @@ RUNS: dict[str, Run] = {
     "swaps": service_runs.measure_swaps,
     "overload": service_runs.measure_overload,
     "kills": service_events.measure_kills,
+    "workers": service_workers.measure_workers,
 }
 
 
@@ -64,6 +65,7 @@ def summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "failed_during_swaps": figure("swaps", "failed"),
         "acked_events_lost": figure("kills", "lost"),
         "overload_bad_statuses": figure("overload", "bad_statuses"),
+        "second_worker_memory_share": figure("workers", "second_worker_memory_share"),
         "overload_useful_share": figure("overload", "useful_share_of_sustainable"),
     }
 
