@@ -151,5 +151,5 @@ def test_the_last_line_has_null_for_what_was_not_measured() -> None:
     assert summary(figures) == {
         "rps_share_of_bare": 0.512, "p99_ms_half_load": None, "bare_p99_ms_half_load": 2.0,
         "failed_during_swaps": None, "acked_events_lost": None, "overload_bad_statuses": None,
-        "overload_useful_share": None,
+        "second_worker_memory_share": None, "overload_useful_share": None,
     }  # fmt: skip
