@@ -51,10 +51,11 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.data.erased_users import ErasedUsers
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
-from recsys_vae.native.tables import release_memory
 from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 1_000_000
+FLUSHING = "flushing to disk"
+"""The last step."""
 Step = Callable[[str], None]
 
 
@@ -100,6 +101,7 @@ def ingest(
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
+        step(FLUSHING)
     return summary
 
 
@@ -270,7 +272,6 @@ class Run:
                 continue
             if read.rows_in == 0:
                 raise EmptyDataError("The log is empty: it has columns but no rows.")
-            release_memory()  # what held the blocks
             return read, store, kept
 
     def _rows_writer(self) -> RowsWriter | None:
@@ -360,7 +361,6 @@ class Run:
         disliked.
         """  # fmt: skip
         self.step("sorting and writing")
-        release_memory()
         given, texts = self.source.given_test, ids.texts()
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))
