@@ -40,7 +40,7 @@ def test_numbers_settle_as_their_texts_do(codes):
     assert texts.gather(places[found.to_numpy()]).to_list() == list(map(str, reversed(numbers)))
 
 
-@pytest.mark.parametrize("largest", [0, 8, 9, 10, 105, 1234, 99_999, 1_000_003])
+@pytest.mark.parametrize("largest", [0, 8, 9, 10, 105, 1234, 10_007, 99_999])
 @pytest.mark.parametrize("missing", [0, 0.6])
 def test_dense_numbers_settle_as_their_texts_do(codes, largest, missing):
     chance = random.Random(largest)
