@@ -13,11 +13,13 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import NamedTuple, Self
 
-from recsys_vae.native.tables import DECIMALS, TEXTS, WHOLE_NUMBERS, LineColumns, count_lines, read_lines, tables
+import numpy as np
+
+from recsys_vae.native.line_buffers import count_lines, read_lines
+from recsys_vae.native.tables import DECIMALS, LINE_FEED, TEXTS, WHOLE_NUMBERS, LineColumns, tables
 
 BLOCK = 8 << 20
 """Bytes that are read at a time."""
-NEAR = 1 << 12
 SMALLEST = 1 << 18
 """Bytes of the smallest file for which it is worth a thread."""
 AHEAD = 8
@@ -32,7 +34,7 @@ class EarlyLines(NamedTuple):
     """Some lines that are alike.
 
     Attributes:
-        data: bytes that they begin.
+        data: their bytes, where some columns are texts.
         first: number of the first of them in the file, from 1.
         lines: how many they are.
         columns: by place, what they hold.
@@ -102,11 +104,13 @@ class EarlyTable:
 
     def _read(self, file: int) -> Iterator[EarlyLines]:
         first = 2
-        while data := self._whole_lines(file):
-            end, is_cut = data.rfind(b"\n") + 1, False
-            if not end and len(data) < BLOCK:  # the last line, without an end
-                data, end, is_cut = data + b"\n", len(data) + 1, True
-            found = self._plain(data, end, first) if end else None
+        buffer = bytearray(BLOCK + 1)
+        while size := self._read_block(file, buffer):
+            end, is_cut = buffer.rfind(b"\n", 0, size) + 1, False
+            if not end and size < BLOCK:  # the last line, without an end
+                buffer[size] = LINE_FEED
+                end, is_cut = size + 1, True
+            found = self._plain(buffer, end, first) if end else None
             if found is None:
                 return
             self.read += end - is_cut
@@ -116,23 +120,25 @@ class EarlyTable:
                 break
         self.is_whole = True
 
-    def _whole_lines(self, file: int) -> bytes:
-        """What comes next, up to where a line ends near the end of a block; most lines are shorter than `NEAR`."""
-        last = os.pread(file, NEAR, self.read + BLOCK - NEAR)
-        return os.pread(file, BLOCK - NEAR + (last.rfind(b"\n") + 1 if len(last) == NEAR else len(last)), self.read)
+    def _read_block(self, file: int, buffer: bytearray) -> int:
+        """Read what comes next; how much of the buffer it fills."""
+        with memoryview(buffer) as view, view[:BLOCK] as block:
+            return os.preadv(file, [block], self.read)
 
-    def _plain(self, data: bytes, end: int, first: int) -> EarlyLines | None:
+    def _plain(self, buffer: bytearray, end: int, first: int) -> EarlyLines | None:
         """The lines of a block, which end at `end`; None where they need a closer look."""
-        if b'"' in data or b"\r" in data or not (data.isascii() or _is_text(data[:end])):
+        if buffer.find(b'"', 0, end) >= 0 or buffer.find(b"\r", 0, end) >= 0:
             return None
-        fields = data[: data.index(b"\n")].split(self.header.separator)
+        if not buffer.isascii() and not _is_text(bytes(buffer[:end])):
+            return None
+        fields = bytes(buffer[: buffer.index(b"\n")]).split(self.header.separator)
         if len(fields) != len(self.header.names) or not all(fields):
             return None
-        if end < len(data):
-            data = data[:end]
-        lines = count_lines(data)
-        found = read_lines(self.library, data, self.header.separator[0], [_kind(field) for field in fields], lines)
-        return None if found is None else EarlyLines(data if found.texts else b"", first, lines, found)
+        content = np.frombuffer(buffer, np.uint8, end)
+        lines = count_lines(self.library, content)
+        kinds = [_kind(field) for field in fields]
+        found = read_lines(self.library, content, self.header.separator[0], kinds, lines)
+        return None if found is None else EarlyLines(content.tobytes() if found.texts else b"", first, lines, found)
 
 
 class EarlyReading:

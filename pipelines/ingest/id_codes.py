@@ -65,6 +65,11 @@ class IdCodes:
     def __len__(self) -> int:
         return len(self._codes) if self._numbers is None else self._n_numbers
 
+    @property
+    def are_numbers(self) -> bool:
+        """Whether all of them are whole numbers, of which no text was made."""
+        return self._numbers is not None
+
     def encode(self, ids: pl.Series, prefix: str = "") -> pl.Series:
         """The number of each id, UInt32; null stays null. Ids are texts, or whole numbers (Int64) for theirs.
 

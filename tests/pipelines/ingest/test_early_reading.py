@@ -34,7 +34,6 @@ HEADER = "user_id,item_id,rating,timestamp,title\n"
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(early_reading, "SMALLEST", 1)
     monkeypatch.setattr(early_reading, "BLOCK", 1 << 10)
-    monkeypatch.setattr(early_reading, "NEAR", 1 << 6)
 
 
 def rows(number: int, seed: int = 0) -> list[str]:
