@@ -1,6 +1,6 @@
 """Lines in a buffer that is used again for the next ones, read by the loops of tables.cpp.
 
-`tables.read_lines` takes bytes: each block of a file stands in memory of its own then, which the system must clear first.
+`tables.read_lines` takes bytes: each block stands in memory of its own then, which the system must clear first.
 """
 
 import ctypes
