@@ -238,7 +238,7 @@ def _begin(logs: list[str], context: typer.Context, *, hash_them: bool) -> "tupl
     files = [Path(log).expanduser() for log in logs]
     hashes, early = context.with_resource(FileHashes()), context.with_resource(EarlyReading())
     if hash_them:
-        hashes.begin(files, after=early.ended)
+        hashes.begin(files, after=early.over)
     early.begin(files)
     return hashes, early
 

@@ -64,9 +64,9 @@ class EarlyTable:
         is_whole: whether these are all; the others need a closer look.
     """
 
-    def __init__(self, path: Path, header: Header, library: ctypes.CDLL, ended: Event) -> None:
-        """`ended`: set when no more is read."""
-        self._ended = ended
+    def __init__(self, path: Path, header: Header, library: ctypes.CDLL, over: Event) -> None:
+        """`over`: set when no more is read."""
+        self._over = over
         self.header, self.read, self.is_whole = header, header.size, False
         self.library, self._path = library, path
         self._found: Queue[EarlyLines | None] = Queue(AHEAD)
@@ -98,7 +98,7 @@ class EarlyTable:
         except OSError:
             pass  # is met again by the readers
         finally:
-            self._ended.set()
+            self._over.set()
             if not self._is_over.is_set():
                 self._found.put(None)
 
@@ -145,11 +145,11 @@ class EarlyReading:
     """The log that is read early, if one is; a context, whose end leaves off what nobody has taken.
 
     Attributes:
-        ended: set when nothing is read early any more.
+        over: set when the head start is over: nothing more is read, or logs are opened.
     """
 
     def __init__(self) -> None:
-        self.ended = Event()
+        self.over = Event()
         self._path: Path | None = None
         self._table: EarlyTable | None = None
         self._is_taken = False
@@ -158,7 +158,7 @@ class EarlyReading:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.ended.set()
+        self.over.set()
         if self._table is not None:
             self._table.close()
 
@@ -168,12 +168,13 @@ class EarlyReading:
         path = next((one for one in files[:1] if one.is_file() and one.stat().st_size >= SMALLEST), None)
         header = None if path is None else header_of(path)
         if library is None or path is None or header is None:
-            self.ended.set()
+            self.over.set()
             return
-        self._path, self._table = path, EarlyTable(path, header, library, self.ended)
+        self._path, self._table = path, EarlyTable(path, header, library, self.over)
 
     def take(self, path: Path) -> EarlyTable | None:
-        """What is being read of a file, once."""
+        """What is being read of a file, once; whichever is asked for, the head start is over."""
+        self.over.set()
         if path != self._path or self._is_taken:
             return None
         self._is_taken = True

@@ -9,6 +9,8 @@ from threading import Event
 from typing import Self
 
 BLOCK = 4 << 20
+PAUSE = 0.02
+"""Seconds between two looks at whether hashes are needed any more."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class FileHashes:
         return self._begun[path].result()
 
     def _hash(self, path: Path, size: int, modified_ns: int, after: Event | None) -> HashedFile:
-        if after is not None:
-            after.wait()
+        while after is not None and not (self._is_over or after.wait(PAUSE)):
+            pass
         digest, first, last = sha256(), b"", b""
         for block in blocks(path, size):
             if self._is_over:

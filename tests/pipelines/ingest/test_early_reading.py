@@ -192,7 +192,7 @@ def test_nothing_is_begun_of_what_is_no_large_file(tmp_path: Path, monkeypatch: 
     for files in ([], [tmp_path], [tmp_path / "absent"], [path]):
         with EarlyReading() as early:
             early.begin(files)
-            assert early.ended.is_set()
+            assert early.over.is_set()
             assert early.take(path) is None
 
 
@@ -205,13 +205,29 @@ def test_it_is_left_off_when_nobody_takes_it(tmp_path: Path, monkeypatch: pytest
     (path := tmp_path / "log").write_text(HEADER + "".join(rows(10)))
     with EarlyReading() as early:
         early.begin([path])
-        assert not early.ended.wait(0.05)
-    assert isinstance(early.ended, Event)
-    assert early.ended.is_set()
+        assert not early.over.wait(0.05)
+    assert isinstance(early.over, Event)
+    assert early.over.is_set()
     table = early.take(path)
     assert table is not None
     assert not table._thread.is_alive()
     assert early.take(path) is None
+
+
+@pytest.mark.parametrize("others", [["other.csv"], ["other.bin"]], ids=["another log", "no log"])
+def test_the_command_ends_where_what_it_reads_early_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(early_reading, "AHEAD", 1)
+    monkeypatch.setattr(
+        EarlyReading, "begin", lambda self, files, begin=EarlyReading.begin: begin(self, [Path("x.csv")])
+    )
+    Path("x.csv").write_text(HEADER + "".join(rows(500)))
+    Path("other.csv").write_text(HEADER + "".join(rows(50)))
+    Path("other.bin").write_bytes(b"PK\x03\x04")
+    done = CliRunner().invoke(build("ingest"), ["ingest", *others, "--to", str(tmp_path / "log")])
+    assert done.exit_code == (0 if others == ["other.csv"] else 1)
 
 
 def test_the_command_reads_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
