@@ -52,7 +52,7 @@ def blocks_of(path: Path, early: EarlyReading | None, **how: Any) -> tuple[list[
 def joined(blocks: Sequence[Block]) -> pl.DataFrame:
     """All rows as text, with their lines."""
     frames = [
-        block.whole().with_columns(pl.all().cast(pl.String), line=pl.Series(block.lines))
+        pl.DataFrame([*block.whole().cast(pl.String).get_columns(), pl.Series("line", block.lines)])
         for block in blocks
         if block.height
     ]
