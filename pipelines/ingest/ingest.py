@@ -51,6 +51,7 @@ from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.data.erased_users import ErasedUsers
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
+from recsys_vae.native.tables import release_memory
 from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 1_000_000
@@ -272,6 +273,8 @@ class Run:
                 continue
             if read.rows_in == 0:
                 raise EmptyDataError("The log is empty: it has columns but no rows.")
+            if store.is_on_disk:
+                release_memory()  # what held the blocks; of fewer rows, later steps take it
             return read, store, kept
 
     def _rows_writer(self) -> RowsWriter | None:
