@@ -12,7 +12,7 @@ EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-browser test-wheel lint format types imports docs check clean bench-simulate bench-size bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
-	bench-ingest bench-logs bench-logs-long fuzz-readers bench-lifecycle bench-append bench-signals bench-ui
+	bench-ingest bench-logs bench-logs-long fuzz-readers fuzz-logs bench-lifecycle bench-append bench-signals bench-ui
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -155,6 +155,12 @@ fuzz-readers: ## Coverage-guided fuzzing of the compiled readers, for SECONDS=12
 		tests/fuzz/tables.cpp recsys_vae/native/tables*.cpp -o build/fuzz/tables
 	build/fuzz/tables -max_total_time=$(or $(SECONDS),1200) -max_len=1024 -dict=tests/fuzz/tables.dict -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus tests/formats
+
+fuzz-logs: setup ## Coverage-guided fuzzing of what Python does of reading logs, for SECONDS=1200; brings atheris
+	@mkdir -p build/fuzz/logs
+	@test -d build/fuzz/site/atheris || $(BIN)/python -m pip install --quiet --target build/fuzz/site atheris==3.0.0
+	PYTHONPATH=$(CURDIR):build/fuzz/site POLARS_MAX_THREADS=1 $(BIN)/python -m tests.fuzz.logs -max_total_time=$(or $(SECONDS),1200) \
+		-max_len=2048 -dict=tests/fuzz/logs.dict -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/logs
 
 test-wheel: setup ## Build the wheel, install it into a bare environment and do the main job there (JOB=... for another)
 	PYTHON=$(CURDIR)/$(BIN)/python EXTRAS=$(EXTRAS) .ci/wheel

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +25,23 @@ def output_console(*, highlight: bool = True) -> "Console":
 
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if has_width else UNCUT, highlight=highlight)
+
+
+def prepare_tables() -> None:
+    """Import beside what goes on what `output_console` and tables take."""
+    for name in ("rich.console", "rich.table"):
+        Thread(target=import_module, args=(name,), name="recsys-print").start()
+
+
+def told_at_last(step: Callable[[str], None], last: str, act: Callable[[], None]) -> Callable[[str], None]:
+    """`step`, which also acts where it is told of the last one."""
+
+    def told(what: str) -> None:
+        step(what)
+        if what == last:
+            act()
+
+    return told
 
 
 @contextmanager

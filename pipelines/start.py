@@ -1,6 +1,7 @@
 """The start of `recsys`, where the command line's own packages may be missing."""
 
 import atexit
+import ctypes
 import gc
 import os
 import sys
@@ -15,11 +16,32 @@ RETURN_MEMORY = "dirty_decay_ms:30,muzzy_decay_ms:0"
 to the system. After polars' own half second, an ingest holds a seventh more at its peak."""
 
 
+SWITCH = 0.0005
+"""Seconds after which a thread that imports modules lets others go on, which read the log beside it."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+"""Parameters of mallopt(3)."""
+
+
+def hold_memory() -> None:
+    """Have glibc keep memory that is free for what comes next; an ingest gives it back where it needs no more blocks.
+
+    Each block of a log has as much as the one before. By itself glibc would take it from the system anew, which
+    clears it: a fifth of the page faults of an ingest.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(M_TRIM_THRESHOLD, 1 << 30)
+        mallopt(M_ARENA_MAX, 1)
+
+
 def main() -> None:
     """Run the command line; a package of an extra that is not installed is one line and exit status 1."""
     os.environ.setdefault("_RJEM_MALLOC_CONF", RETURN_MEMORY)
     if sys.argv[1:2] == ["ingest"]:  # multiplies no matrices, and threads that wait for some take its time
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        sys.setswitchinterval(SWITCH)
+        hold_memory()
     gc.disable()  # modules stay, so that looking for what can go among them is in vain; `run` enables it
     try:
         with explained():

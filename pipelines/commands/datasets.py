@@ -17,6 +17,8 @@ from pipelines.plain_options import PlainCommand
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.ingest.early_reading import EarlyReading
+    from pipelines.ingest.file_hashes import FileHashes
     from pipelines.ingest.log_files import ColumnMap
     from pipelines.ingest.log_sources import Source
     from pipelines.ingest.said import Said
@@ -152,18 +154,14 @@ def ingest_logs(
     context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
-    from pipelines.ingest.file_hashes import FileHashes
-
-    hashes = context.with_resource(FileHashes())
-    if appendable and not append:
-        hashes.begin([Path(log).expanduser() for log in logs])  # while what follows is imported
     with uncollected():
-        from pipelines.console import output_console, shown_steps
+        hashes, early = _begin([] if append else logs, context, hash_them=appendable)  # while what follows is imported
+        from pipelines.console import output_console, prepare_tables, shown_steps, told_at_last
         from pipelines.dataset.directory import DatasetDir
         from pipelines.dataset.fields import Fields
         from pipelines.ingest.cleaning import CleaningRules
         from pipelines.ingest.formats.recognition import Says
-        from pipelines.ingest.ingest import ingest
+        from pipelines.ingest.ingest import FLUSHING, ingest
         from pipelines.ingest.said import Said, parse_prefixes, split_column_option, split_plain_option
         from pipelines.ingest.settings import Settings
         from pipelines.sources.staging import staged, staged_file
@@ -201,6 +199,7 @@ def ingest_logs(
     source = replace(
         source,
         fields=fields,
+        early=early,
         users_map=_metadata_map(users_map, "--users-map", c.USER),
         items_map=_metadata_map(items_map, "--items-map", c.ITEM),
     )
@@ -218,8 +217,9 @@ def ingest_logs(
                 summary = ingest(source, DatasetDir(Path(folder) / target.name), rules, step=step)
             lines = summary.said()
         else:
+            told = told_at_last(step, FLUSHING, prepare_tables)
             summary = ingest(
-                source, target, rules, overwrite=overwrite, appendable=appendable, step=step, hashes=hashes
+                source, target, rules, overwrite=overwrite, appendable=appendable, step=told, hashes=hashes
             )
             lines = summary.said()
     for line in [*lines, *(["nothing was written (--dry-run)"] if dry_run else [])]:
@@ -228,6 +228,19 @@ def ingest_logs(
         output_console().print(summary.table())
     if not dry_run:
         print(target.path)
+
+
+def _begin(logs: list[str], context: typer.Context, *, hash_them: bool) -> "tuple[FileHashes, EarlyReading]":
+    """Begin to read the first log, and then to hash all, as far as they are files of this machine."""
+    from pipelines.ingest.early_reading import EarlyReading
+    from pipelines.ingest.file_hashes import FileHashes
+
+    files = [Path(log).expanduser() for log in logs]
+    hashes, early = context.with_resource(FileHashes()), context.with_resource(EarlyReading())
+    if hash_them:
+        hashes.begin(files, after=early.over)
+    early.begin(files)
+    return hashes, early
 
 
 def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")]) -> None:

@@ -151,6 +151,7 @@ class Accepted:
         """Add what was read, in the first ingest: its numbers are ours."""
         rows.flush()
         texts = (read.users.texts(), read.items.texts(), read.events.texts())
+        ids = zip((read.users, read.items), texts, strict=False)
         self.write_texts(texts)
         self.write_dropped(dropped_table(read.lost))
         self.write(
@@ -163,7 +164,7 @@ class Accepted:
                 numbers=tuple(map(len, texts)),  # type: ignore[arg-type]
                 quarantined=tuple(quarantined),
                 columns=tuple(sorted(read.columns)),
-                whole_numbers=whole_numbers(texts[:2]),
+                whole_numbers=sum(0 if known.are_numbers else whole_numbers([some]) for known, some in ids),
             )
         )
 

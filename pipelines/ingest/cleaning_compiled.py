@@ -14,6 +14,7 @@ import polars as pl
 from pipelines.ingest.cleaning import Rule
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.keep import Keep
+from pipelines.ingest.kept_rows import first_rows
 from recsys_vae.data import columns as c
 from recsys_vae.native.table_rows import (
     KEEP_FIRST,
@@ -92,10 +93,10 @@ def number_positions(rows: pl.DataFrame) -> pl.DataFrame | None:
     users = rows[c.USER].to_numpy()
     if order is None or not len(users):
         return rows.with_columns(pl.lit(None, dtype=pl.UInt32).alias(c.POSITION))
-    begins = np.flatnonzero(np.diff(users, prepend=users[0] + 1))
-    sizes = np.diff(begins, append=len(users))
-    positions = np.arange(len(users)) - np.repeat(begins, sizes)
-    return rows.with_columns(pl.Series(c.POSITION, positions.astype(np.uint32)))
+    begins = first_rows(users)
+    positions = np.arange(len(users), dtype=np.uint32)
+    positions -= np.repeat(begins.astype(np.uint32), np.diff(begins, append=len(users)))
+    return rows.with_columns(pl.Series(c.POSITION, positions))
 
 
 class CompiledCore:

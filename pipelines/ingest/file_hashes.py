@@ -5,9 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 BLOCK = 4 << 20
+PAUSE = 0.02
+"""Seconds between two looks at whether hashes are needed any more."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,25 @@ class FileHashes:
         self._is_over = True
         self._pool.shutdown(cancel_futures=True)
 
-    def begin(self, files: Sequence[Path]) -> None:
-        """Begin with the files among these that have not been begun; what is no file is passed over."""
+    def begin(self, files: Sequence[Path], after: Event | None = None) -> None:
+        """Begin with the files among these that have not been begun; what is no file is passed over.
+
+        Args:
+            files: as they are now.
+            after: what is waited for before any of them is read.
+        """
         for path in files:
             if path not in self._begun and path.is_file():
                 status = path.stat()
-                self._begun[path] = self._pool.submit(self._hash, path, status.st_size, status.st_mtime_ns)
+                self._begun[path] = self._pool.submit(self._hash, path, status.st_size, status.st_mtime_ns, after)
 
     def of(self, path: Path) -> HashedFile:
         """What a file is that has been begun, once it is hashed."""
         return self._begun[path].result()
 
-    def _hash(self, path: Path, size: int, modified_ns: int) -> HashedFile:
+    def _hash(self, path: Path, size: int, modified_ns: int, after: Event | None) -> HashedFile:
+        while after is not None and not (self._is_over or after.wait(PAUSE)):
+            pass
         digest, first, last = sha256(), b"", b""
         for block in blocks(path, size):
             if self._is_over:

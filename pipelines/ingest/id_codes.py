@@ -13,6 +13,8 @@ from recsys_vae.native.tables import TextCodes, codes_of_numbers, tables
 
 LARGEST = 1 << 24
 """Numbers below it are found in a table, and no text is made of them."""
+DENSE = 8
+"""Numbers are counted where so many times as many as there are reach the largest of them; else sorted."""
 POWERS = 10 ** np.arange(1, 9)
 """The least numbers of two to nine digits; those below `LARGEST` have at most eight."""
 END_OF_PREFIX = "\x00"
@@ -63,6 +65,11 @@ class IdCodes:
     def __len__(self) -> int:
         return len(self._codes) if self._numbers is None else self._n_numbers
 
+    @property
+    def are_numbers(self) -> bool:
+        """Whether all of them are whole numbers, of which no text was made."""
+        return self._numbers is not None
+
     def encode(self, ids: pl.Series, prefix: str = "") -> pl.Series:
         """The number of each id, UInt32; null stays null. Ids are texts, or whole numbers (Int64) for theirs.
 
@@ -73,12 +80,16 @@ class IdCodes:
             self._has_prefixes = True
             ids = (prefix + END_OF_PREFIX) + ids.cast(pl.String)
         if ids.dtype == pl.Int64:
-            codes = self._encode_numbers(ids.to_numpy()) if len(ids) and not ids.null_count() else None
+            codes = None if ids.null_count() else self.encode_numbers(ids.to_numpy())
             if codes is not None:
                 return pl.Series(ids.name, codes)
             ids = ids.cast(pl.String)
         self._take_texts()
         return self._codes.encode(ids)
+
+    def encode_numbers(self, ids: np.ndarray) -> np.ndarray | None:
+        """The number of each whole number (int64), uint32; None where there is none, or a text must be made of one."""
+        return self._encode_numbers(ids) if len(ids) else None
 
     def encode_fields(self, column: FieldColumn, is_id: Callable[[pl.Series], bool]) -> pl.Series | None:
         """The number of each text of a column, null where it is empty; None where some text is no id as it stands.
@@ -117,6 +128,9 @@ class IdCodes:
     @staticmethod
     def _settle_numbers(met: np.ndarray) -> tuple[pl.Series, np.ndarray]:
         """As `settle`, of whole numbers, each met once: 12 stands before 120, and that before 13."""
+        if len(met) and met.max() < DENSE * len(met):
+            numbers, places_of = _in_byte_order(met)
+            return pl.Series("id", numbers).cast(pl.String), places_of[met]
         digits = np.searchsorted(POWERS, met, side="right")
         keys = met * POWERS[len(POWERS) - 1 - digits] * len(POWERS) + digits  # below 2^33
         # Numbers are sorted sooner than their places, so each has its place in its lowest bits.
@@ -190,6 +204,36 @@ class IdCodes:
 
     def _texts_of_numbers(self) -> pl.Series:
         return pl.Series("id", self._met()).cast(pl.String)
+
+
+def _in_byte_order(met: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, each once, in the order of their digits; and of each number from 0 to the largest its place there.
+
+    Numbers of equally many digits stand as they count. So a place is how many of each size come before: of fewer
+    digits those up to the first digits of the number, of more those below the number with zeros behind it.
+    """
+    size = int(met.max()) + 1
+    before = np.zeros(size + 1, np.int32)
+    before[met + 1] = 1
+    numbers = np.flatnonzero(before[1:])
+    np.cumsum(before, out=before)  # of each number how many are less
+    firsts = [0, *(int(power) for power in POWERS if power < size)]
+    of_digits = list(zip(firsts, [*firsts[1:], size], strict=True))
+    place = np.empty(len(numbers), np.uint32)
+    for digits, (first, end) in enumerate(of_digits):
+        some = numbers[before[first] : before[end]]
+        total = np.zeros(len(some), np.int32)
+        for others, (least, _) in enumerate(of_digits):
+            if others < digits:
+                until = some // 10 ** (digits - others) + 1
+            else:
+                until = np.minimum(np.maximum(some * 10 ** (others - digits), least), size)
+            total += before[until] - before[least]
+        place[before[first] : before[end]] = total
+    ordered, places_of = np.empty(len(numbers), np.int64), np.empty(size, np.uint32)
+    ordered[place] = numbers
+    places_of[numbers] = place
+    return ordered, places_of
 
 
 class _PlainCodes:

@@ -55,6 +55,8 @@ from recsys_vae.native.tables import release_memory
 from recsys_vae.outputs import check_output
 
 ROWS_PER_PART = 1_000_000
+FLUSHING = "flushing to disk"
+"""The last step."""
 Step = Callable[[str], None]
 
 
@@ -100,6 +102,7 @@ def ingest(
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
+        step(FLUSHING)
     return summary
 
 
@@ -270,7 +273,8 @@ class Run:
                 continue
             if read.rows_in == 0:
                 raise EmptyDataError("The log is empty: it has columns but no rows.")
-            release_memory()  # what held the blocks
+            if store.is_on_disk:
+                release_memory()  # what held the blocks; of fewer rows, later steps take it
             return read, store, kept
 
     def _rows_writer(self) -> RowsWriter | None:
@@ -360,7 +364,6 @@ class Run:
         disliked.
         """  # fmt: skip
         self.step("sorting and writing")
-        release_memory()
         given, texts = self.source.given_test, ids.texts()
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))

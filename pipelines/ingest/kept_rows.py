@@ -122,7 +122,7 @@ class KeptFacts:
         """Add the rows of a part, by user and order: none of its users is in another part."""
         self._rows += rows.height
         users = rows[c.USER].to_numpy()
-        self.users.append(pl.Series(users[np.flatnonzero(np.diff(users, prepend=users[:1] + 1))]))
+        self.users.append(pl.Series(users[first_rows(users)]))
         self.item_rows += np.bincount(rows[c.ITEM].to_numpy(), minlength=len(self.item_rows)).astype(np.uint32)
         times = rows[c.TIMESTAMP]
         self._untimed += times.null_count()
@@ -146,6 +146,13 @@ class KeptFacts:
             users_against_time=self._against_time,
             dislikes=self.dislikes,
         )
+
+
+def first_rows(users: np.ndarray) -> np.ndarray:
+    """Places of the first row of each user, of rows by user."""
+    is_other = np.ones(len(users), bool)
+    np.not_equal(users[1:], users[:-1], out=is_other[1:])
+    return np.flatnonzero(is_other)
 
 
 def _users_against_time(rows: pl.DataFrame) -> int:

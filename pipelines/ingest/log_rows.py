@@ -245,8 +245,7 @@ class _Log:
         names = self._names_in(block)
         if block.rejected or not block.height or not may_be_plain(names, self._rules, self._prefixes):
             return None
-        codes = [self._codes(block, name, known) for name, known in self._known()]
-        users, items = (None if one is None or one.null_count() else one.to_numpy(writable=True) for one in codes)
+        users, items = (self._plain_codes(block, name, known) for name, known in self._known())
         columns = [names.get(name) for name in (c.WEIGHT, c.TIMESTAMP)]
         if users is None or items is None or any(name and name not in block.rows for name in columns):
             return None
@@ -255,7 +254,7 @@ class _Log:
         rows = plain_rows(users, items, weights, times, self._rules, self.times, self._read.lost, known)
         if rows is not None:
             if _last_stands(weights, self._rules):
-                self._read.last_rows[self._number] = self._records + int(block.places()[-1])
+                self._read.last_rows[self._number] = self._records + block.height - 1
             self._records += block.records
             self._counted += block.height
             if self._with_file:
@@ -307,6 +306,16 @@ class _Log:
         if theirs in block.rows and block.rows.schema[theirs] == pl.Int64:
             return known.encode(block.rows[theirs]).alias(name)
         return None
+
+    def _plain_codes(self, block: Block, name: str, known: IdCodes) -> np.ndarray | None:
+        """The same as an array of its own; None where an id is missing, too."""
+        column = block.rows.get_column(self._names_in(block).get(name, ""), default=None)
+        if name not in self._prefixes and column is not None and column.dtype == pl.Int64 and not column.null_count():
+            codes = known.encode_numbers(column.to_numpy())
+            if codes is not None:
+                return codes
+        found = self._codes(block, name, known)
+        return None if found is None or found.null_count() else found.to_numpy(writable=True)
 
     def _cleaned(self, rows: pl.LazyFrame) -> pl.DataFrame:
         return cleaning.weigh_events(cleaning.mark_losses(rows, self._rules), self._rules).collect()

@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.dataset.fields import Fields
+from pipelines.ingest.early_logs import EarlyLog, is_as_begun
+from pipelines.ingest.early_reading import EarlyReading
 from pipelines.ingest.formats.format import as_found
 from pipelines.ingest.formats.recognition import Recognised, look_at
 from pipelines.ingest.log_files import ColumnMap
@@ -30,6 +32,7 @@ class Source:
         fields: which of the metadata's columns models may use.
         layouts: how files are laid out, where their looks do not say it.
         said: what is said of files beside that.
+        early: what has been begun with before anything was known of the files.
     """
 
     logs: tuple[Path, ...]
@@ -42,6 +45,7 @@ class Source:
     fields: Fields = field(default_factory=Fields)
     layouts: Mapping[Path, Layout] = field(default_factory=dict)
     said: Said = field(default_factory=Said)
+    early: EarlyReading | None = field(default=None, compare=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,7 +67,7 @@ class Source:
         recognised = Recognised(layout) if layout else look_at(path, self.said.of(path), names=names)
         # What a format says of its columns holds where the user says nothing else.
         mapping = ColumnMap(recognised.mapping).updated(said.renamed(recognised.plain_name))
-        return LogSource(path, recognised, mapping, partition, self.said.prefixes_of(path))
+        return LogSource(path, recognised, mapping, partition, self.said.prefixes_of(path), self.early)
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class LogSource:
         constants: columns that are the same in all rows, where the file has none of that name: the partition that it
             lies in.
         prefixes: of `user_id` and `item_id`, what is put before each id.
+        early: as of the `Source`.
     """
 
     path: Path
@@ -84,6 +89,7 @@ class LogSource:
     mapping: ColumnMap = field(default_factory=ColumnMap)
     constants: Mapping[str, str | None] = field(default_factory=dict)
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    early: EarlyReading | None = field(default=None, compare=False)
 
     def open(self) -> "SourceReader":
         """Open it, to be read once.
@@ -97,7 +103,12 @@ class LogSource:
         wanted = self.mapping.may_read() if is_plain else None
         # Bytes and numbers for columns are for those who take them as they are.
         is_as_read = is_plain and not self.constants and (form is None or form.event_type is None)
-        return SourceReader(self, open_log(self.path, self.recognised.layout, wanted, numbers=is_as_read))
+        layout = self.recognised.layout
+        if self.early is not None and (begun := self.early.take(self.path)) is not None:
+            if wanted is not None and is_as_read and is_as_begun(begun, layout):
+                return SourceReader(self, EarlyLog(self.path, layout, wanted, begun))
+            begun.close()
+        return SourceReader(self, open_log(self.path, layout, wanted, numbers=is_as_read))
 
     def rows(self, found: pl.DataFrame) -> pl.DataFrame:
         """The rows of a block, with the columns that the file itself does not have."""
@@ -109,9 +120,9 @@ class LogSource:
 
 
 class SourceReader:
-    """A log that is open: a `LogReader` whose rows are as its format wants them."""
+    """A log that is open: a reader of it, whose rows are as its format wants them."""
 
-    def __init__(self, source: LogSource, reader: LogReader) -> None:
+    def __init__(self, source: LogSource, reader: LogReader | EarlyLog) -> None:
         self._source, self._reader = source, reader
         self.path, self.layout, self.tally = reader.path, reader.layout, reader.tally
 

@@ -108,6 +108,11 @@ class RowStore:
         self._with_file = with_file
         self.height = 0
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether rows are too many to be held."""
+        return bool(self._spilled)
+
     def add(self, rows: pl.DataFrame) -> None:
         """Add a block; memory is let go by writing what is held."""
         # Rows keep their order, so nothing need say it.

@@ -57,7 +57,8 @@ def keep_rows(
         known: how many users and items there are.
     """
     n = len(users)
-    kept_weights, kept_times = np.ones(n, np.float32), np.empty(n if times is not None else 0, np.int64)
+    kept_weights = np.ones(n, np.float32) if weights is None else np.empty(n, np.float32)
+    kept_times = np.empty(n if times is not None else 0, np.int64)
     counted, future = np.zeros(len(days), np.int64), ctypes.c_int64(0)
     lost = [np.zeros(size if min_weight is not None else 0, np.uint32) for size in known]
     left = library.recsys_keep_rows(

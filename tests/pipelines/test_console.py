@@ -5,7 +5,7 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from pipelines.cli import build
-from pipelines.console import output_console
+from pipelines.console import output_console, told_at_last
 
 
 def wide_table() -> Table:
@@ -36,3 +36,11 @@ def test_commands_print_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "…" not in told
     (row,) = [line for line in told.splitlines() if line.startswith("│ mult-vae ")]
     assert "variational autoencoder, multinomial likelihood (Liang et al. 2018)" in row
+
+
+def test_at_last_something_is_done() -> None:
+    told: list[str] = []
+    step = told_at_last(told.append, "last", lambda: told.append("done"))
+    for what in ("first", "last"):
+        step(what)
+    assert told == ["first", "last", "done"]

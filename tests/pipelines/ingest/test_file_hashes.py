@@ -1,6 +1,7 @@
 import hashlib
 from itertools import repeat
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -28,3 +29,19 @@ def test_what_is_not_needed_any_more_is_left_off(tmp_path: Path, monkeypatch: py
     (tmp_path / "log").touch()
     with FileHashes() as hashes:
         hashes.begin([tmp_path / "log"])
+
+
+def test_what_is_waited_for_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    with FileHashes() as hashes:
+        hashes.begin([tmp_path / "log"], after=Event())
+
+
+def test_files_are_read_after_what_is_waited_for_as_they_were_before(tmp_path: Path) -> None:
+    (log := tmp_path / "log").write_bytes(b"one")
+    ready = Event()
+    with FileHashes() as hashes:
+        hashes.begin([log], after=ready)
+        log.write_bytes(b"one and more")
+        ready.set()
+        assert hashes.of(log).digest == hashlib.sha256(b"one").hexdigest()

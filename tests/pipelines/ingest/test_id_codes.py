@@ -1,3 +1,5 @@
+import random
+
 import polars as pl
 import pytest
 
@@ -36,6 +38,18 @@ def test_numbers_settle_as_their_texts_do(codes):
     texts, places = codes.settle()
     assert texts.to_list() == sorted(map(str, numbers))
     assert texts.gather(places[found.to_numpy()]).to_list() == list(map(str, reversed(numbers)))
+
+
+@pytest.mark.parametrize("largest", [0, 8, 9, 10, 105, 1234, 10_007, 99_999])
+@pytest.mark.parametrize("missing", [0, 0.6])
+def test_dense_numbers_settle_as_their_texts_do(codes, largest, missing):
+    chance = random.Random(largest)
+    numbers = [largest, *(one for one in range(largest) if chance.random() >= missing)]
+    chance.shuffle(numbers)
+    found = codes.encode(pl.Series(numbers, dtype=pl.Int64))
+    texts, places = codes.settle()
+    assert texts.to_list() == sorted(map(str, numbers))
+    assert texts.gather(places[found.to_numpy()]).to_list() == list(map(str, numbers))
 
 
 def test_no_ids_at_all(codes):
