@@ -13,15 +13,22 @@ from recsys_vae.data.signals import Repeat
 from recsys_vae.evaluation.splits import HeldOut
 
 
-def with_recency(held_out: HeldOut, bundle: Bundle, dataset: DatasetDir, manifest: SplitManifest, part: str) -> HeldOut:
-    """Users with how long ago they were last there, each looked at from the first day that they come in the part.
-
-    The same where the bundle does not go by it, or nobody knows when the part begins.
-    """
+def part_start(manifest: SplitManifest, part: str) -> int | None:
+    """When a part of a split begins, in microseconds since 1970; None where nobody knows."""
     start = window_start(manifest, part)
-    if start is None or bundle.ranker is None or not bundle.ranker.candidates.has_recency:
+    return None if start is None else (start - EPOCH) // timedelta(microseconds=1)
+
+
+def with_recency(held_out: HeldOut, bundle: Bundle, dataset: DatasetDir, since: int | None) -> HeldOut:
+    """Users with how long ago they were last there, each looked at from the first day that they come in a window.
+
+    The same where the bundle does not go by it, or nobody knows when the window begins.
+
+    Args:
+        since: its first moment, in microseconds since 1970.
+    """
+    if since is None or bundle.ranker is None or not bundle.ranker.candidates.has_recency:
         return held_out
-    since = (start - EPOCH) // timedelta(microseconds=1)
     return replace(held_out, recency=recency_in_window(dataset, held_out.users, since))
 
 
@@ -48,12 +55,11 @@ class AskedPurchases:
         Raises:
             BundleError: the head may have learned from the window.
         """  # fmt: skip
-        held_out = with_recency(held_out, bundle, self.dataset, self.manifest, self.part)
-        start = window_start(self.manifest, self.part)
-        if bundle.repeat is None or self.repeat == "exclude" or start is None:
+        since = part_start(self.manifest, self.part)
+        held_out = with_recency(held_out, bundle, self.dataset, since)
+        if bundle.repeat is None or self.repeat == "exclude" or since is None:
             return held_out
         check_repeats(bundle, self.manifest, self.part)
-        since = (start - EPOCH) // timedelta(microseconds=1)
         days = first_days(self.dataset, held_out.users, since)
         return replace(
             held_out, purchases=read_purchases(self.dataset, held_out.users, bundle.items, days, before=since)

@@ -17,6 +17,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import events_of
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.evaluation.eligibility import check_eligible, data_end, learned_before
+from pipelines.evaluation.repeats import part_start
 from pipelines.promotion.contenders import Contender, pairings
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.data.histories import empty_histories
@@ -44,6 +45,7 @@ class HoldOut:
         challenger: who is asked for the challenger.
         n_of: users who could be asked, where fewer were drawn.
         aged: of a half-life in days the same users, and perhaps others, with weights by it.
+        since: when the targets begin, in microseconds since 1970; None where nobody knows.
     """
 
     dataset: DatasetDir
@@ -55,6 +57,7 @@ class HoldOut:
     challenger: Bundle
     n_of: int
     aged: Callable[[float], HeldOut] | None = None
+    since: int | None = None
 
     def histories_for(self, bundle: Bundle) -> csr_array:
         """What a bundle is shown of the users, over `items`: weighed by its half-life, below 0 what is disliked."""
@@ -141,7 +144,8 @@ def _windows(champion: Contender | None, challenger: Contender, dataset: Dataset
 def _after(
     events: Events, after: datetime, end: datetime, dataset: DatasetDir, mine: Bundle | None, theirs: Bundle
 ) -> HoldOut:
-    in_window = events.order > (after - EPOCH) // timedelta(microseconds=1)
+    since = (after - EPOCH) // timedelta(microseconds=1) + 1
+    in_window = events.order >= since
     before, window = events.interactions(~in_window), events.interactions(in_window).matrix
     order = events.places(~in_window)
     known = HeldOut(
@@ -161,7 +165,7 @@ def _after(
         histories = again.interactions(~in_window).matrix
         return replace(known, histories=histories, dislikes=again.dislikes(~in_window))
 
-    return HoldOut(dataset, place, asked, events.items, counts, mine, theirs, len(asked.users), aged)
+    return HoldOut(dataset, place, asked, events.items, counts, mine, theirs, len(asked.users), aged, since)
 
 
 def _of_split(champion: Contender | None, challenger: Contender, dataset: DatasetDir, name: str) -> Iterator[HoldOut]:
@@ -191,6 +195,7 @@ def _of_split(champion: Contender | None, challenger: Contender, dataset: Datase
                 theirs,
                 len(asked.users),
                 lambda half_life: load_split(dataset, name, half_life).test,
+                part_start(manifest, "test"),
             )
             return
 

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.repeats import with_recency
 from pipelines.promotion.hold_out import HoldOut
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.tier_policy import POPULAR, SEGMENT
@@ -80,6 +81,7 @@ class Asker:
         schema = bundle.tiers.schema
         known = None if schema is None or not schema.width else UserMetadata(hold_out.dataset, schema)
         self._metadata = None if known is None else known.rows(hold_out.asked.users.values)
+        self._recency = with_recency(hold_out.asked, bundle, hold_out.dataset, hold_out.since).recency
 
     def lists(self, depth: int, tier: str | None = None) -> ServedLists:
         """The lists of all, with one tier for everybody where one is named."""
@@ -91,7 +93,10 @@ class Asker:
             chosen = slice(start, start + size)
             metadata = None if self._metadata is None else self._metadata[chosen]
             order = None if self._order is None else self._order[chosen]
-            answers = self._chain.recommend(self._histories[chosen], k, metadata=metadata, order=order, tier=tier)
+            recency = None if self._recency is None else self._recency[np.arange(n)[chosen]]
+            answers = self._chain.recommend(
+                self._histories[chosen], k, metadata=metadata, order=order, tier=tier, recency=recency
+            )
             own[chosen] = answers.rows
             tiers.extend(answers.tiers)
         numbers = self._items.rows(self._bundle.items.values)
@@ -104,8 +109,9 @@ class Asker:
         history = self._histories[[user]]
         metadata = None if self._metadata is None else self._metadata[[user]]
         order = None if self._order is None else self._order[[user]]
+        recency = None if self._recency is None else self._recency[np.array([user])]
         started = time.perf_counter()
-        self._chain.recommend(history, k, metadata=metadata, order=order)
+        self._chain.recommend(history, k, metadata=metadata, order=order, recency=recency)
         return (time.perf_counter() - started) * 1000
 
 

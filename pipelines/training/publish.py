@@ -17,7 +17,7 @@ from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.eligibility import ALL, check_eligible
 from pipelines.evaluation.evaluate import measure_served
-from pipelines.evaluation.repeats import with_recency
+from pipelines.evaluation.repeats import part_start, with_recency
 from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import ModelSpec, check_processes, fit, spec_told
@@ -104,7 +104,7 @@ def publish_bundle(
     provenance, split_name = bundle.manifest.provenance, split_of(bundle)
     segments = bundle.tiers.segments
     asked = split.test if bundle.tiers.schema is None else UserMetadata(dataset, bundle.tiers.schema).of(split.test)
-    asked = with_recency(asked, kept.parent, dataset, read_manifest(dataset, split_name), "test")
+    asked = with_recency(asked, kept.parent, dataset, part_start(read_manifest(dataset, split_name), "test"))
     evaluation = measure_served(kept.parent, asked, METRICS, progress=True)
     checkpoint = output.workspace / CHECKPOINT
     everything, dislikes = whole(dataset, new_items=new_items, half_life=signals.half_life)

@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.recency import read_recency, recency_in_window
+from pipelines.promotion.hold_out import HoldOut
+from pipelines.promotion.served_lists import Asker
 from pipelines.recommend import recommend_all
 from pipelines.training.shelves import make_shelves
 from recsys_vae.bundles.additions import with_ranker
@@ -19,9 +21,12 @@ from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.second_stage import last_days
+from recsys_vae.data.histories import empty_histories
 from recsys_vae.data.recency import Recency, logs_of_days
 from recsys_vae.errors import DataError
+from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.recommender import FallbackChain
 from recsys_vae.second_stage.candidates import RECENCY
 from recsys_vae.second_stage.ranker import Ranker
 from recsys_vae.second_stage.trees import Trees
@@ -116,6 +121,22 @@ def test_service_and_batch_give_the_same_lists_by_the_day_they_are_asked_on(
     # Another day is another list for somebody: the request's time counts, not that of the bundle.
     recommend_all(loaded, dataset, tmp_path / "later", k=5, now=START + timedelta(days=21))
     assert not pl.read_parquet(tmp_path / "later")["item_id"].equals(pl.read_parquet(tmp_path / "lists")["item_id"])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_gate_asks_as_it_is_served(dataset: DatasetDir, bundle: Path, known: bool) -> None:
+    loaded, everything = Bundle.load(bundle), encode(dataset.interactions())
+    since = timestamps.to_microseconds(NOW)
+    asked = HeldOut(everything.users, everything.matrix, empty_histories(*everything.matrix.shape))
+    hold_out = HoldOut(
+        dataset, "", asked, everything.items, everything.item_counts(), None, loaded, len(asked.users),
+        since=since if known else None,
+    )  # fmt: skip
+    asker, chain = Asker(loaded, hold_out), FallbackChain(loaded)
+    seen = recency_in_window(dataset, everything.users, since)
+    served = chain.recommend(everything.matrix, 5, recency=seen).rows
+    assert np.array_equal(asker.lists(5).own, served) == known
+    assert asker.milliseconds(3, 5) > 0
 
 
 def test_what_users_did_reaches_the_features(dataset: DatasetDir, bundle: Path) -> None:
