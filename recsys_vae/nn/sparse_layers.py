@@ -10,6 +10,8 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys_vae.native import products
+from recsys_vae.native.products import Packed
 from recsys_vae.nn.inner_products import inner_products
 
 
@@ -180,13 +182,37 @@ def glorot(weight: Tensor, bias: Tensor) -> None:
 
 
 class Dense(nn.Linear):
-    """A dense layer that is as fast as a processor allows where several rows are predicted together."""
+    """A dense layer that predicts as fast as a processor allows, and a row alike alone and in any batch.
+
+    Both on a CPU, by compiled loops; without these by other ones for a single row, which differ by rounding.
+    """
+
+    _packed: tuple[tuple[int, int], Packed] | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Shape (n, width_out)."""
-        if torch.is_grad_enabled() or len(rows) < 2 or rows.dtype != torch.float32:
+        """Shape (..., width_out)."""
+        if torch.is_grad_enabled() or rows.dtype != torch.float32:
             return super().forward(rows)
-        return inner_products(rows, self.weight, self.bias)
+        if rows.device.type == "cpu" and self.weight.dtype == torch.float32 and products.suits():
+            lines = rows.detach().reshape(-1, self.in_features).numpy()
+            found = self._columns().times(lines, self.bias.detach().numpy())
+            return torch.from_numpy(found).view(*rows.shape[:-1], self.out_features)
+        return super().forward(rows) if len(rows) < 2 else inner_products(rows, self.weight, self.bias)
+
+    def _columns(self) -> Packed:
+        """The weight as the loops read it, packed again when it has changed."""
+        state = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
+        if self._packed is None or self._packed[0] != state:
+            self._packed = state, Packed.of(self.weight.detach().numpy())
+        return self._packed[1]
+
+
+def silu(x: Tensor) -> Tensor:
+    """x / (1 + e^-x), of the shape of x; a row alike alone and in any batch where it is predicted.
+
+    torch's own computes the last numbers of all rows together in another way than the others.
+    """
+    return functional.silu(x) if torch.is_grad_enabled() else x / x.neg().exp_().add_(1)
 
 
 def linear(width_in: int, width_out: int) -> nn.Linear:
