@@ -1,6 +1,7 @@
 """Caps on the endpoint: what items count for, by their metadata; see `recsys_vae.reranking.caps`."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from recsys_vae.data.attributes import several
@@ -19,8 +20,20 @@ LOOKED_AT = 1 / 250
 
 def values_of(columns: Mapping[str, FrozenColumn], caps: Sequence[Cap], rows: Int64Array) -> list[Values]:
     """What items count for, `columns` holding those of the caps."""
-    found: list[list[tuple[int, Any]]] = [[] for _ in range(len(rows))]
-    for number, cap in enumerate(caps):
-        for values, cell in zip(found, columns[cap.column].gather(rows).to_list(), strict=True):
-            values += [(number, value) for value in several(cell)]
-    return [tuple(values) for values in found]
+    found = [_of_cells(number, columns[cap.column].gather(rows).to_list()) for number, cap in enumerate(caps)]
+    if len(found) == 1:
+        return found[0]
+    return [tuple(chain(*values)) for values in zip(*found, strict=True)] if found else [()] * len(rows)
+
+
+def _of_cells(number: int, cells: list[Any]) -> list[Values]:
+    """What cells of a cap's column count for; the same ones are looked at once."""
+    known: dict[Any, Values] = {}
+    found: list[Values] = []
+    for cell in cells:
+        key = tuple(cell) if isinstance(cell, list) else cell
+        values = known.get(key)
+        if values is None:
+            values = known[key] = tuple((number, value) for value in several(cell))
+        found.append(values)
+    return found
