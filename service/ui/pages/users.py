@@ -15,6 +15,7 @@ from service.http.dependencies import AccessDep, ServicesDep
 from service.schemas.common import MAX_K, Id
 from service.store.users import users_beginning_with, users_of_late
 from service.ui import list_views
+from service.ui.courtesy import in_turn
 from service.ui.item_search import find_items
 from service.ui.play import MOST_K, OPERATIONS, Play
 from service.ui.rendering import page
@@ -94,7 +95,7 @@ async def _answered(asker: Asker) -> dict[str, Any]:
     told = {}
     if play.item and asker.access.opens("explain"):
         told["why_not"] = await why_not(asker, play.item, answer)
-    return await to_thread.run_sync(list_views.view, asker, answer, former, told)
+    return await in_turn(asker.services.engine, list_views.view, asker, answer, former, told)
 
 
 def _form(asker: Asker) -> dict[str, Any]:
