@@ -62,6 +62,10 @@ class Counts:
         """It comes."""
         self._counts.update(values)
 
+    def full(self, place: int) -> list[Any]:
+        """Values that no more items with them may come of, by the cap in this place."""
+        return [value for (cap, value), n in self._counts.items() if cap == place and n >= self._most[cap]]
+
 
 class Gate:
     """The door that caps make.
