@@ -73,9 +73,10 @@ class ItemLook:
         """What the template shows, as far as the key may see it."""
         has_lists = found.row >= 0 and not found.described.is_deleted
         kinds = {"similar": SIMILAR, "together": TOGETHER} if has_lists else {}
-        lists, stored = await asyncio.gather(asyncio.gather(*map(self._beside, kinds.values())), self._stored())
+        stored, *lists = await asyncio.gather(self._stored(), *map(self._beside, kinds.values()))
         beside = dict(zip(kinds, lists, strict=True))
-        return stored | await in_turn(self.services.engine, self._told, found, beside)
+        told = await in_turn(self.services.engine, self._told, found, beside)
+        return {**stored, **told}
 
     async def _beside(self, kind: str) -> list[dict[str, Any]]:
         """Items that are like it, or bought with it, as the API lists them."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.errors import FieldError
 from service.ranking import live_columns
 from service.ranking.filters import And, Condition, Eq, Filters, In, Not, Or, Range
-from service.ranking.live_columns import Columns, Snapshot
+from service.ranking.live_columns import Column, Columns, Snapshot
 
 TABLE = pl.DataFrame(
     {
