@@ -26,6 +26,9 @@ from service.ranking.steps import Steps
 from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
+SIDE_BY_SIDE = 8
+"""Users that several catalogues answer for at a time: the queue is shared with others."""
+
 
 class Histories(Protocol):
     """Where the histories of known users are."""
@@ -229,30 +232,30 @@ class Engine:
     async def recommend_side_by_side(
         self, catalogues: Sequence[Catalogue], requests: Sequence[Request]
     ) -> list[SideBySide | None]:
-        """First pages for some users by each of several catalogues; None for whom the queue has no room or no time.
+        """First pages for users by each of several catalogues; None for whom the queue has no room or no time.
 
-        All histories are read in one go, each once; then one catalogue after the other answers for all users together.
+        All histories are read in one go, each once; then some users at a time are answered, by all catalogues together.
 
         Raises:
             DeadlineError: the store did not answer in time.
         """
-        deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
-        reads = await self._in_time(lambda: [self._read(one.user_id, None, catalogues) for one in requests], deadline)
-        found = [SideBySide([], len(stored.history.events)) for stored in reads]
-        late = set[int]()
-        for catalogue in catalogues:
-            asked = [
-                self._answer(catalogue, request, stored, self._day(request, (catalogue,)), deadline)
-                for request, stored in zip(requests, reads, strict=True)
-            ]
-            for place, outcome in enumerate(await asyncio.gather(*asked, return_exceptions=True)):
-                if isinstance(outcome, UnavailableError):
-                    late.add(place)
-                elif isinstance(outcome, BaseException):
-                    raise outcome
-                else:
-                    found[place].answers.append(outcome)
-        return [None if place in late else one for place, one in enumerate(found)]
+        clock, seconds = asyncio.get_running_loop().time, self._limits.deadline_seconds
+        read = [partial(self._read, request.user_id, None, catalogues) for request in requests]
+        stored = await self._in_time(lambda: [one() for one in read], clock() + seconds)
+
+        async def answered(request: Request, stored: Read) -> SideBySide | None:
+            until = clock() + seconds
+            asked = (self._answer(one, request, stored, self._day(request, (one,)), until) for one in catalogues)
+            try:
+                return SideBySide(await asyncio.gather(*asked), len(stored.history.events))
+            except UnavailableError:
+                return None
+
+        found: list[SideBySide | None] = []
+        for start in range(0, len(requests), SIDE_BY_SIDE):
+            some = slice(start, start + SIDE_BY_SIDE)
+            found += await asyncio.gather(*map(answered, requests[some], stored[some]))
+        return found
 
     async def list_items(self, catalogue: Catalogue, asked: ListQuery, flow: str = "") -> ItemList:
         """A list without a user; `flow` is whose request it is.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Final
 
-from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.http.conversion import to_request
 from service.http.dependencies import Services
@@ -18,8 +17,6 @@ from service.ranking.exploration import seed_of
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 
-AT_ONCE: Final = 8
-"""Users whose lists are asked for at a time: the queue is shared with the API."""
 LENGTHS: Final = ((0, "no stored event"), (1, "1 to 4"), (5, "5 to 19"), (20, "20 to 99"), (100, "100 and more"))
 """From how many stored events on, and what that slice is called."""
 
@@ -93,15 +90,9 @@ async def pairs(
     services: Services, catalogues: tuple[Catalogue, Catalogue], user_ids: Sequence[str], k: int, flow: str
 ) -> tuple[list[Pair], int]:
     """The lists of each user, not counted among answers and kept nowhere; and how many were not answered in time."""
-    found: list[Pair] = []
-    for start in range(0, len(user_ids), AT_ONCE):
-        some = user_ids[start : start + AT_ONCE]
-        requests = [_request(user_id, k, flow) for user_id in some]
-        try:
-            made = await services.engine.recommend_side_by_side(catalogues, requests)
-        except UnavailableError:  # the store is slow: the API goes first
-            continue
-        found += [_pair(user_id, one) for user_id, one in zip(some, made, strict=True) if one is not None]
+    requests = [_request(user_id, k, flow) for user_id in user_ids]
+    made = await services.engine.recommend_side_by_side(catalogues, requests)
+    found = [_pair(user_id, one) for user_id, one in zip(user_ids, made, strict=True) if one is not None]
     return found, len(user_ids) - len(found)
 
 

@@ -18,7 +18,7 @@ from service.ranking.engine import Engine
 SLICE: Final = 0.001
 """Seconds that a page computes in the event loop at a time."""
 LOOK: Final = 0.0005
-MOST: Final = 0.008
+MOST: Final = 0.003
 """Seconds between two looks at whether something is answered, and that a page gives way before each slice at most."""
 WORKERS: Final = CapacityLimiter(1)
 
