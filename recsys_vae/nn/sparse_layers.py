@@ -182,29 +182,34 @@ def glorot(weight: Tensor, bias: Tensor) -> None:
 
 
 class Dense(nn.Linear):
-    """A dense layer that predicts as fast as a processor allows, and a row alike alone and in any batch.
+    """A dense layer that predicts as fast as a processor allows: by compiled loops, on a CPU, once it is packed.
 
-    Both on a CPU, by compiled loops; without these by other ones for a single row, which differ by rounding.
+    Then a row is predicted alike alone and in any batch. Whoever learns, or takes over weights, is packed no longer:
+    optimizers change weights in ways that nobody is told of.
     """
 
-    _packed: tuple[tuple[int, int], Packed] | None = None
+    _packed: Packed | None = None
+
+    def pack(self) -> None:
+        """Copy the weight into the order in which the loops read it."""
+        if self.weight.device.type == "cpu" and self.weight.dtype == torch.float32 and products.suits():
+            self._packed = Packed.of(self.weight.detach().numpy())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Shape (..., width_out)."""
+        if torch.is_grad_enabled():
+            self._packed = None
         if torch.is_grad_enabled() or rows.dtype != torch.float32:
             return super().forward(rows)
-        if rows.device.type == "cpu" and self.weight.dtype == torch.float32 and products.suits():
+        if self._packed is not None and rows.device.type == "cpu":
             lines = rows.detach().reshape(-1, self.in_features).numpy()
-            found = self._columns().times(lines, self.bias.detach().numpy())
+            found = self._packed.times(lines, self.bias.detach().numpy())
             return torch.from_numpy(found).view(*rows.shape[:-1], self.out_features)
         return super().forward(rows) if len(rows) < 2 else inner_products(rows, self.weight, self.bias)
 
-    def _columns(self) -> Packed:
-        """The weight as the loops read it, packed again when it has changed."""
-        state = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
-        if self._packed is None or self._packed[0] != state:
-            self._packed = state, Packed.of(self.weight.detach().numpy())
-        return self._packed[1]
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        self._packed = None
+        super()._load_from_state_dict(*arguments, **options)
 
 
 def silu(x: Tensor) -> Tensor:
@@ -215,7 +220,7 @@ def silu(x: Tensor) -> Tensor:
     return functional.silu(x) if torch.is_grad_enabled() else x / x.neg().exp_().add_(1)
 
 
-def linear(width_in: int, width_out: int) -> nn.Linear:
+def linear(width_in: int, width_out: int) -> Dense:
     """A dense layer with the same initialisation."""
     layer = Dense(width_in, width_out)
     glorot(layer.weight.data, layer.bias.data)

