@@ -203,15 +203,15 @@ def _grid(ticks: Sequence[float], up: Scale, digits: int) -> Markup:
 
 
 def _places(labels: Sequence[str], across: Scale) -> Markup:
-    """Labels below, as many as there is room for."""
+    """Labels below, as many as there is room for; in a narrow window every other one."""
     step = max(1, ceil(len(labels) / LABELS))
-    return Markup("").join(
-        Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
-            across(place), HEIGHT - 8, _anchor(place, labels), label
+    shown = Markup("")
+    for turn, place in enumerate(range(0, len(labels), step)):
+        spared = Markup(' class="between"') if turn % 2 else ""
+        shown += Markup('<text{} x="{}" y="{}" text-anchor="{}">{}</text>').format(
+            spared, across(place), HEIGHT - 8, _anchor(place, labels), labels[place]
         )
-        for place, label in enumerate(labels)
-        if place % step == 0
-    )
+    return shown
 
 
 def _anchor(place: int, labels: Sequence[str]) -> str:
