@@ -26,7 +26,7 @@ from service.ui.routing import page_router
 
 MOST_K: Final = 50
 DEFAULT_K: Final = 20
-MOST_SHOWN: Final = 20
+MOST_SHOWN: Final = 15
 """Users whose lists are shown, those first whose lists differ most."""
 LONGEST_NAME: Final = 100
 BINS: Final = 10
