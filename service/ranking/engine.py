@@ -26,7 +26,7 @@ from service.ranking.steps import Steps
 from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
-SIDE_BY_SIDE = 8
+SIDE_BY_SIDE = 10
 """Users that several catalogues answer for at a time: the queue is shared with others."""
 
 
