@@ -6,6 +6,7 @@ Libraries multiply batches of other sizes by other loops, whose results differ i
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +36,7 @@ class Packed:
         m, d = matrix.shape
         matrix, size = np.ascontiguousarray(matrix), loaded().recsys_packed_size
         size.restype = ctypes.c_int64
-        room = np.empty(4 * size(ctypes.c_int64(m), ctypes.c_int64(d)) + LINE, dtype=np.uint8)
-        start = -room.ctypes.data % LINE
-        panels = room[start : start + len(room) - LINE].view(np.float32)
+        panels = _on_a_line(size(ctypes.c_int64(m), ctypes.c_int64(d)))
         loaded().recsys_pack(address(matrix), ctypes.c_int64(m), ctypes.c_int64(d), address(panels))
         return cls(panels, (m, d))
 
@@ -61,6 +60,22 @@ class Packed:
             ctypes.c_int(threads()),
         )
         return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _copied, (np.array(self.panels), self.shape)
+
+
+def _on_a_line(n: int) -> Float32Array:
+    """Room for n numbers, from where a cache line begins: the loops read nothing else."""
+    room = np.empty(4 * n + LINE, dtype=np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + 4 * n].view(np.float32)
+
+
+def _copied(panels: Float32Array, shape: tuple[int, int]) -> Packed:
+    room = _on_a_line(len(panels))
+    room[:] = panels
+    return Packed(room, shape)
 
 
 def products(queries: Float32Array, vectors: Float32Array, rows: Int64Array | None = None) -> Float32Array:

@@ -1,10 +1,13 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_vae.native import top_k
-from recsys_vae.native.products import Packed, products
+from recsys_vae.native.products import LINE, Packed, products
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -70,6 +73,14 @@ def test_the_number_of_threads_changes_nothing(n: int, monkeypatch: pytest.Monke
     monkeypatch.setattr("recsys_vae.native.products.threads", lambda: 5)
     assert (packed.times(rows) == alone[0]).all()
     assert (products(rows, matrix) == alone[1]).all()
+
+
+def test_copies_begin_on_a_cache_line_too() -> None:
+    packed = Packed.of(np.arange(30, dtype=np.float32).reshape(10, 3))
+    rows = np.ones((2, 3), np.float32)
+    kept = [copy.deepcopy(packed) for _ in range(20)] + [pickle.loads(pickle.dumps(packed)) for _ in range(20)]
+    assert {one.panels.ctypes.data % LINE for one in kept} == {0}
+    assert all((one.times(rows) == packed.times(rows)).all() for one in kept)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
