@@ -27,6 +27,7 @@ from recsys_vae.data.histories import binarise, check_histories, only_rows
 from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, disliked, liked
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.native.products import products
 from recsys_vae.protocols import (
     BoolArray,
     FactorizedRecommender,
@@ -324,7 +325,7 @@ class FallbackChain:
         """As `scores`, before the second stage."""
         wanted = slice(None) if rows is None else rows
         if users.queries is not None:
-            scores = np.asarray(users.queries @ self.item_vectors[wanted].T)
+            scores = self._products(users, rows)
         elif users.encoded.any():
             scores = self._whole_scores(users)[:, wanted]
         else:
@@ -420,6 +421,14 @@ class FallbackChain:
         """Whose candidates the second stage puts in order, shape (n,)."""
         nobody = np.zeros(len(users), dtype=np.bool_)
         return nobody if self.bundle.ranker is None else np.isin(users.tier_names, RANKED)
+
+    def _products(self, users: Users, rows: Int64Array | None) -> Float32Array:
+        """Of queries and item vectors. Where lists are made of them and not by a search, it is of a batch, which is not
+        to show in the last bits."""
+        assert users.queries is not None
+        if self._adjusted(users).any():
+            return products(users.queries, self.item_vectors, rows)
+        return np.asarray(users.queries @ self.item_vectors[slice(None) if rows is None else rows].T)
 
     def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
         """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""

@@ -32,14 +32,18 @@ def simulate(
     settings = WorldSettings(**training)
     output = Output(Place.of(to), form, part_rows, workers)  # type: ignore[arg-type]  # Output says which forms there are
     done = simulate(settings, output, overwrite=overwrite)
-    table = Table("what", "rows", title=f"{done.parts} parts", title_justify="left")
+    table = Table("what", "rows", title=_parts(done.parts), title_justify="left")
     for name, count in asdict(done.account).items():
         if count:
             table.add_row(name.replace("_", " "), f"{count:,}")
     output_console().print(table)
     if done.found:
-        print(f"{done.found} parts were there already", file=sys.stderr)
+        print(f"{_parts(done.found)} {'was' if done.found == 1 else 'were'} there already", file=sys.stderr)
     print(output.place.root)
+
+
+def _parts(number: int) -> str:
+    return f"{number:,} part{'' if number == 1 else 's'}"
 
 
 def mount(app: typer.Typer) -> None:

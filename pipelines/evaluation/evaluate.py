@@ -319,7 +319,7 @@ def _measure_baseline(test: _Test, baseline: _Baseline, questions: Questions, la
 
 
 def _describe(model: str, settings: Mapping[str, Any], n_users: int) -> str:
-    chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
+    chosen = ", ".join(f"{key} {value}" for key, value in settings.items() if value != "")
     return f"{model}{f' ({chosen})' if chosen else ''}, learned from {n_users:,} users"
 
 

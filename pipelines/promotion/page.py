@@ -62,9 +62,13 @@ def _row(result: SliceResult, reach: float) -> Row:
 def _limits(decision: Decision) -> list[tuple[str, object]]:
     limits = decision.limits.model_dump(mode="json", exclude={"guard_rails"})
     rails = decision.limits.guard_rails.model_dump(mode="json")
-    return [(key, "by default" if value is None else value) for key, value in limits.items()] + [
+    return [(key, _limit(value)) for key, value in limits.items()] + [
         (f"guard_rails.{key}", "not checked" if value is None else value) for key, value in rails.items()
     ]
+
+
+def _limit(value: object) -> object:
+    return "by default" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _figure(value: float | None) -> str:

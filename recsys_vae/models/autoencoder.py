@@ -13,8 +13,8 @@ from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.nn.objective import Objective
 from recsys_vae.nn.ranking_penalty import ranking_penalty
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
-from recsys_vae.nn.sparse_layers import SparseRows, linear
-from recsys_vae.protocols import Float32Array
+from recsys_vae.nn.sparse_layers import Dense, SparseRows, linear
+from recsys_vae.protocols import Float32Array, Tensors
 
 
 class Autoencoder(Trainable):
@@ -52,6 +52,13 @@ class Autoencoder(Trainable):
         is_sampled = isinstance(objective.likelihood, SampledSoftmax) and self.output.weight.requires_grad
         penalty = ranking_penalty(hidden, self.output, rows.wanted, rows.unwanted, sparse_gradient=is_sampled)
         return nll + penalty.mean(), nll.detach()
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Take over weights by name, and be ready to predict by them; raises as `Trainable.load_tensors`."""
+        super().load_tensors(tensors)
+        for layer in self.modules():
+            if isinstance(layer, Dense) and layer is not self.output:
+                layer.pack()
 
     @torch.inference_mode()
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:

@@ -25,14 +25,13 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recsys_vae.models.configs.rec_vae import RecVAEConfig
 from recsys_vae.models.hybrid import HybridLinear, with_gaps
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
-from recsys_vae.nn.sparse_layers import SparseRows, linear
+from recsys_vae.nn.sparse_layers import SparseRows, linear, silu
 from recsys_vae.protocols import Tensors
 
 STANDARD_SHARE, OLD_SHARE, WIDE_SHARE = 3 / 20, 3 / 4, 1 / 10
@@ -154,9 +153,9 @@ class DenselyConnectedEncoder(nn.Module):
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""
-        hidden: Tensor = self.norms[0](functional.silu(self.first(rows)))
+        hidden: Tensor = self.norms[0](silu(self.first(rows)))
         before = hidden
         for layer, norm in zip(self.layers, self.norms[1:], strict=True):
-            hidden = norm(functional.silu(layer(hidden) + before))
+            hidden = norm(silu(layer(hidden) + before))
             before = before + hidden
         return hidden

@@ -15,8 +15,8 @@ from recsys_vae.native.library import library, loaded, threads
 from recsys_vae.native.top_k import LARGEST_K, Choice, address, nothing_yet
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 
-SMALLEST = 2**18
-"""Numbers in all vectors below which a plain scan is as fast."""
+SMALLEST, FEW = 2**18, 8
+"""Numbers in all vectors below which a plain scan is as fast, but for so few queries."""
 NARROWEST = 16
 """Dimensions below which bounds cost as much as scores."""
 MOST_CANDIDATES = 4096
@@ -38,7 +38,7 @@ class Quantised:
 def quantise(vectors: Float32Array) -> Quantised | None:
     """Vectors, shape (n_items, d) float32, ready to be searched; None where that brings nothing or is not possible."""
     n, d = vectors.shape
-    if vectors.size < SMALLEST or d < NARROWEST or library() is None or not loaded().recsys_quantised_suits():
+    if d < NARROWEST or library() is None or not loaded().recsys_quantised_suits():
         return None
     vectors = np.ascontiguousarray(vectors)
     codes = np.empty((n, loaded().recsys_code_bytes(ctypes.c_int64(d))), dtype=np.uint8)
@@ -47,9 +47,9 @@ def quantise(vectors: Float32Array) -> Quantised | None:
     return Quantised(vectors, codes, facts) if bool((np.abs(facts) < LARGEST_NORM).all()) else None
 
 
-def suits(k: int) -> bool:
-    """Whether the k best are to be found here."""
-    return k <= LARGEST_K
+def suits(n: int, k: int, items: Quantised) -> bool:
+    """Whether the k best for n queries are to be found here."""
+    return k <= LARGEST_K and (n <= FEW or items.vectors.size >= SMALLEST)
 
 
 def search(

@@ -17,6 +17,8 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 56, 28, 10, 12
 MOST_SERIES: Final = 4
 TICKS: Final = 4
 LABELS: Final = 6
+FITS_BEFORE: Final = 16
+"""Characters of a first label that may stand half before its place."""
 BAR, LABEL_WIDTH = 26, 180
 INTERVAL_WIDTH: Final = 160
 
@@ -79,7 +81,8 @@ def line(
     known = [value for value in found if value is not None and isfinite(value)]
     if not known:
         return _nothing(title)
-    ticks = _ticks(min(0.0, *known) if from_zero else min(known), max(known))
+    are_whole = all(value == round(value) for value in known)
+    ticks = _ticks(min(0.0, *known) if from_zero else min(known), max(known), smallest=1.0 if are_whole else 0.0)
     across = Scale(0, max(1, len(labels) - 1), LEFT, WIDTH - RIGHT)
     up = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     drawn = Markup("").join(
@@ -116,7 +119,7 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[float], digit
     """Bars between edges, of which there is one more than counts."""
     if not len(counts):
         return _nothing(title)
-    ticks = _ticks(0.0, max([1.0, *counts]))
+    ticks = _ticks(0.0, max([1.0, *counts]), smallest=1.0)
     across, up = Scale(0, len(counts), LEFT, WIDTH - RIGHT), Scale(0, ticks[-1], HEIGHT - BOTTOM, TOP)
     drawn = Markup("").join(
         Markup('<rect class="s1" x="{}" y="{}" width="{}" height="{}"/>').format(
@@ -200,23 +203,30 @@ def _grid(ticks: Sequence[float], up: Scale, digits: int) -> Markup:
 
 
 def _places(labels: Sequence[str], across: Scale) -> Markup:
-    """Labels below, as many as there is room for."""
+    """Labels below, as many as there is room for; in a narrow window every other one."""
     step = max(1, ceil(len(labels) / LABELS))
-    return Markup("").join(
-        Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
-            across(place), HEIGHT - 8, "start" if place == 0 else "end" if place == len(labels) - 1 else "middle", label
+    shown = Markup("")
+    for turn, place in enumerate(range(0, len(labels), step)):
+        spared = Markup(' class="between"') if turn % 2 else ""
+        shown += Markup('<text{} x="{}" y="{}" text-anchor="{}">{}</text>').format(
+            spared, across(place), HEIGHT - 8, _anchor(place, labels), labels[place]
         )
-        for place, label in enumerate(labels)
-        if place % step == 0
-    )
+    return shown
 
 
-def _ticks(least: float, most: float) -> list[float]:
-    """Round numbers from below the least to above the most."""
+def _anchor(place: int, labels: Sequence[str]) -> str:
+    """Which end of a label stands at its place, so that nothing of it is cut off."""
+    if place == 0:
+        return "start" if len(labels[0]) > FITS_BEFORE else "middle"
+    return "end" if place == len(labels) - 1 else "middle"
+
+
+def _ticks(least: float, most: float, *, smallest: float = 0.0) -> list[float]:
+    """Round numbers from below the least to above the most, at least so far apart."""
     span = most - least or abs(most) or 1.0
     rough = max(span / TICKS, 1e-300)  # below it there is no logarithm
     power = 10.0 ** floor(log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+    step = max(smallest, next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough))
     first, last = floor(least / step), max(ceil(most / step), floor(least / step) + 1)
     return [place * step for place in range(first, last + 1)]
 

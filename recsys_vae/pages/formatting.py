@@ -59,6 +59,14 @@ def moment(value: datetime | int | None) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
 
 
+def iso(text: str) -> str:
+    """A time in ISO 8601 with its zone: `2026-11-30 04:10 UTC`; what is none as it is."""
+    try:
+        return f"{moment(datetime.fromisoformat(text))} UTC"
+    except ValueError:
+        return text
+
+
 def day_of(number: int) -> str:
     """A day since 1970 as `2026-11-30`."""
     try:
@@ -117,6 +125,7 @@ FILTERS: Final = {
     "score": score,
     "percent": percent,
     "moment": moment,
+    "iso": iso,
     "day": day_of,
     "seconds": seconds,
     "lasting": lasting,

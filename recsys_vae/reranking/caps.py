@@ -7,6 +7,7 @@ of earlier pages count too: pages are one list.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -61,6 +62,10 @@ class Counts:
         """It comes."""
         self._counts.update(values)
 
+    def full(self, place: int) -> list[Any]:
+        """Values that no more items with them may come of, by the cap in this place."""
+        return [value for (cap, value), n in self._counts.items() if cap == place and n >= self._most[cap]]
+
 
 class Gate:
     """The door that caps make.
@@ -74,28 +79,41 @@ class Gate:
     """
 
     def __init__(self, values: Sequence[Values], counts: Counts) -> None:
-        self._values, self._counts = values, counts
-        self._places: dict[tuple[int, Any], list[int]] = defaultdict(list)
-        for place, one in enumerate(values):
+        self._counts = counts
+        # Items that count for the same are one kind: many items, few kinds.
+        numbers: dict[Values, int] = {}
+        self._kinds = np.fromiter((numbers.setdefault(one, len(numbers)) for one in values), np.int64, len(values))
+        self._values = list(numbers)
+        self._kinds_with: dict[tuple[int, Any], list[int]] = defaultdict(list)
+        for kind, one in enumerate(self._values):
             for value in one:
-                self._places[value].append(place)
-        self.open: BoolArray = np.array([counts.admit(one) for one in values], np.bool_)
+                self._kinds_with[value].append(kind)
+        self.open: BoolArray = np.array([counts.admit(one) for one in self._values], np.bool_)[self._kinds]
 
     def take(self, place: int) -> None:
         """This one comes: those that it fills a cap for may not any more."""
         self.open[place] = False
-        self._counts.add(self._values[place])
-        for value in self._values[place]:
+        values = self._values[self._kinds[place]]
+        self._counts.add(values)
+        for value in values:
             if not self._counts.admit((value,)):
-                self.open[self._places[value]] = False
+                for kind in self._kinds_with[value]:
+                    self.open[self._places[kind]] = False
+
+    @cached_property
+    def _places(self) -> list[Int64Array]:
+        """Of each kind, where its items are."""
+        return np.split(np.argsort(self._kinds, kind="stable"), np.cumsum(np.bincount(self._kinds))[:-1])
 
     def best_first(self, k: int) -> Int64Array:
         """The first k places that may come, one after the other."""
         chosen: list[int] = []
-        for place in range(len(self.open)):
-            if len(chosen) == k:
+        place = 0
+        while len(chosen) < k and place < len(self.open):
+            place += int(self.open[place:].argmax())
+            if not self.open[place]:
                 break
-            if self.open[place]:
-                self.take(place)
-                chosen.append(place)
+            self.take(place)
+            chosen.append(place)
+            place += 1
         return np.array(chosen, np.int64)

@@ -14,6 +14,7 @@ from recsys_vae.errors import RetrievalError
 from recsys_vae.extras import Deferred
 from recsys_vae.native import quantised
 from recsys_vae.native import top_k as compiled
+from recsys_vae.native.library import library
 from recsys_vae.native.quantised import Quantised
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.top_k import check_k, check_masks, top_k
@@ -68,9 +69,10 @@ class TorchIndex:
         check_k(k)
         check_queries(queries, self._shape[1])
         check_masks((len(queries), self.n_items), allowed, excluded)
-        if self.in_8_bits is not None and quantised.suits(k):
+        n = len(queries)
+        if self.in_8_bits is not None and quantised.suits(n, k, self.in_8_bits):
             return quantised.search(queries, self.in_8_bits, k, allowed, excluded)
-        if self._array is not None and compiled.suits(len(queries), k):
+        if self._array is not None and compiled.suits(n, k, steady=self.is_steady):
             return compiled.search(queries, self._array, k, allowed, excluded)
         if allowed is not None and self._is_worth_gathering(len(queries), int(allowed.sum())):
             return self._search_among(np.flatnonzero(allowed), queries, k, excluded)
@@ -85,6 +87,15 @@ class TorchIndex:
             for start in range(0, max(1, len(queries)), step)
         ]
         return TopK(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
+
+    @cached_property
+    def is_steady(self) -> bool:
+        """Whether a query has the same scores, bit by bit, in any batch: compiled loops alone sum in one order.
+
+        They do where they are fast for one query too.
+        """
+        is_narrow = self._shape[1] < quantised.NARROWEST and library() is not None
+        return self.in_8_bits is not None or (self._array is not None and is_narrow)
 
     @cached_property
     def in_8_bits(self) -> Quantised | None:

@@ -31,7 +31,8 @@ GPU_K_LIMIT = 2048
 FLAT_QUERIES = 1
 """Queries at a time up to which FAISS's flat scan on a CPU is faster than the exact scorer. Over 41,000 items of 65,
 201 and 601 dimensions, on one thread, it took 0.3 to 0.6 of the time for one query, 0.8 to 1.3 for two, 2.5 to 5.5 for
-eight. The exact scorer with 8-bit codes was faster for one query too (0.9 against 1.3 ms at 201 dimensions)."""
+eight. The exact scorer with 8-bit codes was faster for one query too (0.9 against 1.3 ms at 201 dimensions), and is
+always asked: its scores do not depend on the batch."""
 SELECTIVITIES = (1.0, 0.5, 0.2, 0.1)
 """Shares of allowed items at which an approximate index is measured when it is built."""
 
@@ -99,7 +100,7 @@ class FaissIndex:
         if fetch >= self.n_items or (_is_gpu(self._index) and fetch > GPU_K_LIMIT):
             return False
         if self.report.kind == "flat" and not _is_gpu(self._index):
-            return n <= FLAT_QUERIES and allowed is None and self._exact.in_8_bits is None
+            return n <= FLAT_QUERIES and allowed is None and not self._exact.is_steady
         return allowed is None or bool(allowed.mean() >= max(self.report.min_selectivity, fetch / self.n_items))
 
     def _candidates(self, queries: Float32Array, fetch: int, allowed: BoolArray | None) -> TopK:

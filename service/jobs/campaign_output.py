@@ -105,8 +105,8 @@ def settled_before(path: Path, asked: Mapping[str, Any]) -> tuple[dict[str, Any]
     differing = sorted(name for name in {*told["asked"], *asked} if told["asked"].get(name) != _plain(asked).get(name))
     if differing:
         raise ConfigError(
-            f"{path} holds lists of another campaign: {', '.join(differing)} differ. Repeat the command that began it, "
-            "name another folder, or remove this one."
+            f"{path} holds lists of another campaign; what differs: {', '.join(differing)}. Repeat the command that "
+            "began it, name another folder, or remove this one."
         )
     parts = [Part(**{**part, "named": tuple(part["named"])}) for part in told["done"]]
     return told["settled"], [part for part in parts if _is_whole(place / name_of(part.number), part.rows)]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from anyio import to_thread
 
@@ -25,6 +25,9 @@ from service.ranking.served_model import NO_RULES, Catalogue
 from service.ranking.steps import Steps
 from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
+
+SIDE_BY_SIDE = 10
+"""Users that several catalogues answer for at a time: the queue is shared with others."""
 
 
 class Histories(Protocol):
@@ -85,6 +88,13 @@ class Page(NamedTuple):
     basis: Basis = Basis(None, 0, None, (0,))
 
 
+class SideBySide(NamedTuple):
+    """Lists of one user: an answer a catalogue, and how many stored events they were made from."""
+
+    answers: list[Answer]
+    n_events: int
+
+
 class Job(NamedTuple):
     """What a batch is made of. It ends with the catalogue that it began with."""
 
@@ -93,6 +103,7 @@ class Job(NamedTuple):
 
 
 Found = Answer | ItemList | Rows
+Result = TypeVar("Result")
 
 
 class Read(NamedTuple):
@@ -178,14 +189,8 @@ class Engine:
         if after is not None:
             _check_cursor(after, request.digest, catalogue.version)
         stored = await self._stored(request, (catalogue,), deadline)
-        query, history = request.query, _joined(stored.history, request, catalogue)
-        if after is not None or history is not query.history:
-            query = replace(query, history=history, after=after)
         day = self._day(request, (catalogue,))
-        query = _seen_from(day, self._exploring(query, request), stored.history, request, catalogue)
-        job = Job(catalogue, query)
-        answer = await self.batcher.submit(job, deadline, flow=request.flow, work=work_of(query))
-        assert isinstance(answer, Answer)
+        answer = await self._answer(catalogue, request, stored, day, deadline)
         basis = _basis(stored, day, answer)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
@@ -224,6 +229,34 @@ class Engine:
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return _page(answer, request, _basis(stored, day, first, second))
 
+    async def recommend_side_by_side(
+        self, catalogues: Sequence[Catalogue], requests: Sequence[Request]
+    ) -> list[SideBySide | None]:
+        """First pages for users by each of several catalogues; None for whom the queue has no room or no time.
+
+        All histories are read in one go, each once; then some users at a time are answered, by all catalogues together.
+
+        Raises:
+            DeadlineError: the store did not answer in time.
+        """
+        clock, seconds = asyncio.get_running_loop().time, self._limits.deadline_seconds
+        read = [partial(self._read, request.user_id, None, catalogues) for request in requests]
+        stored = await self._in_time(lambda: [one() for one in read], clock() + seconds)
+
+        async def answered(request: Request, stored: Read) -> SideBySide | None:
+            until = clock() + seconds
+            asked = (self._answer(one, request, stored, self._day(request, (one,)), until) for one in catalogues)
+            try:
+                return SideBySide(await asyncio.gather(*asked), len(stored.history.events))
+            except UnavailableError:
+                return None
+
+        found: list[SideBySide | None] = []
+        for start in range(0, len(requests), SIDE_BY_SIDE):
+            some = slice(start, start + SIDE_BY_SIDE)
+            found += await asyncio.gather(*map(answered, requests[some], stored[some]))
+        return found
+
     async def list_items(self, catalogue: Catalogue, asked: ListQuery, flow: str = "") -> ItemList:
         """A list without a user; `flow` is whose request it is.
 
@@ -260,6 +293,19 @@ class Engine:
         found = await self.batcher.submit(Job(catalogue, asked), deadline, flow=request.flow, work=work)
         assert isinstance(found, Rows)
         return replace(found, notices=(*stored.notices, *request.notices, *found.notices))
+
+    async def _answer(
+        self, catalogue: Catalogue, request: Request, stored: Read, day: int | None, deadline: float
+    ) -> Answer:
+        """For a user whose history is at hand."""
+        query, history, after = request.query, _joined(stored.history, request, catalogue), request.cursor
+        if after is not None or history is not query.history:
+            query = replace(query, history=history, after=after)
+        query = _seen_from(day, self._exploring(query, request), stored.history, request, catalogue)
+        job = Job(catalogue, query)
+        answer = await self.batcher.submit(job, deadline, flow=request.flow, work=work_of(query))
+        assert isinstance(answer, Answer)
+        return answer
 
     def _day(self, request: Request, catalogues: Sequence[Catalogue]) -> int | None:
         """The day that purchases and last events are seen from: that of the request, on later pages of the first; None
@@ -298,15 +344,21 @@ class Engine:
     async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
         if request.user_id is None:
             return _NOBODY
+        return await self._in_time(partial(self._read, request.user_id, request.cursor, catalogues), deadline)
+
+    @staticmethod
+    async def _in_time(read: Callable[[], Result], deadline: float) -> Result:
+        """What is read in a thread, by the deadline or not at all."""
         try:
             async with asyncio.timeout_at(deadline):
-                read = partial(self._read, request.user_id, request.cursor, catalogues)
                 return await to_thread.run_sync(read, abandon_on_cancel=True)
         except TimeoutError:
             raise DeadlineError from None
 
-    def _read(self, user_id: str, after: Cursor | None, catalogues: Sequence[Catalogue]) -> Read:
+    def _read(self, user_id: str | None, after: Cursor | None, catalogues: Sequence[Catalogue]) -> Read:
         """The one place where the stored history of a user is read."""
+        if user_id is None:
+            return _NOBODY
         if after is not None and after.sequence is None:
             return Read(UserHistory(), None, (_UNAVAILABLE,))
         try:

@@ -13,7 +13,7 @@ import polars as pl
 
 from recsys_vae.data.columns import ITEM
 from recsys_vae.data.features import SEPARATOR
-from recsys_vae.protocols import Int64Array
+from recsys_vae.protocols import BoolArray, Int64Array
 from service.ranking.item_columns import READERS, as_comparable, element_type
 from service.store.item_records import FLAG, NUMBER, NUMBERS, TEXT, TEXTS, FieldValue, kind_of
 
@@ -59,6 +59,14 @@ class FrozenColumn(NamedTuple):
         changed = [(place, self.places[row]) for place, row in enumerate(rows.tolist()) if row in self.places]
         places, at = np.array(changed, np.int64).reshape(-1, 2).T
         return _patched(found, places, self.values[at])
+
+    def holds(self, values: Sequence[Any]) -> BoolArray:
+        """Which rows had one of these values, or a list with one, shape (n_rows,)."""
+        found = _hold(self.stale, values)
+        if self.places:
+            rows, at = np.array(list(self.places.items()), np.int64).T
+            found[rows] = _hold(self.values, values)[at]
+        return found
 
 
 class Column:
@@ -315,6 +323,17 @@ def _holds(kind: pl.DataType, value: float) -> bool:
     if not float(value).is_integer():
         return False
     return pl.Series([int(value)], dtype=pl.Int128).cast(kind, strict=False).null_count() == 0
+
+
+def _hold(column: pl.Series, values: Sequence[Any]) -> BoolArray:
+    """Which rows hold one of some values, shape (n,)."""
+    if isinstance(column.dtype, pl.List):
+        cells = pl.DataFrame({"row": np.arange(len(column)), "value": column}).explode("value")
+        found = np.zeros(len(column), dtype=np.bool_)
+        found[cells["row"].to_numpy()[_hold(cells["value"], values)]] = True
+        return found
+    one_of = column == values[0] if len(values) == 1 else column.is_in(pl.Series(values, dtype=column.dtype))
+    return one_of.fill_null(value=False).to_numpy().astype(np.bool_)
 
 
 def _patched(column: pl.Series, places: Int64Array, values: pl.Series) -> pl.Series:

@@ -7,7 +7,6 @@ scores of all items are computed.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -21,7 +20,7 @@ from service.ranking.arrivals import Arrivals
 from service.ranking.propensities import Chances, of_list
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.recency import recency_of
-from service.ranking.reordering import Ranked, selected, shortened
+from service.ranking.reordering import Deeper, Ranked, selected, shortened
 from service.ranking.results import (
     POPULARITY_SCORER,
     SEGMENT_SCORER,
@@ -129,7 +128,7 @@ def _search(catalogue: Catalogue, queries: list[ResolvedQuery], users: Users) ->
     lists: dict[int, Ranked] = {}
     for place, question in enumerate(queries):
         if question.boosted or question.purchases is not None:
-            lists[place] = _deeper(catalogue, question, users[np.array([place])], question.depth, None)
+            lists[place] = _deeper_of(catalogue, question, users[np.array([place])])(question.depth, None)
         else:
             # Masks of filters are shared, so the same filter is the same object.
             key = 0 if question.allowed is None else id(question.allowed)
@@ -192,7 +191,7 @@ def _answer(
         notices += [] if question.goes_by_purchases else [HISTORY_NOT_USED]
     elif tier == POPULAR:
         notices.append(NO_HISTORY)
-    deeper = partial(_deeper, catalogue, question, user)
+    deeper = _deeper_of(catalogue, question, user)
     (rows, scores), has_more = yield from selected(catalogue, question, best, deeper, notices)
     placed, explored, chances = _guests(catalogue, question, user, (rows, scores))
     n_guests = len(placed) + len(explored)
@@ -264,15 +263,19 @@ def _chances(
     return of_list(ids, query.k, guests, exploration.Eligible(others), n_eligible)
 
 
-def _deeper(
-    catalogue: Catalogue, question: ResolvedQuery, user: Users | None, depth: int, among: BoolArray | None
-) -> Ranked:
-    """More of the best items of a user, of some only where flags say which."""
-    assert user is not None
-    asked = question if among is None else question.among(among)
-    only = question.query.repeat == "only"
-    scores = repeats.scores(catalogue, question.purchases, user, only=only)
-    return best_items(catalogue, asked, scores, depth)
+def _deeper_of(catalogue: Catalogue, question: ResolvedQuery, user: Users | None) -> Deeper:
+    """More of the best items of a user, of some only where flags say which; scored once, however often it is asked."""
+    known: list[Float32Array] = []
+
+    def deeper(depth: int, among: BoolArray | None) -> Ranked:
+        assert user is not None
+        if not known:
+            only = question.query.repeat == "only"
+            known.append(repeats.scores(catalogue, question.purchases, user, only=only))
+        asked = question if among is None else question.among(among)
+        return best_items(catalogue, asked, known[0].copy(), depth)
+
+    return deeper
 
 
 def _explained(

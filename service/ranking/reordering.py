@@ -56,6 +56,8 @@ def selected(
         ordered = query.diversity or query.calibration is not None
         found = (yield from _ordered(catalogue, question, best, notices)) if ordered else best
         return found, n_left > len(found[0])
+    if not query.quotas and not query.diversity and query.calibration is None:
+        return (yield from _walked(catalogue, question, best, deeper))
     before, depth = caps.values_of(question.columns, query.caps, _shown(catalogue, query)), len(best[0])
     while True:
         counts, pool = caps.Counts(query.caps, before), _with_members(question, best, deeper, depth)
@@ -76,6 +78,32 @@ def selected(
         others = best[0][~np.isin(best[0], rows)]
         gate = caps.Gate(caps.values_of(question.columns, query.caps, others), counts)
     return (rows, scores), bool(gate.open.any())
+
+
+def _walked(catalogue: Catalogue, question: ResolvedQuery, best: Ranked, deeper: Deeper) -> Steps[tuple[Ranked, bool]]:
+    """The best items that caps let through, and whether there are more of these.
+
+    Once a value is full, nothing with it comes any more: further down only items without such values are looked for.
+    """
+    query, columns = question.query, question.columns
+    counts = caps.Counts(query.caps, caps.values_of(columns, query.caps, _shown(catalogue, query)))
+    rows, scores = best[0][:0], best[1][:0]
+    looked_at, asked = best[0], question.depth
+    while True:
+        gate = caps.Gate(caps.values_of(columns, query.caps, best[0]), counts)
+        chosen = gate.best_first(query.k - len(rows))
+        rows, scores = np.concatenate([rows, best[0][chosen]]), np.concatenate([scores, best[1][chosen]])
+        is_full, is_all = len(rows) == query.k, len(best[0]) < asked
+        if is_all or (is_full and gate.open.any()):
+            return (rows, scores), bool(gate.open.any())
+        may_come = ~caps.are_closed(columns, query.caps, counts, len(catalogue))
+        may_come[looked_at] = False
+        asked = 1 if is_full else max(asked * caps.DEEPER, query.k)
+        best = deeper(asked, may_come)
+        looked_at = np.concatenate([looked_at, best[0]])
+        if is_full:
+            return (rows, scores), len(best[0]) > 0
+        yield caps.LOOKED_AT * len(best[0])
 
 
 def shortened(question: ResolvedQuery, found: Ranked, k: int) -> Ranked:

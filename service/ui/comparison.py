@@ -4,22 +4,19 @@ Of lists A and B of at most k items, the overlap is |A and B| / max(|A|, |B|), 1
 has moved by its rank in A minus its rank in B.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Final
 
-from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.http.conversion import to_request
 from service.http.dependencies import Services
+from service.ranking.engine import Request, SideBySide
 from service.ranking.exploration import seed_of
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 
-AT_ONCE: Final = 8
-"""Users whose lists are asked for at a time: the queue is shared with the API."""
 LENGTHS: Final = ((0, "no stored event"), (1, "1 to 4"), (5, "5 to 19"), (20, "20 to 99"), (100, "100 and more"))
 """From how many stored events on, and what that slice is called."""
 
@@ -93,25 +90,21 @@ async def pairs(
     services: Services, catalogues: tuple[Catalogue, Catalogue], user_ids: Sequence[str], k: int, flow: str
 ) -> tuple[list[Pair], int]:
     """The lists of each user, not counted among answers and kept nowhere; and how many were not answered in time."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def of(user_id: str) -> Pair | None:
-        async with gate:
-            try:
-                return await _pair(services, catalogues, user_id, k, flow)
-            except UnavailableError:  # the queue is full, or its time was over: the API goes first
-                return None
-
-    found = await asyncio.gather(*map(of, user_ids))
-    return [one for one in found if one is not None], sum(one is None for one in found)
+    requests = [_request(user_id, k, flow) for user_id in user_ids]
+    made = await services.engine.recommend_side_by_side(catalogues, requests)
+    found = [_pair(user_id, one) for user_id, one in zip(user_ids, made, strict=True) if one is not None]
+    return found, len(user_ids) - len(found)
 
 
-async def _pair(services: Services, catalogues: tuple[Catalogue, Catalogue], user_id: str, k: int, flow: str) -> Pair:
+def _request(user_id: str, k: int, flow: str) -> Request:
     request = to_request(RecommendationRequest(user_id=user_id, k=k), flow)
-    request = replace(request, seed=seed_of(f"user {user_id}", timestamps.now()))
-    first, second = [await services.engine.recommend(catalogue, request) for catalogue in catalogues]
-    lists = tuple(tuple(item.item_id for item in one.answer.items) for one in (first, second))
-    return Pair(user_id, (lists[0], lists[1]), (first.answer.tier, second.answer.tier), first.basis.n_events)
+    return replace(request, seed=seed_of(f"user {user_id}", timestamps.now()))
+
+
+def _pair(user_id: str, made: SideBySide) -> Pair:
+    first, second = made.answers
+    lists = [tuple(item.item_id for item in one.items) for one in (first, second)]
+    return Pair(user_id, (lists[0], lists[1]), (first.tier, second.tier), made.n_events)
 
 
 def summed(name: str, found: Sequence[Pair]) -> Slice:

@@ -1,5 +1,7 @@
 """View of one item: what is known of it, who gets it, what is like it, and how well known it is."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from service.security.access import Access
 from service.store.item_events import ItemEvents, item_events
 from service.store.shown_items import ShownItem, shown_item
 from service.ui.cards import Card, Columns, card, cards, columns_of
+from service.ui.courtesy import in_turn
 from service.ui.item_facts import ItemFacts, facts_of
 from service.ui.item_popularity import binned, popularity_of
 
@@ -68,36 +71,59 @@ class ItemLook:
 
     async def view(self, found: ItemFacts) -> dict[str, Any]:
         """What the template shows, as far as the key may see it."""
-        told: dict[str, Any] = {"similar": [], "together": [], "warnings": []}
-        if found.row >= 0 and not found.described.is_deleted:
-            told = {name: await self._beside(kind) for name, kind in (("similar", SIMILAR), ("together", TOGETHER))}
-        if self.access.opens("histories"):
-            await self.services.exposures.flush()
-            told |= await to_thread.run_sync(self._stored)
-        if self.access.opens("items"):
-            subject = f"item:{self.item_id}"
-            told["actions"] = await to_thread.run_sync(self.services.actions.latest, ACTIONS, None, subject)
-        popularity = popularity_of(self.catalogue, found.row) if found.row >= 0 else None
-        return told | {
-            "item": card(self.item_id, found.described.fields, self.columns),
-            "popularity": popularity,
-            "windows": _windows(popularity) if popularity and popularity.recent_days else None,
-            "is_noted": is_noted(self.variant_set, self.services),
-            "bundle": self.catalogue.version,
-            "n_items": len(self.catalogue),
-        }
+        has_lists = found.row >= 0 and not found.described.is_deleted
+        kinds = {"similar": SIMILAR, "together": TOGETHER} if has_lists else {}
+        stored, *lists = await asyncio.gather(self._stored(), *map(self._beside, kinds.values()))
+        beside = dict(zip(kinds, lists, strict=True))
+        told = await in_turn(self.services.engine, self._told, found, beside)
+        return {**stored, **told}
 
-    async def _beside(self, kind: str) -> list[tuple[Card, float]]:
-        """Cards and scores of items that are like it, or bought with it, as the API lists them."""
+    async def _beside(self, kind: str) -> list[dict[str, Any]]:
+        """Items that are like it, or bought with it, as the API lists them."""
         source, query = Source(kind, self.item_id), Query(BESIDE)
         _, items = await found_list(source, query, "query", self.services, self.access, self.variant)
-        found = await to_thread.run_sync(cards, self.catalogue, [one["item_id"] for one in items], self.columns)
-        return [(found[one["item_id"]], one["score"]) for one in items]
+        return items
 
-    def _stored(self) -> dict[str, Any]:
-        database = self.services.store.database
-        shown, events = shown_item(database, self.item_id, USERS), item_events(database, self.item_id)
-        return {"shown": shown, "shown_chart": _shown_chart(shown), "events": events, "events_chart": _events(events)}
+    async def _stored(self) -> dict[str, Any]:
+        """What the store says, as far as the key may see it."""
+        if self.access.opens("histories"):
+            await self.services.exposures.flush()
+        return await to_thread.run_sync(self._read)
+
+    def _read(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.access.opens("histories"):
+            database = self.services.store.database
+            told["shown"], told["events"] = (
+                shown_item(database, self.item_id, USERS),
+                item_events(database, self.item_id),
+            )
+            told["shown_chart"], told["events_chart"] = _shown_chart(told["shown"]), _events(told["events"])
+        if self.access.opens("items"):
+            told["actions"] = self.services.actions.latest(ACTIONS, None, f"item:{self.item_id}")
+        return told
+
+    def _told(self, found: ItemFacts, beside: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+        """Views of what is known of it, and of the lists beside it."""
+        columns, popularity = self.columns, popularity_of(self.catalogue, found.row) if found.row >= 0 else None
+        held = cards(self.catalogue, [one["item_id"] for items in beside.values() for one in items], columns)
+        lists = {name: _with_scores(items, held) for name, items in beside.items()}
+        return (
+            {"similar": [], "together": []}
+            | lists
+            | {
+                "item": card(self.item_id, found.described.fields, columns),
+                "popularity": popularity,
+                "windows": _windows(popularity) if popularity and popularity.recent_days else None,
+                "is_noted": is_noted(self.variant_set, self.services),
+                "bundle": self.catalogue.version,
+                "n_items": len(self.catalogue),
+            }
+        )
+
+
+def _with_scores(items: list[dict[str, Any]], held: Mapping[str, Card]) -> list[tuple[Card, float]]:
+    return [(held[one["item_id"]], one["score"]) for one in items]
 
 
 def _windows(popularity: Any) -> Markup:

@@ -1,5 +1,6 @@
 """Rendering: pages from templates. What is put into one is text, whatever it holds: escaping is never off."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,8 +11,10 @@ from jinja2 import Environment
 from recsys_vae import __version__
 from recsys_vae.pages.environment import STYLES, make_environment
 from service.http.assets import Assets
+from service.ranking.engine import Engine
 from service.security.access import Access
 from service.ui import navigation
+from service.ui.courtesy import in_slices
 
 FOLDER: Final = Path(__file__).parent
 POLICY: Final = (
@@ -54,7 +57,28 @@ def environment() -> Environment:
 ENVIRONMENT: Final = environment()
 
 
-def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+class Page(HTMLResponse):
+    """A page that is not made yet: a route returns it, and `routing` has it made.
+
+    Args:
+        template: of the page, a file in `templates/`.
+        status: of the answer.
+        context: what the template says.
+    """
+
+    def __init__(self, template: str, status: int, context: Mapping[str, Any]) -> None:
+        super().__init__(b"", status, headers=HEADERS)
+        self._parts = ENVIRONMENT.get_template(template).generate(context)
+
+    async def make(self, engine: Engine) -> None:
+        """Make it of its template, in slices."""
+        text = await in_slices(engine, self._parts)
+        # Names of files, and JSON, may hold halves of characters, which no page can.
+        self.body = text.encode(errors="replace")
+        self.headers["Content-Length"] = str(len(self.body))
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> Page:
     """A page.
 
     Args:
@@ -65,15 +89,13 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
     """
     state = request.scope["state"]
     access: Access | None = state.get("access")
-    content = ENVIRONMENT.get_template(template).render(
-        path=request.scope["path"],
-        may=access.opens if access is not None else _nothing,
-        caller=access.caller if access is not None else None,
-        form_token=state.get("form_token", ""),
-        **context,
-    )
-    # Names of files, and JSON, may hold halves of characters, which no page can.
-    return HTMLResponse(content.encode(errors="replace"), status, headers=HEADERS)
+    told = {
+        "path": request.scope["path"],
+        "may": access.opens if access is not None else _nothing,
+        "caller": access.caller if access is not None else None,
+        "form_token": state.get("form_token", ""),
+    }
+    return Page(template, status, told | context)
 
 
 def _nothing(scope: str) -> bool:

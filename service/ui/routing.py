@@ -8,10 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from service.errors import ForbiddenError, RateLimitedError
+from service.http.dependencies import Services
 from service.problems import describe, problem_of, problem_of_faults
 from service.schemas.common import Problem
 from service.security.authorization import response_to
-from service.ui.rendering import page
+from service.ui.rendering import Page, page
 
 
 class PageRoute(APIRoute):
@@ -23,11 +24,18 @@ class PageRoute(APIRoute):
 
         async def answer_or_explain(request: Request) -> Response:
             try:
-                return await answer(request)
+                return await _made(request, await answer(request))
             except Exception as error:  # whatever it is, a person wants to read it
-                return error_page(request, error)
+                return await _made(request, error_page(request, error))
 
         return answer_or_explain
+
+
+async def _made(request: Request, response: Response) -> Response:
+    if isinstance(response, Page):
+        services: Services = request.state.services
+        await response.make(services.engine)
+    return response
 
 
 def page_router() -> APIRouter:

@@ -1,5 +1,6 @@
 """Why not that: where an item stands in a user's list, and what keeps it out of what is shown."""
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -48,23 +49,28 @@ class WhyNot:
         return self.last_score - self.score
 
 
-async def why_not(asker: Asker, item_id: str, shown: dict[str, Any]) -> WhyNot:
+async def deep_list(asker: Asker) -> dict[str, Any]:
+    """All places that are looked at of a user's list, the fields of `Recommendations`."""
+    capped = [cap.column for cap in asker.play.caps]
+    return await asker.ask(asker.play, k=DEEPEST, explain=False, fields=tuple(dict.fromkeys(capped)))
+
+
+async def why_not(asker: Asker, item_id: str, shown: dict[str, Any], deep: dict[str, Any]) -> WhyNot:
     """Look for an item in a user's list.
 
     Args:
         asker: who asks, with what is changed.
         item_id: of the item.
         shown: the list, the fields of `Recommendations`.
+        deep: the same, further down.
     """
-    capped = [cap.column for cap in asker.play.caps]
-    deep = await asker.ask(asker.play, k=DEEPEST, explain=False, fields=tuple(dict.fromkeys(capped)))
     scores = [item["score"] for item in deep["items"]]
     last = shown["items"][-1]["score"] if shown["items"] else None
     found = next((item for item in deep["items"] if item["item_id"] == item_id), None)
     if found is not None:
         return WhyNot(item_id, found["rank"], found["score"], last, None, ())
-    described = await to_thread.run_sync(asker.services.items.describe, asker.catalogue, item_id)
-    score = await _score(asker, item_id)
+    describe = to_thread.run_sync(asker.services.items.describe, asker.catalogue, item_id)
+    described, score = await asyncio.gather(describe, _score(asker, item_id))
     would_be = None if score is None else 1 + sum(other > score for other in scores)
     reasons = tuple(_reasons(asker, item_id, described, deep))
     if not reasons and len(scores) >= DEEPEST:

@@ -9,6 +9,7 @@ from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import TierPolicy, TierThreshold
 from recsys_vae.data.features import Field, Schema
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.native.library import library
 from recsys_vae.protocols import ConditionalRecommender
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, FallbackChain
 from tests.worlds import csr, two_tastes, untrained
@@ -195,6 +196,22 @@ def test_segment_popularity_counts_beside_the_model_by_the_weight_of_the_thresho
     for user in range(3):
         alone = weighted.recommend(histories[[user]], 12, metadata=known[[user]], keep_seen=True)
         assert alone.rows[0].tolist() == found.rows[user].tolist()
+
+
+def test_scores_with_popularity_beside_them_are_the_same_bit_by_bit_in_any_batch(weighted: FallbackChain) -> None:
+    if library() is None:
+        pytest.skip("without compiled loops they agree to rounding")
+    draw = np.random.default_rng(0)
+    histories = csr([sorted(draw.choice(12, row % 5, replace=False)) for row in range(40)], 12)
+    known = SCHEMA.encode([{"taste": ("left", "right")[row % 2]} if row % 3 else {} for row in range(40)])
+    together = weighted.recommend(histories, 5, metadata=known)
+    for n in range(1, 40):
+        some = weighted.recommend(histories[:n], 5, metadata=known[:n])
+        alone = weighted.recommend(histories[n : n + 1], 5, metadata=known[n : n + 1])
+        assert (some.rows == together.rows[:n]).all()
+        assert (some.scores == together.scores[:n]).all()
+        assert (alone.rows == together.rows[n]).all()
+        assert (alone.scores == together.scores[n]).all()
 
 
 def test_a_new_item_counts_as_popular_as_that_of_an_average_interaction(weighted: FallbackChain) -> None:

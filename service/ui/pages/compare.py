@@ -19,13 +19,14 @@ from service.security.access import Access
 from service.store.user_sets import MOST_USERS, UserSets
 from service.ui.cards import Card, cards, columns_of
 from service.ui.comparison import Pair, by_length, by_tier, pairs, summed
+from service.ui.courtesy import in_turn
 from service.ui.forms import form_of
 from service.ui.rendering import page
 from service.ui.routing import page_router
 
 MOST_K: Final = 50
 DEFAULT_K: Final = 20
-MOST_SHOWN: Final = 20
+MOST_SHOWN: Final = 15
 """Users whose lists are shown, those first whose lists differ most."""
 LONGEST_NAME: Final = 100
 BINS: Final = 10
@@ -135,7 +136,8 @@ async def _answered(request: Request, services: Services, access: Access, asked:
     await access.pay(2.0 * len(users))
     both = (sides[chosen[0]], sides[chosen[1]])
     found, n_late = await pairs(services, both, users, asked.k, f"{access.caller.name} compare")
-    told = await to_thread.run_sync(_view, found, both, services.deployments.variant_set) if found else {}
+    variant_set = services.deployments.variant_set
+    told = await in_turn(services.engine, _view, found, both, variant_set) if found else {}
     return await _page(request, services, access, asked, told | {"n_late": n_late, "n_asked": len(users)})
 
 

@@ -48,10 +48,10 @@ class Span(NamedTuple):
 
 
 SPANS: Final = {
-    "15m": Span("15 minutes", 900, 60, "%H:%M:%S"),
-    "1h": Span("An hour", 3600, 60, "%H:%M"),
-    "6h": Span("6 hours", 21_600, 72, "%H:%M"),
-    "24h": Span("A day", 86_400, 96, "%H:%M"),
+    "15m": Span("15 minutes", 900, 30, "%H:%M:%S"),
+    "1h": Span("An hour", 3600, 40, "%H:%M"),
+    "6h": Span("6 hours", 21_600, 36, "%H:%M"),
+    "24h": Span("A day", 86_400, 48, "%H:%M"),
 }
 ERRORS: Final = (("4xx", "refused (4xx)"), ("5xx", "failed (5xx)"), ("left", "caller left"))
 """How requests end that go wrong, and in words."""

@@ -15,12 +15,13 @@ from service.http.dependencies import AccessDep, ServicesDep
 from service.schemas.common import MAX_K, Id
 from service.store.users import users_beginning_with, users_of_late
 from service.ui import list_views
+from service.ui.courtesy import in_turn
 from service.ui.item_search import find_items
 from service.ui.play import MOST_K, OPERATIONS, Play
 from service.ui.rendering import page
 from service.ui.routing import page_router
 from service.ui.user_lists import Asker
-from service.ui.why_not import why_not
+from service.ui.why_not import deep_list, why_not
 
 FOUND: Final = 20
 """Users that a search shows."""
@@ -89,12 +90,16 @@ async def _answered(asker: Asker) -> dict[str, Any]:
     play, names = asker.play, asker.columns.names
     explains = play.why and asker.access.opens("explain")
     asked = asker.ask(play, fields=names, explain=explains)
-    before = asker.ask(Play(variant=play.variant), k=min(MAX_K, BEFORE * play.k)) if play.changes else None
-    answer, former = await asyncio.gather(asked, before) if before is not None else (await asked, None)
-    told = {}
-    if play.item and asker.access.opens("explain"):
-        told["why_not"] = await why_not(asker, play.item, answer)
-    return await to_thread.run_sync(list_views.view, asker, answer, former, told)
+    before = asker.ask(Play(variant=play.variant), k=min(MAX_K, BEFORE * play.k)) if play.changes else _nothing()
+    deep = deep_list(asker) if play.item and asker.access.opens("explain") else _nothing()
+    answer, former, further = await asyncio.gather(asked, before, deep)
+    assert answer is not None
+    told = {} if further is None else {"why_not": await why_not(asker, play.item, answer, further)}
+    return await in_turn(asker.services.engine, list_views.view, asker, answer, former, told)
+
+
+async def _nothing() -> None:
+    """What nobody asks for."""
 
 
 def _form(asker: Asker) -> dict[str, Any]:

@@ -136,12 +136,19 @@ def test_the_number_of_threads_changes_nothing(n: int, monkeypatch: pytest.Monke
     np.testing.assert_array_equal(together.scores, alone.scores)
 
 
-def test_vectors_that_are_not_finite_few_or_narrow_have_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_that_are_not_finite_or_narrow_have_no_codes() -> None:
     draw = np.random.default_rng(0)
     for value in (np.nan, -np.inf, 1e30):
         broken = normal(draw, 100, 32)
         broken[7, 7] = value
         assert quantise(broken) is None
     assert quantise(normal(draw, 100, 8)) is None
-    monkeypatch.undo()
-    assert quantise(normal(draw, 100, 32)) is None
+
+
+def test_codes_of_few_vectors_are_for_few_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = coded(normal(np.random.default_rng(0), 100, 32))
+    assert quantised.suits(1000, 10, items)
+    assert not quantised.suits(1, 5000, items)
+    monkeypatch.setattr(quantised, "SMALLEST", 2**18)
+    assert quantised.suits(8, 10, items)
+    assert not quantised.suits(9, 10, items)

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
-from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, linear
 from tests.worlds import csr
 
 ROWS = SparseRows.from_csr(csr([[0, 2], [], [1, 3, 4]], 5))
@@ -50,3 +51,21 @@ def test_transposed_rows_name_each_item_once() -> None:
 
 def test_an_empty_row_stays_empty() -> None:
     assert torch.isfinite(ROWS.l2_normalised().values).all()
+
+
+def test_a_packed_layer_follows_its_weights_again_once_it_learns_or_takes_over_others() -> None:
+    layer, rows = linear(20, 30), torch.randn(5, 20)
+    for change in ("learn", "load"):
+        layer.pack()
+        with torch.no_grad():
+            before = layer(rows)
+            torch.testing.assert_close(before, nn.functional.linear(rows, layer.weight, layer.bias))
+        if change == "learn":
+            layer(rows).sum().backward()
+            layer.weight.data.add_(1.0)  # no version counts this
+        else:
+            layer.load_state_dict({"weight": torch.ones(30, 20), "bias": torch.zeros(30)})
+        with torch.no_grad():
+            after = layer(rows)
+        assert (after - before).abs().max() > 0.1
+        torch.testing.assert_close(after, nn.functional.linear(rows, layer.weight, layer.bias).detach())

@@ -55,6 +55,12 @@ def test_numbers_of_the_grid_are_not_rounded_away() -> None:
         assert [float(one) for one in re.findall(r'<text x="48" [^>]*>([\d.]+)<', chart)] == ticks
 
 
+def test_the_axis_of_whole_numbers_has_no_parts_of_them() -> None:
+    chart = line("t", ["2026-11-29", "2026-11-30"], [Series("s", [0.0, 1.0])], 0)
+    assert re.findall(r'<text x="48" [^>]*>([\d.]+)<', chart) == ["0", "1"]
+    assert 'text-anchor="middle">2026-11-29<' in chart
+
+
 def test_bars_are_as_long_as_their_numbers() -> None:
     chart = bars("shares", ["a", "b", "c"], [4, 1, -1], unit=" %")
     widths = [float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', chart)]

@@ -266,7 +266,9 @@ def test_a_rerun_goes_on_and_lists_are_the_same_however_they_are_cut(
     by_user = ("user_id", "rank")
     assert_frame_equal(pl.read_parquet(parts / "*.parquet").sort(by_user), pl.read_parquet(whole).sort(by_user))
     assert "8 of 8 users have their lists already" in campaign(bundle, dataset, parts, "-k", "4", "--shards", "4")
-    assert "request, users_a_part differ" in campaign(bundle, dataset, parts, "-k", "5", status=1)
+    assert "another campaign; what differs: request, users_a_part. Repeat" in campaign(
+        bundle, dataset, parts, "-k", "5", status=1
+    )
 
 
 def test_what_is_somebody_elses_stays(bundle: Path, dataset: Path, tmp_path: Path) -> None:

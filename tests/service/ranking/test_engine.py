@@ -228,3 +228,32 @@ def test_what_changes_while_a_list_is_computed_in_steps_neither_shortens_nor_con
         assert len({item.item_id for item in found[0].items}) == 5
         assert found[0].fields == (drama,) * 5
     assert n_pauses >= len(names)
+
+
+def test_users_are_answered_by_several_catalogues_from_one_read_of_their_histories(
+    tmp_path: Path, chain: FallbackChain
+) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    looked_up: list[bool] = []
+    engine = Engine(Histories(EventStore(url), on_look_up=looked_up.append))
+    catalogues = Catalogue(chain), Catalogue(FallbackChain(chain.bundle))
+    users = [*HISTORIES, "nobody", *(f"new{number}" for number in range(12))]
+    requests = [Request(Query(3), user_id=user) for user in users]
+    found = anyio.run(engine.recommend_side_by_side, catalogues, requests)
+    assert len(looked_up) == len(users)
+    for user, request, one in zip(users, requests, found, strict=True):
+        assert one is not None
+        alone = anyio.run(engine.recommend, catalogues[0], request)
+        assert [answer.items for answer in one.answers] == [alone.answer.items] * 2
+        assert one.n_events == len(HISTORIES.get(user, ())) == alone.basis.n_events
+
+
+def test_whom_the_queue_has_no_time_for_is_left_out(tmp_path: Path, chain: FallbackChain) -> None:
+    held = HeldLadder(chain.bundle)
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    engine = Engine(Histories(EventStore(url)), Limits(deadline_seconds=0.2))
+    requests = [Request(Query(3), user_id="u0")]
+    assert anyio.run(engine.recommend_side_by_side, (Catalogue(chain), Catalogue(held)), requests) == [None]
+    held.let_go.set()

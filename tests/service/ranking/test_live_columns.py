@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.errors import FieldError
 from service.ranking import live_columns
 from service.ranking.filters import And, Condition, Eq, Filters, In, Not, Or, Range
-from service.ranking.live_columns import Columns, Snapshot
+from service.ranking.live_columns import Column, Columns, Snapshot
 
 TABLE = pl.DataFrame(
     {
@@ -154,3 +154,14 @@ def test_a_frozen_column_outlives_merges_growth_and_wider_numbers(monkeypatch: p
     columns.grow(6)
     assert frozen.gather(ROWS).to_list() == [1, 2000, 2010, None]
     assert column.frozen().gather(np.arange(6)).to_list() == [1, 2, 3.5, 4, None, None]
+
+
+@pytest.mark.parametrize("values", [["a"], ["a", "b"], ["c"]])
+def test_a_frozen_column_says_which_rows_hold_one_of_some_values(values: list[str]) -> None:
+    plain, lists = Column(pl.Series(["a", "b", None, "c"])), Column(pl.Series([["a", "x"], [], None, ["b", "c"]]))
+    plain.put(1, "a")
+    plain.put(3, None)
+    lists.put(2, ("c", "a"))
+    assert plain.frozen().holds(values).tolist() == [cell in values for cell in ("a", "a", None, None)]
+    cells = (["a", "x"], [], ["c", "a"], ["b", "c"])
+    assert lists.frozen().holds(values).tolist() == [not set(values).isdisjoint(cell) for cell in cells]
