@@ -22,7 +22,6 @@ from recsys_vae.errors import ConfigError, UnavailableError, first_line
 from recsys_vae.extras import explained
 from recsys_vae.termination import raise_terminated
 
-VARIABLE: Final = "RECSYS_RAY"
 LOCAL, AUTO = "local", "auto"
 OBJECT_STORE: Final = 200 << 20
 """Bytes of a local cluster's object store. Rows go by way of files; objects are counts and names of files."""
@@ -58,11 +57,6 @@ class Cluster:
     def cpus(self) -> int:
         """Processors of all nodes."""
         return sum(node.cpus for node in self.nodes)
-
-
-def chosen_address(option: str | None) -> str | None:
-    """Where the work is to go: what the option says, else the variable; None for this process."""
-    return option or os.environ.get(VARIABLE) or None
 
 
 @contextmanager
@@ -105,7 +99,8 @@ def check_nodes(ray: Any, cluster: Cluster, shared: Path | None) -> None:
     """Raise ConfigError where a node cannot do the work as this process would."""
     if not cluster.nodes:
         raise ConfigError(
-            f"The cluster at {cluster.address} has no node with a processor to offer. Start one: ray start --address ..."
+            f"The cluster at {cluster.address} has no node with a processor to offer. Start one there: ray start "
+            "--address=..."
         )
     mark = None if shared is None else shared / f".{uuid4().hex}.mark"
     try:

@@ -93,7 +93,7 @@ def result(reference: Any) -> Any:
     try:
         found = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise error.as_instanceof_cause() from None
+        raise error.as_instanceof_cause() from None  # type: ignore[no-untyped-call]
     except ray.exceptions.RayError as error:
         raise UnavailableError(
             f"Work on the cluster was lost {RETRIES} times over: {type(error).__name__}: {_first_words(error)} Look "
