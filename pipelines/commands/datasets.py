@@ -2,21 +2,26 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.commands.ray_option import Ray, chosen_address
 from pipelines.imports import uncollected
 from pipelines.ingest.keep import Keep
 from pipelines.plain_options import PlainCommand
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.ingest.ingest import Run
     from pipelines.ingest.log_files import ColumnMap
     from pipelines.ingest.log_sources import Source
     from pipelines.ingest.said import Said
@@ -149,13 +154,14 @@ def ingest_logs(
         bool, typer.Option(help="Whether to keep what was accepted of the logs, which --append needs.")
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come in; write nothing.")] = False,
+    ray: Ray = None,
     context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
     from pipelines.ingest.file_hashes import FileHashes
 
     hashes = context.with_resource(FileHashes())
-    if appendable and not append:
+    if appendable and not append and not chosen_address(ray):
         hashes.begin([Path(log).expanduser() for log in logs])  # while what follows is imported
     with uncollected():
         from pipelines.console import output_console, shown_steps
@@ -170,6 +176,8 @@ def ingest_logs(
         from recsys_vae.data import columns as c
 
     target = DatasetDir.to_write(to)
+    if ray and (append or dry_run):
+        raise ConfigError("--ray is for an ingest of whole logs: --append and --dry-run work on this machine alone.")
     if append and (overwrite or given_test):
         raise ConfigError("--append keeps what is there: it goes with neither --overwrite nor --given-test.")
     said = Said(
@@ -218,8 +226,9 @@ def ingest_logs(
                 summary = ingest(source, DatasetDir(Path(folder) / target.name), rules, step=step)
             lines = summary.said()
         else:
+            begin = context.with_resource(_on_cluster(ray, target))
             summary = ingest(
-                source, target, rules, overwrite=overwrite, appendable=appendable, step=step, hashes=hashes
+                source, target, rules, overwrite=overwrite, appendable=appendable, step=step, hashes=hashes, begin=begin
             )
             lines = summary.said()
     for line in [*lines, *(["nothing was written (--dry-run)"] if dry_run else [])]:
@@ -228,6 +237,21 @@ def ingest_logs(
         output_console().print(summary.table())
     if not dry_run:
         print(target.path)
+
+
+@contextmanager
+def _on_cluster(ray: str | None, target: "DatasetDir") -> Iterator["Callable[..., Run] | None"]:
+    """What makes a run on the cluster that is named, for as long as this process is connected; None where none is."""
+    address = chosen_address(ray)
+    if address is None:
+        yield None
+        return
+    from pipelines.cluster.connection import connected
+    from pipelines.ingest.distributed.run import ClusterRun
+
+    target.path.parent.mkdir(parents=True, exist_ok=True)
+    with connected(address, target.path.parent) as cluster:
+        yield partial(ClusterRun, cluster=cluster)
 
 
 def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")]) -> None:
