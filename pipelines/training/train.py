@@ -115,6 +115,7 @@ def train_bundle(
     group: Group = ALONE,
     decay: Decay = NO_DECAY,
     half_life: float = math.inf,
+    told_afterwards: bool = False,
 ) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
@@ -128,6 +129,8 @@ def train_bundle(
     Args:
         decay: how interactions lose weight with age, for popularity.
         half_life: days in which an event's weight halves, in the histories that the model learns from and is shown.
+        told_afterwards: whether the epochs were taken elsewhere, by workers of a cluster, and the tracker is told of
+            them now.
 
     Raises:
         ConfigError: there is a half-life, and no event has a time; an interrupted run is there, and neither resumed nor
@@ -143,6 +146,8 @@ def train_bundle(
         told = {f"signals.{name}": value for name, value in course.signals.described().items()}
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name} | told)
         fitted = course.choose_epoch(tracker)
+        for epoch, record in enumerate(fitted.history if told_afterwards else (), start=1):
+            tracker.log_metrics(record, epoch)
         log_latents(tracker, fitted)
         cold_start_users = cold_start_users_of(split.validation, split.train.items, known)
         metric = spec.training.validation_metric
@@ -216,11 +221,14 @@ def take_part(
     group: Group,
     half_life: float = math.inf,
 ) -> None:
-    """What the other processes do while the first one is in `train_bundle`: their share of the training."""
+    """What the other processes do while the first one is in `train_bundle`: their share of the training.
+
+    Workers of a cluster do it all together, and write checkpoints; then `train_bundle` goes on from these.
+    """
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     fitted = course.choose_epoch()
     if course.split.refit is not None:
-        course.use_all(course.spec, fitted.epochs)
+        course.use_all(course.spec, fitted.epochs, by_gradient_alone=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,9 +286,10 @@ class _Course:
             item_metadata=self.item_metadata,
             dislikes=self.split.train_dislikes,
             order=self.split.train_order,
+            by_gradient_alone=tracker is None,
         )
 
-    def use_all(self, spec: ModelSpec, epochs: int) -> Fitted:
+    def use_all(self, spec: ModelSpec, epochs: int, *, by_gradient_alone: bool = False) -> Fitted:
         """Fit to training and validation part, for as many epochs as were chosen."""
         learned_from = self.split.training_part
         return fit(
@@ -294,6 +303,7 @@ class _Course:
             item_metadata=self.item_metadata,
             dislikes=self.split.training_dislikes,
             order=self.split.refit_order,
+            by_gradient_alone=by_gradient_alone,
         )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from recsys_vae.errors import ConfigError, TrainingError
+from recsys_vae.errors import ConfigError, LostProcessError
 from recsys_vae.training.device import choose_device
 
 LARGE = 1 << 18
@@ -165,7 +165,7 @@ def join() -> Iterator[Group]:
     The connections are closed when the block ends without an error.
 
     Raises:
-        TrainingError: the others cannot be reached.
+        LostProcessError: the others cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -187,7 +187,7 @@ def exchange() -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         reason = re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0]  # without gloo's own file and line
-        raise TrainingError(
+        raise LostProcessError(
             f"Another process of this run has ended or does not answer ({reason}). Its own message says why; --resume "
             "goes on from the last checkpoint."
         ) from error
