@@ -18,19 +18,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.nn.objective import Loss
+from recsys_vae.nn.objective import Likelihood
 from recsys_vae.training.parallel import Group
+from recsys_vae.training.subtree import LeafLoss, add, grow
 from recsys_vae.training.tree_sum import TreeSum
 
-Gradients: TypeAlias = list[Tensor | None]
-"""One a parameter that learns; None where a leaf has none for it."""
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 LEAVES = 4
@@ -67,40 +66,38 @@ class Leaves:
 
     def noise(self, epoch: int, step: int, leaf: int | None = None) -> torch.Generator:
         """Source of a leaf's noise in a step; without a leaf, of what all leaves of the step have in common."""
-        words = [self.seed, epoch, step, *(() if leaf is None else (leaf,))]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+        place = [self.seed, epoch, step, 0 if leaf is None else leaf + 1]
+        seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
         return torch.Generator(self.device).manual_seed(seed)
 
-    def learn(self, model: nn.Module, losses: Sequence[Callable[[], tuple[float, Loss]]]) -> list[float]:
+    def learn(
+        self, model: nn.Module, losses: Sequence[LeafLoss], likelihood: Likelihood, *, joint: bool
+    ) -> list[float]:
         """Let the parameters' gradients be those of a whole batch; returns its loss, nll and KL.
 
         Args:
-            losses: of this process's leaves in their order, each the share of the batch that it is, and its loss.
+            losses: of this process's leaves in their order.
+            likelihood: that they are computed with.
+            joint: whether the likelihoods may be computed together, see `subtree.may_join`.
 
         Raises:
-            TrainingError: another process of the group has ended.
+            LostProcessError: another process of the group has ended.
         """
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-        def subtree(some: Sequence[Callable[[], tuple[float, Loss]]]) -> tuple[Gradients, list[list[float]]]:
-            if len(some) > 1:
-                (first, told), (second, also) = subtree(some[: len(some) // 2]), subtree(some[len(some) // 2 :])
-                both: Gradients = [_sum(*pair) for pair in zip(first, second, strict=True)]
-                return both, told + also
-            share, loss = some[0]()
-            found = torch.autograd.grad(share * loss.total, learning, allow_unused=True)
-            gradients: Gradients = [one.coalesce() if one is not None and one.is_sparse else one for one in found]
-            return gradients, [[share * part.item() for part in (loss.total, loss.nll, loss.kl)]]
-
         each = len(losses) // self.threads
-        grown = self.each(subtree, [losses[first : first + each] for first in range(0, len(losses), each)])
-        sums, figures = [gradients for gradients, _ in grown], [row for _, told in grown for row in told]
+        parts = [losses[first : first + each] for first in range(0, len(losses), each)]
+        grown = self.each(lambda some: grow(some, learning, likelihood, joint=joint), parts)
+        sums = [one.gradients for one in grown]
         while len(sums) > 1:
             pairs = list(zip(sums[::2], sums[1::2], strict=True))
-            sums = [self.each(lambda pair: _sum(*pair), list(zip(*pair, strict=True))) for pair in pairs]
-        for parameter, gradient in zip(learning, self.tree.of(sums[0]), strict=True):
+            sums = [self.each(lambda pair: add(*pair), list(zip(*pair, strict=True))) for pair in pairs]
+        found = self.tree.of(sums[0])
+        for parameter, gradient in zip(learning, found, strict=False):
             parameter.grad = gradient
-        return self.added(figures)
+        if (layer := grown[0].layer) is not None:
+            for one, of_likelihood in zip((layer.weight, layer.bias), found[len(learning) :], strict=True):
+                one.grad = add(of_likelihood, one.grad)
+        return self.added([row for one in grown for row in one.figures])
 
     def added(self, figures: Sequence[Sequence[float]]) -> list[float]:
         """Sums over all leaves of some numbers that this process has of each of its own; exact but for one rounding."""
@@ -139,11 +136,3 @@ def growing(count: int, seed: int, group: Group, device: torch.device) -> Iterat
             yield Leaves(count, seed, group, device, TreeSum(group), at_once, pool)
     finally:
         torch.set_num_threads(before)
-
-
-def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """Both together: not in place, for gradients of two parameters may be one tensor."""
-    if first is None or second is None:
-        return second if first is None else first
-    total = first + second
-    return total.coalesce() if total.is_sparse else total

@@ -18,7 +18,7 @@ from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.ranked_lists import is_of_users
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.nn.objective import Loss, Objective
+from recsys_vae.nn.objective import Likelihood, Loss, Objective
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 from recsys_vae.training.batches import Batch, Batches, LeafBatch
@@ -26,6 +26,7 @@ from recsys_vae.training.checkpoint import Run
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.leaves import Leaves
 from recsys_vae.training.likelihood import first_layers
+from recsys_vae.training.subtree import may_join
 
 TrainingRun: TypeAlias = Run[Trainable, LazyAdam]
 
@@ -102,6 +103,7 @@ class LeafSteps:
 
     def __init__(self, run: TrainingRun, batches: Batches, precision: torch.dtype, leaves: Leaves) -> None:
         self._run, self._batches, self._precision, self._leaves = run, batches, precision, leaves
+        self._joint: bool | None = None
 
     def epoch(self) -> Iterator[Step]:
         """The steps of the running epoch that are not done yet."""
@@ -117,7 +119,9 @@ class LeafSteps:
             objective = replace(objective, likelihood=objective.likelihood.drawn_by(self._leaves.noise(*place)))
         numbered = zip(self._leaves.own, batch.leaves, strict=True)
         losses = [partial(self._loss, part, objective, (*place, leaf)) for leaf, part in numbered]
-        found = self._leaves.learn(run.model, losses)
+        if self._joint is None:
+            self._joint = not any(run.group.any([not may_join(losses[0], objective.likelihood)]))
+        found = self._leaves.learn(run.model, losses, objective.likelihood, joint=self._joint)
         run.optimizer.step_apart(self._leaves.each)
         return found
 
@@ -138,10 +142,12 @@ class LeafSteps:
         total, counted = self._leaves.added(own)
         return total / counted if counted else float("nan")
 
-    def _loss(self, part: Batch, objective: Objective, place: tuple[int, int, int]) -> tuple[float, Loss]:
-        noise = self._leaves.noise(*place)
+    def _loss(
+        self, part: Batch, objective: Objective, place: tuple[int, int, int], likelihood: Likelihood
+    ) -> tuple[float, Loss]:
+        asked = replace(objective, generator=self._leaves.noise(*place), likelihood=likelihood)
         with autocast(self._run.model, self._precision):
-            return part.share, self._run.model.loss(part.rows, replace(objective, generator=noise))
+            return part.share, self._run.model.loss(part.rows, asked)
 
 
 def steps_of(run: TrainingRun, batches: Batches, precision: torch.dtype, leaves: Leaves | None) -> Steps:
