@@ -107,7 +107,9 @@ def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
         _work,
         train_loop_config={"part": part, "folder": folder, "versions": dict(versions())},
         torch_config=TorchConfig("cpu:gloo,cuda:nccl" if workers.gpu else "gloo", timeout_s=PATIENCE),
-        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=_resources(workers)),
+        scaling_config=ScalingConfig(
+            num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=_resources(workers)
+        ),
         run_config=RunConfig(
             name="training",
             storage_path=str(folder / RAY),

@@ -6,8 +6,10 @@ honestly. What goes to production is made from it by `publish`, which retrains o
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -44,6 +46,7 @@ from recsys_vae.protocols import FactorizedRecommender, Float32Array, Scorer, ta
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
 
@@ -466,13 +469,18 @@ def is_trained_as(
         (manifest.model, origin.dataset) == (spec.name, dataset.name)
         and origin.trained_on.startswith(f"split:{split_name}/")
         and manifest.index.get("kind", output.index) == output.index
-        and _plain(origin.training) == _plain(training)
+        and _plain(_with_defaults(origin.training)) == _plain(training)
         and _plain(origin.decay) == _plain(decay.described)
         and rules_in(output.path) == output.lists
         and _plain(manifest.signals) == _plain(replace(dataset.signals(), half_life=half_life).described())
         and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
         and origin.dataset_fingerprint == _learned_from(dataset, split_name, half_life).fingerprint()
     )
+
+
+def _with_defaults(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest tells of a training; settings that came after it are as they were when there were none."""
+    return {**asdict(TrainingConfig()), **training} if training else {}
 
 
 def _learned_from(dataset: DatasetDir, split_name: str, half_life: float) -> Interactions:

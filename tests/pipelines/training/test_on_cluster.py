@@ -1,13 +1,14 @@
 """Training on a Ray cluster: how many workers, what is refused, and, slow, real workers that are killed."""
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import build
-from pipelines.cluster.connection import Cluster, Node
+from pipelines.cluster.connection import Cluster, Node, connected
 from pipelines.dataset.directory import DatasetDir
 from pipelines.training.fit import ModelSpec
 from pipelines.training.on_cluster import Workers, train_there, workers_on
@@ -69,10 +70,11 @@ def dataset(mlflow_home: Path) -> DatasetDir:
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_write_the_bundle_of_one_process(dataset: DatasetDir, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    from pipelines.cluster.connection import connected
-
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_workers_that_are_killed_write_the_bundle_of_one_process(
+    dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a-token-of-the-tests-" + "0" * 43)
     alone = train_bundle(dataset, "strong", MULT_VAE, Output(tmp_path / "alone"), resume=False)
     kills, there = tmp_path / "kills", Output(tmp_path / "there")
     kills.mkdir()
