@@ -1,17 +1,17 @@
 """Actors: objects on workers that are made once, such as a bundle that is loaded, and then asked again and again.
 
-An actor that dies with its worker or node is made again elsewhere; what it was asked, another one is asked meanwhile. So
-what is asked of one must not depend on what it was asked before.
+An actor that dies with its worker or node is made again elsewhere; what it was asked, another one is asked meanwhile.
+So an answer must not depend on what was asked before.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipelines.cluster.connection import Cluster
 from pipelines.cluster.versions import versions
-from pipelines.cluster.work import RETRIES, Raised, carry_out
+from pipelines.cluster.work import RETRIES, Raised, carry_out, result
 from recsys_vae.errors import UnavailableError
 
 AHEAD: Final = 3
@@ -42,13 +42,22 @@ class _Maker:
         return True
 
 
-@dataclass
+class _Asked(NamedTuple):
+    """A question under way: its place among all, and the actor; without a question, whether that is there again."""
+
+    actor: Any
+    place: int
+    question: Sequence[Any] | None
+
+
 class Actors:
     """Several of a kind."""
 
-    actors: list[Any]
-    _asked: dict[Any, tuple[int, Any]] = field(default_factory=dict)
-    """By reference: place of the question, and who is asked; a place below 0 is only whether it is there."""
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._idle, self._most = list(actors), len(actors) * (1 + AHEAD)
+        self._under_way: dict[Any, _Asked] = {}
+        self._again: list[tuple[int, Sequence[Any]]] = []
+        self._tries: Counter[int] = Counter()
 
     def ask_all(self, questions: Iterable[Sequence[Any]]) -> Iterator[Any]:
         """Answers, in the order of the questions.
@@ -57,53 +66,45 @@ class Actors:
             RecsysError: what an answer raised on purpose.
             UnavailableError: actors have died again and again over a question.
         """
+        waiting, answers, turn = enumerate(questions), dict[int, Any](), 0
+        while True:
+            self._ask(waiting, len(answers))
+            if not self._again and all(one.question is None for one in self._under_way.values()):
+                return
+            while turn not in answers:
+                answers |= self._next_answer()
+                self._ask(waiting, len(answers))
+            while turn in answers:
+                yield answers.pop(turn)
+                turn += 1
+
+    def _ask(self, waiting: Iterator[tuple[int, Sequence[Any]]], held: int) -> None:
+        """Ask whoever is idle, first what was asked of those that have died; so much is ahead and no more."""
+        while self._idle and (self._again or held + len(self._under_way) < self._most):
+            found = self._again.pop() if self._again else next(waiting, None)
+            if found is None:
+                return
+            actor = self._idle.pop()
+            self._under_way[actor.answer.remote(*found[1])] = _Asked(actor, *found)
+
+    def _next_answer(self) -> dict[int, Any]:
+        """Wait for one, by its place; none where an actor has died, or is there again."""
         import ray
 
-        waiting, idle, tries = enumerate(questions), list(self.actors), dict[int, int]()
-        again: list[tuple[int, Sequence[Any]]] = []
-        answers: dict[int, Any] = {}
-        open_questions: dict[int, Sequence[Any]] = {}
-        turn, most = 0, len(self.actors) * (1 + AHEAD)
-        while True:
-            while idle and (again or len(answers) + len(open_questions) < most):
-                asked = again.pop() if again else next(waiting, None)
-                if asked is None:
-                    break
-                place, question = asked
-                open_questions[place] = question
-                actor = idle.pop()
-                self._asked[actor.answer.remote(*question)] = (place, actor)
-            if not open_questions and not again:
-                if turn not in answers:
-                    self._asked.clear()
-                    return
-            elif turn not in answers:
-                done, _ = ray.wait(list(self._asked), num_returns=1)
-                place, actor = self._asked.pop(done[0])
-                try:
-                    found = ray.get(done[0])
-                except ray.exceptions.RayActorError as error:
-                    self._asked[actor.is_there.remote()] = (-1, actor)
-                    if place >= 0:
-                        tries[place] = tries.get(place, 0) + 1
-                        if tries[place] > RETRIES:
-                            raise UnavailableError(
-                                f"Actors on the cluster have died {RETRIES} times over one question: {error}"
-                            ) from error
-                        again.append((place, open_questions.pop(place)))
-                    continue
-                except ray.exceptions.RayTaskError as error:
-                    raise error.as_instanceof_cause() from None  # type: ignore[no-untyped-call]
-                idle.append(actor)
-                if place >= 0:
-                    del open_questions[place]
-                    answers[place] = found
-            while turn in answers:
-                found = answers.pop(turn)
-                turn += 1
-                if isinstance(found, Raised):
-                    raise found.error()
-                yield found
+        done, _ = ray.wait(list(self._under_way), num_returns=1)
+        actor, place, question = self._under_way.pop(done[0])
+        try:
+            found = result(done[0])
+        except UnavailableError as error:
+            if not isinstance(error.__cause__, ray.exceptions.RayActorError) or self._tries[place] >= RETRIES:
+                raise
+            self._under_way[actor.is_there.remote()] = _Asked(actor, place, None)
+            if question is not None:
+                self._tries[place] += 1
+                self._again.append((place, question))
+            return {}
+        self._idle.append(actor)
+        return {} if question is None else {place: found}
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def actors(cluster: Cluster, make: Callable[..., Any], *arguments: Any) -> Itera
     """
     import ray
 
-    kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(_Maker)
+    kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(_Maker)
     begun = [kind.remote(versions(), make, list(arguments)) for _ in range(cluster.cpus)]
     try:
         yield Actors(begun)

@@ -1,11 +1,13 @@
 """An ingest on a real cluster makes the very files that one machine makes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,7 +20,7 @@ from pipelines.ingest.ingest import ingest
 from pipelines.ingest.keep import Keep
 from pipelines.ingest.log_sources import Source
 from recsys_vae.errors import ConfigError, EmptyDataError
-from tests.ray_clusters import ray_cluster
+from tests.ray_clusters import OBJECT_STORE, ray_cluster
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,8 +29,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with ray_cluster() as started, connected(started.address) as found:
+def started() -> Iterator[Any]:
+    with ray_cluster() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cluster(started) -> Iterator[Cluster]:
+    with connected(started.address) as found:
         yield found
 
 
@@ -40,8 +48,16 @@ def _csv(path: Path, seed: int, *, rows: int = 300, user: str = "u{}", item: str
         who, what = user.format(draw.randrange(40)), item.format(draw.randrange(25))
         kind, moment = draw.choice(["view", "view", "buy", "hide"]), 1_600_000_000 + draw.randrange(1_000_000)
         lines.append(f"{who},{what},{kind},{draw.choice([1, 2, 5])},{moment * second}")
+    lines += [f"{user.format(f'only{seed}')},i2,view,much,1600000000"]
     lines += ["u1,,view,1,1600000000", "u1,i2,view,much,1600000000", "u1,i2,view,1,yesterday", 'u1,"i2,view']
     path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _milliseconds_later(path: Path) -> Path:
+    _csv(path, 1)
+    with path.open("a") as file:
+        file.writelines(f"u1,i{place},view,1,{1_600_000_000_000 + place}\n" for place in range(900))
     return path
 
 
@@ -66,27 +82,26 @@ def _json(path: Path, seed: int) -> Path:
     return path
 
 
-def _logs(kind: str, folder: Path) -> tuple[Path, ...]:
-    match kind:
-        case "text":
-            return tuple(_csv(folder / f"{number}.csv", number) for number in range(4))
-        case "numbers":
-            return tuple(_numbers(folder / f"{number}.parquet", number, first=10 * number) for number in range(3))
-        case "numbers after texts":
-            return _csv(folder / "a.csv", 1), _numbers(folder / "b.parquet", 2), _numbers(folder / "c.parquet", 3)
-        case "odd ids":
-            odd = _csv(folder / "a.csv", 1, user=" u{} ")
-            return odd, _csv(folder / "b.csv", 2), _csv(folder / "c.csv", 3, user="{}.0")
-        case "numbers as texts":
-            first = _csv(folder / "a.csv", 1, user="{}.0", item="{}")
-            return first, _csv(folder / "b.csv", 2, user="{}", item="{}.0")
-        case "another unit":
-            mixed = _csv(folder / "a.csv", 1)
-            with mixed.open("a") as file:
-                file.writelines(f"u1,i{place},view,1,{1_600_000_000_000 + place}\n" for place in range(900))
-            return mixed, _csv(folder / "b.csv", 2, second=1000)
-        case _:
-            return _json(folder / "a.jsonl", 1), _json(folder / "b.jsonl", 2), _csv(folder / "c.csv", 3)
+_LOGS: dict[str, Callable[[Path], tuple[Path, ...]]] = {
+    "text": lambda folder: tuple(_csv(folder / f"{number}.csv", number) for number in range(4)),
+    "numbers": lambda folder: tuple(_numbers(folder / f"{n}.parquet", n, first=10 * n) for n in range(3)),
+    "numbers after texts": lambda folder: (
+        _csv(folder / "a.csv", 1),
+        _numbers(folder / "b.parquet", 2),
+        _numbers(folder / "c.parquet", 3),
+    ),
+    "odd ids": lambda folder: (
+        _csv(folder / "a.csv", 1, user=" u{} "),
+        _csv(folder / "b.csv", 2),
+        _csv(folder / "c.csv", 3, user="{}.0"),
+    ),
+    "numbers as texts": lambda folder: (
+        _csv(folder / "a.csv", 1, user="{}.0", item="{}"),
+        _csv(folder / "b.csv", 2, user="{}", item="{}.0"),
+    ),
+    "another unit": lambda folder: (_milliseconds_later(folder / "a.csv"), _csv(folder / "b.csv", 2, second=1000)),
+    "json": lambda folder: (_json(folder / "a.jsonl", 1), _json(folder / "b.jsonl", 2), _csv(folder / "c.csv", 3)),
+}
 
 
 _CASES: dict[str, tuple[str, CleaningRules]] = {
@@ -118,7 +133,7 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("case", _CASES)
 def test_the_files_are_those_of_one_machine(case, rows_per_part, cluster, tmp_path):
     kind, rules = _CASES[case]
-    source = Source(_logs(kind, tmp_path))
+    source = Source(_LOGS[kind](tmp_path))
     one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
     told = ingest(source, one, rules, rows_per_part=rows_per_part)
     ingest(source, many, rules, rows_per_part=rows_per_part, begin=partial(ClusterRun, cluster=cluster))
@@ -129,13 +144,38 @@ def test_the_files_are_those_of_one_machine(case, rows_per_part, cluster, tmp_pa
 
 @pytest.mark.parametrize("rows_per_part", [60, 1_000_000])
 def test_a_published_test_part_is_the_same(rows_per_part, cluster, tmp_path):
-    logs = _logs("text", tmp_path)
+    logs = _LOGS["text"](tmp_path)
     source = Source(logs[:3], given_test=logs[3:])
     one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
     ingest(source, one, rows_per_part=rows_per_part)
     ingest(source, many, rows_per_part=rows_per_part, begin=partial(ClusterRun, cluster=cluster))
     assert hashes(many.path) == hashes(one.path)
     assert many.given_test_path.exists()
+
+
+def test_nodes_that_die_in_every_step_change_nothing(started, cluster, tmp_path):
+    source, rules = Source(_LOGS["text"](tmp_path)), CleaningRules(min_user=13, min_item=15)
+    one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
+    ingest(source, one, rules, rows_per_part=60)
+    killed = []
+
+    def step(name: str) -> None:
+        """While the step is under way, a node goes and another one comes."""
+
+        def replace_node() -> None:
+            started.remove_node(next(iter(started.worker_nodes)), allow_graceful=False)
+            started.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
+            killed.append(name)
+
+        threads.append(Timer(0.3, replace_node))
+        threads[-1].start()
+
+    threads: list[Timer] = []
+    ingest(source, many, rules, rows_per_part=60, step=step, begin=partial(ClusterRun, cluster=cluster))
+    for thread in threads:
+        thread.join()
+    assert hashes(many.path) == hashes(one.path)
+    assert len(killed) == 6
 
 
 def test_returns_and_what_is_not_kept_are_the_same(cluster, tmp_path):
@@ -152,15 +192,15 @@ def test_returns_and_what_is_not_kept_are_the_same(cluster, tmp_path):
 
 
 def test_errors_are_those_of_one_machine(cluster, tmp_path):
-    source, target = Source(_logs("text", tmp_path)), DatasetDir(tmp_path / "data")
+    source, target = Source(_LOGS["text"](tmp_path)), DatasetDir(tmp_path / "data")
+    untimed, empty = tmp_path / "untimed.csv", tmp_path / "empty.csv"
+    untimed.write_text("user_id,item_id\na,b\n")
+    empty.touch()
     begin = partial(ClusterRun, cluster=cluster)
-    with pytest.raises(EmptyDataError, match="None of the .* rows is left"):
+    with pytest.raises(EmptyDataError, match=r"None of the .* rows is left"):
         ingest(source, target, CleaningRules(min_user=1000), begin=begin)
     with pytest.raises(ConfigError, match="--since or --until needs a column 'timestamp'"):
-        log = tmp_path / "untimed.csv"
-        log.write_text("user_id,item_id\na,b\n")
-        ingest(Source((log,)), target, CleaningRules(since=datetime(2020, 1, 1, tzinfo=UTC)), begin=begin)
+        ingest(Source((untimed,)), target, CleaningRules(since=datetime(2020, 1, 1, tzinfo=UTC)), begin=begin)
     with pytest.raises(EmptyDataError, match="is empty"):
-        (tmp_path / "empty.csv").write_text("")
-        ingest(Source((tmp_path / "empty.csv",)), target, begin=begin)
+        ingest(Source((empty,)), target, begin=begin)
     assert not target.path.exists()
