@@ -1,13 +1,12 @@
 """Lists that a real cluster makes are the file that one machine writes."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines import sharded_lists
-from pipelines.cluster.connection import Cluster, connected
+from pipelines.cluster.connection import Cluster
 from pipelines.dataset.directory import DatasetDir
 from pipelines.recommend import TORCH, Asked, recommend_all
 from pipelines.sharded_lists import shard_folder, spread_on
@@ -16,23 +15,11 @@ from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.errors import ConfigError
 from recsys_vae.reranking.rules import NO_RULES
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
-from tests.ray_clusters import OBJECT_STORE, ray_cluster
+from tests.ray_clusters import replace_node
 from tests.worlds import two_tastes, untrained
 
 pytestmark = pytest.mark.slow
 ASKED = Asked(5, "exclude", None, TORCH, NO_RULES)
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[object]:
-    with ray_cluster() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def cluster(started) -> Iterator[Cluster]:
-    with connected(started.address) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +64,7 @@ def test_a_node_that_dies_changes_nothing(started, cluster, world, one_machine, 
     def kill_one(*arguments):
         for number, shard in enumerate(shards(*arguments)):
             if number == 3:
-                started.remove_node(next(iter(started.worker_nodes)), allow_graceful=False)
-                started.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
+                replace_node(started)
                 killed.append(number)
             yield shard
 

@@ -10,7 +10,7 @@ from pipelines.cluster import connection
 from pipelines.cluster.connection import Node, connected
 from pipelines.cluster.versions import differences, versions
 from recsys_vae.errors import ConfigError, MissingExtraError, UnavailableError
-from tests.ray_clusters import TOKEN, ray_cluster
+from tests.ray_clusters import TOKEN
 
 NODE = Node("n1", "10.0.0.7", 4)
 
@@ -74,23 +74,22 @@ with connected(sys.argv[1], Path(sys.argv[2])) as cluster:
 
 
 @pytest.mark.slow
-def test_a_cluster_answers_those_alone_who_have_its_token(tmp_path, monkeypatch):
+def test_a_cluster_answers_those_alone_who_have_its_token(started, tmp_path, monkeypatch):
     def ask(address: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "ignore", "-c", ASK, address, str(tmp_path)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
-    with ray_cluster() as started:
-        monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-        assert ask(started.address).stdout == "2 [3, 4] token\n"
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 64)
-        refused = ask(started.address)
-        assert refused.returncode != 0
-        assert "the cluster has another token" in refused.stderr
-        monkeypatch.delenv("RAY_AUTH_TOKEN")
-        monkeypatch.setenv("HOME", str(tmp_path))
-        without = ask(started.address)
-        assert without.returncode != 0
-        assert "asks for a token" in without.stderr
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    assert ask(started.address).stdout == "2 [3, 4] token\n"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "x" * 64)
+    refused = ask(started.address)
+    assert refused.returncode != 0
+    assert "the cluster has another token" in refused.stderr
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    without = ask(started.address)
+    assert without.returncode != 0
+    assert "asks for a token" in without.stderr
     assert not Path(tmp_path / ".ray").exists()
 
 

@@ -1,18 +1,16 @@
 """An ingest on a real cluster makes the very files that one machine makes."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Timer
-from typing import Any
 
 import polars as pl
 import pytest
 
-from pipelines.cluster.connection import Cluster, connected
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules
 from pipelines.ingest.distributed.run import ClusterRun
@@ -20,24 +18,12 @@ from pipelines.ingest.ingest import ingest
 from pipelines.ingest.keep import Keep
 from pipelines.ingest.log_sources import Source
 from recsys_vae.errors import ConfigError, EmptyDataError
-from tests.ray_clusters import OBJECT_STORE, ray_cluster
+from tests.ray_clusters import replace_node
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Any]:
-    with ray_cluster() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def cluster(started) -> Iterator[Cluster]:
-    with connected(started.address) as found:
-        yield found
 
 
 def _csv(path: Path, seed: int, *, rows: int = 300, user: str = "u{}", item: str = "i{}", second: int = 1) -> Path:
@@ -162,12 +148,11 @@ def test_nodes_that_die_in_every_step_change_nothing(started, cluster, tmp_path)
     def step(name: str) -> None:
         """While the step is under way, a node goes and another one comes."""
 
-        def replace_node() -> None:
-            started.remove_node(next(iter(started.worker_nodes)), allow_graceful=False)
-            started.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
+        def replace() -> None:
+            replace_node(started)
             killed.append(name)
 
-        threads.append(Timer(0.3, replace_node))
+        threads.append(Timer(0.3, replace))
         threads[-1].start()
 
     threads: list[Timer] = []
