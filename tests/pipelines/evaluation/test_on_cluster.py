@@ -1,4 +1,4 @@
-"""Figures that a real cluster measures are those of one machine."""
+"""Figures that a cluster measures are those of one machine."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,8 +18,6 @@ from recsys_vae.evaluation.evaluate import Spread
 from tests.pipelines.logs_of_tastes import dataset, frame
 from tests.ray_clusters import replace_node
 from tests.worlds import untrained
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +51,11 @@ def _figures(run: EvaluationRun) -> list[object]:
     return [*found, repr(run.differences), as_json(run)["models"].keys()]
 
 
-def test_the_figures_are_those_of_one_machine(cluster: Cluster, world):
-    assert _figures(_run(world, spread_on(cluster))) == _figures(_run(world, None))
+def test_the_figures_are_those_of_one_machine(either: Cluster, world):
+    assert _figures(_run(world, spread_on(either))) == _figures(_run(world, None))
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_changes_nothing(started, cluster: Cluster, world):
     killed = []
 

@@ -1,4 +1,4 @@
-"""An ingest on a real cluster makes the very files that one machine makes."""
+"""An ingest on a cluster makes the very files that one machine makes."""
 
 import random
 from collections.abc import Callable
@@ -19,11 +19,6 @@ from pipelines.ingest.keep import Keep
 from pipelines.ingest.log_sources import Source
 from recsys_vae.errors import ConfigError, EmptyDataError
 from tests.ray_clusters import replace_node
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
-]
 
 
 def _csv(path: Path, seed: int, *, rows: int = 300, user: str = "u{}", item: str = "i{}", second: int = 1) -> Path:
@@ -115,30 +110,31 @@ def hashes(folder: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("rows_per_part", [60, 1_000_000])
+@pytest.mark.parametrize("rows_per_part", [150, 1_000_000])
 @pytest.mark.parametrize("case", _CASES)
-def test_the_files_are_those_of_one_machine(case, rows_per_part, cluster, tmp_path):
+def test_the_files_are_those_of_one_machine(case, rows_per_part, either, tmp_path):
     kind, rules = _CASES[case]
     source = Source(_LOGS[kind](tmp_path))
     one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
     told = ingest(source, one, rules, rows_per_part=rows_per_part)
-    ingest(source, many, rules, rows_per_part=rows_per_part, begin=partial(ClusterRun, cluster=cluster))
+    ingest(source, many, rules, rows_per_part=rows_per_part, begin=partial(ClusterRun, cluster=either))
     assert hashes(many.path) == hashes(one.path)
     assert told.kept.interactions > 0
     assert {"interactions.parquet", "losses.parquet", "accepted/rows-0.arrow"} <= hashes(many.path).keys()
 
 
-@pytest.mark.parametrize("rows_per_part", [60, 1_000_000])
-def test_a_published_test_part_is_the_same(rows_per_part, cluster, tmp_path):
+@pytest.mark.parametrize("rows_per_part", [150, 1_000_000])
+def test_a_published_test_part_is_the_same(rows_per_part, either, tmp_path):
     logs = _LOGS["text"](tmp_path)
     source = Source(logs[:3], given_test=logs[3:])
     one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
     ingest(source, one, rows_per_part=rows_per_part)
-    ingest(source, many, rows_per_part=rows_per_part, begin=partial(ClusterRun, cluster=cluster))
+    ingest(source, many, rows_per_part=rows_per_part, begin=partial(ClusterRun, cluster=either))
     assert hashes(many.path) == hashes(one.path)
     assert many.given_test_path.exists()
 
 
+@pytest.mark.slow
 def test_nodes_that_die_in_every_step_change_nothing(started, cluster, tmp_path):
     source, rules = Source(_LOGS["text"](tmp_path)), CleaningRules(min_user=13, min_item=15)
     one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
@@ -163,25 +159,25 @@ def test_nodes_that_die_in_every_step_change_nothing(started, cluster, tmp_path)
     assert len(killed) == 6
 
 
-def test_returns_and_what_is_not_kept_are_the_same(cluster, tmp_path):
+def test_returns_and_what_is_not_kept_are_the_same(either, tmp_path):
     log = tmp_path / "log.csv"
     rows = [f"u{place % 7},i{place % 3},{-1 if place % 5 == 0 else 2},{1_600_000_000 + place}" for place in range(200)]
     log.write_text("\n".join(["user_id,item_id,weight,timestamp", *rows]) + "\n")
     one, many = DatasetDir(tmp_path / "one_machine"), DatasetDir(tmp_path / "on_cluster")
     rules = CleaningRules(returns=True)
     ingest(Source((log,)), one, rules, rows_per_part=20, appendable=False)
-    begin = partial(ClusterRun, cluster=cluster)
+    begin = partial(ClusterRun, cluster=either)
     ingest(Source((log,)), many, rules, rows_per_part=20, appendable=False, begin=begin)
     assert hashes(many.path) == hashes(one.path)
     assert not (many.path / "accepted").exists()
 
 
-def test_errors_are_those_of_one_machine(cluster, tmp_path):
+def test_errors_are_those_of_one_machine(either, tmp_path):
     source, target = Source(_LOGS["text"](tmp_path)), DatasetDir(tmp_path / "data")
     untimed, empty = tmp_path / "untimed.csv", tmp_path / "empty.csv"
     untimed.write_text("user_id,item_id\na,b\n")
     empty.touch()
-    begin = partial(ClusterRun, cluster=cluster)
+    begin = partial(ClusterRun, cluster=either)
     with pytest.raises(EmptyDataError, match=r"None of the .* rows is left"):
         ingest(source, target, CleaningRules(min_user=1000), begin=begin)
     with pytest.raises(ConfigError, match="--since or --until needs a column 'timestamp'"):
