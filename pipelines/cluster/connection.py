@@ -72,11 +72,11 @@ def connected(address: str, shared: Path | None = None) -> Iterator[Cluster]:
         ConfigError: the address is none, or a node has other versions or does not see the folder.
         UnavailableError: no cluster answers there, or it refuses.
     """
+    _check_address(address)
     ray = _imported()
     if ray.is_initialized():  # a command within one that is connected
         yield _of(ray, address)
         return
-    _check_address(address)
     was = signal.getsignal(signal.SIGTERM)
     try:
         _connect(ray, address)

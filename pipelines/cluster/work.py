@@ -25,7 +25,7 @@ FAN_IN: Final = 8
 """Results that one call joins."""
 
 
-class _Raised(NamedTuple):
+class Raised(NamedTuple):
     """An error that was raised on purpose: many of them cannot be pickled."""
 
     kind: str
@@ -46,12 +46,12 @@ def carry_out(expected: Mapping[str, str], function: Callable[..., Any], *argume
             raise ConfigError(f"A node that joined has other versions, and its results might differ: {other}.")
         return function(*arguments)
     except RecsysError as error:
-        return _Raised(type(error).__name__, str(error))
+        return Raised(type(error).__name__, str(error))
     except Exception as error:
         refused = refusal(error)
         if refused is None:
             raise
-        return _Raised(type(refused).__name__, str(refused))
+        return Raised(type(refused).__name__, str(refused))
 
 
 def call_all(
@@ -100,7 +100,7 @@ def result(reference: Any) -> Any:
             "into the logs of its nodes; where workers lack memory, offer fewer processors a node (ray start "
             "--num-cpus)."
         ) from error
-    if isinstance(found, _Raised):
+    if isinstance(found, Raised):
         raise found.error()
     return found
 
@@ -121,7 +121,7 @@ def joined(join: Callable[[list[T]], T], parts: Sequence[Any]) -> T:
 
 def _join(join: Callable[[list[Any]], Any], *parts: Any) -> Any:
     for part in parts:
-        if isinstance(part, _Raised):
+        if isinstance(part, Raised):
             return part
     return join(list(parts))
 

@@ -1,4 +1,4 @@
-"""Training by 1, 2 and 4 workers: the same bundle, hash for hash, and what that costs: `make bench-scale-training`.
+"""Training by 1, 2 and 4 workers: the same bundle, hash for hash, and what that costs: `make bench-scale`.
 
 - cost: Mult-VAE on MovieLens 1M (batches of 500, then 2,000) and Gowalla (512), by 1, 2 and 4 processes of one thread
   each: runs in leaves and runs as without them take turns in the same processes. Compared are medians over the rounds,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pipelines.cluster.connection import Cluster
-from pipelines.cluster.work import call_all
+from pipelines.cluster.work import call_all, share
 from pipelines.ingest.accepted import ACCEPTED
 from pipelines.ingest.beside import Beside
 from pipelines.ingest.distributed.accepted_rows import write_accepted
@@ -91,7 +91,8 @@ class ClusterRun(Run):
         core = self._core([part.rows for part in distinct], len(ids.items))
         self.step("sorting and writing")
         finished = []
-        calls = ((part, core) for part in distinct)
+        left = share(core)
+        calls = ((part, left) for part in distinct)
         for part, (written, lost, more) in zip(distinct, call_all(self.cluster, cleaning.finish, calls), strict=True):
             finished.append(WrittenPart(part.rows.users[0], written))
             dropped_rows.join(lost, part.rows.users[0])

@@ -18,6 +18,7 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.pipelines.training.dying_workers import dying, refusing
+from tests.ray_clusters import TOKEN
 from tests.worlds import SMALL
 
 IN_LEAVES = TrainingConfig(epochs=3, batch_size=13, leaves=4, checkpoint_seconds=0.0, device="cpu")
@@ -74,7 +75,7 @@ def dataset(mlflow_home: Path) -> DatasetDir:
 def test_workers_that_are_killed_write_the_bundle_of_one_process(
     dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "a-token-of-the-tests-" + "0" * 43)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     alone = train_bundle(dataset, "strong", MULT_VAE, Output(tmp_path / "alone"), resume=False)
     kills, there = tmp_path / "kills", Output(tmp_path / "there")
     kills.mkdir()
