@@ -27,7 +27,7 @@ from recsys_vae.training.parallel import Group
 
 Part: TypeAlias = Callable[..., None]
 """What a worker does, given its `group`; a function of a module, or a partial of one, so that it can be sent."""
-RESTARTS: Final = 100
+RESTARTS: Final = 30
 """How often workers are replaced before the run is given up."""
 PATIENCE: Final = 600
 """Seconds after which a worker that does not answer counts as lost."""

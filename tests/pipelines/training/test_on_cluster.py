@@ -71,6 +71,7 @@ def dataset(mlflow_home: Path) -> DatasetDir:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_workers_that_are_killed_write_the_bundle_of_one_process(
     dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
