@@ -121,6 +121,7 @@ class LeafSteps:
         losses = [partial(self._loss, part, objective, (*place, leaf)) for leaf, part in numbered]
         if self._joint is None:
             self._joint = not any(run.group.any([not may_join(losses[0], objective.likelihood)]))
+        run.optimizer.zero_grad()
         found = self._leaves.learn(run.model, losses, objective.likelihood, joint=self._joint)
         run.optimizer.step_apart(self._leaves.each)
         return found
@@ -146,7 +147,8 @@ class LeafSteps:
         self, part: Batch, objective: Objective, place: tuple[int, int, int], likelihood: Likelihood
     ) -> tuple[float, Loss]:
         asked = replace(objective, generator=self._leaves.noise(*place), likelihood=likelihood)
-        with autocast(self._run.model, self._precision):
+        # What autocast keeps of weights it keeps for all threads together, and drops when one of them leaves.
+        with autocast(self._run.model, self._precision, keeps_weights=False):
             return part.share, self._run.model.loss(part.rows, asked)
 
 
@@ -155,9 +157,14 @@ def steps_of(run: TrainingRun, batches: Batches, precision: torch.dtype, leaves:
     return WholeSteps(run, batches, precision) if leaves is None else LeafSteps(run, batches, precision, leaves)
 
 
-def autocast(model: Trainable, precision: torch.dtype) -> torch.autocast:
-    """The context in which a model computes its loss."""
-    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+def autocast(model: Trainable, precision: torch.dtype, *, keeps_weights: bool = True) -> torch.autocast:
+    """The context in which a model computes its loss.
+
+    Args:
+        keeps_weights: whether a weight that is used twice is made bfloat16 once.
+    """
+    is_on = precision == torch.bfloat16
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=is_on, cache_enabled=keeps_weights)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from recsys_vae.errors import ConfigError
+from recsys_vae.models.rec_vae import RecVAE
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.leaves import check_leaves, growing
+from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group
 from tests.prepared import Prepared
-from tests.recsys_vae.training.in_leaves import WORLD, every_model, one_run
+from tests.recsys_vae.training.held_out import held_out
+from tests.recsys_vae.training.in_leaves import CONFIG, WORLD, every_model, one_run
 from tests.recsys_vae.training.processes import run_together
+from tests.recsys_vae.training.together import still
+from tests.worlds import SMALL
 
 CPU = torch.device("cpu")
 
@@ -64,6 +70,33 @@ def test_a_run_of_two_whose_second_is_killed_is_finished_by_one(tmp_path: Path, 
     finished = one_run(ALONE, tmp_path / "checkpoint")
     for name, value in one_run(ALONE).items():
         assert torch.equal(finished[name], value), name
+
+
+@pytest.mark.parametrize("kind", ["mult-dae", "elsa"])
+def test_without_noise_leaves_come_to_what_whole_batches_do(kind: str) -> None:
+    whole, in_leaves = (still(kind) for _ in range(2))
+    told = replace(CONFIG, epochs=4, leaves=0), replace(CONFIG, epochs=4)
+    histories = [
+        train(model, WORLD.matrix, config, validation=held_out()).history
+        for model, config in zip((whole, in_leaves), told, strict=True)
+    ]
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(in_leaves.state_dict()[name], value, rtol=1e-5, atol=1e-5)
+    for one, other in zip(*histories, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert one["ndcg@100"] == pytest.approx(other["ndcg@100"], abs=1e-6)
+
+
+def test_what_does_not_learn_in_an_epoch_stands_still() -> None:
+    def after(epochs: int) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        model = RecVAE(12, SMALL["rec-vae"])
+        train(model, WORLD.matrix, replace(CONFIG, epochs=4), stop_after=epochs)  # the fourth trains the decoder
+        return model.state_dict()
+
+    before, found = after(3), after(4)
+    moved = {name.partition(".")[0] for name, value in found.items() if not torch.equal(value, before[name])}
+    assert moved == {"output", "old_encoder"}
 
 
 def test_leaves_are_dealt_out_evenly_or_not_at_all() -> None:
