@@ -55,7 +55,7 @@ WORLDS = {
     "gowalla": ("gowalla", 512, 1024),
 }
 """Data, users a batch and users."""
-EPOCHS = 4
+EPOCHS = 2
 """Of a bundle."""
 
 
