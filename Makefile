@@ -12,7 +12,7 @@ EXTRAS ?= all,$(FAISS)
 
 .PHONY: help setup demo serve test test-slow test-gpu test-browser test-wheel lint format types imports docs check clean bench-simulate bench-size bench-quickstart \
 	peers bench-peers bench-models bench-models-full bench-ml-20m bench-train bench-service bench-reliability bench-reliability-service bench-cold-start bench-images \
-	bench-ingest bench-logs bench-logs-long fuzz-readers fuzz-logs bench-lifecycle bench-append bench-signals bench-ui
+	bench-ingest bench-scale bench-logs bench-logs-long fuzz-readers fuzz-logs bench-lifecycle bench-append bench-signals bench-ui
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
@@ -128,6 +128,10 @@ bench-simulate: setup ## Speed of simulated logs, their law, their dirt as inges
 
 bench-size: setup ## What `recsys size` says beside what is measured, in eight cases; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.size
+
+bench-scale: setup ## Ingest of 1 and 10 million rows; a local Ray cluster beside one machine, nodes killed; training by 1, 2 and 4 workers; prints kept results
+	$(BIN)/python -m tests.benchmarks.scale
+	$(BIN)/python -m tests.benchmarks.scale_training --ray
 
 bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appended days, kills of the weekly job (an hour)
 	$(BIN)/python -m tests.benchmarks.lifecycle

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import tee
 from json import dumps, loads
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +50,8 @@ USERS, ITEMS = (table_product("a file of vectors by `recsys embed`", (name, VECT
 """What each job may replace."""
 
 
+Spread = Callable[[Iterator[Chunk]], Iterator[pl.DataFrame]]
+"""Gives the lists of chunks, in their order, as tables of `LISTS`."""
 NAMED = 10_000
 """Users that a report names; it counts the others."""
 SHOWN = 10
@@ -130,6 +134,7 @@ def recommend_all(
     now: datetime | None = None,
     scorer: str = TORCH,
     rules: Rules = NO_RULES,
+    spread: "Spread | None" = None,
 ) -> BatchReport:
     """Write the k best items of each user to a Parquet file: user_id, rank, item_id, score, tier, source.
 
@@ -144,6 +149,7 @@ def recommend_all(
         now: when lists are for, which purchases are seen from; the time of the latest event that is past when None.
         scorer: `torch`, the exact product on the best device here, or `index`, what the bundle serves with.
         rules: of re-ranking, as evaluate measures them; with any, scores of all items are computed.
+        spread: gives the lists of chunks instead of this process.
 
     Raises:
         ConfigError: k < 1, a rule does not fit the items' metadata, or something else stands where the files go.
@@ -153,22 +159,14 @@ def recommend_all(
     reranker = check_batch(bundle, dataset, k, rules)
     to, report_path = check_files(to)
     keep_freed_memory()
-    wanted, k = k, min(k, len(bundle.items))
-    chain, tiers, asked, rows = _chain(bundle, scorer), Counter[str](), 0, 0
+    asked_for = Asked(k, _how(repeat, keep_seen=keep_seen), now, scorer, rules)
+    tiers, asked, rows = Counter[str](), 0, 0
     without_list = Named()
-    known = _metadata(bundle, dataset)
-    places, how = _order(bundle, dataset), _how(repeat, keep_seen=keep_seen)
-    bought = _purchases(bundle, dataset, now) if how != "exclude" else None
-    seen = _recency(chain, dataset, now)
+    chain = _chain(bundle, scorer)
+    here = partial(map, ListMaker(bundle, dataset, asked_for, chain, reranker))
     with _parquet(to, LISTS) as write:
-        for part in _with_bar(_histories(bundle, dataset, chunk, only), n_users(dataset, only)):
-            users = _Told(
-                None if known is None else known(part.users),
-                None if places is None else places(part),
-                None if bought is None else bought(part),
-                None if seen is None else seen(part),
-            )
-            table = _lists(part, chain, _answers(part, chain, k, how, users, reranker), users.purchases)
+        parts, listed = tee(_with_bar(_histories(bundle, dataset, chunk, only), n_users(dataset, only)))
+        for part, table in zip(parts, (spread or here)(listed), strict=True):
             answered = table.group_by(USER).first()
             tiers.update(dict(answered[TIER].value_counts().iter_rows()))
             without_list = without_list.plus(part.users.filter(~part.users.is_in(answered[USER].implode())))
@@ -180,7 +178,7 @@ def recommend_all(
     report = BatchReport(
         bundle=bundle.version,
         dataset=dataset.name,
-        k=wanted,
+        k=k,
         asked=asked,
         users=sum(tiers.values()),
         rows=rows,
@@ -193,6 +191,49 @@ def recommend_all(
     )
     write_atomically(report_path, dumps(asdict(report), indent=2) + "\n", REPORT)
     return report
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What lists are asked for, as `recommend_all` takes it."""
+
+    k: int
+    repeat: Repeat
+    now: datetime | None
+    scorer: str
+    rules: Rules
+
+
+class ListMaker:
+    """Gives the lists of chunks of users."""
+
+    def __init__(
+        self, bundle: Bundle, dataset: DatasetDir, asked: Asked, chain: FallbackChain, reranker: Reranker | None
+    ) -> None:
+        self._asked, self._chain, self._reranker = asked, chain, reranker
+        self._known, self._places = _metadata(bundle, dataset), _order(bundle, dataset)
+        self._bought = _purchases(bundle, dataset, asked.now) if asked.repeat != "exclude" else None
+        self._seen = _recency(chain, dataset, asked.now)
+
+    @classmethod
+    def load(cls, bundle_path: Path, dataset: DatasetDir, asked: Asked) -> "ListMaker":
+        """With a bundle that is loaded, and verified, here."""
+        keep_freed_memory()
+        bundle = Bundle.load(bundle_path)
+        reranker = check_batch(bundle, dataset, asked.k, asked.rules)
+        return cls(bundle, dataset, asked, _chain(bundle, asked.scorer), reranker)
+
+    def __call__(self, part: Chunk) -> pl.DataFrame:
+        """A table of `LISTS`."""
+        told = _Told(
+            None if self._known is None else self._known(part.users),
+            None if self._places is None else self._places(part),
+            None if self._bought is None else self._bought(part),
+            None if self._seen is None else self._seen(part),
+        )
+        k = min(self._asked.k, self._chain.n_items)
+        answers = _answers(part, self._chain, k, self._asked.repeat, told, self._reranker)
+        return _lists(part, self._chain, answers, told.purchases)
 
 
 def check_batch(bundle: Bundle, dataset: DatasetDir, k: int, rules: Rules) -> Reranker | None:

@@ -14,6 +14,7 @@ status 1; the service turns it into an RFC 9457 problem. Anything else that surf
     │   ├── BundleCorruptError   a file is missing, truncated or altered
     │   └── BundleVersionError   written in a format that this version does not read
     ├── TrainingError            a run cannot go on: the loss is no longer a number
+    │   └── LostProcessError     another process of the run has ended, or does not answer
     ├── CheckpointError          a checkpoint is unreadable or belongs to another run
     ├── ModelError               a model is asked for something that it cannot do, or not yet
     ├── RetrievalError           an index cannot be built, or misses its target
@@ -90,6 +91,10 @@ class BundleVersionError(BundleError):
 
 class TrainingError(RecsysError):
     """A training run cannot go on."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of a training run has ended, or does not answer."""
 
 
 class CheckpointError(RecsysError):

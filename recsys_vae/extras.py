@@ -24,6 +24,7 @@ EXTRAS = {
     "ranker": ("lightgbm",),
     "text": ("sentence_transformers",),
     "client": ("httpx2",),
+    "ray": ("ray",),
     "remote": ("fsspec", "s3fs"),
     "sources": ("adbc_driver_postgresql", "adbc_driver_sqlite", "deltalake", "pyiceberg"),
 }  # fmt: skip

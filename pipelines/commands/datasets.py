@@ -2,23 +2,28 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.commands.ray_option import Ray, chosen_address
 from pipelines.imports import uncollected
 from pipelines.ingest.keep import Keep
 from pipelines.plain_options import PlainCommand
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pipelines.dataset.directory import DatasetDir
     from pipelines.ingest.early_reading import EarlyReading
     from pipelines.ingest.file_hashes import FileHashes
+    from pipelines.ingest.ingest import Run
     from pipelines.ingest.log_files import ColumnMap
     from pipelines.ingest.log_sources import Source
     from pipelines.ingest.said import Said
@@ -151,11 +156,13 @@ def ingest_logs(
         bool, typer.Option(help="Whether to keep what was accepted of the logs, which --append needs.")
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come in; write nothing.")] = False,
+    ray: Ray = None,
     context: typer.Context,
 ) -> None:
     """Clean raw logs into a dataset: contract, weights, filters, duplicates, k-core, metadata."""
     with uncollected():
-        hashes, early = _begin([] if append else logs, context, hash_them=appendable)  # while what follows is imported
+        begun = [] if append or chosen_address(ray) else logs
+        hashes, early = _begin(begun, context, hash_them=appendable)  # while what follows is imported
         from pipelines.console import output_console, prepare_tables, shown_steps, told_at_last
         from pipelines.dataset.directory import DatasetDir
         from pipelines.dataset.fields import Fields
@@ -168,6 +175,8 @@ def ingest_logs(
         from recsys_vae.data import columns as c
 
     target = DatasetDir.to_write(to)
+    if ray and (append or dry_run):
+        raise ConfigError("--ray is for an ingest of whole logs: --append and --dry-run work on this machine alone.")
     if append and (overwrite or given_test):
         raise ConfigError("--append keeps what is there: it goes with neither --overwrite nor --given-test.")
     said = Said(
@@ -218,8 +227,9 @@ def ingest_logs(
             lines = summary.said()
         else:
             told = told_at_last(step, FLUSHING, prepare_tables)
+            begin = context.with_resource(_on_cluster(ray, target))
             summary = ingest(
-                source, target, rules, overwrite=overwrite, appendable=appendable, step=told, hashes=hashes
+                source, target, rules, overwrite=overwrite, appendable=appendable, step=told, hashes=hashes, begin=begin
             )
             lines = summary.said()
     for line in [*lines, *(["nothing was written (--dry-run)"] if dry_run else [])]:
@@ -241,6 +251,21 @@ def _begin(logs: list[str], context: typer.Context, *, hash_them: bool) -> "tupl
         hashes.begin(files, after=early.over)
     early.begin(files)
     return hashes, early
+
+
+@contextmanager
+def _on_cluster(ray: str | None, target: "DatasetDir") -> Iterator["Callable[..., Run] | None"]:
+    """What makes a run on the cluster that is named, for as long as this process is connected; None where none is."""
+    address = chosen_address(ray)
+    if address is None:
+        yield None
+        return
+    from pipelines.cluster.connection import connected
+    from pipelines.ingest.distributed.run import ClusterRun
+
+    target.path.parent.mkdir(parents=True, exist_ok=True)
+    with connected(address, target.path.parent) as cluster:
+        yield partial(ClusterRun, cluster=cluster)
 
 
 def fold_dataset(dataset: Annotated[str, typer.Argument(help="Name or path of the dataset.")]) -> None:

@@ -3,12 +3,15 @@
 import json
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from pipelines.commands.ray_option import Ray, chosen_address
 from recsys_vae.data.columns import ORDER
 from recsys_vae.data.signal_rules import Repeat
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.evaluation.results import EvaluationRun
     from recsys_vae.evaluation.bootstrap import Interval
-    from recsys_vae.evaluation.evaluate import Evaluation
+    from recsys_vae.evaluation.evaluate import Evaluation, Spread
 
 DATASET = typer.Argument(help="Name of an ingested dataset, or its folder.")
 
@@ -118,6 +121,8 @@ def evaluate(
     batch_size: int | None = typer.Option(None, min=1, help="Users scored at once.  [default: what fits a cache]"),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object and nothing else on standard output."),
     report: Path | None = typer.Option(None, help="Write a page with tables and plots to this HTML file."),
+    ray: Ray = None,
+    context: typer.Context,
 ) -> None:
     """Measure a bundle on held-out users, beside other bundles and baselines."""
     from pipelines.dataset.directory import DatasetDir
@@ -141,6 +146,7 @@ def evaluate(
         metrics=_names(metrics) or None,
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
+        spread=context.with_resource(_spread(ray)),
         further=Further(by, parse_rules(at_most, at_least, calibrate), k, repeat, impressions, largest_weight),
     )
     if report is not None:
@@ -153,6 +159,20 @@ def evaluate(
     _print_run(run)
     if report is not None:
         print(f"Report: {report}")
+
+
+@contextmanager
+def _spread(ray: str | None) -> Iterator["Spread | None"]:
+    """What measures on the cluster that is named; None where none is."""
+    address = chosen_address(ray)
+    if address is None:
+        yield None
+        return
+    from pipelines.cluster.connection import connected
+    from pipelines.evaluation.on_cluster import spread_on
+
+    with connected(address) as cluster:
+        yield spread_on(cluster)
 
 
 def _names(text: str) -> list[str]:

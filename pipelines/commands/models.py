@@ -1,15 +1,18 @@
 """Verbs about models: models, train, publish."""
 
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.commands.ray_option import Ray, chosen_address
 from pipelines.commands.settings import Set, SettingsFile, chosen, with_options_of
 from recsys_vae.errors import ConfigError, PluginError
 from recsys_vae.training.config import TrainingConfig
@@ -42,6 +45,14 @@ DropRepeats = Annotated[
 ]
 DropRanker = Annotated[
     bool, typer.Option("--drop-ranker", help="Leave the bundle's second stage behind, which is kept otherwise.")
+]
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="With --ray: processes that train together, a power of two.  [default: as leaves and processors allow]",
+        show_default=False,
+    ),
 ]
 
 OF_A_COMPARISON = frozenset({"seed", "validation_metric", "device", "precision", "checkpoint_seconds"})
@@ -123,8 +134,11 @@ def train(
     register_as: Name = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
+    _check_workers(ray, workers)
     named = chosen(sets, **training)
     base = TrainingConfig().as_published() if reference else None
     spec = None
@@ -143,10 +157,14 @@ def train(
     if spec is None:
         spec = _recommended(opened, split, named, budget, output)
     output = replace(output, lists=_list_rules(trending_days, session_minutes, bought))
+    address = _address(ray, spec)
+    if address:
+        spec = _in_leaves(spec, named)
     decay = _decay(half_life, now)
     if not decay.is_none and (note := say_what_is_later(opened, decay)):
         print(f"note: {note}", file=sys.stderr)
     aged = math.inf if history_half_life is None else history_half_life
+    part = partial(take_part, opened, split, spec, output, half_life=aged)
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
@@ -154,12 +172,14 @@ def train(
                     output, group, lambda made: is_trained_as(made, opened, split, spec, output, decay, aged)
                 ):
                     return
+                there = _train_on(address, workers, part, spec, output, WRITTEN, resume=resume)
                 trained = train_bundle(
-                    opened, split, spec, output, resume=resume, group=group, decay=decay, half_life=aged
-                )
+                    opened, split, spec, output, resume=resume or there, group=group, decay=decay, half_life=aged,
+                    told_afterwards=there,
+                )  # fmt: skip
             _tell(trained, output, "validation")
         else:
-            take_part(opened, split, spec, output, resume=resume, group=group, half_life=aged)
+            part(resume=resume, group=group)
 
 
 def publish(
@@ -178,10 +198,21 @@ def publish(
     overwrite: Overwrite = False,
     resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and say what would be done; do nothing.")] = False,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
+    _check_workers(ray, workers)
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.training.publish import WRITTEN, check_publish, is_published_from, publish_bundle, take_part
+    from pipelines.training.publish import (
+        WRITTEN,
+        check_publish,
+        is_published_from,
+        publish_bundle,
+        spec_in,
+        take_part,
+    )
+    from recsys_vae.bundles.manifest import read_manifest
     from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
@@ -208,6 +239,9 @@ def publish(
             f"{opened.name}, and {output.path} registered as models:/{output.registered_name}"
         )
         return
+    spec = spec_in(read_manifest(bundle))
+    address = _address(ray, spec)
+    part = partial(take_part, bundle, opened, output, new_items=new_items)
     with join() as group:
         if group.is_first:
             with exclusive(output.path):
@@ -217,12 +251,14 @@ def publish(
                     lambda made: is_published_from(made, bundle, opened, new_items=new_items, now=now, **dropped),
                 ):
                     return
+                there = _train_on(address, workers, part, spec, output, WRITTEN, resume=resume)
                 trained = publish_bundle(
-                    bundle, opened, output, resume=resume, group=group, new_items=new_items, now=now, **dropped
-                )
+                    bundle, opened, output, resume=resume or there, group=group, new_items=new_items, now=now,
+                    told_afterwards=there, **dropped,
+                )  # fmt: skip
             _tell(trained, output, "test, before retraining on all data")
         else:
-            take_part(bundle, opened, output, resume=resume, group=group, new_items=new_items)
+            part(resume=resume, group=group)
 
 
 def kind_of_index(bundle: Path) -> str:
@@ -293,6 +329,64 @@ def _decay(half_life: float | None, now: datetime | None) -> "Decay":
     if half_life is None and now is not None:
         raise ConfigError("--now is the moment that ages are counted from, for --half-life: give both or none.")
     return Decay(now=now) if half_life is None else Decay(half_life, now)
+
+
+def _check_workers(ray: str | None, workers: int | None) -> None:
+    """Raise ConfigError where workers are asked for, and there is no cluster that gives any."""
+    address = chosen_address(ray)
+    if workers is not None and not address:
+        raise ConfigError(
+            "--workers are processes of a Ray cluster: name it with --ray; --ray local is this machine. Without Ray: "
+            "torchrun --nproc-per-node N -m pipelines.cli train ... --leaves 4"
+        )
+    if workers is not None and (workers < 1 or workers & (workers - 1)):
+        raise ConfigError(f"--workers is a power of two, such as 1, 2 or 4; got {workers}.")
+    if ray and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("--ray starts the processes itself: start the command without torchrun.")
+
+
+def _address(ray: str | None, spec: "ModelSpec") -> str | None:
+    """The cluster to train on; none for a model that is solved in closed form."""
+    if spec.is_trained_by_gradient:
+        return None if int(os.environ.get("WORLD_SIZE", "1")) > 1 else chosen_address(ray)
+    if ray:
+        raise ConfigError(f"{spec.name} is solved in closed form, by one process: start it without --ray.")
+    return None
+
+
+def _in_leaves(spec: "ModelSpec", named: Mapping[str, Any]) -> "ModelSpec":
+    """The same, batches cut into leaves unless something else was asked for: any number of workers then does."""
+    from recsys_vae.training.leaves import LEAVES
+
+    if spec.training.leaves or "leaves" in named:
+        return spec
+    return replace(spec, training=replace(spec.training, leaves=LEAVES))
+
+
+def _train_on(
+    address: str | None,
+    workers: int | None,
+    part: Callable[..., None],
+    spec: "ModelSpec",
+    output: "Output",
+    product: "Product",
+    *,
+    resume: bool,
+) -> bool:
+    """Let workers of a cluster train, where there is one; returns whether there is: then checkpoints hold the rest."""
+    if address is None:
+        return False
+    from pipelines.artifacts.workspace import check_workspace
+    from pipelines.cluster.connection import connected
+    from pipelines.training.on_cluster import train_there, workers_on
+
+    check_workspace(output, resume, product)
+    output.workspace.mkdir(parents=True, exist_ok=True)
+    with connected(address, output.workspace) as cluster:
+        found = workers_on(cluster, workers, spec.training)
+        print(f"training   {found.count} workers of {address}, {found.cpus} processors each", flush=True)
+        train_there(found, partial(part, resume=True), output.workspace)
+    return True
 
 
 def _is_completed(output: "Output", group: "Group", is_asked_for: "Callable[[Manifest], bool]") -> bool:

@@ -1,18 +1,22 @@
 """Verbs of batch jobs: recommend, embed, lists, neighbours."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.commands.ray_option import Ray, chosen_address
 from recsys_vae.data.signal_rules import Repeat
 from recsys_vae.errors import ConfigError
 from recsys_vae.redaction import redacted
 
 if TYPE_CHECKING:
-    from pipelines.recommend import Named
+    from pipelines.dataset.directory import DatasetDir
+    from pipelines.recommend import Asked, Named, Spread
     from recsys_vae.data.ids import IdMap
 
 BundlePath = Annotated[str, typer.Argument(help="Directory of a bundle, or its address, such as s3://bucket/name.")]
@@ -82,11 +86,12 @@ def recommend(
         typer.Option(help="COLUMN[:STRENGTH], as in genres:0.5: lists have the history's shares of its values."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say for whom and of what; write nothing.")] = False,
+    ray: Ray = None,
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.recommend import LISTS, check_batch, check_files, n_users, recommend_all
+    from pipelines.recommend import LISTS, Asked, check_batch, check_files, n_users, recommend_all
     from pipelines.sinks.deliver import delivered
     from pipelines.sinks.destination import parse_destination
     from recsys_vae.bundles.bundle import Bundle
@@ -95,7 +100,8 @@ def recommend(
 
     rules = parse_rules(at_most or [], at_least or [], calibrate)
     destination = parse_destination(to, LISTS, table)
-    opened, loaded = DatasetDir.open(dataset), Bundle.load(context.with_resource(brought_here(bundle)))
+    opened, here = DatasetDir.open(dataset), context.with_resource(brought_here(bundle))
+    loaded = Bundle.load(here)
     if loaded.manifest.provenance.dataset != opened.name:
         learned_from = loaded.manifest.provenance.dataset
         print(f"note: {loaded.version} learned from {learned_from!r}, not from {opened.name!r}", file=sys.stderr)
@@ -107,7 +113,11 @@ def recommend(
         asked = n_users(opened, only)
         print(f"{redacted(to)}: would get lists of {k:,} for {asked:,} users, {loaded.version}")
         return
-    with delivered(destination) as path:
+    treated = _repeat(repeat, keep_seen=keep_seen)
+    with (
+        delivered(destination) as path,
+        _spread(ray, here, opened, path, Asked(k, treated, now, scorer, rules), only, chunk) as spread,
+    ):
         report = recommend_all(
             loaded,
             opened,
@@ -115,10 +125,11 @@ def recommend(
             k=k,
             only=only,
             chunk=chunk,
-            repeat=_repeat(repeat, keep_seen=keep_seen),
+            repeat=treated,
             now=now,
             scorer=scorer,
             rules=rules,
+            spread=spread,
         )
     _name_strangers(report.strangers, report.asked, opened.name)
     if report.without_list.number:
@@ -134,6 +145,24 @@ def recommend(
     output_console().print(
         f"{redacted(to)}: {report.rows:,} rows for {report.users:,} users ({tiers}), {report.bundle}", soft_wrap=True
     )
+
+
+@contextmanager
+def _spread(
+    ray: str | None, bundle: Path, dataset: "DatasetDir", to: Path, asked: "Asked", only: "IdMap | None", chunk: int
+) -> Iterator["Spread | None"]:
+    """What makes lists on the cluster that is named; None where none is."""
+    address = chosen_address(ray)
+    if address is None:
+        yield None
+        return
+    from pipelines.cluster.connection import connected
+    from pipelines.recommend import check_files
+    from pipelines.sharded_lists import spread_on
+
+    check_files(to)
+    with connected(address, to.parent) as cluster:
+        yield spread_on(cluster, bundle.resolve(), dataset, to, asked, only, chunk)
 
 
 def _repeat(chosen: Repeat | None, *, keep_seen: bool) -> Repeat:

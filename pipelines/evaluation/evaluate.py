@@ -34,7 +34,7 @@ from recsys_vae.errors import ConfigError, UnknownNameError
 from recsys_vae.evaluation import counterfactual
 from recsys_vae.evaluation.bootstrap import Interval, bootstrap_means
 from recsys_vae.evaluation.counterfactual import Counterfactual
-from recsys_vae.evaluation.evaluate import Evaluation, evaluate, recommended
+from recsys_vae.evaluation.evaluate import Evaluation, Spread, evaluate, recommended
 from recsys_vae.evaluation.item_facts import ItemFacts
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.evaluation.repeat_metrics import NOVEL, REPEAT
@@ -84,6 +84,7 @@ def evaluate_bundle(
     batch_size: int | None = None,
     progress: bool = False,
     further: Further = NOTHING_FURTHER,
+    spread: Spread | None = None,
 ) -> EvaluationRun:
     """Measure a bundle, and baselines fitted on what it may have learned from, on one part of a split.
 
@@ -93,6 +94,7 @@ def evaluate_bundle(
         metrics: names; `METRICS` when None, and beside them `DISLIKE` where the held-out part says what users dislike,
             `BY_REPEATS` where it asks for what they had before.
         further: groups, rules of re-ranking, impressions.
+        spread: measures batches of users instead of this process.
 
     Raises:
         BundleError: a bundle may have seen what it is asked.
@@ -121,7 +123,7 @@ def evaluate_bundle(
     groups = groups_of(dataset, further.by, questions[0].held_out.users) if further.by else []
     asked_metrics = _metrics(metrics, questions[0].held_out, further.repeat)
     chosen_metrics = named_metrics(asked_metrics, METRICS, bundle.item_table)
-    terms = _Terms(chosen_metrics, batch_size, progress, further)
+    terms = _Terms(chosen_metrics, batch_size, progress, further, spread)
     purchases = AskedPurchases(dataset, manifest, part, further.repeat)
     tests = [_Test.of(one, its, dataset, terms, purchases) for one, its in zip(bundles, questions, strict=True)]
     test = tests[0]
@@ -205,6 +207,7 @@ class _Terms:
     batch_size: int | None
     progress: bool
     further: Further
+    spread: Spread | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +245,7 @@ class _Test:
             depth=DEPTH,
             repeat=self.terms.further.repeat,
             reranker=reranker,
+            spread=self.terms.spread,
         )
         earned = None if self.shown is None else self._estimate(model, self.shown, reranker)
         return ModelResult(label, description, found, time.perf_counter() - started, earned)

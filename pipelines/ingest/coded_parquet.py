@@ -8,6 +8,7 @@ as large as polars' with zstd. The format: https://parquet.apache.org/docs/file-
 import ctypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import copyfileobj
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ PLAIN, RLE, DELTAS, DICTIONARY = 0, 3, 5, 8
 """Encodings."""
 UNCOMPRESSED, OPTIONAL = 0, 1
 DATA_PAGE, DICTIONARY_PAGE = 0, 2
+COPIED = 4 << 20
+"""Bytes of a fragment that are held while it is appended."""
 
 
 class _Type(NamedTuple):
@@ -52,15 +55,44 @@ class _Page(NamedTuple):
     content: Sequence[Any]
 
 
+class _Chunk(NamedTuple):
+    """A column of a row group that is written: name, encodings, rows, bytes, and where its first pages begin."""
+
+    name: str
+    encodings: tuple[int, ...]
+    rows: int
+    size: int
+    begin: int
+    data: int
+    has_dictionary: bool
+
+
+class _Group(NamedTuple):
+    """A row group that is written."""
+
+    rows: int
+    chunks: tuple[_Chunk, ...]
+
+    def moved(self, by: int) -> "_Group":
+        """The same, so many bytes later in its file."""
+        return _Group(self.rows, tuple(one._replace(begin=one.begin + by, data=one.data + by) for one in self.chunks))
+
+
+class Fragment(NamedTuple):
+    """Row groups in a file of their own, which becomes part of a whole one (`CodedParquet.append`)."""
+
+    path: Path
+    groups: tuple[_Group, ...]
+
+
 class CodedParquet:
     """A Parquet file that is written frame by frame; a context, which ends the file."""
 
     def __init__(self, path: Path, schema: pl.Schema, library: ctypes.CDLL) -> None:
         """`schema`: of the columns, all of `TYPES`."""
-        self._schema, self._library = schema, library
+        self._path, self._schema, self._library = path, schema, library
         self._file = path.open("wb")
-        self._groups: list[Value] = []
-        self._rows = 0
+        self._groups: list[_Group] = []
         self._file.write(MAGIC)
 
     def close(self, *, whole: bool) -> None:
@@ -78,31 +110,51 @@ class CodedParquet:
         """
         for start in range(0, rows.height, ROWS_A_GROUP):
             some = rows.slice(start, ROWS_A_GROUP)
-            chunks, begin = [self._chunk(column, texts.get(column.name)) for column in some], self._file.tell()
-            size = sum(chunk_size for _, chunk_size in chunks)
-            fields = {1: several([chunk for chunk, _ in chunks]), 2: i64(size), 3: i64(some.height)}
-            self._groups.append(struct(fields | {5: i64(begin - size), 6: i64(size)}))
-            self._rows += some.height
+            chunks = tuple(self._write_chunk(column, texts.get(column.name)) for column in some)
+            self._groups.append(_Group(some.height, chunks))
 
-    def _chunk(self, column: pl.Series, texts: pl.Series | None) -> tuple[Value, int]:
-        """Write a column of a row group; what the footer says of it, and its bytes."""
+    def append(self, fragment: Fragment) -> None:
+        """Add the row groups of a fragment of the same columns."""
+        by = self._file.tell() - len(MAGIC)
+        with fragment.path.open("rb") as file:
+            file.seek(len(MAGIC))
+            copyfileobj(file, self._file, COPIED)
+        self._groups += [group.moved(by) for group in fragment.groups]
+
+    def as_fragment(self) -> Fragment:
+        """What was written, once it is closed as not whole."""
+        return Fragment(self._path, tuple(self._groups))
+
+    def _write_chunk(self, column: pl.Series, texts: pl.Series | None) -> _Chunk:
+        """Write a column of a row group."""
         begin = self._file.tell()
         pages, encoding = _pages(self._library, column, texts)
         at = [self._write(page) for page in pages]
+        encodings = tuple(sorted({PLAIN, RLE, encoding}))
         size = self._file.tell() - begin
+        return _Chunk(column.name, encodings, len(column), size, begin, at[-1], len(pages) > 1)
+
+    def _chunk(self, one: _Chunk) -> Value:
+        """What the footer says of a column of a row group."""
         fields = {
-            1: i32(TYPES[self._schema[column.name]].physical),
-            2: several([i32(one) for one in sorted({PLAIN, RLE, encoding})]),
-            3: several([text(column.name)]),
+            1: i32(TYPES[self._schema[one.name]].physical),
+            2: several([i32(encoding) for encoding in one.encodings]),
+            3: several([text(one.name)]),
             4: i32(UNCOMPRESSED),
-            5: i64(len(column)),
-            6: i64(size),
-            7: i64(size),
-            9: i64(at[-1]),
+            5: i64(one.rows),
+            6: i64(one.size),
+            7: i64(one.size),
+            9: i64(one.data),
         }
-        if len(pages) > 1:
-            fields[11] = i64(at[0])
-        return struct({2: i64(begin), 3: struct(fields)}), size
+        if one.has_dictionary:
+            fields[11] = i64(one.begin)
+        return struct({2: i64(one.begin), 3: struct(fields)})
+
+    def _group(self, one: _Group) -> Value:
+        """What the footer says of a row group."""
+        size = sum(chunk.size for chunk in one.chunks)
+        fields = {1: several([self._chunk(chunk) for chunk in one.chunks]), 2: i64(size), 3: i64(one.rows)}
+        return struct(fields | {5: i64(one.chunks[0].begin), 6: i64(size)})
 
     def _write(self, page: _Page) -> int:
         """Write a page; where it begins."""
@@ -120,8 +172,10 @@ class CodedParquet:
             for name, dtype in self._schema.items()
         ]
         schema = several([struct({4: text("schema"), 5: i32(len(columns))}), *columns])
-        groups = several(self._groups) if self._groups else (several([_EMPTY])[0], b"\x0c")
-        footer = struct({1: i32(1), 2: schema, 3: i64(self._rows), 4: groups, 6: text("recsys")})[1]
+        found = [self._group(one) for one in self._groups]
+        groups = several(found) if found else (several([_EMPTY])[0], b"\x0c")
+        rows = sum(one.rows for one in self._groups)
+        footer = struct({1: i32(1), 2: schema, 3: i64(rows), 4: groups, 6: text("recsys")})[1]
         self._file.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
 
 

@@ -75,6 +75,11 @@ class Dislikes:
         part = self._parts.get(number)
         return None if part is None else part.read().select(PAIR)
 
+    def rows_of(self, number: int) -> pl.DataFrame | None:
+        """Rows of a part; None where it has none."""
+        part = self._parts.get(number)
+        return None if part is None else part.read()
+
     def write(self, path: Path, ids: Ids) -> None:
         """Write all of them, be there any or none."""
         with TableWriter(path, INTERACTIONS) as table:

@@ -46,6 +46,16 @@ class LossCounts:
             more[: len(fewer)] += fewer
             self.counts[entity, rule] = more
 
+    def join(self, other: "LossCounts", first_user: int, n_users: int) -> None:
+        """Add what was counted of some users, whose numbers are counted from `first_user` on, and of all items."""
+        for (entity, rule), counts in other.counts.items():
+            first, size = (first_user, n_users) if entity == USER_ENTITY else (0, len(counts))
+            known = self.counts.get((entity, rule), counts[:0])
+            if len(known) < size:
+                known = np.pad(known, (0, size - len(known)))
+            known[first : first + len(counts)] += counts
+            self.counts[entity, rule] = known
+
     def placed(self, user_places: np.ndarray, item_places: np.ndarray) -> "LossCounts":
         """The same by other numbers: of each that was counted by its place."""
         places = {USER_ENTITY: user_places, ITEM_ENTITY: item_places}
@@ -69,6 +79,15 @@ class DroppedRows:
         """
         self._ids = {USER_ENTITY: user_ids, ITEM_ENTITY: item_ids}
         self._losses = before or LossCounts()
+
+    @property
+    def losses(self) -> LossCounts:
+        """What was counted."""
+        return self._losses
+
+    def join(self, losses: LossCounts, first_user: int) -> None:
+        """Add what was counted of a part, whose users are counted from `first_user` on."""
+        self._losses.join(losses, first_user, len(self._ids[USER_ENTITY]))
 
     @property
     def n_items(self) -> int:

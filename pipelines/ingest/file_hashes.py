@@ -63,6 +63,12 @@ class FileHashes:
         """What a file is that has been begun, once it is hashed."""
         return self._begun[path].result()
 
+    def give(self, path: Path, hashed: HashedFile) -> None:
+        """Take what a file is from who has hashed it already."""
+        found: Future[HashedFile] = Future()
+        found.set_result(hashed)
+        self._begun[path] = found
+
     def _hash(self, path: Path, size: int, modified_ns: int, after: Event | None) -> HashedFile:
         while after is not None and not (self._is_over or after.wait(PAUSE)):
             pass

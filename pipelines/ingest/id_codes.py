@@ -1,7 +1,7 @@
 """Ids as whole numbers: each text once, under the number of its first appearance."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,15 @@ class _Codes(Protocol):
     def texts(self, first: int) -> pl.Series: ...
 
 
+class Met(NamedTuple):
+    """What of the ids met so far decides how further ones are numbered: whether any was no number, and whether any text
+    was no id as it stands.
+    """  # fmt: skip
+
+    texts: bool = False
+    odd: bool = False
+
+
 class IdCodes:
     """Numbers of the ids met so far; in memory is each once.
 
@@ -38,7 +47,8 @@ class IdCodes:
         without_zeros: how many texts were whole numbers written as floats, which are the numbers once all are settled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, met: Met | None = None) -> None:
+        """`met`: what others have met, after whose ids these are numbered (`join`)."""
         library = tables()
         self._compiled = None if library is None else TextCodes(library)
         self._codes: _Codes = _PlainCodes() if self._compiled is None else _CompiledCodes(self._compiled)
@@ -48,6 +58,8 @@ class IdCodes:
         self._n_numbers = 0
         self._has_odd = self._has_prefixes = False
         self.without_zeros = 0
+        if met is not None:
+            self._numbers, self._has_odd = None if met.texts else self._numbers, met.odd
 
     @classmethod
     def of(cls, texts: pl.Series, *, have_prefixes: bool) -> "IdCodes":
@@ -69,6 +81,48 @@ class IdCodes:
     def are_numbers(self) -> bool:
         """Whether all of them are whole numbers, of which no text was made."""
         return self._numbers is not None
+
+    @property
+    def met(self) -> Met:
+        """What was met, here and before."""
+        return Met(texts=self._numbers is None, odd=self._has_odd)
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether ids were met as numbers, before any that was none."""
+        return self._n_numbers > 0
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether any id was encoded with a prefix."""
+        return self._has_prefixes
+
+    def all_met(self) -> pl.Series:
+        """All ids by their numbers: whole numbers (Int64) as long as there are no others, else texts."""
+        return self._codes.texts(0) if self._numbers is None else pl.Series("id", self._met(), dtype=pl.Int64)
+
+    def join(self, ids: pl.Series, met: Met, *, have_prefixes: bool) -> np.ndarray:
+        """Of each of another's ids the number here, shape (n,), uint32; new ones where it is met for the first time.
+
+        The numbers are those that the other's ids would have had here: one after the other, as they were met.
+
+        Args:
+            ids: as `all_met` gives them.
+            met: what the other had met in the end.
+            have_prefixes: whether any of them has a prefix.
+        """
+        self._has_prefixes |= have_prefixes
+        self._has_odd |= met.odd
+        if self._numbers is None or ids.dtype == pl.String or met.texts:
+            self._take_texts()
+            texts = ids.cast(pl.String)
+            some = [self._codes.encode(texts.slice(start, LARGEST)) for start in range(0, len(texts), LARGEST)]
+            return pl.concat(some).to_numpy() if some else np.empty(0, np.uint32)
+        numbers = ids.to_numpy()
+        self._make_room(int(numbers.max(initial=0)))
+        is_new = self._of_numbers[numbers] == TextCodes.EMPTY
+        self._add_numbers(numbers[is_new])
+        return np.asarray(self._of_numbers[numbers])
 
     def encode(self, ids: pl.Series, prefix: str = "") -> pl.Series:
         """The number of each id, UInt32; null stays null. Ids are texts, or whole numbers (Int64) for theirs.

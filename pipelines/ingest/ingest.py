@@ -70,6 +70,7 @@ def ingest(
     rows_per_part: int = ROWS_PER_PART,
     step: Step = lambda _: None,
     hashes: FileHashes | None = None,
+    begin: Callable[..., "Run"] | None = None,
 ) -> IngestSummary:
     """Clean the logs of `source` into `target`, which appears whole or not at all.
 
@@ -78,6 +79,7 @@ def ingest(
         rows_per_part: about how many rows are sorted at a time; four times as many are held.
         step: told what begins, in a few words.
         hashes: in which logs may have been begun; ended here.
+        begin: makes the run, of what `Run` takes; `Run` itself when None, which does all here.
 
     Raises:
         ConfigError: the dataset exists and `overwrite` is false, something else stands there, or a rule needs a column
@@ -98,7 +100,8 @@ def ingest(
     with atomic_directory(target.path, WRITTEN) as folder:
         rules = rules or CleaningRules()
         scratch = folder / "scratch"
-        run = Run(source, rules, DatasetDir(folder), scratch, rows_per_part, step, appendable, erased, hashes=hashes)
+        begin = begin or Run
+        run = begin(source, rules, DatasetDir(folder), scratch, rows_per_part, step, appendable, erased, hashes=hashes)
         summary = run.summary(target.name)
         rmtree(run.scratch)
         summary.write(run.dataset.summary_path)
@@ -147,9 +150,7 @@ class Run:
         quarantine = Quarantine(self.scratch / "quarantine")
         metadata = self.write_metadata(quarantine)
         with self.hashes or FileHashes() as hashes, Beside("recsys-keep") as keeping:
-            if self.appendable:
-                hashes.begin(self.source.files)
-            read, store, rows = self._read_logs(quarantine, keeping)
+            read, store, rows = self.read_logs(quarantine, keeping, hashes)
             quarantine.write(self.dataset.quarantine_path)
             quarantined = quarantine.take_counts()
             if rows is not None:
@@ -252,8 +253,12 @@ class Run:
         self._write_fields(self.source.fields)
         return MetadataRows(users, items, quarantine.take_counts())
 
-    def _read_logs(self, quarantine: Quarantine, keeping: Beside) -> tuple[ReadLogs, RowStore, RowsWriter | None]:
+    def read_logs(
+        self, quarantine: Quarantine, keeping: Beside, hashes: FileHashes
+    ) -> tuple[ReadLogs, RowStore, RowsWriter | None]:
         """What was read, and the rows that keep the contract: for this ingest, and for those that append to it."""
+        if self.appendable:
+            hashes.begin(self.source.files)
         self.step("reading the logs, checking the contract")
         units: dict[Path, Unit] = {}
         while True:
@@ -370,7 +375,7 @@ class Run:
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
             facts = KeptFacts(len(ids.items))
             for number, part in enumerate(parts):
-                rows = _numbered(part.take())
+                rows = numbered(part.take())
                 facts.add(rows)
                 repeats.thin(number, rows, dislikes.pairs(number))
                 table.write(rows, texts)
@@ -446,11 +451,11 @@ def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
 def _counted(parts: Sequence[Part], ids: Ids) -> KeptFacts:
     facts = KeptFacts(len(ids.items))
     for part in parts:
-        facts.add(_numbered(part.take()))
+        facts.add(numbered(part.take()))
     return facts
 
 
-def _numbered(left: pl.DataFrame) -> pl.DataFrame:
+def numbered(left: pl.DataFrame) -> pl.DataFrame:
     """Rows of a part, sorted, each user's numbered from 0."""
     rows = cleaning_compiled.number_positions(left)
     return cleaning.number_positions(whole(left).lazy()).collect() if rows is None else with_optional(rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import polars as pl
 
-from pipelines.ingest.coded_parquet import CodedParquet
+from pipelines.ingest.coded_parquet import CodedParquet, Fragment
 from pipelines.ingest.summary import Kept
 from pipelines.ingest.table_schemas import Table
 from recsys_vae.atomic import begin_flush
@@ -97,9 +97,26 @@ class TableWriter:
             self._held = None
         self._append(rows)
 
+    def append(self, fragment: Fragment, rows: int) -> None:
+        """Add rows that were written apart (`fragment_of`)."""
+        if self._coded is None:
+            raise NotImplementedError("A fragment is of compiled encodings, which are not here.")
+        self._coded.append(fragment)
+        self.rows += rows
+
     def _append(self, rows: pl.DataFrame) -> None:
         if self._writer is not None and rows.height:
             self._writer.write_table(rows.to_arrow().cast(self._writer.schema))
+
+
+def fragment_of(path: Path, table: Table, rows: pl.DataFrame, texts: Mapping[str, pl.Series]) -> Fragment | None:
+    """Rows of a table in a file of their own, as `TableWriter.write` takes them; None where nothing is compiled."""
+    writer = TableWriter(path, table)
+    if writer._coded is None:
+        return None
+    writer.write(rows, texts)
+    writer._coded.close(whole=False)
+    return writer._coded.as_fragment()
 
 
 class KeptFacts:
@@ -129,6 +146,16 @@ class KeptFacts:
         self._unordered += rows[c.POSITION].null_count()
         self._against_time += _users_against_time(rows)
         self._times += [time for time in (times.min(), times.max()) if isinstance(time, datetime)]
+
+    def join(self, other: "KeptFacts", first_user: int) -> None:
+        """Add those of further parts, whose users are counted from `first_user` on."""
+        self._rows += other._rows
+        self.users += [numbers + first_user for numbers in other.users]
+        self.item_rows += other.item_rows
+        self._untimed += other._untimed
+        self._unordered += other._unordered
+        self._against_time += other._against_time
+        self._times += other._times
 
     def kept(self, given_test: int) -> Kept:
         """All of it."""

@@ -79,6 +79,13 @@ class FileRead(NamedTuple):
     lines_apart: int
 
 
+class QuarantineParts(NamedTuple):
+    """Files of rows for quarantine, and how many rows there are by reason."""
+
+    files: tuple[Path, ...]
+    reasons: Mapping[str, int]
+
+
 class Quarantine:
     """Rows that broke the contract, written as they come."""
 
@@ -98,6 +105,15 @@ class Quarantine:
             rows.with_columns(absent).select(
                 pl.col(name).cast(kind) for name, kind in _QUARANTINE.items()
             ).write_parquet(self._files[-1])
+
+    def parts(self) -> "QuarantineParts":
+        """What was added, for `take_over`."""
+        return QuarantineParts(tuple(self._files), dict(self._reasons))
+
+    def take_over(self, parts: "QuarantineParts") -> None:
+        """Add rows that another one has written."""
+        self._files.extend(parts.files)
+        self._reasons.update(parts.reasons)
 
     def clear(self) -> None:
         """Forget what was added since the last call of `take_counts`."""
@@ -142,36 +158,43 @@ def read_logs(
         ConfigError: a mapped column does not exist, or a rule needs one that no file has.
         DataError: a file cannot be read.
     """
-    now = datetime.now(UTC)
     for number, path in enumerate(source.files):
-        one = source.log(path)
-        read.taken_for.append(str(one.recognised))
-        log = _Log(
-            one, number, rules.of_file(path), read, TimeCounts(units.get(path)), with_file=bool(source.given_test)
-        )
-        for block in log.reader:
-            plain = log.take_plain(block)
-            if plain is not None:
-                yield number, plain
-                continue
-            rows, bad = log.assess(block)
-            quarantine.add(bad)
-            if rows.height:
-                log.times.add(rows[c.TIMESTAMP], now)
-                standing = _standing(rows, read)
-                if standing.height:
-                    read.last_rows[number] = int(standing["row"][-1])
-                yield number, standing
-        read.columns |= log.finish()
-        if (unit := log.times.other_unit) is not None:
-            raise OtherUnitError(path, unit)
-        read.times.append(log.times)
-        tally = log.reader.tally
-        read.files.append(FileRead(one.recognised.layout, tally.records, tally.lines, tally.apart))
-        read.rows_in += tally.records
-        read.lines += tally.lines
-        read.lines_apart += tally.apart
+        for rows in read_log(source, number, rules, read, quarantine, units.get(path)):
+            yield number, rows
     check_rules(rules, read.columns)
+
+
+def read_log(
+    source: Source, number: int, rules: CleaningRules, read: ReadLogs, quarantine: Quarantine, unit: Unit | None
+) -> Iterator[pl.DataFrame]:
+    """Good rows of one of the files, as `read_logs` gives those of all."""
+    now = datetime.now(UTC)
+    path = source.files[number]
+    one = source.log(path)
+    read.taken_for.append(str(one.recognised))
+    log = _Log(one, number, rules.of_file(path), read, TimeCounts(unit), with_file=bool(source.given_test))
+    for block in log.reader:
+        plain = log.take_plain(block)
+        if plain is not None:
+            yield plain
+            continue
+        rows, bad = log.assess(block)
+        quarantine.add(bad)
+        if rows.height:
+            log.times.add(rows[c.TIMESTAMP], now)
+            standing = _standing(rows, read)
+            if standing.height:
+                read.last_rows[number] = int(standing["row"][-1])
+            yield standing
+    read.columns |= log.finish()
+    if (other := log.times.other_unit) is not None:
+        raise OtherUnitError(path, other)
+    read.times.append(log.times)
+    tally = log.reader.tally
+    read.files.append(FileRead(one.recognised.layout, tally.records, tally.lines, tally.apart))
+    read.rows_in += tally.records
+    read.lines += tally.lines
+    read.lines_apart += tally.apart
 
 
 def _standing(rows: pl.DataFrame, read: ReadLogs) -> pl.DataFrame:

@@ -71,6 +71,16 @@ class Repeats:
             part.add(left)
             self._parts[number] = part
 
+    def events(self, number: int) -> pl.DataFrame | None:
+        """The events of a part; None where there are none."""
+        part = self._parts.get(number)
+        return None if part is None else part.read()
+
+    def give(self, number: int, events: pl.DataFrame) -> None:
+        """Add events of a part, as `events` gives them."""
+        self._parts[number] = Part(self._folder / f"{number}")
+        self._parts[number].add(events)
+
     def write(self, path: Path, ids: Ids) -> None:
         """Write the events that are left; no file where there are none."""
         if self._parts:

@@ -136,29 +136,23 @@ class RowStore:
         if not self._spilled:
             part = Part()
             for rows in self._frames(remove=True):
-                part.add(_placed(rows, user_places, item_places))
+                part.add(placed_rows(rows, user_places, item_places))
             return [part]
         users = len(user_places)
         counts = np.zeros(users, np.int64)
         for rows in self._frames():
             counts += np.bincount(user_places[rows[c.USER].to_numpy()], minlength=users)
-        bounds = self._bounds(counts)
+        bounds = part_bounds(counts, self._rows_per_part)
         part_of_user = np.searchsorted(bounds, np.arange(users), side="right").astype(np.uint32)
         parts = [Part(self._folder / f"part{number}") for number in range(len(bounds) + 1)]
         for rows in self._frames(remove=True):
-            placed = _placed(rows, user_places, item_places)
-            order, ends = _grouped(part_of_user[placed[c.USER].to_numpy()], len(parts))
+            placed = placed_rows(rows, user_places, item_places)
+            order, ends = grouped(part_of_user[placed[c.USER].to_numpy()], len(parts))
             ordered = placed[order]
             for part, start, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
                 if end > start:
                     part.add(ordered[start:end])
         return parts
-
-    def _bounds(self, counts: np.ndarray) -> np.ndarray:
-        """First user of every part but the first: whole users, about as many rows in each part."""
-        wanted = max(self._rows_per_part, self.height // MAX_PARTS, 1)
-        number = (np.cumsum(counts) - counts) // wanted
-        return np.flatnonzero(np.diff(number)) + 1
 
     def _spill(self) -> None:
         """Write what is held, a file for about as many rows as a part has."""
@@ -183,7 +177,22 @@ class RowStore:
                 file.unlink()
 
 
-def _placed(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray) -> pl.DataFrame:
+def part_bounds(counts: np.ndarray, rows_per_part: int) -> np.ndarray:
+    """First user of every part but the first: whole users, about as many rows in each part.
+
+    Args:
+        counts: rows of each user, int64.
+        rows_per_part: how many are wanted.
+    """
+    rows = int(counts.sum())
+    wanted = max(rows_per_part, rows // MAX_PARTS, 1)
+    # Users without rows, of whom the last ones may stand behind a part that is full, begin none.
+    number = np.minimum(np.cumsum(counts) - counts, max(rows - 1, 0)) // wanted
+    return np.flatnonzero(np.diff(number)) + 1
+
+
+def placed_rows(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray) -> pl.DataFrame:
+    """Rows with places in byte order in place of the numbers that were given while reading."""
     library = tables()
     if library is None:
         users, items = user_places[rows[c.USER].to_numpy()], item_places[rows[c.ITEM].to_numpy()]
@@ -195,7 +204,7 @@ def _placed(rows: pl.DataFrame, user_places: np.ndarray, item_places: np.ndarray
     return rows.with_columns(pl.Series(c.USER, users), pl.Series(c.ITEM, items))
 
 
-def _grouped(numbers: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+def grouped(numbers: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Places of rows by group, in their order; and where each group begins, shape (groups + 1,)."""
     library = tables()
     if library is not None:

@@ -26,6 +26,16 @@ class UserFacts:
         self._busy: Counter[str] = Counter()
         self._duplicates: Counter[str] = Counter()
 
+    def counts(self) -> tuple[Counter[str], Counter[str]]:
+        """What was found: rows of busy users, and of duplicates by event type."""
+        return self._busy, self._duplicates
+
+    def join(self, counts: tuple[Counter[str], Counter[str]]) -> None:
+        """Add what was found in further parts."""
+        busy, duplicates = counts
+        self._busy.update(busy)
+        self._duplicates.update(duplicates)
+
     def count_busy(self, marked: pl.DataFrame) -> None:
         """Count the users of a part that `mark_busy_users` took."""
         lost = marked.filter(pl.col(DROPPED_BY) == Rule.MAX_EVENTS_PER_USER.value)

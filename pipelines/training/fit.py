@@ -55,6 +55,7 @@ def fit(
     item_metadata: csr_array | None = None,
     dislikes: csr_array | None = None,
     order: csr_array | None = None,
+    by_gradient_alone: bool = False,
 ) -> Fitted:
     """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes.
 
@@ -76,6 +77,7 @@ def fit(
         order=order,
         progress=True,
         dislikes=dislikes,
+        by_gradient_alone=by_gradient_alone,
     )
     if fitted.weights and isinstance(fitted.model, Blend):
         weight, metric = fitted.model.config.weight, spec.training.validation_metric

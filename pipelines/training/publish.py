@@ -75,6 +75,7 @@ def publish_bundle(
     now: datetime | None = None,
     drop_repeats: bool = False,
     drop_ranker: bool = False,
+    told_afterwards: bool = False,
 ) -> Trained:
     """Measure a bundle of `train` on its split's test part, retrain its model on all data, write and register that.
 
@@ -84,6 +85,7 @@ def publish_bundle(
         new_items: let items of the dataset's table that nobody has touched take a place, by their content.
         now: from when ages are counted, where the bundle's popularity has a half-life.
         drop_repeats, drop_ranker: leave its repeat-purchase head or its second stage behind.
+        told_afterwards: as of `train.train_bundle`.
 
     Raises:
         ConfigError: something else stands at the output; there is no content for new items, or the model cannot place
@@ -127,6 +129,8 @@ def publish_bundle(
             dislikes=dislikes,
             order=order_for(spec, dataset, everything),
         )
+        for epoch, record in enumerate(fitted.history if told_afterwards else (), start=1):
+            tracker.log_metrics(record, epoch)
         log_latents(tracker, fitted)
         remade = kept.fit_each(
             lambda number, one, part: fit(
@@ -220,6 +224,7 @@ def take_part(
         resume=resume,
         epochs=bundle.manifest.provenance.epochs or None,
         group=group,
+        by_gradient_alone=True,
         metadata=metadata_for(spec, everything, known),
         item_metadata=item_metadata_for(spec, dataset, everything.items),
         dislikes=dislikes,
@@ -260,12 +265,16 @@ def spec_of(bundle: Bundle) -> ModelSpec:
     Raises:
         BundleVersionError: it was trained with a setting that this version does not know, or takes otherwise.
     """
-    manifest = bundle.manifest
+    return spec_in(bundle.manifest)
+
+
+def spec_in(manifest: Manifest) -> ModelSpec:
+    """The same, of a manifest alone."""
     try:
         return spec_told(manifest.model, manifest.settings, manifest.provenance.training)
     except ConfigError as error:
         raise BundleVersionError(
-            f"The training of {bundle.version} cannot be repeated: {error} Train it again with this version, or "
+            f"The training of {manifest.version} cannot be repeated: {error} Train it again with this version, or "
             "publish it with the version that trained it."
         ) from error
 

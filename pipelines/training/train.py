@@ -6,8 +6,10 @@ honestly. What goes to production is made from it by `publish`, which retrains o
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -44,6 +46,7 @@ from recsys_vae.protocols import FactorizedRecommender, Float32Array, Scorer, ta
 from recsys_vae.retrieval.faiss_index import check_index
 from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.checkpoint import saved_run_id
+from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import MlflowTracker, git_commit, tracked_run
 
@@ -115,6 +118,7 @@ def train_bundle(
     group: Group = ALONE,
     decay: Decay = NO_DECAY,
     half_life: float = math.inf,
+    told_afterwards: bool = False,
 ) -> Trained:
     """Train on a split, choose the epoch on its validation part, and write and register the bundle.
 
@@ -128,6 +132,8 @@ def train_bundle(
     Args:
         decay: how interactions lose weight with age, for popularity.
         half_life: days in which an event's weight halves, in the histories that the model learns from and is shown.
+        told_afterwards: whether the epochs were taken elsewhere, by workers of a cluster, and the tracker is told of
+            them now.
 
     Raises:
         ConfigError: there is a half-life, and no event has a time; an interrupted run is there, and neither resumed nor
@@ -143,6 +149,8 @@ def train_bundle(
         told = {f"signals.{name}": value for name, value in course.signals.described().items()}
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name} | told)
         fitted = course.choose_epoch(tracker)
+        for epoch, record in enumerate(fitted.history if told_afterwards else (), start=1):
+            tracker.log_metrics(record, epoch)
         log_latents(tracker, fitted)
         cold_start_users = cold_start_users_of(split.validation, split.train.items, known)
         metric = spec.training.validation_metric
@@ -216,11 +224,14 @@ def take_part(
     group: Group,
     half_life: float = math.inf,
 ) -> None:
-    """What the other processes do while the first one is in `train_bundle`: their share of the training."""
+    """What the other processes do while the first one is in `train_bundle`: their share of the training.
+
+    Workers of a cluster do it all together, and write checkpoints; then `train_bundle` goes on from these.
+    """
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     fitted = course.choose_epoch()
     if course.split.refit is not None:
-        course.use_all(course.spec, fitted.epochs)
+        course.use_all(course.spec, fitted.epochs, by_gradient_alone=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,9 +289,10 @@ class _Course:
             item_metadata=self.item_metadata,
             dislikes=self.split.train_dislikes,
             order=self.split.train_order,
+            by_gradient_alone=tracker is None,
         )
 
-    def use_all(self, spec: ModelSpec, epochs: int) -> Fitted:
+    def use_all(self, spec: ModelSpec, epochs: int, *, by_gradient_alone: bool = False) -> Fitted:
         """Fit to training and validation part, for as many epochs as were chosen."""
         learned_from = self.split.training_part
         return fit(
@@ -294,6 +306,7 @@ class _Course:
             item_metadata=self.item_metadata,
             dislikes=self.split.training_dislikes,
             order=self.split.refit_order,
+            by_gradient_alone=by_gradient_alone,
         )
 
 
@@ -456,13 +469,18 @@ def is_trained_as(
         (manifest.model, origin.dataset) == (spec.name, dataset.name)
         and origin.trained_on.startswith(f"split:{split_name}/")
         and manifest.index.get("kind", output.index) == output.index
-        and _plain(origin.training) == _plain(training)
+        and _plain(_with_defaults(origin.training)) == _plain(training)
         and _plain(origin.decay) == _plain(decay.described)
         and rules_in(output.path) == output.lists
         and _plain(manifest.signals) == _plain(replace(dataset.signals(), half_life=half_life).described())
         and all(_plain(made[name]) == _plain(asked[name]) for name in asked.keys() - chosen)
         and origin.dataset_fingerprint == _learned_from(dataset, split_name, half_life).fingerprint()
     )
+
+
+def _with_defaults(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest tells of a training; settings that came after it are as they were when there were none."""
+    return {**asdict(TrainingConfig()), **training} if training else {}
 
 
 def _learned_from(dataset: DatasetDir, split_name: str, half_life: float) -> Interactions:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,36 @@ class Evaluation:
         return len(self.rows)
 
 
+class Measured(NamedTuple):
+    """What came out for some users: rank of each target, values of the metrics a user, and the lists, without facts."""
+
+    ranks: NDArray[np.int32]
+    values: dict[str, Float64Array]
+    lists: RankedLists
+
+
+class Spread(Protocol):
+    """Measures batches of users somewhere else."""
+
+    def __call__(
+        self, model: Scorer, held_out: HeldOut, asked: "Questions", batches: Iterator[Int64Array]
+    ) -> Iterator[Measured]:
+        """As `measured`."""
+
+
+def measured(model: Scorer, held_out: HeldOut, asked: "Questions", batches: Iterator[Int64Array]) -> Iterator[Measured]:
+    """Measure batches of users one after the other.
+
+    Args:
+        batches: rows of the held-out users.
+    """
+    for rows in batches:
+        some = held_out.take(rows)
+        lists, ranks = _ask(scores_of(model, some), some, asked)
+        values = {metric.name: metric.per_user(lists) for metric in asked.per_user}
+        yield Measured(ranks, values, replace(lists, facts=NO_FACTS))
+
+
 def evaluate(
     model: Scorer,
     held_out: HeldOut,
@@ -79,6 +109,7 @@ def evaluate(
     facts: ItemFacts = NO_FACTS,
     repeat: Repeat = "exclude",
     reranker: Reranker | None = None,
+    spread: Spread | None = None,
 ) -> Evaluation:
     """Ask for lists in batches of users, seen items removed, and measure them; one batch of scores is in memory.
 
@@ -91,6 +122,7 @@ def evaluate(
         facts: about the items, for metrics beyond accuracy.
         repeat: whether items of the history may stand in the lists, or nothing else. What speaks against never does.
         reranker: makes the first k of each list; what is left follows by score.
+        spread: measures batches instead of this process.
 
     Raises:
         UnknownNameError, ConfigError: a metric's name is wrong, or it needs facts that are not there.
@@ -100,20 +132,19 @@ def evaluate(
     if repeat not in REPEATS:
         raise UnknownNameError("treatment of repeats", repeat, REPEATS)
     facts = facts if item_counts is None else replace(facts, counts=item_counts)
-    asked = _Questions.of(held_out, metrics, facts, depth, repeat, reranker)
+    asked = Questions.of(held_out, metrics, facts, depth, repeat, reranker)
     batch_size = max(64, SCORES_AT_ONCE // model.n_items) if batch_size is None else batch_size
     _check_model(model, held_out, batch_size)
     values: dict[str, list[Float64Array]] = {metric.name: [] for metric in asked.per_user}
     tallies = {metric.name: metric.tally(model.n_items) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
-    for rows in _batches(asked.rows, batch_size, progress):
-        some = held_out.take(rows)
-        lists, found = _ask(scores_of(model, some), some, asked)
-        ranks.append(found)
-        for metric in asked.per_user:
-            values[metric.name].append(metric.per_user(lists))
+    batches = _batches(asked.rows, batch_size, progress)
+    for found in (spread or measured)(model, held_out, asked, batches):
+        ranks.append(found.ranks)
+        for name, some in found.values.items():
+            values[name].append(some)
         for tally in tallies.values():
-            tally.add(lists)
+            tally.add(replace(found.lists, facts=facts))
     per_user = {name: np.concatenate(parts) for name, parts in values.items()}
     overall = {name: tally.result() for name, tally in tallies.items()}
     means = {name: mean(v) for name, v in per_user.items()} | {name: value for name, (value, _) in overall.items()}
@@ -162,8 +193,8 @@ def standard_error(values: Float64Array) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _Questions:
-    """Who is asked, how deep, and what is measured."""
+class Questions:
+    """Who is asked, how deep, and what is measured; `evaluate` makes it."""
 
     names: tuple[str, ...]
     per_user: tuple[Metric, ...]
@@ -179,7 +210,8 @@ class _Questions:
     def of(
         cls, held_out: HeldOut, names: Sequence[str], facts: ItemFacts, depth: int, repeat: Repeat,
         reranker: Reranker | None,
-    ) -> "_Questions":  # fmt: skip
+    ) -> "Questions":  # fmt: skip
+        """Those of some metrics; raises as `evaluate`."""
         parsed = tuple(dict.fromkeys(parse_metric(name) for name in names))
         rows = np.flatnonzero(entries.row_lengths(held_out.targets))
         if not rows.size:
@@ -241,7 +273,7 @@ def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
     return model.score(histories, *metadata, **further)
 
 
-def _ask(scores: Float32Array, users: HeldOut, asked: _Questions) -> tuple[RankedLists, NDArray[np.int32]]:
+def _ask(scores: Float32Array, users: HeldOut, asked: Questions) -> tuple[RankedLists, NDArray[np.int32]]:
     # A maximum is NaN where any score is, so what no list may hold is looked at, too.
     if np.isnan(scores.max(axis=1)).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")

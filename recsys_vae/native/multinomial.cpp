@@ -7,6 +7,9 @@
 // side; main memory sees the weights, the exponentials (in bfloat16, relative to the chunk's own maximum) and, on the way
 // back, the gradient of the weights, each once. Sums are in float32, in an order that the number of threads decides.
 //
+// Users may stand in leaves: sums over users are then those of each leaf, added up in a binary tree, whatever else is
+// computed beside a leaf. With one thread a leaf's numbers are the same wherever it stands.
+//
 // Bfloat16 numbers are multiplied in pairs: 32 bits hold two that follow each other in the dimension summed over.
 #include <cmath>
 #include <utility>
@@ -88,6 +91,26 @@ inline void tiles(int64_t rows, int64_t width, F&& f) {
                       [&]<int R, int V>() { f.template operator()<R, V>(row, column); });
 }
 
+// Adds numbers up as leaves of a binary tree: ((0 + 1) + (2 + 3)) + ...
+template <class T, class Add>
+struct Tree {
+    Add add;  // add(a, b) is a += b
+    T sums[16];
+    int64_t count = 0;
+    int top = 0;
+
+    void take(T& next) {
+        int level = 0;
+        for (int64_t done = count++; done & 1; done >>= 1) {
+            add(sums[level], next);
+            next = sums[level++];
+        }
+        sums[level] = next;
+        top = level;
+    }
+    T& total() { return sums[top]; }
+};
+
 // What both passes are given.
 struct Layer {
     int64_t n, d, items;
@@ -95,7 +118,11 @@ struct Layer {
     int threads;
     int64_t users = rounded_up(n, LANES), depth = rounded_up(d, 2 * LANES);  // padded
     int64_t chunks = (items + CHUNK - 1) / CHUNK;
+    const int64_t* borders = nullptr;  // where leaves begin, multiples of LANES, and the last one's end
+    int64_t leaves = 1;
 
+    int64_t first(int64_t leaf) const { return borders ? borders[leaf] : 0; }
+    int64_t last(int64_t leaf) const { return borders ? borders[leaf + 1] : users; }
     int64_t start(int64_t chunk) const { return chunk * CHUNK; }
     int64_t size(int64_t chunk) const { return std::min(CHUNK, items - start(chunk)); }
 
@@ -229,7 +256,25 @@ struct Backward {
         tiles(layer.size(chunk), packed.width, [&]<int R, int V>(int64_t item, int64_t k) {
             float* out = weight_gradient + (layer.start(chunk) + item) * d + k;
             __m512 c[R][V] = {};
-            multiply<R, V>(gradient.get() + item * users / 2, users / 2, 1, packed.at(k), packed.pairs, c);
+            if (layer.leaves == 1) {
+                multiply<R, V>(gradient.get() + item * users / 2, users / 2, 1, packed.at(k), packed.pairs, c);
+            } else {
+                struct Block { __m512 c[R][V]; };
+                auto add = [](Block& a, const Block& b) {
+                    for (int r = 0; r < R; ++r)
+                        for (int v = 0; v < V; ++v) a.c[r][v] = _mm512_add_ps(a.c[r][v], b.c[r][v]);
+                };
+                Tree<Block, decltype(add)> tree{add};
+                for (int64_t leaf = 0; leaf < layer.leaves; ++leaf) {
+                    const int64_t from = layer.first(leaf) / 2, count = layer.last(leaf) / 2 - from;
+                    Block block = {};
+                    multiply<R, V>(gradient.get() + item * users / 2 + from, users / 2, 1, packed.at(k) + from * V * LANES,
+                                   count, block.c);
+                    tree.take(block);
+                }
+                for (int r = 0; r < R; ++r)
+                    for (int v = 0; v < V; ++v) c[r][v] = tree.total().c[r][v];
+            }
             for (int r = 0; r < R; ++r)
                 for (int v = 0; v < V; ++v)
                     _mm512_mask_storeu_ps(out + r * d + v * LANES, lanes_before(d, k + v * LANES), c[r][v]);
@@ -255,9 +300,16 @@ struct Backward {
     int64_t pairs = 0;  // of items, in the group so far
 
     float sum(const float* out) const {
-        __m512 total = _mm512_setzero_ps();
-        for (int64_t u = 0; u < layer.users; u += LANES) total = _mm512_add_ps(total, _mm512_loadu_ps(out + u));
-        return _mm512_reduce_add_ps(total);
+        auto add = [](float& a, float b) { a += b; };
+        Tree<float, decltype(add)> tree{add};
+        for (int64_t leaf = 0; leaf < layer.leaves; ++leaf) {
+            __m512 total = _mm512_setzero_ps();
+            for (int64_t u = layer.first(leaf); u < layer.last(leaf); u += LANES)
+                total = _mm512_add_ps(total, _mm512_loadu_ps(out + u));
+            float own = _mm512_reduce_add_ps(total);
+            tree.take(own);
+        }
+        return tree.total();
     }
 };
 
@@ -303,13 +355,16 @@ extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, 
 
 // The gradients, given those of the likelihoods times the users' counts (n, `scale`) and times the targets' values
 // (entries, `pulls`), and what the way there wrote; exponentials null: they are computed again. weight_gradient and
-// bias_gradient may be null.
-extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items, const float* hidden, const float* weight,
-                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
-                                            int64_t entries, const float* scale, const float* pulls, const float* normaliser,
-                                            const float* maxima, const uint16_t* exponentials, float* hidden_gradient,
-                                            float* weight_gradient, float* bias_gradient, int threads) {
-    const Layer layer{n, d, items, hidden, weight, bias, threads};
+// bias_gradient may be null. borders: where each of some leaves of users begins and the last one ends, null for one.
+extern "C" void recsys_multinomial_backward_in_leaves(int64_t n, int64_t d, int64_t items, const float* hidden,
+                                                      const float* weight, const float* bias, const int64_t* target_users,
+                                                      const int64_t* target_items, int64_t entries, const float* scale,
+                                                      const float* pulls, const float* normaliser, const float* maxima,
+                                                      const uint16_t* exponentials, float* hidden_gradient,
+                                                      float* weight_gradient, float* bias_gradient, const int64_t* borders,
+                                                      int64_t leaves, int threads) {
+    Layer layer{n, d, items, hidden, weight, bias, threads};
+    layer.borders = borders, layer.leaves = leaves;
     const Targets targets{target_users, target_items, entries};
     const Panels by_user = layer.by_user(), by_dimension = exponentials ? Panels(0, 0) : layer.by_dimension();
     std::vector<std::unique_ptr<Backward>> parts(threads);
@@ -350,6 +405,17 @@ extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items,
                 for (int64_t u = first; u < std::min<int64_t>(first + LANES, n); ++u) hidden_gradient[u * d + k] = totals[u - first];
             }
     }
+}
+
+// The same of users who stand in no leaves.
+extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items, const float* hidden, const float* weight,
+                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
+                                            int64_t entries, const float* scale, const float* pulls, const float* normaliser,
+                                            const float* maxima, const uint16_t* exponentials, float* hidden_gradient,
+                                            float* weight_gradient, float* bias_gradient, int threads) {
+    recsys_multinomial_backward_in_leaves(n, d, items, hidden, weight, bias, target_users, target_items, entries, scale, pulls,
+                                          normaliser, maxima, exponentials, hidden_gradient, weight_gradient, bias_gradient,
+                                          nullptr, 1, threads);
 }
 
 #endif

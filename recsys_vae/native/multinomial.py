@@ -26,6 +26,11 @@ def suits(hidden: Tensor, product_dtype: torch.dtype) -> bool:
     return compiled is not None and _chunk(compiled) > 0
 
 
+def suits_leaves(hidden: Tensor, product_dtype: torch.dtype) -> bool:
+    """The same for several leaves of a batch together, which libraries of earlier sources do not know."""
+    return suits(hidden, product_dtype) and hasattr(library(), "recsys_multinomial_backward_in_leaves")
+
+
 @dataclass(frozen=True, eq=False)
 class Multinomial:
     """A layer with its input and the entries of the targets.
@@ -69,6 +74,7 @@ class Multinomial:
         exponentials: Tensor | None,
         *,
         learns: bool,
+        borders: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Gradients of hidden, and, if the layer learns, of weight and bias; all float32.
 
@@ -77,15 +83,18 @@ class Multinomial:
             pulls: the same of each entry times its value, shape (nnz,).
             normaliser, maxima, exponentials: of `forward`.
             learns: whether the layer's own gradients are wanted.
+            borders: where leaves of the rows begin, multiples of `LANES`, and the last one's end, shape (leaves + 1,)
+                int64; the layer's gradients are then sums of the leaves' own, in a binary tree.
         """
         of_hidden = torch.empty_like(self.hidden)
         of_weight, of_bias = (torch.empty_like(p) if learns else None for p in (self.weight, self.bias))
         given = (scale.contiguous(), pulls.contiguous(), normaliser, maxima, exponentials)
-        loaded().recsys_multinomial_backward(
-            *self._arguments(),
-            *(address(tensor) for tensor in (*given, of_hidden, of_weight, of_bias)),
-            ctypes.c_int(threads()),
-        )
+        arguments = (*self._arguments(), *(address(tensor) for tensor in (*given, of_hidden, of_weight, of_bias)))
+        if borders is None:
+            loaded().recsys_multinomial_backward(*arguments, ctypes.c_int(threads()))
+        else:
+            leaves = (address(borders), ctypes.c_int64(len(borders) - 1))
+            loaded().recsys_multinomial_backward_in_leaves(*arguments, *leaves, ctypes.c_int(threads()))
         return of_hidden, of_weight, of_bias
 
     def _arguments(self) -> list[ctypes.c_int64 | ctypes.c_void_p]:

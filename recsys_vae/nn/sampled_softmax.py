@@ -11,6 +11,8 @@ Source: Bengio & Senecal, Adaptive Importance Sampling to Accelerate Training of
 IEEE Trans. Neural Networks 2008, eq. 5; Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019, section 3.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,6 +43,14 @@ class SampledSoftmax:
         self._cumulative = proposal.cumsum(0) / proposal.sum()
         self._negatives = negatives
         self._generator = generator
+        self._drawn: Tensor | None = None
+
+    def drawn_by(self, generator: torch.Generator) -> "SampledSoftmax":
+        """The same with one sample of a generator's, for every call: for batches that are cut into parts."""
+        fixed = copy(self)
+        fixed._generator = generator
+        fixed._drawn = fixed.draw()
+        return fixed
 
     def draw(self) -> Tensor:
         """S item rows drawn from q with replacement, shape (S,) int64."""
@@ -51,7 +61,7 @@ class SampledSoftmax:
 
     def __call__(self, hidden: Tensor, output: nn.Linear, targets: SparseRows) -> Tensor:
         """Estimate of the negative log-likelihood of each row in nats, shape (n,)."""
-        return self.with_draws(hidden, output, targets, self.draw())
+        return self.with_draws(hidden, output, targets, self.draw() if self._drawn is None else self._drawn)
 
     def with_draws(self, hidden: Tensor, output: nn.Linear, targets: SparseRows, drawn: Tensor) -> Tensor:
         """The estimate for draws that are given."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from recsys_vae.data.signals import liked
 from recsys_vae.nn.sparse_layers import SparseRows
@@ -30,6 +31,21 @@ class Batch:
 
     rows: SparseRows
     share: float
+    n_users: int
+
+
+@dataclass(frozen=True, eq=False)
+class LeafBatch:
+    """The users of one step, cut into leaves (`leaves`).
+
+    Attributes:
+        leaves: those that this process takes.
+        read: item rows of all users of the step, shape (nnz,) int64; some are repeated.
+        n_users: users of the whole batch.
+    """
+
+    leaves: list[Batch]
+    read: Tensor
     n_users: int
 
 
@@ -96,16 +112,34 @@ class Batches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start` + 1, ... of an epoch."""
+        for users in self._users_of(number, start):
+            yield self._dealt(users, self._group.rank, self._group.size)
+
+    def in_leaves(self, number: int, start: int, own: range, count: int) -> Iterator[LeafBatch]:
+        """The same, cut into `count` leaves; which users a leaf has does not depend on the processes.
+
+        Args:
+            own: numbers of the leaves that this process takes.
+        """
+        for users in self._users_of(number, start):
+            read = torch.from_numpy(self._interactions[users].indices.astype(np.int64)).to(self._device)
+            yield LeafBatch([self._dealt(users, leaf, count) for leaf in own], read, users.size)
+
+    def _users_of(self, number: int, start: int) -> Iterator[Int64Array]:
+        """Users of each batch from `start` on, ascending."""
         rng = np.random.default_rng([self._seed, number])
         drawn = rng.permutation(self._others)[: self._n_drawn]
         order = rng.permutation(np.concatenate([self._always, drawn]))
         for first in range(start * self._batch_size, len(order), self._batch_size):
-            users = np.sort(order[first : first + self._batch_size])
-            own = users[self._group.rank :: self._group.size]
-            looked_at = own if own.size else users[:1]
-            known = None if self._metadata is None else self._metadata[looked_at]
-            rows = self._examples(self._interactions[looked_at], known)
-            yield Batch(rows, own.size / users.size, users.size)
+            yield np.sort(order[first : first + self._batch_size])
+
+    def _dealt(self, users: Int64Array, part: int, parts: int) -> Batch:
+        """One of several parts of a batch."""
+        own = users[part::parts]
+        looked_at = own if own.size else users[:1]
+        known = None if self._metadata is None else self._metadata[looked_at]
+        rows = self._examples(self._interactions[looked_at], known)
+        return Batch(rows, own.size / users.size, users.size)
 
     def _binary(self, histories: csr_array, metadata: csr_array | None) -> SparseRows:
         return SparseRows.from_csr(histories, self._device, metadata).binarised()

@@ -107,7 +107,7 @@ class Run(Generic[Model, Optimizer]):
 
     Attributes:
         model, optimizer: being trained.
-        generator: source of dropout and sampling noise.
+        generator: source of dropout and sampling noise; None where each step has sources of its own (`leaves`).
         state: where the run stands.
         group: processes that it goes on in; all of them hold the same, but for the generator.
         best: weights of the best epoch so far; empty before the first validation.
@@ -116,7 +116,7 @@ class Run(Generic[Model, Optimizer]):
 
     model: Model
     optimizer: Optimizer
-    generator: torch.Generator
+    generator: torch.Generator | None
     state: RunState
     group: Group = ALONE
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -131,18 +131,19 @@ class Run(Generic[Model, Optimizer]):
 
 def save_checkpoint(path: Path, run: Run[Any, Any]) -> None:
     """Write the run to `path`, atomically. Every process of the run calls this and waits; the first one writes."""
-    noise = run.group.gather(run.generator.get_state())
+    noise = None if run.generator is None else run.group.gather(run.generator.get_state())
     if run.group.is_first:
         _write(path, run, noise)
     run.group.wait()
 
 
-def _write(path: Path, run: Run[Any, Any], noise: Tensor) -> None:
+def _write(path: Path, run: Run[Any, Any], noise: Tensor | None) -> None:
     tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in run.best.items()}
     for index, moments in run.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-    tensors["rng"] = noise
+    if noise is not None:
+        tensors["rng"] = noise
     if run.latent_kl:
         tensors["latent_kl"] = torch.stack(run.latent_kl)
     copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -167,15 +168,10 @@ def restore_checkpoint(path: Path, run: Run[Any, Any]) -> None:
             f"Checkpoint {path} belongs to a run with other settings, model or data. Resume with the settings it was "
             "started with, or delete it to start over."
         )
-    noise = tensors["rng"].reshape(-1, tensors["rng"].shape[-1])
-    if len(noise) != run.group.size:
-        raise CheckpointError(
-            f"Checkpoint {path} was written by {len(noise)} process(es), and {run.group.size} want to go on from it. "
-            "Each needs its own generator: resume with as many as before."
-        )
+    if run.generator is not None:
+        _restore_noise(path, tensors["rng"], run.generator, run.group)
     run.model.load_state_dict(_under("model.", tensors))
     _restore_optimizer(run.optimizer, _under("adam.", tensors))
-    run.generator.set_state(noise[run.group.rank].clone())  # it reads from the start of the storage
     run.state, run.best = state, _under("best.", tensors)
     run.latent_kl = list(tensors.get("latent_kl", ()))
 
@@ -229,6 +225,16 @@ def _checksum(told: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _restore_noise(path: Path, states: Tensor, generator: torch.Generator, group: Group) -> None:
+    noise = states.reshape(-1, states.shape[-1])
+    if len(noise) != group.size:
+        raise CheckpointError(
+            f"Checkpoint {path} was written by {len(noise)} process(es), and {group.size} want to go on from it. "
+            "Each needs its own generator: resume with as many as before."
+        )
+    generator.set_state(noise[group.rank].clone())  # it reads from the start of the storage
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

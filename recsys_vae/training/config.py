@@ -38,6 +38,11 @@ class TrainingConfig:
     validation_metric: str = setting(
         "ndcg@100", "What is to be high on validation: it decides which epoch is the best.", option="metric"
     )
+    leaves: int = setting(
+        0,
+        "Parts that every batch is cut into, a power of two, whose gradients are added up in a fixed order: as many "
+        "workers, or fewer, then write the same bundle. 0: one a process, added up as they come.",
+    )
     seed: int = setting(42, "Of initialisation, order, dropout and sampling.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", about=MACHINE)
     precision: str = setting(
@@ -70,6 +75,8 @@ class TrainingConfig:
                 "kl_cycles and negatives are at least 1 and free_bits at least 0, got "
                 f"{self.kl_cycles}, {self.negatives} and {self.free_bits}."
             )
+        if self.leaves < 0 or self.leaves & (self.leaves - 1):
+            raise ConfigError(f"leaves is 0 or a power of two, such as 4; got {self.leaves}.")
         if self.likelihood not in LIKELIHOODS:
             raise ConfigError(f"likelihood is one of {', '.join(LIKELIHOODS)}; got {self.likelihood!r}.")
         if self.precision not in ("auto", "float32", "bf16"):

@@ -72,6 +72,7 @@ def fit(
     warm_start: WarmStart | None = None,
     progress: bool = False,
     dislikes: csr_array | None = None,
+    by_gradient_alone: bool = False,
 ) -> Fitted:
     """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
@@ -87,6 +88,7 @@ def fit(
         order: of the interactions, in their pattern; models that do not go by it pass over it.
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
+        by_gradient_alone: leave out of a blend what is not trained here, for workers whose checkpoint is what counts.
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.
@@ -103,7 +105,7 @@ def fit(
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
     _check_metadata(learner, metadata, item_metadata)
-    blend = model if isinstance(model, Blend) and group.is_first else None
+    blend = model if isinstance(model, Blend) and group.is_first and not by_gradient_alone else None
     if blend and not blend.config.weight and validation is None:
         raise ConfigError("The weight of a blend is chosen on validation, and there is none here: set weight.")
     training, learned_from = spec.training, _shown(learner, interactions, dislikes)

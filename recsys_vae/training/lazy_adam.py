@@ -69,6 +69,24 @@ class LazyAdam(torch.optim.Optimizer):
             self._step_dense(dense, group)
         return None
 
+    def step_apart(self, each: Callable[[Callable[[nn.Parameter], None], list[nn.Parameter]], object]) -> None:
+        """Take the same step parameter by parameter.
+
+        Args:
+            each: calls a function with each of some parameters, in threads of its own if it likes.
+        """
+        groups = {parameter: group for group in self.param_groups for parameter in group["params"]}
+
+        @torch.no_grad()
+        def move(parameter: nn.Parameter) -> None:
+            assert parameter.grad is not None
+            if parameter.grad.is_sparse:
+                self._step_rows(parameter, groups[parameter])
+            else:
+                self._step_dense([parameter], groups[parameter])
+
+        each(move, [parameter for parameter in groups if parameter.grad is not None])
+
     @torch.no_grad()
     def catch_up(self) -> None:
         """Let every idle row make the moves that dense Adam would have made by now."""

@@ -19,7 +19,7 @@ MOST_ITEMS = 300_000
 
 
 def choose_likelihood(
-    config: TrainingConfig, interactions: csr_array, device: torch.device, generator: torch.Generator
+    config: TrainingConfig, interactions: csr_array, device: torch.device, generator: torch.Generator | None
 ) -> Likelihood:
     """The likelihood that the configuration names; under `auto`, the first of the three that fits the catalogue."""
     name = config.likelihood

@@ -1,12 +1,9 @@
 """The training loop: one visible function from interactions to trained weights."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +14,6 @@ from recsys_vae.data.histories import check_histories
 from recsys_vae.data.sequences import chronological
 from recsys_vae.data.signals import liked
 from recsys_vae.errors import CheckpointError, DataError
-from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.hybrid import fold_content, take_content
 from recsys_vae.models.trainable import Trainable
@@ -26,7 +22,6 @@ from recsys_vae.models.weighting import options_of
 from recsys_vae.nn.objective import Likelihood, Objective
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.schedules import falling
-from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 from recsys_vae.protocols import Float32Array, takes_order
 from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches, Replay
@@ -35,13 +30,13 @@ from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.lazy_adam import LazyAdam
-from recsys_vae.training.likelihood import choose_likelihood, first_layers, learn_by_rows, suits_rows
+from recsys_vae.training.leaves import check_leaves, growing
+from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows, suits_rows
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.progress import progress_bar
 from recsys_vae.training.saver import CheckpointSaver
+from recsys_vae.training.steps import Steps, TrainingRun, steps_of
 from recsys_vae.training.tracking import NoTracker, PausedError, Tracker
-
-_Run: TypeAlias = Run[Trainable, LazyAdam]
 
 
 @dataclass(frozen=True)
@@ -115,6 +110,7 @@ def train(
         KeyboardInterrupt, Terminated: Ctrl-C, SIGTERM; the run was saved after the step that was under way.
     """
     tracker = tracker if tracker and group.is_first else NoTracker()
+    check_leaves(config.leaves, group)
     device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
@@ -140,11 +136,16 @@ def train(
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
     last_epoch = min(config.epochs, stop_after or config.epochs)
     watched = sample_histories(interactions, config.seed)
-    with interrupt, progress_bar(run.state, len(batches), last_epoch, shown=progress and group.is_first) as bar:
+    with (
+        growing(config.leaves, config.seed, group, device) as leaves,
+        interrupt,
+        progress_bar(run.state, len(batches), last_epoch, shown=progress and group.is_first) as bar,
+    ):
+        steps = steps_of(run, batches, precision, leaves)
         while run.state.epoch < last_epoch and not run.state.is_out_of_patience(config.patience):
-            record = _train_epoch(run, batches, config, likelihood, precision, saver=saver, bar=bar)
+            record = _train_epoch(run, steps, len(batches), config, likelihood, saver=saver, bar=bar)
             if validation is not None:
-                value = _validate(model, validation, config.validation_metric, group)
+                value = steps.validate(validation, config.validation_metric)
                 record[config.validation_metric] = value
                 run.keep_best(value)
             if isinstance(model, Variational):
@@ -165,13 +166,13 @@ def train(
     return _result(run)
 
 
-def _prepare(model: Trainable, config: TrainingConfig, state: RunState, group: Group) -> _Run:
+def _prepare(model: Trainable, config: TrainingConfig, state: RunState, group: Group) -> TrainingRun:
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    generator = torch.Generator(model.device).manual_seed(group.seed(config.seed))
+    generator = None if config.leaves else torch.Generator(model.device).manual_seed(group.seed(config.seed))
     return Run(model, optimizer, generator, state, group)
 
 
-def _begin_together(run: _Run) -> None:
+def _begin_together(run: TrainingRun) -> None:
     """Let every process stand where the first one stands.
 
     Raises:
@@ -185,18 +186,12 @@ def _begin_together(run: _Run) -> None:
     run.group.share_weights(run.model)
 
 
-def _validate(model: Trainable, validation: HeldOut, metric: str, group: Group) -> float:
-    """The metric, measured by the first process and told to all."""
-    measured = evaluate(model, validation, [metric]).means[metric] if group.is_first else 0.0
-    return group.add([measured])[0]
-
-
 def _train_epoch(
-    run: _Run,
-    batches: Batches,
+    run: TrainingRun,
+    steps: Steps,
+    n_batches: int,
     config: TrainingConfig,
     likelihood: Likelihood,
-    precision: torch.dtype,
     *,
     saver: CheckpointSaver,
     bar: tqdm,
@@ -204,52 +199,28 @@ def _train_epoch(
     """Take the steps of one epoch that are not done yet; returns its record."""
     state, model = run.state, run.model
 
-    def progress_at(step: int) -> float:
-        return (state.epoch * len(batches) + step) / (config.epochs * len(batches))
+    def progress_at(done: int) -> float:
+        return (state.epoch * n_batches + done) / (config.epochs * n_batches)
 
     model.begin_epoch(state.epoch)
-    for batch in batches.epoch(state.epoch, start=state.step):
+    for step in steps.epoch():
         started = time.perf_counter()
         progress = progress_at(state.step)
         kl_weight = config.kl_weight_at(progress)
         run.optimizer.param_groups[0]["lr"] = falling(
             progress, start=config.learning_rate, over=config.learning_rate_decay
         )
-        objective = Objective(kl_weight, run.generator, config.free_bits, likelihood)
-        autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
-        with autocast, _reading_current_rows(run):
-            loss = model.loss(batch.rows, objective)
-        run.optimizer.zero_grad()
-        (batch.share * loss.total).backward()  # type: ignore[no-untyped-call]
-        run.group.add_gradients(model)
-        run.optimizer.step()
-        loss_now, nll, kl = run.group.add([batch.share * part.item() for part in (loss.total, loss.nll, loss.kl)])
-        state.add_step(batch.n_users, loss_now, nll, kl, time.perf_counter() - started)
+        loss, nll, kl = step.learn(Objective(kl_weight, None, config.free_bits, likelihood))
+        state.add_step(step.n_users, loss, nll, kl, time.perf_counter() - started)
         bar.set_postfix(_figures(run, kl_weight, config.validation_metric), refresh=False)
         bar.update()
         saver.save_if_due(run)
     run.optimizer.catch_up()
-    last = config.kl_weight_at(progress_at(len(batches) - 1))
+    last = config.kl_weight_at(progress_at(n_batches - 1))
     return state.close_epoch() | {"kl_weight": last}
 
 
-@contextmanager
-def _reading_current_rows(run: _Run) -> Iterator[None]:
-    """Bring item rows that are updated lazily up to date before a layer reads them; in every process the same ones."""
-
-    def catch_up(layer: SparseLinear, arguments: tuple[SparseRows]) -> None:
-        run.optimizer.catch_up_rows(layer.weight, run.group.join_rows(arguments[0].indices))
-
-    lazy = [layer for layer in first_layers(run.model) if layer.sparse_gradient and layer.weight.requires_grad]
-    hooks = [layer.register_forward_pre_hook(catch_up) for layer in lazy]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _figures(run: _Run, kl_weight: float, metric: str) -> dict[str, str]:
+def _figures(run: TrainingRun, kl_weight: float, metric: str) -> dict[str, str]:
     state, means = run.state, run.state.means()
     figures = {"epoch": str(state.epoch + 1), "loss": f"{means['loss']:.1f}"}
     if isinstance(run.model, Variational):
@@ -291,7 +262,7 @@ def _identity(
     return digest.hexdigest()
 
 
-def _result(run: _Run) -> TrainingResult:
+def _result(run: TrainingRun) -> TrainingResult:
     state = run.state
     best = (state.best_epoch, state.best_value) if state.best_epoch else (state.epoch, float("nan"))
     latent_kl = torch.stack(run.latent_kl) if run.latent_kl else torch.empty(0, 0)

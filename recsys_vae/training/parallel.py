@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from recsys_vae.errors import ConfigError, TrainingError
+from recsys_vae.errors import ConfigError, LostProcessError
 from recsys_vae.training.device import choose_device
 
 LARGE = 1 << 18
@@ -81,7 +81,7 @@ class Group:
         if self.size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64)
-        with _exchange():
+        with exchange():
             distributed.all_reduce(sums)
         return [float(total) for total in sums]
 
@@ -90,7 +90,7 @@ class Group:
         if self.size == 1:
             return tensor.unsqueeze(0)
         gathered = [torch.empty_like(tensor) for _ in range(self.size)]
-        with _exchange():
+        with exchange():
             distributed.all_gather(gathered, tensor.contiguous())
         return torch.stack(gathered)
 
@@ -105,7 +105,7 @@ class Group:
         """Give every process the first one's weights."""
         if self.size == 1:
             return
-        with _exchange():
+        with exchange():
             for tensor in model.state_dict().values():
                 distributed.broadcast(tensor, src=0)
 
@@ -114,18 +114,19 @@ class Group:
         if self.size == 1:
             return
         learning = [parameter for parameter in model.parameters() if parameter.grad is not None]
-        self._add_dense([p.grad for p in learning if p.grad is not None and not p.grad.is_sparse])
+        self.add_dense([p.grad for p in learning if p.grad is not None and not p.grad.is_sparse])
         for parameter in learning:
             if parameter.grad is not None and parameter.grad.is_sparse:
                 parameter.grad = self._add_rows(parameter.grad.coalesce())
 
-    def _add_dense(self, gradients: Iterable[Tensor]) -> None:
+    def add_dense(self, gradients: Iterable[Tensor], among: "distributed.ProcessGroup | None" = None) -> None:
+        """Replace dense gradients by their sums over the processes, all of them or some."""
         gradients = list(gradients)
         small = [gradient for gradient in gradients if gradient.numel() < LARGE]
         together = torch.cat([gradient.reshape(-1) for gradient in small]) if small else torch.empty(0)
-        with _exchange():
+        with exchange():
             under_way = [
-                distributed.all_reduce(gradient, async_op=True)
+                distributed.all_reduce(gradient, group=among, async_op=True)
                 for gradient in (together, *(g for g in gradients if g.numel() >= LARGE))
             ]
             for work in under_way:
@@ -134,16 +135,23 @@ class Group:
             gradient.copy_(total.view_as(gradient))
 
     def _add_rows(self, gradient: Tensor) -> Tensor:
-        """Sum of gradients that name different rows, and different numbers of them: padded, gathered, added."""
+        parts = self.gather_rows(gradient)
+        return sparse_rows(torch.cat([rows for rows, _ in parts]), torch.cat([values for _, values in parts]), gradient)
+
+    def gather_rows(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Rows and values of every process's coalesced gradient; they name different rows, and so are padded."""
         counts = self.gather(torch.tensor(len(gradient.values()))).tolist()
         rows = gradient.indices().squeeze(0).new_zeros(max(counts))
         values = gradient.values().new_zeros(max(counts), *gradient.values().shape[1:])
         rows[: counts[self.rank]] = gradient.indices().squeeze(0)
         values[: counts[self.rank]] = gradient.values()
-        all_rows = torch.cat([part[:n] for part, n in zip(self.gather(rows), counts, strict=True)])
-        all_values = torch.cat([part[:n] for part, n in zip(self.gather(values), counts, strict=True)])
-        total = torch.sparse_coo_tensor(all_rows.unsqueeze(0), all_values, gradient.shape, check_invariants=False)
-        return total.coalesce()
+        everybody = zip(self.gather(rows), self.gather(values), counts, strict=True)
+        return [(some[:n], their[:n]) for some, their, n in everybody]
+
+
+def sparse_rows(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    """A coalesced gradient of the shape of another: rows that occur twice are added up."""
+    return torch.sparse_coo_tensor(rows.unsqueeze(0), values, like.shape, check_invariants=False).coalesce()
 
 
 ALONE = Group()
@@ -157,7 +165,7 @@ def join() -> Iterator[Group]:
     The connections are closed when the block ends without an error.
 
     Raises:
-        TrainingError: the others cannot be reached.
+        LostProcessError: the others cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -166,20 +174,20 @@ def join() -> Iterator[Group]:
     # torch's optimizers import this module, whose functions keep the group of that moment as a default argument.
     # Imported once the group is there, it would keep gloo's threads until the interpreter goes down: SIGABRT at times.
     import_module("torch.distributed.nn.functional")
-    with _exchange():
+    with exchange():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     yield Group(distributed.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
     distributed.destroy_process_group()  # not after an error: the process ends, and with it what others wait for
 
 
 @contextmanager
-def _exchange() -> Iterator[None]:
+def exchange() -> Iterator[None]:
     """Say what a broken connection means."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
         reason = re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0]  # without gloo's own file and line
-        raise TrainingError(
+        raise LostProcessError(
             f"Another process of this run has ended or does not answer ({reason}). Its own message says why; --resume "
             "goes on from the last checkpoint."
         ) from error

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.ingest import coded_parquet, kept_rows
-from pipelines.ingest.kept_rows import TableWriter
+from pipelines.ingest.kept_rows import TableWriter, fragment_of
 from pipelines.ingest.table_schemas import INTERACTIONS, Table
 from recsys_vae.errors import SchemaError
 from recsys_vae.native import parquet
@@ -121,3 +121,22 @@ def test_times_a_second_apart_take_no_room() -> None:
     assert library is not None
     start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 10**6
     assert len(parquet.deltas(library, start + np.arange(10_000) * 10**6)) < 1_000
+
+
+@compiled
+def test_fragments_put_together_are_the_file_that_is_written_at_once(tmp_path):
+    rows = [(place % 3, place % 4, place % 2, 1.0 + place % 5, place * 1000, place) for place in range(500)]
+    frames = [frame(rows[:200]), frame([]), frame(rows[200:])]
+    write(tmp_path / "whole.parquet", frames)
+    fragments = [fragment_of(tmp_path / f"{n}", INTERACTIONS, one, TEXTS) for n, one in enumerate(frames)]
+    with TableWriter(tmp_path / "joined.parquet", INTERACTIONS) as writer:
+        for fragment, one in zip(fragments, frames, strict=True):
+            assert fragment is not None
+            writer.append(fragment, one.height)
+    assert writer.rows == 500
+    assert (tmp_path / "joined.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_without_compiled_loops_there_are_no_fragments(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_rows, "encodings", lambda: None)
+    assert fragment_of(tmp_path / "part", INTERACTIONS, frame([]), TEXTS) is None

@@ -55,3 +55,29 @@ def test_dense_numbers_settle_as_their_texts_do(codes, largest, missing):
 def test_no_ids_at_all(codes):
     assert codes.encode(pl.Series([None], dtype=pl.String)).to_list() == [None]
     assert codes.settle()[0].to_list() == []
+
+
+TEXTS, NUMBERS = pl.Series(["b", "7", "é", "b"]), pl.Series([9, 7, 4, 9], dtype=pl.Int64)
+
+
+@pytest.mark.parametrize("logs", [(NUMBERS, NUMBERS + 2), (TEXTS, NUMBERS), (NUMBERS, TEXTS), (TEXTS, TEXTS.reverse())])
+def test_what_others_have_met_is_numbered_as_one_reading_would(codes, logs):
+    one = IdCodes()
+    wanted = [one.encode(ids).to_list() for ids in logs]
+    met, found = codes.met, []
+    for ids in logs:
+        own = IdCodes(met)
+        numbers = own.encode(ids).to_numpy()
+        found.append(codes.join(own.all_met(), own.met, have_prefixes=own.has_prefixes)[numbers].tolist())
+        met = codes.met
+    assert found == wanted
+    assert codes.texts().to_list() == one.texts().to_list()
+    assert codes.met == one.met
+
+
+def test_ids_with_prefixes_stay_apart_when_they_are_joined(codes):
+    own = IdCodes()
+    own.encode(pl.Series(["1"]), "a-")
+    codes.join(own.all_met(), own.met, have_prefixes=own.has_prefixes)
+    codes.encode(pl.Series(["1"]))
+    assert codes.settle()[0].to_list() == ["1", "a-1"]

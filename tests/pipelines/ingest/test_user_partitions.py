@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.ingest.user_partitions import RowStore
+from pipelines.ingest.user_partitions import RowStore, part_bounds
 
 
 def blocks(rows: int = 60) -> list[pl.DataFrame]:
@@ -39,3 +39,13 @@ def test_a_part_that_is_thinned_leaves_no_old_file(tmp_path):
     assert part.scan().collect().equals(rows)
     assert part.take().equals(rows)
     assert not list((tmp_path / "rows" / "part0").iterdir())
+
+
+def test_users_without_rows_begin_no_part_behind_one_that_is_full(tmp_path):
+    assert part_bounds(np.array([10, 10, 0, 0], np.int64), 10).tolist() == [1]
+    assert part_bounds(np.array([0, 10, 0, 10, 5], np.int64), 10).tolist() == [2, 4]
+    store = RowStore(tmp_path / "rows", 12)
+    for block in blocks():
+        store.add(block)
+    parts = store.cut(np.arange(20, dtype=np.uint32), np.arange(3, dtype=np.uint32))
+    assert sum(part.read().height for part in parts) == 60

@@ -104,7 +104,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(monkeypatch: pytest.Mo
         seen.append(model.output.weight.detach().clone())
         return Means()
 
-    monkeypatch.setattr("recsys_vae.training.loop.evaluate", evaluate)
+    monkeypatch.setattr("recsys_vae.training.steps.evaluate", evaluate)
     model = fresh()
     result = train(model, WORLD.matrix, replace(CONFIG, patience=2), validation=held_out())
     assert (result.best_epoch, result.best_value, len(result.history)) == (2, 0.5, 4)

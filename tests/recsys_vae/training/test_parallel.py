@@ -1,8 +1,5 @@
 """Two real processes on one machine, connected by gloo; what they do stands in `together`."""
 
-import os
-import socket
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,38 +11,13 @@ from recsys_vae.errors import ConfigError, TrainingError
 from recsys_vae.training.batches import Batches
 from recsys_vae.training.parallel import ALONE, Group, join
 from tests.prepared import Prepared
+from tests.recsys_vae.training.processes import run_together
 from tests.recsys_vae.training.together import WORLD, equality
-
-ROOT = Path(__file__).parents[3]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_two(prepared: Prepared, scenario: str, folder: Path) -> list[tuple[int, str]]:
-    """Exit status and messages of each process; one that waits for the other for ever ends the test."""
-    places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    command = [*prepared.command("tests.recsys_vae.training.together"), scenario, str(folder)]
-    processes = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | places | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        messages = [process.communicate(timeout=300)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    return [(process.returncode, message) for process, message in zip(processes, messages, strict=True)]
+    """Exit status and messages of each process."""
+    return run_together(prepared, 2, "tests.recsys_vae.training.together", scenario, folder)
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

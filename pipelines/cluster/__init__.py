@@ -1,0 +1,1 @@
+"""A Ray cluster: how a command is connected with it, and how its work goes there."""

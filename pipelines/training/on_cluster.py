@@ -1,0 +1,170 @@
+"""Training on a Ray cluster: Ray Train's TorchTrainer around the processes that train together.
+
+Its workers do what `take_part` does, the first one writes checkpoints to the folder beside the bundle, which all nodes
+see. When a worker or its node dies, the others are ended, new ones take their places, and go on from the last
+checkpoint. In the end the checkpoints are those of complete runs: the command that was started takes the weights from
+there, and writes, tracks and registers the bundle as it does without a cluster. So what is in it depends on the workers
+only as far as training does: not at all, where batches are cut into leaves (`recsys_vae.training.leaves`).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import recsys_vae.errors as known_errors
+from pipelines.cluster.connection import Cluster, Node
+from pipelines.cluster.versions import differences, versions
+from recsys_vae.atomic import atomic_file
+from recsys_vae.errors import ConfigError, LostProcessError, RecsysError, UnavailableError
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.leaves import LEAVES
+from recsys_vae.training.parallel import Group
+
+Part: TypeAlias = Callable[..., None]
+"""What a worker does, given its `group`; a function of a module, or a partial of one, so that it can be sent."""
+RESTARTS: Final = 30
+"""How often workers are replaced before the run is given up."""
+PATIENCE: Final = 600
+"""Seconds after which a worker that does not answer counts as lost."""
+REFUSED, RAY = "refused.json", "ray"
+"""In the folder of the checkpoints: what a worker raised on purpose, and where Ray keeps its own state."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers of a run.
+
+    Attributes:
+        count: of them.
+        cpus: processors of each.
+        gpu: whether each has a GPU to itself.
+    """
+
+    count: int
+    cpus: int
+    gpu: bool
+
+
+def workers_on(cluster: Cluster, asked: int | None, training: TrainingConfig) -> Workers:
+    """As many workers as are asked for, else as leaves and processors allow, and a processor for each of their leaves.
+
+    Raises:
+        ConfigError: the cluster has too few processors.
+    """
+    leaves = training.leaves or LEAVES
+    count = asked or min(leaves, 1 << (cluster.cpus.bit_length() - 1))
+    if count > cluster.cpus:
+        raise ConfigError(
+            f"{count} workers want a processor each, and the nodes of {cluster.address} offer {cluster.cpus}. Ask for "
+            "fewer --workers: the bundle is the same."
+        )
+    each = max(1, leaves // count) if training.leaves else 1
+    while each > 1 and sum(_fit(node, each) for node in cluster.nodes) < count:
+        each //= 2
+    return Workers(count, each, training.device.startswith("cuda"))
+
+
+def _fit(node: Node, cpus: int) -> int:
+    return node.cpus // cpus
+
+
+def train_there(workers: Workers, part: Part, folder: Path) -> None:
+    """Let workers carry out their part to the end, whatever dies on the way.
+
+    Args:
+        part: goes on from the checkpoints in `folder` where there are any.
+        folder: of the checkpoints; every node sees it.
+
+    Raises:
+        RecsysError: what a worker raised on purpose.
+        UnavailableError: workers were lost again and again.
+    """
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # relative paths stay what they are
+    with_own = folder / RAY
+    refused = folder / REFUSED
+    folder.mkdir(parents=True, exist_ok=True)
+    refused.unlink(missing_ok=True)
+    try:
+        _fit_in_a_thread(_trainer(workers, part, folder))
+    finally:
+        told = json.loads(refused.read_text()) if refused.exists() else None
+        refused.unlink(missing_ok=True)
+        shutil.rmtree(with_own, ignore_errors=True)
+    if told is not None:
+        raise _raised(told)
+
+
+def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    return TorchTrainer(
+        _work,
+        train_loop_config={"part": part, "folder": folder, "versions": dict(versions())},
+        torch_config=TorchConfig("cpu:gloo,cuda:nccl" if workers.gpu else "gloo", timeout_s=PATIENCE),
+        scaling_config=ScalingConfig(
+            num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=_resources(workers)
+        ),
+        run_config=RunConfig(
+            name="training",
+            storage_path=str(folder / RAY),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def _resources(workers: Workers) -> dict[str, float]:
+    return {"CPU": float(workers.cpus)} | ({"GPU": 1.0} if workers.gpu else {})
+
+
+def _fit_in_a_thread(trainer: Any) -> None:
+    """Wait for a trainer; in the main thread it would take over Ctrl-C, and the process with it."""
+    from ray.train import TrainingFailedError
+
+    runner = ThreadPoolExecutor(1, "ray-train")
+    try:
+        runner.submit(trainer.fit).result()
+    except TrainingFailedError as error:
+        raise UnavailableError(
+            f"Workers of the training were lost {RESTARTS} times over: {' '.join(str(error).split())[-300:]} Look into "
+            "the logs of the cluster's nodes; --resume goes on from the last checkpoint."
+        ) from error
+    finally:
+        runner.shutdown(wait=False, cancel_futures=True)
+
+
+def _work(told: Mapping[str, Any]) -> None:
+    """What each worker does."""
+    import ray.train
+
+    refused = told["folder"] / REFUSED
+    if refused.exists():  # another worker has said why there is nothing to go on with
+        return
+    context = ray.train.get_context()
+    group = Group(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    try:
+        if other := differences(told["versions"], versions()):
+            raise ConfigError(f"A node that joined has other versions, and its results might differ: {other}.")
+        told["part"](group=group)
+    except LostProcessError:
+        raise
+    except RecsysError as error:
+        with atomic_file(refused) as temporary:
+            temporary.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        raise
+
+
+def _raised(told: Mapping[str, str]) -> RecsysError:
+    """What a worker has raised; where its kind takes more than a message, or is not known here, as the general one."""
+    kind = getattr(known_errors, told["kind"], RecsysError)
+    try:
+        error = kind(told["message"])
+    except TypeError:
+        return RecsysError(told["message"])
+    return error if isinstance(error, RecsysError) else RecsysError(told["message"])

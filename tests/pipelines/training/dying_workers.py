@@ -1,0 +1,33 @@
+"""Workers that are killed in the middle of a training, for `test_on_cluster`; they import it by name."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from pipelines.training.train import take_part
+from recsys_vae.errors import ConfigError
+from recsys_vae.models.mult_vae import MultVAE
+from recsys_vae.training.parallel import Group
+
+
+def dying(kills: Path, times: int, *arguments: Any, group: Group, **options: Any) -> None:
+    """Train as `take_part` does; the last process dies in its seventh loss, so often in all, and notes it."""
+    done = len(list(kills.iterdir()))
+    if group.rank == group.size - 1 and done < times:
+        loss, left = MultVAE.loss, [7]
+
+        def last(self: MultVAE, *rows: Any, **others: Any) -> Any:
+            left[0] -= 1
+            if not left[0]:
+                (kills / str(done)).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return loss(self, *rows, **others)
+
+        MultVAE.loss = last  # type: ignore[method-assign]
+    take_part(*arguments, group=group, **options)
+
+
+def refusing(*, group: Group) -> None:
+    """Raise what a worker raises on purpose."""
+    raise ConfigError(f"process {group.rank} of {group.size} has a wrong setting")

@@ -1,0 +1,96 @@
+"""Training on a Ray cluster: how many workers, what is refused, and, slow, real workers that are killed."""
+
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import build
+from pipelines.cluster.connection import Cluster, Node, connected
+from pipelines.dataset.directory import DatasetDir
+from pipelines.training.fit import ModelSpec
+from pipelines.training.on_cluster import Workers, train_there, workers_on
+from pipelines.training.train import Output, train_bundle
+from recsys_vae.errors import ConfigError
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.tracking import connect
+from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.pipelines.training.dying_workers import dying, refusing
+from tests.ray_clusters import TOKEN
+from tests.worlds import SMALL
+
+IN_LEAVES = TrainingConfig(epochs=3, batch_size=13, leaves=4, checkpoint_seconds=0.0, device="cpu")
+MULT_VAE = ModelSpec("mult-vae", SMALL["mult-vae"], IN_LEAVES)
+
+
+def cluster(*cpus: int) -> Cluster:
+    return Cluster("10.0.0.5:6379", tuple(Node(str(number), f"node {number}", cpu) for number, cpu in enumerate(cpus)))
+
+
+def test_workers_have_a_processor_for_each_of_their_leaves_where_nodes_offer_them() -> None:
+    assert workers_on(cluster(16), 2, IN_LEAVES) == Workers(2, 2, gpu=False)
+    assert workers_on(cluster(3, 3), 1, IN_LEAVES) == Workers(1, 2, gpu=False)
+    assert workers_on(cluster(1, 1), 2, IN_LEAVES) == Workers(2, 1, gpu=False)
+    assert workers_on(cluster(1, 1, 1, 1, 1), None, IN_LEAVES) == Workers(4, 1, gpu=False)
+    assert workers_on(cluster(3), None, IN_LEAVES) == Workers(2, 1, gpu=False)
+    assert workers_on(cluster(8), 2, TrainingConfig(device="cuda")) == Workers(2, 1, gpu=True)
+    with pytest.raises(ConfigError, match="4 workers want a processor each"):
+        workers_on(cluster(2, 1), 4, IN_LEAVES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--model", "mult-vae", "--workers", "2"], "processes of a Ray cluster"),
+        (["--model", "mult-vae", "--workers", "3", "--ray", "local"], "power of two"),
+        (["--model", "ease", "--ray", "local"], "closed form"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    arguments: list[str], why: str, mlflow_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RECSYS_RAY", raising=False)
+    dataset = dataset_of_tastes(mlflow_home / "datasets" / "tastes")
+    refused = CliRunner().invoke(build(), ["train", str(dataset.path), "--to", str(mlflow_home / "new"), *arguments])
+    assert isinstance(refused.exception, ConfigError)
+    assert why in str(refused.exception)
+
+
+def test_torchrun_and_ray_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused = CliRunner().invoke(build(), ["train", "any", "--to", "new", "--model", "mult-vae", "--ray", "local"])
+    assert isinstance(refused.exception, ConfigError)
+    assert "without torchrun" in str(refused.exception)
+
+
+@pytest.fixture
+def dataset(mlflow_home: Path) -> DatasetDir:
+    return dataset_of_tastes(mlflow_home / "datasets" / "tastes")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_workers_that_are_killed_write_the_bundle_of_one_process(
+    dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    alone = train_bundle(dataset, "strong", MULT_VAE, Output(tmp_path / "alone"), resume=False)
+    kills, there = tmp_path / "kills", Output(tmp_path / "there")
+    kills.mkdir()
+    part = partial(dying, kills, 2, dataset, "strong", MULT_VAE, there, resume=True)
+    with connected("local", tmp_path):
+        train_there(Workers(2, 1, gpu=False), part, there.workspace)
+        assert len(list(kills.iterdir())) == 2
+        with pytest.raises(ConfigError, match="of 2 has a wrong setting"):
+            train_there(Workers(2, 1, gpu=False), refusing, tmp_path / "refused")
+    trained = train_bundle(dataset, "strong", MULT_VAE, there, resume=True, told_afterwards=True)
+    assert trained.manifest.files == alone.manifest.files
+    assert trained.manifest.version == alone.manifest.version
+    assert trained.manifest.provenance.metrics == alone.manifest.provenance.metrics
+    history = connect().get_metric_history(trained.run_id, "loss")
+    assert [entry.step for entry in history] == [1, 2, 3]
+    assert not there.workspace.exists()
+    assert list((tmp_path / "refused").iterdir()) == []

@@ -1,0 +1,54 @@
+"""A real Ray cluster of several nodes on this machine, with tokens on."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+OBJECT_STORE = 100 << 20
+"""Bytes a node; Ray takes no less than 75 MiB."""
+TOKEN = "a-token-of-the-tests-" + "0" * 43
+
+
+@contextmanager
+def ray_cluster(nodes: int = 2) -> Iterator[Any]:
+    """A head without processors and nodes with one each; `remove_node` and `add_node` of it kill and start nodes.
+
+    Yields:
+        ray.cluster_utils.Cluster: not yet connected with.
+    """
+    before = dict(os.environ)
+    # As Ray is imported it reads the mode.
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), *filter(None, [before.get("PYTHONPATH")])])
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+    cluster = _begun(lambda: Cluster(initialize_head=True, head_node_args=head))
+    try:
+        for _ in range(nodes):
+            add_node(cluster)
+        yield cluster
+    finally:
+        cluster.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def add_node(cluster: Any) -> None:
+    """One more node."""
+    _begun(lambda: cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE))
+
+
+def replace_node(cluster: Any) -> None:
+    """Kill a node with all its processes, and begin another."""
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    add_node(cluster)
+
+
+def _begun(begin: Callable[[], Any]) -> Any:
+    """Ray gives a node half a minute to come up, which on a busy machine is not always enough."""
+    for _ in range(4):
+        with suppress(Exception):
+            return begin()
+    return begin()
