@@ -145,7 +145,9 @@ def _run_rounds(
     done = study.outcomes()
     with _bar(task.search, len(done), trials) as bar:
         while len(done) < trials and not is_over():
-            drawn = [study.ask(under_way) for under_way in range(min(at_once, trials - len(done)))]
+            # A round that was broken off is ended first, so that the next is drawn by as much.
+            size = min(at_once - len(done) % at_once, trials - len(done))
+            drawn = [study.ask(under_way) for under_way in range(size)]
             best = best_of(done)
             least = None if best is None else best.value
             for trial, run in zip(drawn, spread(task, [trial.settings for trial in drawn], least), strict=True):

@@ -53,6 +53,23 @@ def test_a_study_is_the_same_wherever_its_trials_are_measured(dataset, either: C
     assert any(pruned for *_, pruned in drawn), "no trial was cut short"
 
 
+def test_a_round_that_was_broken_off_is_ended_first(dataset, within: Cluster):
+    search, there = Search.of("ease", {}, metric="recall@5", seed=3), spread_on(within)
+    whole = tune(dataset, search, trials=12, study="whole", at_once=4, spread=there)
+
+    def broken_off(task, settings, best):
+        for number, run in enumerate(there(task, settings, best)):
+            if best is not None and number == 2:
+                raise KeyboardInterrupt
+            yield run
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(dataset, search, trials=12, study="broken", at_once=4, spread=broken_off)
+    resumed = tune(dataset, search, trials=12, study="broken", at_once=4, spread=there, resume=True)
+    assert [one.settings for one in resumed.outcomes] == [one.settings for one in whole.outcomes]
+    assert [one.value for one in resumed.outcomes] == [one.value for one in whole.outcomes]
+
+
 @pytest.mark.slow
 def test_a_node_that_dies_changes_nothing(dataset, started, cluster: Cluster):
     there, killed = spread_on(cluster), []
