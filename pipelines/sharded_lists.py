@@ -111,7 +111,7 @@ def spread_on(
 
 def shard_folder(to: Path) -> Path:
     """Where the shards of a file go."""
-    return to.parent / f".{to.name}.shards"
+    return to.absolute().parent / f".{to.name}.shards"
 
 
 def _shards(chunks: Iterator[Chunk], folder: Path, begun: list[Path]) -> Iterator[Shard]:

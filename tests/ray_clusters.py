@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock, current_thread, main_thread
 from typing import Any
 
 OBJECT_STORE = 100 << 20
 """Bytes a node; Ray takes no less than 75 MiB."""
+_ONE_AT_A_TIME = Lock()
 TOKEN = "a-token-of-the-tests-" + "0" * 43
 
 
@@ -37,13 +39,17 @@ def ray_cluster(nodes: int = 2) -> Iterator[Any]:
 
 def add_node(cluster: Any) -> None:
     """One more node."""
+    # Ray takes signals for a node that is to end with the process, which only the main thread may.
+    cluster._shutdown_at_exit = current_thread() is main_thread()
     _begun(lambda: cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE))
 
 
 def replace_node(cluster: Any) -> None:
-    """Kill a node with all its processes, and begin another."""
-    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    add_node(cluster)
+    """Begin a node, and kill another one with all its processes; there are always as many as before."""
+    with _ONE_AT_A_TIME:
+        old = next(iter(cluster.worker_nodes))
+        add_node(cluster)
+        cluster.remove_node(old, allow_graceful=False)
 
 
 def _begun(begin: Callable[[], Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.commands.models import Dataset
+from pipelines.commands.ray_option import Ray, chosen_address
 from pipelines.commands.settings import Set, chosen, with_options_of
 from recsys_vae.training.config import TrainingConfig
 
@@ -41,6 +42,17 @@ def tune(
     training: Mapping[str, Any],
     seed: Annotated[int | None, typer.Option(help="Of the search and of every training.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a study.")] = False,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Trials drawn at a time, which decides what they know of each other.  [default: 1; with --ray, the "
+            "processors of the cluster]",
+            show_default=False,
+        ),
+    ] = None,
+    ray: Ray = None,
+    context: typer.Context,
 ) -> None:
     """Search a model's settings on the validation part of a split; what is set here is not searched."""
     from pipelines.dataset.directory import DatasetDir
@@ -50,7 +62,24 @@ def tune(
     fixed = chosen(sets, **training)
     opened = DatasetDir.open(dataset)
     search = Search.of(model, fixed, split=split, metric=metric, seed=seed)
-    _tell(pipeline.tune(opened, search, trials=trials, study=study, minutes=timeout, resume=resume))
+    spread, side_by_side = None, 1
+    if address := chosen_address(ray):
+        from pipelines.cluster.connection import connected
+        from pipelines.tuning.on_cluster import spread_on
+
+        cluster = context.with_resource(connected(address))
+        spread, side_by_side = spread_on(cluster), cluster.cpus
+    found = pipeline.tune(
+        opened,
+        search,
+        trials=trials,
+        study=study,
+        minutes=timeout,
+        resume=resume,
+        at_once=at_once or side_by_side,
+        spread=spread,
+    )
+    _tell(found)
 
 
 def _tell(tuned: "Tuned") -> None:

@@ -96,11 +96,15 @@ class Study:
             for number, trial in enumerate(done, start=1)
         ]
 
-    def ask(self) -> Trial:
-        """Draw the settings of the next trial, or take up the one that was interrupted."""
+    def ask(self, under_way: int = 0) -> Trial:
+        """Draw the settings of the next trial, or take up the one that was interrupted.
+
+        Args:
+            under_way: trials that were drawn before it and are not done yet.
+        """
         import optuna
 
-        n_done = len(self.outcomes())
+        n_done = len(self.outcomes()) + under_way
         seed = int(np.random.SeedSequence([self._plan.seed, n_done]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self._plan.random_trials)
         distributions = {name: _distribution(bounds) for name, bounds in self._plan.space.items()}

@@ -9,31 +9,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.evaluate import measure_served
-from pipelines.training.fallback_policy import choose_tiers
-from pipelines.training.fit import Fitted, ModelSpec, fit
+from pipelines.training.fit import ModelSpec, fit
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.model_settings import settings_of, write_settings
 from pipelines.training.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
+from pipelines.tuning.measure import Spread, Task, TrialRun, measure_here, served
 from pipelines.tuning.search import Search, train_command
 from pipelines.tuning.study import BEST, CHECKPOINT, Plan, Study, open_study
 from pipelines.tuning.trial import SERVED, VALUES, Outcome, PrunedError, PruningTracker, Trial
 from pipelines.tuning.verdict import MOST_USERS, Verdict, best_of, decide
-from recsys_vae.bundles.bundle import Bundle
-from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import ConfigError, DataError, TrainingError
-from recsys_vae.evaluation.cold_start import ColdStartUsers
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
-from recsys_vae.evaluation.splits import HeldOut, Split
+from recsys_vae.evaluation.splits import Split
 from recsys_vae.models.search_space import Value
-from recsys_vae.protocols import Recommender
 from recsys_vae.training.tracking import MlflowTracker, answering, tracked_run
 
 PARENT = "mlflow.parentRunId"
@@ -71,12 +65,16 @@ def tune(
     study: str | None = None,
     minutes: float | None = None,
     resume: bool = False,
+    at_once: int = 1,
+    spread: Spread | None = None,
 ) -> Tuned:
     """Run trials until so many are done, those of earlier runs of the study counted.
 
     Args:
         study: its name; the model's and the split's when None.
         minutes: begin no trial after them.
+        at_once: so many are drawn at a time, by what the trials before them have shown; the outcome depends on it.
+        spread: measures those that were drawn together somewhere else; the outcome does not depend on it.
 
     Raises:
         ConfigError: a study of that name is there and not to be resumed, or is about something else.
@@ -96,31 +94,17 @@ def tune(
     ):
         opened.run_id = parent.run_id
         parent.log_parameters(parameters(dataset, search.base) | {"split": search.split, "metric": search.metric})
-        _run_trials(task, opened, parent, trials, _clock(minutes))
+        if at_once == 1 and spread is None:
+            _run_trials(task, opened, parent, trials, _clock(minutes))
+        else:
+            _run_rounds(task, opened, parent, trials, _clock(minutes), at_once, spread or measure_here)
         return _result(task, opened, parent)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What every trial is given. The test part is not among it."""
-
-    dataset: DatasetDir
-    search: Search
-    train: Interactions
-    validation: HeldOut
-    asked: HeldOut
-    cold_start_users: ColdStartUsers
-    known: UserMetadata
-    metadata: csr_array | None
-    item_metadata: csr_array | None
-    dislikes: csr_array | None
-    order: csr_array | None
-
-
-def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
+def _task(dataset: DatasetDir, search: Search, split: Split) -> Task:
     known = UserMetadata.learn(dataset, split.train.users)
     spec = search.base.with_schema(known.schema)
-    return _Task(
+    return Task(
         dataset,
         search,
         split.train,
@@ -135,7 +119,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> _Task:
     )
 
 
-def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, is_over: Callable[[], bool]) -> None:
+def _run_trials(task: Task, study: Study, parent: MlflowTracker, trials: int, is_over: Callable[[], bool]) -> None:
     done = study.outcomes()
     with _bar(task.search, len(done), trials) as bar:
         while len(done) < trials and not is_over():
@@ -148,7 +132,70 @@ def _run_trials(task: _Task, study: Study, parent: MlflowTracker, trials: int, i
         bar.set_postfix_str(_best_so_far(done, task.search.metric))
 
 
-def _run_trial(task: _Task, study: Study, trial: Trial, parent: MlflowTracker) -> None:
+def _run_rounds(
+    task: Task,
+    study: Study,
+    parent: MlflowTracker,
+    trials: int,
+    is_over: Callable[[], bool],
+    at_once: int,
+    spread: Spread,
+) -> None:
+    """Trials drawn several at a time, each measured to its end and then told as if it had been run after the others."""
+    done = study.outcomes()
+    with _bar(task.search, len(done), trials) as bar:
+        while len(done) < trials and not is_over():
+            # A round that was broken off is ended first, so that the next is drawn by as much.
+            size = min(at_once - len(done) % at_once, trials - len(done))
+            drawn = [study.ask(under_way) for under_way in range(size)]
+            best = best_of(done)
+            least = None if best is None else best.value
+            for trial, run in zip(drawn, spread(task, [trial.settings for trial in drawn], least), strict=True):
+                _tell_run(task, study, trial, run, parent)
+                done = study.outcomes()
+                bar.write(_line(done[-1], task.search.metric))
+                _tell_parent(parent, done, task.search.metric)
+                bar.update()
+            bar.set_postfix_str(_best_so_far(done, task.search.metric))
+
+
+def _tell_run(task: Task, study: Study, trial: Trial, run: TrialRun, parent: MlflowTracker) -> None:
+    """Tell a trial that was measured elsewhere, epoch by epoch: others may be so much better that it counts as cut
+    short.
+    """  # fmt: skip
+    spec = task.search.spec(trial.settings).with_schema(task.known.schema)
+    name, tags = f"{spec.name}-trial-{trial.number}", {PARENT: parent.run_id}
+    with tracked_run(task.dataset.name, name, run_id=trial.run_id, tags=tags) as tracker:
+        trial.note(run_id=tracker.run_id)
+        tracker.log_parameters(parameters(task.dataset, spec) | {"split": task.search.split})
+        state = _told(task, study, trial, run, tracker)
+        with answering():
+            tracker.client.set_tag(tracker.run_id, "trial", state)
+
+
+def _told(task: Task, study: Study, trial: Trial, run: TrialRun, tracker: MlflowTracker) -> str:
+    """Returns `complete` or `pruned`."""
+    told = PruningTracker(tracker, trial, task.search.metric)
+    try:
+        for metrics, epoch in run.epochs:
+            told.log_metrics(metrics, epoch)
+    except PrunedError:
+        trial.prune("worse than the median of the trials before it")
+        return "pruned"
+    if run.ended is None:
+        trial.prune(run.reason)
+        return "pruned"
+    ended = run.ended
+    tracker.log_metrics(with_errors(ended.measured) | {"training_seconds": ended.seconds}, ended.epochs)
+    best = best_of(study.outcomes())
+    if ended.served is not None and (best is None or ended.measured.means[task.search.metric] > (best.value or 0.0)):
+        trial.note(**{SERVED: ended.served})
+    _note_values(task, study, trial, ended.measured)
+    _complete(trial, ended.epochs, ended.seconds, ended.measured, task.search.metric)
+    return "complete"
+
+
+def _run_trial(task: Task, study: Study, trial: Trial, parent: MlflowTracker) -> None:
     """Fit and measure one choice of settings, in a run of its own; what diverges counts as cut short."""
     spec = task.search.spec(trial.settings).with_schema(task.known.schema)
     checkpoint = study.folder / CHECKPOINT
@@ -165,7 +212,7 @@ def _run_trial(task: _Task, study: Study, trial: Trial, parent: MlflowTracker) -
 
 
 def _fit_and_tell(
-    task: _Task, spec: ModelSpec, study: Study, trial: Trial, tracker: MlflowTracker, checkpoint: Path
+    task: Task, spec: ModelSpec, study: Study, trial: Trial, tracker: MlflowTracker, checkpoint: Path
 ) -> str:
     """Returns `complete` or `pruned`."""
     try:
@@ -191,11 +238,15 @@ def _fit_and_tell(
     tracker.log_metrics(with_errors(measured) | {"training_seconds": fitted.seconds}, fitted.epochs)
     best = best_of(study.outcomes())
     if best is None or measured.means[task.search.metric] > (best.value or 0.0):
-        trial.note(**{SERVED: _served(task, fitted.model)})
+        trial.note(**{SERVED: served(task, fitted.model)})
+    _note_values(task, study, trial, measured)
+    _complete(trial, fitted.epochs, fitted.seconds, measured, task.search.metric)
+    return "complete"
+
+
+def _note_values(task: Task, study: Study, trial: Trial, measured: Evaluation) -> None:
     if _is_best_of_its_kind(task.search, trial, study.outcomes(), measured):
         trial.note(**{VALUES: measured.per_user[task.search.metric][:MOST_USERS].round(5).tolist()})
-    _complete(trial, fitted, measured, task.search.metric)
-    return "complete"
 
 
 def _is_best_of_its_kind(search: Search, trial: Trial, done: list[Outcome], measured: Evaluation) -> bool:
@@ -207,17 +258,9 @@ def _is_best_of_its_kind(search: Search, trial: Trial, done: list[Outcome], meas
     return best is None or measured.means[search.metric] > (best.value or 0.0)
 
 
-def _served(task: _Task, model: Recommender) -> float:
-    """The metric of what would be served, to validation users with their whole histories: of the best so far only."""
-    metric = task.search.metric
-    tiers = choose_tiers(model, task.train, task.known, task.cold_start_users, metric).tiers
-    bundle = Bundle.unwritten(model, task.train.items, task.train.item_counts(), tiers)
-    return measure_served(bundle, task.asked, [metric]).means[metric]
-
-
-def _complete(trial: Trial, fitted: Fitted, measured: Evaluation, metric: str) -> None:
+def _complete(trial: Trial, epochs: int, seconds: float, measured: Evaluation, metric: str) -> None:
     error = measured.standard_errors.get(metric)
-    trial.note(epochs=fitted.epochs, seconds=round(fitted.seconds, 3), standard_error=error)
+    trial.note(epochs=epochs, seconds=round(seconds, 3), standard_error=error)
     trial.complete(measured.means[metric])
 
 
@@ -230,7 +273,7 @@ def _tell_parent(parent: MlflowTracker, done: list[Outcome], metric: str) -> Non
         parent.log_metrics(told, latest.number)
 
 
-def _result(task: _Task, study: Study, parent: MlflowTracker) -> Tuned:
+def _result(task: Task, study: Study, parent: MlflowTracker) -> Tuned:
     done, search = study.outcomes(), task.search
     verdict = decide(done, search.weighs)
     if verdict is None:
@@ -246,7 +289,7 @@ def _result(task: _Task, study: Study, parent: MlflowTracker) -> Tuned:
     )
 
 
-def _comment(task: _Task, done: list[Outcome], verdict: Verdict) -> str:
+def _comment(task: Task, done: list[Outcome], verdict: Verdict) -> str:
     search = task.search
     remark = f"\n{verdict.remark}" if verdict.remark else ""
     return (

@@ -6,7 +6,7 @@ others begun, until twenty have been. What Ray costs is measured with one node o
 as many threads: on the clock, and in seconds of the processors, Ray's own processes included. The last line of output
 is JSON.
 
-    python -m tests.benchmarks.scale_ray [--events 1000000] [--fresh]
+    python -m tests.benchmarks.scale_ray [--events 300000] [--fresh]
 """
 
 import argparse
@@ -47,7 +47,7 @@ from tests.benchmarks.records import record
 
 BENCHMARK = "scale"
 KILLS = 20
-K, CHUNK, ROWS_PER_PART = 100, 256, 100_000
+K, CHUNK, BATCH, ROWS_PER_PART = 100, 64, 8, 10_000
 RULES = CleaningRules(
     event_weights=(("view", 1.0), ("cart", 2.0), ("purchase", 5.0)), keep=Keep.MAX, min_user=3, min_item=3
 )
@@ -93,7 +93,13 @@ def measured(cluster: Cluster | None) -> dict[str, str]:
     spread = None if cluster is None else measuring_on(cluster)
     data = DatasetDir(folder() / "ray-data")
     run = evaluate_bundle(
-        folder() / "ray-bundle", data, "strong", baselines=["popularity"], metrics=METRICS, batch_size=32, spread=spread
+        folder() / "ray-bundle",
+        data,
+        "strong",
+        baselines=["popularity"],
+        metrics=METRICS,
+        batch_size=BATCH,
+        spread=spread,
     )
     found = {"differences": sha256(repr(run.differences).encode()).hexdigest()}
     for one in run.results:
@@ -114,6 +120,7 @@ def compare(kills: int) -> dict[str, Any]:
     wanted = {name: job(None) for name, job in JOBS.items()}
     with ray_cluster() as started, connected(started.address, folder()) as cluster:
         equal = {name: job(cluster) == wanted[name] for name, job in JOBS.items()}
+        print(f"equal: {equal}", flush=True)
         killed, rounds, kills_equal = dict.fromkeys(JOBS, 0), dict.fromkeys(JOBS, 0), dict.fromkeys(JOBS, True)
         while sum(killed.values()) < kills:
             name = min(JOBS, key=lambda one: killed[one])
@@ -139,7 +146,7 @@ def _killing(started: Any) -> Iterator[Callable[[], int]]:
     over, killed, draw = Event(), [0], random.Random()
 
     def kill() -> None:
-        while not over.wait(draw.uniform(0.2, 2.0)):
+        while not over.wait(draw.uniform(1, 5)):
             replace_node(started)
             killed[0] += 1
 
@@ -152,7 +159,7 @@ def _killing(started: Any) -> Iterator[Callable[[], int]]:
         thread.join()
 
 
-def overhead() -> dict[str, dict[str, float]]:
+def overhead() -> dict[str, Any]:
     """Seconds of each job here, and on one node of one processor."""
     found: dict[str, dict[str, float]] = {}
     for name, job in JOBS.items():
@@ -192,25 +199,26 @@ def _processor_seconds() -> float:
 def main() -> None:
     """Print what was measured, measure what was not, and end in one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--fresh", action="store_true")
     options = parser.parse_args()
 
-    def all_of_it() -> dict[str, Any]:
+    def prepared(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         prepare(options.events)
         try:
-            return {"events": options.events, "jobs": compare(KILLS), "overhead": overhead()}
+            return {"events": options.events, **measure()}
         finally:
             for path in folder().glob("ray-*"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    found = record(BENCHMARK, "ray", all_of_it, fresh=options.fresh)["figures"]
-    jobs, costs = found["jobs"], found["overhead"]
+    jobs = record(BENCHMARK, "ray", lambda: prepared(lambda: compare(KILLS)), fresh=options.fresh)["figures"]
+    costs = record(BENCHMARK, "ray-overhead", lambda: prepared(overhead), fresh=options.fresh)["figures"]
     for name in JOBS:
         print(f"{name:9} equal {jobs['equal'][name]}, {jobs['kills'][name]} kills, equal {jobs['kills_equal'][name]}")
     told = {
         name: {what: round(one[f"on_ray_{what}"] / one[f"here_{what}"] - 1, 3) for what in ("wall_s", "processor_s")}
         for name, one in costs.items()
+        if name in JOBS
     }
     print(
         json.dumps(

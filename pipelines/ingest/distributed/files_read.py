@@ -1,5 +1,6 @@
 """One log, read by one call: its rows as pieces of files, with ids numbered as they are met in it, and all counts."""
 
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from pipelines.ingest.log_rows import FileRead, OtherUnitError, Quarantine, Quar
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.times import Unit
 from recsys_vae.data import columns as c
+from recsys_vae.errors import ConfigError
 
 
 class AllMet(NamedTuple):
@@ -125,6 +127,7 @@ class Reading:
         folder: where calls make folders of their own.
         rows_per_piece: about how many rows are held at a time.
         with_hash: whether files are to be known again.
+        where: the folder that names of files are relative to.
     """
 
     source: Source
@@ -132,10 +135,27 @@ class Reading:
     folder: Path
     rows_per_piece: int
     with_hash: bool
+    where: Path
 
     def read(self, number: int, begun: AllMet) -> ReadFile:
-        """Read one log."""
-        path, unit = self.source.files[number], None
+        """Read one log.
+
+        Raises:
+            ConfigError: it is named relative to a folder that is not here.
+        """
+        path = self.source.files[number]
+        if path.is_absolute():
+            return self._read_file(path, number, begun)
+        if not self.where.is_dir():
+            raise ConfigError(
+                f"{path} is named relative to {self.where}, which a node of the cluster does not see. Give its "
+                "whole path."
+            )
+        with chdir(self.where):
+            return self._read_file(path, number, begun)
+
+    def _read_file(self, path: Path, number: int, begun: AllMet) -> ReadFile:
+        unit = None
         folder = own_folder(self.folder)
         with FileHashes() as hashes:
             if self.with_hash:

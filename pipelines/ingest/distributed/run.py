@@ -53,7 +53,8 @@ class ClusterRun(Run):
         """What was read, and the rows that keep the contract."""
         self.step(f"reading the logs on {len(self.cluster.nodes)} nodes, checking the contract")
         is_kept = self.appendable and not self.source.given_test
-        reading = Reading(self.source, self.rules, self.scratch / "read", self.rows_per_part, is_kept)
+        folder = self.scratch / "read"
+        reading = Reading(self.source, self.rules, folder.absolute(), self.rows_per_part, is_kept, Path.cwd())
         files = read_files(self.cluster, reading)
         read, numbers = joined_reading(files, quarantine, self.scratch / "numbers")
         check_rules(self.rules, read.columns)

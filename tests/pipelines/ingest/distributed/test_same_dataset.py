@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -13,6 +14,7 @@ import pytest
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.distributed.files_read import AllMet, Reading
 from pipelines.ingest.distributed.run import ClusterRun
 from pipelines.ingest.ingest import ingest
 from pipelines.ingest.keep import Keep
@@ -170,6 +172,19 @@ def test_returns_and_what_is_not_kept_are_the_same(either, tmp_path):
     ingest(Source((log,)), many, rules, rows_per_part=20, appendable=False, begin=begin)
     assert hashes(many.path) == hashes(one.path)
     assert not (many.path / "accepted").exists()
+
+
+def test_names_of_logs_are_relative_to_where_the_command_was_given(tmp_path, monkeypatch):
+    _csv(tmp_path / "log.csv", 1)
+    reading = Reading(Source((Path("log.csv"),)), CleaningRules(), tmp_path / "parts", 100, True, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert reading.read(0, AllMet()).read[0] == 305
+    gone = replace(reading, where=tmp_path / "gone")
+    with pytest.raises(
+        ConfigError, match=r"log.csv is named relative to .*gone, which a node of the cluster does not see"
+    ):
+        gone.read(0, AllMet())
 
 
 def test_errors_are_those_of_one_machine(either, tmp_path):
