@@ -114,7 +114,7 @@ def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
             name="training",
             storage_path=str(folder / RAY),
             failure_config=FailureConfig(max_failures=RESTARTS),
-            logging_config=LoggingConfig(log_level="ERROR"),
+            logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg] # types are those of ray.air
         ),
     )
 
