@@ -2,9 +2,9 @@
 
 A cluster of a head and two nodes of one processor each, object stores of 100 MiB, tokens on. Each job is run there, its
 files and figures compared with those of one machine; then again and again, each time with a node that is killed at a
-random moment and another one begun, until twenty have been. What Ray costs is measured with one node of one processor against one process of
-as many threads: on the clock, and in seconds of the processors, Ray's own processes included. The last line of output
-is JSON.
+random moment and another one begun, until twenty have been. What Ray costs is measured with one node of one processor
+against one process of as many threads: on the clock, and in seconds of the processors, Ray's own processes included.
+The last line of output is JSON.
 
     python -m tests.benchmarks.scale_ray [--events 300000] [--fresh]
 """
