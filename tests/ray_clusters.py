@@ -45,11 +45,10 @@ def add_node(cluster: Any) -> None:
 
 
 def replace_node(cluster: Any) -> None:
-    """Begin a node, and kill another one with all its processes; there are always as many as before."""
+    """Kill a node with all its processes, and begin another one."""
     with _ONE_AT_A_TIME:
-        old = next(iter(cluster.worker_nodes))
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
         add_node(cluster)
-        cluster.remove_node(old, allow_graceful=False)
 
 
 def _begun(begin: Callable[[], Any]) -> Any:
