@@ -1,11 +1,13 @@
 """Workers: several processes that answer at one address, started, replaced and stopped together.
 
 Each is forked from a process that has imported other packages and done nothing else (`preloaded`): no thread of BLAS or
-FAISS lives there, which would not survive it. It gets the whole of the settings, and accepts from the one socket that
-they share: a connection goes to a worker that is free to take it.
+FAISS lives there, which would not survive it. Where that process cannot be reached it is a fresh interpreter. It gets
+the whole of the settings, and accepts from the one socket that they share: a connection goes to a worker that is free
+to take it.
 """
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -14,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from tempfile import gettempdir
 from time import monotonic
 
 from recsys_vae.errors import RecsysError, UnavailableError
@@ -28,6 +32,8 @@ LONG_LIFE_SECONDS = 10.0
 PATIENCE = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker is replaced, by how many before it in a row lived shortly."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
+LONGEST_FOLDER = 70
+"""Bytes of the path of temporary files: sockets have names of 103 bytes at most on some systems, and 33 are added."""
 
 logger = logging.getLogger("recsys.service")
 
@@ -36,7 +42,7 @@ logger = logging.getLogger("recsys.service")
 class Seat:
     """A place for a worker, and who is in it."""
 
-    process: ForkServerProcess | None = None
+    process: BaseProcess | None = None
     channel: Connection | None = None
     began: float = 0.0
     is_ready: bool = False
@@ -87,16 +93,17 @@ class Supervisor:
                 self._start(seat)
 
     def _start(self, seat: Seat) -> None:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["service.server.preloaded"])
+        context = _context()
         ours, theirs = context.Pipe()
         settings = self.settings
         if self._has_served:  # what was named when the first ones started need not be in service any more
             settings = settings.model_copy(update={"follow": True})
-        seat.process = context.Process(target=work, args=(settings, self.listener, theirs), name="recsys-worker")
-        seat.process.start()
+        process = context.Process(  # type: ignore[attr-defined]
+            target=work, args=(settings, self.listener, theirs), name="recsys-worker"
+        )
+        process.start()
         theirs.close()
-        seat.channel, seat.began, seat.is_ready = ours, monotonic(), False
+        seat.process, seat.channel, seat.began, seat.is_ready = process, ours, monotonic(), False
 
     def _listen(self, bell: Connection) -> None:
         """Wait for a word of a worker, the end of one, a signal, or the time to start one again."""
@@ -163,6 +170,16 @@ class Supervisor:
                 logger.error("Worker %s did not end in time and is killed.", process.pid)
                 process.kill()
             process.join()
+
+
+def _context() -> BaseContext:
+    """How workers are begun. The process that they are forked from is asked by a socket in the folder of temporary
+    files, whose name may not be longer than the system allows."""
+    if len(os.fsencode(gettempdir())) > LONGEST_FOLDER:
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["service.server.preloaded"])
+    return context
 
 
 def supervise(settings: Settings, listener: socket.socket, on_ready: Callable[[Opened], None]) -> None:

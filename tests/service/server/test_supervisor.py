@@ -6,8 +6,9 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -70,16 +71,18 @@ class Service:
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
     def workers(self) -> set[int]:
-        """The processes that answer."""
-        return {worker for forks in children(self.process.pid) if is_forking(forks) for worker in children(forks)}
+        """The processes that answer: forked from a process of their own, or begun afresh."""
+        begun = children(self.process.pid)
+        forked = {worker for pid in begun if runs(pid, b"forkserver") for worker in children(pid)}
+        return forked | {pid for pid in begun if runs(pid, b"spawn_main")}
 
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def is_forking(pid: int) -> bool:
-    return b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+def runs(pid: int, what: bytes) -> bool:
+    return what in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -175,15 +178,24 @@ def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path, 
             service.ask("/health/live")
 
 
+@pytest.fixture(params=["short", "long"])
+def temporary(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of temporary files; where its name is long, workers cannot be forked."""
+    with TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name) / ("t" if request.param == "short" else "t" * 80)
+        folder.mkdir()
+        yield folder
+
+
 def test_workers_whose_supervisor_is_killed_end_too_and_leave_nothing(
-    home: Path, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, bundle_path: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    folder = temporary
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "of-somebody-else"))
     with Service(home, bundle_path) as service:
         left = service.workers()
+        assert len(left) == 2
         assert list(folder.glob("recsys-metrics-*"))
         service.process.kill()
         service.process.wait()
