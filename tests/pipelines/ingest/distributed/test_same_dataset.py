@@ -158,7 +158,7 @@ def test_nodes_that_die_in_every_step_change_nothing(started, cluster, tmp_path)
     for thread in threads:
         thread.join()
     assert hashes(many.path) == hashes(one.path)
-    assert len(killed) == 6
+    assert len(killed) == 7
 
 
 def test_returns_and_what_is_not_kept_are_the_same(either, tmp_path):
