@@ -32,6 +32,7 @@ def _tuned(dataset: DatasetDir, name: str, at_once: int, spread: Spread | None, 
     return _told(tune(dataset, search, trials=trials, study=name, at_once=at_once, spread=spread))
 
 
+@pytest.mark.slow
 def test_trials_that_do_not_go_by_others_are_those_of_one_machine(dataset, either: Cluster):
     """Of sixteen trials four are drawn without a look at others."""
     search = Search.of("ease", {}, metric="recall@5", seed=3)

@@ -36,7 +36,7 @@ def alone() -> dict[str, Tensor]:
     return every_model(ALONE)
 
 
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_come_to_the_bits_of_one(
     processes: int, alone: dict[str, Tensor], tmp_path: Path, prepared: Prepared
 ) -> None:

@@ -152,7 +152,10 @@ def test_workers_flip_together_and_one_that_replaces_another_starts_with_what_is
         wait_until(lambda: versions() == {"ease"})
 
 
-@pytest.mark.parametrize("all_at_once", [False, True], ids=["the-supervisor-is-told", "all-are-told"])
+@pytest.mark.parametrize(
+    "all_at_once",
+    [pytest.param(False, marks=pytest.mark.slow, id="the-supervisor-is-told"), pytest.param(True, id="all-are-told")],
+)
 def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path, all_at_once: bool) -> None:
     with Service(home, bundle_path) as service:
         body = json.dumps({"history": ["a"], "k": 2}).encode()
@@ -178,7 +181,7 @@ def test_open_requests_end_before_the_workers_do(home: Path, bundle_path: Path, 
             service.ask("/health/live")
 
 
-@pytest.fixture(params=["short", "long"])
+@pytest.fixture(params=["short", pytest.param("long", marks=pytest.mark.slow)])
 def temporary(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A folder of temporary files; where its name is long, workers cannot be forked."""
     with TemporaryDirectory(dir="/tmp") as name:
