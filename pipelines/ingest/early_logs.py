@@ -2,23 +2,20 @@
 
 import codecs
 import ctypes
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-
-import numpy as np
-import polars as pl
 
 from pipelines.ingest.early_reading import EarlyLines, EarlyTable
 from pipelines.ingest.readers import Block, Compression, Kind, Layout
 from pipelines.ingest.readers.blocks import Tally
 from pipelines.ingest.readers.delimited import empty_block, read_delimited
 from pipelines.ingest.readers.dialect import Dialect
-from pipelines.ingest.readers.regular_lines import text_series
+from pipelines.ingest.readers.regular_lines import block_of
 from pipelines.ingest.readers.streams import Chunk, ahead, chunks
 from recsys_vae.errors import DataError
-from recsys_vae.native.tables import TextCodes, gather_texts
+from recsys_vae.native.tables import LineColumns
 
 
 class EarlyLog:
@@ -49,8 +46,7 @@ class EarlyLog:
         wanted = tuple(place for place, name in enumerate(names) if name in self._wanted)
         mark = self._table.header.separator
         header = replace(empty_block(Dialect(mark, None, names, wanted, mark)), taken=1, structure=1)
-        of_names = {names[place]: place for place in wanted}
-        plain = (_block(self._table.library, one, of_names) for one in self._table.lines())
+        plain = (_block(self._table.library, one, names, wanted) for one in self._table.lines())
         for block in chain([header], plain, self._rest()):
             self.tally.add(block.check(self.path.name))
             yield block
@@ -103,33 +99,11 @@ def _after(found: Iterator[Chunk], size: int) -> Iterator[Chunk]:
         size = 0
 
 
-def _block(library: ctypes.CDLL, found: EarlyLines, wanted: dict[str, int]) -> Block:
+def _block(library: ctypes.CDLL, found: EarlyLines, names: Sequence[str], wanted: Collection[int]) -> Block:
+    """The wanted columns of lines; all were read."""
     numbers, texts = found.columns.numbers, found.columns.texts
-    rows = {name: _series(name, *numbers[place]) for name, place in wanted.items() if place in numbers}
-    bytes_alone = {name: _Texts(library, found.data, *texts[place]) for name, place in wanted.items() if place in texts}
-    lines = np.arange(found.first, found.first + found.lines)
-    return Block(pl.DataFrame(rows), lines, taken=found.lines, texts=bytes_alone)
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """A column of text that stands in the bytes of a block."""
-
-    library: ctypes.CDLL
-    data: bytes
-    starts: np.ndarray
-    sizes: np.ndarray
-
-    def series(self) -> pl.Series:
-        """As text; empty ones are null."""
-        texts = text_series(*gather_texts(self.library, self.data, self.starts, self.sizes))
-        return texts.set(texts == "", None) if "" in texts else texts
-
-    def codes(self, known: TextCodes) -> np.ndarray:
-        """As numbers of its texts."""
-        return known.add(self.data, self.starts, self.sizes)
-
-
-def _series(name: str, numbers: np.ndarray, known: np.ndarray | None) -> pl.Series:
-    found = pl.Series(name, numbers)
-    return found if known is None else found.set(pl.Series(~known), None)
+    chosen = LineColumns(
+        {place: column for place, column in numbers.items() if place in wanted},
+        {place: column for place, column in texts.items() if place in wanted},
+    )
+    return block_of(library, found.data, found.lines, found.first, names, chosen)

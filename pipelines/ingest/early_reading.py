@@ -15,8 +15,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from recsys_vae.native.line_buffers import count_lines, read_lines
-from recsys_vae.native.tables import DECIMALS, LINE_FEED, TEXTS, WHOLE_NUMBERS, LineColumns, tables
+from recsys_vae.native.tables import LINE_FEED, LineColumns, count_lines, is_text, kind_of, read_lines, tables
 
 BLOCK = 8 << 20
 """Bytes that are read at a time."""
@@ -129,14 +128,14 @@ class EarlyTable:
         """The lines of a block, which end at `end`; None where they need a closer look."""
         if buffer.find(b'"', 0, end) >= 0 or buffer.find(b"\r", 0, end) >= 0:
             return None
-        if not buffer.isascii() and not _is_text(bytes(buffer[:end])):
+        if not buffer.isascii() and not is_text(bytes(buffer[:end])):
             return None
         fields = bytes(buffer[: buffer.index(b"\n")]).split(self.header.separator)
         if len(fields) != len(self.header.names) or not all(fields):
             return None
         content = np.frombuffer(buffer, np.uint8, end)
-        lines = count_lines(self.library, content)
-        kinds = [_kind(field) for field in fields]
+        lines = count_lines(content)
+        kinds = [kind_of(field) for field in fields]
         found = read_lines(self.library, content, self.header.separator[0], kinds, lines)
         return None if found is None else EarlyLines(content.tobytes() if found.texts else b"", first, lines, found)
 
@@ -195,18 +194,3 @@ def header_of(path: Path) -> Header | None:
     names = tuple(line.decode().split(separator.decode()))
     is_plain = all(map(str.isprintable, names)) and all(names) and len(set(names)) == len(names)
     return Header(separator, names, len(line) + 1) if is_plain and 1 < len(names) <= MOST_COLUMNS else None
-
-
-def _kind(field: bytes) -> int:
-    before, point, after = field.removeprefix(b"-").partition(b".")
-    if not before.isdigit() or (point and not after.isdigit()):
-        return TEXTS
-    return DECIMALS if point else WHOLE_NUMBERS
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

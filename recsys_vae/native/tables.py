@@ -57,12 +57,12 @@ class LineColumns:
 
 
 def read_lines(
-    library: ctypes.CDLL, data: bytes, separator: int, kinds: Sequence[int], lines: int
+    library: ctypes.CDLL, data: bytes | Bytes, separator: int, kinds: Sequence[int], lines: int
 ) -> LineColumns | None:
     """Read lines that have a field for each of `kinds`; None where a line or a field is anything else.
 
     Args:
-        data: ends with a line feed; shorter than `LARGEST`.
+        data: ends with a line feed; shorter than `LARGEST`. Texts are told by where they stand in it.
         separator: one byte.
         kinds: of each column `WHOLE_NUMBERS`, `DECIMALS` or `TEXTS`, or `LEFT_OUT`.
         lines: how many there are.
@@ -77,7 +77,7 @@ def read_lines(
         addresses[:, place] = [array.ctypes.data for array in pair]
     empty, each = np.zeros(len(kinds), np.int64), np.array(kinds, np.int8)
     failed = library.recsys_read_lines(
-        ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(separator), i64(len(kinds)),
+        at(np.frombuffer(data, np.uint8)), i64(len(data)), ctypes.c_int32(separator), i64(len(kinds)),
         at(each), i64(lines), at(addresses[0]), at(addresses[1]), at(empty),
     )  # fmt: skip
     if failed:
@@ -130,12 +130,31 @@ def release_memory() -> None:
         library.recsys_release_memory()
 
 
-def count_lines(data: bytes) -> int:
+def count_lines(data: bytes | Bytes) -> int:
     """Line feeds in it."""
-    library = tables()
+    library, content = tables(), np.frombuffer(data, np.uint8)
     if library is None:
-        return int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_FEED))
-    return int(library.recsys_count_byte(ctypes.c_char_p(data), i64(len(data)), ctypes.c_int32(LINE_FEED)))
+        return int(np.count_nonzero(content == LINE_FEED))
+    return int(library.recsys_count_byte(at(content), i64(len(content)), ctypes.c_int32(LINE_FEED)))
+
+
+def kind_of(field: bytes) -> int:
+    """The kind of the column that a field seems to be of."""
+    before, point, after = field.removeprefix(b"-").partition(b".")
+    if not before.isdigit() or (point and not after.isdigit()):
+        return TEXTS
+    return DECIMALS if point else WHOLE_NUMBERS
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class FieldTable:

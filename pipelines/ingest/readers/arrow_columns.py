@@ -11,6 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys_vae.native.tables import is_text
+
 UUID_BYTES = 16
 DECIMAL_128 = 38
 """Digits of the widest decimal that polars has."""
@@ -59,7 +61,7 @@ def not_text(column: pa.Array) -> dict[int, bytes]:
         column.validate(full=True)
     except pa.ArrowInvalid:
         values = column.cast(kind).cast(pa.large_binary()).to_pylist()
-        return {place: value for place, value in enumerate(values) if value is not None and not _is_text(value)}
+        return {place: value for place, value in enumerate(values) if value is not None and not is_text(value)}
     return {}
 
 
@@ -152,11 +154,3 @@ def _texts(values: pl.Series) -> pl.Series:
     except pl.exceptions.PolarsError:
         return _uuids(values) if is_uuid_long else values
     return _uuids(values) if is_uuid_long and texts.str.contains("\0", literal=True).any() else texts
-
-
-def _is_text(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

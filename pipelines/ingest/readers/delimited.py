@@ -21,11 +21,11 @@ from pipelines.ingest.readers.blocks import Block, Rejected
 from pipelines.ingest.readers.dialect import NOT_TEXT, Dialect, cut_off, raw_text, too_many_fields, unique_names
 from pipelines.ingest.readers.layout import BLANKS, Layout
 from pipelines.ingest.readers.quoted_lines import LONGEST_RECORD, first_record, read_quoted
-from pipelines.ingest.readers.regular_lines import is_text, read_regular
+from pipelines.ingest.readers.regular_lines import read_regular
 from pipelines.ingest.readers.separators import UNIT, one_byte
 from pipelines.ingest.readers.streams import Chunk
 from recsys_vae.errors import EmptyDataError
-from recsys_vae.native.tables import count_lines
+from recsys_vae.native.tables import count_lines, is_text
 
 LINE_FEED = 10
 

@@ -11,14 +11,13 @@ import polars as pl
 from pipelines.ingest.readers.blocks import Block
 from pipelines.ingest.readers.dialect import Dialect
 from recsys_vae.native.tables import (
-    DECIMALS,
     LEFT_OUT,
-    TEXTS,
-    WHOLE_NUMBERS,
     FieldTable,
     LineColumns,
     TextCodes,
     gather_texts,
+    is_text,
+    kind_of,
     read_json_lines,
     read_lines,
     tables,
@@ -37,7 +36,7 @@ def read_regular(data: bytes, lines: int, first: int, dialect: Dialect) -> Block
     if library is None or not lines or not dialect.wanted:
         return None
     found = _at_once(library, data, lines, dialect) or _by_columns(library, data, lines, dialect)
-    return None if found is None else _block(library, data, lines, first, dialect.names, found)
+    return None if found is None else block_of(library, data, lines, first, dialect.names, found)
 
 
 def read_regular_json(data: bytes, lines: int, first: int, wanted: Sequence[str]) -> Block | None:
@@ -52,23 +51,18 @@ def read_regular_json(data: bytes, lines: int, first: int, wanted: Sequence[str]
     # What stands somewhere else than as a key is for the parser to tell.
     if any(f'"{wanted[place]}"'.encode() in data for place in absent):
         return None
-    return _block(library, data, lines, first, wanted, found)
+    return block_of(library, data, lines, first, wanted, found)
 
 
-def is_text(data: bytes) -> bool:
-    """Whether bytes are UTF-8."""
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _block(
+def block_of(
     library: ctypes.CDLL, data: bytes, lines: int, first: int, names: Sequence[str], found: LineColumns
 ) -> Block:
+    """The columns of some lines as a block.
+
+    Args:
+        first: number of the first line in its file.
+        names: of the columns, by place.
+    """
     rows = {names[place]: _series(names[place], *pair) for place, pair in found.numbers.items()}
     texts = {names[place]: _Texts(library, data, *pair) for place, pair in found.texts.items()}
     return Block(pl.DataFrame(rows), np.arange(first, first + lines), taken=lines, texts=texts)
@@ -81,15 +75,8 @@ def _at_once(library: ctypes.CDLL, data: bytes, lines: int, dialect: Dialect) ->
         return None
     kinds = [LEFT_OUT] * len(fields)
     for place in dialect.wanted:
-        kinds[place] = _kind(fields[place])
+        kinds[place] = kind_of(fields[place])
     return read_lines(library, data, dialect.separator[0], kinds, lines)
-
-
-def _kind(field: bytes) -> int:
-    before, point, after = field.removeprefix(b"-").partition(b".")
-    if not before.isdigit() or (point and not after.isdigit()):
-        return TEXTS
-    return DECIMALS if point else WHOLE_NUMBERS
 
 
 def _by_columns(library: ctypes.CDLL, data: bytes, lines: int, dialect: Dialect) -> LineColumns | None:

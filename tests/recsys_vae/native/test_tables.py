@@ -106,6 +106,26 @@ def test_one_pass_takes_whole_numbers_of_any_length_wherever_they_stand() -> Non
         assert read_lines(loaded(), odd, ord(","), [WHOLE_NUMBERS], odd.count(b"\n")) is None
 
 
+@pytest.mark.parametrize("lines", [["1,2.5,x,a", "-20,,y,", "3,0.5,,bc"], ["1,2,x,a"], ["1,2.5,x"], ["1,2.5,x,a,b"]])
+def test_lines_in_a_buffer_are_read_as_those_in_bytes(lines: list[str]) -> None:
+    library, kinds = loaded(), [WHOLE_NUMBERS, DECIMALS, LEFT_OUT, TEXTS]
+    data = "".join(f"{line}\n" for line in lines).encode()
+    buffer = np.frombuffer(bytearray(data + b"of the block before\n"), np.uint8, len(data))
+    assert count_lines(buffer) == len(lines)
+    found = read_lines(library, buffer, ord(","), kinds, len(lines))
+    expected = read_lines(library, data, ord(","), kinds, len(lines))
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    for one, other in ((found.numbers, expected.numbers), (found.texts, expected.texts)):
+        assert list(one) == list(other)
+        for place, (values, others) in other.items():
+            assert one[place][0].tolist() == values.tolist()
+            assert (one[place][1] is None) == (others is None)
+            assert others is None or np.array_equal(one[place][1], others)
+
+
 def test_lines_are_counted() -> None:
     assert [count_lines(b"a\nb\n" * n + b"c" * (n % 3)) for n in (0, 1, 70, 1000)] == [0, 2, 140, 2000]
 
