@@ -51,6 +51,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def in_a_line(error: BaseException) -> str:
+    """All that an error of a library says, in one line."""
+    return " ".join(str(error).split())
+
+
 class DataError(RecsysError):
     """A table or matrix breaks its contract."""
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from pipelines.cluster.versions import differences, versions
-from recsys_vae.errors import ConfigError, UnavailableError, first_line
+from recsys_vae.errors import ConfigError, UnavailableError, first_line, in_a_line
 from recsys_vae.extras import explained
 from recsys_vae.termination import raise_terminated
 
@@ -204,7 +204,7 @@ def _connect(ray: Any, address: str) -> None:
         )  # fmt: skip
         raise UnavailableError(f"No connection with a Ray cluster at {address}: {first_line(error)}. {why}") from error
     except RuntimeError as error:  # other versions of Ray or Python, or processes that did not come up
-        raise UnavailableError(f"No connection with a Ray cluster at {address}: {_one_line(error)}") from error
+        raise UnavailableError(f"No connection with a Ray cluster at {address}: {in_a_line(error)}") from error
 
 
 def _of(ray: Any, address: str) -> Cluster:
@@ -221,7 +221,3 @@ def _take_signals_back(was: Any) -> None:
     if threading.current_thread() is threading.main_thread() and was in (raise_terminated, signal.SIG_DFL):
         with suppress(ValueError):
             signal.signal(signal.SIGTERM, was)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pipelines
 import recsys_vae
+from recsys_vae.errors import ConfigError
 
 LIBRARIES = ("numpy", "polars", "scipy", "torch")
 
@@ -28,6 +29,12 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     """What differs, in words; empty where nothing does."""
     found = [f"{name} {there.get(name)} (here {here[name]})" for name in here if there.get(name) != here[name]]
     return ", ".join(found)
+
+
+def check_expected(expected: Mapping[str, str]) -> None:
+    """Raise ConfigError where this process is not as expected: its node may have joined after the first ones were asked."""
+    if other := differences(expected, versions()):
+        raise ConfigError(f"A node that joined has other versions, and its results might differ: {other}.")
 
 
 def _digest() -> str:

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import recsys_vae.errors as known_errors
 from pipelines.cluster.connection import Cluster
-from pipelines.cluster.versions import differences, versions
-from recsys_vae.errors import ConfigError, RecsysError, UnavailableError
+from pipelines.cluster.versions import check_expected, versions
+from recsys_vae.errors import RecsysError, UnavailableError, in_a_line
 from recsys_vae.storage import refusal
 
 T = TypeVar("T")
@@ -31,6 +31,11 @@ class Raised(NamedTuple):
     kind: str
     message: str
 
+    @classmethod
+    def of(cls, error: RecsysError) -> "Raised":
+        """What can be sent of it."""
+        return cls(type(error).__name__, str(error))
+
     def error(self) -> RecsysError:
         """The same as if it had been raised here."""
         kind = getattr(known_errors, self.kind, RecsysError)
@@ -42,16 +47,15 @@ class Raised(NamedTuple):
 def carry_out(expected: Mapping[str, str], function: Callable[..., Any], *arguments: Any) -> Any:
     """A call, on a worker that is as it is expected: nodes may have joined after the first ones were asked."""
     try:
-        if other := differences(expected, versions()):
-            raise ConfigError(f"A node that joined has other versions, and its results might differ: {other}.")
+        check_expected(expected)
         return function(*arguments)
     except RecsysError as error:
-        return Raised(type(error).__name__, str(error))
+        return Raised.of(error)
     except Exception as error:
         refused = refusal(error)
         if refused is None:
             raise
-        return Raised(type(refused).__name__, str(refused))
+        return Raised.of(refused)
 
 
 def call_all(
@@ -96,7 +100,7 @@ def result(reference: Any) -> Any:
         raise error.as_instanceof_cause() from None  # type: ignore[no-untyped-call]
     except ray.exceptions.RayError as error:
         raise UnavailableError(
-            f"Work on the cluster was lost {RETRIES} times over: {type(error).__name__}: {_first_words(error)} Look "
+            f"Work on the cluster was lost {RETRIES} times over: {type(error).__name__}: {in_a_line(error)[:300]} Look "
             "into the logs of its nodes; where workers lack memory, offer fewer processors a node (ray start "
             "--num-cpus)."
         ) from error
@@ -130,7 +134,3 @@ def _task(cpus: float) -> Any:
     import ray
 
     return ray.remote(num_cpus=cpus, max_retries=RETRIES)(carry_out)
-
-
-def _first_words(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

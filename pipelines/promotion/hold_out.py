@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import events_of
-from pipelines.dataset.splits import load_split, read_manifest
+from pipelines.dataset.splits import EPOCH, load_split, read_manifest
 from pipelines.evaluation.eligibility import check_eligible, data_end, learned_before
 from pipelines.evaluation.repeats import part_start
 from pipelines.promotion.contenders import Contender, pairings
@@ -27,8 +27,6 @@ from recsys_vae.evaluation import entries
 from recsys_vae.evaluation.ordered_splits import Events
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import Int64Array
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import recsys_vae.errors as known_errors
 from pipelines.cluster.connection import Cluster, Node
-from pipelines.cluster.versions import differences, versions
+from pipelines.cluster.versions import check_expected, versions
+from pipelines.cluster.work import Raised
 from recsys_vae.atomic import atomic_file
-from recsys_vae.errors import ConfigError, LostProcessError, RecsysError, UnavailableError
+from recsys_vae.errors import ConfigError, LostProcessError, RecsysError, UnavailableError, in_a_line
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.leaves import LEAVES
 from recsys_vae.training.parallel import Group
@@ -96,7 +96,7 @@ def train_there(workers: Workers, part: Part, folder: Path) -> None:
         refused.unlink(missing_ok=True)
         shutil.rmtree(with_own, ignore_errors=True)
     if told is not None:
-        raise _raised(told)
+        raise Raised(**told).error()
 
 
 def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
@@ -132,7 +132,7 @@ def _fit_in_a_thread(trainer: Any) -> None:
         runner.submit(trainer.fit).result()
     except TrainingFailedError as error:
         raise UnavailableError(
-            f"Workers of the training were lost {RESTARTS} times over: {' '.join(str(error).split())[-300:]} Look into "
+            f"Workers of the training were lost {RESTARTS} times over: {in_a_line(error)[-300:]} Look into "
             "the logs of the cluster's nodes; --resume goes on from the last checkpoint."
         ) from error
     finally:
@@ -149,22 +149,11 @@ def _work(told: Mapping[str, Any]) -> None:
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
     try:
-        if other := differences(told["versions"], versions()):
-            raise ConfigError(f"A node that joined has other versions, and its results might differ: {other}.")
+        check_expected(told["versions"])
         told["part"](group=group)
     except LostProcessError:
         raise
     except RecsysError as error:
         with atomic_file(refused) as temporary:
-            temporary.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+            temporary.write_text(json.dumps(Raised.of(error)._asdict()))
         raise
-
-
-def _raised(told: Mapping[str, str]) -> RecsysError:
-    """What a worker has raised; where its kind takes more than a message, or is not known here, as the general one."""
-    kind = getattr(known_errors, told["kind"], RecsysError)
-    try:
-        error = kind(told["message"])
-    except TypeError:
-        return RecsysError(told["message"])
-    return error if isinstance(error, RecsysError) else RecsysError(told["message"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,11 @@ from scipy.sparse import csr_array
 
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.recency import recency_in_window
-from pipelines.dataset.splits import EPOCH, load_split, read_manifest
+from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.evaluation.eligibility import check_eligible, window_start
+from pipelines.evaluation.eligibility import check_eligible
 from pipelines.evaluation.impressions import Outcomes, read_outcomes
+from pipelines.evaluation.repeats import part_start
 from pipelines.training.publish import split_of
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.bundles.second_stage import check_further, counted_columns, last_days, moved
@@ -84,9 +84,8 @@ def learn_ranker(
     asked = split.validation
     if bundle.tiers.schema is not None:
         asked = UserMetadata(dataset, bundle.tiers.schema).of(asked)
-    start, windows = window_start(manifest, PART), bundle.shelves.lists.windows
-    if start is not None and windows is not None and windows.last_days is not None:
-        since = (start - EPOCH) // timedelta(microseconds=1)
+    since, windows = part_start(manifest, PART), bundle.shelves.lists.windows
+    if since is not None and windows is not None and windows.last_days is not None:
         asked = replace(asked, recency=recency_in_window(dataset, asked.users, since))
     outcomes = None if impressions is None else read_outcomes(impressions, asked.users, bundle.items)
     has_position = outcomes is not None and outcomes.positions is not None
