@@ -32,7 +32,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
 
 
 def check_expected(expected: Mapping[str, str]) -> None:
-    """Raise ConfigError where this process is not as expected: its node may have joined after the first ones were asked."""
+    """Raise ConfigError where this process is not as expected: its node may have joined after others were asked."""
     if other := differences(expected, versions()):
         raise ConfigError(f"A node that joined has other versions, and its results might differ: {other}.")
 
