@@ -18,7 +18,7 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"recsys
 import pytest
 from hypothesis import settings
 
-from tests.prepared import Prepared
+from tests.prepared import Prepared, waiting
 
 # How long one example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None)
@@ -72,9 +72,8 @@ def recsys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def prepared() -> Iterator[Prepared]:
     """Real processes that need not import torch and MLflow first."""
-    waiting = Prepared()
-    yield waiting
-    waiting.close()
+    yield waiting()
+    waiting().close()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 TYPE_CHECKING = False  # importing it from typing takes longer than a fork
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
+    "fastapi",
+    "jinja2",
+    "structlog",
     "torch.distributed",
     "typer.rich_utils",
+    "uvicorn",
     "mlflow.pyfunc",
     "optuna",
     "recsys_vae.training.tracking",
@@ -99,6 +104,12 @@ class Prepared:
         """The command line, by its own number and not that of `command`; nobody reads what it prints."""
         with open(os.devnull, "r+b") as nothing:
             return start(self._place, "pipelines.cli", arguments, [nothing.fileno()] * 3)
+
+
+@cache
+def waiting() -> Prepared:
+    """That of this process, begun when it is first asked for."""
+    return Prepared()
 
 
 def _wait(place: str) -> None:

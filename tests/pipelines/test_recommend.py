@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.rules import parse_rules
 from tests.pipelines import logs_of_tastes
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.prepared import Prepared
 from tests.worlds import csr, two_tastes, untrained
 
 WORLD = two_tastes(60)
@@ -209,21 +209,20 @@ def test_vectors_multiply_to_scores(dataset: DatasetDir, tmp_path: Path) -> None
     np.testing.assert_allclose(users @ items.T, bundle.model.score(WORLD.matrix), atol=1e-5)
 
 
-def test_a_batch_job_killed_leaves_nothing_and_runs_again(tmp_path: Path) -> None:
+def test_a_batch_job_killed_leaves_nothing_and_runs_again(tmp_path: Path, prepared: Prepared) -> None:
     dataset = dataset_of_tastes(tmp_path / "many", n_users=999)
     bundle_of(tmp_path / "bundle")
     folder = tmp_path / "out"
-    command = [sys.executable, "-m", "pipelines.cli", "recommend", str(tmp_path / "bundle"), str(dataset.path),
-               "--k", "5", "--chunk", "1", "--to", str(folder / "lists.parquet")]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ["recommend", str(tmp_path / "bundle"), str(dataset.path), "--k", "5"]
+    command += ["--to", str(folder / "lists.parquet")]
+    process = prepared.recsys(*command, "--chunk", "1")
     deadline = time.monotonic() + 60
     while not list(folder.glob(".*.partial")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (folder / "lists.parquet").exists()
-    subprocess.run([*command[:-6], "--k", "5", "--to", command[-1]], check=True, env=environment)
+    assert prepared.recsys(*command).wait() == 0
     expected = recommend_all(Bundle.load(tmp_path / "bundle"), dataset, folder / "again.parquet", k=5)
     assert pl.read_parquet(folder / "lists.parquet").equals(pl.read_parquet(folder / "again.parquet"))
     assert expected.users == 999

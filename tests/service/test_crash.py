@@ -3,7 +3,6 @@
 import json
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +18,7 @@ import pytest
 from sqlalchemy import select
 
 from service.store.tables import EVENTS
+from tests.prepared import waiting
 from tests.service.places import KINDS, Place, place_of
 from tests.service.test_serve import environment
 
@@ -28,7 +28,7 @@ STREAMS = 3
 @contextmanager
 def service(place: Place, bundle: Path, home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A real server, and its address; killed at the end."""
-    command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0", "--store", place.url]
+    command = [*waiting().command(), "serve", str(bundle), "--port", "0", "--store", place.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(home)) as process:
         try:
             assert process.stdout is not None

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 from service.server import listening
 from service.store.events import EventStore
+from tests.prepared import waiting
 from tests.service.tiny import HISTORIES, write_tiny_bundle
 
 PATIENCE_SECONDS = 60
@@ -47,7 +47,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def recsys(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments],
+        [*waiting().command(), *arguments],
         capture_output=True, text=True, env=environment(home), timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def recsys(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def serving(home: Path, bundle: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A real server on a free port, and its address once it has said so."""
-    command = [sys.executable, "-m", "pipelines.cli", "serve", str(bundle), "--port", "0", *flags]
+    command = [*waiting().command(), "serve", str(bundle), "--port", "0", *flags]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home)
     ) as process:
@@ -113,7 +113,7 @@ def test_from_a_dataset_to_answers_over_http_and_a_clean_stop(home: Path, bundle
 
 def test_the_pages_are_shown_without_a_service_and_nothing_is_left(home: Path, tmp_path: Path) -> None:
     write_tiny_bundle(home / "bundles" / "tiny", "ease")
-    command = [sys.executable, "-m", "pipelines.cli", "ui", "--dataset", "tiny", "--port", "0"]
+    command = [*waiting().command(), "ui", "--dataset", "tiny", "--port", "0"]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     variables = environment(home) | {"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1", "RECSYS_WORKERS": "3"}
@@ -136,7 +136,7 @@ def test_the_pages_are_shown_without_a_service_and_nothing_is_left(home: Path, t
 
 def test_variants_are_told_with_their_shares_and_compared(home: Path, bundle_path: Path, tmp_path: Path) -> None:
     other = write_tiny_bundle(tmp_path / "other", "popularity")
-    command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", "0"]
+    command = [*waiting().command(), "serve", "--port", "0"]
     flags = ["--variant", f"a=3:{bundle_path}", "--variant", f"b=1:{other}", "--no-access-log"]
     with subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True, env=environment(home)) as process:
         assert process.stdout is not None
