@@ -6,6 +6,7 @@ arguments, environment, folder and streams of the one who asks.
 
     python -m tests.prepared SOCKET                          waits
     python -S tests/prepared.py SOCKET MODULE ARGUMENTS ...  runs MODULE in a fork, hands signals on, ends as it ends
+    python -S tests/prepared.py SOCKET -c CODE ARGUMENTS ... runs CODE
 """
 
 import array
@@ -100,6 +101,10 @@ class Prepared:
         """What to start instead of `python -m MODULE`; if it is killed, its fork is killed soon after."""
         return [sys.executable, "-S", __file__, self._place, module]
 
+    def script(self, code: str) -> list[str]:
+        """What to start instead of `python -c CODE`."""
+        return [*self.command("-c"), code]
+
     def recsys(self, *arguments: str) -> Started:
         """The command line, by its own number and not that of `command`; nobody reads what it prints."""
         with open(os.devnull, "r+b") as nothing:
@@ -168,7 +173,7 @@ def _serve(connection: socket.socket) -> "NoReturn":
 
 
 def _run(asked: "Mapping[str, Any]") -> "NoReturn":
-    """Be `python -m MODULE ARGUMENTS`."""
+    """Be `python -m MODULE ARGUMENTS`, or `python -c ARGUMENTS`."""
     import runpy
 
     os.environ.clear()
@@ -178,7 +183,11 @@ def _run(asked: "Mapping[str, Any]") -> "NoReturn":
     sys.argv = [asked["module"], *asked["arguments"]]
     status = 0
     try:
-        runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+        if asked["module"] == "-c":
+            code = sys.argv.pop(1)
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)

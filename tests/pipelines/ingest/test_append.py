@@ -104,7 +104,7 @@ def cases(draw):
 
 @pytest.mark.parametrize("beside", [False, True])
 @given(case=cases())
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_appended_the_dataset_is_that_of_one_ingest(beside, case):
     appended_and_ingested_at_once(*case, beside=beside)
 

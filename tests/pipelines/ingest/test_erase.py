@@ -225,7 +225,7 @@ def cases(draw: st.DrawFn) -> tuple[list[list[str]], CleaningRules]:
 
 @pytest.mark.parametrize("beside", [False, True])
 @given(case=cases())
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_the_logs_and_rules_they_are_as_if_never_seen(
     beside: bool, case: tuple[list[list[str]], CleaningRules]
 ) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from recsys_vae.errors import BusyError
 from recsys_vae.home import home
 from recsys_vae.locks import exclusive
 from recsys_vae.training.tracking import connect
+from tests.prepared import waiting
 from tests.service.tiny import write_tiny_bundle
 
 NOW = datetime.now(UTC)
@@ -168,6 +168,6 @@ def test_nothing_goes_while_the_job_is_at_work(mlflow_home: Path, bundle: Path) 
         "clean('shop', Limits(runs=1))"
     )
     with exclusive(job.job_folder("shop")):
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        done = subprocess.run(waiting().script(script), capture_output=True, text=True, check=False)
     assert BusyError.__name__ in done.stderr
     assert json.loads((job.runs(job.job_folder("shop"))[0] / "run.json").read_bytes())["job"] == "shop"

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipelines.retraining.journal import Status
 from pipelines.retraining.run import Result, Run, Skip, Work
 from recsys_vae.errors import DataError
 from recsys_vae.locks import exclusive
+from tests.prepared import waiting
 
 CONFIG = RetrainConfig(name="shop", collect=Collect(logs=("*.csv",)))
 NAMES = ("one", "two", "three")
@@ -176,7 +176,7 @@ def test_two_runs_do_not_meet() -> None:
         "sys.exit(job.retrain(CONFIG, Recsys(), print, steps=[Noted('one')]))"
     )
     with exclusive(job.job_folder("shop")):
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        done = subprocess.run(waiting().script(script), capture_output=True, text=True, check=False)
     assert done.returncode == exit_status.BUSY, done.stderr
     assert "is being worked on by" in done.stdout
     assert not journals()

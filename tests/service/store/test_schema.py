@@ -1,7 +1,6 @@
 """The migrations, over both databases."""
 
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from hashlib import blake2b
@@ -26,6 +25,7 @@ from service.store.impressions import ImpressionTable
 from service.store.item_records import ItemChange
 from service.store.items import ItemFate, ItemStore
 from service.store.tables import EVENTS, METADATA, USERS
+from tests.prepared import waiting
 from tests.service.places import Place, count_events
 
 KEY = {"sqlite": "INTEGER PRIMARY KEY", "postgresql": "BIGSERIAL PRIMARY KEY"}
@@ -196,7 +196,7 @@ def test_processes_that_meet_an_old_store_at_once_migrate_it_once(place: Place) 
     )
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", program, place.url, str(number)],
+            [*waiting().script(program), place.url, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
