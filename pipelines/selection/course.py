@@ -240,6 +240,8 @@ class Course:
 
 def _line(done: Done, metric: str) -> str:
     name = f"{done.model} #{done.choice}" if done.choice else done.model
+    if (done.model, done.choice) == (BLEND, THREE):
+        name = f"{BLEND} of three"
     if done.value is None:
         return f"{name:<20} failed: {done.reason}"
     epochs = f"  {done.epochs} epochs{'' if done.until == 0 else ' so far'}" if done.epochs else ""
