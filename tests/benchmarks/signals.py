@@ -18,6 +18,7 @@ KEPT = {
     "signals_ials": ("--print",),
     "signals_sequential": ("--print",),
     "signals_lists": ("--only", "movielens-1m"),
+    "signals_compare": ("--print",),
 }
 """Options with which these measure nothing; of the others all is there."""
 
