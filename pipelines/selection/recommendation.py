@@ -72,7 +72,7 @@ class Recommendation:
         assert pick.interval is not None
         return [
             f"{best.model} reaches the highest {at_best}. {pick.model}, at {pick.value:.4f}, is the simplest that is "
-            f"not measurably worse: its difference is {_words(pick.interval)}."
+            f"not measurably worse: its difference is {words(pick.interval)}."
         ]
 
     def limits(self) -> list[str]:
@@ -128,7 +128,7 @@ def recommend(
     best = order[0]
     rivals = [
         Rival(
-            model, means[model], None if model == best else _difference(values[model], values[best]), simplicity[model]
+            model, means[model], None if model == best else difference(values[model], values[best]), simplicity[model]
         )
         for model in order
     ]
@@ -150,11 +150,13 @@ def best_parts(values: Mapping[str, float], kinds: Mapping[str, bool]) -> tuple[
     return max(by_gradient, key=lambda model: values[model]), max(solved, key=lambda model: values[model])
 
 
-def _difference(ours: Float64Array, theirs: Float64Array) -> Interval:
+def difference(ours: Float64Array, theirs: Float64Array) -> Interval:
+    """Mean difference with its interval, paired over users, shape (n_users,) each."""
     return bootstrap_means((ours - theirs)[:, None], confidence=CONFIDENCE)[0]
 
 
-def _words(interval: Interval) -> str:
+def words(interval: Interval) -> str:
+    """A difference with its ends."""
     if not interval.is_known:
         return f"{interval.difference:+.4f}, without an interval"
     return f"{interval.difference:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"

@@ -14,11 +14,11 @@ from recsys_vae.models.blend import Blend
 from recsys_vae.models.cost import Sizes
 from recsys_vae.training import fit as fitting
 from recsys_vae.training.config import TrainingConfig
-from recsys_vae.training.fit import Fitted, ModelSpec
+from recsys_vae.training.fit import Fitted, KeptParts, ModelSpec
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.tracking import Tracker
 
-__all__ = ["Fitted", "ModelSpec", "check_processes", "fit", "spec_told"]
+__all__ = ["Fitted", "KeptParts", "ModelSpec", "check_processes", "fit", "spec_told"]
 
 
 def spec_told(model: str, settings: Mapping[str, Any], training: Mapping[str, Any]) -> ModelSpec:
@@ -56,6 +56,7 @@ def fit(
     dislikes: csr_array | None = None,
     order: csr_array | None = None,
     by_gradient_alone: bool = False,
+    kept: KeptParts | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, see `recsys_vae.training.fit.fit`, and show how it goes.
 
@@ -78,6 +79,7 @@ def fit(
         progress=True,
         dislikes=dislikes,
         by_gradient_alone=by_gradient_alone,
+        kept=kept,
     )
     if fitted.weights and isinstance(fitted.model, Blend):
         weight, metric = fitted.model.config.weight, spec.training.validation_metric

@@ -74,7 +74,7 @@ def settings_of(spec: ModelSpec) -> Settings:
     """All settings that decide what is learned, by name."""
     learned = _training_names(spec) - OF_THE_MACHINE
     training = {name: value for name, value in asdict(spec.training).items() if name in learned}
-    own = {name: value for name, value in catalog.described(spec.config).items() if _ending(name) not in OF_THE_DATA}
+    own = {name: value for name, value in catalog.described(spec.config).items() if ending(name) not in OF_THE_DATA}
     return Settings(model=spec.name, settings=own | training)
 
 
@@ -128,7 +128,7 @@ def _check_names(spec: ModelSpec, names: Mapping[str, Any]) -> None:
         raise UnknownNameError(f"setting of {spec.name}", name, known)
 
 
-def _ending(name: str) -> str:
+def ending(name: str) -> str:
     """Of `PART.SETTING`, the setting."""
     return name.rpartition(".")[2]
 

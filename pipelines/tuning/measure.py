@@ -10,7 +10,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
 from pipelines.training.fallback_policy import choose_tiers
-from pipelines.training.fit import fit
+from pipelines.training.fit import KeptParts, fit
 from pipelines.training.train import METRICS
 from pipelines.tuning.search import Search
 from recsys_vae.bundles.bundle import Bundle
@@ -25,7 +25,7 @@ from recsys_vae.protocols import Recommender
 
 @dataclass(frozen=True)
 class Task:
-    """What every trial is given. The test part is not among it."""
+    """What every trial is given. The test part is not among it. `kept`: parts of a blend that no trial changes."""
 
     dataset: DatasetDir
     search: Search
@@ -38,6 +38,7 @@ class Task:
     item_metadata: csr_array | None
     dislikes: csr_array | None
     order: csr_array | None
+    kept: KeptParts
 
 
 class Ended(NamedTuple):
@@ -100,6 +101,7 @@ def measure(task: Task, settings: Mapping[str, Value], best: float | None) -> Tr
             item_metadata=task.item_metadata,
             dislikes=task.dislikes,
             order=task.order,
+            kept=task.kept,
         )
         measured = evaluate(fitted.model, task.validation, (metric, *METRICS))
     except (TrainingError, DataError) as error:

@@ -10,13 +10,13 @@ from scipy.sparse import csr_array
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import read_manifest
 from pipelines.training.fit import ModelSpec
-from pipelines.training.model_settings import OF_THE_MACHINE, settings_of, specify
+from pipelines.training.model_settings import OF_THE_MACHINE, ending, settings_of, specify
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.metrics import parse_metric
-from recsys_vae.models.catalog import search_space
+from recsys_vae.models.configs.blend import named_parts
 from recsys_vae.models.configs.hybrid import OF_METADATA
 from recsys_vae.models.search_space import SearchSpace, Value
-from recsys_vae.models.weighting import options_of, without_effect
+from recsys_vae.models.weighting import without_effect
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Search:
         metric: str | None = None,
         seed: int | None = None,
     ) -> "Search":
-        """The search over all of a model's search space that is not fixed.
+        """The search over all of a model's search space that is not fixed; of a blend, over those of its parts.
 
         Args:
             metric, seed: of the search and, for models trained by gradient, of their training; its defaults when None.
@@ -63,8 +63,11 @@ class Search:
         seed = base.training.seed if seed is None else seed
         base = replace(base, training=replace(base.training, validation_metric=name, seed=seed))
         unused = () if base.may_take_metadata else OF_METADATA
-        skipped = {*fixed, *unused}
-        space = {setting: bounds for setting, bounds in search_space(model).items() if setting not in skipped}
+        space = {
+            setting: bounds
+            for setting, bounds in base.search_space.items()
+            if setting not in fixed and ending(setting) not in unused
+        }
         if not space:
             raise ConfigError(f"There is nothing to tune: {model} has no other setting with a search space.")
         return cls(base, space, tuple(fixed), split, name, seed)
@@ -80,16 +83,27 @@ class Search:
             ConfigError: nothing is left to search.
         """
         unused = without_effect(train, dislikes)
-        space = {setting: bounds for setting, bounds in self.space.items() if setting not in unused}
+        space = {setting: bounds for setting, bounds in self.space.items() if ending(setting) not in unused}
         if not space:
             raise ConfigError(
                 f"There is nothing to tune: {', '.join(self.space)} of {self.base.name} has no effect on these data."
             )
         return replace(self, space=space)
 
+    @property
+    def fixed_parts(self) -> frozenset[str]:
+        """Parts of a blend of which nothing is searched: they are the same in all trials."""
+        has_training = any("." not in setting for setting in self.space)
+        return frozenset(
+            name
+            for name, part in named_parts(self.base.config).items()
+            if not any(setting.startswith(f"{name}.") for setting in self.space)
+            and not (has_training and part.traits.by_gradient)
+        )
+
     def weighs(self, settings: Mapping[str, Value]) -> bool:
         """Whether a model with settings of the space goes by more than yes or no: by weights or dislikes."""
-        return not options_of(self.spec(settings).config).is_plain
+        return self.spec(settings).goes_by_more_than_yes_or_no
 
     def spec(self, settings: Mapping[str, Value]) -> ModelSpec:
         """The model with settings of the space."""

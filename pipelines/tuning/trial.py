@@ -109,10 +109,11 @@ class PruningTracker:
         self._tracker.log_parameters(parameters)
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
-        """Tell what was measured after an epoch.
+        """Tell what was measured after an epoch; or, of a blend, what was chosen after the last.
 
         Raises:
             PrunedError: see `Trial.report`.
         """
         self._tracker.log_metrics(metrics, epoch)
-        self._trial.report(metrics[self._metric], epoch)
+        if self._metric in metrics:
+            self._trial.report(metrics[self._metric], epoch)

@@ -15,7 +15,7 @@ from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.training.fit import ModelSpec, fit
+from pipelines.training.fit import KeptParts, ModelSpec, fit
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.model_settings import settings_of, write_settings
 from pipelines.training.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
@@ -116,6 +116,7 @@ def _task(dataset: DatasetDir, search: Search, split: Split) -> Task:
         item_metadata_for(spec, dataset, split.train.items),
         split.train_dislikes,
         split.train_order,
+        KeptParts(search.fixed_parts),
     )
 
 
@@ -227,6 +228,7 @@ def _fit_and_tell(
             item_metadata=task.item_metadata,
             dislikes=task.dislikes,
             order=task.order,
+            kept=task.kept,
         )
         measured = evaluate(fitted.model, task.validation, (task.search.metric, *METRICS))
     except PrunedError:

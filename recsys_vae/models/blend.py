@@ -34,18 +34,21 @@ class Blend:
         autoencoder: the part that is trained by gradient.
         linear: the part in closed form.
         more: further parts.
+
+    Args:
+        parts: models of this configuration that were fitted alone, in the order of the shares; new ones when not given.
     """
 
-    def __init__(self, n_items: int, config: BlendConfig) -> None:
+    def __init__(self, n_items: int, config: BlendConfig, parts: Sequence[Recommender] = ()) -> None:
         self.config = config
-        autoencoder, linear = (part.model_class(n_items, part.config) for part in (config.autoencoder, config.linear))
+        autoencoder, linear, *more = parts or _made(n_items, config)
         from recsys_vae.models.trainable import Trainable
 
         assert isinstance(autoencoder, Trainable)
         assert isinstance(linear, ClosedFormRecommender)
         self.autoencoder: Trainable = autoencoder
         self.linear: ClosedFormRecommender = linear
-        self.more: list[Recommender] = [part.model_class(n_items, part.config) for part in config.more]
+        self.more: list[Recommender] = more
 
     @property
     def n_items(self) -> int:
@@ -114,6 +117,11 @@ class Blend:
     def _named(self) -> list[tuple[str, Recommender]]:
         names = ("autoencoder", "linear", *(f"{MORE}.{number}" for number in range(1, 1 + len(self.more))))
         return list(zip(names, self.parts, strict=True))
+
+
+def _made(n_items: int, config: BlendConfig) -> list[Recommender]:
+    parts = (config.autoencoder, config.linear, *config.more)
+    return [part.model_class(n_items, part.config) for part in parts]
 
 
 def _scores(part: Recommender, histories: csr_array, order: csr_array | None) -> Float32Array:

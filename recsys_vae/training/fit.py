@@ -1,7 +1,9 @@
 """Fitting: one call for any model of the catalogue, closed form or by gradient."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,18 @@ from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Blend
-from recsys_vae.models.configs.blend import Parts
+from recsys_vae.models.configs.blend import Part, Parts
 from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.blend_weight import choose_shares, choose_weight
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group
-from recsys_vae.training.spec import ModelSpec, default_training, suited
+from recsys_vae.training.spec import LEARNER, LINEAR, ModelSpec, default_training, suited
 from recsys_vae.training.tracking import Tracker
 from recsys_vae.training.warm_start import WarmStart
 
-__all__ = ["Fitted", "ModelSpec", "default_training", "fit", "solve", "suited"]
+__all__ = ["Fitted", "KeptParts", "ModelSpec", "default_training", "fit", "solve", "suited"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,29 @@ class Fitted:
         return self.model.config  # type: ignore[attr-defined]
 
 
+@dataclass
+class KeptParts:
+    """Parts of blends that are the same from fit to fit, and so fitted once.
+
+    Attributes:
+        names: as settings of theirs begin: `autoencoder`, `linear`, `more.1`; all that decides them is the same in
+            every fit that is given these.
+        fitted: those that have been, by name.
+    """
+
+    names: frozenset[str] = frozenset()
+    fitted: dict[str, Fitted] = field(default_factory=dict)
+
+    def of(self, name: str, made: Callable[[], Fitted]) -> Fitted:
+        """A part as it was fitted, without the seconds that it took; made where it was not, or is none of these."""
+        if name in self.fitted:
+            return replace(self.fitted[name], seconds=0.0)
+        found = made()
+        if name in self.names:
+            self.fitted[name] = found
+        return found
+
+
 def fit(
     spec: ModelSpec,
     interactions: csr_array,
@@ -73,6 +98,7 @@ def fit(
     progress: bool = False,
     dislikes: csr_array | None = None,
     by_gradient_alone: bool = False,
+    kept: KeptParts | None = None,
 ) -> Fitted:
     """Fit a model with fresh weights, or those of a parent, to interactions, shape (n_users, n_items).
 
@@ -89,6 +115,7 @@ def fit(
         warm_start: go on from a parent that was trained with the training settings of `spec`, on those whom it names; a
             linear part is still solved on all.
         by_gradient_alone: leave out of a blend what is not trained here, for workers whose checkpoint is what counts.
+        kept: parts of a blend that earlier fits have fitted, or this one is to fit for later ones.
 
     Raises:
         ConfigError: the model is asked to take metadata that are not given.
@@ -100,7 +127,7 @@ def fit(
     if isinstance(model, ClosedFormRecommender):
         if warm_start is not None:
             raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
-        return Fitted(model, 0, solve(model, _shown(model, interactions, dislikes)))
+        return _solved(model, interactions, dislikes)
     learner = model.autoencoder if isinstance(model, Blend) else model
     if not isinstance(learner, Trainable):
         raise ConfigError(f"Model {spec.name} is neither fitted in closed form nor trained by gradient.")
@@ -112,37 +139,45 @@ def fit(
     if warm_start is not None:
         warm_start.begin(learner, learned_from, order)
         training = warm_start.training(training)
-    result = train(
-        learner,
-        learned_from,
-        training,
-        validation=validation,
-        tracker=tracker,
-        checkpoint=checkpoint,
-        resume=resume,
-        stop_after=epochs,
-        progress=progress,
-        group=group,
-        metadata=metadata,
-        item_metadata=item_metadata,
-        order=order,
-        started_from=warm_start.fingerprint() if warm_start else "",
-        replay=warm_start.replay if warm_start else None,
-    )
-    seconds = result.seconds
-    if blend:
-        seconds += solve(blend.linear, _shown(blend.linear, interactions, dislikes))
-        seconds += _fit_more(blend, spec, interactions, dislikes, validation, checkpoint, order, resume=resume)
+
+    def trained() -> Fitted:
+        result = train(
+            learner,
+            learned_from,
+            training,
+            validation=validation,
+            tracker=tracker,
+            checkpoint=checkpoint,
+            resume=resume,
+            stop_after=epochs,
+            progress=progress,
+            group=group,
+            metadata=metadata,
+            item_metadata=item_metadata,
+            order=order,
+            started_from=warm_start.fingerprint() if warm_start else "",
+            replay=warm_start.replay if warm_start else None,
+        )
+        return Fitted(learner, result.best_epoch, result.seconds, result.history, result.latent_kl)
+
+    if not blend:
+        return replace(trained(), model=model)
+    kept = kept or KeptParts()
+    alone = kept.of(LEARNER, trained)
+    linear = kept.of(LINEAR, lambda: _solved(blend.linear, interactions, dislikes))
+    blend.autoencoder, blend.linear = alone.model, linear.model  # type: ignore[assignment]
+    seconds = alone.seconds + linear.seconds
+    seconds += _fit_more(blend, spec, interactions, dislikes, validation, checkpoint, order, kept, resume=resume)
     weights: dict[float, float] = {}
     shares: dict[tuple[float, ...], float] = {}
-    if blend and validation is not None and not blend.config.weight:
+    if validation is not None and not blend.config.weight:
         if blend.more:
             shares = choose_shares(blend, validation, spec.training.validation_metric)
         else:
             weights = choose_weight(blend, validation, spec.training.validation_metric)
         if tracker is not None:
-            tracker.log_metrics({"linear_weight": blend.config.weight}, result.best_epoch)
-    return Fitted(model, result.best_epoch, seconds, result.history, result.latent_kl, weights, shares)
+            tracker.log_metrics({"linear_weight": blend.config.weight}, alone.epochs)
+    return replace(alone, model=blend, seconds=seconds, weights=weights, shares=shares)
 
 
 def _fit_more(
@@ -153,14 +188,16 @@ def _fit_more(
     validation: HeldOut | None,
     checkpoint: Path | None,
     order: csr_array | None,
+    kept: KeptParts,
     *,
     resume: bool,
 ) -> float:
     """Fit the further parts of a blend, each as if it were alone; returns the seconds that they took."""
     seconds, parts = 0.0, []
-    for number, part in enumerate(blend.config.more, start=1):
+
+    def alone(number: int, part: Part) -> Fitted:
         place = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-{number}{checkpoint.suffix}")
-        fitted = fit(
+        return fit(
             ModelSpec(part.model, part.config, suited(spec.training, part.model)),
             interactions,
             validation=validation,
@@ -170,11 +207,18 @@ def _fit_more(
             order=order,
             dislikes=dislikes,
         )
+
+    for number, part in enumerate(blend.config.more, start=1):
+        fitted = kept.of(f"more.{number}", partial(alone, number, part))
         blend.more[number - 1] = fitted.model
         parts.append(replace(part, epochs=fitted.epochs))
         seconds += fitted.seconds
     blend.config = replace(blend.config, more=Parts(parts))
     return seconds
+
+
+def _solved(model: ClosedFormRecommender, interactions: csr_array, dislikes: csr_array | None) -> Fitted:
+    return Fitted(model, 0, solve(model, _shown(model, interactions, dislikes)))
 
 
 def _shown(model: Recommender, interactions: csr_array, dislikes: csr_array | None) -> csr_array:

@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models import catalog
-from recsys_vae.models.configs.blend import BlendConfig, Part, parts_of
+from recsys_vae.models.configs.blend import BlendConfig, Part, named_parts, parts_of
 from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.entry import Entry
-from recsys_vae.models.weighting import BINARY, OF_WEIGHTS
+from recsys_vae.models.search_space import SearchSpace
+from recsys_vae.models.weighting import BINARY, OF_WEIGHTS, options_of
 from recsys_vae.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from recsys_vae.data.features import Schema
+
+LEARNER, LINEAR = "autoencoder", "linear"
+"""Parts of a blend: that which the settings of the training are about, and that in closed form."""
 
 
 def default_training(name: str) -> TrainingConfig:
@@ -89,6 +93,28 @@ class ModelSpec:
         return any(getattr(config, name, "") not in ("", BINARY) for config in configs for name in OF_WEIGHTS)
 
     @property
+    def goes_by_more_than_yes_or_no(self) -> bool:
+        """Whether weights of interactions or dislikes mean anything to the model, or to a part of it."""
+        configs = [self.config, *(part.config for part in self._parts)]
+        return not all(options_of(config).is_plain for config in configs)
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """What is worth tuning of the model and of its parts, by the names that settings have.
+
+        Settings of the training are those of the model that it is about, the autoencoder of a blend.
+        """
+        found = dict(catalog.search_space(self.name))
+        for name, part in named_parts(self.config).items():
+            own = {one.name for one in fields(part.config)}
+            for setting, bounds in catalog.search_space(part.model).items():
+                if setting in own:
+                    found[f"{name}.{setting}"] = bounds
+                elif name == LEARNER:
+                    found[setting] = bounds
+        return found
+
+    @property
     def may_take_metadata(self) -> bool:
         """Whether the model has a place for metadata of users: a prior that is learned from them, or an encoder."""
         return self.config.user_metadata if self.is_hybrid else hasattr(self.config, "metadata")
@@ -111,5 +137,5 @@ class ModelSpec:
     @property
     def _learner(self) -> Entry:
         """The model that the training settings are about."""
-        name = self.config.autoencoder.model if isinstance(self.config, BlendConfig) else self.name
+        name = getattr(self.config, LEARNER).model if isinstance(self.config, BlendConfig) else self.name
         return catalog.entry(name)

@@ -11,17 +11,28 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-def run_parts(description: str | None, parts: Mapping[str, tuple[str, ...]], nested: Collection[str] = ()) -> None:
+def run_parts(
+    description: str | None,
+    parts: Mapping[str, tuple[str, ...]],
+    nested: Collection[str] = (),
+    kept: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
     """Run all, or those that `--only` names, and print the figures.
 
     Args:
         description: of the whole, for `--help`.
         parts: modules of `tests.benchmarks`, and their options.
         nested: parts whose figures stand under their name.
+        kept: options with which parts measure nothing that is missing, where they measure by default; for `--kept`.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(parts), help="Parts, with commas.")
-    wanted = parser.parse_args().only.split(",")
+    if kept is not None:
+        parser.add_argument("--kept", action="store_true", help="Print what was measured; measure nothing long.")
+    arguments = parser.parse_args()
+    if kept is not None and arguments.kept:
+        parts = {**parts, **kept}
+    wanted = arguments.only.split(",")
     figures: dict[str, Any] = {}
     for part in wanted:
         print(f"== {part}", flush=True)

@@ -32,7 +32,7 @@ from recsys_vae.models import catalog
 from recsys_vae.models.blend import BlendConfig
 from recsys_vae.recommender import FallbackChain
 from tests.benchmarks.quickstart import ml_100k
-from tests.benchmarks.records import record
+from tests.benchmarks.records import existing, record
 
 BENCHMARK, DATASET, SPLIT, METRIC = "signals", "bench-ml-100k", "strong", "ndcg@100"
 SOLVED_TRIALS, TRAINED_TRIALS = 40, 20
@@ -44,11 +44,13 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=180.0, help="seconds of the comparison")
     parser.add_argument("--models", default="", help="names with commas to measure at full budget; all but blends")
     parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--print", action="store_true", help="of models at full budget, those that were measured")
     options = parser.parse_args()
-    ml_100k()
     found = record(BENCHMARK, "compare-pick", lambda: _compared(options.budget), fresh=options.fresh)["figures"]
     picked = record(BENCHMARK, "compare-picked", lambda: _tested(found["pick"], found["settings"]), fresh=options.fresh)
     names = [name for name in options.models.split(",") if name] or _names()
+    if options.print:
+        names = [name for name in names if existing(BENCHMARK, f"compare-full-{name}")]
     full = {name: record(BENCHMARK, f"compare-full-{name}", lambda name=name: _at_full_budget(name)) for name in names}  # type: ignore[misc]
     values = {name: np.array(one["figures"]["per_user"]) for name, one in full.items()}
     ours = np.array(picked["figures"]["per_user"])
@@ -73,6 +75,7 @@ def _names() -> list[str]:
 
 
 def _dataset() -> DatasetDir:
+    ml_100k()
     return DatasetDir.open(DATASET)
 
 

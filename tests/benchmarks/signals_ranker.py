@@ -97,8 +97,7 @@ def ranked(paths: Mapping[str, Path]) -> tuple[Path, dict[str, Any]]:
 def blend_of(split: Split, fitted: Mapping[str, Recommender]) -> Blend:
     """Of two of the models, its weight chosen on validation."""
     autoencoder, linear = (Part(name, type(fitted[name]), fitted[name].config) for name in BLENDED)  # type: ignore[attr-defined]
-    made = Blend(split.train.n_items, BlendConfig(autoencoder, linear))
-    made.autoencoder, made.linear = (fitted[name] for name in BLENDED)  # type: ignore[assignment]
+    made = Blend(split.train.n_items, BlendConfig(autoencoder, linear), [fitted[name] for name in BLENDED])
     choose_weight(made, split.validation, METRICS[0])
     return made
 

@@ -116,9 +116,8 @@ def blended(split: Split, settings: dict[str, Any], seed: int) -> Fitted:
     chosen = {part: chosen_settings(split, settings[part]) for part in ("autoencoder", "linear")}
     parts = {part: fitted(split, settings[part], chosen[part], seed) for part in chosen}
     told = {f"{part}.{key}": value for part, found in chosen.items() for key, value in found.items()}
-    model = Blend(split.train.n_items, configure("blend", settings | told))
-    for part, found in parts.items():
-        setattr(model, part, found.model)
+    config = configure("blend", settings | told)
+    model = Blend(split.train.n_items, config, [found.model for found in parts.values()])
     weights = choose_weight(model, split.validation, CHOSEN)
     seconds = sum(found.seconds for found in parts.values())
     return Fitted(model, parts["autoencoder"].epochs, seconds, weights=weights)

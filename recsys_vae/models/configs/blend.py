@@ -47,13 +47,21 @@ class Parts(tuple[Part, ...]):
 NO_PARTS = Parts()
 
 
-def parts_of(config: Any) -> list[Part]:
-    """Models inside one of this configuration."""
-    found: list[Part] = []
+def named_parts(config: Any) -> dict[str, Part]:
+    """Models inside one of this configuration, by the names that settings of theirs begin with."""
+    found: dict[str, Part] = {}
     for one in fields(config):
         value = getattr(config, one.name)
-        found += [value] if isinstance(value, Part) else value if isinstance(value, Parts) else []
+        if isinstance(value, Part):
+            found[one.name] = value
+        elif isinstance(value, Parts):
+            found |= {f"{one.name}.{number}": part for number, part in enumerate(value, start=1)}
     return found
+
+
+def parts_of(config: Any) -> list[Part]:
+    """Models inside one of this configuration."""
+    return list(named_parts(config).values())
 
 
 @dataclass(frozen=True)

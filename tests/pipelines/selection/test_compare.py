@@ -12,6 +12,7 @@ from pipelines.commands.compare import seconds_of
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.selection import compare as compare_module
+from pipelines.selection import course as course_module
 from pipelines.selection import trials
 from pipelines.selection.compare import Compared, Question, compare, default_metric, plan
 from pipelines.selection.outcome import as_json, train_command
@@ -79,7 +80,7 @@ def test_an_interrupted_comparison_goes_on_as_it_would_have(
             raise KeyboardInterrupt
         return trials.train_so_far(*arguments, **options)
 
-    monkeypatch.setattr(compare_module, "train_so_far", interrupted)
+    monkeypatch.setattr(course_module, "train_so_far", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare(question(dataset))
     monkeypatch.undo()
@@ -111,7 +112,7 @@ def test_whom_there_was_no_time_for_is_said(dataset: DatasetDir, monkeypatch: py
     def first(candidates: Any, done: Any, budget: float, left: float) -> Any:
         return None if done else next_job(candidates, done, budget, left)
 
-    monkeypatch.setattr(compare_module, "next_job", first)
+    monkeypatch.setattr(course_module, "next_job", first)
     found = compare(question(dataset, ("popularity", "ease")))
     assert found.recommendation.pick == "popularity"
     assert found.cautions[0].startswith("There was no time for ease: 600 s are too few.")
@@ -123,7 +124,7 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(dataset: DatasetDir, m
             raise DataError("it has no <order>")
         return trials.train_so_far(task, spec, **options)
 
-    monkeypatch.setattr(compare_module, "train_so_far", failing)
+    monkeypatch.setattr(course_module, "train_so_far", failing)
     found = compare(question(dataset, ("popularity", "ease")))
     assert found.recommendation.pick == "popularity"
     assert as_json(found)["failed"] == {"ease": "it has no <order>"}
@@ -212,7 +213,7 @@ def test_train_without_a_model_takes_what_a_small_comparison_recommends(
     told = run("train", "tastes", "--to", str(tmp_path / "one"), "--seed", "5").stdout
     assert "No model is named: comparing for up to 2m" in told
     assert Bundle.load(tmp_path / "one").manifest.model == "ease"
-    monkeypatch.setattr(compare_module, "train_so_far", None)  # the comparison is there
+    monkeypatch.setattr(course_module, "train_so_far", None)  # the comparison is there
     run("train", "tastes", "--to", str(tmp_path / "two"), "--seed", "5")
     settings = ("--set", "hidden=8", "--set", "latent=2", "--epochs", "2")
     run("train", "tastes", "--to", str(tmp_path / "named"), *settings)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from scipy.sparse import csr_array
 from typer.testing import CliRunner
 
 from pipelines import cli
@@ -25,6 +26,8 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.training import fit as fit_module
+from recsys_vae.training.loop import train
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.prepared import Prepared, Started
@@ -226,3 +229,53 @@ def _epochs_saved(checkpoint: Path) -> int:
         return 0
     with safe_open(checkpoint, framework="pt") as file:
         return int(json.loads(file.metadata()["state"])["epoch"])
+
+
+def test_a_blend_is_tuned_by_the_settings_of_its_parts(dataset: DatasetDir) -> None:
+    fixed = {"autoencoder": "mult-dae", "autoencoder.hidden": 8, "more": "edlae", "more.1.dropout": 0.3}
+    fixed |= {"epochs": 4, "batch_size": 16, "patience": 0, "device": "cpu"}
+    search = Search.of("blend", fixed, metric="ndcg@5")
+    tuned = tune(dataset, search, trials=3)
+    assert set(tuned.search.space) == {"autoencoder.dropout", "autoencoder.l2", "learning_rate", "weight_decay",
+                                       "linear.l2", "more.1.l2"}  # fmt: skip
+    split = load_split(dataset, "strong")
+    best = fit(search.spec(tuned.best.settings), split.train.matrix, validation=split.validation)
+    assert evaluate(best.model, split.validation, ["ndcg@5"]).means["ndcg@5"] == tuned.best.value
+    assert best.shares  # chosen on validation in every trial
+    settings = read_settings(tuned.settings_path)
+    assert settings.settings["linear.l2"] == tuned.best.settings["linear.l2"]
+    assert settings.settings["weight"] == 0
+    assert f"--set more.1.l2={tuned.best.settings['more.1.l2']}" in tuned.command
+
+
+def test_parts_of_a_blend_that_no_trial_changes_are_fitted_once(
+    dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def counted(model: object, *arguments: Any, **options: Any) -> Any:
+        trained.append(type(model).__name__)
+        return train(model, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fit_module, "train", counted)
+    fixed = {f"autoencoder.{name}": value for name, value in {"hidden": 8, "dropout": 0.3, "l2": 0.01}.items()}
+    fixed |= {"autoencoder": "mult-dae", "learning_rate": 0.01, "batch_size": 16, "weight_decay": 0.0, "epochs": 3}
+    fixed |= {"more": "mult-dae", "more.1.hidden": 6, "patience": 0, "device": "cpu"}
+    search = Search.of("blend", fixed, metric="ndcg@5")
+    tuned = tune(dataset, search, trials=2)
+    assert set(tuned.search.fixed_parts) == {"autoencoder"}
+    assert trained == ["MultDAE"] * 3  # the further one has settings that are searched
+    split = load_split(dataset, "strong")
+    alone = fit(search.spec(tuned.outcomes[1].settings), split.train.matrix, validation=split.validation)
+    assert evaluate(alone.model, split.validation, ["ndcg@5"]).means["ndcg@5"] == tuned.outcomes[1].value
+
+
+def test_what_parts_of_a_blend_make_of_weights_is_searched_where_they_differ() -> None:
+    search = Search.of("blend", {"autoencoder": "elsa"})
+    assert {"autoencoder.weights", "linear.weights", "linear.dislikes", "autoencoder.factors"} <= set(search.space)
+    train = csr_array(np.array([[1, 2], [2, 0]], dtype=np.float32))
+    assert "linear.weights" in search.among(train, None).space
+    assert "linear.dislikes" not in search.among(train, None).space
+    assert "linear.weights" not in search.among(csr_array(train > 0, dtype=np.float32), train).space
+    assert search.weighs(search.first() | {"linear.weights": "log"})
+    assert not search.weighs(search.first())
