@@ -39,6 +39,7 @@ from service.observability.tracing import Traced, open_tracer
 from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
+from service.ranking.reading import Reading
 from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys
 from service.security.rate_limits import RateLimits
@@ -115,7 +116,7 @@ def create_app(
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         item_store, shown = ItemStore(store.database), ImpressionTable(store.database)
         items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items, clock)
-        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock)
+        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock, reading_from(store))
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
@@ -203,6 +204,11 @@ def _sessions(settings: Settings) -> Sessions | None:
     secret = with_secret(settings).ui_secret
     assert secret is not None
     return Sessions(secret, always_secure=settings.ui_https)
+
+
+def reading_from(store: EventStore) -> Reading:
+    """How the engine reads histories of a store."""
+    return Reading(is_local=store.database.has_one_writer)
 
 
 def limits_of(settings: Settings) -> Limits:
