@@ -56,6 +56,8 @@ from service.store.item_feed import ItemFeed
 from service.store.items import ItemStore
 from service.store.logins import LoginTable
 from service.ui import routers as ui
+from service.ui.forwarding import Forwarded, say_unavailable
+from service.ui.rendering import ASSETS
 
 WRITERS = 8
 """Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL one connection is
@@ -94,12 +96,20 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, variant_set: VariantSet | None = None, clock: Callable[[], int] = timestamps.now
+    settings: Settings,
+    variant_set: VariantSet | None = None,
+    clock: Callable[[], int] = timestamps.now,
+    pages_at: str | None = None,
 ) -> FastAPI:
     """The application. While it starts it opens what the settings or the store name, unless a set of variants is given.
 
-    Where there is neither, it runs, but is not ready. `clock` says from when purchases are seen, in microseconds since
-    1970.
+    Where there is neither, it runs, but is not ready.
+
+    Args:
+        settings: of the service.
+        variant_set: what answers first.
+        clock: says from when purchases are seen, in microseconds since 1970.
+        pages_at: path of the Unix socket where another process makes the pages; None where this one does.
     """
     counts = Metrics()
     keys = WatchedKeys(settings)
@@ -154,7 +164,7 @@ def create_app(
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
 
-    sessions = _sessions(settings)
+    sessions = _sessions(settings) if pages_at is None else None
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
     app = Application(
         title="recsys_vae",
@@ -171,7 +181,7 @@ def create_app(
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
     front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
     tracer = open_tracer(settings)
-    app.front = front if tracer is None else Traced(front, tracer)
+    app.front = _with_pages(front if tracer is None else Traced(front, tracer), app, pages_at, settings, counts)
     problems.install(app)
     _add_routes(app)
     if shows_docs:
@@ -180,6 +190,15 @@ def create_app(
         ui.mount(app, sessions, keys, counts)
     authorization.install(app)
     return app
+
+
+def _with_pages(front: ASGIApp, app: FastAPI, place: str | None, settings: Settings, counts: Metrics) -> ASGIApp:
+    """Before all else, what hands requests for pages to another process; styles are served here, whether it is there
+    or not."""
+    if place is None:
+        return front
+    ASSETS.mount(app)
+    return Forwarded(front, place, Observed(say_unavailable, counts, request_log(settings)))
 
 
 def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
