@@ -99,7 +99,9 @@ def create_app(
     settings: Settings,
     variant_set: VariantSet | None = None,
     clock: Callable[[], int] = timestamps.now,
+    *,
     pages_at: str | None = None,
+    only_pages: bool = False,
 ) -> FastAPI:
     """The application. While it starts it opens what the settings or the store name, unless a set of variants is given.
 
@@ -110,6 +112,7 @@ def create_app(
         variant_set: what answers first.
         clock: says from when purchases are seen, in microseconds since 1970.
         pages_at: path of the Unix socket where another process makes the pages; None where this one does.
+        only_pages: whether nobody asks this process for anything else.
     """
     counts = Metrics()
     keys = WatchedKeys(settings)
@@ -126,7 +129,7 @@ def create_app(
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         item_store, shown = ItemStore(store.database), ImpressionTable(store.database)
         items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items, clock)
-        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock, reading_from(store))
+        engine = _engine(settings, store, histories, counts, items, clock, only_pages=only_pages)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
@@ -225,17 +228,27 @@ def _sessions(settings: Settings) -> Sessions | None:
     return Sessions(secret, always_secure=settings.ui_https)
 
 
-def reading_from(store: EventStore) -> Reading:
-    """How the engine reads histories of a store."""
-    return Reading(is_local=store.database.has_one_writer)
+def _engine(
+    settings: Settings,
+    store: EventStore,
+    histories: Histories,
+    counts: Metrics,
+    items: LiveItems,
+    clock: Callable[[], int],
+    *,
+    only_pages: bool,
+) -> Engine:
+    limits, reading = limits_of(settings, is_shared=not only_pages), Reading(is_local=store.database.has_one_writer)
+    return Engine(histories, limits, EngineMetrics(counts), items, clock, reading)
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What the settings let the engine take on."""
+def limits_of(settings: Settings, *, is_shared: bool = True) -> Limits:
+    """What the settings let the engine take on; `is_shared` as of `Limits`."""
     return Limits(
         compute_threads=settings.compute_threads,
         max_batch=settings.max_batch,
         gather_seconds=settings.gather_ms / 1000,
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,
+        is_shared=is_shared,
     )

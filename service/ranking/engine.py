@@ -26,7 +26,7 @@ from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
 SIDE_BY_SIDE = 10
-"""Users that several catalogues answer for at a time: the queue is shared with others."""
+"""Users that several catalogues answer for at a time where the queue is shared with others."""
 
 
 class Histories(Protocol):
@@ -156,6 +156,7 @@ class Engine:
 
     Attributes:
         batcher: with its queue; `queue_depth` and `computing` say how busy it is.
+        is_shared: whether others ask than the pages.
     """
 
     def __init__(
@@ -170,6 +171,7 @@ class Engine:
         self._histories, self._clock, self._reading = histories, clock, reading or Reading()
         self._items: Items = items or Unchanged()
         self._limits = limits or Limits()
+        self.is_shared = self._limits.is_shared
         self.batcher: Batcher[Job, Found] = Batcher(self._compute, self._limits, observer)
 
     def close(self) -> None:
@@ -253,8 +255,9 @@ class Engine:
                 return None
 
         found: list[SideBySide | None] = []
-        for start in range(0, len(requests), SIDE_BY_SIDE):
-            some = slice(start, start + SIDE_BY_SIDE)
+        together = SIDE_BY_SIDE if self.is_shared else max(1, self._limits.max_batch // len(catalogues))
+        for start in range(0, len(requests), together):
+            some = slice(start, start + together)
             found += await asyncio.gather(*map(answered, requests[some], stored[some]))
         return found
 

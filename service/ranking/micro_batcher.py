@@ -5,8 +5,8 @@
 A request that finds a thread and the queue empty goes at once, with whatever came in the same turn of the event loop.
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first. After a batch of several requests more are on
-their way: the thread rests as long as it has computed, unless a batch fills meanwhile. A small batch costs nearly what
-a large one does, so half of the highest rate would else take the whole of a core.
+their way: the thread rests, the longer the more there were, unless a batch fills meanwhile. A small batch costs nearly
+what a large one does, so half of the highest rate would else take the whole of a core.
 
 Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
 pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
@@ -36,9 +36,10 @@ NEWEST = 0.2
 FEWEST = 2
 """Full batches that may be under way whatever the pace, so that a pace found with small ones can prove too slow."""
 
-REST = 1.0
-"""Seconds that a thread rests for each second of its processor time that a batch of several requests took. On one core
-at half of the highest rate, 1 saves a fifth of all processor time and answers come no later; at 2 they do."""
+REST, LONGEST_REST = 0.25, 2.0
+"""Of its processor time that a batch took, what a thread rests for each request in it but one, and in all at most. On
+one core, at half of the highest rate, that leaves a fifth of the core, and half of the answers come no later than 5 ms
+after they would; at a fifth of that rate nearly all are alone in their batch."""
 
 STEP = 16.0
 """Plain requests whose work is done of a heavy one before others get their turn."""
@@ -59,6 +60,7 @@ class Limits:
         gather_seconds: longest time that a batch gathers while a thread is free and another computes.
         max_queue: requests that may wait; what comes on top is refused.
         deadline_seconds: time from a request's arrival to its answer, past which nobody is taken to wait for it.
+        is_shared: whether many ask, so that more may come where some have; else one does, who gets all there is.
     """
 
     compute_threads: int = 1
@@ -66,6 +68,7 @@ class Limits:
     gather_seconds: float = 0.002
     max_queue: int = 1024
     deadline_seconds: float = 2.0
+    is_shared: bool = True
 
 
 class Observer(Protocol):
@@ -252,8 +255,8 @@ class Batcher(Generic[Job, Result]):
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
         ended, (outcomes, spent) = perf_counter(), _outcomes(done, len(batch))
-        if len(batch) > 1:
-            self._rested = ended + REST * spent
+        if self._limits.is_shared:
+            self._rested = ended + spent * min(REST * (len(batch) - 1), LONGEST_REST)
         self._measure(batch, ended, outcomes)
         for waiting in batch:
             waiting.began, waiting.computing = waiting.began or began, waiting.computing + ended - began

@@ -30,7 +30,25 @@ NICENESS: Final = 10
 
 def serve_pages(app: FastAPI, place: str, settings: Settings, on_ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; open requests get `shutdown_seconds` to end."""
-    asyncio.run(_serve(app, place, settings.shutdown_seconds, on_ready))
+    asyncio.run(_serve_until_signal(app, place, settings.shutdown_seconds, on_ready))
+
+
+async def _serve_until_signal(app: FastAPI, place: str, seconds: int, on_ready: Callable[[], None]) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        end_within(seconds + GRACE_SECONDS)
+        stopped.set()
+
+    loop.set_exception_handler(tell_in_a_line)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+    def begin() -> None:
+        spare_collector()
+        on_ready()
+
+    await serve_until(stopped, app, place, begin, seconds)
 
 
 def listen_at(place: str) -> socket.socket:
@@ -45,11 +63,11 @@ def listen_at(place: str) -> socket.socket:
     return listener
 
 
-async def _serve(app: FastAPI, place: str, seconds: int, on_ready: Callable[[], None]) -> None:
-    loop, stopped, under_way = asyncio.get_running_loop(), asyncio.Event(), set[Task[None]]()
-    loop.set_exception_handler(tell_in_a_line)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+async def serve_until(
+    stopped: asyncio.Event, app: FastAPI, place: str, on_ready: Callable[[], None], seconds: float
+) -> None:
+    """Serve until an event; then open requests get some seconds to end."""
+    under_way = set[Task[None]]()
     async with app.router.lifespan_context(app) as state:
 
         def begin(reader: StreamReader, writer: StreamWriter) -> None:
@@ -58,10 +76,8 @@ async def _serve(app: FastAPI, place: str, seconds: int, on_ready: Callable[[], 
             task.add_done_callback(under_way.discard)
 
         server = await asyncio.start_unix_server(begin, sock=listen_at(place), backlog=BACKLOG)
-        spare_collector()
         on_ready()
         await stopped.wait()
-        end_within(seconds + GRACE_SECONDS)
         server.close()
         if under_way:
             await asyncio.wait(under_way, timeout=seconds)
@@ -83,6 +99,11 @@ async def answer(app: FastAPI, state: Mapping[str, Any], reader: StreamReader, w
             return {"type": "http.request", "body": frame[1], "more_body": frame[0] != LAST}
 
         await app(scope, receive, partial(_send, writer))
+        with suppress(OSError):
+            writer.write_eof()
+            # A stream that is closed before all of it is read loses what was answered: the asker closes it.
+            while await next_frame(reader) is not None:
+                pass
     finally:
         writer.close()
 

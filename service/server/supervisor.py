@@ -236,7 +236,7 @@ def work(settings: Settings, listener: socket.socket, pages_at: str | None, chan
     with _begun(settings, channel):
         from service.server import uvicorn_server
 
-        app, opened = _opened(settings, pages_at, channel)
+        app, opened = _opened(settings, channel, pages_at=pages_at)
         uvicorn_server.run(app, settings, listener, lambda: channel.send(opened))
 
 
@@ -246,7 +246,7 @@ def work_on_pages(settings: Settings, _: None, pages_at: str, channel: Connectio
         from service.server import pages_server
 
         os.nice(pages_server.NICENESS)
-        app, opened = _opened(settings, None, channel)
+        app, opened = _opened(settings, channel, only_pages=True)
         pages_server.serve_pages(app, pages_at, settings, lambda: channel.send(opened))
 
 
@@ -260,11 +260,13 @@ def _begun(settings: Settings, channel: Connection) -> Iterator[None]:
         yield
 
 
-def _opened(settings: Settings, pages_at: str | None, channel: Connection) -> "tuple[FastAPI, Opened]":
+def _opened(
+    settings: Settings, channel: Connection, *, pages_at: str | None = None, only_pages: bool = False
+) -> "tuple[FastAPI, Opened]":
     from service.server import uvicorn_server
 
     try:
-        return uvicorn_server.opened(settings, pages_at)
+        return uvicorn_server.opened(settings, pages_at=pages_at, only_pages=only_pages)
     except RecsysError as error:
         channel.send(Failed(str(error)))
         raise SystemExit(1) from None

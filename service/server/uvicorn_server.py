@@ -65,12 +65,13 @@ def serve(settings: Settings, on_ready: Callable[[str, Opened], None]) -> None:
     run(app, settings, listener, lambda: on_ready(url, found))
 
 
-def opened(settings: Settings, pages_at: str | None = None) -> tuple[FastAPI, Opened]:
+def opened(settings: Settings, *, pages_at: str | None = None, only_pages: bool = False) -> tuple[FastAPI, Opened]:
     """The application that the settings describe, with its bundles verified and warm, and what they are.
 
     Args:
         settings: of the service.
         pages_at: where another process makes the pages; None where this one does.
+        only_pages: whether this process makes nothing but pages.
 
     Raises:
         BundleError: a bundle cannot be used.
@@ -84,7 +85,7 @@ def opened(settings: Settings, pages_at: str | None = None) -> tuple[FastAPI, Op
         store.close()
     if variant_set is None:
         raise ConfigError(f"The event store {store.address} does not say what to serve, and nothing else is named.")
-    return create_app(settings, variant_set, pages_at=pages_at), Opened(_titles(variant_set))
+    return create_app(settings, variant_set, pages_at=pages_at, only_pages=only_pages), Opened(_titles(variant_set))
 
 
 def _titles(variant_set: VariantSet) -> str:

@@ -186,10 +186,16 @@ class EventStore:
 
     def version(self, user_id: str) -> int:
         """Of a user's events; 0 for a user who was never seen."""
-        if self.database.has_one_writer and not self._kept.is_busy:
-            return next((int(version) for (version,) in self._kept.rows(VERSION, user_id)), 0)
         with self.database.looking_up() as connection:
             return _version(connection, user_id)
+
+    def version_at_once(self, user_id: str) -> int:
+        """The same for whoever asks again and again: SQLite by a connection that is kept, unless another thread asks
+        it at this moment.
+        """  # fmt: skip
+        if not self.database.has_one_writer or self._kept.is_busy:
+            return self.version(user_id)
+        return next((int(version) for (version,) in self._kept.rows(VERSION, user_id)), 0)
 
     def history(self, user_id: str, until: int | None = None) -> UserHistory:
         """What is known of a user; empty for a user who was never seen.

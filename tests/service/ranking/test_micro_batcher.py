@@ -96,7 +96,8 @@ def test_what_comes_while_one_is_computed_is_gathered_and_goes_when_it_ends() ->
 
 
 def test_after_a_batch_of_several_it_rests_unless_one_fills_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.ranking.micro_batcher.REST", 1e9)
+    for name in ("REST", "LONGEST_REST"):
+        monkeypatch.setattr(f"service.ranking.micro_batcher.{name}", 1e9)
 
     async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
         held.let_go.set()
