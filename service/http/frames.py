@@ -61,10 +61,13 @@ def write_scope(scope: Scope) -> bytes:
 def read_scope(payload: bytes) -> Scope:
     """The same again, with nothing of the state of the process that took the request."""
     told: dict[str, Any] = json.loads(payload)
-    found: Scope = {name: told[name] for name in TEXT if name in told}
-    found |= {name: told[name].encode("latin-1") for name in BYTES if name in told}
-    found |= {name: tuple(told[name]) if told[name] else None for name in ADDRESSES if name in told}
-    return found | {"headers": _bytes_of(told["headers"]), "asgi": {"version": "3.0", "spec_version": "2.3"}}
+    return {
+        **{name: told[name] for name in TEXT if name in told},
+        **{name: told[name].encode("latin-1") for name in BYTES if name in told},
+        **{name: tuple(told[name]) if told[name] else None for name in ADDRESSES if name in told},
+        "headers": _bytes_of(told["headers"]),
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }
 
 
 def write_start(message: Message) -> bytes:
