@@ -133,7 +133,8 @@ def create_app(
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
-        counts.count_start()
+        if not only_pages:
+            counts.count_start()
         async with create_task_group() as tasks:
             tasks.start_soon(deployments.run)
             tasks.start_soon(AliasWatch(settings, deployments).run)
