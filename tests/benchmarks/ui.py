@@ -63,7 +63,7 @@ def main() -> None:
             if arguments.short:
                 figures[run] = measured(run, 300, 2, 2.0, 1)
             else:
-                full = partial(measured, run, arguments.requests, arguments.visits, 6.0, 4)
+                full = partial(measured, run, arguments.requests, arguments.visits, 6.0, 8)
                 record(BENCHMARK, run, full, fresh=arguments.fresh)
         except UnavailableError as error:
             print(f"{run} is left out: {error}", flush=True)
