@@ -62,6 +62,8 @@ from service.ui.rendering import ASSETS
 WRITERS = 8
 """Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL one connection is
 kept to ask for changes of items, another takes them, and as many are left to reads as the pool keeps open."""
+UNSHARED_BATCH = 256
+"""Requests in a batch where nobody waits for it but who asks for all of them, such as the lists of two bundles."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -181,9 +183,8 @@ def create_app(
         redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
-    front: ASGIApp = FastPath(app.behind, (*recommendations.FAST_PATH, *items.FAST_PATH))
-    front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
+    guarded = authorization.Guard(_inside(app, settings), keys, limits, counts, sessions)
+    front = _outside(guarded, settings, counts)
     tracer = open_tracer(settings)
     app.front = _with_pages(front if tracer is None else Traced(front, tracer), app, pages_at, settings, counts)
     problems.install(app)
@@ -203,6 +204,12 @@ def _with_pages(front: ASGIApp, app: FastAPI, place: str | None, settings: Setti
         return front
     ASSETS.mount(app)
     return Forwarded(front, place, Observed(say_unavailable, counts, request_log(settings)))
+
+
+def _inside(app: Application, settings: Settings) -> ASGIApp:
+    """What a request meets whose key was looked at."""
+    fast = FastPath(app.behind, (*recommendations.FAST_PATH, *items.FAST_PATH))
+    return BodyLimit(fast, settings.max_body_bytes, settings.body_seconds)
 
 
 def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
@@ -247,7 +254,7 @@ def limits_of(settings: Settings, *, is_shared: bool = True) -> Limits:
     """What the settings let the engine take on; `is_shared` as of `Limits`."""
     return Limits(
         compute_threads=settings.compute_threads,
-        max_batch=settings.max_batch,
+        max_batch=settings.max_batch if is_shared else max(settings.max_batch, UNSHARED_BATCH),
         gather_seconds=settings.gather_ms / 1000,
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -193,6 +194,6 @@ def test_heads_come_as_they_went_and_bring_no_state() -> None:
     ],
 )
 def test_pages_have_a_process_of_their_own_where_answers_are_to_be_kept_from_waiting(
-    settings: Settings, changed: dict, is_apart: bool
+    settings: Settings, changed: dict[str, Any], is_apart: bool
 ) -> None:
     assert has_pages_apart(settings.model_copy(update=changed)) is is_apart
