@@ -39,6 +39,7 @@ from service.observability.tracing import Traced, open_tracer
 from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
 from service.ranking.micro_batcher import Limits
+from service.ranking.reading import Reading
 from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys
 from service.security.rate_limits import RateLimits
@@ -55,10 +56,14 @@ from service.store.item_feed import ItemFeed
 from service.store.items import ItemStore
 from service.store.logins import LoginTable
 from service.ui import routers as ui
+from service.ui.forwarding import Forwarded, say_unavailable
+from service.ui.rendering import ASSETS
 
 WRITERS = 8
 """Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL one connection is
 kept to ask for changes of items, another takes them, and as many are left to reads as the pool keeps open."""
+UNSHARED_BATCH = 256
+"""Requests in a batch where nobody waits for it but who asks for all of them, such as the lists of two bundles."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -93,12 +98,23 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, variant_set: VariantSet | None = None, clock: Callable[[], int] = timestamps.now
+    settings: Settings,
+    variant_set: VariantSet | None = None,
+    clock: Callable[[], int] = timestamps.now,
+    *,
+    pages_at: str | None = None,
+    only_pages: bool = False,
 ) -> FastAPI:
     """The application. While it starts it opens what the settings or the store name, unless a set of variants is given.
 
-    Where there is neither, it runs, but is not ready. `clock` says from when purchases are seen, in microseconds since
-    1970.
+    Where there is neither, it runs, but is not ready.
+
+    Args:
+        settings: of the service.
+        variant_set: what answers first.
+        clock: says from when purchases are seen, in microseconds since 1970.
+        pages_at: path of the Unix socket where another process makes the pages; None where this one does.
+        only_pages: whether nobody asks this process for anything else.
     """
     counts = Metrics()
     keys = WatchedKeys(settings)
@@ -115,11 +131,12 @@ def create_app(
         histories = Histories(store, on_look_up=lambda is_hit: counts.count_history_lookup(is_hit=is_hit))
         item_store, shown = ItemStore(store.database), ImpressionTable(store.database)
         items = LiveItems(ItemFeed(item_store), settings.explore_share, counts.show_live_items, clock)
-        engine = Engine(histories, limits_of(settings), EngineMetrics(counts), items, clock)
+        engine = _engine(settings, store, histories, counts, items, clock, only_pages=only_pages)
         deployments = Deployments(settings, DeploymentTable(store.database), counts, variant_set, items.prepare)
         exposures, day = ImpressionWriter(shown, counts.count_exposures), Day()
         await deployments.begin()
-        counts.count_start()
+        if not only_pages:
+            counts.count_start()
         async with create_task_group() as tasks:
             tasks.start_soon(deployments.run)
             tasks.start_soon(AliasWatch(settings, deployments).run)
@@ -153,7 +170,7 @@ def create_app(
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
 
-    sessions = _sessions(settings)
+    sessions = _sessions(settings) if pages_at is None else None
     shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
     app = Application(
         title="recsys_vae",
@@ -166,11 +183,10 @@ def create_app(
         redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
-    front: ASGIApp = FastPath(app.behind, (*recommendations.FAST_PATH, *items.FAST_PATH))
-    front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
+    guarded = authorization.Guard(_inside(app, settings), keys, limits, counts, sessions)
+    front = _outside(guarded, settings, counts)
     tracer = open_tracer(settings)
-    app.front = front if tracer is None else Traced(front, tracer)
+    app.front = _with_pages(front if tracer is None else Traced(front, tracer), app, pages_at, settings, counts)
     problems.install(app)
     _add_routes(app)
     if shows_docs:
@@ -179,6 +195,21 @@ def create_app(
         ui.mount(app, sessions, keys, counts)
     authorization.install(app)
     return app
+
+
+def _with_pages(front: ASGIApp, app: FastAPI, place: str | None, settings: Settings, counts: Metrics) -> ASGIApp:
+    """Before all else, what hands requests for pages to another process; styles are served here, whether it is there
+    or not."""
+    if place is None:
+        return front
+    ASSETS.mount(app)
+    return Forwarded(front, place, Observed(say_unavailable, counts, request_log(settings)))
+
+
+def _inside(app: Application, settings: Settings) -> ASGIApp:
+    """What a request meets whose key was looked at."""
+    fast = FastPath(app.behind, (*recommendations.FAST_PATH, *items.FAST_PATH))
+    return BodyLimit(fast, settings.max_body_bytes, settings.body_seconds)
 
 
 def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
@@ -205,12 +236,27 @@ def _sessions(settings: Settings) -> Sessions | None:
     return Sessions(secret, always_secure=settings.ui_https)
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What the settings let the engine take on."""
+def _engine(
+    settings: Settings,
+    store: EventStore,
+    histories: Histories,
+    counts: Metrics,
+    items: LiveItems,
+    clock: Callable[[], int],
+    *,
+    only_pages: bool,
+) -> Engine:
+    limits, reading = limits_of(settings, is_shared=not only_pages), Reading(is_local=store.database.has_one_writer)
+    return Engine(histories, limits, EngineMetrics(counts), items, clock, reading)
+
+
+def limits_of(settings: Settings, *, is_shared: bool = True) -> Limits:
+    """What the settings let the engine take on; `is_shared` as of `Limits`."""
     return Limits(
         compute_threads=settings.compute_threads,
-        max_batch=settings.max_batch,
+        max_batch=settings.max_batch if is_shared else max(settings.max_batch, UNSHARED_BATCH),
         gather_seconds=settings.gather_ms / 1000,
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,
+        is_shared=is_shared,
     )

@@ -56,6 +56,16 @@ class DeadlineError(UnavailableError):
         super().__init__("This request could not be answered in time. Try again later.")
 
 
+class PagesUnavailableError(UnavailableError):
+    """The process that makes pages does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The pages are made by a process of their own, which starts, or starts again, at this moment. Try again in "
+            "a few seconds; the API answers meanwhile."
+        )
+
+
 class ForbiddenError(RecsysError):
     """A key that does not open this door.
 

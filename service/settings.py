@@ -154,6 +154,11 @@ class Settings(BaseSettings):
     ui: bool | None = Field(
         None, description="Whether the pages under /ui are served; with a key of scope ui or without keys if not set."
     )
+    ui_process: bool | None = Field(
+        None,
+        description="Whether the pages have a process of their own, with the bundle in its memory once more, so that "
+        "answers do not wait for them; with keys or several workers if not set.",
+    )
     ui_secret: str | None = Field(
         None,
         min_length=32,

@@ -57,19 +57,23 @@ def serve(**chosen: object) -> None:
         raise ConfigError("Name what to serve: `recsys serve BUNDLE`, or `recsys serve --model models:/NAME@champion`.")
 
     from service.observability import logs
+    from service.security.sessions import has_pages_apart, with_secret
     from service.server import open_files
     from service.store.events import EventStore
 
     logs.configure(settings)
     settings = open_files.with_room(settings)
     events = EventStore(settings.store_url).address
-    if settings.workers > 1:
-        from service.security.sessions import with_secret
+    pages_apart = has_pages_apart(settings)
+    if settings.workers > 1 or pages_apart:
         from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter
 
         listener = listening.listen(settings.host, settings.port, accepts=False)
         supervisor.supervise(
-            with_secret(settings), listener, lambda opened: _tell(settings, listening.address(listener), events, opened)
+            with_secret(settings),
+            listener,
+            lambda opened: _tell(settings, listening.address(listener), events, opened),
+            pages_apart=pages_apart,
         )
     else:
         from service.server import uvicorn_server

@@ -70,7 +70,15 @@ def _settings(bundles: list[Path], store: str, port: int) -> "Settings":
     from service.security.bind_checks import made_safe
     from service.settings import read_settings
 
-    chosen = {"exposures": "off", "interleave": (), "follow": False, "workers": 1, "ui": True, "access_log": False}
+    chosen = {
+        "exposures": "off",
+        "interleave": (),
+        "follow": False,
+        "workers": 1,
+        "ui": True,
+        "ui_process": False,
+        "access_log": False,
+    }
     return made_safe(read_settings(variant=variants_of(bundles), store=store, host=HOST, port=port, **chosen))
 
 

@@ -4,21 +4,20 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
-
-from anyio import to_thread
+from typing import NamedTuple, Protocol
 
 from recsys_vae.data.histories import History
 from recsys_vae.data.purchases import DAY
 from recsys_vae.errors import UnavailableError
 from service import timestamps
-from service.errors import CursorExpiredError, DeadlineError, FieldError
+from service.errors import CursorExpiredError, FieldError
 from service.ranking.cursors import LARGEST_DEPTH, Cursor
 from service.ranking.exploration import exploring
 from service.ranking.interleaving import Teams, join, split_cursor
 from service.ranking.item_lists import ItemList, ListQuery, listed
 from service.ranking.micro_batcher import Batcher, Limits, Observer
 from service.ranking.ranking import answer_all
+from service.ranking.reading import Reading
 from service.ranking.results import Answer, Notice, Query
 from service.ranking.rows import Rows, RowsQuery, rows_of
 from service.ranking.served_model import NO_RULES, Catalogue
@@ -27,7 +26,7 @@ from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
 SIDE_BY_SIDE = 10
-"""Users that several catalogues answer for at a time: the queue is shared with others."""
+"""Users that several catalogues answer for at a time where the queue is shared with others."""
 
 
 class Histories(Protocol):
@@ -103,7 +102,6 @@ class Job(NamedTuple):
 
 
 Found = Answer | ItemList | Rows
-Result = TypeVar("Result")
 
 
 class Read(NamedTuple):
@@ -154,9 +152,11 @@ class Engine:
         observer: told of every batch and of what is refused.
         items: what was changed about items; asked before every batch.
         clock: what time it is, in microseconds since 1970.
+        reading: how histories are read.
 
     Attributes:
         batcher: with its queue; `queue_depth` and `computing` say how busy it is.
+        is_shared: whether others ask than the pages.
     """
 
     def __init__(
@@ -166,15 +166,18 @@ class Engine:
         observer: Observer | None = None,
         items: Items | None = None,
         clock: Callable[[], int] = timestamps.now,
+        reading: Reading | None = None,
     ) -> None:
-        self._histories, self._clock = histories, clock
+        self._histories, self._clock, self._reading = histories, clock, reading or Reading()
         self._items: Items = items or Unchanged()
         self._limits = limits or Limits()
+        self.is_shared = self._limits.is_shared
         self.batcher: Batcher[Job, Found] = Batcher(self._compute, self._limits, observer)
 
     def close(self) -> None:
-        """Let the compute threads end."""
+        """Let the threads end."""
         self.batcher.close()
+        self._reading.close()
 
     async def recommend(self, catalogue: Catalogue, request: Request) -> Page:
         """Rank items for one user; it ends with this catalogue, whatever is put in service meanwhile.
@@ -241,7 +244,7 @@ class Engine:
         """
         clock, seconds = asyncio.get_running_loop().time, self._limits.deadline_seconds
         read = [partial(self._read, request.user_id, None, catalogues) for request in requests]
-        stored = await self._in_time(lambda: [one() for one in read], clock() + seconds)
+        stored = await self._reading.apart(lambda: [one() for one in read], clock() + seconds)
 
         async def answered(request: Request, stored: Read) -> SideBySide | None:
             until = clock() + seconds
@@ -252,8 +255,9 @@ class Engine:
                 return None
 
         found: list[SideBySide | None] = []
-        for start in range(0, len(requests), SIDE_BY_SIDE):
-            some = slice(start, start + SIDE_BY_SIDE)
+        together = SIDE_BY_SIDE if self.is_shared else max(1, self._limits.max_batch // len(catalogues))
+        for start in range(0, len(requests), together):
+            some = slice(start, start + together)
             found += await asyncio.gather(*map(answered, requests[some], stored[some]))
         return found
 
@@ -344,16 +348,7 @@ class Engine:
     async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
         if request.user_id is None:
             return _NOBODY
-        return await self._in_time(partial(self._read, request.user_id, request.cursor, catalogues), deadline)
-
-    @staticmethod
-    async def _in_time(read: Callable[[], Result], deadline: float) -> Result:
-        """What is read in a thread, by the deadline or not at all."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await to_thread.run_sync(read, abandon_on_cancel=True)
-        except TimeoutError:
-            raise DeadlineError from None
+        return await self._reading.soon(partial(self._read, request.user_id, request.cursor, catalogues), deadline)
 
     def _read(self, user_id: str | None, after: Cursor | None, catalogues: Sequence[Catalogue]) -> Read:
         """The one place where the stored history of a user is read."""

@@ -26,6 +26,12 @@ def made_safe(settings: Settings) -> Settings:
             f"{settings.workers} workers would each count requests apart, so that a key could send that many times its "
             "limit. Name a Redis where they count together (--rate-limit-store redis://HOST), or start one worker."
         )
+    if settings.ui_process and is_limited and settings.rate_limit_store is None:
+        raise ConfigError(
+            "The process of the pages would count requests apart, so that a key could send twice its limit. Name a "
+            "Redis where they count together (--rate-limit-store redis://HOST), or leave the pages to the worker "
+            "(--no-ui-process)."
+        )
     if has_keys(settings):
         return settings
     if "*" in settings.cors_origins:

@@ -165,6 +165,19 @@ def has_pages(settings: Settings) -> bool:
     return not has_keys(settings) or read_keys(settings).opens("ui")
 
 
+def has_pages_apart(settings: Settings) -> bool:
+    """Whether pages are made by a process of their own: as set, else with keys or several workers.
+
+    Who has no Redis for rate limits has them counted in one process, which then makes the pages, too.
+    """
+    if not has_pages(settings) or settings.ui_process is not None:
+        return has_pages(settings) and bool(settings.ui_process)
+    is_counted_here = settings.rate_limit_store is None and (
+        settings.rate_limit is not None or read_keys(settings).has_limits
+    )
+    return (has_keys(settings) or settings.workers > 1) and not is_counted_here
+
+
 def with_secret(settings: Settings) -> Settings:
     """The settings with a secret of this start, where they name none: all workers sign alike."""
     return settings if settings.ui_secret else settings.model_copy(update={"ui_secret": token_urlsafe(32)})

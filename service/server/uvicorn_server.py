@@ -1,7 +1,6 @@
 """The server: a socket, uvicorn, and words for whoever started it."""
 
 import asyncio
-import gc
 import signal
 import socket
 import sys
@@ -16,6 +15,7 @@ from service.app import create_app
 from service.deployment.loader import open_first
 from service.deployment.variants import VariantSet
 from service.http.protocol import ServerProtocol
+from service.server.collecting import spare_collector
 from service.server.listening import BACKLOG, address, listen
 from service.server.open_files import resting, tell_in_a_line
 from service.server.stopping import GRACE_SECONDS, end_within
@@ -24,9 +24,6 @@ from service.settings import Settings
 from service.store.deployments import DeploymentTable
 from service.store.events import EventStore
 
-COLLECTED = (50_000, 20, 100)
-"""Objects made between two looks of the garbage collector at the young ones, and between those at older ones. A request
-makes hundreds that are gone with it; with Python's 700 the collector took a tenth of the time of an answer."""
 SWITCH_SECONDS = 0.0005
 """How long the event loop holds the interpreter while a compute thread waits for it. A batch gives it back some thirty
 times, once an operation of torch. At half load the median answer comes a quarter sooner than with Python's 5 ms; much
@@ -44,10 +41,7 @@ class Server(uvicorn.Server):
         """Start, then tell."""
         asyncio.get_running_loop().set_exception_handler(tell_in_a_line)
         await super().startup(sockets)
-        # What is loaded by now stays: the collector needs not look through it again, which stops all for tens of ms.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECTED)
+        spare_collector()
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -71,8 +65,13 @@ def serve(settings: Settings, on_ready: Callable[[str, Opened], None]) -> None:
     run(app, settings, listener, lambda: on_ready(url, found))
 
 
-def opened(settings: Settings) -> tuple[FastAPI, Opened]:
+def opened(settings: Settings, *, pages_at: str | None = None, only_pages: bool = False) -> tuple[FastAPI, Opened]:
     """The application that the settings describe, with its bundles verified and warm, and what they are.
+
+    Args:
+        settings: of the service.
+        pages_at: where another process makes the pages; None where this one does.
+        only_pages: whether this process makes nothing but pages.
 
     Raises:
         BundleError: a bundle cannot be used.
@@ -86,7 +85,7 @@ def opened(settings: Settings) -> tuple[FastAPI, Opened]:
         store.close()
     if variant_set is None:
         raise ConfigError(f"The event store {store.address} does not say what to serve, and nothing else is named.")
-    return create_app(settings, variant_set), Opened(_titles(variant_set))
+    return create_app(settings, variant_set, pages_at=pages_at, only_pages=only_pages), Opened(_titles(variant_set))
 
 
 def _titles(variant_set: VariantSet) -> str:

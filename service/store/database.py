@@ -205,8 +205,13 @@ class KeptConnection:
         self._kept = ExitStack()
         self._driver: Any = None
 
-    def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a statement without parameters gives.
+    @property
+    def is_busy(self) -> bool:
+        """Whether another thread asks at this moment, which would be waited for."""
+        return self._lock.locked()
+
+    def rows(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
+        """What a statement gives, with values for its parameters in the driver's own words.
 
         Raises:
             UnavailableError: the store does not answer.
@@ -214,11 +219,11 @@ class KeptConnection:
         with self._lock:
             if self._driver is not None:
                 with suppress(self._database.driver_error):  # it may be the connection only
-                    return self._ask(statement)
+                    return self._ask(statement, given)
                 self._give_back()
             try:
                 self._driver = self._kept.enter_context(self._database.lent())
-                return self._ask(statement)
+                return self._ask(statement, given)
             except self._database.driver_error as error:
                 self._give_back()
                 raise self._database.failed(error) from error
@@ -228,8 +233,9 @@ class KeptConnection:
         with self._lock:
             self._give_back()
 
-    def _ask(self, statement: str) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = self._driver.execute(statement).fetchall()
+    def _ask(self, statement: str, given: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        asked = self._driver.execute(statement, given) if given else self._driver.execute(statement)
+        found: list[tuple[Any, ...]] = asked.fetchall()
         return found
 
     def _give_back(self) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from recsys_vae.errors import UnavailableError
@@ -66,6 +67,11 @@ class CommitQueue(Generic[T, R]):
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._is_busy = False
+        self._began = 0.0
+
+    def is_held_up(self, seconds: float) -> bool:
+        """Whether what is being committed has taken longer than so many seconds by now."""
+        return self._is_busy and monotonic() - self._began > seconds
 
     async def submit(self, item: T) -> R:
         """The result of an item, once it is committed; raises what committing it raised."""
@@ -81,7 +87,7 @@ class CommitQueue(Generic[T, R]):
 
     def _begin(self) -> None:
         group = next_group(self._waiting, self._weigh, self._largest)
-        self._is_busy = True
+        self._is_busy, self._began = True, monotonic()
         items = [item for item, _ in group]
         running = asyncio.get_running_loop().run_in_executor(self._thread, outcomes_of, self._commit, items)
         running.add_done_callback(lambda done: self._end(group, done))

@@ -49,7 +49,7 @@ class Histories:
         """
         if until is not None:
             return self._store.history(user_id, until)
-        version = self._store.version(user_id)
+        version = self._store.version_at_once(user_id)
         with self._lock:
             held = self._held.get(user_id)
             is_hit = held is not None and held.version == version

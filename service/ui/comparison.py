@@ -6,6 +6,7 @@ has moved by its rank in A minus its rank in B.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import mean
 from typing import Final
 
@@ -37,18 +38,18 @@ class Pair:
     tiers: tuple[str, str]
     n_events: int
 
-    @property
+    @cached_property
     def common(self) -> set[str]:
         """Items of both."""
         return set(self.lists[0]) & set(self.lists[1])
 
-    @property
+    @cached_property
     def overlap(self) -> float:
         """Share of the items that both have in common."""
         longest = max(map(len, self.lists))
         return len(self.common) / longest if longest else 1.0
 
-    @property
+    @cached_property
     def moves(self) -> dict[str, int]:
         """Places up in the second list, below 0 for down, of the items of both."""
         first, second = ({item: rank for rank, item in enumerate(one, 1)} for one in self.lists)

@@ -2,7 +2,7 @@
 
 What a page computes in Python is done in slices, or in the one thread that pages have for it. Before each, whatever is
 being answered comes to its end; a page waits for that for a moment only, as on a busy service there is always
-something.
+something. Pages that have a process of their own do not wait.
 """
 
 import asyncio
@@ -27,8 +27,10 @@ Found = TypeVar("Found")
 
 
 async def give_way(engine: Engine) -> None:
-    """Wait until nothing is being answered, a moment at most."""
+    """Wait until nothing is being answered, a moment at most; where only pages are, nobody is waited for."""
     await asyncio.sleep(0)
+    if not engine.is_shared:
+        return
     until = perf_counter() + MOST
     while (engine.batcher.computing or engine.batcher.queue_depth) and perf_counter() < until:
         await asyncio.sleep(LOOK)

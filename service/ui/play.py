@@ -141,7 +141,8 @@ class Play:
     @property
     def query(self) -> str:
         """As the query of an address, with its question mark; empty where nothing is changed."""
-        return f"?{urlencode(self.pairs)}" if self.pairs else ""
+        pairs = self.pairs
+        return f"?{urlencode(pairs)}" if pairs else ""
 
     def body(self, types: dict[str, str]) -> dict[str, Any]:
         """What `RecommendationRequest` is made of, but for whom; `types` are those of the items' columns."""

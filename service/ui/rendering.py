@@ -38,7 +38,8 @@ HTMX: Final = {
 }
 """Settings of htmx: nothing is evaluated, no style is inlined, nothing of a page is kept in the browser's storage."""
 
-ASSETS: Final = Assets("/ui/static", FOLDER / "static", STYLES)
+STATIC: Final = "/ui/static"
+ASSETS: Final = Assets(STATIC, FOLDER / "static", STYLES)
 
 
 def environment() -> Environment:
@@ -72,7 +73,13 @@ class Page(HTMLResponse):
 
     async def make(self, engine: Engine) -> None:
         """Make it of its template, in slices."""
-        text = await in_slices(engine, self._parts)
+        self._is(await in_slices(engine, self._parts))
+
+    def finish(self) -> None:
+        """Make it of its template at once, where nothing is answered meanwhile."""
+        self._is("".join(self._parts))
+
+    def _is(self, text: str) -> None:
         # Names of files, and JSON, may hold halves of characters, which no page can.
         self.body = text.encode(errors="replace")
         self.headers["Content-Length"] = str(len(self.body))

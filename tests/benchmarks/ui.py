@@ -2,8 +2,9 @@
 
 - replay: 10,000 lists of MovieLens 1M, asked for over five reloads with events and changes of items in between, and
   made again: how many are identical, on this processor and without its AVX-512 (ui_replay.py).
-- pages: every page over 41,000 items while the API is at half load, and the API with and without somebody at the pages
-  (ui_pages.py).
+- pages: every page over 41,000 items while the API is at half load, and the API with and without somebody at the pages,
+  which have a process of their own (ui_pages.py).
+- pages-within: the same with pages made by the worker.
 
 --requests and --visits do with fewer lists, and fewer visits of a page; records say how many there were.
 
@@ -21,7 +22,7 @@ from tests.benchmarks import ui_pages, ui_replay
 from tests.benchmarks.records import existing, record
 
 BENCHMARK = "ui"
-RUNS = ("replay", "pages")
+RUNS = ("replay", "pages", "pages-within")
 REQUESTS, VISITS = 10_000, 50
 
 
@@ -29,7 +30,7 @@ def measured(run: str, requests: int, visits: int, seconds: float, rounds: int) 
     """The figures of one run."""
     if run == "replay":
         return ui_replay.measure_replay(requests)
-    return ui_pages.measure_pages(visits, seconds, rounds)
+    return ui_pages.measure_pages(visits, seconds, rounds, apart=run == "pages")
 
 
 def summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def main() -> None:
             if arguments.short:
                 figures[run] = measured(run, 300, 2, 2.0, 1)
             else:
-                full = partial(measured, run, arguments.requests, arguments.visits, 6.0, 4)
+                full = partial(measured, run, arguments.requests, arguments.visits, 6.0, 8)
                 record(BENCHMARK, run, full, fresh=arguments.fresh)
         except UnavailableError as error:
             print(f"{run} is left out: {error}", flush=True)

@@ -1,6 +1,7 @@
 """Pages over 41,000 items: how long each takes while the API is at half load, and what that does to the API.
 
-The server has one core, and one worker; the load, in an open loop, and whoever opens pages are processes on the other.
+The server has one core, one worker, and where that is asked for a process that makes the pages; the load, in an open
+loop, and whoever opens pages are processes on the other.
 Pages are timed from the request to the last byte. Who opens pages in the turns of the API does so once a second.
 """
 
@@ -60,13 +61,21 @@ PAUSE = 1.0
 """Seconds between two pages of somebody who clicks through them."""
 
 
-def measure_pages(per_page: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """Pages at half load, then the API in turns with and without somebody at the pages."""
+def measure_pages(per_page: int, seconds: float, rounds: int, *, apart: bool) -> dict[str, Any]:
+    """Pages at half load, then the API in turns with and without somebody at the pages.
+
+    Args:
+        per_page: visits of each page.
+        seconds: of each turn.
+        rounds: turns of each kind.
+        apart: whether pages have a process of their own.
+    """
     take_other_core()
     worlds = [build("rec-vae", N_ITEMS, seed=seed) for seed in (0, 1)]
     bundles = [_titled(world) for world in worlds]
     with _home() as (folder, store):
         settings = {"home": folder / "home", "bundle_root": bundles[0].parents[1], "exposures": "on", "ui": 1}
+        settings["ui_process"] = int(apart)
         with serving(bundles[0], store, **settings) as server:
             _prepare(server, bundles[1], store)
             requests = [over_the_wire(server, body) for body in worlds[0].bodies_by_user()]

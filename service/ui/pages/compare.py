@@ -1,12 +1,14 @@
 """/ui/compare: two bundles on the same users, side by side; sets of users that are kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from anyio import to_thread
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
+from markupsafe import Markup
 from pydantic import TypeAdapter, ValidationError
 
 from recsys_vae.pages import charts
@@ -17,7 +19,7 @@ from service.ranking.served_model import Catalogue
 from service.schemas.common import Id
 from service.security.access import Access
 from service.store.user_sets import MOST_USERS, UserSets
-from service.ui.cards import Card, cards, columns_of
+from service.ui.cards import Card, Columns, cards, columns_of
 from service.ui.comparison import Pair, by_length, by_tier, pairs, summed
 from service.ui.courtesy import in_turn
 from service.ui.forms import form_of
@@ -79,14 +81,14 @@ class Line:
     """A place of both lists of a user.
 
     Attributes:
-        first: item there in the first list; None where it has ended.
+        first: name of the item there in the first list; None where it has ended.
         second: likewise in the second.
         move: places up of the second's item; None where it is not in the first list.
         is_lost: whether the first's item is not in the second list.
     """
 
-    first: Card | None
-    second: Card | None
+    first: Markup | None
+    second: Markup | None
     move: int | None
     is_lost: bool
 
@@ -183,8 +185,8 @@ def _query(asked: Asked, name: str) -> str:
 def _view(found: list[Pair], both: tuple[Catalogue, Catalogue], variant_set: VariantSet) -> dict[str, Any]:
     """What the template shows of a comparison."""
     ordered = sorted(found, key=lambda one: one.overlap)
-    shown, columns = ordered[:MOST_SHOWN], columns_of(variant_set)
-    known = [cards(both[side], [item for one in shown for item in one.lists[side]], columns) for side in (0, 1)]
+    shown, columns = ordered[:MOST_SHOWN], replace(columns_of(variant_set), picture=None, others=())
+    known = [_names(both[side], [item for one in shown for item in one.lists[side]], columns) for side in (0, 1)]
     counts = [0] * BINS
     for one in found:
         counts[min(BINS - 1, int(one.overlap * BINS))] += 1
@@ -200,7 +202,18 @@ def _view(found: list[Pair], both: tuple[Catalogue, Catalogue], variant_set: Var
     }
 
 
-def _lines(one: Pair, first: dict[str, Card], second: dict[str, Card]) -> list[Line]:
+def _names(catalogue: Catalogue, item_ids: list[str], columns: Columns) -> dict[str, Markup]:
+    """What items are called, each made once for all tables that name it."""
+    return {item_id: _name(one) for item_id, one in cards(catalogue, item_ids, columns).items()}
+
+
+def _name(card: Card) -> Markup:
+    title, item_id = escape(card.title), escape(card.item_id)  # at a twentieth of what Markup takes to be added up
+    named = "" if title == item_id else f' <span class="id quiet"><bdi>{item_id}</bdi></span>'
+    return Markup(f"<bdi>{title}</bdi>{named}")
+
+
+def _lines(one: Pair, first: dict[str, Markup], second: dict[str, Markup]) -> list[Line]:
     (a, b), moves, common = one.lists, one.moves, one.common
     return [
         Line(

@@ -85,9 +85,17 @@ async def show_operations(
     told: dict[str, Any] = {}
     if access.opens("metrics"):
         told = await to_thread.run_sync(_told, services.day, SPANS[span], time())
-    workers = services.settings.workers
+    workers, is_apart = services.settings.workers, not services.engine.is_shared
     return page(
-        request, "operations.html", span=span, spans=SPANS, live=live, process=getpid(), workers=workers, **told
+        request,
+        "operations.html",
+        span=span,
+        spans=SPANS,
+        live=live,
+        process=getpid(),
+        workers=workers,
+        is_apart=is_apart,
+        **told,
     )
 
 

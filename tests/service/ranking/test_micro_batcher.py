@@ -95,6 +95,22 @@ def test_what_comes_while_one_is_computed_is_gathered_and_goes_when_it_ends() ->
     assert play(scenario)[0].batches == [[0], [1, 2, 3, 4, 5]]
 
 
+def test_after_a_batch_of_several_it_rests_unless_one_fills_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REST", "LONGEST_REST"):
+        monkeypatch.setattr(f"service.ranking.micro_batcher.{name}", 1e9)
+
+    async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
+        held.let_go.set()
+        assert await batcher.submit(0, soon()) == 0
+        assert await asyncio.gather(*(batcher.submit(job, soon()) for job in (1, 2))) == [2, 4]
+        others = [asyncio.create_task(batcher.submit(job, soon())) for job in (3, 4)]
+        await asyncio.sleep(0.02)
+        assert (batcher.queue_depth, batcher.computing) == (2, 0)
+        assert await asyncio.gather(batcher.submit(5, soon()), *others) == [10, 6, 8]
+
+    assert play(scenario, Limits(max_batch=3))[0].batches == [[0], [1, 2], [3, 4, 5]]
+
+
 def test_a_second_thread_starts_after_the_time_to_gather() -> None:
     async def scenario(batcher: "Batcher[int, int]", held: Held, _: Counts) -> None:
         first = await begin(batcher, held, 0)

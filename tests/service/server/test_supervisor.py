@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from service.security.api_keys import entry_of, new_key
+from service.server.pages_server import NICENESS
 from tests.service.test_serve import check_one_error_line, environment, recsys
 from tests.service.test_serve import home as home  # noqa: PLC0414
 from tests.service.tiny import write_tiny_bundle
@@ -150,6 +151,33 @@ def test_workers_flip_together_and_one_that_replaces_another_starts_with_what_is
         assert service.metric("recsys_deployment_generation") == 2
         assert service.post("/v1/admin/rollback")["variants"][0]["model"] == "ease"
         wait_until(lambda: versions() == {"ease"})
+
+
+@pytest.mark.slow
+def test_the_process_of_the_pages_is_replaced_while_the_api_goes_on(home: Path, bundle_path: Path) -> None:
+    with Service(home, bundle_path, "--workers", "1", "--ui", "--ui-process") as service:
+
+        def status() -> int:
+            try:
+                with urlopen(f"{service.url}/ui/login", timeout=PATIENCE_SECONDS) as response:
+                    return response.status
+            except HTTPError as error:
+                with error:
+                    return error.code
+
+        assert status() == 200
+        [pages] = [pid for pid in service.workers() if os.getpriority(os.PRIO_PROCESS, pid) == NICENESS]
+        assert len(service.workers()) == 2
+        os.kill(pages, signal.SIGKILL)
+        wait_until(lambda: pages not in service.workers())
+        assert status() == 503
+        assert service.ask("/v1/recommendations", {"history": ["a"], "k": 2})
+        wait_until(lambda: status() == 200)
+        service.process.send_signal(signal.SIGTERM)
+        service.process.communicate(timeout=PATIENCE_SECONDS)
+        assert service.process.returncode == 0
+    words = [line["event"] for line in lines(home) if line["event"] != "request"]
+    assert [word for word in words if f"A process of the pages {pages} ended with status -9" in word]
 
 
 @pytest.mark.parametrize(

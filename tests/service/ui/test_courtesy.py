@@ -21,7 +21,7 @@ class Answering:
     """Stands for an engine."""
 
     def __init__(self, computing: int = 0) -> None:
-        self.batcher = Batcher()
+        self.batcher, self.is_shared = Batcher(), True
         self.batcher.computing = computing
 
 
@@ -75,3 +75,10 @@ def test_a_page_does_not_wait_for_good() -> None:
     asyncio.run(courtesy.give_way(engine(1)))
     assert perf_counter() - began >= courtesy.MOST
     assert asyncio.run(courtesy.in_turn(engine(1), divmod, 7, 2)) == (3, 1)
+
+
+def test_nobody_is_waited_for_where_only_pages_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courtesy, "MOST", 3600.0)
+    alone = Answering(1)
+    alone.is_shared = False
+    asyncio.run(asyncio.wait_for(courtesy.give_way(cast("Any", alone)), 60))
