@@ -63,15 +63,19 @@ def main() -> None:
         return found, time.perf_counter() - clock, time.process_time() - processor
 
     ask(0, 1)
-    singles = np.array([ask(i, 1)[1:] for i in range(options.singles)]) * 1000
+    told: dict[str, float] = {"queries": options.batched}
     if index is not None:
+        index.looked_at[:] = 0
+    singles = np.array([ask(i, 1)[1:] for i in range(options.singles)]) * 1000
+    if index is not None and options.singles:
+        told["single_read_share"] = float(index.looked_at[0]) / n_items / options.singles
         index.looked_at[:] = 0
     batches = [ask(i, min(BATCH, options.batched - i)) for i in range(0, options.batched, BATCH)]
     if options.lists:
         parts = [found for found, _, _ in batches]
         rows, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "scores"))
         np.savez(options.lists, rows=rows, scores=scores)
-    told: dict[str, float] = {"rss_bytes": peak(), "queries": options.batched}
+    told["rss_bytes"] = peak()
     if options.singles:
         p50, p99 = np.percentile(singles, (50, 99), axis=0)
         told |= {"p50_ms": p50[0], "p99_ms": p99[0], "p50_processor_ms": p50[1], "p99_processor_ms": p99[1]}
