@@ -16,12 +16,15 @@ from recsys_vae.native import ondisk as compiled
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 from recsys_vae.retrieval.block_file import BlockFile
 from recsys_vae.retrieval.block_scan import scan
+from recsys_vae.retrieval.block_writer import encode
 from recsys_vae.retrieval.exact import check_queries
 from recsys_vae.retrieval.soundness import check_close
 from recsys_vae.top_k import check_k, check_masks
 
 LISTED_SHARE = 1 / 32
 """Share of allowed items up to which their places are listed rather than every item of a block looked up."""
+LOOKED_INTO = 64
+"""Blocks of a file whose codes are made again when it is opened."""
 
 
 class OnDiskIndex:
@@ -43,6 +46,7 @@ class OnDiskIndex:
 
     def __init__(self, path: Path, vectors: Float32Array | None = None) -> None:
         self._file = BlockFile(path)
+        _check_codes(path, self._file)
         self.looked_at = np.zeros(2, dtype=np.int64)
         if vectors is not None:
             _check_same(path, self._file, vectors)
@@ -106,6 +110,18 @@ class OnDiskIndex:
 
 def _lists(hidden: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     return hidden.indptr.astype(np.int64), hidden.indices.astype(np.int32)
+
+
+def _check_codes(path: Path, file: BlockFile) -> None:
+    """Look into some blocks whether codes and facts are those of the vectors: wrong ones would leave out the best."""
+    starts = np.arange(0, file.shape[0], file.block_size)
+    for first in starts[np.unique(np.linspace(0, len(starts) - 1, LOOKED_INTO).astype(np.int64))].tolist():
+        part = slice(first, first + file.block_size)
+        codes, facts, _ = encode(file.vectors(first, first + len(file.rows[part])))
+        if not (
+            np.array_equal(file.codes[part], codes) and (file.facts[part] >= facts * (1 - 1e-5)).all(where=facts > 0)
+        ):
+            raise RetrievalError(f"{path} holds codes of other vectors than its own.")
 
 
 def _check_same(path: Path, file: BlockFile, vectors: Float32Array) -> None:

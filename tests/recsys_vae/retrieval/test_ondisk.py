@@ -121,6 +121,16 @@ def test_queries_that_are_not_finite_get_what_a_scan_gives_them(tmp_path: Path) 
         np.testing.assert_array_equal(found.scores, expected.scores)
 
 
+@pytest.mark.parametrize("n", [3, 300])
+def test_the_number_of_threads_changes_nothing(tmp_path: Path, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, queries = OnDiskIndex(written(tmp_path, uneven())), normal(np.random.default_rng(1), n, 20)
+    alone = index.search(queries, 10)
+    monkeypatch.setattr(compiled, "threads", lambda: 5)
+    together = index.search(queries, 10)
+    np.testing.assert_array_equal(together.rows, alone.rows)
+    np.testing.assert_array_equal(together.scores, alone.scores)
+
+
 def test_equal_vectors_come_in_the_order_of_their_rows(tmp_path: Path) -> None:
     vectors = np.repeat(uneven(n=9), 100, axis=0)
     index = OnDiskIndex(written(tmp_path, vectors))
@@ -209,6 +219,8 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, damage: object, m
         ("rows", 5, "every item once"),
         ("facts", np.nan, "contradict"),
         ("facts", -1.0, "contradict"),
+        ("codes", 3, "codes of other vectors"),
+        ("vectors", 7.0, "codes of other vectors"),
         ("blocks", -1.0, "contradict"),
         ("blocks", np.inf, "contradict"),
     ],
@@ -216,7 +228,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, damage: object, m
 def test_parts_that_cannot_be_are_refused(tmp_path: Path, part: str, value: float, message: str) -> None:
     path = written(tmp_path, uneven())
     start = block_file.header(N, 20)[1][part]
-    kind = np.int32 if part == "rows" else np.float32
+    kind = {"rows": np.int32, "codes": np.uint8}.get(part, np.float32)
     with path.open("r+b") as file:
         file.seek(start)
         file.write(np.array([value, value], kind).tobytes())
