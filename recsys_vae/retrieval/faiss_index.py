@@ -31,8 +31,8 @@ CODE_DIMENSIONS = 8
 """Dimensions that one code of a product quantizer is for: 16 bytes hold a vector of 128."""
 REFINED = 8
 """Times as many candidates as are wanted that an index of codes is asked for; the vectors themselves order them."""
-FULL_CODEBOOK = 39 * 256
-"""Vectors below which codes have 4 bits instead of 8: FAISS wants 39 a centroid."""
+FULL_CODEBOOK, SMALLEST_CODEBOOK = 39 * 256, 16
+"""Vectors below which codes have 4 bits instead of 8, for FAISS wants 39 a centroid; and below which there are none."""
 GPU_K_LIMIT = 2048
 """GPU indexes return at most this many neighbours."""
 FLAT_QUERIES = 1
@@ -161,6 +161,10 @@ def build_index(
     if queries is None or not len(queries):
         raise RetrievalError(
             f"An index of kind {kind} is measured when it is built: pass the queries to measure it with."
+        )
+    if kind == "ivfpq" and len(vectors) < SMALLEST_CODEBOOK:
+        raise RetrievalError(
+            f"An index of kind ivfpq takes at least {SMALLEST_CODEBOOK} items, got {len(vectors)}: use flat."
         )
     index = _approximate(_augmented(vectors, _width(vectors.shape[1], kind)), kind)
     measured = FaissIndex(index, vectors, IndexReport(kind, 1.0, 0.0))

@@ -118,9 +118,7 @@ def _check_codes(path: Path, file: BlockFile) -> None:
     for first in starts[np.unique(np.linspace(0, len(starts) - 1, LOOKED_INTO).astype(np.int64))].tolist():
         part = slice(first, first + file.block_size)
         codes, facts, _ = encode(file.vectors(first, first + len(file.rows[part])))
-        if not (
-            np.array_equal(file.codes[part], codes) and (file.facts[part] >= facts * (1 - 1e-5)).all(where=facts > 0)
-        ):
+        if not (np.array_equal(file.codes[part], codes) and np.allclose(file.facts[part], facts, rtol=1e-5, atol=0)):
             raise RetrievalError(f"{path} holds codes of other vectors than its own.")
 
 

@@ -197,6 +197,6 @@ def test_a_process_of_its_own_measures_each(
 ) -> None:
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
     found = compare_indexes(*asked_of(path, dataset), k=5, recall=1.0, memory=None, kinds=("flat", "ondisk", "ivfpq"))
-    assert [one.kind for one in found.measured] == ["flat", "ondisk", "ivfpq"]
+    assert [one.kind for one in found.measured] == ["flat", "ondisk"]
     assert all(one.p99_ms >= one.p50_ms > 0 and one.memory_bytes > 0 for one in found.measured)
-    assert found.failed == {}
+    assert "at least 16 items" in found.failed["ivfpq"]

@@ -175,5 +175,7 @@ def test_unknown_kinds_and_unmeasurable_indexes_are_refused() -> None:
         build_index(VECTORS, "flt")
     with pytest.raises(RetrievalError, match="queries"):
         build_index(VECTORS, "hnsw")
+    with pytest.raises(RetrievalError, match="at least 16 items"):
+        build_index(VECTORS[:15], "ivfpq", queries=QUERIES)
     with pytest.raises(ConfigError, match="min_recall"):
         build_index(VECTORS, "flat", min_recall=0)
