@@ -19,6 +19,7 @@ from recsys_vae.retrieval import block_file, block_writer
 from recsys_vae.retrieval.block_writer import write_blocks
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.ondisk import OnDiskIndex
+from tests.recsys_vae.native.test_quantised import alike, extreme, normal, spiked, whole
 
 N = 900
 
@@ -38,19 +39,10 @@ def written(folder: Path, vectors: np.ndarray, queries: np.ndarray | None = None
     return folder / "index"
 
 
-def normal(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
-    return draw.standard_normal((n, d), dtype=np.float32)
-
-
 def popular(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
     """Norms by a power law, some rows of zeros."""
     norms = (1 + draw.permutation(n)) ** -0.5 * (draw.random(n) < 0.95)
     return (normal(draw, n, d) * norms[:, None]).astype(np.float32)
-
-
-def whole(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
-    """Few values, so that scores tie often."""
-    return draw.integers(-1, 2, (n, d)).astype(np.float32)
 
 
 def biased(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -60,15 +52,10 @@ def biased(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
     return vectors
 
 
-def alike(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
-    """Differences far below what 8 bits can tell."""
-    return (1 + 1e-4 * normal(draw, n, d)).astype(np.float32)
-
-
 @pytest.mark.parametrize("level", ["0", "baseline", "avx2", "avxvnni", "avx512", "avx512bf16"])
 @settings(max_examples=12, deadline=None)
 @given(
-    make=st.sampled_from([normal, popular, whole, biased, alike]),
+    make=st.sampled_from([normal, popular, whole, biased, alike, extreme, spiked]),
     n=st.sampled_from([0, 1, 9, 70]),
     d=st.sampled_from([1, 2, 20, 33]),
     k=st.sampled_from([1, 20, N + 5]),
