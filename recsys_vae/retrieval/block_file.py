@@ -99,10 +99,7 @@ class BlockFile:
             RetrievalError: the file can no longer be read.
         """
         found = np.empty((end - first, self.shape[1]), dtype=np.float32)
-        room, at = (
-            memoryview(found).cast("B") if found.size else memoryview(b""),
-            self.start + 4 * first * self.shape[1],
-        )
+        room, at = found.data.cast("B") if found.size else memoryview(b""), self.start + first * found.strides[0]
         while room:
             got = os.preadv(self.descriptor, [room], at)
             if not got:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from mmap import mmap
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,14 +76,14 @@ def write_blocks(
 
 def pieces(vectors: Float32Array) -> Iterator[tuple[int, Float32Array]]:
     """Vectors in order, some rows at a time, each with its first row; of a mapped file read, not mapped."""
-    n, d = vectors.shape
+    (n, d), owner = vectors.shape, cast(object, vectors.base)
     for first in range(0, n, ROWS_AT_ONCE):
         count = min(ROWS_AT_ONCE, n - first)
-        if isinstance(vectors, np.memmap) and isinstance(vectors.base, mmap):  # the whole file's, not a view of it
+        found = vectors[first : first + count]
+        if isinstance(vectors, np.memmap) and isinstance(owner, mmap):  # the whole file's, not a view of it
             offset = vectors.offset + first * d * vectors.itemsize
-            found = np.fromfile(vectors.filename, vectors.dtype, count * d, offset=offset).reshape(count, d)
-        else:
-            found = vectors[first : first + count]
+            read = np.fromfile(str(vectors.filename), vectors.dtype, count * d, offset=offset)
+            found = read.reshape(count, d).astype(np.float32, copy=False)
         yield first, np.ascontiguousarray(found, dtype=np.float32)
 
 
@@ -108,7 +109,7 @@ def encode(vectors: Float32Array) -> tuple[NDArray[np.uint8], Float32Array, Floa
 
 
 def _norms(vectors: Float32Array) -> NDArray[np.float64]:
-    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))
 
 
 def _bounds(facts: Float32Array, heads: Float32Array) -> Float32Array:
