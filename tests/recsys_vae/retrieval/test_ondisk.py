@@ -53,7 +53,7 @@ def biased(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("level", ["0", "baseline", "avx2", "avxvnni", "avx512", "avx512bf16"])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     make=st.sampled_from([normal, popular, whole, biased, alike, extreme, spiked]),
     n=st.sampled_from([0, 1, 9, 70]),
