@@ -33,6 +33,7 @@ GROUPS = {
     "commands.ranker": ("learn-ranker",),
     "commands.update": ("update",),
     "commands.tune": ("tune",),
+    "commands.index": ("index",),
     "commands.compare": ("compare",),
     "commands.registry": ("register", "upload", "promote", "rollback"),
     "commands.recommend": ("recommend", "embed", "lists", "neighbours"),

@@ -275,16 +275,29 @@ def strangers(dataset: DatasetDir, users: IdMap) -> Named:
 
 def embed_users(bundle: Bundle, dataset: DatasetDir, to: Path, *, only: IdMap | None = None, chunk: int = 4096) -> int:
     """Write the query vector of each user: user_id, vector (list of float32); returns the number of users."""
-    model, users = _factorised(bundle), 0
-    known, places = _metadata(bundle, dataset), _order(bundle, dataset)
-    with _parquet(to, USERS) as write:
-        for part in _with_bar(_histories(bundle, dataset, chunk, only), n_users(dataset, only)):
-            metadata = None if known is None else known(part.users)
-            histories = shown_to(model, part.histories)
-            order = {} if places is None else {"order": places(part)}
-            write(_vectors(USER, part.users, model.encode(histories, metadata, **order)))
+    users = 0
+    with _parquet(to, USERS) as write, tqdm(total=n_users(dataset, only), unit="user", dynamic_ncols=True) as bar:
+        for part, vectors in encoded(bundle, dataset, only=only, chunk=chunk):
+            write(_vectors(USER, part.users, vectors))
             users += len(part.users)
+            bar.update(len(part.users))
     return users
+
+
+def encoded(
+    bundle: Bundle, dataset: DatasetDir, *, only: IdMap | None = None, chunk: int = 4096
+) -> Iterator[tuple[Chunk, Float32Array]]:
+    """Chunks of users, each with their query vectors, shape (n, d).
+
+    Raises:
+        DataError: the model has no vectors.
+    """
+    model = _factorised(bundle)
+    known, places = _metadata(bundle, dataset), _order(bundle, dataset)
+    for part in _histories(bundle, dataset, chunk, only):
+        metadata = None if known is None else known(part.users)
+        order = {} if places is None else {"order": places(part)}
+        yield part, model.encode(shown_to(model, part.histories), metadata, **order)
 
 
 def embed_items(bundle: Bundle, to: Path) -> int:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 Dataset = Annotated[str, typer.Argument(help="Name or path of an ingested dataset.")]
 To = Annotated[Path, typer.Option("--to", help="Directory of the bundle.", show_default=False)]
-Index = Annotated[str, typer.Option(help="flat (exact), hnsw or ivf.")]
-Kept = Annotated[str | None, typer.Option("--index", help="flat (exact), hnsw or ivf [as BUNDLE has it].")]
+KINDS_OF_INDEX = "flat, ondisk (both exact), hnsw, ivf or ivfpq"
+Index = Annotated[str, typer.Option(help=f"{KINDS_OF_INDEX}.")]
+Kept = Annotated[str | None, typer.Option("--index", help=f"{KINDS_OF_INDEX} [as BUNDLE has it].")]
 MinRecall = Annotated[float, typer.Option(help="What an approximate index must find of the exact top 100.")]
 Now = Annotated[
     datetime | None,

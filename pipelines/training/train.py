@@ -43,7 +43,7 @@ from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
 from recsys_vae.models.cost import Sizes
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Scorer, takes_dislikes, takes_order
-from recsys_vae.retrieval.faiss_index import check_index
+from recsys_vae.retrieval.index_files import check_index
 from recsys_vae.tracking_store import check_model_name
 from recsys_vae.training.checkpoint import saved_run_id
 from recsys_vae.training.config import TrainingConfig
@@ -62,7 +62,7 @@ class Output:
 
     Attributes:
         path: the bundle's directory; a folder beside it holds checkpoints while training goes on.
-        index: flat, hnsw or ivf.
+        index: flat, hnsw, ivf, ivfpq or ondisk.
         min_recall: what an approximate index must reach.
         registered_name: name of the registered model at the tracking server.
         overwrite: whether a bundle that stands at `path` may be replaced.

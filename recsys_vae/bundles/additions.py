@@ -2,16 +2,18 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from recsys_vae.atomic import atomic_directory, remove_partials
-from recsys_vae.bundles.bundle import REPEAT, WRITTEN, libraries_of, write_repeat
+from recsys_vae.bundles.bundle import REPEAT, WRITTEN, Bundle, libraries_of, write_repeat
 from recsys_vae.bundles.manifest import Manifest, read_manifest, renewed, verify_files, write_manifest
 from recsys_vae.bundles.second_stage import ModelPart, is_part, write_ranker
 from recsys_vae.errors import DataError
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
+from recsys_vae.protocols import FactorizedRecommender, Float32Array
+from recsys_vae.retrieval.index_files import KINDS, check_index, file_of, write_index
 from recsys_vae.second_stage.ranker import Ranker
 
 UNRANKED = ", before the second stage"
@@ -56,6 +58,36 @@ def with_ranker(source: Path, directory: Path, ranker: Ranker, parts: Sequence[M
     return new_version(source, directory, old, is_part, lambda folder: write_ranker(folder, ranker, parts))
 
 
+def with_index(
+    source: Path, directory: Path, kind: str, *, queries: Float32Array | None = None, min_recall: float = 0.99
+) -> Manifest:
+    """Write the bundle `source` with another index to `directory`, which may be its own place.
+
+    Args:
+        kind: one of `index_files.KINDS`.
+        queries: shape (n, d), as they will be asked; approximate kinds are measured with them.
+        min_recall: what an approximate index must reach.
+
+    Raises:
+        ConfigError: something else than a bundle stands there.
+        DataError: the model has no item vectors.
+        RetrievalError: the index misses `min_recall`.
+        BundleError: `source` is no bundle in order.
+    """
+    check_index(kind, min_recall)
+    bundle = Bundle.load(source)
+    if not isinstance(bundle.model, FactorizedRecommender):
+        raise DataError(f"Model {bundle.manifest.model} has no item vectors, so its bundle has no index.")
+    vectors = bundle.model.item_vectors()
+
+    def write(folder: Path) -> Manifest:
+        report = write_index(folder, vectors, kind, queries=queries, min_recall=min_recall)
+        return replace(bundle.manifest, index=asdict(report))
+
+    files = {file_of(known) for known in KINDS}
+    return new_version(source, directory, bundle.manifest, files.__contains__, write)
+
+
 def _read(source: Path) -> Manifest:
     manifest = read_manifest(source)
     verify_files(source, manifest)
@@ -63,7 +95,11 @@ def _read(source: Path) -> Manifest:
 
 
 def new_version(
-    source: Path, directory: Path, told: Manifest, is_replaced: Callable[[str], bool], write: Callable[[Path], None]
+    source: Path,
+    directory: Path,
+    told: Manifest,
+    is_replaced: Callable[[str], bool],
+    write: Callable[[Path], Manifest | None],
 ) -> Manifest:
     """Write a bundle once more with some files changed; nothing else of it is lost, whatever it has.
 
@@ -72,7 +108,7 @@ def new_version(
         directory: place of the new one, which may be its own.
         told: its manifest, with what there is to say otherwise.
         is_replaced: whether a file is not taken over.
-        write: writes new files into a folder.
+        write: writes new files into a folder; returns what the manifest is to say where that depends on them.
 
     Raises:
         ConfigError: something else than a bundle stands there.
@@ -83,7 +119,6 @@ def new_version(
         for name in told.files:
             if not is_replaced(name):
                 shutil.copyfile(source / name, temporary / name)
-        write(temporary)
-        manifest = renewed(told, temporary)
+        manifest = renewed(write(temporary) or told, temporary)
         write_manifest(temporary, manifest)
     return manifest

@@ -4,7 +4,7 @@
         manifest.json           what it is, where it comes from, and a SHA-256 of every other file (manifest.py)
         weights.safetensors     what the model has learned
         items.parquet           item_id in row order, popularity, and the items' metadata
-        index.faiss             item vectors for search; factorised models only
+        index.faiss             item vectors for search; factorised models only; index.safetensors where it is ondisk
         user_schema.json        how metadata of users are read; where the dataset has some
         segments.safetensors    what is popular among users with the same metadata; likewise
         item_schema.json        how content of items is read; where it predicts vectors of new items
@@ -68,12 +68,12 @@ from recsys_vae.models.plugins import GROUP
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
-from recsys_vae.retrieval.exact import TorchIndex
-from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.retrieval.faiss_index import IndexReport
+from recsys_vae.retrieval.index_files import FAISS_FILE, BundleIndex, read_index, write_index
 from recsys_vae.second_stage.ranker import Ranker
 from recsys_vae.settings import from_plain
 
-WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", "index.faiss"
+WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", FAISS_FILE
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
 ITEM_SCHEMA, CONTENT_MAP = "item_schema.json", "content.safetensors"
 REPEAT = "repeat.safetensors"
@@ -125,7 +125,7 @@ class Bundle:
     items: IdMap
     item_table: pl.DataFrame
     popularity: Float32Array
-    index: FaissIndex | TorchIndex | None
+    index: BundleIndex | None
     tiers: Tiers = field(default_factory=Tiers)
     shelves: Shelves = field(default_factory=Shelves)
     repeat: RepeatHead | None = None
@@ -221,7 +221,7 @@ class Bundle:
         index = None
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
-            index = load_index(directory / INDEX, model.item_vectors(), report)
+            index = read_index(directory, model.item_vectors(), report)
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
         ranker = read_ranker(directory, manifest.files, manifest.model, table, shelves.lists, popularity)
@@ -276,7 +276,7 @@ def write_bundle(
         popularity: users of each item, shape (n_items,).
         provenance: where the model comes from.
         item_table: metadata by `item_id`; rows of other items are left out, items without a row get nulls.
-        index_kind: flat, hnsw or ivf, for factorised models; or none, and the model itself is asked.
+        index_kind: flat, hnsw, ivf, ivfpq or ondisk, for factorised models; or none, and the model itself is asked.
         index_queries: shape (n, d), with which an approximate index is measured.
         min_recall: what an approximate index must reach.
         tiers: what answers users of whom little is known; by default history, then popularity.
@@ -311,9 +311,9 @@ def write_bundle(
         told = {ID_TYPE: WHOLE_NUMBERS} if items.dtype is pl.Int64 else None
         _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS, metadata=told)
         if isinstance(model, FactorizedRecommender) and index_kind != NO_INDEX:
-            index = build_index(model.item_vectors(), index_kind, queries=index_queries, min_recall=min_recall)
-            index.save(temporary / INDEX)
-            report = asdict(index.report)
+            vectors = model.item_vectors()
+            made = write_index(temporary, vectors, index_kind, queries=index_queries, min_recall=min_recall)
+            report = asdict(made)
         _write_tiers(temporary, tiers)
         if shelves is not None:
             shelves.write(temporary)

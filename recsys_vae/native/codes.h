@@ -10,7 +10,15 @@
 constexpr int LARGEST_QUERY_CODE = 127;
 constexpr int LARGEST_CODE = SUMS_HAVE_16_BITS ? 90 : 127;  // of an item: in 16 bits, finer items leave coarser queries
 constexpr int OFFSET = SUMS_HAVE_16_BITS ? LARGEST_CODE : 128;
-constexpr int MOST_IN_SUM = 32767 / (OFFSET + LARGEST_CODE);  // of a query's codes of one sign
+
+// How integers of items are written: from 0 on, as the integer plus an offset.
+struct Coding {
+    int offset, most_in_sum;  // most_in_sum: of a query's codes of one sign, where sums have 16 bits
+
+    constexpr Coding(int offset, int largest) : offset(offset), most_in_sum(32767 / (offset + largest)) {}
+};
+constexpr Coding IN_MEMORY{OFFSET, LARGEST_CODE};
+constexpr Coding IN_FILES{128, 127};  // the same for every processor
 
 // The least scale at which all numbers are integers in -most..most.
 inline float least_scale(const float* x, int64_t d, int most) {
@@ -36,7 +44,7 @@ inline void quantise(const float* x, int64_t d, float scale, int most, Code&& co
 }
 
 // The least scale at which, but for rounding, no sum of a group exceeds 16 bits; 0 where sums have 32.
-inline float least_fitting_scale(const float* x, int64_t d) {
+inline float least_fitting_scale(const float* x, int64_t d, int most_in_sum) {
     float most = 0.0f;
     if (!SUMS_HAVE_16_BITS) return most;
     for (int64_t start = 0; start < d; start += GROUP) {
@@ -47,16 +55,17 @@ inline float least_fitting_scale(const float* x, int64_t d) {
         }
         for (int i = 0; i < 2; ++i) most = std::max({most, above[i], below[i]});
     }
-    return most / MOST_IN_SUM;
+    return most / most_in_sum;
 }
 
 // Sees to it that no sum of a group exceeds 16 bits, whatever the item.
 struct Room {
-    int above[2], below[2];
+    int most_in_sum;
+    int above[2]{}, below[2]{};
 
     int take(int64_t p, int code) {
         if (!SUMS_HAVE_16_BITS) return code;
-        if (p % GROUP == 0) above[0] = above[1] = below[0] = below[1] = MOST_IN_SUM;
+        if (p % GROUP == 0) above[0] = above[1] = below[0] = below[1] = most_in_sum;
         int &up = above[p / 2 % 2], &down = below[p / 2 % 2];
         code = std::max(-down, std::min(up, code));
         if (code > 0) up -= code;

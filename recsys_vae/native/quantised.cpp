@@ -1,20 +1,6 @@
 // The k largest inner products, found among few: scores in 8-bit integers with bounds on their error say which items can
-// be among the best; these alone are scored in float32, by recsys_top_k, so the answer is that of a scan of all.
-//
-//     v = s a + r,   q = t b + e   (a, b integers in -127..127)   q.v = t s a.b + e.(s a) + q.r
-//
-// so the integer score t s a.b is off by at most |e| |s a| + |q| |r| (Cauchy-Schwarz). Whoever's upper bound is below the
-// k-th largest lower bound is not among the k best. The last dimension, which holds the bias of a decoder and so a number
-// of another size than the others, stays float32. What float32 itself rounds, of all dimensions, is added.
-#include <cmath>
-#include <functional>
-#include <limits>
-#include <vector>
-
-#include "best.h"
-#include "bytes.h"
-#include "codes.h"
-#include "tiles.h"
+// be among the best (code_scan.h); these alone are scored in float32, by recsys_top_k, so the answer is that of a scan of all.
+#include "code_scan.h"
 
 extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vectors, int64_t n_items, int64_t d,
                              const int64_t* wanted, int64_t n_wanted, const int64_t* starts, const int32_t* excluded,
@@ -22,249 +8,8 @@ extern "C" void recsys_top_k(const float* queries, int64_t n, const float* vecto
 
 namespace {
 
-// Of each item: scale s, |s a|, |r|, the last dimension, and what float32 rounds for a query of norm 1.
-constexpr int FACTS = 5;
-constexpr float LARGEST_NORM = 1e15f;  // above it bounds could overflow
 // Bytes of a vector's codes: its dimensions but the last, in whole groups.
 inline int64_t code_bytes(int64_t d) { return rounded_up(d - 1, GROUP); }
-
-inline float norm(const float* x, int64_t d) {
-    double squares = 0.0;
-    for (int64_t p = 0; p < d; ++p) squares += double(x[p]) * x[p];
-    return static_cast<float>(std::sqrt(squares) * (1 + 1e-6));
-}
-
-#ifdef MULTIPLIES_BYTES
-
-struct Candidate {
-    float upper;
-    int32_t row;
-};
-
-// What may still be among the best of one query.
-struct Candidates {
-    std::vector<Candidate> kept;
-    std::vector<float> best;  // the k largest lower bounds, the smallest on top of the heap
-    Excluded excluded;
-    int64_t room = 0;
-    bool are_too_many = false;
-
-    void reset(int64_t k) {
-        kept.clear();
-        best.clear();
-        best.reserve(k);
-        excluded = {};
-        room = 4 * k + 128;
-        are_too_many = false;
-    }
-    // Count a lower bound; returns the k-th largest so far, -inf while there are fewer.
-    float note(float lower, int64_t k) {
-        if (static_cast<int64_t>(best.size()) < k) {
-            best.push_back(lower);
-            std::push_heap(best.begin(), best.end(), std::greater<>());
-        } else if (lower > best.front()) {
-            replace_top(lower);
-        }
-        return static_cast<int64_t>(best.size()) < k ? -std::numeric_limits<float>::infinity() : best.front();
-    }
-    // Drop who cannot be among the k best any more.
-    void cut(float border) {
-        std::erase_if(kept, [&](const Candidate& one) { return one.upper < border; });
-    }
-
-  private:
-    void replace_top(float lower) {
-        const size_t n = best.size();
-        size_t at = 0;
-        for (size_t child; (child = 2 * at + 1) < n; at = child) {
-            if (child + 1 < n && best[child + 1] < best[child]) ++child;
-            if (best[child] >= lower) break;
-            best[at] = best[child];
-        }
-        best[at] = lower;
-    }
-};
-
-constexpr int64_t BLOCK = 64;  // queries that are scored while an item's codes are at hand: one panel or several
-constexpr int WIDE = 4, PANEL_QUERIES = WIDE * LANES;  // vectors a panel
-
-// Rows a tile of `vectors`: with 16 registers no more than twelve sums stay in them.
-inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS / 2; }
-
-// A block of queries in 8 bits, with what each has found.
-struct Block {
-    int64_t d, k, most, bytes, vectors = 0;
-    Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
-    alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus OFFSET times the sum of a query's integers
-    alignas(64) float scales[BLOCK], lost[BLOCK], heads[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
-    Candidates found[BLOCK];
-
-    Block(int64_t d, int64_t k, int64_t most)
-        : d(d), k(k), most(most), bytes(code_bytes(d)), packed(buffer<int8_t>(bytes * BLOCK)) {}
-
-    const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
-
-    void take(const float* queries, int64_t here, const int64_t* starts, const int32_t* excluded) {
-        vectors = rounded_up(here, LANES) / LANES;
-        std::fill_n(packed.get(), bytes * BLOCK, int8_t{0});
-        for (int64_t j = 0; j < BLOCK; ++j) {
-            found[j].reset(k);
-            offsets[j] = 0;
-            scales[j] = lost[j] = heads[j] = norms[j] = last[j] = 0.0f;
-            border[j] = std::numeric_limits<float>::infinity();
-            if (j >= here) continue;
-            const float* query = queries + j * d;
-            float kept;
-            const int64_t column = j / PANEL_QUERIES * PANEL_QUERIES;
-            const int64_t lanes = std::min<int64_t>(PANEL_QUERIES, vectors * LANES - column);
-            int8_t* mine = packed.get() + column * bytes + (j - column) * 4;
-            scales[j] = std::max(least_scale(query, d - 1, LARGEST_QUERY_CODE), least_fitting_scale(query, d - 1));
-            Room room;
-            quantise(query, d - 1, scales[j], LARGEST_QUERY_CODE, [&](int64_t p, int wanted) {
-                const int code = room.take(p, wanted);
-                mine[p / 4 * lanes * 4 + p % 4] = static_cast<int8_t>(code);
-                offsets[j] -= OFFSET * code;
-                return code;
-            }, kept, lost[j]);
-            heads[j] = norm(query, d - 1);
-            norms[j] = norm(query, d);
-            last[j] = query[d - 1];
-            if (norms[j] < LARGEST_NORM) border[j] = -std::numeric_limits<float>::infinity();
-            else found[j].are_too_many = true;
-            if (excluded) found[j].excluded = {excluded + starts[j], excluded + starts[j + 1]};
-        }
-    }
-    void add(int64_t j, float score, float error, int64_t row) {
-        Candidates& mine = found[j];
-        if (!(score + error >= border[j]) || mine.excluded.holds(row)) return;
-        mine.kept.push_back({score + error, static_cast<int32_t>(row)});
-        border[j] = mine.note(score - error, k);
-        if (static_cast<int64_t>(mine.kept.size()) < mine.room) return;
-        mine.cut(border[j]);
-        if (static_cast<int64_t>(mine.kept.size()) <= mine.room / 2) return;
-        mine.room *= 2;
-        if (mine.room <= most) return;
-        mine.are_too_many = true;  // the bounds tell nothing apart here
-        mine.kept.clear();
-        border[j] = std::numeric_limits<float>::infinity();
-    }
-};
-
-// Integer scores of R items and the V vectors of queries from vector `first` on, as float32.
-template <int R, int V>
-__attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const Block& block, int64_t first,
-                                             vec (*products)[BLOCK / LANES]) {
-    ints c[R * V] = {}, b[V * DEPTH];
-    const uint8_t* lines[R];
-    each<R>([&](auto r) { lines[r] = codes[r]; });
-    const int8_t* panel = block.panel(first);
-    const int64_t bytes = block.bytes;
-    for (int64_t start = 0; start < bytes; start += 64) {
-        each<R>([&](auto r) { __builtin_prefetch(lines[r] + ROWS * bytes + start); });  // of the next items
-        for (int64_t at = start; at < std::min(start + 64, bytes); at += GROUP, panel += V * LANES * GROUP) {
-            each<V * DEPTH>([&](auto i) { b[i] = *reinterpret_cast<const ints*>(panel + i * LANES * 4); });
-            each<R>([&](auto r) {
-                ints a[DEPTH];
-                each<DEPTH>([&](auto g) { a[g] = everywhere(*reinterpret_cast<const int32_t*>(lines[r] + at + g * 4)); });
-                each<V>([&](auto v) { c[r * V + v] = add_products(c[r * V + v], a, b + v, V); });
-            });
-        }
-    }
-    each<R * V>([&](auto i) {
-        const ints offset = *reinterpret_cast<const ints*>(block.offsets + (first + i % V) * LANES);
-        products[i / V][first + i % V] = __builtin_convertvector(c[i] + offset, vec);
-    });
-}
-
-// The largest facts of a tile's items, so that one look tells for most that they cannot be among the best.
-struct Largest {
-    vec kept, lost, highest, lowest, rounding;
-
-    Largest(const float* const* facts, int count) {
-        float most[FACTS], least = facts[0][3];
-        std::copy_n(facts[0], FACTS, most);
-        for (int r = 1; r < count; ++r) {
-            for (int i = 0; i < FACTS; ++i) most[i] = std::max(most[i], facts[r][i]);
-            least = std::min(least, facts[r][3]);
-        }
-        kept = everywhere(most[1]), lost = everywhere(most[2]), highest = everywhere(most[3]);
-        lowest = everywhere(least), rounding = everywhere(most[4]);
-    }
-    // The most by which a score can exceed its integer product.
-    vec excess(const Block& block, int64_t at) const {
-        const vec last = load(block.last + at), bias = larger(last * highest, last * lowest);
-        const vec rounded = load(block.norms + at) * rounding + bias, coded = load(block.heads + at) * lost + rounded;
-        return load(block.lost + at) * kept + coded;
-    }
-};
-
-// Takes the items of some lanes whose upper bounds reach their queries' borders.
-__attribute__((noinline)) void keep(vec product, uint32_t mask, int64_t at, const float* fact, int64_t row, Block& block) {
-    const vec score = load(block.last + at) * everywhere(fact[3]) + product;
-    const vec rounded = load(block.norms + at) * everywhere(fact[4]);
-    const vec coded = load(block.heads + at) * everywhere(fact[2]) + rounded;
-    const vec error = load(block.lost + at) * everywhere(fact[1]) + coded;
-    mask &= at_least(score + error, load(block.border + at));
-    for (; mask; mask &= mask - 1) {
-        const int lane = __builtin_ctz(mask);
-        block.add(at + lane, score[lane], error[lane], row);
-    }
-}
-
-// Scores `count` items for the block, and keeps whoever may be among the best.
-inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
-    vec products[ROWS][BLOCK / LANES];
-    const int vectors = static_cast<int>(block.vectors);
-    for (int v = 0; v < vectors; v += WIDE) {
-        const int wide = std::min(vectors - v, WIDE), step = tall(wide);
-        for (int r = 0; r < count; r += step)
-            with_tile<WIDE>(std::min(count - r, step), wide,
-                            [&]<int R, int V>() { multiply_tile<R, V>(codes + r, block, v, products + r); });
-    }
-    const Largest largest(facts, count);
-    for (int v = 0; v < vectors; ++v) {
-        const int64_t at = v * LANES;
-        const vec scale = load(block.scales + at), needed = load(block.border + at) - largest.excess(block, at);
-        for (int r = 0; r < count; ++r) {
-            const vec product = products[r][v] * (scale * everywhere(facts[r][0]));
-            const uint32_t mask = at_least(product, needed);
-            if (__builtin_expect(mask, 0)) keep(product, mask, at, facts[r], rows[r], block);
-        }
-    }
-}
-
-constexpr int TOGETHER = 8;  // candidates scored side by side: sums wait for each other, so several are under way
-
-// Float32 scores of candidates, dimension after dimension as recsys_top_k sums them.
-inline void score_candidates(const float* query, const float* vectors, int64_t d, const std::vector<int64_t>& rows,
-                             std::vector<Key>& keys) {
-    const auto vector_of = [&](size_t i) { return vectors + rows[std::min(i, rows.size() - 1)] * d; };
-    keys.clear();
-    for (size_t at = 0; at < rows.size(); at += TOGETHER) {
-        const float *some[TOGETHER], *next[TOGETHER];
-        float sums[TOGETHER] = {};
-        each<TOGETHER>([&](auto i) { some[i] = vector_of(at + i), next[i] = vector_of(at + TOGETHER + i); });
-        for (int64_t p = 0; p < d; ++p) {
-            if (p % LANES == 0) each<TOGETHER>([&](auto i) { __builtin_prefetch(next[i] + p); });
-            each<TOGETHER>([&](auto i) { sums[i] = __builtin_fmaf(some[i][p], query[p], sums[i]); });
-        }
-        for (size_t i = 0; i < std::min<size_t>(TOGETHER, rows.size() - at); ++i)
-            if (sums[i] > -std::numeric_limits<float>::infinity())
-                keys.emplace_back(sums[i], static_cast<uint32_t>(rows[at + i]));
-    }
-}
-
-// The k best keys, written out and filled up.
-inline void write_best(std::vector<Key>& keys, int64_t k, int64_t* rows, float* scores) {
-    const int64_t found = std::min<int64_t>(k, keys.size());
-    std::partial_sort(keys.begin(), keys.begin() + found, keys.end(), std::greater<>());
-    for (int64_t i = 0; i < k; ++i) {
-        rows[i] = i < found ? keys[i].row() : -1;
-        scores[i] = i < found ? keys[i].score() : -std::numeric_limits<float>::infinity();
-    }
-}
-
-#endif
 
 }  // namespace
 
@@ -309,7 +54,7 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
     std::vector<char> are_too_many(n * parts, 0);
 #pragma omp parallel num_threads(threads)
     {
-        Block block(d, k, most);
+        Block block(d, k, most, bytes, IN_MEMORY);
         std::vector<int64_t> rows;
         std::vector<Key> keys;
 #pragma omp for schedule(dynamic, 1)
@@ -352,7 +97,9 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
                 recsys_top_k(one, 1, vectors, n_items, d, wanted, n_wanted, starts ? starts + query : nullptr, excluded, k,
                              out_rows + query * k, out_scores + query * k, 1);
             } else {
-                score_candidates(one, vectors, d, rows, keys);
+                keys.clear();
+                score_candidates(d, rows.size(), [&](size_t) { return one; }, [&](size_t i) { return vectors + rows[i] * d; },
+                                 [&](size_t i, float score) { keys.emplace_back(score, static_cast<uint32_t>(rows[i])); });
                 write_best(keys, k, out_rows + query * k, out_scores + query * k);
             }
         }

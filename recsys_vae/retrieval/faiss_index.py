@@ -1,7 +1,7 @@
-"""FaissIndex: flat, HNSW and IVF indexes behind the Index contract. Only this file and
+"""FaissIndex: flat, HNSW, IVF and IVF-PQ indexes behind the Index contract. Only this file and
 soundness.py import faiss.
 
-Flat is exact: it scans every vector. HNSW and IVF answer from a part of the vectors. They find nearest neighbours in
+Flat is exact: it scans every vector. The others answer from a part of the vectors. They find nearest neighbours in
 Euclidean distance far better than largest inner products, so the vectors get one more coordinate, sqrt(M^2 - ||v||^2)
 with M the largest norm, and queries a zero there: then both orders agree (Bachrach et al., Speeding Up the Xbox
 Recommender System, RecSys 2014, section 3.2).
@@ -10,6 +10,7 @@ Whatever a filter or an approximation leaves open is answered by an exact scan o
 items come back whenever k exist.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,13 @@ from recsys_vae.retrieval.soundness import check_same, check_sound
 from recsys_vae.top_k import check_k
 
 faiss: Any = Deferred("faiss")
-KINDS = ("flat", "hnsw", "ivf")
+KINDS = ("flat", "hnsw", "ivf", "ivfpq")
+CODE_DIMENSIONS = 8
+"""Dimensions that one code of a product quantizer is for: 16 bytes hold a vector of 128."""
+REFINED = 8
+"""Times as many candidates as are wanted that an index of codes is asked for; the vectors themselves order them."""
+FULL_CODEBOOK, SMALLEST_CODEBOOK = 39 * 256, 16
+"""Vectors below which codes have 4 bits instead of 8, for FAISS wants 39 a centroid; and below which there are none."""
 GPU_K_LIMIT = 2048
 """GPU indexes return at most this many neighbours."""
 FLAT_QUERIES = 1
@@ -42,7 +49,7 @@ class IndexReport:
     """What was measured when an index was built.
 
     Attributes:
-        kind: flat, hnsw or ivf.
+        kind: flat, hnsw, ivf or ivfpq.
         recall: share of the exact top k that it finds, unfiltered; 1 for flat.
         min_selectivity: smallest measured share of allowed items at which the recall still meets the target; queries
             that allow less are answered by an exact scan. 0 for flat.
@@ -61,6 +68,7 @@ class FaissIndex:
         self._vectors = vectors
         self._exact = TorchIndex(vectors)
         self.report = report
+        self._refined = REFINED if report.kind == "ivfpq" else 1
         self.name = f"faiss-{report.kind}"
 
     @property
@@ -108,8 +116,9 @@ class FaissIndex:
         if self.report.kind == "flat":
             scores, rows = self._index.search(queries, fetch, params=parameters)
             return TopK(rows, scores)
-        padded = np.hstack([queries, np.zeros((len(queries), 1), dtype=np.float32)])
-        _, rows = self._index.search(padded, fetch, params=parameters)
+        padded = np.zeros((len(queries), self._index.d), dtype=np.float32)
+        padded[:, : queries.shape[1]] = queries
+        _, rows = self._index.search(padded, min(self.n_items, self._refined * fetch), params=parameters)
         return TopK(rows, self._rescore(queries, rows))
 
     def _rescore(self, queries: Float32Array, rows: Int64Array) -> Float32Array:
@@ -123,7 +132,7 @@ class FaissIndex:
             selector = faiss.IDSelectorBatch(np.flatnonzero(allowed).astype(np.int64))
         if self.report.kind == "hnsw":
             return faiss.SearchParametersHNSW(sel=selector, efSearch=max(self._index.hnsw.efSearch, 2 * fetch))
-        if self.report.kind == "ivf":
+        if self.report.kind in ("ivf", "ivfpq"):
             return faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nprobe)
         return faiss.SearchParameters(sel=selector) if selector is not None else None
 
@@ -135,7 +144,7 @@ def build_index(
 
     Args:
         vectors: shape (n_items, d) float32.
-        kind: flat, hnsw or ivf.
+        kind: flat, hnsw, ivf or ivfpq.
         queries: shape (n, d), as they will be asked; approximate kinds need them.
         min_recall: recall@100 that an approximate index must reach on `queries`.
 
@@ -153,25 +162,31 @@ def build_index(
         raise RetrievalError(
             f"An index of kind {kind} is measured when it is built: pass the queries to measure it with."
         )
-    index = _approximate(_augmented(vectors), kind)
+    if kind == "ivfpq" and len(vectors) < SMALLEST_CODEBOOK:
+        raise RetrievalError(
+            f"An index of kind ivfpq takes at least {SMALLEST_CODEBOOK} items, got {len(vectors)}: use flat."
+        )
+    index = _approximate(_augmented(vectors, _width(vectors.shape[1], kind)), kind)
     measured = FaissIndex(index, vectors, IndexReport(kind, 1.0, 0.0))
     return FaissIndex(index, vectors, _measure(measured, queries, min_recall))
 
 
-def check_index(kind: str, min_recall: float) -> None:
-    """Check what `build_index` will be asked for.
+def check_index(kind: str, min_recall: float, kinds: Sequence[str] = KINDS) -> None:
+    """Check what `build_index`, or whatever knows more kinds, will be asked for.
 
     Raises:
         UnknownNameError: no such kind.
         ConfigError: `min_recall` is no share.
     """
-    if kind not in KINDS:
-        raise UnknownNameError("index", kind, KINDS)
+    if kind not in kinds:
+        raise UnknownNameError("index", kind, kinds)
     if not 0 < min_recall <= 1:
         raise ConfigError(f"min_recall is a share, above 0 and at most 1; got {min_recall}.")
 
 
-def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissIndex | TorchIndex:
+def load_index(
+    path: Path, vectors: Float32Array, report: IndexReport, kinds: Sequence[str] = KINDS
+) -> FaissIndex | TorchIndex:
     """Read an index over `vectors`, shape (n_items, d), that `save` wrote.
 
     Without FAISS a flat one is not read: the exact scorer finds the same items by the same vectors.
@@ -183,7 +198,7 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
             or it cannot be searched safely.
     """
     if report.kind not in KINDS:
-        raise UnknownNameError("index", report.kind, KINDS)
+        raise UnknownNameError("index", report.kind, kinds)
     if not (0 <= report.recall <= 1 and 0 <= report.min_selectivity <= 1):
         raise RetrievalError(f"Recall and selectivity of an index are shares, got {report}.")
     if report.kind == "flat" and not is_installed("faiss"):
@@ -192,7 +207,7 @@ def load_index(path: Path, vectors: Float32Array, report: IndexReport) -> FaissI
         index = faiss.read_index(str(path))
     except RuntimeError as error:
         raise RetrievalError(f"FAISS cannot read {path}: {error}") from error
-    width = vectors.shape[1] + (0 if report.kind == "flat" else 1)
+    width = _width(vectors.shape[1], report.kind)
     if (index.ntotal, index.d) != (len(vectors), width):
         raise RetrievalError(
             f"{path} holds {index.ntotal} vectors of width {index.d}, expected {len(vectors)} of width {width}."
@@ -235,9 +250,20 @@ def _is_excluded(rows: Int64Array, excluded: csr_array | None) -> BoolArray:
     return np.asarray(keys[places] == wanted)
 
 
-def _augmented(vectors: Float32Array) -> Float32Array:
+def _width(d: int, kind: str) -> int:
+    """Width of what an index holds of vectors of width d."""
+    if kind == "flat":
+        return d
+    return d + 1 if kind != "ivfpq" else -(-(d + 1) // CODE_DIMENSIONS) * CODE_DIMENSIONS
+
+
+def _augmented(vectors: Float32Array, width: int) -> Float32Array:
+    """Vectors with one more coordinate, as above, filled up with zeros to a width."""
+    n, d = vectors.shape
     squares = np.einsum("nd,nd->n", vectors, vectors)
-    return np.hstack([vectors, np.sqrt(np.maximum(squares.max() - squares, 0.0))[:, None]]).astype(np.float32)
+    found = np.zeros((n, width), dtype=np.float32)
+    found[:, :d], found[:, d] = vectors, np.sqrt(np.maximum(squares.max() - squares, 0.0))
+    return found
 
 
 def _approximate(vectors: Float32Array, kind: str) -> Any:
@@ -246,7 +272,9 @@ def _approximate(vectors: Float32Array, kind: str) -> Any:
         index.hnsw.efConstruction, index.hnsw.efSearch = 200, 256
     else:
         n_lists = max(1, min(len(vectors) // 39, int(4 * np.sqrt(len(vectors)))))
-        index = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},Flat", faiss.METRIC_L2)
+        bits = 8 if len(vectors) >= FULL_CODEBOOK else 4
+        codes = "Flat" if kind == "ivf" else f"PQ{vectors.shape[1] // CODE_DIMENSIONS}x{bits}"
+        index = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},{codes}", faiss.METRIC_L2)
         index.nprobe = max(1, n_lists // 4)
         index.train(vectors)
     index.add(vectors)

@@ -12,7 +12,12 @@ faiss: Any = Deferred("faiss")
 ROUNDING = 1e-4
 """How far apart vectors may be that two machines compute, as a share of the greatest number in them."""
 ROWS_AT_ONCE = 65_536
-CLASSES = {"flat": ("IndexFlatIP", "IndexFlat"), "hnsw": ("IndexHNSWFlat",), "ivf": ("IndexIVFFlat",)}
+CLASSES = {
+    "flat": ("IndexFlatIP", "IndexFlat"),
+    "hnsw": ("IndexHNSWFlat",),
+    "ivf": ("IndexIVFFlat",),
+    "ivfpq": ("IndexIVFPQ",),
+}
 
 
 def check_sound(index: Any, kind: str) -> None:
@@ -32,7 +37,8 @@ def check_sound(index: Any, kind: str) -> None:
         _check_graph(index.hnsw, index.ntotal)
     else:
         _check_vectors(index.quantizer, index.nlist, index.d)
-        _check_lists(index)
+        _check_codebook(index) if kind == "ivfpq" else _require(index.code_size == 4 * index.d)
+        _check_lists(index, holds_numbers=kind == "ivf")
 
 
 def check_same(held: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
@@ -47,13 +53,18 @@ def check_same(held: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
     """
     if not held.size:
         return
-    tolerance = ROUNDING * float(np.abs(vectors).max())
+    largest = float(np.abs(vectors).max())
     for start in range(0, len(held), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        with np.errstate(over="ignore"):
-            apart = np.abs(held[rows] - vectors[rows]).max()
-        if not apart <= tolerance:
-            raise RetrievalError(f"The index holds other vectors than the model has: they differ by {apart:g}.")
+        check_close(held[rows], vectors[rows], largest)
+
+
+def check_close(held: NDArray[np.float32], vectors: NDArray[np.float32], largest: float) -> None:
+    """The same of some of them, `largest` being the greatest number in all; shapes (n, d), n above 0."""
+    with np.errstate(over="ignore"):
+        apart = np.abs(held - vectors).max()
+    if not apart <= ROUNDING * largest:
+        raise RetrievalError(f"The index holds other vectors than the model has: they differ by {apart:g}.")
 
 
 def _check_vectors(index: Any, n: int, d: int) -> None:
@@ -85,11 +96,23 @@ def _check_graph(graph: Any, n: int) -> None:
         _require(bool((levels[found[found >= 0]] > level).all()))
 
 
-def _check_lists(index: Any) -> None:
+def _check_codebook(index: Any) -> None:
+    """Whatever a code says, it names a centroid of numbers that are finite."""
+    book = index.pq
+    _require(book.nbits in (4, 8) and book.ksub == 1 << book.nbits and book.M * book.dsub == book.d == index.d)
+    _require(book.centroids.size() == book.M * book.ksub * book.dsub)
+    _require(index.code_size == book.code_size == -(-book.M * book.nbits // 8))
+    if not np.isfinite(faiss.vector_to_array(book.centroids)).all():
+        raise RetrievalError("The index holds numbers that are not finite.")
+
+
+def _check_lists(index: Any, *, holds_numbers: bool) -> None:
     lists = index.invlists
-    _require(1 <= index.nprobe <= index.nlist == lists.nlist and index.code_size == lists.code_size == 4 * index.d)
+    _require(1 <= index.nprobe <= index.nlist == lists.nlist and index.code_size == lists.code_size)
     rows = [_rows_of(lists, number) for number in range(index.nlist)]
     _require(np.array_equal(np.sort(np.concatenate(rows)), np.arange(index.ntotal)))
+    if not holds_numbers:
+        return
     for number, own in enumerate(rows):
         codes = faiss.rev_swig_ptr(lists.get_codes(number), len(own) * lists.code_size) if len(own) else np.zeros(0)
         if not np.isfinite(codes.view(np.float32)).all():

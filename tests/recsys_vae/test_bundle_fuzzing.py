@@ -33,7 +33,7 @@ def test_any_damaged_bundle_is_refused_or_answers_finitely(tmp_path: Path, model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", ["hnsw", "ivf"])
+@pytest.mark.parametrize("index", ["hnsw", "ivf", "ivfpq", "ondisk"])
 def test_any_damaged_index_is_refused_or_answers_finitely(tmp_path: Path, index: str) -> None:
     for seed in range(3):
         check(tmp_path / str(seed), "elsa", index, seed=seed, rounds=500)

@@ -22,6 +22,8 @@ from recsys_vae.data.co_occurrence import co_views, lifts
 from recsys_vae.data.features import Field, Schema
 from recsys_vae.errors import BundleCorruptError, BundleError, BundleVersionError, DataError
 from recsys_vae.models import catalog
+from recsys_vae.retrieval.block_writer import write_blocks
+from recsys_vae.retrieval.index_files import BLOCKS_FILE, KINDS
 from tests.worlds import two_tastes, untrained
 
 WORLD = two_tastes(n_items=200)
@@ -79,7 +81,7 @@ def change(path: Path, **changed: Any) -> None:
 
 
 def test_the_bundle_that_the_others_differ_from_is_in_order(tmp_path: Path) -> None:
-    for index in ("flat", "hnsw", "ivf"):
+    for index in KINDS:
         Bundle.load(written(tmp_path / index, index=index))
 
 
@@ -170,7 +172,7 @@ def test_a_schema_that_is_none_is_refused(tmp_path: Path, block: int, changed: d
     assert message in refused(path)
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf", "ivfpq"])
 def test_an_index_of_another_kind_or_with_numbers_that_are_none_is_refused(tmp_path: Path, kind: str) -> None:
     path = written(tmp_path / "b", index=kind)
     width = faiss.read_index(str(path / INDEX)).d
@@ -189,6 +191,16 @@ def test_an_index_over_other_vectors_than_the_models_is_refused(tmp_path: Path) 
     vectors[7] += 1
     faiss.write_index(index, str(path / INDEX))
     assert "other vectors than the model has" in refused(path)
+
+
+def test_an_index_on_disk_of_another_catalogue_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "b", index="ondisk")
+    assert Bundle.load(path).index is not None
+    shape = Bundle.load(path).model.item_vectors().shape
+    write_blocks(path / BLOCKS_FILE, np.ones(shape, np.float32))
+    assert "other vectors than the model has" in refused(path)
+    write_blocks(path / BLOCKS_FILE, np.ones((shape[0] + 1, shape[1]), np.float32))
+    assert f"expected {shape[0]} of width" in refused(path)
 
 
 def test_a_graph_that_leads_out_of_the_index_is_refused(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_an_index_below_its_target_leaves_no_bundle(
     def refuse(*_: object, **__: object) -> None:
         raise RetrievalError("below the target")
 
-    monkeypatch.setattr("recsys_vae.bundles.bundle.build_index", refuse)
+    monkeypatch.setattr("recsys_vae.bundles.bundle.write_index", refuse)
     with pytest.raises(RetrievalError):
         train_bundle(dataset, "strong", VAE, replace(output, index="hnsw"), resume=False)
     assert not output.path.exists()

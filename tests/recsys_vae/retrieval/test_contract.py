@@ -1,6 +1,7 @@
 """What every index promises: the k best allowed items, exactly, ties by item row."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from scipy.sparse import csr_array, random_array
 
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.protocols import Index, TopK
+from recsys_vae.retrieval.block_writer import write_blocks
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.faiss_index import KINDS, FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.retrieval.ondisk import OnDiskIndex
 
 rng = np.random.default_rng(0)
 N, D = 600, 6
@@ -25,27 +28,38 @@ def brute_force(query: np.ndarray, k: int, hidden: set[int]) -> list[int]:
     return sorted(set(range(N)) - hidden, key=lambda row: (-scores[row], row))[:k]
 
 
-class Uncompiled(TorchIndex):
-    """As it searches where nothing is compiled."""
+class Uncompiled:
+    """An index as it searches where nothing is compiled."""
+
+    def __init__(self, index: Index) -> None:
+        self._index, self.name, self.n_items = index, index.name, index.n_items
 
     def search(self, *arguments: Any, **options: Any) -> TopK:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RECSYS_NATIVE", "0")
-            return super().search(*arguments, **options)
+            return self._index.search(*arguments, **options)
 
 
 def build(name: str) -> Index:
-    if name in ("torch", "uncompiled"):
-        return TorchIndex(VECTORS) if name == "torch" else Uncompiled(VECTORS)
+    if name.endswith("uncompiled"):
+        return Uncompiled(build(name.removesuffix("uncompiled").rstrip(", ") or "torch"))
+    if name == "torch":
+        return TorchIndex(VECTORS)
+    if name == "ondisk":
+        with TemporaryDirectory() as folder:
+            write_blocks(Path(folder) / "index", VECTORS)
+            return OnDiskIndex(Path(folder) / "index", VECTORS)
     index = build_index(VECTORS, name.partition(" ")[0], queries=QUERIES, min_recall=0.5)
     if name == "flat by faiss":  # which is asked where the loops would be slower for one query
         index._exact.is_steady = False
-    if name == "ivf":
+    if name.startswith("ivf"):
         index._index.nprobe = index._index.nlist  # look into every cell: nothing is approximate then
+        index._refined *= N  # and let the vectors themselves order what codes find
     return index
 
 
-INDEXES = {name: build(name) for name in ("torch", "uncompiled", "flat by faiss", *KINDS)}
+EXACT = ("torch", "uncompiled", "flat", "ondisk", "ondisk, uncompiled")
+INDEXES = {name: build(name) for name in (*EXACT, "flat by faiss", "hnsw", "ivf", "ivfpq")}
 
 
 @pytest.fixture(params=list(INDEXES))
@@ -80,7 +94,7 @@ def test_a_query_has_the_same_scores_alone_and_in_any_batch(kind: str, d: int) -
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 30), st.floats(0.0, 1.0), st.floats(0.0, 0.5), st.integers(0, 2**31))
-@pytest.mark.parametrize("name", ["torch", "uncompiled", "flat", "flat by faiss", "hnsw", "ivf"])
+@pytest.mark.parametrize("name", [*EXACT, "flat by faiss", "hnsw", "ivf", "ivfpq"])
 def test_exactly_k_of_the_allowed_come_back_in_order(name: str, k: int, allowed: float, seen: float, seed: int) -> None:
     draw = np.random.default_rng(seed)
     flags = draw.random(N) < allowed
@@ -93,7 +107,7 @@ def test_exactly_k_of_the_allowed_come_back_in_order(name: str, k: int, allowed:
         expected = brute_force(QUERIES[row], k, hidden)
         got = found.rows[row][found.rows[row] >= 0].tolist()
         assert len(got) == min(k, len(allowed_rows))
-        if name in ("torch", "uncompiled", "flat"):
+        if name in EXACT:
             assert got == expected
         else:  # approximate: distinct, allowed, best first
             assert len(set(got)) == len(got)
@@ -136,6 +150,8 @@ def test_a_saved_index_answers_the_same(tmp_path: Path, kind: str) -> None:
     assert isinstance(index, FaissIndex)
     index.save(tmp_path / "index")
     loaded = load_index(tmp_path / "index", VECTORS, index.report)
+    assert isinstance(loaded, FaissIndex)
+    loaded._refined = index._refined
     assert (loaded.search(QUERIES, 10).rows == index.search(QUERIES, 10).rows).all()
     with pytest.raises(RetrievalError, match="holds 600 vectors"):
         load_index(tmp_path / "index", VECTORS[:-1], index.report)
@@ -159,5 +175,7 @@ def test_unknown_kinds_and_unmeasurable_indexes_are_refused() -> None:
         build_index(VECTORS, "flt")
     with pytest.raises(RetrievalError, match="queries"):
         build_index(VECTORS, "hnsw")
+    with pytest.raises(RetrievalError, match="at least 16 items"):
+        build_index(VECTORS[:15], "ivfpq", queries=QUERIES)
     with pytest.raises(ConfigError, match="min_recall"):
         build_index(VECTORS, "flat", min_recall=0)

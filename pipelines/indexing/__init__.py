@@ -1,0 +1,1 @@
+"""Which index a bundle is to have: kinds measured on its own item vectors and its users' queries."""

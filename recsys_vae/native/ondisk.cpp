@@ -1,0 +1,241 @@
+// The k largest inner products of vectors that lie in a file, in blocks by descending norm: 8-bit codes and facts are mapped,
+// float32 vectors are read for the few that may be among the best.
+//
+//     q.v <= |q| max |v| + max(q_d max v_d, q_d min v_d)   over the items of a block, d the last dimension
+//
+// Blocks are visited from the largest bound down; where it is below the k-th largest lower bound (code_scan.h), nothing of
+// the block is read. What is kept is scored in float32 in the order of recsys_top_k, so the answer is that of a scan of
+// all, bit for bit. Sources: Teflioudi et al., LEMP, SIGMOD 2015 (blocks by norm); Li et al., FEXIPRO, SIGMOD 2017 (integers).
+#include "code_scan.h"
+#include "vector_file.h"
+
+namespace {
+
+#ifdef MULTIPLIES_BYTES
+
+// Of a block: the largest norm without the last dimension, the largest and smallest last, the largest rounding.
+constexpr int BLOCK_FACTS = 4;
+
+struct File {
+    const uint8_t* codes;
+    const float* facts;
+    const int32_t* rows;  // of the items, by place
+    const float* blocks;
+    int64_t n_items, bytes, block_size;
+    VectorFile vectors;
+
+    int64_t n_blocks() const { return (n_items + block_size - 1) / block_size; }
+    std::pair<int64_t, int64_t> places(int64_t block) const {
+        return {block * block_size, std::min(n_items, (block + 1) * block_size)};
+    }
+};
+
+// What may come back: places, ascending, or one bit an item by row, or all.
+struct Allowed {
+    const int32_t* places;
+    int64_t count;
+    const uint8_t* bits;
+
+    bool is_all() const { return !places && !bits; }
+    // Those of the places begin .. end - 1.
+    void within(int64_t begin, int64_t end, const int32_t* rows, std::vector<int64_t>& found) const {
+        found.clear();
+        if (places) {
+            const int32_t* at = std::lower_bound(places, places + count, begin);
+            for (; at != places + count && *at < end; ++at) found.push_back(*at);
+        } else if (bits) {
+            for (int64_t at = begin; at < end; ++at)
+                if (bits[rows[at] >> 3] >> (rows[at] & 7) & 1) found.push_back(at);
+        } else {
+            for (int64_t at = begin; at < end; ++at) found.push_back(at);
+        }
+    }
+};
+
+struct Counts {
+    int64_t coded = 0, exact = 0;  // times that an item was looked at in 8 bits, by whatever number of queries; in float32, by one
+
+    void add_to(int64_t* out) const {
+#pragma omp atomic
+        out[0] += coded;
+#pragma omp atomic
+        out[1] += exact;
+    }
+};
+
+// A tile of queries on its way through the blocks.
+class Search {
+    const File& file;
+    const Allowed& allowed;
+    const int64_t k, most;
+    Block tile;
+    VectorReader reader;
+    std::vector<Key> exact[BLOCK];  // the k best of those that were scored in float32
+    std::vector<float> bounds;      // of each block, for each query
+    std::vector<std::pair<float, int64_t>> order;
+    std::vector<int64_t> places;
+    std::vector<uint64_t> wanted;  // candidates: place * BLOCK + query
+    const float* queries = nullptr;
+    const int64_t* starts = nullptr;
+    const int32_t* excluded = nullptr;
+    int64_t here = 0;
+
+  public:
+    Counts counts;
+    bool is_readable = true;
+
+    Search(const File& file, const Allowed& allowed, int64_t k, int64_t most)
+        : file(file), allowed(allowed), k(k), most(most),
+          tile(file.vectors.d, k, std::numeric_limits<int64_t>::max(), file.bytes, IN_FILES), reader(file.vectors) {}
+
+    void take(const float* some, int64_t count, const int64_t* from, const int32_t* hidden) {
+        queries = some, here = count, starts = from, excluded = hidden;
+        tile.take(queries, here, starts, excluded);
+        for (auto& keys : exact) keys.clear();
+        rank_blocks();
+    }
+    // Whether a query's numbers are too large for bounds, or none: it found nothing, and is to be scanned for.
+    bool is_open(int64_t j) const { return tile.found[j].are_too_many; }
+
+    // Visits every `parts`-th block from `part` on.
+    void run(int64_t part, int64_t parts) {
+        for (int64_t i = part; i < file.n_blocks(); i += parts)
+            if (concerns_any(order[i].second)) visit(order[i].second);
+        settle(0, here);
+    }
+    const std::vector<Key>& best(int64_t j) const { return exact[j]; }
+
+  private:
+    void rank_blocks() {
+        const int64_t n = file.n_blocks();
+        bounds.resize(n * BLOCK);
+        order.resize(n);
+        for (int64_t b = 0; b < n; ++b) {
+            const float* fact = file.blocks + b * BLOCK_FACTS;
+            float first = -std::numeric_limits<float>::infinity();
+            for (int64_t j = 0; j < here; ++j) {
+                const double last = tile.last[j], bias = std::max(last * fact[1], last * fact[2]);
+                const double bound = double(tile.heads[j]) * fact[0] + bias + double(tile.norms[j]) * fact[3];
+                bounds[b * BLOCK + j] = std::nextafter(static_cast<float>(bound), std::numeric_limits<float>::infinity());
+                if (tile.norms[j] > 0) first = std::max(first, bounds[b * BLOCK + j] / tile.norms[j]);
+            }
+            order[b] = {-first, b};
+        }
+        std::sort(order.begin(), order.end());
+    }
+    bool concerns_any(int64_t block) const {
+        const float* mine = bounds.data() + block * BLOCK;
+        bool any = false;
+        for (int64_t j = 0; j < here; ++j) any |= mine[j] >= tile.border[j];
+        return any;
+    }
+    void visit(int64_t block) {
+        const auto [begin, end] = file.places(block);
+        allowed.within(begin, end, file.rows, places);
+        if (places.empty()) return;
+        if (excluded)
+            for (int64_t j = 0; j < here; ++j) {
+                const int32_t *from = excluded + starts[j], *to = excluded + starts[j + 1];
+                tile.found[j].excluded = {std::lower_bound(from, to, places.front()), to};
+            }
+        const int64_t count = places.size();
+        for (int64_t at = 0; at < count; at += ROWS) {
+            const int n = static_cast<int>(std::min<int64_t>(ROWS, count - at));
+            const uint8_t* lines[ROWS];
+            const float* known[ROWS];
+            for (int r = 0; r < n; ++r) {
+                lines[r] = file.codes + places[at + r] * file.bytes;
+                known[r] = file.facts + places[at + r] * FACTS;
+            }
+            scan(lines, known, places.data() + at, n, tile);
+        }
+        counts.coded += count;
+        for (int64_t j = 0; j < here; ++j)
+            if (static_cast<int64_t>(tile.found[j].kept.size()) > most) settle(j, j + 1);
+    }
+    // Scores the candidates of some queries in float32, and keeps the k best of all that were.
+    void settle(int64_t first_query, int64_t end_query) {
+        wanted.clear();
+        for (int64_t j = first_query; j < end_query; ++j) {
+            tile.found[j].cut(tile.border[j]);
+            for (const Candidate& one : tile.found[j].kept) wanted.push_back(uint64_t(one.row) * BLOCK + j);
+            tile.found[j].kept.clear();
+            tile.found[j].room = 4 * k + 128;
+        }
+        std::sort(wanted.begin(), wanted.end());  // by place, so that what several queries want is read once
+        const auto place_of = [&](size_t i) { return static_cast<int64_t>(wanted[i] / BLOCK); };
+        is_readable &= reader.read(wanted.size(), place_of, [&](size_t first, size_t end, auto&& vector_of) {
+            score_candidates(
+                file.vectors.d, end - first, [&](size_t i) { return queries + wanted[first + i] % BLOCK * file.vectors.d; },
+                [&](size_t i) { return vector_of(first + i); },
+                [&](size_t i, float score) {
+                    const auto row = static_cast<uint32_t>(file.rows[place_of(first + i)]);
+                    exact[wanted[first + i] % BLOCK].emplace_back(score, row);
+                });
+        });
+        counts.exact += wanted.size();
+        for (int64_t j = first_query; j < end_query; ++j) keep_best(j);
+    }
+    void keep_best(int64_t j) {
+        if (static_cast<int64_t>(exact[j].size()) < k) return;
+        std::nth_element(exact[j].begin(), exact[j].begin() + k - 1, exact[j].end(), std::greater<>());
+        exact[j].resize(k);
+        tile.found[j].proved = std::max(tile.found[j].proved, exact[j][k - 1].score());
+        tile.border[j] = std::max(tile.border[j], tile.found[j].proved);
+    }
+};
+
+#endif
+
+}  // namespace
+
+// The k best of n queries (n, d), among items whose codes (n_items, bytes), facts (n_items, FACTS), rows, and blocks of
+// block_size items with BLOCK_FACTS each, are mapped; vectors (n_items, d) lie from byte `start` on in the file `descriptor`,
+// all by place. May come back: n_wanted places, ascending, or items whose bit is set, or all where both are null. Places that
+// query i must not find: excluded[starts[i]] .. excluded[starts[i + 1] - 1], ascending, or null. Writes (n, k) rows and
+// scores, filled up with -1 and -inf, which queries are left open for a scan in float32, and adds up what was looked at.
+// Returns 0, or 1 where the file cannot be read.
+extern "C" int recsys_ondisk_top_k(const float* queries, int64_t n, const uint8_t* codes, const float* facts,
+                                   const int32_t* item_rows, const float* blocks, int64_t n_items, int64_t d,
+                                   int64_t bytes, int64_t block_size, int descriptor, int64_t start,
+                                   const int32_t* wanted, int64_t n_wanted, const uint8_t* bits, const int64_t* starts,
+                                   const int32_t* excluded, int64_t k, int64_t most, int64_t* out_rows,
+                                   float* out_scores, uint8_t* open, int64_t* counts, int threads) {
+#ifdef MULTIPLIES_BYTES
+    const File file{codes, facts, item_rows, blocks, n_items, bytes, block_size, {descriptor, start, d}};
+    const Allowed allowed{wanted, n_wanted, bits};
+    const int64_t tiles = (n + BLOCK - 1) / BLOCK;
+    const int64_t parts = std::max<int64_t>(1, threads / std::max<int64_t>(1, tiles));  // of the blocks, for few queries
+    std::vector<std::vector<Key>> found(n * parts);
+    int unreadable = 0;
+#pragma omp parallel num_threads(threads)
+    {
+        Search search(file, allowed, k, most);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t task = 0; task < tiles * parts; ++task) {
+            const int64_t first = task / parts * BLOCK, part = task % parts, here = std::min(BLOCK, n - first);
+            search.take(queries + first * d, here, starts ? starts + first : nullptr, excluded);
+            search.run(part, parts);
+            for (int64_t j = 0; j < here; ++j) {
+                found[(first + j) * parts + part] = search.best(j);
+                if (part == 0) open[first + j] = search.is_open(j);
+            }
+        }
+        search.counts.add_to(counts);
+        if (!search.is_readable) {
+#pragma omp atomic write
+            unreadable = 1;
+        }
+#pragma omp for schedule(static)
+        for (int64_t query = 0; query < n; ++query) {
+            std::vector<Key>& all = found[query * parts];
+            for (int64_t part = 1; part < parts; ++part)
+                all.insert(all.end(), found[query * parts + part].begin(), found[query * parts + part].end());
+            write_best(all, k, out_rows + query * k, out_scores + query * k);
+        }
+    }
+    return unreadable;
+#else
+    return 1;
+#endif
+}

@@ -1,0 +1,61 @@
+"""The index of a bundle as a file: flat, hnsw, ivf and ivfpq in FAISS's own format, ondisk as a `BlockFile`."""
+
+from pathlib import Path
+from typing import Final
+
+from recsys_vae.protocols import Float32Array
+from recsys_vae.retrieval import faiss_index
+from recsys_vae.retrieval.block_writer import write_blocks
+from recsys_vae.retrieval.exact import TorchIndex
+from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.retrieval.ondisk import OnDiskIndex
+
+FAISS_FILE, BLOCKS_FILE = "index.faiss", "index.safetensors"
+ONDISK: Final = "ondisk"
+KINDS = (*faiss_index.KINDS, ONDISK)
+EXACT = ("flat", ONDISK)
+"""Kinds that find the same as a scan of all vectors."""
+
+BundleIndex = FaissIndex | TorchIndex | OnDiskIndex
+
+
+def check_index(kind: str, min_recall: float) -> None:
+    """Check what `write_index` will be asked for; raises as `faiss_index.check_index`."""
+    faiss_index.check_index(kind, min_recall, KINDS)
+
+
+def file_of(kind: str) -> str:
+    """Name of the file of an index."""
+    return BLOCKS_FILE if kind == ONDISK else FAISS_FILE
+
+
+def write_index(
+    folder: Path, vectors: Float32Array, kind: str, *, queries: Float32Array | None = None, min_recall: float = 0.99
+) -> IndexReport:
+    """Build an index and write its file into a folder.
+
+    Args:
+        folder: of a bundle that is being written.
+        vectors: shape (n_items, d) float32.
+        kind: one of KINDS.
+        queries: shape (n, d), as they will be asked; approximate kinds need them, ondisk orders its blocks by them.
+        min_recall: recall@100 that an approximate index must reach on `queries`.
+
+    Raises:
+        UnknownNameError: no such kind.
+        RetrievalError: an approximate index misses `min_recall`, or there are no queries to measure it with.
+    """
+    check_index(kind, min_recall)
+    if kind == ONDISK:
+        write_blocks(folder / BLOCKS_FILE, vectors, queries=queries)
+        return IndexReport(ONDISK, 1.0, 0.0)
+    index = build_index(vectors, kind, queries=queries, min_recall=min_recall)
+    index.save(folder / FAISS_FILE)
+    return index.report
+
+
+def read_index(folder: Path, vectors: Float32Array, report: IndexReport) -> BundleIndex:
+    """Read what `write_index` wrote of these vectors, shape (n_items, d); raises as `load_index` and `OnDiskIndex`."""
+    if report.kind == ONDISK:
+        return OnDiskIndex(folder / BLOCKS_FILE, vectors)
+    return load_index(folder / FAISS_FILE, vectors, report, KINDS)

@@ -1,0 +1,134 @@
+"""OnDiskIndex: exact search over vectors that need not fit in memory.
+
+Of its file (block_file.py) 8-bit codes and bounds are mapped, vectors are read for the few items that may be among the
+best. Lists and scores are those of a float32 scan of all, whatever is allowed or excluded.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_vae.errors import RetrievalError
+from recsys_vae.native import ondisk as compiled
+from recsys_vae.protocols import BoolArray, Float32Array, TopK
+from recsys_vae.retrieval.block_file import BlockFile
+from recsys_vae.retrieval.block_scan import scan
+from recsys_vae.retrieval.block_writer import encode
+from recsys_vae.retrieval.exact import check_queries
+from recsys_vae.retrieval.soundness import check_close
+from recsys_vae.top_k import check_k, check_masks
+
+LISTED_SHARE = 1 / 32
+"""Share of allowed items up to which their places are listed rather than every item of a block looked up."""
+LOOKED_INTO = 64
+"""Blocks of a file whose codes are made again when it is opened."""
+
+
+class OnDiskIndex:
+    """An index file, open to be searched.
+
+    Attributes:
+        looked_at: since it was opened, how many items tiles of up to 64 queries looked at in 8 bits, and how many
+            queries in float32.
+
+    Args:
+        path: of the file, as `write_blocks` wrote it.
+        vectors: what it was written from, shape (n_items, d), to be compared; it is not kept.
+
+    Raises:
+        RetrievalError: it is no such file, damaged, or of other vectors.
+    """
+
+    name = "ondisk"
+
+    def __init__(self, path: Path, vectors: Float32Array | None = None) -> None:
+        self._file = BlockFile(path)
+        _check_codes(path, self._file)
+        self.looked_at = np.zeros(2, dtype=np.int64)
+        if vectors is not None:
+            _check_same(path, self._file, vectors)
+
+    @property
+    def n_items(self) -> int:
+        """Number of vectors."""
+        return self._file.shape[0]
+
+    @cached_property
+    def vectors(self) -> Float32Array:
+        """What is searched, shape (n_items, d), by item row: read into memory as a whole when first wanted."""
+        found = np.empty(self._file.shape, dtype=np.float32)
+        for first in range(0, self.n_items, self._file.block_size):
+            end = min(self.n_items, first + self._file.block_size)
+            found[self._file.rows[first:end]] = self._file.vectors(first, end)
+        return found
+
+    def search(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
+    ) -> TopK:
+        """The k best allowed items of each query; see `protocols.Index`."""
+        check_k(k)
+        check_queries(queries, self._file.shape[1])
+        check_masks((len(queries), self.n_items), allowed, excluded)
+        hidden = None if excluded is None or not excluded.nnz else self._by_place(excluded)
+        if not compiled.suits(k):
+            return scan(self._file, queries, k, allowed, hidden)
+        found, is_open, counts = compiled.search(
+            queries, self._file, k, *self._choice(allowed), None if hidden is None else _lists(hidden)
+        )
+        self.looked_at += counts
+        if is_open.any():
+            some = np.flatnonzero(is_open)
+            rest = scan(self._file, queries[some], k, allowed, None if hidden is None else csr_array(hidden[some]))
+            found.rows[some], found.scores[some] = rest.rows, rest.scores
+        return found
+
+    @cached_property
+    def _places(self) -> NDArray[np.int32]:
+        """Of each item its place."""
+        places = np.empty(self.n_items, dtype=np.int32)
+        places[self._file.rows] = np.arange(self.n_items, dtype=np.int32)
+        return places
+
+    def _choice(self, allowed: BoolArray | None) -> tuple[NDArray[np.int32] | None, NDArray[np.uint8] | None]:
+        """What is allowed, as places or as bits; neither where all is."""
+        if allowed is None or (count := np.count_nonzero(allowed)) == self.n_items:
+            return None, None
+        if count <= LISTED_SHARE * self.n_items:
+            return np.sort(self._places[np.flatnonzero(allowed)]), None
+        return None, np.packbits(allowed, bitorder="little")
+
+    def _by_place(self, excluded: csr_array) -> csr_array:
+        found = csr_array(
+            (np.ones(excluded.nnz, np.bool_), self._places[excluded.indices], excluded.indptr), excluded.shape
+        )
+        found.sort_indices()
+        return found
+
+
+def _lists(hidden: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    return hidden.indptr.astype(np.int64), hidden.indices.astype(np.int32)
+
+
+def _check_codes(path: Path, file: BlockFile) -> None:
+    """Look into some blocks whether codes and facts are those of the vectors: wrong ones would leave out the best."""
+    starts = np.arange(0, file.shape[0], file.block_size)
+    for first in starts[np.unique(np.linspace(0, len(starts) - 1, LOOKED_INTO).astype(np.int64))].tolist():
+        part = slice(first, first + file.block_size)
+        codes, facts, _ = encode(file.vectors(first, first + len(file.rows[part])))
+        if not (np.array_equal(file.codes[part], codes) and np.allclose(file.facts[part], facts, rtol=1e-5, atol=0)):
+            raise RetrievalError(f"{path} holds codes of other vectors than its own.")
+
+
+def _check_same(path: Path, file: BlockFile, vectors: Float32Array) -> None:
+    if file.shape != vectors.shape:
+        raise RetrievalError(
+            f"{path} holds {file.shape[0]} vectors of width {file.shape[1]}, expected {len(vectors)} of width "
+            f"{vectors.shape[1]}."
+        )
+    largest = max(127 * float(file.facts[:, 0].max()), float(np.abs(file.facts[:, 3]).max()))
+    for first in range(0, len(vectors), file.block_size):
+        rows = file.rows[first : first + file.block_size]
+        check_close(file.vectors(first, first + len(rows)), vectors[rows], largest)
