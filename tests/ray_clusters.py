@@ -54,8 +54,21 @@ def add_node(cluster: Any) -> None:
 def replace_node(cluster: Any) -> None:
     """Kill a node with all its processes, and begin another one."""
     with _ONE_AT_A_TIME:
-        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        kill_node(cluster, next(iter(cluster.worker_nodes)))
         add_node(cluster)
+
+
+def kill_node(cluster: Any, node: Any) -> None:
+    """Kill a node with all its processes."""
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def busy_node(cluster: Any) -> Any | None:
+    """A node whose processor has work, of a cluster that this process is connected with; None where none has."""
+    from ray._private.state import available_resources_per_node
+
+    idle = {name for name, left in available_resources_per_node().items() if left.get("CPU", 0) >= 1}
+    return next((node for node in cluster.worker_nodes if node.node_id not in idle), None)
 
 
 def _begun(begin: Callable[[], Any]) -> Any:

@@ -43,6 +43,7 @@ def measure(millions: int) -> dict[str, float]:
         processors.append(seconds)
         peaks.append(peak)
     disk = sum(path.stat().st_size for path in Path(f"{folder}/data-{millions}m").rglob("*") if path.is_file())
+    log_bytes = sum(path.stat().st_size for path in (log / "events").iterdir())
     shutil.rmtree(f"{folder}/data-{millions}m")
     if millions > 10:
         shutil.rmtree(log)
@@ -51,6 +52,7 @@ def measure(millions: int) -> dict[str, float]:
         "wall_s": round(min(walls), 2),
         "processor_s": round(min(processors), 2),
         "peak_bytes": max(peaks),
+        "log_bytes": log_bytes,
         "dataset_bytes": disk,
         "load": round(os.getloadavg()[0], 1),
     }

@@ -2,7 +2,8 @@
 
 Small jobs, over within a second or so, show what each costs once: actors begun, modules imported, call after call.
 Long ones, an ingest of millions of rows and lists from a large bundle, show what Ray takes of the work itself. Seconds
-are on the clock, and of the processors: of this process and all below it, Ray's own among them.
+are on the clock, and of the processors: of this process and all below it, Ray's own among them, and of this one alone:
+what it does by itself no further node takes over. Bytes are those that they all wrote.
 """
 
 import os
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipelines.cluster.connection import connected
 from tests.benchmarks.scale_ray_jobs import Job, folder
@@ -45,27 +46,38 @@ def overhead(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+class Used(NamedTuple):
+    """What a process has used so far: ticks of the processors, and bytes that it wrote."""
+
+    ticks: int = 0
+    written: int = 0
+
+
 def _timed(work: Callable[[], object], where: str) -> dict[str, float]:
-    wall = time.perf_counter()
+    wall, own = time.perf_counter(), time.process_time()
     with _counting() as used:
         work()
-        wall = time.perf_counter() - wall
-    return {f"{where}_wall_s": round(wall, 2), f"{where}_processor_s": round(used[0], 2)}
+        wall, own = time.perf_counter() - wall, time.process_time() - own
+    seconds, written = used
+    found = {"wall_s": wall, "processor_s": seconds, "own_processor_s": own, "written_mb": written / 1e6}
+    return {f"{where}_{what}": round(value, 2) for what, value in found.items()}
 
 
 @contextmanager
 def _counting() -> Iterator[list[float]]:
-    """Seconds of the processors that this process and all below it take while the context lasts, known at its end."""
-    begun, seen, over = _ticks(), dict[int, int](), Event()
+    """Seconds of the processors that this process and all below it take while the context lasts, and the bytes that
+    they write; known at its end.
+    """  # fmt: skip
+    begun, seen, over = _used(), dict[int, Used](), Event()
 
     def look() -> None:
         while True:
-            seen.update(_ticks())
+            seen.update(_used())
             if over.wait(LOOKS):
-                seen.update(_ticks())
+                seen.update(_used())
                 return
 
-    used = [0.0]
+    used: list[float] = []
     thread = Thread(target=look)
     thread.start()
     try:
@@ -73,21 +85,24 @@ def _counting() -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
-        used[0] = sum(ticks - begun.get(one, 0) for one, ticks in seen.items()) / os.sysconf("SC_CLK_TCK")
+        sums = [sum(now[kind] - begun.get(one, Used())[kind] for one, now in seen.items()) for kind in (0, 1)]
+        used += [sums[0] / os.sysconf("SC_CLK_TCK"), sums[1]]
 
 
-def _ticks() -> dict[int, int]:
-    """Of this process and each one below it."""
-    parents, ticks = {}, {}
+def _used() -> dict[int, Used]:
+    """By this process and each one below it."""
+    parents, used = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                written = int((entry / "io").read_text().split()[3])
             except OSError:
                 continue
-            parents[int(entry.name)], ticks[int(entry.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+            parents[int(entry.name)] = int(fields[1])
+            used[int(entry.name)] = Used(int(fields[11]) + int(fields[12]), written)
     below, found = {os.getpid()}, 0
     while found != len(below):
         found = len(below)
         below |= {one for one, parent in parents.items() if parent in below}
-    return {one: ticks[one] for one in below if one in ticks}
+    return {one: used[one] for one in below if one in used}

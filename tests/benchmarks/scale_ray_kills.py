@@ -1,9 +1,9 @@
 """Nodes of a local Ray cluster are killed within jobs, again and again; what the jobs make stays the same.
 
-Each job is run by itself first, then so often that twenty nodes have been killed in it: one at a random moment of a
-run, with all its processes, and another one begun. A run is a line of results/scale/ray-kills.jsonl, written as soon as
-it is over, so that a bench that is broken off goes on where it was. A run that was over before its node was killed does
-not count.
+Each job is run by itself first, then so often that twenty nodes have been killed in it: one of three, at a random
+moment of a run, while it has work, with all its processes. The others go on, and once the run is over another node is
+begun. A run is a line of results/scale/ray-kills.jsonl, written as soon as it is over, so that a bench that is broken
+off goes on where it was. A run that was over before its node was killed does not count.
 """
 
 import json
@@ -18,9 +18,10 @@ from typing import Any, Final
 from pipelines.cluster.connection import Cluster, connected
 from tests.benchmarks.records import RESULTS, commit, machine
 from tests.benchmarks.scale_ray_jobs import Job, folder
-from tests.ray_clusters import ray_cluster, replace_node
+from tests.ray_clusters import add_node, busy_node, kill_node, ray_cluster
 
 RECORD: Final = RESULTS / "scale" / "ray-kills.jsonl"
+NODES: Final = 3
 EARLIEST, LATEST = 0.05, 0.85
 """When a node is killed, as shares of the time that the job takes without."""
 
@@ -49,9 +50,11 @@ def kill_in(chosen: Mapping[str, Job], kills: int) -> None:
         return
     wanted = {name: job(None) for name, job in chosen.items()}
     kept = {"machine": machine(), "commit": commit()}
-    with ray_cluster() as started, connected(started.address, folder()) as cluster:
+    with ray_cluster(NODES) as started, connected(started.address, folder()) as cluster:
         usual = {name: _usual(job, cluster) for name, job in chosen.items() if left[name] > 0}
         while max(left.values()) > 0:
+            while len(started.worker_nodes) < NODES:
+                add_node(started)
             name = max(left, key=lambda one: left[one])
             run = _run(chosen[name], cluster, started, usual[name], wanted[name])
             if run is None:
@@ -65,8 +68,7 @@ def kill_in(chosen: Mapping[str, Job], kills: int) -> None:
 
 
 def _usual(job: Job, cluster: Cluster) -> float:
-    """Seconds of a job, once workers have imported all."""
-    job(cluster)
+    """Seconds of a job."""
     begun = time.perf_counter()
     job(cluster)
     return time.perf_counter() - begun
@@ -79,9 +81,12 @@ def _run(job: Job, cluster: Cluster, started: Any, usual: float, wanted: dict[st
     begun = time.perf_counter()
 
     def kill() -> None:
-        if not over.wait(at):
+        is_over = over.wait(at)
+        while not is_over and (node := busy_node(started)) is None:
+            is_over = over.wait(0.05)
+        if not is_over:
             killed.append(time.perf_counter() - begun)
-            replace_node(started)
+            kill_node(started, node)
 
     thread = Thread(target=kill)
     thread.start()
