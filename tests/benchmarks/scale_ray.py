@@ -26,8 +26,8 @@ from tests.ray_clusters import OBJECT_STORE, ray_cluster
 BENCHMARK = "scale"
 EVENTS, ITEMS, ROWS_PER_PART, CHUNK = 100_000, 4_000, 10_000, 64
 """Of the jobs that are compared, small enough to be killed twenty times each."""
-MANY, MANY_ITEMS, MANY_PER_PART, MANY_AT_ONCE = 2_000_000, 10_000, 1_000_000, 1_000
-"""Of long jobs: two million rows, a bundle of 100 million weights."""
+MANY, MANY_ITEMS, MANY_PER_PART, MANY_AT_ONCE = 1_000_000, 8_000, 1_000_000, 1_000
+"""Of long jobs: a million rows, a bundle of 64 million weights."""
 JOBS = jobs(ROWS_PER_PART, CHUNK)
 LONG: dict[str, Job] = {"ingest": partial(ingested, MANY_PER_PART), "batch": partial(listed, MANY_AT_ONCE)}
 KILLED = {name: JOBS[name] for name in ("ingest", "train", "batch")}
@@ -89,7 +89,7 @@ def main() -> None:
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "ray": lambda: within(compare, *small),
         "ray-overhead": lambda: {"events": EVENTS} | within(lambda: costs(JOBS), *small),
-        "ray-overhead-long": lambda: {"events": MANY} | within(lambda: costs(LONG, 2), *many),
+        "ray-overhead-long": lambda: {"events": MANY} | within(lambda: costs(LONG, 1), *many),
     }
     wanted, known = options.only.split(","), dict[str, dict[str, Any]]()
     for part, measure in measures.items():
