@@ -86,7 +86,7 @@ def _begun(begin: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Give a node five minutes to be known; Ray itself gives it half a minute, which on a busy machine is not enough."""
+    """Give a node five minutes to be known; Ray itself gives it half a minute, too little on a busy machine."""
     from ray._private import services
 
     ask = services.get_node
