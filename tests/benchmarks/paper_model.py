@@ -168,8 +168,8 @@ def measured() -> UnitCosts:
         SystemExit: one is missing.
     """
     log, ray = _figures("scale", "ingest-10m"), _figures("scale", "ray-overhead-long")
-    train, best = _figures("scale-training", "1m-items-sampled-by-1"), _figures("train", "top-k")
-    on_ray, plain = ray["ingest"], train["processor"][0]
+    train, leaves = _figures("train", "scaling-1000000"), _figures("scale-training", "1m-items-sampled-by-1")
+    on_ray, best = ray["ingest"], _figures("train", "top-k")
     return UnitCosts(
         ingest_rows=log["rows"] / log["processor_s"],
         ingest_on_ray=on_ray["on_ray_processor_s"] / on_ray["here_processor_s"] - 1,
@@ -177,14 +177,14 @@ def measured() -> UnitCosts:
         log_bytes=log["log_bytes"] / log["rows"],
         spilled_bytes=max(0.0, on_ray["on_ray_written_mb"] - on_ray["here_written_mb"]) * 1e6 / ray["events"],
         kept_bytes=log["dataset_bytes"] / log["rows"],
-        train_users=train["users"] / plain,
-        leaves=train["processor_cost"],
-        products=best["users_per_second"]["ours"] * GOWALLA_ITEMS * best["dimensions"] / TOP_K_THREADS,
+        train_users=train["users_per_second"] / THREADS,
+        leaves=leaves["processor_cost"],
+        products=best["users_per_second"]["ours"] * GOWALLA_ITEMS * best["dimensions"] / THREADS,
     )
 
 
-GOWALLA_ITEMS, TOP_K_THREADS = 40_981, 2
-"""Of the record of the best items for every user."""
+GOWALLA_ITEMS, THREADS = 40_981, 2
+"""Of the records of the best items for every user; threads also of that of training."""
 LARGEST: Final = Work(1e9, 1e8)
 SIZES: Final = {
     "10M users x 1M items": Work(1e7, 1e6),

@@ -1,14 +1,14 @@
 """From a laptop to a cluster: ingest of ever larger logs, and the same answers on a Ray cluster: `make bench-scale`.
 
-Parts, each a command of its own: `scale_ingest`, `scale_ray`. Figures are kept under results/scale. The last line of
-output is JSON.
+Parts, each a command of its own: `scale_ingest`, `scale_ray`. Figures are kept under results/scale. Of
+`scale_training` and `size` the kept ones are printed. The last line of output is JSON.
 
-    python -m tests.benchmarks.scale [--only scale_ingest,scale_ray]
+    python -m tests.benchmarks.scale [--only scale_ingest,scale_ray,scale_training,size]
 """
 
 from tests.benchmarks.parts import run_parts
 
-PARTS = {"scale_ingest": (), "scale_ray": ()}
+PARTS = {"scale_ingest": (), "scale_ray": (), "scale_training": ("--print",), "size": ("--print",)}
 
 if __name__ == "__main__":
     run_parts(__doc__, PARTS)

@@ -70,7 +70,7 @@ WORLDS = {
     "ml-1m, batches of 2,000": World("ml-1m", 2000, 4000),
     "gowalla": World("gowalla", 512, 1024),
     "1m items, sampled": World(
-        "made up", 512, 2048, MultVAEConfig(hidden=128, latent=64), likelihood="sampled", workers=(1, 2)
+        "made up", 512, 6144, MultVAEConfig(hidden=128, latent=64), likelihood="sampled", workers=(1, 2)
     ),
 }
 
@@ -103,9 +103,10 @@ def turns(world: str, output: Path) -> None:
         for _ in range(ROUNDS):
             for leaves, rounds in spent.items():
                 torch.manual_seed(0)
+                model = MultVAE(matrix.shape[1], of.model)
                 begun, clock = time.process_time(), Clock()
                 train(
-                    MultVAE(matrix.shape[1], of.model),
+                    model,
                     matrix,
                     replace(training, leaves=leaves),
                     group=group,

@@ -10,7 +10,7 @@ are made of the unit costs of this machine and of the sizes of the dataset, not 
 Errors are |estimate / measured - 1|. Measured figures are kept under results/size; --fresh measures again. The last
 line of output is JSON.
 
-    python -m tests.benchmarks.size [--fresh]
+    python -m tests.benchmarks.size [--fresh] [--print]
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pipelines.sizing.estimate import Stage, stages
 from pipelines.sizing.workloads import of_dataset, of_numbers
 from pipelines.training.model_settings import specify
 from recsys_vae.home import home
-from tests.benchmarks.records import record
+from tests.benchmarks.records import existing, record
 
 BENCHMARK = "size"
 LOGS = {
@@ -111,7 +111,13 @@ def main() -> None:
     """Print estimates beside what was measured, and end in one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fresh", action="store_true")
-    fresh = parser.parse_args().fresh
+    parser.add_argument("--print", action="store_true", help="what was found last, and nothing else")
+    options = parser.parse_args()
+    kept = existing(BENCHMARK, "summary")
+    if options.print:
+        print(json.dumps(kept["figures"] if kept else {"size_worst_error": None}))
+        return
+    fresh = options.fresh
     cases: dict[str, dict[str, Any]] = {}
 
     def compare(case: str, estimate: float | None, found: float) -> None:
@@ -134,7 +140,9 @@ def main() -> None:
     for case, figures in cases.items():
         print(f"{case:28} {figures['estimated']:>16,.1f} {figures['measured']:>16,.1f} {figures['error']:.1%}")
     worst = max(figures["error"] for figures in cases.values())
-    print(json.dumps({"size_worst_error": worst, "cases": cases, "cores": os.cpu_count()}))
+    told = {"size_worst_error": worst, "size_cases": cases, "cores": os.cpu_count()}
+    record(BENCHMARK, "summary", lambda: told, fresh=True)
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
