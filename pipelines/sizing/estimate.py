@@ -5,9 +5,9 @@ What a process holds is what one holds that has next to no data (measured, see c
     ingest    97 bytes a row up to four million rows, and 63 a row of the block that is read, a million at most; of
               more, 35 a row of these four, and 97 a row of a part of one million, which is sorted when all are read;
               65 a user and an item for ids and counts
-    training  the larger of the model's peak (`cost` of each model) with the matrix it learns from, and, when it has
-              learned, the model as it is kept with the events that lists and neighbours are counted from; both
-              together where it was trained by gradient; gradients of leaves on top (training_memory.py)
+    training  the larger of the model's peak (`cost` of each model) with the matrix it learns from and gradients of
+              leaves (training_memory.py), and, when it has learned, the model as it is kept with the events that lists
+              and neighbours are counted from, which go where it has learned
     serving   the model, its item vectors, the index, the neighbours and the table of items
 
 Constants without a formula were measured on simulated logs of 1 to 10 million rows, see docs/scale.md.
@@ -123,11 +123,10 @@ def training(
     counting = EVENT_BYTES * events + products
     solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     speed = machine.solve_flops if solved else USED * machine.flops
-    if solved:
-        memory = machine.train_bytes + max(learning, cost.kept_bytes + counting)
-    else:  # what it has freed, its process keeps (`keep_freed_memory`)
-        memory = machine.gradient_bytes + learning + counting + leaf_gradients(how) * cost.kept_bytes
-        speed /= 1 + LEAVES_COST * bool(how and how.leaves)
+    held = machine.train_bytes if solved else machine.gradient_bytes + leaf_gradients(how) * cost.kept_bytes
+    if not solved and how is not None and how.leaves:
+        speed /= 1 + LEAVES_COST
+    memory = max(held + learning, machine.train_bytes + cost.kept_bytes + counting)
     return Stage("training", memory, cost.operations / speed, 0.0)
 
 
