@@ -48,7 +48,7 @@ def size(
     spec = specify(file.model if file else model, named)
     machine = calibrated(afresh=calibrate, say=lambda line: print(line, file=sys.stderr))
     free = free_memory() if memory is None else memory * GIB
-    found = stages(work, spec.name, spec.config, machine)
+    found = stages(work, spec.name, spec.config, machine, spec.training)
     sizes = work.sizes
     title = f"{spec.name}: {sizes.n_users:,} users, {sizes.n_items:,} items, {sizes.n_interactions:,} interactions"
     table = Table("step", "memory", "processor", "disk", title=title, title_justify="left")
@@ -61,7 +61,7 @@ def size(
     print(f"{gib(free)} of memory {'are free' if memory is None else 'to fit into'}")
     if found[1].memory is None:
         raise ConfigError(f"{spec.name} does not say what it takes, so nothing is known of its training.")
-    check_memory(spec.name, spec.config, sizes, free=max(0.0, free - machine.train_bytes))
+    check_memory(spec.name, spec.config, sizes, spec.training, free=max(0.0, free - machine.train_bytes))
     for stage in (found[0], found[1], found[3]):
         if stage.memory is not None and stage.memory > free:
             raise ConfigError(

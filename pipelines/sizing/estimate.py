@@ -2,11 +2,12 @@
 
 What a process holds is what one holds that has next to no data (measured, see calibration.py), and beside it
 
-    ingest    97 bytes a row up to four million rows; of more, 35 a row of these four, and 97 a row of a part of one
-              million; 63 a row of the block that is read, a million at most; 65 a user and an item for ids and counts
-    training  the larger of the model's peak (`cost` of each model) with the matrix it learns from, and, when it has
-              learned, the model as it is kept with the events that lists and neighbours are counted from; both
-              together where it was trained by gradient
+    ingest    97 bytes a row up to four million rows, and 63 a row of the block that is read, a million at most; of
+              more, 35 a row of these four, and 97 a row of a part of one million, which is sorted when all are read;
+              65 a user and an item for ids and counts
+    training  the larger of the model's peak (`cost` of each model) with the matrix it learns from and gradients of
+              leaves (training_memory.py), and, when it has learned, the model as it is kept with the events that lists
+              and neighbours are counted from, which go where it has learned
     serving   the model, its item vectors, the index, the neighbours and the table of items
 
 Constants without a formula were measured on simulated logs of 1 to 10 million rows, see docs/scale.md.
@@ -17,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipelines.sizing.calibration import Calibration
-from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of
+from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of, leaf_gradients
 from recsys_vae.bundles.neighbours import n_kept
 from recsys_vae.data.co_occurrence import PRODUCT_ENTRIES
 from recsys_vae.errors import ConfigError
 from recsys_vae.models import catalog
 from recsys_vae.models.cost import Cost, Sizes
+from recsys_vae.training.config import TrainingConfig
 
 HELD_ROWS, PART_ROWS = 4_000_000, 1_000_000
 INGEST_ROW, HELD_ROW, GROUP_ROW, INGEST_ID = 97.0, 35.0, 63.0, 65.0
@@ -37,6 +39,8 @@ PAIR_BYTES, TOGETHER = 12, 0.2
 ITEM_BYTES: Final = 20.0
 USED: Final = 0.2
 """Share of the speed of a large product that training by gradient reaches, with all that is sparse in it."""
+LEAVES_COST: Final = 0.15
+"""What leaves add to it."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,13 @@ class Stage:
     disk: float | None
 
 
-def stages(work: Workload, model: str, config: Any, machine: Calibration) -> tuple[Stage, ...]:
+def stages(
+    work: Workload, model: str, config: Any, machine: Calibration, how: TrainingConfig | None = None
+) -> tuple[Stage, ...]:
     """Estimates of all steps, in their order.
+
+    Args:
+        how: a model is trained, where that is by gradient.
 
     Raises:
         ConfigError: sizes are not above 0.
@@ -80,7 +89,7 @@ def stages(work: Workload, model: str, config: Any, machine: Calibration) -> tup
     cost = cost_of(model, config, work.sizes)
     return (
         ingest(work, machine),
-        training(work, model, config, cost, machine),
+        training(work, model, config, cost, machine, how),
         bundle(work, model, config, cost),
         serving(work, model, config, cost, machine),
     )
@@ -89,14 +98,22 @@ def stages(work: Workload, model: str, config: Any, machine: Calibration) -> tup
 def ingest(work: Workload, machine: Calibration) -> Stage:
     """Of the log, as Parquet or text; the form matters little to memory."""
     ids = work.sizes.n_users + work.sizes.n_items
-    rows = INGEST_ROW * work.rows if work.rows <= HELD_ROWS else HELD_ROW * HELD_ROWS + INGEST_ROW * PART_ROWS
-    group = GROUP_ROW * min(work.rows, PART_ROWS)
-    memory = machine.ingest_bytes + rows + group + INGEST_ID * ids
+    rows = INGEST_ROW * work.rows + GROUP_ROW * min(work.rows, PART_ROWS)
+    if work.rows > HELD_ROWS:
+        rows = HELD_ROW * HELD_ROWS + INGEST_ROW * PART_ROWS
+    memory = machine.ingest_bytes + rows + INGEST_ID * ids
     seconds = machine.ingest_seconds + machine.ingest_row_seconds * work.rows
     return Stage("ingest", memory, seconds, CLEAN_ROW * work.sizes.n_interactions + REPEATED_ROW * work.rows)
 
 
-def training(work: Workload, model: str, config: Any, cost: Cost | None, machine: Calibration) -> Stage:
+def training(
+    work: Workload,
+    model: str,
+    config: Any,
+    cost: Cost | None,
+    machine: Calibration,
+    how: TrainingConfig | None = None,
+) -> Stage:
     """Of `recsys train` on a split that is there."""
     if cost is None:
         return Stage("training", None, None, None)
@@ -106,10 +123,10 @@ def training(work: Workload, model: str, config: Any, cost: Cost | None, machine
     counting = EVENT_BYTES * events + products
     solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     speed = machine.solve_flops if solved else USED * machine.flops
-    if solved:
-        memory = machine.train_bytes + max(learning, cost.kept_bytes + counting)
-    else:  # what it has freed, its process keeps (`keep_freed_memory`)
-        memory = machine.gradient_bytes + learning + counting
+    held = machine.train_bytes if solved else machine.gradient_bytes + leaf_gradients(how) * cost.kept_bytes
+    if not solved and how is not None and how.leaves:
+        speed /= 1 + LEAVES_COST
+    memory = max(held + learning, machine.train_bytes + cost.kept_bytes + counting)
     return Stage("training", memory, cost.operations / speed, 0.0)
 
 

@@ -10,6 +10,7 @@ from recsys_vae.errors import ConfigError, PluginError, RecsysError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Part
 from recsys_vae.models.cost import Cost, Sizes, expected_cost
+from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import ModelSpec
 
 GIB: Final = 1 << 30
@@ -53,40 +54,62 @@ def cost_of(name: str, config: Any, sizes: Sizes) -> Cost | None:
     return Cost(*(sum(getattr(cost, one.name) for cost in known) for one in fields(Cost)))
 
 
-def need_of(name: str, config: Any, sizes: Sizes) -> Need:
+def need_of(name: str, config: Any, sizes: Sizes, training: TrainingConfig | None = None) -> Need:
     """What a training takes."""
     cost = cost_of(name, config, sizes)
-    return Need(name, None if cost is None else cost.n_bytes + BYTES_AN_INTERACTION * sizes.n_interactions)
+    if cost is None:
+        return Need(name, None)
+    gradients = leaf_gradients(training) * cost.kept_bytes
+    return Need(name, cost.n_bytes + gradients + BYTES_AN_INTERACTION * sizes.n_interactions)
 
 
-def check_memory(name: str, config: Any, sizes: Sizes, *, free: float | None = None) -> Need:
+def leaf_gradients(training: TrainingConfig | None) -> int:
+    """Gradients of all weights, beyond one, that a process holds at most whose batches are cut into leaves.
+
+    Each of its threads adds up those of a subtree, one for each level; with the sampled likelihood they are of a few
+    rows only.
+    """
+    if training is None or not training.leaves or training.likelihood == "sampled":
+        return 0
+    import torch
+
+    threads = min(training.leaves, 1 << (torch.get_num_threads().bit_length() - 1))
+    return threads * (training.leaves // threads).bit_length() - 1
+
+
+def check_memory(
+    name: str, config: Any, sizes: Sizes, training: TrainingConfig | None = None, *, free: float | None = None
+) -> Need:
     """What a training takes, where there is room for it.
 
     Args:
+        training: how, of models that are trained by gradient.
         free: bytes that may be taken; by default those of the machine and the container that are free now.
 
     Raises:
         ConfigError: it takes more than is free; the message says what would fit.
     """
-    need = need_of(name, config, sizes)
+    need = need_of(name, config, sizes, training)
     free = free_memory() if free is None else free
     if need.n_bytes is None or need.n_bytes <= free:
         return replace(need, free=free)
     raise ConfigError(
         f"{name} takes about {gib(need.n_bytes)} of memory to learn from {sizes.n_users:,} users, {sizes.n_items:,} "
         f"items and {sizes.n_interactions:,} interactions, and {gib(free)} are free. "
-        f"What would fit: {'; '.join(what_fits(name, config, sizes, free))}."
+        f"What would fit: {'; '.join(what_fits(name, config, sizes, free, training))}."
     )
 
 
-def what_fits(name: str, config: Any, sizes: Sizes, free: float) -> Iterator[str]:
+def what_fits(
+    name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None = None
+) -> Iterator[str]:
     """Ways out, in words: the model made narrower, other models by name, more memory."""
-    if narrower := _narrower(name, config, sizes, free):
+    if narrower := _narrower(name, config, sizes, free, training):
         yield narrower
     others = sorted(_others(name, sizes, free), key=lambda need: need.n_bytes or 0)
     if others:
         yield "--model " + " or ".join(f"{need.model} ({gib(need.n_bytes or 0)})" for need in others)
-    need = need_of(name, config, sizes).n_bytes
+    need = need_of(name, config, sizes, training).n_bytes
     yield f"{gib(need or 0)} of free memory; or fewer items, by a higher --min-item of `recsys ingest`"
 
 
@@ -97,7 +120,7 @@ def gib(n_bytes: float) -> str:
     return f"{n_bytes / GIB:.1f} GiB" if n_bytes >= GIB / 10 else f"{n_bytes / (1 << 20):.0f} MiB"
 
 
-def _narrower(name: str, config: Any, sizes: Sizes, free: float) -> str:
+def _narrower(name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None) -> str:
     """The largest power-of-two part of the model's widths by which it fits; empty where none does."""
     widths = {one.name: getattr(config, one.name) for one in fields(config) if one.name in WIDTHS}
     widths = {key: value for key, value in widths.items() if isinstance(value, int)}
@@ -107,7 +130,7 @@ def _narrower(name: str, config: Any, sizes: Sizes, free: float) -> str:
             made = replace(config, **widths)
         except RecsysError:
             return ""
-        if (need_of(name, made, sizes).n_bytes or 0) <= free:
+        if (need_of(name, made, sizes, training).n_bytes or 0) <= free:
             return " ".join(f"--set {key}={value}" for key, value in widths.items())
     return ""
 

@@ -63,7 +63,7 @@ def fit(
     Raises:
         ConfigError: it takes more memory than is free; the message says what would fit.
     """
-    check_memory(spec.name, spec.config, Sizes.of(interactions))
+    check_memory(spec.name, spec.config, Sizes.of(interactions), spec.training)
     fitted = fitting.fit(
         spec,
         interactions,

@@ -143,7 +143,7 @@ def train_bundle(
     check_index_use(spec, output)
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     spec, split, known = course.spec, course.split, course.known
-    print(check_memory(spec.name, spec.config, Sizes.of(split.training_part.matrix)), flush=True)
+    print(check_memory(spec.name, spec.config, Sizes.of(split.training_part.matrix), spec.training), flush=True)
     run_id = saved_run_id(output.checkpoints[0]) if resume else None
     with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
         told = {f"signals.{name}": value for name, value in course.signals.described().items()}

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,14 @@ from torch.nn import functional
 from recsys_vae.native import products
 from recsys_vae.native.products import Packed
 from recsys_vae.nn.inner_products import inner_products
+
+
+class Sums(Protocol):
+    """Computes weighted sums in a layer's place, so that its weight's gradient can be asked for otherwise."""
+
+    def __call__(self, layer: "SparseLinear", rows: "SparseRows") -> Tensor | None:
+        """Sums, shape (n, width); None where the layer is to compute them itself."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class SparseRows:
         metadata: what else is known of the same users, in columns of a `metadata.Schema`; None where nothing is.
         targets: what is to be predicted of the same users, where that is not what they are shown.
         unwanted: what they dislike, values how much it counts, where that is to be predicted, too.
+        sums: what computes the weighted sums of these rows; the layer itself when None.
     """
 
     indices: Tensor
@@ -34,6 +43,7 @@ class SparseRows:
     metadata: "SparseRows | None" = None
     targets: "SparseRows | None" = None
     unwanted: "SparseRows | None" = None
+    sums: Sums | None = None
 
     @classmethod
     def from_csr(
@@ -66,6 +76,12 @@ class SparseRows:
         if len(self) == 1:
             return torch.zeros_like(self.indices)
         return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
+
+    def first(self, n: int) -> "SparseRows":
+        """The first n rows, with all that is known of them."""
+        end, others = int(self.offsets[n]), (self.metadata, self.targets, self.unwanted)
+        metadata, targets, unwanted = (None if one is None else one.first(n) for one in others)
+        return SparseRows(self.indices[:end], self.offsets[: n + 1], self.values[:end], metadata, targets, unwanted)
 
     def lengths(self) -> Tensor:
         """Number of entries of each row, shape (n,) int64."""
@@ -141,6 +157,8 @@ class SparseLinear(nn.Module):
 
     def forward(self, rows: SparseRows) -> Tensor:
         """Shape (n, width)."""
+        if rows.sums is not None and (deferred := rows.sums(self, rows)) is not None:
+            return deferred + self.bias
         if not self.sparse_gradient:
             return weighted_sums(self.weight, rows) + self.bias
         summed: Tensor = _WeightedSums.apply(self.weight, rows)  # type: ignore[no-untyped-call]

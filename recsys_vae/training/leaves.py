@@ -94,9 +94,8 @@ class Leaves:
         found = self.tree.of(sums[0])
         for parameter, gradient in zip(learning, found, strict=False):
             parameter.grad = gradient
-        if (layer := grown[0].layer) is not None:
-            for one, of_likelihood in zip((layer.weight, layer.bias), found[len(learning) :], strict=True):
-                one.grad = add(of_likelihood, one.grad)
+        for parameter, gradient in zip(grown[0].apart, found[len(learning) :], strict=True):
+            parameter.grad = add(gradient, parameter.grad)
         return self.added([row for one in grown for row in one.figures])
 
     def added(self, figures: Sequence[Sequence[float]]) -> list[float]:

@@ -20,7 +20,7 @@ from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.objective import Likelihood, Loss, Objective
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
-from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
+from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, Sums
 from recsys_vae.training.batches import Batch, Batches, LeafBatch
 from recsys_vae.training.checkpoint import Run
 from recsys_vae.training.lazy_adam import LazyAdam
@@ -120,7 +120,9 @@ class LeafSteps:
         numbered = zip(self._leaves.own, batch.leaves, strict=True)
         losses = [partial(self._loss, part, objective, (*place, leaf)) for leaf, part in numbered]
         if self._joint is None:
-            self._joint = not any(run.group.any([not may_join(losses[0], objective.likelihood)]))
+            few = replace(batch.leaves[0], rows=batch.leaves[0].rows.first(1))
+            asked = partial(self._loss, few, objective, (*place, 0))
+            self._joint = not any(run.group.any([not may_join(asked, objective.likelihood)]))
         run.optimizer.zero_grad()
         found = self._leaves.learn(run.model, losses, objective.likelihood, joint=self._joint)
         run.optimizer.step_apart(self._leaves.each)
@@ -144,12 +146,18 @@ class LeafSteps:
         return total / counted if counted else float("nan")
 
     def _loss(
-        self, part: Batch, objective: Objective, place: tuple[int, int, int], likelihood: Likelihood
+        self,
+        part: Batch,
+        objective: Objective,
+        place: tuple[int, int, int],
+        likelihood: Likelihood,
+        sums: Sums | None,
     ) -> tuple[float, Loss]:
         asked = replace(objective, generator=self._leaves.noise(*place), likelihood=likelihood)
+        rows = part.rows if sums is None else replace(part.rows, sums=sums)
         # What autocast keeps of weights it keeps for all threads together, and drops when one of them leaves.
         with autocast(self._run.model, self._precision, keeps_weights=False):
-            return part.share, self._run.model.loss(part.rows, asked)
+            return part.share, self._run.model.loss(rows, asked)
 
 
 def steps_of(run: TrainingRun, batches: Batches, precision: torch.dtype, leaves: Leaves | None) -> Steps:

@@ -1,7 +1,7 @@
 """A subtree of leaves: their losses, and their gradients added up, by one thread.
 
-Where the likelihood is one that is compiled, it is computed for all of them at once (`nn.joint_softmax`): the bits are
-those of one leaf after the other.
+Where the likelihood is one that is compiled, it is computed for all of them at once (`nn.joint_softmax`), and so are
+the gradients of layers on sparse rows (`nn.joint_sums`): the bits are those of one leaf after the other.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from recsys_vae.nn.joint_softmax import Deferred, is_deferrable, joint_nll
+from recsys_vae.nn.joint_sums import DeferredSums, joint_gradient
 from recsys_vae.nn.objective import Likelihood, Loss
+from recsys_vae.nn.sparse_layers import Sums
 
 Gradients: TypeAlias = list[Tensor | None]
 """One a parameter; None where there is none for it."""
-LeafLoss: TypeAlias = Callable[[Likelihood], tuple[float, Loss]]
+LeafLoss: TypeAlias = Callable[[Likelihood, Sums | None], tuple[float, Loss]]
 """Computes a leaf with a likelihood, and with the same noise each time: the share of the batch that it is, its loss."""
 
 
@@ -25,14 +27,14 @@ class Grown:
     """What came of a subtree.
 
     Attributes:
-        gradients: sums over the leaves, of each parameter that learns, and then of the joint layer's weight and bias.
+        gradients: sums over the leaves, of each parameter that learns, and then of those in `apart`.
         figures: loss, nll and KL of each leaf, times its share.
-        layer: the joint layer; None where there is none.
+        apart: parameters whose gradients were computed for all leaves together, in part or whole.
     """
 
     gradients: Gradients
     figures: list[list[float]]
-    layer: nn.Linear | None
+    apart: list[nn.Parameter]
 
 
 def grow(some: Sequence[LeafLoss], learning: Sequence[nn.Parameter], likelihood: Likelihood, *, joint: bool) -> Grown:
@@ -43,16 +45,17 @@ def grow(some: Sequence[LeafLoss], learning: Sequence[nn.Parameter], likelihood:
         joint: whether the likelihood may be computed for all of them together, see `may_join`.
     """
     if joint:
-        deferred = [Deferred(likelihood) for _ in some]
-        losses = [compute(one) for compute, one in zip(some, deferred, strict=True)]
+        deferred, sums = [Deferred(likelihood) for _ in some], [DeferredSums() for _ in some]
+        losses = [compute(*both) for compute, *both in zip(some, deferred, sums, strict=True)]
         if all(one.nll is not None for one in deferred):
-            return _joined(deferred, losses, learning)
-        return _apart(losses, learning)
+            return _joined(deferred, sums, losses, learning)
     if len(some) == 1:
-        return _apart([some[0](likelihood)], learning)
+        share, loss = some[0](likelihood, None)
+        gradients = _own(torch.autograd.grad(share * loss.total, learning, allow_unused=True))
+        return Grown(gradients, [_figures(share, loss)], [])
     half = len(some) // 2
     first, second = (grow(part, learning, likelihood, joint=False) for part in (some[:half], some[half:]))
-    return Grown(list(map(add, first.gradients, second.gradients)), first.figures + second.figures, None)
+    return Grown(list(map(add, first.gradients, second.gradients)), first.figures + second.figures, [])
 
 
 def may_join(compute: LeafLoss, likelihood: Likelihood) -> bool:
@@ -62,7 +65,7 @@ def may_join(compute: LeafLoss, likelihood: Likelihood) -> bool:
     found = []
     for at in (0.0, 1.5):
         one = Deferred(likelihood, at)
-        _, loss = compute(one)
+        _, loss = compute(one, None)
         if one.nll is None:
             return False
         found.append(torch.autograd.grad(loss.total, one.nll, allow_unused=True)[0])
@@ -76,31 +79,34 @@ def add(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     return (first + second).coalesce() if first.is_sparse else first.add_(second)
 
 
-def _apart(losses: Sequence[tuple[float, Loss]], learning: Sequence[nn.Parameter]) -> Grown:
-    sums = _Sums()
-    for share, loss in losses:
-        sums.take(_own(torch.autograd.grad(share * loss.total, learning, allow_unused=True)))
-    return Grown(sums.total(), [_figures(share, loss) for share, loss in losses], None)
-
-
 def _joined(
-    deferred: Sequence[Deferred], losses: Sequence[tuple[float, Loss]], learning: Sequence[nn.Parameter]
+    deferred: Sequence[Deferred],
+    asked: Sequence[DeferredSums],
+    losses: Sequence[tuple[float, Loss]],
+    learning: Sequence[nn.Parameter],
 ) -> Grown:
     upstream: list[Tensor] = []
     answers = [one.nll for one in deferred if one.nll is not None]
     for answer, (share, loss) in zip(answers, losses, strict=True):
         upstream += torch.autograd.grad(share * loss.total, answer, retain_graph=True)
     joint = joint_nll(deferred, upstream)
-    sums, figures = _Sums(), []
+    sums, figures, of_sums = _Sums(), [], []
     for number, (one, (share, loss)) in enumerate(zip(deferred, losses, strict=True)):
         outputs, causes = [share * loss.total], [torch.ones_like(loss.total)]
         if one.hidden.requires_grad:
             outputs, causes = [*outputs, one.hidden], [*causes, joint.hidden[number]]
-        sums.take(_own(torch.autograd.grad(outputs, learning, causes, allow_unused=True)))
+        inputs = [*learning, *(call.sums for call in asked[number].calls)]
+        found = torch.autograd.grad(outputs, inputs, causes, allow_unused=True)
+        sums.take(_own(found[: len(learning)]))
+        of_sums.append(found[len(learning) :])
         late = float(torch.dot(upstream[number], joint.nll[number]))
         total, nll, kl = _figures(share, loss)
         figures.append([total + late, nll + late, kl])
-    return Grown([*sums.total(), joint.weight, joint.bias], figures, deferred[0].output)
+    layers = list(zip(*(one.calls for one in asked), strict=True))
+    of_layers = [joint_gradient(calls, some) for calls, some in zip(layers, zip(*of_sums, strict=True), strict=True)]
+    output = deferred[0].output
+    apart = [output.weight, output.bias, *(calls[0].weight for calls in layers)]
+    return Grown([*sums.total(), joint.weight, joint.bias, *of_layers], figures, apart)
 
 
 def _figures(share: float, loss: Loss) -> list[float]:

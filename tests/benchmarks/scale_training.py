@@ -1,9 +1,10 @@
 """Training by 1, 2 and 4 workers: the same bundle, hash for hash, and what that costs: `make bench-scale`.
 
 - cost: Mult-VAE on MovieLens 1M (batches of 500, then 2,000) and Gowalla (512), by 1, 2 and 4 processes of one thread
-  each: runs in leaves and runs as without them take turns in the same processes. Compared are medians over the rounds,
-  the first of which is not counted, of the processor time of all processes, and of the time that went by. Without
-  leaves the processes draw other noise and add up in another order; with them they do not.
+  each, and with the sampled likelihood, 128-64-128 wide, on a made-up log of a million items, by 1 and 2, as each takes
+  3 GiB: runs in leaves and runs as without them take turns in the same processes. Compared are medians over the
+  rounds, the first of which is not counted, of the processor time of all processes, and of the time that went by.
+  Without leaves the processes draw other noise and add up in another order; with them they do not.
 - bundles: `recsys train` on MovieLens 1M by 1, 2 and 4 processes; by two of which one is killed, with four that go on
   from the checkpoint; and, with --ray, by Ray's workers of which the last is killed again and again (--kills).
 
@@ -23,7 +24,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -43,20 +44,35 @@ from recsys_vae.training.parallel import join
 from recsys_vae.training.tracking import NoTracker
 from tests.benchmarks.quickstart import gowalla, ml_1m
 from tests.benchmarks.records import existing, record
+from tests.benchmarks.scaling import made_up_log
 from tests.pipelines.training.dying_workers import dying
 
 BENCHMARK = "scale-training"
 WORKERS = (1, 2, 4)
 ROUNDS = 5
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-WORLDS = {
-    "ml-1m": ("ml-1m", 500, 2000),
-    "ml-1m, batches of 2,000": ("ml-1m", 2000, 4000),
-    "gowalla": ("gowalla", 512, 1024),
-}
-"""Data, users a batch and users."""
 EPOCHS = 2
-"""Of a bundle."""
+
+
+class World(NamedTuple):
+    """What is trained on, and how."""
+
+    data: str
+    batch: int
+    users: int
+    model: MultVAEConfig = MultVAEConfig()
+    likelihood: str = "auto"
+    workers: tuple[int, ...] = WORKERS
+
+
+WORLDS = {
+    "ml-1m": World("ml-1m", 500, 2000),
+    "ml-1m, batches of 2,000": World("ml-1m", 2000, 4000),
+    "gowalla": World("gowalla", 512, 1024),
+    "1m items, sampled": World(
+        "made up", 512, 6144, MultVAEConfig(hidden=128, latent=64), likelihood="sampled", workers=(1, 2)
+    ),
+}
 
 
 class Clock(NoTracker):
@@ -72,22 +88,25 @@ class Clock(NoTracker):
 
 def interactions(name: str, users: int) -> csr_array:
     """What is trained on."""
+    if name == "made up":
+        return made_up_log(10**6)[:users]
     return (gowalla().training_part if name == "gowalla" else ml_1m().train).matrix[:users]
 
 
 def turns(world: str, output: Path) -> None:
     """Train with leaves and without in turns, as one of the processes that torchrun has started."""
-    name, batch, users = WORLDS[world]
-    matrix = interactions(name, users)
-    training = TrainingConfig(epochs=2, batch_size=batch, patience=0, device="cpu")
+    of = WORLDS[world]
+    matrix = interactions(of.data, of.users)
+    training = TrainingConfig(epochs=EPOCHS, batch_size=of.batch, patience=0, device="cpu", likelihood=of.likelihood)
     spent: dict[int, list[list[float]]] = {0: [], LEAVES: []}
     with join() as group:
         for _ in range(ROUNDS):
             for leaves, rounds in spent.items():
                 torch.manual_seed(0)
+                model = MultVAE(matrix.shape[1], of.model)
                 begun, clock = time.process_time(), Clock()
                 train(
-                    MultVAE(matrix.shape[1], MultVAEConfig()),
+                    model,
                     matrix,
                     replace(training, leaves=leaves),
                     group=group,
@@ -113,7 +132,7 @@ def cost(world: str, workers: int) -> dict[str, Any]:
         f"{kind}_cost": median(b[place] / a[place] for a, b in zip(plain, leaves, strict=True)) - 1
         for place, kind in enumerate(("processor", "time"))
     }
-    return found | paired | {"rounds": [plain, leaves]}
+    return found | paired | {"users": EPOCHS * WORLDS[world].users, "rounds": [plain, leaves]}
 
 
 def torchrun(workers: int, module: str, *arguments: str, check: bool) -> "subprocess.Popen[bytes]":
@@ -205,6 +224,7 @@ def main() -> None:
     """Measure what is missing, print everything, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fresh", action="store_true", help="measure again what has a record")
+    parser.add_argument("--only", help="costs whose names have this in them; no bundles")
     parser.add_argument("--print", action="store_true", help="measure nothing")
     parser.add_argument("--ray", action="store_true", help="with workers of Ray among the bundles")
     parser.add_argument("--kills", type=int, default=20, help="of Ray's workers")
@@ -213,12 +233,15 @@ def main() -> None:
     if arguments.worker:
         turns(arguments.worker[0], Path(arguments.worker[1]))
         return
-    names = {f"{world} by {workers}": (world, workers) for world in WORLDS for workers in WORKERS}
+    names = {f"{world} by {workers}": (world, workers) for world, of in WORLDS.items() for workers in of.workers}
     if not arguments.print:
         for name, (world, workers) in names.items():
+            if arguments.only and arguments.only not in name:
+                continue
             record(BENCHMARK, _file(name), partial(cost, world, workers), fresh=arguments.fresh)
         kills = arguments.kills if arguments.ray else None
-        record(BENCHMARK, "bundles", partial(bundles, kills), fresh=arguments.fresh)
+        if not arguments.only:
+            record(BENCHMARK, "bundles", partial(bundles, kills), fresh=arguments.fresh)
     costs = {name: existing(BENCHMARK, _file(name)) for name in names}
     made = existing(BENCHMARK, "bundles")
     show(costs, made)

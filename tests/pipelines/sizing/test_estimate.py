@@ -14,6 +14,7 @@ from pipelines.sizing.workloads import of_numbers
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.catalog import configure
 from recsys_vae.models.cost import Sizes
+from recsys_vae.training.config import TrainingConfig
 
 MIB = 1 << 20
 MACHINE = Calibration(
@@ -59,6 +60,21 @@ def test_ingest_holds_rows_up_to_a_bound():
     assert few.seconds == pytest.approx(3.0)
     assert few.memory == pytest.approx(200 * MIB + 97e6 + 63e6 + 65 * 2000)
     assert many.memory == more.memory > few.memory  # type: ignore[operator]
+    assert many.memory == pytest.approx(200 * MIB + 35 * 4e6 + 97e6 + 65 * 2000)
+
+
+def test_leaves_hold_gradients_of_every_level_of_every_thread(monkeypatch):
+    work, config = Workload(10**6, Sizes(10**5, 10_000, 10**6, 1e9, 1e8)), configure("mult-vae", {})
+    weights = 4 * (1200 * 10_000 + 10_000 + 600 * 400 + 200 * 600 + 600 + 400 + 600)
+    for threads, gradients in ((1, 2), (2, 3), (4, 3), (6, 3)):
+        monkeypatch.setattr("torch.get_num_threads", lambda threads=threads: threads)
+        whole, leaves, sampled = (
+            stages(work, "mult-vae", config, MACHINE, TrainingConfig(**how))[1]
+            for how in ({}, {"leaves": 4}, {"leaves": 4, "likelihood": "sampled"})
+        )
+        assert leaves.memory - whole.memory == gradients * weights
+        assert sampled.memory == whole.memory
+        assert leaves.seconds == pytest.approx(1.15 * whole.seconds)
 
 
 def test_item_vectors_are_as_wide_as_the_model_makes_them():
