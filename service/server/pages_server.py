@@ -24,8 +24,8 @@ from service.server.open_files import tell_in_a_line
 from service.server.stopping import GRACE_SECONDS, end_within
 from service.settings import Settings
 
-NICENESS: Final = 5
-"""Of the process: where answers and pages want one core, answers get three quarters of it."""
+NICENESS: Final = 4
+"""Of the process: where answers and pages want one core, answers get seven tenths of it."""
 
 
 def serve_pages(app: FastAPI, place: str, settings: Settings, on_ready: Callable[[], None]) -> None:

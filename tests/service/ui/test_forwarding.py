@@ -15,10 +15,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from recsys_vae.errors import ConfigError
 from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.http.frames import HEAD, read_scope, read_start, write_scope, write_start
 from service.security.api_keys import SCOPES, entry_of, new_key
+from service.security.bind_checks import made_safe
 from service.security.login_attempts import MOST
 from service.security.sessions import COOKIE, has_pages_apart, with_secret
 from service.server.pages_server import listen_at, serve_until
@@ -197,3 +199,9 @@ def test_pages_have_a_process_of_their_own_where_answers_are_to_be_kept_from_wai
     settings: Settings, changed: dict[str, Any], is_apart: bool
 ) -> None:
     assert has_pages_apart(settings.model_copy(update=changed)) is is_apart
+
+
+def test_a_process_that_would_count_requests_apart_is_refused(settings: Settings) -> None:
+    chosen = settings.model_copy(update={"ui_process": True, "rate_limit": "5/minute"})
+    with pytest.raises(ConfigError, match="--no-ui-process"):
+        made_safe(chosen)
