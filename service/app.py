@@ -14,6 +14,7 @@ from service.deployment.controller import Deployments
 from service.deployment.item_watcher import ItemWatch
 from service.deployment.variants import VariantSet
 from service.http.dependencies import Services, State
+from service.http.direct_path import DirectPath
 from service.http.fast_path import FastPath
 from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
 from service.http.queries import check_query
@@ -34,7 +35,7 @@ from service.http.routes.pages import show_docs
 from service.observability.day import Day, keep
 from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
-from service.observability.request_middleware import Observed
+from service.observability.request_middleware import Log, Observed
 from service.observability.tracing import Traced, open_tracer
 from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
@@ -142,6 +143,7 @@ def create_app(
                 ActionLog(store.database),
                 LoginTable(store.database),
                 day,
+                plain if tracer is None else None,
             )
             tasks.cancel_scope.cancel()
         engine.close()
@@ -153,14 +155,14 @@ def create_app(
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
 
-    sessions = _sessions(settings)
-    shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
+    sessions, log = _sessions(settings), request_log(settings)
+    plain = DirectPath(recommendations.PLAIN, settings, keys, limits, counts, log)
     app = Application(
         title="recsys_vae",
         version=__version__,
         lifespan=lifespan,
         description="Recommendations over HTTP.",
-        openapi_url="/openapi.json" if shows_docs else None,
+        openapi_url="/openapi.json" if _shows_docs(settings) else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
@@ -168,12 +170,12 @@ def create_app(
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     front: ASGIApp = FastPath(app.behind, (*recommendations.FAST_PATH, *items.FAST_PATH))
     front = BodyLimit(front, settings.max_body_bytes, settings.body_seconds)
-    front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts)
+    front = _outside(authorization.Guard(front, keys, limits, counts, sessions), settings, counts, log)
     tracer = open_tracer(settings)
     app.front = front if tracer is None else Traced(front, tracer)
     problems.install(app)
     _add_routes(app)
-    if shows_docs:
+    if app.openapi_url is not None:
         show_docs(app)
     if sessions is not None:
         ui.mount(app, sessions, keys, counts)
@@ -181,19 +183,23 @@ def create_app(
     return app
 
 
-def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
+def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics, log: Log) -> ASGIApp:
     """What a request meets before anybody looks at its key."""
     front: ASGIApp = SameOrigin(guarded, settings.cors_origins, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
         front = with_cors(front, settings.cors_origins)
-    return Observed(front, counts, request_log(settings))
+    return Observed(front, counts, log)
 
 
 def _add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         # Probes may be sent with anything behind the address.
         app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
+
+
+def _shows_docs(settings: Settings) -> bool:
+    return not has_keys(settings) if settings.docs is None else settings.docs
 
 
 def _sessions(settings: Settings) -> Sessions | None:
