@@ -1,5 +1,6 @@
 """The composition root: settings in, application out. Nothing else puts parts together."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
@@ -60,6 +61,9 @@ from service.ui import routers as ui
 WRITERS = 8
 """Requests whose events a process writes at a time; the others wait without a thread. On PostgreSQL one connection is
 kept to ask for changes of items, another takes them, and as many are left to reads as the pool keeps open."""
+ONE_CORE_SECONDS, SEVERAL_CORES_SECONDS = 0.01, 0.001
+"""Processor time up to which a batch of plain requests is computed on the event loop: where there is another core, only
+if a thread would not be worth its trouble."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -219,4 +223,5 @@ def limits_of(settings: Settings) -> Limits:
         gather_seconds=settings.gather_ms / 1000,
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,
+        here_seconds=ONE_CORE_SECONDS if len(os.sched_getaffinity(0)) == 1 else SEVERAL_CORES_SECONDS,
     )

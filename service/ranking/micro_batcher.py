@@ -6,6 +6,10 @@ A request that finds a thread and the queue empty goes at once, with whatever ca
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first.
 
+A batch of plain requests may be computed on the event loop (`Here`), where that takes no more processor time than
+`Limits.here_seconds`, by such batches so far. Where a process has one core nobody could do anything else meanwhile, and
+two threads hand the interpreter to each other some thirty times a batch.
+
 Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
 pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
 let in gets its answer. Who shares the queue gets an equal part of it (`fair_queue`), and no batch has more work than
@@ -20,8 +24,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from time import perf_counter
-from typing import Generic, Protocol, TypeVar
+from time import perf_counter, thread_time
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from service.errors import DeadlineError, OverloadedError
 from service.ranking.fair_queue import FairQueue
@@ -53,6 +57,7 @@ class Limits:
         gather_seconds: longest time that a batch gathers while a thread is free and another computes.
         max_queue: requests that may wait; what comes on top is refused.
         deadline_seconds: time from a request's arrival to its answer, past which nobody is taken to wait for it.
+        here_seconds: processor time up to which a batch is computed on the event loop; 0: none is.
     """
 
     compute_threads: int = 1
@@ -60,6 +65,21 @@ class Limits:
     gather_seconds: float = 0.002
     max_queue: int = 1024
     deadline_seconds: float = 2.0
+    here_seconds: float = 0.0
+
+
+class Here(NamedTuple, Generic[Job, Result]):
+    """How batches are computed on the event loop.
+
+    Attributes:
+        takes: whether a job, of the work of one plain request, may be.
+        prepare: whatever may have to wait for something; run in a compute thread.
+        compute: a result or an error for each job, by what `prepare` has found.
+    """
+
+    takes: Callable[[Job], bool]
+    prepare: Callable[[list[Job]], Any]
+    compute: Callable[[list[Job], Any], Sequence[Result | Exception]]
 
 
 class Observer(Protocol):
@@ -117,6 +137,7 @@ class Batcher(Generic[Job, Result]):
         compute: a result or an error for each job of a batch, in order, in steps; run in compute threads.
         limits: how many and how long.
         observer: told of every batch.
+        here: how batches are computed on the event loop; None where none are.
 
     Attributes:
         computing: batches that are being computed now.
@@ -127,6 +148,7 @@ class Batcher(Generic[Job, Result]):
         compute: Callable[[list[Job]], Steps[Sequence[Result | Exception]]],
         limits: Limits,
         observer: Observer | None = None,
+        here: Here[Job, Result] | None = None,
     ) -> None:
         self.computing = 0
         self._compute = compute
@@ -138,6 +160,8 @@ class Batcher(Generic[Job, Result]):
         self._under_way: list[Batch[Job, Result]] = []
         self._pace, self._last_end = 0.0, 0.0
         self._alarm: asyncio.TimerHandle | None = None
+        self._here = here if limits.here_seconds else None
+        self._usual: dict[int, float] = {}  # processor time of batches that may be computed here, by bits of their size
 
     @property
     def queue_depth(self) -> int:
@@ -226,25 +250,60 @@ class Batcher(Generic[Job, Result]):
         began = perf_counter()
         self.computing += 1
         self._under_way.append(batch)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._advance, batch)
-        running.add_done_callback(lambda done: self._end(batch, began, done))
+        loop, here = asyncio.get_running_loop(), self._short(batch)
+        if here is None:
+            running = loop.run_in_executor(self._threads, self._advance, batch)
+            running.add_done_callback(lambda done: self._end(batch, began, _outcomes(done, len(batch))))
+        else:
+            prepared = loop.run_in_executor(self._threads, here.prepare, [waiting.job for waiting in batch])
+            prepared.add_done_callback(lambda done: self._end(batch, began, self._computed(here, batch, done)))
         self._schedule()
 
     def _advance(self, batch: "Batch[Job, Result]") -> "Outcomes[Result] | Paused[Outcomes[Result]]":
         """Compute a batch, or one step of a heavy request; runs in a compute thread."""
-        steps = batch[0].steps or self._compute([waiting.job for waiting in batch])
+        steps, computed = batch[0].steps or self._compute([waiting.job for waiting in batch]), thread_time()
         step = STEP if batch[0].is_heavy else math.inf
-        return advanced(steps, step, lambda: not all(waiting.result.done() for waiting in batch))
+        found = advanced(steps, step, lambda: not all(waiting.result.done() for waiting in batch))
+        self._note(batch, thread_time() - computed)
+        return found
+
+    def _computed(
+        self, here: Here[Job, Result], batch: "Batch[Job, Result]", prepared: "asyncio.Future[Any]"
+    ) -> "Outcomes[Result]":
+        """Compute a batch on the event loop."""
+        try:
+            ready, computed = prepared.result(), thread_time()
+            found = here.compute([waiting.job for waiting in batch], ready)
+            self._note(batch, thread_time() - computed)
+            return found
+        except (Exception, asyncio.CancelledError) as failure:
+            return _failed(failure, len(batch))
+
+    def _short(self, batch: "Batch[Job, Result]") -> Here[Job, Result] | None:
+        """How a batch is computed on the event loop; None where it would take too long, or nobody knows."""
+        usual = self._usual.get(len(batch).bit_length(), math.inf)
+        return self._here if usual <= self._limits.here_seconds and self._may_be_here(batch) else None
+
+    def _may_be_here(self, batch: "Batch[Job, Result]") -> bool:
+        here = self._here
+        return here is not None and all(one.work <= 1 and here.takes(one.job) for one in batch)
+
+    def _note(self, batch: "Batch[Job, Result]", seconds: float) -> None:
+        """Remember the processor time of a batch."""
+        if self._may_be_here(batch):
+            size = len(batch).bit_length()
+            before = self._usual.get(size, seconds)
+            self._usual[size] = before + NEWEST * (seconds - before)
 
     def _end(
         self,
         batch: "Batch[Job, Result]",
         began: float,
-        done: "asyncio.Future[Outcomes[Result] | Paused[Outcomes[Result]]]",
+        outcomes: "Outcomes[Result] | Paused[Outcomes[Result]]",
     ) -> None:
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
-        ended, outcomes = perf_counter(), _outcomes(done, len(batch))
+        ended = perf_counter()
         self._measure(batch, ended, outcomes)
         for waiting in batch:
             waiting.began, waiting.computing = waiting.began or began, waiting.computing + ended - began
@@ -312,4 +371,8 @@ def _outcomes(
     try:
         return done.result()
     except (Exception, asyncio.CancelledError) as failure:
-        return [failure if isinstance(failure, Exception) else DeadlineError() for _ in range(n)]
+        return _failed(failure, n)
+
+
+def _failed(failure: BaseException, n: int) -> "Outcomes[Result]":
+    return [failure if isinstance(failure, Exception) else DeadlineError() for _ in range(n)]
