@@ -4,13 +4,21 @@ Compiled code, ours and scipy's, follows row numbers wherever they lead: one tha
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.errors import DataError
+
+PRIVATE: Final = "c"
+"""Mode of numpy's for mappings of which nobody else sees what is written to them."""
+
+
+def is_mapped(array: NDArray[Any]) -> bool:
+    """Whether an array lies in such a mapping, and so needs no copy by whoever takes it over."""
+    return isinstance(array, np.memmap) and array.mode == PRIVATE
 
 
 def check_finite(name: str, array: NDArray[Any]) -> None:
@@ -34,7 +42,7 @@ def floats_of(tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int |
         expected = ", ".join("any" if length is None else str(length) for length in shape)
         raise DataError(f"{name} holds {found.dtype} of shape {found.shape}, expected floats of shape ({expected}).")
     with np.errstate(over="ignore"):
-        single = found.astype(np.float32)
+        single = found.astype(np.float32, copy=not is_mapped(found))
     check_finite(name, single)
     return single
 

@@ -1,5 +1,6 @@
 """The composition root: settings in, application out. Nothing else puts parts together."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
@@ -14,6 +15,7 @@ from service.deployment.controller import Deployments
 from service.deployment.item_watcher import ItemWatch
 from service.deployment.variants import VariantSet
 from service.http.dependencies import Services, State
+from service.http.direct_path import DirectPath
 from service.http.fast_path import FastPath
 from service.http.limits import BodyLimit, HeadLimit, Net, with_cors
 from service.http.queries import check_query
@@ -34,7 +36,7 @@ from service.http.routes.pages import show_docs
 from service.observability.day import Day, keep
 from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
-from service.observability.request_middleware import Observed
+from service.observability.request_middleware import Log, Observed
 from service.observability.tracing import Traced, open_tracer
 from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
@@ -64,6 +66,9 @@ WRITERS = 8
 kept to ask for changes of items, another takes them, and as many are left to reads as the pool keeps open."""
 UNSHARED_BATCH = 256
 """Requests in a batch where nobody waits for it but who asks for all of them, such as the lists of two bundles."""
+ONE_CORE_SECONDS, SEVERAL_CORES_SECONDS = 0.01, 0.001
+"""Processor time up to which a batch of plain requests is computed on the event loop: where there is another core, only
+if a thread would not be worth its trouble."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -159,6 +164,7 @@ def create_app(
                 ActionLog(store.database),
                 LoginTable(store.database),
                 day,
+                plain if tracer is None else None,
             )
             tasks.cancel_scope.cancel()
         engine.close()
@@ -170,26 +176,26 @@ def create_app(
         if tracer is not None:
             await to_thread.run_sync(tracer.close)
 
-    sessions = _sessions(settings) if pages_at is None else None
-    shows_docs = not has_keys(settings) if settings.docs is None else settings.docs
+    sessions, log = _sessions(settings) if pages_at is None else None, request_log(settings)
+    plain = DirectPath(recommendations.PLAIN, settings, keys, limits, counts, log)
     app = Application(
         title="recsys_vae",
         version=__version__,
         lifespan=lifespan,
         description="Recommendations over HTTP.",
-        openapi_url="/openapi.json" if shows_docs else None,
+        openapi_url="/openapi.json" if _shows_docs(settings) else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # the id in the new address would not be encoded as it was in the old one
     )
     app.add_middleware(Net)  # inside, where FastAPI would answer in its own words
     guarded = authorization.Guard(_inside(app, settings), keys, limits, counts, sessions)
-    front = _outside(guarded, settings, counts)
+    front = _outside(guarded, settings, counts, log)
     tracer = open_tracer(settings)
-    app.front = _with_pages(front if tracer is None else Traced(front, tracer), app, pages_at, settings, counts)
+    app.front = _with_pages(front if tracer is None else Traced(front, tracer), app, pages_at, counts, log)
     problems.install(app)
     _add_routes(app)
-    if shows_docs:
+    if app.openapi_url is not None:
         show_docs(app)
     if sessions is not None:
         ui.mount(app, sessions, keys, counts)
@@ -197,13 +203,13 @@ def create_app(
     return app
 
 
-def _with_pages(front: ASGIApp, app: FastAPI, place: str | None, settings: Settings, counts: Metrics) -> ASGIApp:
+def _with_pages(front: ASGIApp, app: FastAPI, place: str | None, counts: Metrics, log: Log) -> ASGIApp:
     """Before all else, what hands requests for pages to another process; styles are served here, whether it is there
     or not."""
     if place is None:
         return front
     ASSETS.mount(app)
-    return Forwarded(front, place, Observed(say_unavailable, counts, request_log(settings)))
+    return Forwarded(front, place, Observed(say_unavailable, counts, log))
 
 
 def _inside(app: Application, settings: Settings) -> ASGIApp:
@@ -212,19 +218,23 @@ def _inside(app: Application, settings: Settings) -> ASGIApp:
     return BodyLimit(fast, settings.max_body_bytes, settings.body_seconds)
 
 
-def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics) -> ASGIApp:
+def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics, log: Log) -> ASGIApp:
     """What a request meets before anybody looks at its key."""
     front: ASGIApp = SameOrigin(guarded, settings.cors_origins, counts)
     front = Net(HeadLimit(front, settings.max_headers, settings.hosts))
     if settings.cors_origins:
         front = with_cors(front, settings.cors_origins)
-    return Observed(front, counts, request_log(settings))
+    return Observed(front, counts, log)
 
 
 def _add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         # Probes may be sent with anything behind the address.
         app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
+
+
+def _shows_docs(settings: Settings) -> bool:
+    return not has_keys(settings) if settings.docs is None else settings.docs
 
 
 def _sessions(settings: Settings) -> Sessions | None:
@@ -259,4 +269,5 @@ def limits_of(settings: Settings, *, is_shared: bool = True) -> Limits:
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,
         is_shared=is_shared,
+        here_seconds=ONE_CORE_SECONDS if len(os.sched_getaffinity(0)) == 1 else SEVERAL_CORES_SECONDS,
     )

@@ -18,7 +18,7 @@
 Items, never users. Nothing in it is pickled, and nothing is unpickled when it is loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import version
@@ -62,6 +62,7 @@ from recsys_vae.errors import (
     UnknownNameError,
 )
 from recsys_vae.frames import read_table
+from recsys_vae.mapped import Keep, as_made
 from recsys_vae.models import catalog
 from recsys_vae.models.content_map import ContentMap
 from recsys_vae.models.plugins import GROUP
@@ -176,8 +177,12 @@ class Bundle:
         return cls(manifest, model, items, table, counts, None, tiers, shelves or Shelves())
 
     @classmethod
-    def load(cls, directory: Path) -> "Bundle":
+    def load(cls, directory: Path, keep: Callable[[Manifest], Keep] | None = None) -> "Bundle":
         """Read and verify a bundle; nothing of it is used before all of it is found in order.
+
+        Args:
+            directory: where it is.
+            keep: where large arrays of the bundle with a manifest are kept, for processes that share them.
 
         Raises:
             BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
@@ -190,7 +195,7 @@ class Bundle:
         manifest = read_manifest(directory)
         verify_files(directory, manifest)
         try:
-            return cls._read(directory, manifest)
+            return cls._read(directory, manifest, as_made if keep is None else keep(manifest))
         except UnknownNameError as error:
             if missing := missing_plugins(manifest):
                 raise BundleError(
@@ -208,7 +213,7 @@ class Bundle:
             raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
 
     @classmethod
-    def _read(cls, directory: Path, manifest: Manifest) -> "Bundle":
+    def _read(cls, directory: Path, manifest: Manifest, keep: Keep) -> "Bundle":
         _check_signals(manifest)
         table = read_table(directory / ITEMS)
         popularity = _popularity(table)
@@ -217,11 +222,12 @@ class Bundle:
             raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
         config = catalog.configure(manifest.model, manifest.settings)
         model = catalog.create(manifest.model, len(items), config)
-        model.load_tensors(load_file(directory / WEIGHTS))
+        model.load_tensors(keep("weights", lambda: load_file(directory / WEIGHTS)))
         index = None
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
-            index = read_index(directory, model.item_vectors(), report)
+            vectors = keep("vectors", lambda: {"vectors": model.item_vectors()})["vectors"].view(np.float32)
+            index = read_index(directory, vectors, report, keep)
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
         shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
         ranker = read_ranker(directory, manifest.files, manifest.model, table, shelves.lists, popularity)

@@ -98,7 +98,8 @@ class RecVAE(Variational):
         return {name: value for name, value in super().tensors().items() if not name.startswith(OLD)}
 
     def load_tensors(self, tensors: Tensors) -> None:
-        """Take over weights by name; the old encoder becomes a copy of the encoder.
+        """Take over weights by name; the old encoder becomes a copy of the encoder, or of mapped weights, which are not
+        trained further, the same.
 
         Raises:
             DataError: names or shapes do not fit this configuration.

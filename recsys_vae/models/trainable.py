@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from recsys_vae.arrays import check_finite
+from recsys_vae.arrays import check_finite, is_mapped
 from recsys_vae.errors import DataError
 from recsys_vae.models.weighting import options_of
 from recsys_vae.nn.objective import Loss, Objective
@@ -92,7 +93,7 @@ class Trainable(nn.Module):
         return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
 
     def load_tensors(self, tensors: Tensors) -> None:
-        """Take over weights by name.
+        """Take over weights by name: copies, but of mapped ones, which several processes predict by (`mapped`).
 
         Raises:
             DataError: names, shapes or types do not fit this configuration, or a weight is not finite, or beyond what
@@ -106,6 +107,13 @@ class Trainable(nn.Module):
             if np.issubdtype(value.dtype, np.floating) and value.size and np.abs(value).max() > LARGEST_WEIGHT:
                 raise DataError(f"The weights {name} go beyond {LARGEST_WEIGHT:g}: scores would overflow.")
         try:
-            self.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
+            are_mapped = any(map(is_mapped, tensors.values()))
+            taken = {name: torch.from_numpy(_own(value)) for name, value in tensors.items()}
+            self.load_state_dict(taken, assign=are_mapped)
         except RuntimeError as error:
             raise DataError(f"These weights belong to a model of another configuration: {error}") from error
+
+
+def _own(value: NDArray[Any]) -> NDArray[Any]:
+    """An array that may be written to without anybody's seeing it."""
+    return np.asarray(value) if is_mapped(value) else np.array(value)

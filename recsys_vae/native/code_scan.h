@@ -82,6 +82,17 @@ struct Candidates {
 };
 
 constexpr int64_t BLOCK = 64;  // queries that are scored while an item's codes are at hand: one panel or several
+constexpr int64_t FEW = 16, WIDEST = 64;  // most queries for which dimensions lie side by side, and how many of these do
+
+// Whether so many queries are few: what a vector of dimensions saves must be worth adding up its numbers in the end.
+inline bool are_few_for(int64_t n, int64_t bytes) {
+#ifdef __AVX512VNNI__
+    return n <= FEW && bytes >= (n <= 4 ? 128 : n <= 8 ? 192 : 384);
+#else
+    return false;
+#endif
+}
+
 constexpr int WIDE = 4, PANEL_QUERIES = WIDE * LANES;  // vectors a panel
 
 // Rows a tile of `vectors`: with 16 registers no more than twelve sums stay in them.
@@ -89,21 +100,26 @@ inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS 
 
 // A block of queries in 8 bits, with what each has found.
 struct Block {
-    int64_t d, k, most, bytes, vectors = 0;
+    int64_t d, k, most, bytes, n = 0, vectors = 0;
     Coding coding;
+    bool are_few = false;  // then their codes are in `lines` besides, query by query
+    Buffer<int8_t> lines;
     Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
     alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus their offset times the sum of a query's integers
     alignas(64) float scales[BLOCK], lost[BLOCK], heads[BLOCK], norms[BLOCK], last[BLOCK], border[BLOCK];
     Candidates found[BLOCK];
 
     Block(int64_t d, int64_t k, int64_t most, int64_t bytes, Coding coding)
-        : d(d), k(k), most(most), bytes(bytes), coding(coding), packed(buffer<int8_t>(bytes * BLOCK)) {}
+        : d(d), k(k), most(most), bytes(bytes), coding(coding),
+          lines(buffer<int8_t>(rounded_up(bytes, WIDEST) * FEW)), packed(buffer<int8_t>(bytes * BLOCK)) {}
 
     const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
 
     void take(const float* queries, int64_t here, const int64_t* starts, const int32_t* excluded) {
-        vectors = rounded_up(here, LANES) / LANES;
+        n = here, vectors = rounded_up(here, LANES) / LANES;
         std::fill_n(packed.get(), bytes * BLOCK, int8_t{0});
+        are_few = are_few_for(here, bytes);
+        if (are_few) std::fill_n(lines.get(), rounded_up(bytes, WIDEST) * FEW, int8_t{0});
         for (int64_t j = 0; j < BLOCK; ++j) {
             found[j].reset(k);
             offsets[j] = 0;
@@ -121,6 +137,7 @@ struct Block {
             quantise(query, d - 1, scales[j], LARGEST_QUERY_CODE, [&](int64_t p, int wanted) {
                 const int code = room.take(p, wanted);
                 mine[p / 4 * lanes * 4 + p % 4] = static_cast<int8_t>(code);
+                if (are_few) lines[j * rounded_up(bytes, WIDEST) + p] = static_cast<int8_t>(code);
                 offsets[j] -= coding.offset * code;
                 return code;
             }, kept, lost[j]);
@@ -174,6 +191,61 @@ __attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const 
     });
 }
 
+#ifdef __AVX512VNNI__
+
+// Sums of the numbers of four vectors.
+inline __m128i sums_of(const __m512i* c) {
+    const __m512i low = _mm512_add_epi32(_mm512_unpacklo_epi32(c[0], c[1]), _mm512_unpackhi_epi32(c[0], c[1]));
+    const __m512i high = _mm512_add_epi32(_mm512_unpacklo_epi32(c[2], c[3]), _mm512_unpackhi_epi32(c[2], c[3]));
+    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+// The same sums for few queries, G groups of four: dimensions lie side by side in a vector, where queries would leave most
+// of it empty.
+template <int G>
+__attribute__((noinline)) void multiply_few(const uint8_t* const* codes, int count, const Block& block,
+                                            vec (*products)[BLOCK / LANES]) {
+    const int64_t bytes = block.bytes, width = rounded_up(bytes, WIDEST), whole = bytes / WIDEST * WIDEST;
+    const __mmask64 rest = (uint64_t{1} << (bytes - whole)) - 1;
+    for (int r = 0; r < count; ++r) {
+        const uint8_t* line = codes[r];
+        __m512i c[4 * G];
+        each<4 * G>([&](auto j) { c[j] = _mm512_setzero_si512(); });
+        for (int64_t at = 0; at < width; at += WIDEST) {
+            __builtin_prefetch(line + ROWS * bytes + at);
+            const __m512i a = at < whole ? _mm512_loadu_si512(line + at) : _mm512_maskz_loadu_epi8(rest, line + at);
+            const int8_t* b = block.lines.get() + at;
+            each<4 * G>([&](auto j) { c[j] = _mm512_dpbusd_epi32(c[j], a, _mm512_load_si512(b + j * width)); });
+        }
+        alignas(64) int32_t sums[LANES] = {};
+        each<G>([&](auto g) { _mm_store_si128(reinterpret_cast<__m128i*>(sums + 4 * g), sums_of(c + 4 * g)); });
+        const ints offset = *reinterpret_cast<const ints*>(block.offsets);
+        products[r][0] = __builtin_convertvector(*reinterpret_cast<const ints*>(sums) + offset, vec);
+    }
+}
+
+#endif
+
+// Integer scores of `count` items for all queries of a block.
+inline void multiply(const uint8_t* const* codes, int count, const Block& block, vec (*products)[BLOCK / LANES]) {
+#ifdef __AVX512VNNI__
+    if (block.are_few) {
+        with_vectors<1, FEW / 4>(static_cast<int>((block.n + 3) / 4),
+                        [&]<int, int G>() { multiply_few<G>(codes, count, block, products); });
+        return;
+    }
+#endif
+    const int vectors = static_cast<int>(block.vectors);
+    for (int v = 0; v < vectors; v += WIDE) {
+        const int wide = std::min(vectors - v, WIDE), step = tall(wide);
+        for (int r = 0; r < count; r += step)
+            with_tile<WIDE>(std::min(count - r, step), wide,
+                            [&]<int R, int V>() { multiply_tile<R, V>(codes + r, block, v, products + r); });
+    }
+}
+
 // The largest facts of a tile's items, so that one look tells for most that they cannot be among the best.
 struct Largest {
     vec kept, lost, highest, lowest, rounding;
@@ -213,12 +285,7 @@ __attribute__((noinline)) void keep(vec product, uint32_t mask, int64_t at, cons
 inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
     vec products[ROWS][BLOCK / LANES];
     const int vectors = static_cast<int>(block.vectors);
-    for (int v = 0; v < vectors; v += WIDE) {
-        const int wide = std::min(vectors - v, WIDE), step = tall(wide);
-        for (int r = 0; r < count; r += step)
-            with_tile<WIDE>(std::min(count - r, step), wide,
-                            [&]<int R, int V>() { multiply_tile<R, V>(codes + r, block, v, products + r); });
-    }
+    multiply(codes, count, block, products);
     const Largest largest(facts, count);
     for (int v = 0; v < vectors; ++v) {
         const int64_t at = v * LANES;

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys_vae.native.library import library, loaded, threads
+from recsys_vae.mapped import Keep, as_made
+from recsys_vae.native.library import chosen, library, loaded, threads
 from recsys_vae.native.top_k import LARGEST_K, Choice, address, nothing_yet
-from recsys_vae.protocols import BoolArray, Float32Array, TopK
+from recsys_vae.protocols import BoolArray, Float32Array, Tensors, TopK
 
 SMALLEST, FEW = 2**18, 8
 """Numbers in all vectors below which a plain scan is as fast, but for so few queries."""
@@ -35,16 +36,26 @@ class Quantised:
     facts: Float32Array
 
 
-def quantise(vectors: Float32Array) -> Quantised | None:
-    """Vectors, shape (n_items, d) float32, ready to be searched; None where that brings nothing or is not possible."""
-    n, d = vectors.shape
+def quantise(vectors: Float32Array, keep: Keep = as_made) -> Quantised | None:
+    """Vectors, shape (n_items, d) float32, ready to be searched; None where that brings nothing or is not possible.
+
+    `keep` keeps what is made of them.
+    """
+    d = vectors.shape[1]
     if d < NARROWEST or library() is None or not loaded().recsys_quantised_suits():
         return None
     vectors = np.ascontiguousarray(vectors)
+    coded = keep(f"codes-{chosen().level.name}", lambda: _coded(vectors))
+    codes, facts = coded["codes"].view(np.uint8), coded["facts"].view(np.float32)
+    return Quantised(vectors, codes, facts) if bool((np.abs(facts) < LARGEST_NORM).all()) else None
+
+
+def _coded(vectors: Float32Array) -> Tensors:
+    n, d = vectors.shape
     codes = np.empty((n, loaded().recsys_code_bytes(ctypes.c_int64(d))), dtype=np.uint8)
     facts = np.empty((n, FACTS), dtype=np.float32)
     loaded().recsys_quantise(address(vectors), ctypes.c_int64(n), ctypes.c_int64(d), address(codes), address(facts))
-    return Quantised(vectors, codes, facts) if bool((np.abs(facts) < LARGEST_NORM).all()) else None
+    return {"codes": codes, "facts": facts}
 
 
 def suits(n: int, k: int, items: Quantised) -> bool:

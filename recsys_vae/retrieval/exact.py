@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.errors import RetrievalError
 from recsys_vae.extras import Deferred
+from recsys_vae.mapped import Keep, as_made
 from recsys_vae.native import quantised
 from recsys_vae.native import top_k as compiled
 from recsys_vae.native.library import library
@@ -37,12 +38,13 @@ class TorchIndex:
     Args:
         vectors: shape (n_items, d) float32; on the CPU they are shared, not copied.
         device: a torch device.
+        keep: keeps what is made of them for searches.
     """
 
     name = "torch"
 
-    def __init__(self, vectors: Float32Array, device: "torch.device | str" = "cpu") -> None:
-        self._shape = vectors.shape
+    def __init__(self, vectors: Float32Array, device: "torch.device | str" = "cpu", *, keep: Keep = as_made) -> None:
+        self._shape, self._keep = vectors.shape, keep
         self._array = vectors if str(device).partition(":")[0] == "cpu" else None
         if self._array is None:
             self._vectors = torch.from_numpy(vectors).to(device)
@@ -100,7 +102,7 @@ class TorchIndex:
     @cached_property
     def in_8_bits(self) -> Quantised | None:
         """The vectors with 8-bit copies, made with the first search; None where they bring nothing."""
-        return None if self._array is None else quantised.quantise(self._array)
+        return None if self._array is None else quantised.quantise(self._array, self._keep)
 
     def _is_worth_gathering(self, n: int, n_allowed: int) -> bool:
         return n_allowed < GATHERED_SHARE * self.n_items and n * n_allowed <= SCORES_AT_ONCE

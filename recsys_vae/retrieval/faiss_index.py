@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys_vae.arrays import is_mapped
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.extras import Deferred, is_installed
+from recsys_vae.mapped import Keep, as_made
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.retrieval.exact import TorchIndex, check_queries
 from recsys_vae.retrieval.soundness import check_same, check_sound
@@ -61,12 +63,19 @@ class IndexReport:
 
 
 class FaissIndex:
-    """One FAISS index together with the exact scorer over the same vectors."""
+    """One FAISS index together with the exact scorer over the same vectors.
 
-    def __init__(self, index: Any, vectors: Float32Array, report: IndexReport) -> None:
+    Args:
+        index: FAISS's; None for a flat one that would never be asked, as the exact scorer is faster.
+        vectors: shape (n_items, d) float32.
+        report: what was measured.
+        keep: keeps what the exact scorer makes of the vectors.
+    """
+
+    def __init__(self, index: Any, vectors: Float32Array, report: IndexReport, keep: Keep = as_made) -> None:
         self._index = index
         self._vectors = vectors
-        self._exact = TorchIndex(vectors)
+        self._exact = TorchIndex(vectors, keep=keep)
         self.report = report
         self._refined = REFINED if report.kind == "ivfpq" else 1
         self.name = f"faiss-{report.kind}"
@@ -80,6 +89,11 @@ class FaissIndex:
     def vectors(self) -> Float32Array:
         """What is searched, shape (n_items, d)."""
         return self._vectors
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the exact scorer gives a query the same scores in any batch; then it is always asked."""
+        return self._exact.is_steady
 
     def search(
         self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None
@@ -101,14 +115,15 @@ class FaissIndex:
 
     def save(self, path: Path) -> None:
         """Write in FAISS's own format; indexes on a GPU are copied to the CPU first."""
-        index = faiss.index_gpu_to_cpu(self._index) if _is_gpu(self._index) else self._index
+        index = _flat_over(self._vectors) if self._index is None else self._index
+        index = faiss.index_gpu_to_cpu(index) if _is_gpu(index) else index
         faiss.write_index(index, str(path))
 
     def _worth_asking(self, n: int, fetch: int, allowed: BoolArray | None) -> bool:
         if fetch >= self.n_items or (_is_gpu(self._index) and fetch > GPU_K_LIMIT):
             return False
         if self.report.kind == "flat" and not _is_gpu(self._index):
-            return n <= FLAT_QUERIES and allowed is None and not self._exact.is_steady
+            return n <= FLAT_QUERIES and allowed is None and not self.is_steady
         return allowed is None or bool(allowed.mean() >= max(self.report.min_selectivity, fetch / self.n_items))
 
     def _candidates(self, queries: Float32Array, fetch: int, allowed: BoolArray | None) -> TopK:
@@ -155,9 +170,7 @@ def build_index(
     check_index(kind, min_recall)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if kind == "flat":
-        flat = faiss.IndexFlatIP(vectors.shape[1])
-        flat.add(vectors)
-        return _flat(flat, vectors)
+        return _flat(_flat_over(vectors), vectors)
     if queries is None or not len(queries):
         raise RetrievalError(
             f"An index of kind {kind} is measured when it is built: pass the queries to measure it with."
@@ -185,11 +198,17 @@ def check_index(kind: str, min_recall: float, kinds: Sequence[str] = KINDS) -> N
 
 
 def load_index(
-    path: Path, vectors: Float32Array, report: IndexReport, kinds: Sequence[str] = KINDS
+    path: Path, vectors: Float32Array, report: IndexReport, keep: Keep = as_made, *, kinds: Sequence[str] = KINDS
 ) -> FaissIndex | TorchIndex:
     """Read an index over `vectors`, shape (n_items, d), that `save` wrote.
 
     Without FAISS a flat one is not read: the exact scorer finds the same items by the same vectors.
+
+    Args:
+        path: of the file.
+        vectors: of the items.
+        report: what was measured.
+        keep: keeps what is made of the vectors; mapped vectors are searched where they are, without FAISS's copy.
 
     Raises:
         MissingExtraError: an approximate index, and FAISS is not installed.
@@ -202,7 +221,7 @@ def load_index(
     if not (0 <= report.recall <= 1 and 0 <= report.min_selectivity <= 1):
         raise RetrievalError(f"Recall and selectivity of an index are shares, got {report}.")
     if report.kind == "flat" and not is_installed("faiss"):
-        return TorchIndex(vectors)
+        return TorchIndex(vectors, keep=keep)
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:
@@ -214,8 +233,12 @@ def load_index(
         )
     check_sound(index, report.kind)
     if report.kind != "flat":
-        return FaissIndex(index, vectors, report)
+        return FaissIndex(index, vectors, report, keep)
     check_same(faiss.rev_swig_ptr(index.get_xb(), vectors.size).reshape(vectors.shape), vectors)
+    if is_mapped(vectors) and not _has_gpus():
+        shared = FaissIndex(None, vectors, report, keep)
+        if shared.is_steady:
+            return shared
     return _flat(index, vectors)
 
 
@@ -301,6 +324,12 @@ def _recall(index: FaissIndex, queries: Float32Array, k: int, selectivity: float
     return hits / max(1, int((exact >= 0).sum()))
 
 
+def _flat_over(vectors: Float32Array) -> Any:
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return index
+
+
 def _flat(index: Any, vectors: Float32Array) -> FaissIndex:
     """A flat index, on a GPU where there is one; on the CPU the exact scorer shares the index's own memory."""
     report = IndexReport("flat", 1.0, 0.0)
@@ -310,11 +339,15 @@ def _flat(index: Any, vectors: Float32Array) -> FaissIndex:
     return FaissIndex(index, faiss.rev_swig_ptr(index.get_xb(), vectors.size).reshape(vectors.shape), report)
 
 
+def _has_gpus() -> bool:
+    return hasattr(faiss, "StandardGpuResources") and bool(faiss.get_num_gpus())
+
+
 def _is_gpu(index: Any) -> bool:
     return type(index).__name__.startswith("Gpu")
 
 
 def _to_gpu(index: Any) -> Any:
-    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+    if not _has_gpus():
         return index
     return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)

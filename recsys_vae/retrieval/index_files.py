@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from recsys_vae.mapped import Keep, as_made
 from recsys_vae.protocols import Float32Array
 from recsys_vae.retrieval import faiss_index
 from recsys_vae.retrieval.block_writer import write_blocks
@@ -54,8 +55,11 @@ def write_index(
     return index.report
 
 
-def read_index(folder: Path, vectors: Float32Array, report: IndexReport) -> BundleIndex:
-    """Read what `write_index` wrote of these vectors, shape (n_items, d); raises as `load_index` and `OnDiskIndex`."""
+def read_index(folder: Path, vectors: Float32Array, report: IndexReport, keep: Keep = as_made) -> BundleIndex:
+    """Read what `write_index` wrote of these vectors, shape (n_items, d); raises as `load_index` and `OnDiskIndex`.
+
+    `keep` as of `load_index`.
+    """
     if report.kind == ONDISK:
         return OnDiskIndex(folder / BLOCKS_FILE, vectors)
-    return load_index(folder / FAISS_FILE, vectors, report, KINDS)
+    return load_index(folder / FAISS_FILE, vectors, report, keep, kinds=KINDS)

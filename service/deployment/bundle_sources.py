@@ -27,6 +27,7 @@ from recsys_vae.recommender import POPULAR, PRIOR, SEGMENT, FallbackChain
 from recsys_vae.remote import bring, is_remote
 from recsys_vae.tracking_store import REGISTERED_MODEL, default_database, default_tracking_uri, tracking_uri
 from service.deployment.background import within
+from service.deployment.shared_arrays import among_workers, give_back_memory
 from service.ranking.served_model import Catalogue
 
 WARM_UP_K = 10
@@ -97,7 +98,9 @@ def open_catalogue(source: str, patience: Patience = USUAL) -> Catalogue:
 
 def _opened(directory: Path) -> Catalogue:
     try:
-        return Catalogue(warmed_up(Bundle.load(directory)), is_warm=True)
+        catalogue = Catalogue(warmed_up(Bundle.load(directory, among_workers())), is_warm=True)
+        give_back_memory()
+        return catalogue
     except RecsysError:
         raise
     except OSError as error:

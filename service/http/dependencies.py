@@ -1,7 +1,7 @@
 """What routes are given."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
@@ -21,6 +21,9 @@ from service.store.impressions import ImpressionTable
 from service.store.items import ItemStore
 from service.store.logins import LoginTable
 
+if TYPE_CHECKING:
+    from service.http.direct_path import DirectPath
+
 
 @dataclass(frozen=True)
 class Services:
@@ -29,6 +32,7 @@ class Services:
     Attributes:
         writers: how many threads write events at a time. They are not those that read, which a flood leaves free.
         day: samples of the metrics; none are taken where there are no pages.
+        direct: answers plain requests from the socket; None where all go the long way.
     """
 
     settings: Settings
@@ -45,6 +49,7 @@ class Services:
     actions: ActionLog
     logins: LoginTable
     day: Day
+    direct: "DirectPath | None" = None
 
 
 class State(TypedDict):

@@ -186,8 +186,12 @@ def _announced(scope: Scope) -> int:
 
 def _host(scope: Scope) -> str:
     headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    sent = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
-    if len(sent) != 1:
-        return ""
-    name, _, port = sent[0].rpartition(":")
-    return name if name and port.isdecimal() else sent[0]
+    sent = [value for name, value in headers if name == b"host"]
+    return host_name(sent[0]) if len(sent) == 1 else ""
+
+
+def host_name(sent: bytes) -> str:
+    """The name in a header Host, without a port."""
+    host = sent.decode("latin-1").lower()
+    name, _, port = host.rpartition(":")
+    return name if name and port.isdecimal() else host

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.http.connections import Connections
 from service.http.dependencies import Services
+from service.http.direct_path import DirectPath, Reply, Taken
 from service.http.limits import Headers
 from service.http.load_shedding import LoadShedder, is_whole_request
 from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS
@@ -25,6 +26,12 @@ class ServerProtocol(H11Protocol):
     """Runs while a request is waited for that has not come whole, up to its body."""
     _is_answered = False
     """Whether an answer has gone out already."""
+    _is_direct = False
+    """Whether a request is answered directly now: past h11, which knows nothing of it."""
+    _early = b""
+    """What came meanwhile."""
+    _is_last = False
+    """Whether the connection ends with the answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it on, or not."""
@@ -40,17 +47,19 @@ class ServerProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Turn a request away, or let it in."""
+        if self._is_direct:
+            self._early += data
+            self.flow.pause_reading()
+            return
         shedder, connections = self._shedder(), self._connections()
         connections.is_busy(self)
         if shedder.is_closed(len(self.tasks)) and self._is_between_requests() and is_whole_request(data):
             self._stop_waiting()
             self._unset_keepalive_if_required()
             self.transport.write(shedder.refuse(data, self.server_state.default_headers))
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-            self._is_answered = True
-            connections.is_idle(self)
+            self._wait_for_another()
+            return
+        if self._answers_directly(data):
             return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:  # of a head that is not whole
@@ -59,6 +68,59 @@ class ServerProtocol(H11Protocol):
             connections.is_idle(self)
         elif self._head_timer is not None:
             self._stop_waiting()
+
+    def shutdown(self) -> None:
+        """End, once what is answered now has been."""
+        if self._is_direct:
+            self._is_last = True
+        else:
+            super().shutdown()
+
+    def _answers_directly(self, data: bytes) -> bool:
+        """Whether these bytes are a request that is answered past h11."""
+        direct = self._services.direct
+        if direct is None or self.flow.write_paused or not self._is_between_requests():
+            return False
+        taken = direct.take(data)
+        if taken is None:
+            return False
+        self._stop_waiting()
+        self._unset_keepalive_if_required()
+        self._is_direct = True
+        task = self.loop.create_task(self._answer(direct, taken))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        return True
+
+    async def _answer(self, direct: DirectPath, taken: Taken) -> None:
+        """Answer, and go on with what came meanwhile."""
+        reply = None
+        try:
+            reply = await direct.answer(taken, self._services, self.server_state.default_headers)
+        finally:
+            self._is_direct = False
+            self.server_state.total_requests += 1
+            if reply is None or self.transport.is_closing():  # it was cancelled, or the client has gone
+                self.transport.close()
+            else:
+                self._reply(reply)
+
+    def _reply(self, reply: Reply) -> None:
+        self.transport.write(reply.content)
+        if reply.closes or self._is_last:
+            self.transport.close()
+            return
+        self._wait_for_another()
+        self.flow.resume_reading()
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+
+    def _wait_for_another(self) -> None:
+        """Wait for another request, after an answer that h11 knows nothing of."""
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._is_answered = True
+        self._connections().is_idle(self)
 
     def on_response_complete(self) -> None:
         """Wait for another request."""

@@ -15,13 +15,13 @@ from service.ranking.cursors import LARGEST_DEPTH, Cursor
 from service.ranking.exploration import exploring
 from service.ranking.interleaving import Teams, join, split_cursor
 from service.ranking.item_lists import ItemList, ListQuery, listed
-from service.ranking.micro_batcher import Batcher, Limits, Observer
+from service.ranking.micro_batcher import Batcher, Here, Limits, Observer
 from service.ranking.ranking import answer_all
 from service.ranking.reading import Reading
 from service.ranking.results import Answer, Notice, Query
 from service.ranking.rows import Rows, RowsQuery, rows_of
 from service.ranking.served_model import NO_RULES, Catalogue
-from service.ranking.steps import Steps
+from service.ranking.steps import Steps, finished
 from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
@@ -172,7 +172,9 @@ class Engine:
         self._items: Items = items or Unchanged()
         self._limits = limits or Limits()
         self.is_shared = self._limits.is_shared
-        self.batcher: Batcher[Job, Found] = Batcher(self._compute, self._limits, observer)
+        self.batcher: Batcher[Job, Found] = Batcher(
+            self._compute, self._limits, observer, Here(_is_list_of_user, self._settle, self._answers)
+        )
 
     def close(self) -> None:
         """Let the threads end."""
@@ -330,8 +332,18 @@ class Engine:
 
     def _compute(self, jobs: list[Job]) -> Steps[Sequence[Found | Exception]]:
         """Answer a batch; while bundles are swapped it may hold requests for two of them."""
-        catalogues = list({id(job.catalogue): job.catalogue for job in jobs}.values())
-        is_current = self._items.settle(catalogues)
+        return (yield from self._answered(jobs, is_current=self._settle(jobs)))
+
+    def _settle(self, jobs: list[Job]) -> bool:
+        """Ask the store what was changed about items; whether it has said so."""
+        return self._items.settle(_catalogues(jobs))
+
+    def _answers(self, jobs: list[Job], is_current: bool) -> Sequence[Found | Exception]:
+        """Answer a batch, whose catalogues show what they are to, without a pause."""
+        return finished(self._answered(jobs, is_current=is_current))
+
+    def _answered(self, jobs: list[Job], *, is_current: bool) -> Steps[Sequence[Found | Exception]]:
+        catalogues = _catalogues(jobs)
         found: dict[int, Found | Exception] = {}
         for catalogue in catalogues:
             asked = {place: job.query for place, job in enumerate(jobs) if job.catalogue is catalogue}
@@ -380,6 +392,15 @@ _ITEMS_UNAVAILABLE = Notice(
     "items_unavailable", "The event store does not answer: what was changed about items lately may be missing here."
 )
 _UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
+
+
+def _catalogues(jobs: Iterable[Job]) -> list[Catalogue]:
+    return list({id(job.catalogue): job.catalogue for job in jobs}.values())
+
+
+def _is_list_of_user(job: Job) -> bool:
+    """Whether nothing but the catalogue is needed to answer."""
+    return isinstance(job.query, Query)
 
 
 def _attempt(catalogue: Catalogue, asked: ListQuery | RowsQuery) -> Steps[Found | Exception]:

@@ -8,6 +8,10 @@ While a batch is computed the next one gathers: until it is full, a thread is fr
 their way: the thread rests, the longer the more there were, unless a batch fills meanwhile. A small batch costs nearly
 what a large one does, so half of the highest rate would else take the whole of a core.
 
+A batch of plain requests may be computed on the event loop (`Here`), where that takes no more processor time than
+`Limits.here_seconds`, by such batches so far. Where a process has one core nobody could do anything else meanwhile, and
+two threads hand the interpreter to each other some thirty times a batch.
+
 Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
 pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
 let in gets its answer. Who shares the queue gets an equal part of it (`fair_queue`), and no batch has more work than
@@ -23,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter, thread_time
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from service.errors import DeadlineError, OverloadedError
 from service.ranking.fair_queue import FairQueue
@@ -61,6 +65,7 @@ class Limits:
         max_queue: requests that may wait; what comes on top is refused.
         deadline_seconds: time from a request's arrival to its answer, past which nobody is taken to wait for it.
         is_shared: whether many ask, so that more may come where some have; else one does, who gets all there is.
+        here_seconds: processor time up to which a batch is computed on the event loop; 0: none is.
     """
 
     compute_threads: int = 1
@@ -69,6 +74,21 @@ class Limits:
     max_queue: int = 1024
     deadline_seconds: float = 2.0
     is_shared: bool = True
+    here_seconds: float = 0.0
+
+
+class Here(NamedTuple, Generic[Job, Result]):
+    """How batches are computed on the event loop.
+
+    Attributes:
+        takes: whether a job, of the work of one plain request, may be.
+        prepare: whatever may have to wait for something; run in a compute thread.
+        compute: a result or an error for each job, by what `prepare` has found.
+    """
+
+    takes: Callable[[Job], bool]
+    prepare: Callable[[list[Job]], Any]
+    compute: Callable[[list[Job], Any], Sequence[Result | Exception]]
 
 
 class Observer(Protocol):
@@ -117,6 +137,8 @@ class Waiting(Generic[Job, Result]):
 
 Batch = list[Waiting[Job, Result]]
 Outcomes = Sequence[Result | Exception]
+Timed = tuple[Result, float]
+"""With the processor time that it took of the thread which computed it."""
 
 
 class Batcher(Generic[Job, Result]):
@@ -126,6 +148,7 @@ class Batcher(Generic[Job, Result]):
         compute: a result or an error for each job of a batch, in order, in steps; run in compute threads.
         limits: how many and how long.
         observer: told of every batch.
+        here: how batches are computed on the event loop; None where none are.
 
     Attributes:
         computing: batches that are being computed now.
@@ -136,6 +159,7 @@ class Batcher(Generic[Job, Result]):
         compute: Callable[[list[Job]], Steps[Sequence[Result | Exception]]],
         limits: Limits,
         observer: Observer | None = None,
+        here: Here[Job, Result] | None = None,
     ) -> None:
         self.computing = 0
         self._compute = compute
@@ -147,6 +171,8 @@ class Batcher(Generic[Job, Result]):
         self._under_way: list[Batch[Job, Result]] = []
         self._pace, self._last_end, self._rested = 0.0, 0.0, 0.0
         self._alarm: asyncio.TimerHandle | None = None
+        self._here = here if limits.here_seconds else None
+        self._usual: dict[int, float] = {}  # processor time of batches that may be computed here, by bits of their size
 
     @property
     def queue_depth(self) -> int:
@@ -236,25 +262,64 @@ class Batcher(Generic[Job, Result]):
         began = perf_counter()
         self.computing += 1
         self._under_way.append(batch)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, _timed, self._advance, batch)
-        running.add_done_callback(lambda done: self._end(batch, began, done))
+        loop, here = asyncio.get_running_loop(), self._short(batch)
+        if here is None:
+            running = loop.run_in_executor(self._threads, self._advance, batch)
+            running.add_done_callback(lambda done: self._end(batch, began, *_outcomes(done, len(batch))))
+        else:
+            prepared = loop.run_in_executor(self._threads, here.prepare, [waiting.job for waiting in batch])
+            prepared.add_done_callback(lambda done: self._end(batch, began, *self._computed(here, batch, done)))
         self._schedule()
 
-    def _advance(self, batch: "Batch[Job, Result]") -> "Outcomes[Result] | Paused[Outcomes[Result]]":
+    def _advance(self, batch: "Batch[Job, Result]") -> "Timed[Outcomes[Result] | Paused[Outcomes[Result]]]":
         """Compute a batch, or one step of a heavy request; runs in a compute thread."""
+        began = thread_time()
         steps = batch[0].steps or self._compute([waiting.job for waiting in batch])
         step = STEP if batch[0].is_heavy else math.inf
-        return advanced(steps, step, lambda: not all(waiting.result.done() for waiting in batch))
+        found = advanced(steps, step, lambda: not all(waiting.result.done() for waiting in batch))
+        spent = thread_time() - began
+        self._note(batch, spent)
+        return found, spent
+
+    def _computed(
+        self, here: Here[Job, Result], batch: "Batch[Job, Result]", prepared: "asyncio.Future[Any]"
+    ) -> "Timed[Outcomes[Result]]":
+        """Compute a batch on the event loop."""
+        try:
+            ready, began = prepared.result(), thread_time()
+            found = here.compute([waiting.job for waiting in batch], ready)
+            spent = thread_time() - began
+            self._note(batch, spent)
+            return found, spent
+        except (Exception, asyncio.CancelledError) as failure:
+            return _failed(failure, len(batch)), 0.0
+
+    def _short(self, batch: "Batch[Job, Result]") -> Here[Job, Result] | None:
+        """How a batch is computed on the event loop; None where it would take too long, or nobody knows."""
+        usual = self._usual.get(len(batch).bit_length(), math.inf)
+        return self._here if usual <= self._limits.here_seconds and self._may_be_here(batch) else None
+
+    def _may_be_here(self, batch: "Batch[Job, Result]") -> bool:
+        here = self._here
+        return here is not None and all(one.work <= 1 and here.takes(one.job) for one in batch)
+
+    def _note(self, batch: "Batch[Job, Result]", seconds: float) -> None:
+        """Remember the processor time of a batch."""
+        if self._may_be_here(batch):
+            size = len(batch).bit_length()
+            before = self._usual.get(size, seconds)
+            self._usual[size] = before + NEWEST * (seconds - before)
 
     def _end(
         self,
         batch: "Batch[Job, Result]",
         began: float,
-        done: "asyncio.Future[tuple[Outcomes[Result] | Paused[Outcomes[Result]], float]]",
+        outcomes: "Outcomes[Result] | Paused[Outcomes[Result]]",
+        spent: float,
     ) -> None:
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
-        ended, (outcomes, spent) = perf_counter(), _outcomes(done, len(batch))
+        ended = perf_counter()
         if self._limits.is_shared:
             self._rested = ended + spent * min(REST * (len(batch) - 1), LONGEST_REST)
         self._measure(batch, ended, outcomes)
@@ -318,16 +383,14 @@ def _tell(batch: "Batch[Job, Result]", outcomes: "Outcomes[Result]") -> None:
             waiting.result.set_result(result)
 
 
-def _timed(advance: Callable[[Job], Result], batch: Job) -> tuple[Result, float]:
-    """What comes of a batch, and the processor time that it took of this thread."""
-    began = thread_time()
-    return advance(batch), thread_time() - began
-
-
 def _outcomes(
-    done: "asyncio.Future[tuple[Outcomes[Result] | Paused[Outcomes[Result]], float]]", n: int
-) -> "tuple[Outcomes[Result] | Paused[Outcomes[Result]], float]":
+    done: "asyncio.Future[Timed[Outcomes[Result] | Paused[Outcomes[Result]]]]", n: int
+) -> "Timed[Outcomes[Result] | Paused[Outcomes[Result]]]":
     try:
         return done.result()
     except (Exception, asyncio.CancelledError) as failure:
-        return [failure if isinstance(failure, Exception) else DeadlineError() for _ in range(n)], 0.0
+        return _failed(failure, n), 0.0
+
+
+def _failed(failure: BaseException, n: int) -> "Outcomes[Result]":
+    return [failure if isinstance(failure, Exception) else DeadlineError() for _ in range(n)]

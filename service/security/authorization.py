@@ -152,12 +152,7 @@ class Guard:
 
     def _caller(self, scope: AsgiScope) -> Caller | str:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(sent) != 1:
-            return "no-key"
-        scheme, _, key = sent[0].partition(b" ")
-        if scheme.lower() != b"bearer" or not key:
-            return "no-key"
-        return self._keys.find(key.strip()) or "wrong-key"
+        return caller_of(self._keys, sent[0] if len(sent) == 1 else None)
 
     def _refuse(self, reason: str, record: RequestRecord) -> JSONResponse:
         record.refusal = reason
@@ -166,6 +161,14 @@ class Guard:
         challenge = f'{REALM}, error="invalid_token"' if is_wrong else REALM
         detail = WRONG_KEY if is_wrong else NO_KEY
         return problem(401, reason, detail, record.request_id, headers={"WWW-Authenticate": challenge})
+
+
+def caller_of(keys: WatchedKeys, sent: bytes | None) -> Caller | str:
+    """Who sends this in the header Authorization, None for nothing; or why nobody does."""
+    scheme, _, key = (sent or b"").partition(b" ")
+    if scheme.lower() != b"bearer" or not key:
+        return "no-key"
+    return keys.find(key.strip()) or "wrong-key"
 
 
 def to_login(scope: AsgiScope) -> Response:

@@ -112,6 +112,10 @@ class RateLimits:
         self._limiter: MovingWindowRateLimiter | None = None
         self._ask_again_at = 0.0
 
+    def apply_to(self, own_rate: str | None) -> bool:
+        """Whether requests of a caller with this rate of its own, or none, are counted."""
+        return (own_rate or self._default) is not None
+
     async def check(self, name: str, own_rate: str | None = None, weight: int = 1) -> Verdict | None:
         """Count a caller's request, as `weight` of them, and say whether it may pass; None where no limit applies or
         Redis is down.

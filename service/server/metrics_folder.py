@@ -1,4 +1,5 @@
-"""The folder where workers keep their metrics: of this service alone, and gone with it, however it ends.
+"""The folder where workers keep their metrics, and what they share of bundles: of this service alone, and gone with
+it, however it ends.
 
 prometheus_client chooses when it is imported, by the environment, whether numbers are kept in files. So nothing here
 imports it.
@@ -15,7 +16,10 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Final, TextIO
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-VARIABLES: Final = (VARIABLE, VARIABLE.lower())
+FOLDER: Final = "RECSYS_WORKERS_FOLDER"
+"""Of `deployment.shared_arrays`, which computes with libraries that nobody here needs."""
+ARRAYS: Final = "arrays"
+VARIABLES: Final = (VARIABLE, VARIABLE.lower(), FOLDER)
 PREFIX: Final = "recsys-metrics-"
 OWNERS: Final = "owners.lock"
 """Within the folder; whoever uses the folder holds a shared lock on it, which goes with the process."""
@@ -27,7 +31,7 @@ def pass_over_inherited() -> None:
     """Take no folder that the environment names: what others counted there would be told as this service's."""
     for variable in VARIABLES:
         if os.environ.pop(variable, None) is not None:
-            logger.warning("%s is passed over: the metrics of `recsys serve` have a folder of their own.", variable)
+            logger.warning("%s is passed over: the workers of `recsys serve` have a folder of their own.", variable)
 
 
 @contextmanager
@@ -35,11 +39,12 @@ def own_folder() -> Iterator[str]:
     """A new folder, named in the environment for the workers; those that killed services left are removed."""
     remove_abandoned(Path(gettempdir()))
     with TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder, _first_owner(Path(folder)):
-        os.environ[VARIABLE] = folder
+        os.environ |= {VARIABLE: folder, FOLDER: str(Path(folder) / ARRAYS)}
         try:
             yield folder
         finally:
-            os.environ.pop(VARIABLE, None)
+            for variable in (VARIABLE, FOLDER):
+                os.environ.pop(variable, None)
 
 
 @contextmanager

@@ -97,8 +97,9 @@ async def answer_many(
     return {"request_id": access.request_id, "results": list(await asyncio.gather(*one_by_one))}
 
 
+PLAIN = Line("/v1/recommendations", RecommendationRequest, answer_one, "recommend")
 FAST_PATH = (
-    Line("/v1/recommendations", RecommendationRequest, answer_one, "recommend"),
+    PLAIN,
     Line("/v1/recommendations:batch", BatchRequest, answer_many, "recommend"),
 )
 

@@ -64,9 +64,9 @@ def spiked(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
 @settings(max_examples=120, deadline=None)
 @given(
     make=st.sampled_from([normal, whole, uneven, alike, extreme, spiked]),
-    n=st.sampled_from([0, 1, 8, 9, 17, 40, 64, 130]),
+    n=st.sampled_from([0, 1, 4, 5, 8, 9, 16, 17, 40, 64, 130]),
     n_items=st.sampled_from([1, 6, 7, 601, 3000]),
-    d=st.sampled_from([16, 17, 21, 33, 201]),
+    d=st.sampled_from([16, 17, 21, 33, 129, 201, 257, 401]),
     k=st.sampled_from([1, 20, 700]),
     allowed=st.sampled_from([None, 0.0, 0.03, 0.8]),
     seen=st.sampled_from([None, 0.0, 0.1]),

@@ -1,13 +1,14 @@
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from threading import Event as Signal
-from time import sleep
+from time import sleep, thread_time
 
 import pytest
 
 from service.errors import DeadlineError, OverloadedError
-from service.ranking.micro_batcher import STEP, Batcher, Limits
+from service.ranking.micro_batcher import STEP, Batcher, Here, Limits
 from service.ranking.steps import Steps
 
 
@@ -392,6 +393,51 @@ def test_a_heavy_request_that_fails_in_a_later_step_is_told_so() -> None:
         batcher: Batcher[int, int] = Batcher(compute, Limits())
         with pytest.raises(RuntimeError, match="broken"):
             await batcher.submit(100, soon(), work=50)
+        batcher.close()
+
+    asyncio.run(run())
+
+
+def test_short_plain_batches_are_computed_on_the_event_loop_once_it_is_known_that_they_are_short() -> None:
+    loops, prepared, spent = list[int](), list[list[int]](), list[bool]()
+
+    def prepare(jobs: list[int]) -> str:
+        assert threading.current_thread() is not threading.main_thread()
+        prepared.append(jobs)
+        if 13 in jobs:
+            raise OSError("nothing is to be had")
+        return "ready"
+
+    def compute(jobs: list[int], ready: str) -> Sequence[int | Exception]:
+        assert (ready, threading.current_thread()) == ("ready", threading.main_thread())
+        loops.extend(jobs)
+        if spent:
+            busy_until = thread_time() + 0.03
+            while thread_time() < busy_until:
+                pass
+        return [2 * job if job >= 0 else ValueError(job) for job in jobs]
+
+    async def run() -> None:
+        held = Held()
+        held.let_go.set()
+        here = Here(lambda job: job != 7, prepare, compute)
+        batcher: Batcher[int, int] = Batcher(held, Limits(here_seconds=0.02), None, here)
+        assert await batcher.submit(1, soon()) == 2
+        assert held.batches == [[1]]  # nobody knew
+        assert await batcher.submit(2, soon()) == 4
+        with pytest.raises(ValueError, match="-1"):
+            await batcher.submit(-1, soon())
+        with pytest.raises(OSError, match="nothing"):
+            await batcher.submit(13, soon())
+        assert (held.batches, loops, prepared) == ([[1]], [2, -1], [[2], [-1], [13]])
+        assert await batcher.submit(7, soon()) == 14  # may not be
+        assert await batcher.submit(3, soon(), work=2.0) == 6  # is not plain
+        assert held.batches == [[1], [7], [3]]
+        spent.append(True)
+        for _ in range(20):
+            await batcher.submit(5, soon())
+        assert held.batches[-1] == [5]  # they have become long
+        assert loops[-1] == 5
         batcher.close()
 
     asyncio.run(run())

@@ -1,0 +1,152 @@
+"""Direct: plain requests for recommendations go from the socket to their answer, past the ASGI application.
+
+Parsing by h11, a scope, a cycle of events and eight layers around the route cost more than what is asked for. What
+these layers see to is seen to here, by the same functions: identity, host, key, scope, limits of head and body,
+metrics, the line in the log. Where one of them would turn a request away, or has more to say than yes, nothing is done
+here: the request goes the long way, as if it had not been looked at, and what is wrong with it is said there.
+`plain_requests` says which requests come here at all.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import perf_counter
+from typing import Final
+
+from pydantic import ValidationError
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from service.http.dependencies import Services
+from service.http.fast_path import Line, written
+from service.http.limits import Headers, cors_headers, host_name, with_cors
+from service.http.plain_requests import Head, Heads
+from service.observability.metrics import Metrics
+from service.observability.request_context import CURRENT, RequestRecord
+from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS, Log
+from service.schemas.recommendations import RecommendationRequest
+from service.security.access import Access
+from service.security.api_keys import ANYBODY, WatchedKeys
+from service.security.authorization import caller_of, response_to
+from service.security.rate_limits import RateLimits
+from service.settings import Settings
+
+CLOSE: Final = (b"connection", b"close")
+OK: Final = b"HTTP/1.1 200 OK\r\n"
+JSON_HEAD: Final = b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
+
+
+def _lines(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%s: %s\r\n" % header for header in headers)
+
+
+SECURED: Final = _lines(SECURITY_HEADERS) + b"\r\n"
+
+
+@dataclass(slots=True)
+class Taken:
+    """A request that is answered here.
+
+    Attributes:
+        asked: its body.
+        access: of its key.
+        record: of what its line in the log says.
+        began: when, by `perf_counter`.
+    """
+
+    asked: RecommendationRequest
+    access: Access
+    record: RequestRecord
+    began: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is written to the socket, and whether the connection ends with it."""
+
+    content: bytes
+    closes: bool = False
+
+
+class DirectPath:
+    """Answers plain requests.
+
+    Args:
+        line: the address, and what answers there.
+        settings: of the service.
+        keys: that open something.
+        limits: on requests of one key.
+        metrics: told of every request.
+        log: writes the line of a request.
+    """
+
+    def __init__(
+        self, line: Line, settings: Settings, keys: WatchedKeys, limits: RateLimits, metrics: Metrics, log: Log
+    ) -> None:
+        self._line, self._keys, self._limits, self._metrics, self._log = line, keys, limits, metrics, log
+        self._max_headers, self._max_body = settings.max_headers, settings.max_body_bytes
+        self._hosts = frozenset(host.lower() for host in settings.hosts)
+        self._heads = Heads()
+        cors = with_cors(_nobody, settings.cors_origins) if settings.cors_origins else None
+        self._added = _lines(cors_headers(cors, None)) if cors is not None else b""
+        self._place = {"type": "http", "method": line.method, "path": line.path_format, "route": line}
+
+    def take(self, data: bytes) -> Taken | None:
+        """A request that is to be answered here; None for any other, of which nobody has been told anything."""
+        found = self._heads.read(data)
+        if found is None:
+            return None
+        head, body = found
+        if head.n_headers > self._max_headers or len(body) > self._max_body or not self._is_our_host(head):
+            return None
+        caller = caller_of(self._keys, head.authorization) if self._keys.are_asked_for else ANYBODY
+        if isinstance(caller, str) or self._limits.apply_to(caller.rate_limit):
+            return None
+        began, record = perf_counter(), RequestRecord(head.request_id or os.urandom(16).hex(), caller.name)
+        access = Access(record.request_id, caller, self._limits)
+        if not access.opens(self._line.scope):
+            return None
+        try:
+            asked = RecommendationRequest.model_validate_json(body)
+        except ValidationError:
+            return None
+        return Taken(asked, access, record, began)
+
+    async def answer(self, taken: Taken, services: Services, headers: Headers) -> Reply:
+        """What is answered, with the server's own headers."""
+        record, status = taken.record, 0
+        token = CURRENT.set(record)
+        self._metrics.count_under_way(1)
+        try:
+            content = written(await self._line.answer(taken.asked, services, taken.access))
+            status = 200
+            reply = Reply(self._as_json(content, record.request_id, headers))
+        except Exception as error:  # whatever it is, there is a problem that tells it
+            state = {"record": record, "services": services, "request_id": record.request_id}
+            response = response_to(error, {**self._place, "state": state})
+            status = response.status_code
+            reply = self._problem(status, response.raw_headers, bytes(response.body), record.request_id, headers)
+        finally:
+            CURRENT.reset(token)
+            seconds = perf_counter() - taken.began
+            self._metrics.count_under_way(-1)
+            self._metrics.count_request(self._line.method, self._line.path_format, status, seconds, record.tier)
+            self._log(self._place, record, status, seconds)
+        return reply
+
+    def _is_our_host(self, head: Head) -> bool:
+        return not self._hosts or host_name(head.host) in self._hosts
+
+    def _as_json(self, content: bytes, request_id: str, headers: Headers) -> bytes:
+        told = JSON_HEAD % (len(content), request_id.encode())
+        return b"".join((OK, _lines(headers), told, self._added, SECURED, content))
+
+    def _problem(self, status: int, own: Headers, body: bytes, request_id: str, headers: Headers) -> Reply:
+        start = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode())
+        told = _lines([*headers, *own, (REQUEST_ID, request_id.encode())])
+        return Reply(b"".join((start, told, self._added, SECURED, body)), CLOSE in own)
+
+
+async def _nobody(scope: AsgiScope, receive: Receive, send: Send) -> None:
+    """The application behind a middleware that is only asked for its headers."""
