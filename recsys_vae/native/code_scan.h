@@ -90,6 +90,7 @@ inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS 
 // A block of queries in 8 bits, with what each has found.
 struct Block {
     int64_t d, k, most, bytes, vectors = 0;
+    int64_t ahead;  // bytes ahead of a line that are fetched: of the next items where they follow, else none
     Coding coding;
     Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
     alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus their offset times the sum of a query's integers
@@ -97,7 +98,7 @@ struct Block {
     Candidates found[BLOCK];
 
     Block(int64_t d, int64_t k, int64_t most, int64_t bytes, Coding coding)
-        : d(d), k(k), most(most), bytes(bytes), coding(coding), packed(buffer<int8_t>(bytes * BLOCK)) {}
+        : d(d), k(k), most(most), bytes(bytes), ahead(ROWS * bytes), coding(coding), packed(buffer<int8_t>(bytes * BLOCK)) {}
 
     const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
 
@@ -158,7 +159,7 @@ __attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const 
     const int8_t* panel = block.panel(first);
     const int64_t bytes = block.bytes;
     for (int64_t start = 0; start < bytes; start += 64) {
-        each<R>([&](auto r) { __builtin_prefetch(lines[r] + ROWS * bytes + start); });  // of the next items
+        each<R>([&](auto r) { __builtin_prefetch(lines[r] + block.ahead + start); });
         for (int64_t at = start; at < std::min(start + 64, bytes); at += GROUP, panel += V * LANES * GROUP) {
             each<V * DEPTH>([&](auto i) { b[i] = *reinterpret_cast<const ints*>(panel + i * LANES * 4); });
             each<R>([&](auto r) {
