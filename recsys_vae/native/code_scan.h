@@ -101,6 +101,7 @@ inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS 
 // A block of queries in 8 bits, with what each has found.
 struct Block {
     int64_t d, k, most, bytes, n = 0, vectors = 0;
+    int64_t ahead;  // bytes ahead of a line that are fetched: of the next items where they follow, else none
     Coding coding;
     bool are_few = false;  // then their codes are in `lines` besides, query by query
     Buffer<int8_t> lines;
@@ -110,7 +111,7 @@ struct Block {
     Candidates found[BLOCK];
 
     Block(int64_t d, int64_t k, int64_t most, int64_t bytes, Coding coding)
-        : d(d), k(k), most(most), bytes(bytes), coding(coding),
+        : d(d), k(k), most(most), bytes(bytes), ahead(ROWS * bytes), coding(coding),
           lines(buffer<int8_t>(rounded_up(bytes, WIDEST) * FEW)), packed(buffer<int8_t>(bytes * BLOCK)) {}
 
     const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
@@ -175,7 +176,7 @@ __attribute__((noinline)) void multiply_tile(const uint8_t* const* codes, const 
     const int8_t* panel = block.panel(first);
     const int64_t bytes = block.bytes;
     for (int64_t start = 0; start < bytes; start += 64) {
-        each<R>([&](auto r) { __builtin_prefetch(lines[r] + ROWS * bytes + start); });  // of the next items
+        each<R>([&](auto r) { __builtin_prefetch(lines[r] + block.ahead + start); });
         for (int64_t at = start; at < std::min(start + 64, bytes); at += GROUP, panel += V * LANES * GROUP) {
             each<V * DEPTH>([&](auto i) { b[i] = *reinterpret_cast<const ints*>(panel + i * LANES * 4); });
             each<R>([&](auto r) {
@@ -214,7 +215,7 @@ __attribute__((noinline)) void multiply_few(const uint8_t* const* codes, int cou
         __m512i c[4 * G];
         each<4 * G>([&](auto j) { c[j] = _mm512_setzero_si512(); });
         for (int64_t at = 0; at < width; at += WIDEST) {
-            __builtin_prefetch(line + ROWS * bytes + at);
+            __builtin_prefetch(line + block.ahead + at);
             const __m512i a = at < whole ? _mm512_loadu_si512(line + at) : _mm512_maskz_loadu_epi8(rest, line + at);
             const int8_t* b = block.lines.get() + at;
             each<4 * G>([&](auto j) { c[j] = _mm512_dpbusd_epi32(c[j], a, _mm512_load_si512(b + j * width)); });

@@ -6,6 +6,8 @@
 // Blocks are visited from the largest bound down; where it is below the k-th largest lower bound (code_scan.h), nothing of
 // the block is read. What is kept is scored in float32 in the order of recsys_top_k, so the answer is that of a scan of
 // all, bit for bit. Sources: Teflioudi et al., LEMP, SIGMOD 2015 (blocks by norm); Li et al., FEXIPRO, SIGMOD 2017 (integers).
+#include <cstring>
+
 #include "code_scan.h"
 #include "vector_file.h"
 
@@ -30,6 +32,9 @@ struct File {
     }
 };
 
+constexpr int64_t TOGETHER_AT_LEAST = 512;  // allowed places that are gathered from blocks before they are scanned
+constexpr int64_t AHEAD = 4 * ROWS;           // places ahead of the scan that are fetched
+
 // What may come back: places, ascending, or one bit an item by row, or all.
 struct Allowed {
     const int32_t* places;
@@ -37,9 +42,8 @@ struct Allowed {
     const uint8_t* bits;
 
     bool is_all() const { return !places && !bits; }
-    // Those of the places begin .. end - 1.
-    void within(int64_t begin, int64_t end, const int32_t* rows, std::vector<int64_t>& found) const {
-        found.clear();
+    // Adds those of the places begin .. end - 1.
+    void add_within(int64_t begin, int64_t end, const int32_t* rows, std::vector<int64_t>& found) const {
         if (places) {
             const int32_t* at = std::lower_bound(places, places + count, begin);
             for (; at != places + count && *at < end; ++at) found.push_back(*at);
@@ -86,7 +90,9 @@ class Search {
 
     Search(const File& file, const Allowed& allowed, int64_t k, int64_t most)
         : file(file), allowed(allowed), k(k), most(most),
-          tile(file.vectors.d, k, std::numeric_limits<int64_t>::max(), file.bytes, IN_FILES), reader(file.vectors) {}
+          tile(file.vectors.d, k, std::numeric_limits<int64_t>::max(), file.bytes, IN_FILES), reader(file.vectors) {
+        if (!allowed.is_all()) tile.ahead = 0;
+    }
 
     void take(const float* some, int64_t count, const int64_t* from, const int32_t* hidden) {
         queries = some, here = count, starts = from, excluded = hidden;
@@ -97,10 +103,16 @@ class Search {
     // Whether a query's numbers are too large for bounds, or none: it found nothing, and is to be scanned for.
     bool is_open(int64_t j) const { return tile.found[j].are_too_many; }
 
-    // Visits every `parts`-th block from `part` on.
+    // Visits every `parts`-th block from `part` on; those with few allowed items together, so that none waits for memory.
     void run(int64_t part, int64_t parts) {
-        for (int64_t i = part; i < file.n_blocks(); i += parts)
-            if (concerns_any(order[i].second)) visit(order[i].second);
+        places.clear();
+        for (int64_t i = part; i < file.n_blocks(); i += parts) {
+            if (!concerns_any(order[i].second)) continue;
+            const auto [begin, end] = file.places(order[i].second);
+            allowed.add_within(begin, end, file.rows, places);
+            if (allowed.is_all() || static_cast<int64_t>(places.size()) >= TOGETHER_AT_LEAST) visit();
+        }
+        visit();
         settle(0, here);
     }
     const std::vector<Key>& best(int64_t j) const { return exact[j]; }
@@ -129,10 +141,9 @@ class Search {
         for (int64_t j = 0; j < here; ++j) any |= mine[j] >= tile.border[j];
         return any;
     }
-    void visit(int64_t block) {
-        const auto [begin, end] = file.places(block);
-        allowed.within(begin, end, file.rows, places);
+    void visit() {
         if (places.empty()) return;
+        if (!std::is_sorted(places.begin(), places.end())) std::sort(places.begin(), places.end());
         if (excluded)
             for (int64_t j = 0; j < here; ++j) {
                 const int32_t *from = excluded + starts[j], *to = excluded + starts[j + 1];
@@ -146,12 +157,20 @@ class Search {
             for (int r = 0; r < n; ++r) {
                 lines[r] = file.codes + places[at + r] * file.bytes;
                 known[r] = file.facts + places[at + r] * FACTS;
+                if (!allowed.is_all()) prefetch(places[std::min(at + r + AHEAD, count - 1)]);
             }
             scan(lines, known, places.data() + at, n, tile);
         }
         counts.coded += count;
+        places.clear();
         for (int64_t j = 0; j < here; ++j)
             if (static_cast<int64_t>(tile.found[j].kept.size()) > most) settle(j, j + 1);
+    }
+    // Fetches what a scan of a place will read; of places in a row the processor sees to that itself.
+    void prefetch(int64_t place) const {
+        for (int64_t at = 0; at < file.bytes; at += 64) __builtin_prefetch(file.codes + place * file.bytes + at);
+        __builtin_prefetch(file.facts + place * FACTS);
+        __builtin_prefetch(file.facts + place * FACTS + FACTS - 1);
     }
     // Scores the candidates of some queries in float32, and keeps the k best of all that were.
     void settle(int64_t first_query, int64_t end_query) {
@@ -188,6 +207,25 @@ class Search {
 #endif
 
 }  // namespace
+
+// Places of the allowed items, in no order; returns how many, or -1 where they are more than `most`.
+extern "C" int64_t recsys_ondisk_places(const uint8_t* allowed, int64_t n_items, const int32_t* places, int64_t most,
+                                        int32_t* out) {
+    int64_t count = 0;
+    for (int64_t at = 0; at < n_items;) {
+        uint64_t eight = 1;
+        if (at + 8 <= n_items) std::memcpy(&eight, allowed + at, 8);
+        const int64_t end = eight ? std::min(at + 8, n_items) : at;
+        for (int64_t i = at; i < end; ++i) {
+            if (!allowed[i]) continue;
+            if (count == most) return -1;
+            out[count++] = static_cast<int32_t>(i);
+        }
+        at += 8;
+    }
+    for (int64_t i = 0; i < count; ++i) out[i] = places[out[i]];  // by itself, so that none waits for another
+    return count;
+}
 
 // The k best of n queries (n, d), among items whose codes (n_items, bytes), facts (n_items, FACTS), rows, and blocks of
 // block_size items with BLOCK_FACTS each, are mapped; vectors (n_items, d) lie from byte `start` on in the file `descriptor`,

@@ -36,6 +36,21 @@ def suits(k: int) -> bool:
     return k <= LARGEST_K and library() is not None and bool(loaded().recsys_quantised_suits())
 
 
+def places_of(allowed: BoolArray, places: Int32Array, most: int) -> Int32Array | None:
+    """Places of allowed items, ascending; None where they are more than `most`.
+
+    Args:
+        allowed: shape (n_items,).
+        places: of all items, shape (n_items,).
+        most: of them.
+    """
+    allowed, found = np.ascontiguousarray(allowed), np.empty(most, dtype=np.int32)
+    count = loaded().recsys_ondisk_places
+    count.restype = ctypes.c_int64
+    n = count(address(allowed), ctypes.c_int64(len(allowed)), address(places), ctypes.c_int64(most), address(found))
+    return None if n < 0 else np.sort(found[:n])
+
+
 def search(
     queries: Float32Array,
     file: BlockFile,

@@ -94,10 +94,11 @@ class OnDiskIndex:
 
     def _choice(self, allowed: BoolArray | None) -> tuple[NDArray[np.int32] | None, NDArray[np.uint8] | None]:
         """What is allowed, as places or as bits; neither where all is."""
-        if allowed is None or (count := np.count_nonzero(allowed)) == self.n_items:
+        if allowed is None:
             return None, None
-        if count <= LISTED_SHARE * self.n_items:
-            return np.sort(self._places[np.flatnonzero(allowed)]), None
+        places = compiled.places_of(allowed, self._places, int(LISTED_SHARE * self.n_items))
+        if places is not None or allowed.all():
+            return places, None
         return None, np.packbits(allowed, bitorder="little")
 
     def _by_place(self, excluded: csr_array) -> csr_array:

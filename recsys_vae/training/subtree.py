@@ -46,7 +46,7 @@ def grow(some: Sequence[LeafLoss], learning: Sequence[nn.Parameter], likelihood:
     """
     if joint:
         deferred, sums = [Deferred(likelihood) for _ in some], [DeferredSums() for _ in some]
-        losses = [compute(*both) for compute, *both in zip(some, deferred, sums, strict=True)]
+        losses = [compute(one, own) for compute, one, own in zip(some, deferred, sums, strict=True)]
         if all(one.nll is not None for one in deferred):
             return _joined(deferred, sums, losses, learning)
     if len(some) == 1:
