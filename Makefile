@@ -132,6 +132,7 @@ bench-size: setup ## What `recsys size` says beside what is measured, in eight c
 bench-scale: setup ## Ingest of 1 and 10 million rows; a local Ray cluster beside one machine, nodes killed; the exact top 100 of 10 million items from disk; training by 1, 2 and 4 workers; prints kept results
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.scale_training --ray
+	$(BIN)/python -m tests.benchmarks.paper_model
 
 bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appended days, kills of the weekly job (an hour)
 	$(BIN)/python -m tests.benchmarks.lifecycle

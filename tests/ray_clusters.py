@@ -11,7 +11,7 @@ OBJECT_STORE = 200 << 20
 """Bytes a node."""
 _MISSED_SOON = {"health_check_period_ms": 1000, "health_check_failure_threshold": 6}
 """A node that is gone is missed after six seconds, not fifteen; one that is slow has a minute, as is Ray's default."""
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds that a node may take to come up."""
 _ONE_AT_A_TIME = Lock()
 TOKEN = "a-token-of-the-tests-" + "0" * 43
@@ -86,7 +86,7 @@ def _begun(begin: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Give a node five minutes to be known; Ray itself gives it half a minute, too little on a busy machine."""
+    """Give a node two minutes to be known; Ray itself gives it half a minute, too little on a busy machine."""
     from ray._private import services
 
     ask = services.get_node

@@ -46,7 +46,7 @@ def grow(some: Sequence[LeafLoss], learning: Sequence[nn.Parameter], likelihood:
     """
     if joint:
         deferred, sums = [Deferred(likelihood) for _ in some], [DeferredSums() for _ in some]
-        losses = [compute(one, own) for compute, one, own in zip(some, deferred, sums, strict=True)]
+        losses = [compute(late, its) for compute, late, its in zip(some, deferred, sums, strict=True)]
         if all(one.nll is not None for one in deferred):
             return _joined(deferred, sums, losses, learning)
     if len(some) == 1:
@@ -139,9 +139,17 @@ def _own(gradients: Sequence[Tensor | None]) -> Gradients:
     found: Gradients = []
     for one in gradients:
         if one is None or one.is_sparse:
-            found.append(None if one is None else one.coalesce())
+            found.append(None if one is None else _coalesced(one))
             continue
         place = one.untyped_storage().data_ptr()
         found.append(one.clone() if place in taken or not one.is_contiguous() else one)
         taken.add(place)
     return found
+
+
+def _coalesced(gradient: Tensor) -> Tensor:
+    """A sparse gradient that is known to name each row once, in their order; autograd forgets that it does."""
+    rows = gradient._indices()
+    if not bool((rows.squeeze(0).diff() > 0).all()):
+        return gradient.coalesce()
+    return torch.sparse_coo_tensor(rows, gradient._values(), gradient.shape, is_coalesced=True, check_invariants=False)

@@ -167,14 +167,14 @@ def measured() -> UnitCosts:
     Raises:
         SystemExit: one is missing.
     """
-    log, ray = _figures("scale", "ingest-10m"), _figures("scale", "ray-overhead-long")
+    log, small, ray = (_figures("scale", name) for name in ("ingest-10m", "ingest-1m", "ray-overhead-long"))
     train, leaves = _figures("train", "scaling-1000000"), _figures("scale-training", "1m-items-sampled-by-1")
     on_ray, best = ray["ingest"], _figures("train", "top-k")
     return UnitCosts(
         ingest_rows=log["rows"] / log["processor_s"],
         ingest_on_ray=on_ray["on_ray_processor_s"] / on_ray["here_processor_s"] - 1,
         ingest_alone=on_ray["on_ray_own_processor_s"] / ray["events"],
-        log_bytes=log["log_bytes"] / log["rows"],
+        log_bytes=small["log_bytes"] / small["rows"],
         spilled_bytes=max(0.0, on_ray["on_ray_written_mb"] - on_ray["here_written_mb"]) * 1e6 / ray["events"],
         kept_bytes=log["dataset_bytes"] / log["rows"],
         train_users=train["users_per_second"] / THREADS,

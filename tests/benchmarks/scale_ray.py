@@ -59,15 +59,17 @@ def kill(kills: int) -> dict[str, Any]:
     return told()
 
 
-def show(known: dict[str, dict[str, Any]], killed: dict[str, Any]) -> dict[str, Any]:
-    """Print what is known; figures by name."""
+def show(known: dict[str, dict[str, Any]], killed: dict[str, Any], asked: int) -> dict[str, Any]:
+    """Print what is known; figures by name, None for what is not known yet."""
     equal = known["ray"].get("equal", {})
     for name in JOBS:
         kills = killed["kills"].get(name, 0)
         print(f"{name:9} equal {equal.get(name)}, {kills} nodes killed: equal {killed['equal'].get(name)}")
+    all_equal = all(killed["equal"].values())
+    is_done = all(killed["kills"].get(name, 0) >= asked for name in KILLED)
     return {
         "ray_equal": all(equal.values()) if equal else None,
-        "ray_kills_equal": all(killed["equal"].values()) if killed["equal"] else None,
+        "ray_kills_equal": all_equal if is_done or not all_equal else None,
         "ray_kills": killed["kills"],
         "ray_overhead": {
             part.removeprefix("ray-overhead").lstrip("-") or "small": overhead(known[part]) for part in PARTS[1:3]
@@ -96,7 +98,7 @@ def main() -> None:
         kept = record(BENCHMARK, part, measure, fresh=options.fresh) if part in wanted else existing(BENCHMARK, part)
         known[part] = kept["figures"] if kept else {}
     killed = kill(options.kills) if "ray-kills" in wanted else told()
-    print(json.dumps(show(known, killed)))
+    print(json.dumps(show(known, killed, options.kills)))
 
 
 if __name__ == "__main__":
