@@ -32,11 +32,8 @@ demo: setup ## The main job end to end on MovieLens 100K: log to served recommen
 serve: setup ## Serve what the demo published (BUNDLE=... for another bundle) at port 8000
 	RECSYS_HOME=$${RECSYS_HOME:-$(CURDIR)/.recsys} $(BIN)/recsys serve $(or $(BUNDLE),$(CURDIR)/.recsys/bundles/shipped)
 
-# One more than there are cores: tests that start processes, or wait for them, leave their core to others.
-TESTERS ?= $(shell echo $$(($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1)))
-
 test: setup ## Run the tests (under 8 minutes on two cores)
-	$(BIN)/pytest -n $(TESTERS) --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: setup ## Run the tests that take minutes each
 	$(BIN)/pytest -m slow
