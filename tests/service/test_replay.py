@@ -89,7 +89,7 @@ def test_hundreds_of_lists_over_reloads_and_changes_of_items_are_identical(root:
     client.patch("/v1/items/a", json={"fields": {"price": 3.0}})
     client.post(POST, json={"user_id": "u0"})
     client.get("/v1/users/u0")  # writes the first list down: from then on it is kept what items were
-    for step in range(240 if place.url.startswith("sqlite") else 40):
+    for step in range(120 if place.url.startswith("sqlite") else 40):
         if step % 15 == 14:
             source = ("mult-vae", "popularity", "ease")[step // 15 % 3]
             assert client.post("/v1/admin/reload", json={"source": source}).json()["changed"] is True
