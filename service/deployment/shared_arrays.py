@@ -10,9 +10,8 @@ from typing import Final
 
 from recsys_vae.bundles.manifest import Manifest
 from recsys_vae.mapped import Keep, MappedArrays
+from service.deployment.shared_folder import FOLDER
 
-FOLDER: Final = "RECSYS_WORKERS_FOLDER"
-"""Environment variable that names the folder of a service with several workers: theirs alone, and gone with them."""
 MOST: Final = 4
 """Bundles that stay there, those that were opened last. A worker keeps what it has opened, whatever stays."""
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Final, TextIO
 
+from service.deployment.shared_folder import FOLDER
+
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-FOLDER: Final = "RECSYS_WORKERS_FOLDER"
-"""Of `deployment.shared_arrays`, which computes with libraries that nobody here needs."""
 ARRAYS: Final = "arrays"
 VARIABLES: Final = (VARIABLE, VARIABLE.lower(), FOLDER)
 PREFIX: Final = "recsys-metrics-"
