@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from recsys_vae.atomic import atomic_file
 from recsys_vae.models import catalog
+from recsys_vae.models.loading import create_to_load
 from recsys_vae.protocols import Recommender
 
 
@@ -24,6 +25,6 @@ def load_model(path: Path, n_items: int) -> Recommender:
         about = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no dictionary
     config = catalog.configure(about["model"], json.loads(about["settings"]))
-    model = catalog.create(about["model"], n_items, config)
+    model = create_to_load(about["model"], n_items, config)
     model.load_tensors(tensors)
     return model

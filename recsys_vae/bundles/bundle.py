@@ -65,6 +65,7 @@ from recsys_vae.frames import read_table
 from recsys_vae.mapped import Keep, as_made
 from recsys_vae.models import catalog
 from recsys_vae.models.content_map import ContentMap
+from recsys_vae.models.loading import create_to_load
 from recsys_vae.models.plugins import GROUP
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
@@ -221,7 +222,7 @@ class Bundle:
         if len(items) != manifest.n_items:
             raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
         config = catalog.configure(manifest.model, manifest.settings)
-        model = catalog.create(manifest.model, len(items), config)
+        model = create_to_load(manifest.model, len(items), config)
         model.load_tensors(keep("weights", lambda: load_file(directory / WEIGHTS)))
         index = None
         if manifest.index and isinstance(model, FactorizedRecommender):

@@ -19,6 +19,7 @@ from recsys_vae.bundles.item_lists import ItemLists
 from recsys_vae.bundles.manifest import Manifest
 from recsys_vae.errors import DataError
 from recsys_vae.models import catalog
+from recsys_vae.models.loading import create_to_load
 from recsys_vae.protocols import Float32Array, Recommender, takes_metadata, takes_order
 from recsys_vae.second_stage.candidates import Candidates
 from recsys_vae.second_stage.item_columns import ItemColumns
@@ -272,7 +273,7 @@ def is_part(name: str) -> bool:
 
 
 def _model(directory: Path, number: int, part: ModelPart, n_items: int) -> Recommender:
-    model = catalog.create(part.model, n_items, catalog.configure(part.model, part.settings))
+    model = create_to_load(part.model, n_items, catalog.configure(part.model, part.settings))
     model.load_tensors(load_file(directory / _weights(number)))
     check_further(part.model, model)
     return model

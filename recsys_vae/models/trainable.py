@@ -104,16 +104,21 @@ class Trainable(nn.Module):
                 raise DataError(f"The weights {name} are {tensors[name].dtype}, expected {kept.dtype}.")
         for name, value in tensors.items():
             check_finite(name, value)
-            if np.issubdtype(value.dtype, np.floating) and value.size and np.abs(value).max() > LARGEST_WEIGHT:
+            if np.issubdtype(value.dtype, np.floating) and value.size and _magnitude(value) > LARGEST_WEIGHT:
                 raise DataError(f"The weights {name} go beyond {LARGEST_WEIGHT:g}: scores would overflow.")
         try:
             are_mapped = any(map(is_mapped, tensors.values()))
-            taken = {name: torch.from_numpy(_own(value)) for name, value in tensors.items()}
+            taken = {name: torch.from_numpy(_taken(value)) for name, value in tensors.items()}
             self.load_state_dict(taken, assign=are_mapped)
         except RuntimeError as error:
             raise DataError(f"These weights belong to a model of another configuration: {error}") from error
 
 
-def _own(value: NDArray[Any]) -> NDArray[Any]:
-    """An array that may be written to without anybody's seeing it."""
-    return np.asarray(value) if is_mapped(value) else np.array(value)
+def _magnitude(values: NDArray[Any]) -> float:
+    """The largest absolute value, without a copy."""
+    return max(float(values.max()), -float(values.min()))
+
+
+def _taken(value: NDArray[Any]) -> NDArray[Any]:
+    """An array as torch takes it: as it is, or a copy where it may not be written to and is not mapped."""
+    return np.asarray(value) if is_mapped(value) else np.require(value, requirements=["C", "W"])

@@ -56,15 +56,18 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "edlae": tuple({"l2": l2} for l2 in (50.0, 200.0, 500.0)),
     "graph-filter": ({},),
     "elsa": ({"factors": 256}, {"factors": 512}),
+    "ials": tuple({"factors": 128, "iterations": n} for n in (4, 8, 16)),
+    "mult-dae": ({},),
     "mult-vae": ({},),
     "rec-vae": ({},),
+    "h-vamp": ({},),
     "svae": ({"ahead": 1}, {"ahead": 4}),
     "sasrec": ({"dropout": 0.2},),
     "blend": ({"autoencoder": "sasrec", "linear": "ease"},),
 }
 """What is tried of each model on validation; the blend's parts have the settings chosen for them alone."""
 SEQUENTIAL = ("sasrec", "svae", "blend")
-ONE_SEED = ("popularity", "ease", "edlae", "graph-filter")
+ONE_SEED = ("popularity", "ease", "edlae", "graph-filter", "ials")
 RECBOLE = {"MAX_ITEM_LIST_LENGTH": 200, "hidden_dropout_prob": 0.2, "attn_dropout_prob": 0.2}
 """As published runs set it on this dataset; width 64, two blocks, two heads, softmax over all items by default."""
 

@@ -7,6 +7,7 @@ from recsys_vae.data.histories import empty_histories
 from recsys_vae.errors import DataError
 from recsys_vae.models import catalog
 from recsys_vae.models.entry import read_traits
+from recsys_vae.models.loading import create_to_load
 from recsys_vae.native.library import library
 from recsys_vae.protocols import FactorizedRecommender, Recommender, takes_order
 from tests.worlds import SMALL, by_row, csr, scores, two_tastes, untrained
@@ -72,7 +73,7 @@ def test_scores_are_inner_products_of_queries_and_item_vectors(model: Recommende
 
 def test_tensors_carry_the_model_over(model: Recommender) -> None:
     name = catalog.name_of(model)
-    other = catalog.create(name, N_ITEMS, SMALL[name])
+    other = create_to_load(name, N_ITEMS, catalog.configure(name, catalog.settings_of(model)))
     other.load_tensors(model.tensors())
     # Layers that were taken over are packed, and sum in another order.
     np.testing.assert_allclose(scores(other, HISTORIES), scores(model, HISTORIES), rtol=1e-5, atol=1e-6)
