@@ -28,6 +28,7 @@ from recsys_vae.models.configs.elsa import ELSAConfig
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
+from recsys_vae.nn.unit_rows import gram, unit_rows
 from recsys_vae.protocols import Float32Array
 
 SMALLEST = 1e-12
@@ -52,7 +53,7 @@ class ELSA(Trainable):
 
     def factors(self) -> Tensor:
         """A, shape (n_items, factors)."""
-        return functional.normalize(self.weight, dim=1)
+        return unit_rows(self.weight)
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Squared distance of normalised history and prediction, 0 to 4 a user, in the place of the likelihood."""
@@ -61,7 +62,7 @@ class ELSA(Trainable):
             summed = _row_sums(rows, factors)
             captured = summed.square().sum(dim=1)
             size = rows.row_sums(rows.values.square())
-            predicted = ((summed @ (factors.T @ factors)) * summed).sum(dim=1) - 2 * captured + size
+            predicted = ((summed @ gram(factors)) * summed).sum(dim=1) - 2 * captured + size
             product, wanted = captured - size, size
             if rows.targets is not None:
                 product, wanted = _against_targets(rows, rows.targets, summed, factors)

@@ -8,6 +8,7 @@ is its training loop as `recsys train` runs it, batches and bookkeeping included
   40,981 items and on its 20,000 most popular ones; in a process of its own.
 - recbole: RecBole's MultiVAE with its own loader and trainer, in its own environment (`make peers`).
 - bound: the matrix products of a step at the rate that this machine multiplies such matrices, and nothing else.
+- bound-*: likewise of other models (train_bounds.py).
 - implicit: `recommend` of the 100 best for every user of Gowalla at 128 dimensions, in its own environment.
 
 Each run is one JSON file under results/train; what is there is printed, not measured again (--fresh does).
@@ -41,6 +42,7 @@ from tests.benchmarks.peers.export import export
 from tests.benchmarks.peers.process import Peer
 from tests.benchmarks.quickstart import gowalla
 from tests.benchmarks.records import existing, record
+from tests.benchmarks.train_bounds import measure_conditional_vae, measure_edlae, measure_elsa, measure_rec_vae
 
 BENCHMARK = "train"
 ROUNDS = 6
@@ -217,12 +219,22 @@ def measure_scaling(n_items: int) -> dict[str, Any]:
     return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 
+BOUNDS = {
+    "rec-vae": measure_rec_vae,
+    "conditional-vae": measure_conditional_vae,
+    "elsa": measure_elsa,
+    "edlae": measure_edlae,
+}
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "dense-20k": lambda: measure_dense(20_000),
     "dense-41k": lambda: measure_dense(None),
     "recbole": measure_recbole,
     "top-k": measure_top_k,
     "evaluation": measure_evaluation,
+    **{
+        f"bound-{name}": (lambda measure=measure: measure(gowalla().training_part.matrix))
+        for name, measure in BOUNDS.items()
+    },
     **{f"scaling-{size}": (lambda size=size: measure_scaling(size)) for size in (10_000, 100_000, 1_000_000)},
 }
 
@@ -239,6 +251,7 @@ def summary() -> dict[str, Any]:
         "speedup_dense_41k": figure("dense-41k", "speedup"),
         "speedup_recbole": figure("recbole", "speedup"),
         "bound_share_41k": figure("dense-41k", "bound_share"),
+        "bound_shares": {name: figure(f"bound-{name}", "bound_share") for name in BOUNDS},
         "peak_gib_1m_items": figure("scaling-1000000", "peak_gib"),
         "topk_speedup_implicit": figure("top-k", "speedup"),
         "topk_bound_share": figure("top-k", "bound_share"),
