@@ -23,8 +23,9 @@ class SignalRules:
     Attributes:
         dislikes: kinds of events that speak against an item.
         dislike_below: events whose value is below speak against an item, too; None where no value does.
-        event_weights: pairs (kind, weight): what the value of an event of this kind is multiplied with; kinds without
-            one count as 1, unless `*` has one.
+        event_weights: pairs (kind, weight): what the value of an event of this kind is multiplied with; `*` is any kind
+            without one. Without `*` other kinds say nothing, as ingest takes no rows of them, but that dislikes, and
+            events of no kind, count as 1. Where there are no pairs every kind counts as 1.
         keep: which event stands for an item that occurs more than once; `sum` adds their weights up.
         half_life: days in which an event's weight halves; infinite where weights stay.
 
@@ -51,8 +52,15 @@ class SignalRules:
         """Whether any event can speak against an item."""
         return bool(self.dislikes) or self.dislike_below is not None
 
+    def knows(self, kind: str | None) -> bool:
+        """Whether events of a kind say anything."""
+        weights = dict(self.event_weights)
+        return not weights or kind is None or kind in weights or ANY_KIND in weights or kind in self.dislikes
+
     def weight(self, kind: str | None, value: float) -> float:
-        """Signed weight of one event, age apart: below 0 where it speaks against the item."""
+        """Signed weight of one event, age apart: below 0 where it speaks against the item, 0 where it says nothing."""
+        if not self.knows(kind):
+            return 0.0
         weights = dict(self.event_weights)
         factor = weights.get(kind, weights.get(ANY_KIND, 1.0)) if kind is not None else weights.get(ANY_KIND, 1.0)
         is_dislike = kind in self.dislikes or (self.dislike_below is not None and value < self.dislike_below)

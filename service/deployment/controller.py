@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from anyio import create_task_group, to_thread
 
+from recsys_vae.data.signal_rules import SignalRules
 from recsys_vae.errors import BundleError, RecsysError, UnavailableError
 from service.deployment.background import in_background
 from service.deployment.loader import Held, assemble, open_first, open_named, patience_of, with_source
@@ -110,6 +111,12 @@ class Deployments:
         if self._variant_set is None:
             raise NotReadyError
         return self._variant_set
+
+    @property
+    def rules(self) -> list[SignalRules]:
+        """What the bundles in service make of events; none where nothing is in service."""
+        served = self._variant_set
+        return [] if served is None else [one.rules for one in served.catalogues.values()]
 
     @property
     def active(self) -> int:

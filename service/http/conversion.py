@@ -140,9 +140,8 @@ def _sent(history: Sequence[str | HistoryItem]) -> UserEvents:
 
 
 def _row_of(item: HistoryItem) -> tuple[str, str | None, float | None, int | None, bool]:
-    value = item.weight if "weight" in item.model_fields_set else None
     time = None if item.time is None else timestamps.to_microseconds(_time(item))
-    return (item.item_id, item.event_type, value, time, False)
+    return (item.item_id, item.event_type, item.weight, time, False)
 
 
 def _in_order(history: Sequence[str | HistoryItem]) -> Sequence[str | HistoryItem]:

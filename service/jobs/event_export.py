@@ -13,7 +13,7 @@ from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, POSITION, SOURCE, TIMESTAMP, USER, WEIGHT
 from recsys_vae.errors import EmptyDataError
 from recsys_vae.outputs import check_output, table_product
-from service.store.events import EventStore
+from service.store.events import NOT_SAID, EventStore
 from service.store.tables import EVENTS
 from service.timestamps import to_microseconds
 
@@ -23,7 +23,7 @@ SCHEMA = pa.schema(
         pa.field(USER, pa.string(), nullable=False),
         pa.field(ITEM, pa.string(), nullable=False),
         pa.field(EVENT_TYPE, pa.string()),
-        pa.field(WEIGHT, pa.float32(), nullable=False),
+        pa.field(WEIGHT, pa.float32()),
         pa.field(TIMESTAMP, pa.timestamp("us", "UTC")),
         pa.field(POSITION, pa.uint32()),
         pa.field(SOURCE, pa.string(), nullable=False),
@@ -98,7 +98,8 @@ def _query(since: datetime | None, source: str | None, after: int | None, throug
     untimed = func.count().over(partition_by=user) - func.count(EVENTS.c.timestamp).over(partition_by=user)
     place = func.row_number().over(partition_by=user, order_by=EVENTS.c.sequence) - 1
     position = case((untimed > 0, place))
-    columns = [EVENTS.c[name] for name in SCHEMA.names if name != POSITION]
+    said = func.nullif(EVENTS.c.weight, NOT_SAID)
+    columns = [said if name == WEIGHT else EVENTS.c[name] for name in SCHEMA.names if name != POSITION]
     query = select(*columns[:5], position, *columns[5:]).order_by(EVENTS.c.user_id, EVENTS.c.sequence)
     query = query.where(EVENTS.c.sequence <= through)
     if after is not None:

@@ -225,7 +225,7 @@ def _ask_with_history(client: Client, person: Person, k: int, rules: SignalRules
 
 def _is_plain(events: UserEvents, rules: SignalRules) -> bool:
     """Whether the ids alone say all that counts."""
-    return rules == NO_RULES and set(events.values) <= {1.0}
+    return rules == NO_RULES and set(events.values) <= {None, 1.0}
 
 
 def _entries(events: UserEvents, rules: SignalRules) -> list[str | HistoryItem]:
@@ -234,7 +234,7 @@ def _entries(events: UserEvents, rules: SignalRules) -> list[str | HistoryItem]:
         return [*events.item_ids]
     rows = zip(events.item_ids, events.kinds, events.values, events.times, strict=True)
     return [
-        HistoryItem(item_id=item_id, event_type=kind, weight=1.0 if value is None else value, time=_moment(time))
+        HistoryItem(item_id=item_id, event_type=kind, weight=value, time=_moment(time))
         for item_id, kind, value, time in rows
     ]
 

@@ -24,9 +24,10 @@ class NewEvent(Schema):
         description="How; null where there is one kind only. The bundle's rules say what a kind weighs.",
         examples=["click"],
     )
-    weight: Weight = Field(
-        default=1.0, description="How much: the bundle's rules say for or against the item.", examples=[1.0]
-    )
+    weight: Weight | None = Field(
+        default=None, examples=[1.0],
+        description="How much: the bundle's rules say for or against the item. Null counts as 1, below no bound.",
+    )  # fmt: skip
     timestamp: Annotated[AwareDatetime, timestamps.WRITTEN, AfterValidator(timestamps.checked)] | None = Field(
         default=None, description="When, in ISO 8601 with its offset; the time of the request when not given.",
         examples=["2026-11-22T19:12:58Z"],
@@ -77,6 +78,11 @@ class EventReceipt(Schema):
     accepted: int = Field(description="Events that are new.", examples=[1])
     duplicates: int = Field(description="Events that had been accepted before.", examples=[0])
     rejected: int = Field(description="Rows that are no events, or claim the id of another one.", examples=[0])
+    kinds_without_weight: list[str] = Field(
+        description="Event types among them that the bundles in service give no weight: they are kept, and say nothing "
+        "about taste.",
+        examples=[[]],
+    )
     results: list[EventOutcome] = Field(
         description="One a row, in the request's order.",
         examples=[[{"index": 0, "event_id": "order-7781/1", "status": "accepted"}]],
@@ -90,8 +96,9 @@ class StoredEvent(Schema):
     source: str = Field(description="Where it came from: `api`, or `dataset:NAME`.", examples=["api"])
     item_id: str = Field(description="With what.", examples=["318"])
     event_type: str | None = Field(description="How.", examples=["click"])
-    weight: float = Field(
-        description="How much it says about the user; below 0 where a dataset says that it is a dislike.",
+    weight: float | None = Field(
+        description="How much it says about the user, null where nobody said; below 0 where a dataset says that it is "
+        "a dislike.",
         examples=[1.0],
     )
     timestamp: datetime | None = Field(description="When; null where unknown.", examples=["2026-11-22T19:12:58Z"])

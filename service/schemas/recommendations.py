@@ -47,10 +47,10 @@ class HistoryItem(Schema):
     """An item of a history, with what is known about it."""
 
     item_id: Id = Field(description="Id of the item.", examples=["318"])
-    weight: Weight = Field(
-        default=1.0, examples=[1.0],
-        description="How much this says about the user: a value, as of an event. Of models that learn from yes or no "
-        "alone, only rules of dislikes ask for it.",
+    weight: Weight | None = Field(
+        default=None, examples=[1.0],
+        description="How much this says about the user: a value, as of an event; null counts as 1, and is below no "
+        "bound. Of models that learn from yes or no alone, only rules of dislikes ask for it.",
     )  # fmt: skip
     event_type: Annotated[str, Field(min_length=1, max_length=64, pattern=WITHOUT_NUL)] | None = Field(
         default=None,

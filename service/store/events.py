@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select, text
 
@@ -41,6 +41,10 @@ HISTORY: Select[Any] = select(
 """What histories are made of."""
 
 
+NOT_SAID: Final = 0.0
+"""As the weight of an event: nobody said how much. It counts as 1, and no bound is held against it."""
+
+
 class Event(NamedTuple):
     """One event.
 
@@ -49,7 +53,7 @@ class Event(NamedTuple):
         user_id: who.
         item_id: with what.
         event_type: how; None where the source knows one kind only.
-        weight: how much, > 0; of datasets signed: below 0 it speaks against the item.
+        weight: how much, > 0, or `NOT_SAID`; of datasets signed: below 0 it speaks against the item.
         timestamp: when, in microseconds since 1970, UTC; None where unknown.
         request_id: of the answer that it follows; None where unknown.
     """
@@ -303,7 +307,8 @@ class EventStore:
 def in_order(rows: Sequence[Any]) -> UserEvents:
     """Events of one user, rows of `HISTORY`, by time and then as they came; those without a time first."""
     timed = sorted(rows, key=_time)
-    item_ids, kinds, values, times, sources = zip(*(row[:5] for row in timed), strict=True)
+    item_ids, kinds, weights, times, sources = zip(*(row[:5] for row in timed), strict=True)
+    values = tuple(None if weight == NOT_SAID else weight for weight in weights)
     return UserEvents(item_ids, kinds, values, times, tuple(map(is_dataset, sources)))
 
 
@@ -361,8 +366,16 @@ def _row(source: str, event: Event) -> Row:
 
 
 def _content(event: Event) -> tuple[Any, ...]:
-    # Without its time: one that came without is given the time at which it came.
-    return (event.user_id, event.item_id, event.event_type, event.weight)
+    return _told(event.user_id, event.item_id, event.event_type, event.weight)
+
+
+def _told(user_id: str, item_id: str, event_type: str | None, weight: float) -> tuple[Any, ...]:
+    """What makes events the same.
+
+    Without the time: one that came without is given the time at which it came. Stores of before keep 1 where no weight
+    was said.
+    """
+    return (user_id, item_id, event_type, 1.0 if weight == NOT_SAID else weight)
 
 
 def _contents(connection: Connection, identities: list[bytes]) -> dict[bytes, tuple[Any, ...]]:
@@ -371,5 +384,5 @@ def _contents(connection: Connection, identities: list[bytes]) -> dict[bytes, tu
     found: dict[bytes, tuple[Any, ...]] = {}
     for start in range(0, len(identities), CHUNK):
         chunk = identities[start : start + CHUNK]
-        found |= {row[0]: tuple(row[1:]) for row in connection.execute(query.where(EVENTS.c.identity.in_(chunk)))}
+        found |= {row[0]: _told(*row[1:]) for row in connection.execute(query.where(EVENTS.c.identity.in_(chunk)))}
     return found

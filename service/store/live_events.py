@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, distinct, func, or_, select, true
 from recsys_vae.data.signal_rules import ANY_KIND, SignalRules
 from recsys_vae.protocols import Float32Array
 from service.store.database import Database
+from service.store.events import NOT_SAID
 from service.store.tables import EVENTS, ITEMS
 
 HOUR: Final = 3_600_000_000
@@ -71,15 +72,19 @@ def _speaks_for(rules: SignalRules) -> ColumnElement[bool]:
     """Whether `rules.weight` of an event is above 0."""
     kind, value = EVENTS.c.event_type, EVENTS.c.weight
     factors = dict(rules.event_weights)
+    has_other = not factors or ANY_KIND in factors
     other = factors.pop(ANY_KIND, 1.0) > 0
-    wanted = [name for name, factor in factors.items() if (factor > 0) is not other]
-    conditions: list[ColumnElement[bool]] = [value > 0]
-    if other:
-        conditions.append(or_(kind.is_(None), kind.not_in(wanted)) if wanted else true())
+    positive = [name for name, factor in factors.items() if factor > 0]
+    conditions: list[ColumnElement[bool]] = [value >= 0]
+    if not has_other:
+        conditions.append(or_(kind.is_(None), kind.in_(positive)))
+    elif other:
+        refused = [name for name in factors if name not in positive]
+        conditions.append(or_(kind.is_(None), kind.not_in(refused)) if refused else true())
     else:
-        conditions.append(kind.in_(wanted))
+        conditions.append(kind.in_(positive))
     if rules.dislikes:
         conditions.append(or_(kind.is_(None), kind.not_in(rules.dislikes)))
     if rules.dislike_below is not None:
-        conditions.append(value >= rules.dislike_below)
+        conditions.append(or_(value == NOT_SAID, value >= rules.dislike_below))
     return and_(*conditions)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # who supervises workers reads the store's files, and loads nothing that computes
     from recsys_vae.data.histories import History
@@ -46,6 +46,12 @@ class UserEvents:
         ids = tuple(item_ids)
         unknown = (None,) * len(ids)
         return cls(ids, unknown, unknown, unknown, (False,) * len(ids))
+
+    def only(self, kept: Iterable[Any]) -> "UserEvents":
+        """Those of which something true is said, in their order."""
+        wanted = [*kept]
+        columns: tuple[tuple[Any, ...], ...] = (self.item_ids, self.kinds, self.values, self.times, self.are_final)
+        return UserEvents(*(tuple(compress(column, wanted)) for column in columns))
 
     def then(self, later: "UserEvents") -> "UserEvents":
         """These events and some that came after all of them, at the time of the latest where theirs is unknown."""
@@ -99,6 +105,8 @@ class UserHistory:
 def history_of(events: UserEvents, rules: "SignalRules") -> "History":
     """Signed weights by item, least recent first: what `signals.evidence` makes of events of one user."""
     weights = _weights(events, rules)
+    if 0.0 in weights:  # what says nothing stands for nothing
+        events, weights = events.only(weights), [weight for weight in weights if weight]
     if rules.keep == "last" and rules.half_life == inf:  # no arithmetic: it would only be slower
         return _latest({}, zip(events.item_ids, weights, strict=True))
     return _summed_up(events, weights, rules)

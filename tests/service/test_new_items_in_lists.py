@@ -21,17 +21,18 @@ from service import timestamps
 from service.app import create_app
 from service.ranking import live_items
 from service.settings import Settings
-from service.store.events import Event, EventStore
+from service.store.events import NOT_SAID, Event, EventStore
 from service.store.item_records import ItemChange
 from service.store.items import ItemStore
 from service.store.live_events import live_events
+from service.store.user_history import UserEvents, liked_events
 from tests.service.places import Place
 from tests.service.test_metadata_of_users import SCHEMA, SEGMENTS
 from tests.service.test_routes import item_ids
 from tests.service.tiny import ITEMS, MATRIX, METADATA, POPULARITY, SHELVES
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RULES = SignalRules(dislikes=("returned",), event_weights=(("view", 0.0),))
+RULES = SignalRules(dislikes=("returned",), event_weights=(("view", 0.0), ("*", 1.0)))
 
 
 @pytest.fixture
@@ -150,12 +151,13 @@ def test_who_is_erased_counts_no_more(client: TestClient) -> None:
         SignalRules(event_weights=(("view", 0.0), ("purchase", 3.0), ("*", 0.0))),
         SignalRules(dislike_below=2.0),
         SignalRules(event_weights=(("*", 0.0), ("view", 1.0))),
+        SignalRules(event_weights=(("view", 1.0),), dislike_below=2.0),
     ],
 )
 def test_every_store_counts_by_the_rules(place: Place, rules: SignalRules) -> None:
     store = EventStore(place.url)
     kinds = ("view", "purchase", "returned", None)
-    told = [(kind, weight) for kind in kinds for weight in (1.0, 3.0, -1.0)]
+    told = [(kind, weight) for kind in kinds for weight in (1.0, 3.0, -1.0, NOT_SAID)]
     at = timestamps.to_microseconds(NOW)
     events = [
         Event(f"{n}", f"u{n % 5}", "x", kind, weight, at if n % 2 else None) for n, (kind, weight) in enumerate(told)
@@ -163,7 +165,13 @@ def test_every_store_counts_by_the_rules(place: Place, rules: SignalRules) -> No
     store.take(events, "tests")
     assert live_events(store.database, rules).users == {}  # nothing was changed about x
     ItemStore(store.database).take([ItemChange("x", fields={"price": 1})])
-    speaking = [n for n, (kind, weight) in enumerate(told) if rules.weight(kind, weight) > 0]
+    speaking = [
+        n
+        for n, (kind, weight) in enumerate(told)
+        if liked_events(UserEvents(("x",), (kind,), (None if weight == NOT_SAID else weight,), (at,), (False,)), rules)[
+            0
+        ]
+    ]
     found = live_events(store.database, rules)
     assert found.n_users(["x", "y"]).tolist() == [len({n % 5 for n in speaking}), 0]
     assert found.between(["x"], at - 1).tolist() == [sum(n % 2 for n in speaking)]

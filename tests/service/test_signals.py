@@ -68,6 +68,40 @@ def test_a_dislike_is_out_of_the_next_list_and_no_history_until_it_is_liked(clie
     ]  # fmt: skip
 
 
+def test_an_event_without_a_weight_is_below_no_bound(client: TestClient, settings: Settings, tmp_path: Path) -> None:
+    rows = [{"user_id": "new", "item_id": "a"}, {"user_id": "new", "item_id": "b", "event_type": "return"}]
+    sent = [row | {"event_id": row["item_id"]} for row in rows]
+    assert client.post("/v1/events", json={"events": sent}).json()["accepted"] == 2
+    assert client.post("/v1/events", json={"events": sent}).json()["duplicates"] == 2
+    assert listed(client, user_id="new", repeat="only") == ["a"]
+    assert [one["weight"] for one in client.get("/v1/users/new").json()["history"]] == [None, None]
+    store = EventStore(settings.store_url)
+    export_events(store, tmp_path / "log.parquet", source="api")
+    store.close()
+    assert pl.read_parquet(tmp_path / "log.parquet")["weight"].to_list() == [None, None]
+
+
+def test_an_event_sent_before_unsaid_weights_were_kept_is_no_other(client: TestClient, settings: Settings) -> None:
+    store = EventStore(settings.store_url)
+    store.take([Event("early", "new", "a", None, 1.0, 0)], "api")
+    store.close()
+    again = {"user_id": "new", "item_id": "a", "event_id": "early"}
+    assert client.post("/v1/events", json={"events": [again]}).json()["duplicates"] == 1
+
+
+def test_kinds_that_no_bundle_weighs_are_named_and_say_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bundle, "signals", SignalRules(("return",), None, (("view", 1.0),)), raising=False)
+    kinds = {"a": "view", "b": "veiw", "c": "return", "d": None}
+    events = [{"user_id": "new", "item_id": item, "event_type": kind} for item, kind in kinds.items()]
+    with TestClient(create_app(settings)) as client:
+        told = client.post("/v1/events", json={"events": events}).json()
+        assert (told["accepted"], told["kinds_without_weight"]) == (4, ["veiw"])
+        assert listed(client, user_id="new", repeat="only") == ["a", "d"]
+        assert listed(client, user_id="new") == list("befgh")
+
+
 def test_a_request_tells_of_dislikes_as_events_do(client: TestClient) -> None:
     history = ["a", {"item_id": "b", "event_type": "return"}, {"item_id": "c", "weight": 2.0}, {"item_id": "d"}]
     assert listed(client, history=history, repeat="allow") == list("adefgh")

@@ -1,5 +1,6 @@
 """POST /v1/events: what users do, as it happens."""
 
+from collections.abc import Sequence
 from functools import partial
 from threading import Lock
 from typing import Annotated, Any, Literal
@@ -9,13 +10,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Response
 from pydantic import TypeAdapter, ValidationError
 
+from recsys_vae.data.signal_rules import SignalRules
 from recsys_vae.errors import fault_text
 from service import timestamps
 from service.http.dependencies import AccessDep, ServicesDep
 from service.problems import RESPONSES
 from service.schemas.events import EVENT_SOURCE, EventId, EventOutcome, EventReceipt, NewEvent, NewEvents
 from service.security.authorization import needs
-from service.store.events import Event, EventStore, Fate
+from service.store.events import NOT_SAID, Event, EventStore, Fate
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -65,12 +67,15 @@ async def take_events(
     Idempotency-Key, changes nothing and says so.
     """
     await access.pay(len(sent.events) / EVENTS_A_REQUEST)
-    take = partial(_taken, sent.events, services.store, idempotency_key, access.request_id)
+    rules = services.deployments.rules
+    take = partial(_taken, sent.events, services.store, idempotency_key, access.request_id, rules)
     content = await to_thread.run_sync(take, limiter=services.writers)
     return Response(content, media_type="application/json")
 
 
-def _taken(sent: list[Any], store: EventStore, idempotency_key: str | None, request_id: str) -> bytes:
+def _taken(
+    sent: list[Any], store: EventStore, idempotency_key: str | None, request_id: str, rules: Sequence[SignalRules]
+) -> bytes:
     """Take events, and say what became of each, as JSON; all of it beside the event loop."""
     with JUDGING:
         rows = [_read(row) for row in sent]
@@ -85,7 +90,9 @@ def _taken(sent: list[Any], store: EventStore, idempotency_key: str | None, requ
             _outcome(index, row, next(fates)) if isinstance(row, NewEvent) else _rejected(index, sent[index], row)
             for index, row in enumerate(rows)
         ]
-        return _receipt(request_id, results).model_dump_json().encode()
+        kinds = sorted({event.event_type for event in events if event.event_type is not None})
+        unknown = [kind for kind in kinds if rules and not any(one.knows(kind) for one in rules)]
+        return _receipt(request_id, results, unknown).model_dump_json().encode()
 
 
 def _read(row: Any) -> NewEvent | str:
@@ -107,7 +114,8 @@ def _to_event(row: NewEvent, fallback: str | None) -> Event:
     # The separator keeps names that clients choose apart from those that are made here: no id holds NUL.
     identity = row.event_id or f"\x00{fallback or uuid4().hex}"
     timestamp = timestamps.to_microseconds(row.timestamp) if row.timestamp else timestamps.now()
-    return Event(identity, row.user_id, row.item_id, row.event_type, row.weight, timestamp, row.request_id)
+    weight = NOT_SAID if row.weight is None else row.weight
+    return Event(identity, row.user_id, row.item_id, row.event_type, weight, timestamp, row.request_id)
 
 
 def _outcome(index: int, row: NewEvent, fate: Fate) -> EventOutcome:
@@ -123,12 +131,13 @@ def _rejected(index: int, raw: Any, reason: str) -> EventOutcome:
     return EventOutcome(index=index, event_id=event_id, status="rejected", reason=reason)
 
 
-def _receipt(request_id: str, results: list[EventOutcome]) -> EventReceipt:
+def _receipt(request_id: str, results: list[EventOutcome], unknown: list[str]) -> EventReceipt:
     counts = {status: sum(result.status == status for result in results) for status in ("accepted", "duplicate")}
     return EventReceipt(
         request_id=request_id,
         accepted=counts["accepted"],
         duplicates=counts["duplicate"],
         rejected=len(results) - sum(counts.values()),
+        kinds_without_weight=unknown,
         results=results,
     )

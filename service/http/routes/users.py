@@ -17,7 +17,7 @@ from service.schemas.events import Erasure, ShownList, StoredEvent, UserSummary
 from service.schemas.items import Names
 from service.schemas.recommendations import CursorText, RecommendationRequest, Recommendations, RepeatWord
 from service.security.authorization import also, needs
-from service.store.events import HeldEvent
+from service.store.events import NOT_SAID, HeldEvent
 from service.store.impressions import HeldExposure
 
 router = APIRouter(prefix="/v1/users")
@@ -111,7 +111,8 @@ async def erase_user(user_id: UserId, services: ServicesDep, request_id: Request
 
 
 def _to_schema(event: HeldEvent) -> StoredEvent:
-    return StoredEvent(**event._asdict() | {"timestamp": _moment(event.timestamp)})
+    weight = None if event.weight == NOT_SAID else event.weight
+    return StoredEvent(**event._asdict() | {"timestamp": _moment(event.timestamp), "weight": weight})
 
 
 def _to_shown(impression: HeldExposure) -> ShownList:

@@ -35,6 +35,13 @@ def test_values_that_nobody_told_are_liked_unless_their_kind_is_a_dislike() -> N
     assert history_of(events(("a", "return", None, None), ("b", "buy", None, None)), RETURNS) == {"a": -1.0, "b": 3.0}
 
 
+def test_kinds_without_a_weight_say_nothing() -> None:
+    done = events(("a", "buy", 4.0, 0), ("a", "search", 4.0, 1), ("b", "search", None, 2), ("c", "return", 4.0, 3))
+    assert history_of(done, RETURNS) == {"a": 12.0, "c": -4.0}
+    for_any = replace(RETURNS, event_weights=(("buy", 3.0), ("*", 2.0)))
+    assert history_of(done, for_any) == {"a": 8.0, "b": 2.0, "c": -8.0}
+
+
 def test_final_weights_stay_as_they_are() -> None:
     done = UserEvents(("a", "b"), ("buy", "return"), (1.0, -2.0), (0, 0), (True, True))
     assert history_of(done, RETURNS) == {"a": 1.0, "b": -2.0}
