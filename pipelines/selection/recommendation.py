@@ -67,13 +67,26 @@ class Recommendation:
         at_best = f"{self.metric} {best.value:.4f} on the {self.n_users:,} validation users"
         if pick.model == best.model:
             simpler = [rival for rival in self.rivals if rival.simplicity < pick.simplicity]
-            beaten = ", all simpler models measurably less" if simpler else ", and it is the simplest"
-            return [f"{pick.model} reaches the highest {at_best}{beaten}."]
-        assert pick.interval is not None
-        return [
-            f"{best.model} reaches the highest {at_best}. {pick.model}, at {pick.value:.4f}, is the simplest that is "
-            f"not measurably worse: its difference is {words(pick.interval)}."
-        ]
+            all_less = ", all simpler models measurably less" if all(rival.is_worse for rival in simpler) else ""
+            why = f"{pick.model} reaches the highest {at_best}{all_less if simpler else ', and it is the simplest'}."
+        else:
+            assert pick.interval is not None
+            why = (
+                f"{best.model} reaches the highest {at_best}. {pick.model}, at {pick.value:.4f}, is the simplest that "
+                f"is not measurably worse: its difference is {words(pick.interval)}."
+            )
+        return [why, *map(self._passed_over, self._simpler_than(pick))]
+
+    def _simpler_than(self, pick: Rival) -> list[Rival]:
+        """Simpler models that are not measurably worse, either, and not recommended."""
+        return [rival for rival in self.rivals if not rival.is_worse and rival.simplicity < pick.simplicity]
+
+    def _passed_over(self, rival: Rival) -> str:
+        ahead = next(other for other in self.rivals if _stands_above(other, rival))
+        return (
+            f"{rival.model}, at {rival.value:.4f}, is simpler, and not measurably worse only as its values differ so much "
+            f"from user to user: {ahead.model}, simpler still, reaches {ahead.value:.4f}."
+        )
 
     def limits(self) -> list[str]:
         """What cannot be known from so few users."""
@@ -117,7 +130,8 @@ class Recommendation:
 def recommend(
     values: Mapping[str, Float64Array], simplicity: Mapping[str, tuple[int, int, float]], metric: str
 ) -> Recommendation:
-    """The simplest model whose difference to the best one has an interval that reaches zero.
+    """The simplest model whose difference to the best one has an interval that reaches zero, but for those that a
+    simpler one is ahead of: they are let through by the width of their interval alone.
 
     Args:
         values: of the metric that decides, by model, of the same users in the same order, shape (n_users,).
@@ -132,8 +146,14 @@ def recommend(
         )
         for model in order
     ]
-    pick = min((rival for rival in rivals if not rival.is_worse), key=lambda rival: rival.simplicity)
+    alike = [one for one in rivals if not one.is_worse and not any(_stands_above(other, one) for other in rivals)]
+    pick = min(alike, key=lambda rival: rival.simplicity)
     return Recommendation(pick.model, tuple(rivals), metric, len(values[best]))
+
+
+def _stands_above(other: Rival, rival: Rival) -> bool:
+    """Whether a model is simpler than another one and ahead of it."""
+    return other.value > rival.value and other.simplicity < rival.simplicity
 
 
 def best_parts(values: Mapping[str, float], kinds: Mapping[str, bool]) -> tuple[str, str] | None:

@@ -46,6 +46,18 @@ def test_where_nothing_is_ahead_of_counting_it_says_what_cannot_be_known() -> No
     assert "No model is measurably better than popularity" in counting
 
 
+def test_a_model_that_a_simpler_one_is_ahead_of_is_not_let_through_by_its_wide_interval() -> None:
+    told = values(popularity=0.16, ease=0.15, edlae=0.14, mult_vae=0.34)
+    told["edlae"] = told["edlae"] + np.tile([3.0, -3.0], 100)
+    found = recommend(told, SIMPLICITY, "ndcg@6")
+    assert [rival.is_worse for rival in found.rivals] == [False, True, True, False]
+    assert found.pick == "mult-vae"
+    reached, passed_over = found.reasons()
+    assert reached == "mult-vae reaches the highest ndcg@6 0.3400 on the 200 validation users."
+    assert "edlae, at 0.1400, is simpler" in passed_over
+    assert "popularity, simpler still, reaches 0.1600" in passed_over
+
+
 def test_one_user_decides_nothing() -> None:
     found = recommend({"popularity": np.array([0.1]), "ease": np.array([0.9])}, SIMPLICITY, "mrr")
     assert found.pick == "popularity"
