@@ -84,7 +84,7 @@ class Recommendation:
     def _passed_over(self, rival: Rival) -> str:
         ahead = next(other for other in self.rivals if _stands_above(other, rival))
         return (
-            f"{rival.model}, at {rival.value:.4f}, is simpler, and not measurably worse only as its values differ so much "
+            f"{rival.model}, at {rival.value:.4f}, is simpler, and not measurably worse only as values differ so much "
             f"from user to user: {ahead.model}, simpler still, reaches {ahead.value:.4f}."
         )
 
