@@ -411,14 +411,21 @@ def _tell(trained: "Trained", output: "Output", measured_on: str) -> None:
     from rich.table import Table
 
     from pipelines.console import output_console
+    from recsys_vae.bundles.tier_policy import ENCODED, TierPolicy
 
     console = output_console()
-    console.print(f"{trained.manifest.version} on {measured_on}:", soft_wrap=True)
+    console.print(f"{trained.manifest.version} as served, on {measured_on}:", soft_wrap=True)
     table = Table("metric", "value", "s.e.")
     for name, value in trained.evaluation.means.items():
         error = trained.evaluation.standard_errors.get(name, math.nan)
         table.add_row(name, f"{value:.4f}", f"{error:.4f}" if math.isfinite(error) else "unknown")
     console.print(table)
+    if TierPolicy.from_settings(trained.manifest.ladder).named.isdisjoint(ENCODED):
+        console.print(
+            "The model itself answers nobody: on validation what is popular was better at every length of history, and "
+            "these are its figures. `recsys evaluate` shows those of the bare model beside them.",
+            soft_wrap=True,
+        )
     epochs = trained.manifest.provenance.epochs
     console.print(f"bundle      {output.path}" + (f"  ({epochs} epochs)" if epochs else ""), soft_wrap=True)
     console.print(f"registered  models:/{output.registered_name}/{trained.registered_version}  (alias challenger)")

@@ -6,6 +6,7 @@ honestly. What goes to production is made from it by `publish`, which retrains o
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from pipelines.sizing.training_memory import check_memory
 from pipelines.training.decay import NO_DECAY, Decay
 from pipelines.training.fallback_policy import choose_tiers, learn_again
 from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
+from pipelines.training.idle_settings import idle_settings
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.kept_parts import RemadeParts
 from pipelines.training.latent_report import log_latents
@@ -144,6 +146,8 @@ def train_bundle(
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     spec, split, known = course.spec, course.split, course.known
     print(check_memory(spec.name, spec.config, Sizes.of(split.training_part.matrix), spec.training), flush=True)
+    for note in idle_settings(spec, split.train.matrix, split.train_dislikes, half_life):
+        print(f"note: {note}", file=sys.stderr, flush=True)
     run_id = saved_run_id(output.checkpoints[0]) if resume else None
     with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
         told = {f"signals.{name}": value for name, value in course.signals.described().items()}
