@@ -3,9 +3,10 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from typing import Final
 
 from anyio import CapacityLimiter, create_task_group, to_thread
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_vae import __version__
@@ -82,6 +83,18 @@ ROUTERS = (
     health.router,
     metrics.router,
 )
+
+
+def _api() -> APIRouter:
+    api = APIRouter()
+    for router in ROUTERS:
+        # Probes may be sent with anything behind the address.
+        api.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
+    return api
+
+
+API: Final = _api()
+"""The routes that every application has; FastAPI looks at what they depend on once a process."""
 
 
 class Application(FastAPI):
@@ -194,7 +207,7 @@ def create_app(
     tracer = open_tracer(settings)
     app.front = _with_pages(front if tracer is None else Traced(front, tracer), app, pages_at, counts, log)
     problems.install(app)
-    _add_routes(app)
+    app.router.routes.extend(API.routes)
     if app.openapi_url is not None:
         show_docs(app)
     if sessions is not None:
@@ -225,12 +238,6 @@ def _outside(guarded: ASGIApp, settings: Settings, counts: Metrics, log: Log) ->
     if settings.cors_origins:
         front = with_cors(front, settings.cors_origins)
     return Observed(front, counts, log)
-
-
-def _add_routes(app: FastAPI) -> None:
-    for router in ROUTERS:
-        # Probes may be sent with anything behind the address.
-        app.include_router(router, dependencies=[] if router is health.router else [Depends(check_query)])
 
 
 def _shows_docs(settings: Settings) -> bool:

@@ -45,14 +45,6 @@ PAGES: Final = (
 )
 
 
-def mount(app: FastAPI, sessions: Sessions, keys: WatchedKeys, metrics: Metrics) -> None:
-    """Have an application serve the pages."""
-    ASSETS.mount(app)
-    app.include_router(login.router(sessions, keys, metrics))
-    for router in (*PAGES, _rest()):
-        app.include_router(router, dependencies=[needs("ui"), Depends(check_form_token)])
-
-
 def _rest() -> APIRouter:
     """What answers addresses that no page is at."""
     router = page_router()
@@ -62,3 +54,21 @@ def _rest() -> APIRouter:
         return error_page(request, HTTPException(404, "No page is at this address."))
 
     return router
+
+
+def _guarded() -> APIRouter:
+    guarded = APIRouter()
+    for router in (*PAGES, _rest()):
+        guarded.include_router(router, dependencies=[needs("ui"), Depends(check_form_token)])
+    return guarded
+
+
+GUARDED: Final = _guarded()
+"""The pages of every application; FastAPI looks at what they depend on once a process."""
+
+
+def mount(app: FastAPI, sessions: Sessions, keys: WatchedKeys, metrics: Metrics) -> None:
+    """Have an application serve the pages."""
+    ASSETS.mount(app)
+    app.include_router(login.router(sessions, keys, metrics))
+    app.router.routes.extend(GUARDED.routes)

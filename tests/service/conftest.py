@@ -4,14 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from fastapi.testclient import TestClient
 
 from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.recommender import FallbackChain
 from service.app import create_app
 from service.settings import Settings
+from tests.service.new_stores import CopiedStores
 from tests.service.places import KINDS, Place, place_of
 from tests.service.tiny import fill, write_tiny_bundle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_stores() -> Iterator[CopiedStores]:
+    """New event stores are copies, but for the tests of the migrations."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        copies = CopiedStores(command.upgrade)
+        monkeypatch.setattr(command, "upgrade", copies)
+        yield copies
 
 
 @pytest.fixture(scope="session", params=["popularity", "ease", "mult-vae"])

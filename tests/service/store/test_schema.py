@@ -9,6 +9,7 @@ from threading import Barrier
 
 import polars as pl
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -26,10 +27,17 @@ from service.store.item_records import ItemChange
 from service.store.items import ItemFate, ItemStore
 from service.store.tables import EVENTS, METADATA, USERS
 from tests.prepared import waiting
-from tests.service.places import Place, count_events
+from tests.service.new_stores import CopiedStores
+from tests.service.places import Place, count_events, place_of
 
 KEY = {"sqlite": "INTEGER PRIMARY KEY", "postgresql": "BIGSERIAL PRIMARY KEY"}
 BINARY = {"sqlite": "BLOB", "postgresql": "BYTEA"}
+
+
+@pytest.fixture(autouse=True)
+def _migrated(copied_stores: CopiedStores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores are migrated here, and not copied."""
+    monkeypatch.setattr(command, "upgrade", copied_stores.upgrade)
 
 
 def make_store_of_before_migrations(place: Place) -> None:
@@ -77,6 +85,17 @@ def test_migrations_lead_to_the_tables_as_they_are_declared(place: Place) -> Non
     with closing(place.open()) as store:
         store.check()
     check_schema(place)
+
+
+@pytest.mark.parametrize("kind", KEY)
+def test_the_stores_of_other_tests_are_as_migrations_make_them(
+    kind: str, copied_stores: CopiedStores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "upgrade", copied_stores)
+    for folder in ("first", "copy"):
+        with place_of(kind, tmp_path / folder) as place, closing(place.open()) as store:
+            store.check()
+            check_schema(place)
 
 
 def test_a_store_of_before_migrations_is_adopted_with_all_that_it_holds(place: Place) -> None:
