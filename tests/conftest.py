@@ -1,5 +1,6 @@
 """Places that tests of several rooms share."""
 
+import gc
 import os
 import resource
 import shutil
@@ -23,6 +24,13 @@ from tests.prepared import Prepared, waiting
 # How long one example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage rarely, and not among what was imported: that was a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -131,7 +131,7 @@ def test_reading_what_is_held_about_a_user_does_not_need_the_right_to_erase_it(c
 def test_a_route_without_a_scope_does_not_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     careless = APIRouter()
     careless.add_api_route("/v1/careless", lambda: "anything")
-    monkeypatch.setattr(composition, "ROUTERS", (*composition.ROUTERS, careless))
+    monkeypatch.setattr(composition.API, "routes", [*composition.API.routes, *careless.routes])
     with pytest.raises(TypeError, match="/v1/careless: a route names its scope"):
         create_app(settings)
 
