@@ -1,8 +1,6 @@
 """A model of another distribution, from `recsys train` to the answer, without a change of this package."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +9,12 @@ from recsys_vae.bundles.bundle import Bundle
 from recsys_vae.errors import BundleError
 from tests import third_party
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
+from tests.prepared import Prepared
 
-ROOT = Path(__file__).parents[2]
 USED = """
 import sys
+dataset, site, trained, fitted = sys.argv[1:]
+sys.path.insert(0, site)
 import polars as pl
 from typer.testing import CliRunner
 from pipelines.cli import build
@@ -25,7 +25,6 @@ def recsys(*arguments):
     assert done.exit_code == 0, done.output
     return done.output
 
-dataset, trained, fitted = sys.argv[1:]
 (listed,) = [line for line in recsys("models").splitlines() if "damped-models 0.3" in line]
 assert "popularity, damped" in listed and "power=0.5" in listed, listed
 recsys("train", dataset, "--model", "damped", "--set", "power=0.25", "--to", trained)
@@ -42,13 +41,14 @@ assert load(fitted).recommend([["i0"]], k=3).equals(model.recommend([["i0"]], k=
 """
 
 
-def test_a_model_of_another_package_is_trained_saved_loaded_and_evaluated(mlflow_home: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_package_is_trained_saved_loaded_and_evaluated(
+    mlflow_home: Path, tmp_path: Path, prepared: Prepared
+) -> None:
     dataset = dataset_of_tastes(mlflow_home / "datasets" / "tastes")
     site = third_party.install(tmp_path / "site")
     bundles = tmp_path / "trained", tmp_path / "fitted"
     done = subprocess.run(
-        [sys.executable, "-c", USED, str(dataset.path), *map(str, bundles)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(site)])},
+        [*prepared.script(USED), str(dataset.path), str(site), *map(str, bundles)],
         capture_output=True,
         text=True,
         check=False,

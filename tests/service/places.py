@@ -51,7 +51,9 @@ def own_schema() -> Iterator[Place]:
             connection.execute(text(f"CREATE SCHEMA {name}"))
     except OperationalError:
         absent("no PostgreSQL server answers")
-    own = make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={name}"})
+    # No test has the server lose its power.
+    options = f"-csearch_path={name} -csynchronous_commit=off"
+    own = make_url(POSTGRES).update_query_dict({"options": options})
     try:
         yield Place(own.render_as_string(hide_password=False))
     finally:
