@@ -92,9 +92,17 @@ def measured(model: Scorer, held_out: HeldOut, asked: "Questions", batches: Iter
     """
     for rows in batches:
         some = held_out.take(rows)
-        lists, ranks = _ask(scores_of(model, some), some, asked)
-        values = {metric.name: metric.per_user(lists) for metric in asked.per_user}
-        yield Measured(ranks, values, replace(lists, facts=NO_FACTS))
+        yield _measured(*_ask(scores_of(model, some), some, asked), asked)
+
+
+def measured_lists(rows: Int64Array, users: HeldOut, asked: "Questions") -> Measured:
+    """What comes out for users whose lists are known, shape (n_users, depth); -1 at the end."""
+    return _measured(*_lists(rows, users, asked, None), asked)
+
+
+def _measured(lists: RankedLists, ranks: NDArray[np.int32], asked: "Questions") -> Measured:
+    values = {metric.name: metric.per_user(lists) for metric in asked.per_user}
+    return Measured(ranks, values, replace(lists, facts=NO_FACTS))
 
 
 def evaluate(
@@ -283,6 +291,13 @@ def _ask(scores: Float32Array, users: HeldOut, asked: Questions) -> tuple[Ranked
     mask(scores, excluded=hidden)
     depth = min(asked.depth, scores.shape[1])
     rows = (select(scores, depth) if asked.reranker is None else asked.reranker.prefixed(scores, histories, depth)).rows
+    return _lists(rows, users, asked, first_rank)
+
+
+def _lists(
+    rows: Int64Array, users: HeldOut, asked: Questions, first_rank: Int64Array | None
+) -> tuple[RankedLists, NDArray[np.int32]]:
+    histories, targets = users.shown, users.targets
     hits, ranks = _look_up(rows, targets)
     if first_rank is not None and asked.reranker is not None:
         first_rank = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, first_rank)

@@ -13,7 +13,7 @@ from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.nn.objective import Objective
 from recsys_vae.nn.ranking_penalty import ranking_penalty
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
-from recsys_vae.nn.sparse_layers import Dense, SparseRows, linear
+from recsys_vae.nn.sparse_layers import Dense, SparseRows, output_layer
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -26,7 +26,8 @@ class Autoencoder(Trainable):
 
     def __init__(self, n_items: int, width: int) -> None:
         super().__init__()
-        self.output = linear(width, n_items)
+        self.output = output_layer(width, n_items)
+        self._n_items = n_items
 
     @abstractmethod
     def hidden(self, rows: SparseRows) -> Tensor:
@@ -35,7 +36,7 @@ class Autoencoder(Trainable):
     @property
     def n_items(self) -> int:
         """Width of the catalogue."""
-        return self.output.out_features
+        return self._n_items
 
     def misfit(self, hidden: Tensor, rows: SparseRows, objective: Objective) -> tuple[Tensor, Tensor]:
         """What a step minimises of predictions, and the negative log-likelihood in it; scalars, averaged over users.

@@ -11,7 +11,9 @@ Source: Bengio & Senecal, Adaptive Importance Sampling to Accelerate Training of
 IEEE Trans. Neural Networks 2008, eq. 5; Yi et al., Sampling-Bias-Corrected Neural Modeling, RecSys 2019, section 3.
 """
 
+from collections.abc import Callable
 from copy import copy
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,8 @@ from torch.nn import functional
 from recsys_vae.nn.softmax import product_dtype
 from recsys_vae.nn.sparse_layers import SparseRows
 
+LookUp: TypeAlias = Callable[[nn.Linear, Tensor], tuple[Tensor, Tensor]]
+"""Rows of an output layer's weight, shape (m, d), and of its bias, shape (m,), by ascending item rows, shape (m,)."""
 UNIFORM_SHARE = 0.1
 """Part of q that is spread evenly, so that no item is too rare to be drawn."""
 
@@ -44,6 +48,7 @@ class SampledSoftmax:
         self._negatives = negatives
         self._generator = generator
         self._drawn: Tensor | None = None
+        self._look_up: LookUp = look_up
 
     def drawn_by(self, generator: torch.Generator) -> "SampledSoftmax":
         """The same with one sample of a generator's, for every call: for batches that are cut into parts."""
@@ -51,6 +56,18 @@ class SampledSoftmax:
         fixed._generator = generator
         fixed._drawn = fixed.draw()
         return fixed
+
+    def looking_up(self, where: LookUp) -> "SampledSoftmax":
+        """The same with rows from somewhere else than the layer that it is given."""
+        other = copy(self)
+        other._look_up = where
+        return other
+
+    @property
+    def drawn(self) -> Tensor:
+        """The one sample, of `drawn_by`, shape (S,) int64."""
+        assert self._drawn is not None
+        return self._drawn
 
     def draw(self) -> Tensor:
         """S item rows drawn from q with replacement, shape (S,) int64."""
@@ -67,8 +84,7 @@ class SampledSoftmax:
         """The estimate for draws that are given."""
         negatives, counts = torch.unique(drawn, return_counts=True)
         looked_at, places = torch.unique(torch.cat([negatives, targets.indices]), return_inverse=True)
-        weight = functional.embedding(looked_at, output.weight, sparse=True)
-        bias = output.bias[looked_at]
+        weight, bias = self._look_up(output, looked_at)
         of_negatives, of_targets = places[: len(negatives)], places[len(negatives) :]
         rows = targets.row_numbers()
 
@@ -86,6 +102,11 @@ class SampledSoftmax:
         place = torch.searchsorted(negatives, items).clamp_(max=len(negatives) - 1)
         hit = negatives[place] == items
         return logits.index_put((rows[hit], place[hit]), logits.new_tensor(float("-inf")))
+
+
+def look_up(output: nn.Linear, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of the layer itself; the gradient of its weight is sparse."""
+    return functional.embedding(items, output.weight, sparse=True), output.bias[items]
 
 
 def _row_products(hidden: Tensor, weight: Tensor, rows: Tensor, items: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from recsys_vae.native import products
 from recsys_vae.native.products import Packed
 from recsys_vae.nn.inner_products import inner_products
+from recsys_vae.nn.item_parts import Part, current_part, draw_part, padded, pass_over
 
 
 class Sums(Protocol):
@@ -122,6 +123,10 @@ class SparseRows:
         values = table.values[places] * torch.repeat_interleave(self.values, lengths)
         return SparseRows(table.indices[places], ends[self.offsets], values)
 
+    def numbered(self, columns: Tensor) -> "SparseRows":
+        """The same entries, their columns numbered by their places among some, ascending, that hold all of them."""
+        return SparseRows(torch.searchsorted(columns, self.indices), self.offsets, self.values)
+
     def dropped(self, rate: float, generator: torch.Generator | None) -> "SparseRows":
         """Inverted dropout of entries: each is removed with probability `rate`, the rest divided by 1 - rate."""
         if not rate:
@@ -140,6 +145,7 @@ class SparseLinear(nn.Module):
     Equals `nn.Linear(n_items, width)` on the dense rows, at the cost of the non-zeros alone.
 
     Attributes:
+        n_items: rows of the weight, of which this process may hold a part only (`item_parts`).
         sparse_gradient: whether the gradient of the weight names only the rows that were used; for huge catalogues.
     """
 
@@ -147,9 +153,15 @@ class SparseLinear(nn.Module):
 
     def __init__(self, n_items: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(n_items, width))
+        self.n_items = n_items
+        part = current_part()
+        self.weight = nn.Parameter(torch.empty(n_items if part is None else part.length(n_items), width))
         self.bias = nn.Parameter(torch.empty(width))
-        self.reset_parameters()
+        if part is None:
+            self.reset_parameters()
+        else:
+            draw_part(part, self.weight.data, n_items, _glorot_bound(n_items, width))
+            _small(self.bias)
 
     def reset_parameters(self) -> None:
         """Draw Glorot-uniform weights and a small normal bias, as Liang et al. do."""
@@ -161,8 +173,7 @@ class SparseLinear(nn.Module):
             return deferred + self.bias
         if not self.sparse_gradient:
             return weighted_sums(self.weight, rows) + self.bias
-        summed: Tensor = _WeightedSums.apply(self.weight, rows)  # type: ignore[no-untyped-call]
-        return summed + self.bias
+        return rows_summed(self.weight, rows) + self.bias
 
 
 class _WeightedSums(torch.autograd.Function):
@@ -180,6 +191,12 @@ class _WeightedSums(torch.autograd.Function):
         return torch.sparse_coo_tensor(items.unsqueeze(0), gradient, ctx.shape, check_invariants=False), None
 
 
+def rows_summed(weight: Tensor, rows: SparseRows) -> Tensor:
+    """As `weighted_sums`, with a gradient that is sparse."""
+    summed: Tensor = _WeightedSums.apply(weight, rows)  # type: ignore[no-untyped-call]
+    return summed
+
+
 def weighted_sums(weight: Tensor, rows: SparseRows) -> Tensor:
     """Rows of a matrix, shape (n_columns, width), added up as sparse rows weigh them, shape (n, width)."""
     return functional.embedding_bag(
@@ -194,8 +211,16 @@ def weighted_sums(weight: Tensor, rows: SparseRows) -> Tensor:
 
 def glorot(weight: Tensor, bias: Tensor) -> None:
     """Glorot-uniform weights, and biases from a normal of deviation 0.001 truncated at two deviations."""
-    bound = math.sqrt(6.0 / (weight.shape[0] + weight.shape[1]))
+    bound = _glorot_bound(*weight.shape)
     nn.init.uniform_(weight, -bound, bound)
+    _small(bias)
+
+
+def _glorot_bound(*widths: int) -> float:
+    return math.sqrt(6.0 / sum(widths))
+
+
+def _small(bias: Tensor) -> None:
     nn.init.trunc_normal_(bias, std=0.001, a=-0.002, b=0.002)
 
 
@@ -242,4 +267,20 @@ def linear(width_in: int, width_out: int) -> Dense:
     """A dense layer with the same initialisation."""
     layer = Dense(width_in, width_out)
     glorot(layer.weight.data, layer.bias.data)
+    return layer
+
+
+def output_layer(width: int, n_items: int) -> Dense:
+    """The same, over all items; where tables are made in parts, of one part of these, the bias filled up."""
+    part = current_part()
+    return linear(width, n_items) if part is None else _part_of_output(part, width, n_items)
+
+
+def _part_of_output(part: Part, width: int, n_items: int) -> Dense:
+    layer = nn.utils.skip_init(Dense, width, part.length(n_items))
+    pass_over(n_items * width + n_items)  # what a linear layer draws before it is drawn as Liang et al. do
+    draw_part(part, layer.weight.data, n_items, _glorot_bound(n_items, width))
+    bias = torch.empty(n_items)
+    _small(bias)
+    layer.bias.data = padded(part.of(bias))
     return layer

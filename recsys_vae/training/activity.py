@@ -6,7 +6,7 @@ Two numbers a latent dimension, of the posterior at prediction time (nothing dro
 - KL(q(z_d | x) || idle) in nats, averaged over users; see `Variational.idle`
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.models.variational import Variational
 from recsys_vae.nn.gaussians import active_units
+from recsys_vae.nn.sparse_layers import Sums
 from recsys_vae.protocols import Float32Array
 
 LEAST_USERS, MOST_USERS = 200, 2_000
@@ -56,9 +57,13 @@ def sample_histories(interactions: csr_array, seed: int = 0, *, share: float = 0
 
 
 @torch.inference_mode()
-def measure_activity(model: Variational, histories: csr_array) -> Activity:
-    """Measure on histories, shape (n, n_items); draws no random number and changes nothing."""
-    rows = model.rows(histories).l2_normalised()
+def measure_activity(model: Variational, histories: csr_array, sums: Sums | None = None) -> Activity:
+    """Measure on histories, shape (n, n_items); draws no random number and changes nothing.
+
+    Args:
+        sums: what adds up the first layer's rows, where the model does not hold them all.
+    """
+    rows = replace(model.rows(histories), sums=sums).l2_normalised()
     posterior = model.posterior(rows)
     kl = posterior.kl_to(model.idle(rows)).mean(dim=0)
     return Activity(active_units(posterior.mean), kl.float().cpu().numpy())

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from scipy.sparse import csr_array
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.errors import CheckpointError, DataError, TrainingError, UnknownNameError
+from recsys_vae.nn.sparse_layers import Sums
 from recsys_vae.settings import from_plain
 from recsys_vae.training.parallel import ALONE, Group
 
@@ -128,12 +130,28 @@ class Run(Generic[Model, Optimizer]):
             self.state.best_epoch, self.state.best_value = self.state.epoch, value
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
+    def in_common(self) -> dict[str, Tensor]:
+        """What is the same in every process."""
+        return self.model.state_dict()
+
+    def sums_of(self, histories: csr_array) -> Sums | None:
+        """What adds up the first layer's rows of histories, shape (n, n_items); the layer itself when None."""
+        return None
+
+    def restore(self, path: Path) -> None:
+        """Put the run, freshly prepared, where the saved one stood; raises as `restore_checkpoint`."""
+        restore_checkpoint(path, self)
+
+    def save(self, path: Path) -> None:
+        """Write the run to `path`, atomically; the first process does."""
+        noise = None if self.generator is None else self.group.gather(self.generator.get_state())
+        if self.group.is_first:
+            _write(path, self, noise)
+
 
 def save_checkpoint(path: Path, run: Run[Any, Any]) -> None:
-    """Write the run to `path`, atomically. Every process of the run calls this and waits; the first one writes."""
-    noise = None if run.generator is None else run.group.gather(run.generator.get_state())
-    if run.group.is_first:
-        _write(path, run, noise)
+    """Write the run to `path`, atomically. Every process of the run calls this and waits."""
+    run.save(path)
     run.group.wait()
 
 
@@ -146,9 +164,14 @@ def _write(path: Path, run: Run[Any, Any], noise: Tensor | None) -> None:
         tensors["rng"] = noise
     if run.latent_kl:
         tensors["latent_kl"] = torch.stack(run.latent_kl)
+    write_state(path, run.state, tensors)
+
+
+def write_state(path: Path, state: RunState, tensors: Mapping[str, Tensor], **further: str) -> None:
+    """Write where a run stands and its tensors, atomically, and whatever else there is to say of them."""
     copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_file(path) as temporary:
-        told = {"format": str(FORMAT), "state": json.dumps(asdict(run.state))}
+        told = {"format": str(FORMAT), "state": json.dumps(asdict(state)), **further}
         save_file(copies, temporary, told | {CHECKSUM: _checksum(told, copies)})
 
 
@@ -159,21 +182,32 @@ def restore_checkpoint(path: Path, run: Run[Any, Any]) -> None:
         CheckpointError: the file is unreadable or damaged, or was written by a run with other settings, model or data,
             or in another number of processes.
     """
+    state, tensors, _ = read_state(path, run.state)
+    if run.generator is not None:
+        _restore_noise(path, tensors["rng"], run.generator, run.group)
+    run.model.load_state_dict(tensors_under("model.", tensors))
+    moments = moments_in(tensors)
+    run.optimizer.load_state_dict({"state": moments, "param_groups": run.optimizer.state_dict()["param_groups"]})
+    run.state, run.best = state, tensors_under("best.", tensors)
+    run.latent_kl = list(tensors.get("latent_kl", ()))
+
+
+def read_state(path: Path, asked: RunState) -> tuple[RunState, dict[str, Tensor], dict[str, str]]:
+    """What `write_state` wrote of the run that is asked for.
+
+    Raises:
+        CheckpointError: the file is unreadable or damaged, or was written by another run.
+    """
     metadata, tensors = _read(path)
     if metadata.get("format") != str(FORMAT):
         raise CheckpointError(f"Checkpoint {path} has format {metadata.get('format')}, this version reads {FORMAT}.")
-    state = _state(path, metadata, type(run.state))
-    if state.identity != run.state.identity:
+    state = _state(path, metadata, type(asked))
+    if state.identity != asked.identity:
         raise CheckpointError(
             f"Checkpoint {path} belongs to a run with other settings, model or data. Resume with the settings it was "
             "started with, or delete it to start over."
         )
-    if run.generator is not None:
-        _restore_noise(path, tensors["rng"], run.generator, run.group)
-    run.model.load_state_dict(_under("model.", tensors))
-    _restore_optimizer(run.optimizer, _under("adam.", tensors))
-    run.state, run.best = state, _under("best.", tensors)
-    run.latent_kl = list(tensors.get("latent_kl", ()))
+    return state, tensors, {name: value for name, value in metadata.items() if name not in ("format", "state")}
 
 
 def saved_run_id(path: Path) -> str | None:
@@ -206,8 +240,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"Checkpoint {path} cannot be read: {error}. Delete it to start over.") from error
-    told = {name: value for name, value in metadata.items() if name in ("format", "state")}
-    if metadata.keys() - told.keys() and metadata.get(CHECKSUM) != _checksum(told, tensors):
+    told = {name: value for name, value in metadata.items() if name != CHECKSUM}
+    if CHECKSUM in metadata and metadata[CHECKSUM] != _checksum(told, tensors):
         raise CheckpointError(
             f"Checkpoint {path} is damaged: its content does not have its checksum. Delete it to start over."
         )
@@ -223,7 +257,8 @@ def _checksum(told: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin so, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
@@ -237,9 +272,10 @@ def _restore_noise(path: Path, states: Tensor, generator: torch.Generator, group
     generator.set_state(noise[group.rank].clone())  # it reads from the start of the storage
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def moments_in(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Moments of each parameter, by its number in the optimizer, as a checkpoint has them."""
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
+    for name, value in tensors_under("adam.", tensors).items():
         index, _, moment = name.partition(".")
         moments.setdefault(int(index), {})[moment] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return moments

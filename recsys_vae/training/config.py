@@ -43,6 +43,11 @@ class TrainingConfig:
         "Parts that every batch is cut into, a power of two, whose gradients are added up in a fixed order: as many "
         "workers, or fewer, then write the same bundle. 0: one a process, added up as they come.",
     )
+    shard_items: bool = setting(
+        False,
+        "Share out the rows of item tables among the workers: each holds its part, and fetches the rows that a step "
+        "looks at. Wants leaves and the sampled likelihood.",
+    )
     seed: int = setting(42, "Of initialisation, order, dropout and sampling.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", about=MACHINE)
     precision: str = setting(
@@ -77,6 +82,13 @@ class TrainingConfig:
             )
         if self.leaves < 0 or self.leaves & (self.leaves - 1):
             raise ConfigError(f"leaves is 0 or a power of two, such as 4; got {self.leaves}.")
+        if self.shard_items and not self.leaves:
+            raise ConfigError("shard_items wants batches in leaves, such as leaves=4: at least as many as workers.")
+        if self.shard_items and self.likelihood not in ("sampled", "auto"):
+            raise ConfigError(
+                f"shard_items shares out rows of item tables, and likelihood={self.likelihood} looks at all of them in "
+                "every step. Train with likelihood=sampled, or leave shard_items out."
+            )
         if self.likelihood not in LIKELIHOODS:
             raise ConfigError(f"likelihood is one of {', '.join(LIKELIHOODS)}; got {self.likelihood!r}.")
         if self.precision not in ("auto", "float32", "bf16"):

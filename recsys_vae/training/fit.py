@@ -19,10 +19,12 @@ from recsys_vae.models.blend import Blend
 from recsys_vae.models.configs.blend import Part, Parts
 from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.nn.item_parts import Part, item_tables_of
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.blend_weight import choose_shares, choose_weight
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.sharded_run import is_finished
 from recsys_vae.training.spec import LEARNER, LINEAR, ModelSpec, default_training, suited
 from recsys_vae.training.tracking import Tracker
 from recsys_vae.training.warm_start import WarmStart
@@ -123,7 +125,10 @@ def fit(
         ConfigError: the parent of a warm start is solved in closed form, or configured otherwise.
     """
     torch.manual_seed(spec.training.seed)
-    model = catalog.create(spec.name, interactions.shape[1], spec.config)
+    if spec.training.shard_items and warm_start is None:
+        model = _made_in_parts(spec, interactions.shape[1], group, checkpoint if resume else None)
+    else:
+        model = catalog.create(spec.name, interactions.shape[1], spec.config)
     if isinstance(model, ClosedFormRecommender):
         if warm_start is not None:
             raise ConfigError(f"{spec.name} is solved in closed form: there is no training to go on with. Fit it anew.")
@@ -178,6 +183,15 @@ def fit(
         if tracker is not None:
             tracker.log_metrics({"linear_weight": blend.config.weight}, alone.epochs)
     return replace(alone, model=blend, seconds=seconds, weights=weights, shares=shares)
+
+
+def _made_in_parts(spec: ModelSpec, n_items: int, group: Group, resumed: Path | None) -> Recommender:
+    """A model with fresh weights, this process's of the item tables; none where those of a complete run are there."""
+    if resumed is not None and is_finished(resumed):
+        with torch.device("meta"):
+            return catalog.create(spec.name, n_items, spec.config)
+    with item_tables_of(Part(group.rank, group.size)):
+        return catalog.create(spec.name, n_items, spec.config)
 
 
 def _fit_more(

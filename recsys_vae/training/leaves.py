@@ -22,12 +22,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.nn.objective import Likelihood
 from recsys_vae.training.parallel import Group
-from recsys_vae.training.subtree import LeafLoss, add, grow
+from recsys_vae.training.subtree import Grown, LeafLoss, add, grow
 from recsys_vae.training.tree_sum import TreeSum
 
 Work = TypeVar("Work")
@@ -84,6 +84,22 @@ class Leaves:
             LostProcessError: another process of the group has ended.
         """
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        grown = self.grown(learning, losses, likelihood, joint=joint)
+        found = self.tree.of(grown.gradients)
+        for parameter, gradient in zip(learning, found, strict=False):
+            parameter.grad = gradient
+        for parameter, gradient in zip(grown.apart, found[len(learning) :], strict=True):
+            parameter.grad = add(gradient, parameter.grad)
+        return self.added(grown.figures)
+
+    def grown(
+        self, learning: Sequence[Tensor], losses: Sequence[LeafLoss], likelihood: Likelihood, *, joint: bool
+    ) -> Grown:
+        """What comes of this process's leaves, by its threads.
+
+        Args:
+            learning: what gradients are asked of; the rest as of `learn`.
+        """
         each = len(losses) // self.threads
         parts = [losses[first : first + each] for first in range(0, len(losses), each)]
         grown = self.each(lambda some: grow(some, learning, likelihood, joint=joint), parts)
@@ -91,12 +107,7 @@ class Leaves:
         while len(sums) > 1:
             pairs = list(zip(sums[::2], sums[1::2], strict=True))
             sums = [self.each(lambda pair: add(*pair), list(zip(*pair, strict=True))) for pair in pairs]
-        found = self.tree.of(sums[0])
-        for parameter, gradient in zip(learning, found, strict=False):
-            parameter.grad = gradient
-        for parameter, gradient in zip(grown[0].apart, found[len(learning) :], strict=True):
-            parameter.grad = add(gradient, parameter.grad)
-        return self.added([row for one in grown for row in one.figures])
+        return Grown(sums[0], [row for one in grown for row in one.figures], grown[0].apart)
 
     def added(self, figures: Sequence[Sequence[float]]) -> list[float]:
         """Sums over all leaves of some numbers that this process has of each of its own; exact but for one rounding."""

@@ -52,4 +52,4 @@ def learn_by_rows(model: Trainable) -> None:
 def first_layers(model: Trainable) -> list[SparseLinear]:
     """The layers that take histories: sparse rows over all items."""
     layers = [layer for layer in model.modules() if isinstance(layer, SparseLinear)]
-    return [layer for layer in layers if len(layer.weight) == model.n_items]
+    return [layer for layer in layers if layer.n_items == model.n_items]

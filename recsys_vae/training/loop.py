@@ -1,6 +1,7 @@
 """The training loop: one visible function from interactions to trained weights."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,8 +14,9 @@ from tqdm import tqdm
 from recsys_vae.data.histories import check_histories
 from recsys_vae.data.sequences import chronological
 from recsys_vae.data.signals import liked
-from recsys_vae.errors import CheckpointError, DataError
+from recsys_vae.errors import CheckpointError, ConfigError, DataError
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.hybrid import fold_content, take_content
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.variational import Variational
@@ -25,17 +27,20 @@ from recsys_vae.nn.schedules import falling
 from recsys_vae.protocols import Float32Array, takes_order
 from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches, Replay
-from recsys_vae.training.checkpoint import Run, RunState, restore_checkpoint
+from recsys_vae.training.checkpoint import Run, RunState
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
+from recsys_vae.training.item_shards import ItemShards, check_shards
 from recsys_vae.training.lazy_adam import LazyAdam
-from recsys_vae.training.leaves import check_leaves, growing
+from recsys_vae.training.leaves import Leaves, check_leaves, growing
 from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows, suits_rows
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.progress import progress_bar
 from recsys_vae.training.saver import CheckpointSaver
-from recsys_vae.training.steps import Steps, TrainingRun, steps_of
+from recsys_vae.training.sharded_run import ShardedRun, take_finished
+from recsys_vae.training.sharded_steps import ShardedSteps
+from recsys_vae.training.steps import LeafSteps, Steps, TrainingRun, WholeSteps
 from recsys_vae.training.tracking import NoTracker, PausedError, Tracker
 
 
@@ -124,13 +129,17 @@ def train(
         raise DataError("No user to train on has a history: there is nothing to learn.")
     identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
     state = RunState(identity, tracker.run_id)
+    if config.shard_items and resume and (found := _finished(checkpoint, model, state)) is not None:
+        return found
     if item_metadata is not None:
         take_content(model, item_metadata, interactions.shape[1], device)
-    run = _prepare(model.to(device), config, state, group)
+    run = _prepare(model.to(device), config, state, group, checkpoint)
     if resume and checkpoint is not None and checkpoint.exists():
-        restore_checkpoint(checkpoint, run)
+        run.restore(checkpoint)
     _begin_together(run)
     likelihood = choose_likelihood(config, liked(interactions), device, run.generator)
+    if isinstance(run, ShardedRun):
+        check_shards(likelihood, group)
     if isinstance(likelihood, SampledSoftmax) or suits_rows(model, interactions, config.batch_size):
         learn_by_rows(model)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
@@ -141,7 +150,7 @@ def train(
         interrupt,
         progress_bar(run.state, len(batches), last_epoch, shown=progress and group.is_first) as bar,
     ):
-        steps = steps_of(run, batches, precision, leaves)
+        steps = _steps_of(run, batches, precision, leaves)
         while run.state.epoch < last_epoch and not run.state.is_out_of_patience(config.patience):
             record = _train_epoch(run, steps, len(batches), config, likelihood, saver=saver, bar=bar)
             if validation is not None:
@@ -149,7 +158,7 @@ def train(
                 record[config.validation_metric] = value
                 run.keep_best(value)
             if isinstance(model, Variational):
-                activity = measure_activity(model, watched)
+                activity = measure_activity(model, watched, run.sums_of(watched))
                 record |= activity.summary()
                 run.latent_kl.append(torch.from_numpy(activity.kl))
             run.state.history.append(record)
@@ -158,18 +167,49 @@ def train(
             except PausedError:
                 break
         bar.set_postfix_str(_outcome(run.state, last_epoch, config.validation_metric))
+    if isinstance(run, ShardedRun):
+        run.finish()
+        return _result(run.state, run.latent_kl)
     saver.save(run)
     if run.best:
         model.load_state_dict(run.best)
     model.to("cpu")
     fold_content(model)
-    return _result(run)
+    return _result(run.state, run.latent_kl)
 
 
-def _prepare(model: Trainable, config: TrainingConfig, state: RunState, group: Group) -> TrainingRun:
+def _prepare(
+    model: Trainable, config: TrainingConfig, state: RunState, group: Group, checkpoint: Path | None
+) -> TrainingRun:
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    if config.shard_items:
+        assert isinstance(model, Autoencoder)
+        return ShardedRun(model, optimizer, None, state, group, shards=ItemShards(model, group), path=_place(checkpoint))
     generator = None if config.leaves else torch.Generator(model.device).manual_seed(group.seed(config.seed))
     return Run(model, optimizer, generator, state, group)
+
+
+def _place(checkpoint: Path | None) -> Path:
+    if checkpoint is None:
+        raise ConfigError("shard_items keeps the best weights in files: say where checkpoints are to be written.")
+    return checkpoint
+
+
+def _finished(checkpoint: Path | None, model: Trainable, state: RunState) -> TrainingResult | None:
+    """The result of a complete run whose item tables were shared out, its weights in the model; None without one."""
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    assert isinstance(model, Autoencoder)
+    found = take_finished(checkpoint, model, state)
+    return None if found is None else _result(*found)
+
+
+def _steps_of(run: TrainingRun, batches: Batches, precision: torch.dtype, leaves: Leaves | None) -> Steps:
+    if leaves is None:
+        return WholeSteps(run, batches, precision)
+    if isinstance(run, ShardedRun):
+        return ShardedSteps(run, batches, precision, leaves, run.shards)
+    return LeafSteps(run, batches, precision, leaves)
 
 
 def _begin_together(run: TrainingRun) -> None:
@@ -183,7 +223,7 @@ def _begin_together(run: TrainingRun) -> None:
         raise CheckpointError(
             "The processes found different checkpoints. Put the bundle's folder on a disk that all of them share."
         )
-    run.group.share_weights(run.model)
+    run.group.share_weights(run.in_common())
 
 
 def _train_epoch(
@@ -262,8 +302,7 @@ def _identity(
     return digest.hexdigest()
 
 
-def _result(run: TrainingRun) -> TrainingResult:
-    state = run.state
+def _result(state: RunState, latent_kl: Sequence[torch.Tensor]) -> TrainingResult:
     best = (state.best_epoch, state.best_value) if state.best_epoch else (state.epoch, float("nan"))
-    latent_kl = torch.stack(run.latent_kl) if run.latent_kl else torch.empty(0, 0)
-    return TrainingResult(*best, state.history, state.seconds, latent_kl.numpy())
+    stacked = torch.stack(list(latent_kl)) if latent_kl else torch.empty(0, 0)
+    return TrainingResult(*best, state.history, state.seconds, stacked.numpy())

@@ -11,7 +11,7 @@ gradients between the devices that they are on (gloo or NCCL).
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -94,6 +94,24 @@ class Group:
             distributed.all_gather(gathered, tensor.contiguous())
         return torch.stack(gathered)
 
+    def hand_out(self, numbers: Tensor, given: Sequence[int], taken: Sequence[int]) -> Tensor:
+        """Give each process some of one's rows, and get those that every process gives to this one.
+
+        Args:
+            numbers: rows for all processes, those for the first one first, shape (sum(given), ...).
+            given: how many of them are for each process.
+            taken: how many come from each.
+
+        Returns:
+            What came, of the first process first, shape (sum(taken), ...).
+        """
+        if self.size == 1:
+            return numbers
+        found = numbers.new_empty(sum(taken), *numbers.shape[1:])
+        with exchange():
+            distributed.all_to_all_single(found, numbers.contiguous(), list(taken), list(given))
+        return found
+
     def join_rows(self, rows: Tensor) -> Tensor:
         """Row numbers of all processes, shape (m,), one after the other; some are repeated, and 0 may come on top."""
         if self.size == 1:
@@ -101,12 +119,12 @@ class Group:
         longest = int(self.gather(torch.tensor(len(rows))).max())
         return self.gather(torch.cat([rows, rows.new_zeros(longest - len(rows))])).flatten() if longest else rows
 
-    def share_weights(self, model: nn.Module) -> None:
+    def share_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Give every process the first one's weights."""
         if self.size == 1:
             return
         with exchange():
-            for tensor in model.state_dict().values():
+            for tensor in weights.values():
                 distributed.broadcast(tensor, src=0)
 
     def add_gradients(self, model: nn.Module) -> None:
@@ -136,7 +154,8 @@ class Group:
 
     def _add_rows(self, gradient: Tensor) -> Tensor:
         parts = self.gather_rows(gradient)
-        return sparse_rows(torch.cat([rows for rows, _ in parts]), torch.cat([values for _, values in parts]), gradient)
+        rows, values = (torch.cat(some) for some in zip(*parts, strict=True))
+        return sparse_rows(rows, values, gradient.shape)
 
     def gather_rows(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Rows and values of every process's coalesced gradient; they name different rows, and so are padded."""
@@ -149,9 +168,9 @@ class Group:
         return [(some[:n], their[:n]) for some, their, n in everybody]
 
 
-def sparse_rows(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
-    """A coalesced gradient of the shape of another: rows that occur twice are added up."""
-    return torch.sparse_coo_tensor(rows.unsqueeze(0), values, like.shape, check_invariants=False).coalesce()
+def sparse_rows(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
+    """A coalesced gradient: rows that occur twice are added up."""
+    return torch.sparse_coo_tensor(rows.unsqueeze(0), values, shape, check_invariants=False).coalesce()
 
 
 ALONE = Group()

@@ -42,7 +42,8 @@ class ModelSpec:
         training: settings of the loop; closed-form models pass over them.
 
     Raises:
-        ConfigError: a setting of the model has the name of one of the training, so that none could tell which is meant.
+        ConfigError: a setting of the model has the name of one of the training, so that none could tell which is meant;
+            or its item tables are to be shared out, and cannot be.
     """
 
     name: str
@@ -54,6 +55,8 @@ class ModelSpec:
             raise ConfigError(
                 f"A setting of {self.name} is named {min(taken)}, as one of the training is: it needs another name."
             )
+        if self.training.shard_items:
+            self._check_shards()
 
     @property
     def is_trained_by_gradient(self) -> bool:
@@ -79,6 +82,21 @@ class ModelSpec:
                 "--user-field NAME:KIND, or leave user_metadata out."
             )
         return replace(self, config=replace(self.config, metadata=schema.widths))
+
+    def _check_shards(self) -> None:
+        if (found := getattr(self.config, "looks_at_all_items", None)) is None:
+            able = [name for name in catalog.names() if hasattr(catalog.entry(name).config, "looks_at_all_items")]
+            raise ConfigError(
+                f"shard_items: the item tables of {self.name} cannot be shared out, those of {', '.join(able)} can. Leave "
+                "shard_items out, or train one of these."
+            )
+        if found:
+            raise ConfigError(
+                f"shard_items: with {found} a step of {self.name} looks at all rows of its item tables. Leave one of the "
+                "two out; weight_decay takes the place of l2."
+            )
+        if self.training.validation_metric == "mrr":
+            raise ConfigError("shard_items makes lists that end, and mrr asks for the whole catalogue. Write mrr@100.")
 
     @property
     def takes_order(self) -> bool:

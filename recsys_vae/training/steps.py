@@ -160,11 +160,6 @@ class LeafSteps:
             return part.share, self._run.model.loss(rows, asked)
 
 
-def steps_of(run: TrainingRun, batches: Batches, precision: torch.dtype, leaves: Leaves | None) -> Steps:
-    """The steps of a run: of leaves, where there are any."""
-    return WholeSteps(run, batches, precision) if leaves is None else LeafSteps(run, batches, precision, leaves)
-
-
 def autocast(model: Trainable, precision: torch.dtype, *, keeps_weights: bool = True) -> torch.autocast:
     """The context in which a model computes its loss.
 

@@ -37,11 +37,11 @@ class Grown:
     apart: list[nn.Parameter]
 
 
-def grow(some: Sequence[LeafLoss], learning: Sequence[nn.Parameter], likelihood: Likelihood, *, joint: bool) -> Grown:
+def grow(some: Sequence[LeafLoss], learning: Sequence[Tensor], likelihood: Likelihood, *, joint: bool) -> Grown:
     """Losses and gradients of leaves, as many as a power of two.
 
     Args:
-        learning: parameters that gradients are asked of.
+        learning: what gradients are asked of.
         joint: whether the likelihood may be computed for all of them together, see `may_join`.
     """
     if joint:
@@ -83,7 +83,7 @@ def _joined(
     deferred: Sequence[Deferred],
     asked: Sequence[DeferredSums],
     losses: Sequence[tuple[float, Loss]],
-    learning: Sequence[nn.Parameter],
+    learning: Sequence[Tensor],
 ) -> Grown:
     upstream: list[Tensor] = []
     answers = [one.nll for one in deferred if one.nll is not None]

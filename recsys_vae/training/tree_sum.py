@@ -37,11 +37,17 @@ class TreeSum:
         return [self._rows(one) if one is not None and one.is_sparse else one for one in gradients]
 
     def _rows(self, gradient: Tensor) -> Tensor:
-        if self._group.size == 1:
-            return gradient
-        parts = self._group.gather_rows(gradient)
-        while len(parts) > 1:
-            pairs = zip(parts[::2], parts[1::2], strict=True)
-            sums = [sparse_rows(torch.cat([a, b]), torch.cat([va, vb]), gradient) for (a, va), (b, vb) in pairs]
-            parts = [(one.indices().squeeze(0), one.values()) for one in sums]
-        return sparse_rows(*parts[0], gradient)
+        return gradient if self._group.size == 1 else rows_added_up(self._group.gather_rows(gradient), gradient.shape)
+
+
+def rows_added_up(parts: Sequence[tuple[Tensor, Tensor]], shape: torch.Size) -> Tensor:
+    """Sum, in the tree, of sparse gradients of one shape.
+
+    Args:
+        parts: rows, ascending, shape (m,), and values, shape (m, ...), of each, as many as a power of two.
+    """
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        sums = [sparse_rows(torch.cat([a, b]), torch.cat([va, vb]), shape) for (a, va), (b, vb) in pairs]
+        parts = [(one.indices().squeeze(0), one.values()) for one in sums]
+    return sparse_rows(*parts[0], shape)

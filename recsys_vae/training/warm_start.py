@@ -107,6 +107,7 @@ class WarmStart:
             kl_weight=kl_weight_after(first, self.epochs_before),
             kl_anneal=0.0,
             kl_cycles=1,
+            shard_items=False,  # one process goes on, from whole tables
             seed=first.seed + self.number,
         )
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from recsys_vae.errors import ConfigError
 from recsys_vae.models import entry
-from recsys_vae.models.configs.mult_vae import check_dropout
+from recsys_vae.models.configs.mult_vae import check_dropout, looks_at_all_items
 from recsys_vae.models.entry import Traits
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
@@ -41,3 +41,8 @@ class MultDAEConfig(SignedOptions):
         if self.hidden < 1 or self.l2 < 0:
             raise ConfigError(f"hidden is at least 1 and l2 at least 0, got hidden={self.hidden}, l2={self.l2}.")
         check_dropout(self.dropout)
+
+    @property
+    def looks_at_all_items(self) -> str:
+        """Settings by which a step looks at all rows of the item tables; empty where it does by none."""
+        return f"l2={self.l2:g}" if self.l2 else looks_at_all_items(self)

@@ -44,6 +44,17 @@ class MultVAEConfig(HybridOptions, SignedOptions):
         check_dropout(self.dropout)
 
 
+    @property
+    def looks_at_all_items(self) -> str:
+        """Settings by which a step looks at all rows of the item tables; empty where it does by none."""
+        return "item_metadata=true" if self.item_metadata else looks_at_all_items(self)
+
+
+def looks_at_all_items(options: SignedOptions) -> str:
+    """Of those about dislikes."""
+    return f"dislikes={options.dislikes:g}" if options.dislikes else ""
+
+
 def check_dropout(rate: float) -> None:
     """Raise ConfigError unless 0 <= rate < 1."""
     if not 0 <= rate < 1:

@@ -1,0 +1,290 @@
+"""Checkpoints and weights of a run whose item tables are shared out (`item_shards`): every process writes its part.
+
+    NAME.safetensors                            where the run stands, its small tensors, and which files belong to it
+    NAME.EPOCH-STEP.part-R-of-N.safetensors     rows of the tables and of their moments that process R of N holds
+    NAME.best-EPOCH.part-R-of-N.safetensors     rows of the tables after the best epoch so far
+    NAME.weights.safetensors                    all weights, once the run is complete
+
+The first file takes effect when it is there, and names the others with their checksums; those that it does not name are
+removed. Any number of processes may go on from the parts of another. Tables are written from where they lie and put
+together block by block, so that no process ever holds one, and in the end the model's weights are mapped.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from recsys_vae.atomic import atomic_file, remove_partials
+from recsys_vae.errors import CheckpointError, DataError
+from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.nn.sparse_layers import Sums
+from recsys_vae.tensor_file import Blocks, map_tensors, write_tensors
+from recsys_vae.training.checkpoint import Run, RunState, moments_in, read_state, tensors_under, write_state
+from recsys_vae.training.item_shards import BLOCK, ItemShards
+from recsys_vae.training.lazy_adam import LazyAdam
+from recsys_vae.training.parallel import Group
+
+Files: TypeAlias = list[dict[str, str]]
+"""Name and checksum of each process's file, the first process's first."""
+WEIGHTS, PARTS, BEST = "weights", "parts", "best"
+
+
+@dataclass
+class ShardedRun(Run[Autoencoder, LazyAdam]):
+    """A run of which each process holds a part of the item tables.
+
+    Attributes:
+        shards: of the model.
+        path: of the checkpoint.
+        of_best: files of the best epoch so far; none before the first validation. Its other weights are in `best`.
+    """
+
+    shards: ItemShards = field(kw_only=True)
+    path: Path = field(kw_only=True)
+    of_best: Files = field(default_factory=list, kw_only=True)
+
+    def keep_best(self, value: float) -> None:
+        """Write the weights of the epoch that is complete where its validation value is the best so far."""
+        if value > self.state.best_value:
+            self.state.best_epoch, self.state.best_value = self.state.epoch, value
+            self._keep()
+
+    def save(self, path: Path) -> None:
+        """Write the run, atomically; every process its part."""
+        tables = {f"model.{name}": table for name, table in self._tables().items()}
+        small = {f"model.{name}": tensor for name, tensor in self._small().items()}
+        for index, parameter in enumerate(self._parameters()):
+            for name, tensor in self.optimizer.state.get(parameter, {}).items():
+                is_row = self._is_table(parameter) and tensor.dim()
+                (tables if is_row else small)[f"adam.{index}.{name}"] = tensor
+        parts = self._write_parts(f"{self.state.epoch}-{self.state.step}", tables)
+        self._commit(small, parts=parts, best=self.of_best)
+
+    def in_common(self) -> dict[str, Tensor]:
+        """What is the same in every process."""
+        return self._small()
+
+    def sums_of(self, histories: csr_array) -> Sums:
+        """What adds up the first layer's rows of histories, shape (n, n_items); every process calls this."""
+        return self.shards.reading(histories).sums
+
+    def restore(self, path: Path) -> None:
+        """Put a freshly prepared run where the saved one stood, by whatever number of processes it was written.
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or belongs to another run.
+        """
+        state, tensors, told = read_state(path, self.state)
+        own = self.model.state_dict()
+        for name, tensor in tensors_under("model.", tensors).items():
+            own[name].copy_(tensor)
+        parts = _read_parts(path, _files(told, PARTS), self.group)
+        for name, table in self._tables().items():
+            self._fill(table, f"model.{name}", parts)
+        small = moments_in(tensors)
+        for index, parameter in enumerate(self._parameters()):
+            moments = dict(small.get(index, {}))
+            if self._is_table(parameter):
+                rows = {name.rpartition(".")[2] for name in parts[0] if name.startswith(f"adam.{index}.")}
+                moments |= {name: self._moment(index, name, parameter, parts) for name in sorted(rows)}
+            if moments:
+                self.optimizer.state[parameter] = moments
+        _read_parts(path, best := _files(told, BEST), self.group)
+        self.state, self.of_best, self.best = state, best, tensors_under("best.", tensors)
+        self.latent_kl = list(tensors.get("latent_kl", ()))
+
+    def finish(self) -> None:
+        """Put the weights of the best epoch together, the last one's without validation, and let the model have them.
+
+        Every process of the run calls this and waits.
+        """
+        self.group.wait()
+        if not self.of_best:
+            self._keep()
+        whole = {}
+        if self.group.is_first:
+            whole = {WEIGHTS: json.dumps(_join(self.path, self.of_best, self.best, self._rows()))}
+        self._commit({}, **whole)
+        _map_into(self.model, _weights_at(self.path))
+
+    def _keep(self) -> None:
+        self.best = {name: tensor.detach().clone() for name, tensor in self._small().items()}
+        name = f"best-{self.state.epoch}"
+        self.of_best = self._write_parts(name, {f"model.{name}": table for name, table in self._tables().items()})
+
+    def _commit(self, tensors: Mapping[str, Tensor], **further: Any) -> None:
+        if self.group.is_first:
+            kept = {f"best.{name}": value for name, value in self.best.items()}
+            if self.latent_kl:
+                kept["latent_kl"] = torch.stack(self.latent_kl)
+            told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in further.items()}
+            write_state(self.path, self.state, {**tensors, **kept}, **told)
+            named = {file["name"] for name in (PARTS, BEST) for file in _files(told, name)}
+            for path in self.path.parent.glob(f"{self.path.stem}.*.part-*{self.path.suffix}"):
+                if path.name not in named:
+                    path.unlink(missing_ok=True)
+        self.group.wait()
+
+    def _write_parts(self, name: str, tables: Mapping[str, Tensor]) -> Files:
+        """Write what this process holds; returns the files of all processes."""
+        rows = self.shards.part.length(self.shards.n_items)
+        path = _part_of(self.path, name, self.group.rank, self.group.size)
+        remove_partials(path)
+        with atomic_file(path) as temporary:
+            cut = {name: table.detach()[:rows].cpu().numpy() for name, table in tables.items()}
+            digest = write_tensors(temporary, cut)
+        digests = self.group.gather(torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
+        return [
+            {"name": _part_of(self.path, name, rank, self.group.size).name, "sha256": bytes(digest).hex()}
+            for rank, digest in enumerate(digests.tolist())
+        ]
+
+    def _fill(self, table: Tensor, name: str, parts: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Copy this process's rows of a table from the parts of another number of processes."""
+        rank, size, others = self.group.rank, self.group.size, len(parts)
+        with torch.no_grad():
+            for number, part in enumerate(parts):
+                if (number - rank) % min(size, others):
+                    continue
+                place, every = (number // size, others // size) if others >= size else (0, 1)
+                first, step = (0, 1) if others >= size else ((rank - number) // others, size // others)
+                rows = torch.from_numpy(part[name][first::step])
+                end = place + every * len(rows)
+                table[place:end:every] = rows
+
+    def _moment(
+        self, index: int, name: str, parameter: Tensor, parts: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> Tensor:
+        whole = f"adam.{index}.{name}"
+        found = parameter.new_zeros(len(parameter), *parts[0][whole].shape[1:])
+        self._fill(found, whole, parts)
+        return found
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _is_table(self, parameter: Tensor) -> bool:
+        return any(parameter is table for table in self.shards.tables)
+
+    def _tables(self) -> dict[str, Tensor]:
+        return {name: one for name, one in self.model.named_parameters() if self._is_table(one)}
+
+    def _small(self) -> dict[str, Tensor]:
+        tables = self._tables()
+        return {name: tensor for name, tensor in self.model.state_dict().items() if name not in tables}
+
+    def _rows(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the whole tables."""
+        return {name: (self.shards.n_items, *table.shape[1:]) for name, table in self._tables().items()}
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a checkpoint is that of a complete run with shared-out tables."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return WEIGHTS in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def take_finished(path: Path, model: Autoencoder, asked: RunState) -> tuple[RunState, list[Tensor]] | None:
+    """Let a model have the weights of a run that is complete, mapped; returns its state and its `latent_kl`.
+
+    Returns:
+        None where it is not complete.
+
+    Raises:
+        CheckpointError: the checkpoint is of another run, or damaged.
+    """
+    state, tensors, told = read_state(path, asked)
+    if WEIGHTS not in told:
+        return None
+    _check(_weights_path(path), _files(told, WEIGHTS)[0])
+    _map_into(model, _weights_at(path))
+    return state, list(tensors.get("latent_kl", ()))
+
+
+def _part_of(path: Path, name: str, rank: int, size: int) -> Path:
+    return path.with_name(f"{path.stem}.{name}.part-{rank}-of-{size}{path.suffix}")
+
+
+def _weights_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.{WEIGHTS}{path.suffix}")
+
+
+def _files(told: Mapping[str, str], name: str) -> Files:
+    found: Files = json.loads(told.get(name, "[]"))
+    return found
+
+
+def _read_parts(path: Path, files: Files, group: Group) -> list[dict[str, NDArray[Any]]]:
+    """The parts of all processes, mapped; each process checks some of them."""
+    places = [path.with_name(file["name"]) for file in files]
+    for number, (place, file) in enumerate(zip(places, files, strict=True)):
+        if number % group.size == group.rank:
+            _check(place, file)
+    try:
+        return [map_tensors(place) for place in places]
+    except (OSError, DataError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _check(path: Path, file: Mapping[str, str]) -> None:
+    try:
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if digest != file["sha256"]:
+        raise CheckpointError(
+            f"Checkpoint {path} is damaged: its content does not have its checksum. Delete the folder to start over."
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"Checkpoint {path} cannot be read: {error}. Delete the folder to start over.")
+
+
+def _join(path: Path, files: Files, small: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> Files:
+    """Write all weights into one file, block by block."""
+    parts = [map_tensors(path.with_name(file["name"])) for file in files]
+    tensors: dict[str, NDArray[Any] | Blocks] = {name: tensor.cpu().numpy() for name, tensor in small.items()}
+    for name, shape in shapes.items():
+        own = [part[f"model.{name}"] for part in parts]
+        tensors[name] = Blocks(own[0].dtype, shape, _interleaved(own, shape))
+    place = _weights_path(path)
+    remove_partials(place)
+    with atomic_file(place) as temporary:
+        digest = write_tensors(temporary, tensors)
+    return [{"name": place.name, "sha256": digest}]
+
+
+def _interleaved(parts: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    for start in range(0, shape[0], BLOCK):
+        block = np.empty((min(BLOCK, shape[0] - start), *shape[1:]), parts[0].dtype)
+        for number, part in enumerate(parts):
+            first = start // len(parts)
+            block[number :: len(parts)] = part[first : first + len(range(number, len(block), len(parts)))]
+        yield block
+
+
+def _weights_at(path: Path) -> dict[str, NDArray[Any]]:
+    return map_tensors(_weights_path(path))
+
+
+def _map_into(model: Autoencoder, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Replace the parameters of a model, of whatever shape they are."""
+    for name, tensor in tensors.items():
+        module, _, own = name.rpartition(".")
+        setattr(model.get_submodule(module), own, nn.Parameter(torch.from_numpy(tensor)))
+    model.output.out_features = model.n_items
