@@ -1,6 +1,6 @@
 """Safetensors files of more than fits into memory: written block by block, and mapped instead of read.
 
-The bytes are those that the library itself writes. Source: https://github.com/huggingface/safetensors, README, "Format".
+The bytes are those that the library itself writes. Source: https://github.com/huggingface/safetensors, "Format".
 """
 
 import json
@@ -60,9 +60,9 @@ def write_tensors(
     told += b" " * (-len(told) % 8)
     digest = sha256()
     with path.open("wb") as file:
-        for piece in (len(told).to_bytes(8, "little"), told):
-            file.write(piece)
-            digest.update(piece)
+        for opening in (len(told).to_bytes(8, "little"), told):
+            file.write(opening)
+            digest.update(opening)
         for name in names:
             one, written = tensors[name], 0
             for block in one.blocks if isinstance(one, Blocks) else (one,):
@@ -77,7 +77,7 @@ def write_tensors(
 
 
 def _pieces(block: NDArray[Any]) -> Iterable[memoryview]:
-    whole = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+    whole = np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
     return (whole[start : start + BYTES_AT_ONCE] for start in range(0, len(whole), BYTES_AT_ONCE))
 
 

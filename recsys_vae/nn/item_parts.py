@@ -20,7 +20,7 @@ in another way than those before, and which ones are last must not depend on the
 
 
 @dataclass(frozen=True)
-class Part:
+class ItemPart:
     """One of several parts of every item table.
 
     Attributes:
@@ -40,16 +40,16 @@ class Part:
         return table[self.rank :: self.size]
 
 
-_CURRENT: ContextVar[Part | None] = ContextVar("part of item tables", default=None)
+_CURRENT: ContextVar[ItemPart | None] = ContextVar("part of item tables", default=None)
 
 
-def current_part() -> Part | None:
+def current_part() -> ItemPart | None:
     """Of which part item tables are made now; None where they are made whole."""
     return _CURRENT.get()
 
 
 @contextmanager
-def item_tables_of(part: Part | None) -> Iterator[None]:
+def item_tables_of(part: ItemPart | None) -> Iterator[None]:
     """Make item tables of one part only, or whole as ever where it is None."""
     before = _CURRENT.set(part)
     try:
@@ -58,7 +58,7 @@ def item_tables_of(part: Part | None) -> Iterator[None]:
         _CURRENT.reset(before)
 
 
-def draw_part(part: Part, kept: Tensor, n_rows: int, bound: float) -> None:
+def draw_part(part: ItemPart, kept: Tensor, n_rows: int, bound: float) -> None:
     """Fill a part, shape (length, width), of a table of n_rows that is drawn uniformly between -bound and bound."""
     width = kept.shape[1]
     at_once = max(1, DRAWN_AT_ONCE // width)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from recsys_vae.native import products
 from recsys_vae.native.products import Packed
 from recsys_vae.nn.inner_products import inner_products
-from recsys_vae.nn.item_parts import Part, current_part, draw_part, padded, pass_over
+from recsys_vae.nn.item_parts import ItemPart, current_part, draw_part, padded, pass_over
 
 
 class Sums(Protocol):
@@ -276,8 +276,8 @@ def output_layer(width: int, n_items: int) -> Dense:
     return linear(width, n_items) if part is None else _part_of_output(part, width, n_items)
 
 
-def _part_of_output(part: Part, width: int, n_items: int) -> Dense:
-    layer = nn.utils.skip_init(Dense, width, part.length(n_items))
+def _part_of_output(part: ItemPart, width: int, n_items: int) -> Dense:
+    layer: Dense = nn.utils.skip_init(Dense, width, part.length(n_items))  # type: ignore[no-untyped-call]
     pass_over(n_items * width + n_items)  # what a linear layer draws before it is drawn as Liang et al. do
     draw_part(part, layer.weight.data, n_items, _glorot_bound(n_items, width))
     bias = torch.empty(n_items)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from scipy.sparse import csr_array
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from recsys_vae.atomic import atomic_file, remove_partials
@@ -141,6 +141,13 @@ class Run(Generic[Model, Optimizer]):
     def restore(self, path: Path) -> None:
         """Put the run, freshly prepared, where the saved one stood; raises as `restore_checkpoint`."""
         restore_checkpoint(path, self)
+
+    def complete(self, path: Path | None) -> None:
+        """Save the run, which is complete, and let the model have its best weights. Every process calls this."""
+        if path is not None:
+            save_checkpoint(path, self)
+        if self.best:
+            self.model.load_state_dict(self.best)
 
     def save(self, path: Path) -> None:
         """Write the run to `path`, atomically; the first process does."""

@@ -19,7 +19,7 @@ from recsys_vae.models.blend import Blend
 from recsys_vae.models.configs.blend import Part, Parts
 from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.trainable import Trainable
-from recsys_vae.nn.item_parts import Part, item_tables_of
+from recsys_vae.nn.item_parts import ItemPart, item_tables_of
 from recsys_vae.protocols import ClosedFormRecommender, Float32Array, Recommender
 from recsys_vae.training.blend_weight import choose_shares, choose_weight
 from recsys_vae.training.loop import train
@@ -190,7 +190,7 @@ def _made_in_parts(spec: ModelSpec, n_items: int, group: Group, resumed: Path | 
     if resumed is not None and is_finished(resumed):
         with torch.device("meta"):
             return catalog.create(spec.name, n_items, spec.config)
-    with item_tables_of(Part(group.rank, group.size)):
+    with item_tables_of(ItemPart(group.rank, group.size)):
         return catalog.create(spec.name, n_items, spec.config)
 
 

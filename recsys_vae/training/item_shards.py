@@ -15,13 +15,12 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import DataError
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.nn.inner_products import inner_products
-from recsys_vae.nn.item_parts import Part
-from recsys_vae.nn.sampled_softmax import SampledSoftmax
+from recsys_vae.nn.item_parts import ItemPart
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows, rows_summed
-from recsys_vae.protocols import Float32Array, Int64Array
+from recsys_vae.protocols import Int64Array, TopK
 from recsys_vae.top_k import mask, select
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.likelihood import first_layers
@@ -31,7 +30,8 @@ from recsys_vae.training.tree_sum import rows_added_up
 
 BLOCK = 1 << 15
 """Items whose rows every process holds at a time while lists are made; a multiple of any number of processes."""
-SCORES_AT_ONCE = 1 << 22
+USERS_AT_ONCE = 128
+"""Users who are scored together on a block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Route:
             n_rows: of this process's part.
         """
         came = self.group.hand_out(gradients[self.order], self.given, self.taken)
-        parts = list(zip(self.asked.split(self.taken), came.split(self.taken), strict=True))
+        parts = list(zip(torch.split(self.asked, self.taken), torch.split(came, self.taken), strict=True))
         return rows_added_up(parts, torch.Size([n_rows, *gradients.shape[1:]]))
 
 
@@ -108,7 +108,8 @@ class Window:
 
     def look_up(self, output: nn.Linear, items: Tensor) -> tuple[Tensor, Tensor]:
         """As `sampled_softmax.look_up`; the gradient of the weight is sparse."""
-        assert output is self._output and self.scored is not None
+        assert output is self._output
+        assert self.scored is not None
         places = torch.searchsorted(self.scored.rows, items)
         weight, bias = self.tensors[-2:]
         return functional.embedding(places, weight, sparse=True), bias[places]
@@ -121,7 +122,8 @@ class Window:
             assert gradient is not None
             route = Route.of(self.read.rows[gradient.indices().squeeze(0)], self.read.group)
             layer.weight.grad = route.give_back(gradient.values(), len(layer.weight))
-        assert of_weight is not None and of_bias is not None and len(of_weight.values()) == len(self.scored.rows)
+        assert of_weight is not None
+        assert of_bias is not None
         both = torch.cat([of_weight.values(), of_bias.unsqueeze(1)], dim=1)
         weight, bias = self._output.weight, self._output.bias
         found = self.scored.give_back(both, len(weight))
@@ -142,10 +144,12 @@ class ItemShards:
 
     def __init__(self, model: Autoencoder, group: Group) -> None:
         self._layers, self._output, self._group = first_layers(model), model.output, group
-        self.part, self.n_items = Part(group.rank, group.size), model.n_items
+        self.part, self.n_items = ItemPart(group.rank, group.size), model.n_items
+        if any(len(table) != self.part.length(self.n_items) for table in self.tables[:-1]):
+            raise DataError("The model holds other rows than its process is to: make it under `item_tables_of`.")
 
     @property
-    def tables(self) -> list[nn.Parameter]:
+    def tables(self) -> list[Tensor]:
         """The parts: of the first layers, and of the output layer's weight and bias, the last one filled up."""
         return [*(layer.weight for layer in self._layers), self._output.weight, self._output.bias]
 
@@ -156,10 +160,10 @@ class ItemShards:
             read: rows of the first layers; some may be repeated.
             scored: rows of the output layer, likewise.
         """
-        route = Route.of(read.unique(), self._group)
+        route = Route.of(torch.unique(read), self._group)
         for layer in self._layers:
             optimizer.catch_up_rows(layer.weight, route.asked)
-        return Window(self._layers, self._output, route, Route.of(scored.unique(), self._group))
+        return Window(self._layers, self._output, route, Route.of(torch.unique(scored), self._group))
 
     def reading(self, histories: csr_array) -> Window:
         """The rows of the first layers that histories, shape (n, n_items), hold, to predict with."""
@@ -178,27 +182,12 @@ class ItemShards:
         Raises:
             DataError: scores hold NaN.
         """
-        by_item = [one.tocsc() for one in excluded]
-        best = [(np.zeros((len(one), 0), np.float32), np.zeros((len(one), 0), np.int64)) for one in hidden]
-        users = max(64, SCORES_AT_ONCE // BLOCK)
+        lists = [_Lists(some, hides, k) for some, hides in zip(hidden, excluded, strict=True)]
         for start in range(0, self.n_items, BLOCK):
             weight, bias = self._block(start)
-            for number, (some, hides) in enumerate(zip(hidden, by_item, strict=True)):
-                hidden_here = csr_array(hides[:, start : start + len(weight)])
-                found = [
-                    _better(
-                        *(kept[first : first + users] for kept in best[number]),
-                        inner_products(some[first : first + users], weight, bias).cpu().numpy(),
-                        hidden_here[first : first + users],
-                        start,
-                        k,
-                    )
-                    for first in range(0, len(some), users)
-                ]
-                if found:
-                    scores, rows = zip(*found, strict=True)
-                    best[number] = np.concatenate(scores), np.concatenate(rows)
-        return [rows for _, rows in best]
+            for some in lists:
+                some.look_at(weight, bias, start)
+        return [some.rows for some in lists]
 
     def _block(self, start: int) -> tuple[Tensor, Tensor]:
         """Weight and bias of a block of the output layer's rows, gathered from all processes."""
@@ -212,25 +201,32 @@ class ItemShards:
         return whole[:, :-1].contiguous(), whole[:, -1].contiguous()
 
 
-def _better(
-    scores: Float32Array, rows: Int64Array, of_block: Float32Array, excluded: csr_array, start: int, k: int
-) -> tuple[Float32Array, Int64Array]:
-    """The k best of those that are known and those of a later block that begins at row `start`."""
-    if np.isnan(of_block).any():
-        raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
-    mask(of_block, excluded=excluded)
-    numbers = np.broadcast_to(np.arange(start, start + of_block.shape[1]), of_block.shape)
-    found = select(np.concatenate([scores, of_block], axis=1), min(k, scores.shape[1] + of_block.shape[1]))
-    taken = np.take_along_axis(np.concatenate([rows, numbers], axis=1), found.rows.clip(min=0), axis=1)
-    return found.scores, np.where(found.rows < 0, -1, taken)
+class _Lists:
+    """The best items so far of some users.
 
+    Attributes:
+        rows, scores: of them, best first, shape (n, at most k).
+    """
 
-def check_shards(likelihood: object, group: Group) -> None:
-    """Raise ConfigError where item tables cannot be shared out."""
-    if not isinstance(likelihood, SampledSoftmax):
-        raise ConfigError(
-            "shard_items shares out rows of item tables, and this likelihood looks at all of them in every step. Train "
-            "with likelihood=sampled, which auto takes above 300,000 items; or leave shard_items out."
-        )
-    if BLOCK % group.size:
-        raise ConfigError(f"shard_items is for at most {BLOCK} processes, as many as a power of two; got {group.size}.")
+    def __init__(self, hidden: Tensor, excluded: csr_array, k: int) -> None:
+        self._hidden, self._excluded, self._k = hidden, excluded.tocsc(), k
+        self.scores = np.empty((len(hidden), 0), np.float32)
+        self.rows: Int64Array = np.empty((len(hidden), 0), np.int64)
+
+    def look_at(self, weight: Tensor, bias: Tensor, start: int) -> None:
+        """Go on with the items from row `start` on, later than all before, given their rows of the output layer."""
+        excluded = csr_array(self._excluded[:, start : start + len(weight)])
+        length = min(self._k, self.scores.shape[1] + len(weight))
+        found = TopK(np.empty((len(self.rows), length), np.int64), np.empty((len(self.rows), length), np.float32))
+        for first in range(0, len(self.rows), USERS_AT_ONCE):
+            some = slice(first, first + USERS_AT_ONCE)
+            scores = inner_products(self._hidden[some], weight, bias).cpu().numpy()
+            if np.isnan(scores).any():
+                raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
+            mask(scores, excluded=excluded[some])
+            best = select(np.concatenate([self.scores[some], scores], axis=1), length)  # ties: the earlier item
+            numbers = np.broadcast_to(np.arange(start, start + len(weight)), scores.shape)
+            places = best.rows.clip(min=0)
+            rows = np.take_along_axis(np.concatenate([self.rows[some], numbers], axis=1), places, axis=1)
+            found.scores[some], found.rows[some] = best.scores, np.where(best.rows < 0, -1, rows)
+        self.scores, self.rows = found.scores, found.rows

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from recsys_vae.errors import ConfigError
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.native import adam
 from recsys_vae.nn.objective import Likelihood
@@ -21,13 +22,22 @@ MOST_ITEMS = 300_000
 def choose_likelihood(
     config: TrainingConfig, interactions: csr_array, device: torch.device, generator: torch.Generator | None
 ) -> Likelihood:
-    """The likelihood that the configuration names; under `auto`, the first of the three that fits the catalogue."""
+    """The likelihood that the configuration names; under `auto`, the first of the three that fits the catalogue.
+
+    Raises:
+        ConfigError: item tables are to be shared out, and it looks at all of them.
+    """
     name = config.likelihood
     n_items = interactions.shape[1]
     if name == "auto":
         name = "sampled" if n_items > MOST_ITEMS else "exact"
         if name == "exact" and config.batch_size * n_items > MOST_LOGITS:
             name = "chunked"
+    if config.shard_items and name != "sampled":
+        raise ConfigError(
+            f"shard_items wants the sampled likelihood, which auto takes above {MOST_ITEMS:,} items, and here are "
+            f"{n_items:,}. Train with likelihood=sampled, or leave shard_items out."
+        )
     if name == "sampled":
         counts = torch.from_numpy(np.bincount(interactions.indices, minlength=n_items)).to(device)
         return SampledSoftmax(counts, config.negatives, generator)

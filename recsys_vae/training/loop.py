@@ -31,7 +31,7 @@ from recsys_vae.training.checkpoint import Run, RunState
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
-from recsys_vae.training.item_shards import ItemShards, check_shards
+from recsys_vae.training.item_shards import ItemShards
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.leaves import Leaves, check_leaves, growing
 from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows, suits_rows
@@ -119,9 +119,7 @@ def train(
     device = group.device(config.device)
     precision = choose_precision(config.precision, device)
     keep_freed_memory()
-    check_histories(interactions, model.n_items, signed=model.is_signed)
-    if takes_order(model):
-        interactions = chronological(interactions, order)
+    interactions = _checked(model, interactions, order)
     batches = Batches(
         interactions, config.batch_size, config.seed, device, group, metadata, replay, examples=model.examples
     )
@@ -129,17 +127,13 @@ def train(
         raise DataError("No user to train on has a history: there is nothing to learn.")
     identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
     state = RunState(identity, tracker.run_id)
-    if config.shard_items and resume and (found := _finished(checkpoint, model, state)) is not None:
+    if resume and config.shard_items and (found := _finished(checkpoint, model, state)):
         return found
     if item_metadata is not None:
         take_content(model, item_metadata, interactions.shape[1], device)
     run = _prepare(model.to(device), config, state, group, checkpoint)
-    if resume and checkpoint is not None and checkpoint.exists():
-        run.restore(checkpoint)
-    _begin_together(run)
+    _begin_together(run, checkpoint if resume else None)
     likelihood = choose_likelihood(config, liked(interactions), device, run.generator)
-    if isinstance(run, ShardedRun):
-        check_shards(likelihood, group)
     if isinstance(likelihood, SampledSoftmax) or suits_rows(model, interactions, config.batch_size):
         learn_by_rows(model)
     saver = CheckpointSaver(checkpoint, config.checkpoint_seconds, interrupt := Interrupt())
@@ -167,15 +161,15 @@ def train(
             except PausedError:
                 break
         bar.set_postfix_str(_outcome(run.state, last_epoch, config.validation_metric))
-    if isinstance(run, ShardedRun):
-        run.finish()
-        return _result(run.state, run.latent_kl)
-    saver.save(run)
-    if run.best:
-        model.load_state_dict(run.best)
+    run.complete(checkpoint)
     model.to("cpu")
     fold_content(model)
     return _result(run.state, run.latent_kl)
+
+
+def _checked(model: Trainable, interactions: csr_array, order: csr_array | None) -> csr_array:
+    check_histories(interactions, model.n_items, signed=model.is_signed)
+    return chronological(interactions, order) if takes_order(model) else interactions
 
 
 def _prepare(
@@ -184,7 +178,9 @@ def _prepare(
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     if config.shard_items:
         assert isinstance(model, Autoencoder)
-        return ShardedRun(model, optimizer, None, state, group, shards=ItemShards(model, group), path=_place(checkpoint))
+        return ShardedRun(
+            model, optimizer, None, state, group, shards=ItemShards(model, group), path=_place(checkpoint)
+        )
     generator = None if config.leaves else torch.Generator(model.device).manual_seed(group.seed(config.seed))
     return Run(model, optimizer, generator, state, group)
 
@@ -212,12 +208,14 @@ def _steps_of(run: TrainingRun, batches: Batches, precision: torch.dtype, leaves
     return LeafSteps(run, batches, precision, leaves)
 
 
-def _begin_together(run: TrainingRun) -> None:
-    """Let every process stand where the first one stands.
+def _begin_together(run: TrainingRun, checkpoint: Path | None) -> None:
+    """Let every process stand where the first one stands, or a checkpoint where there is one.
 
     Raises:
         CheckpointError: they found different checkpoints.
     """
+    if checkpoint is not None and checkpoint.exists():
+        run.restore(checkpoint)
     places = run.group.gather(torch.tensor([run.state.epoch, run.state.step]))
     if (places != places[0]).any():
         raise CheckpointError(

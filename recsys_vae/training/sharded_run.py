@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from recsys_vae.atomic import atomic_file, remove_partials
 from recsys_vae.errors import CheckpointError, DataError
-from recsys_vae.models.autoencoder import Autoencoder
+from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.sparse_layers import Sums
 from recsys_vae.tensor_file import Blocks, map_tensors, write_tensors
 from recsys_vae.training.checkpoint import Run, RunState, moments_in, read_state, tensors_under, write_state
@@ -40,7 +40,7 @@ WEIGHTS, PARTS, BEST = "weights", "parts", "best"
 
 
 @dataclass
-class ShardedRun(Run[Autoencoder, LazyAdam]):
+class ShardedRun(Run[Trainable, LazyAdam]):
     """A run of which each process holds a part of the item tables.
 
     Attributes:
@@ -103,7 +103,7 @@ class ShardedRun(Run[Autoencoder, LazyAdam]):
         self.state, self.of_best, self.best = state, best, tensors_under("best.", tensors)
         self.latent_kl = list(tensors.get("latent_kl", ()))
 
-    def finish(self) -> None:
+    def complete(self, path: Path | None) -> None:
         """Put the weights of the best epoch together, the last one's without validation, and let the model have them.
 
         Every process of the run calls this and waits.
@@ -162,9 +162,7 @@ class ShardedRun(Run[Autoencoder, LazyAdam]):
                 end = place + every * len(rows)
                 table[place:end:every] = rows
 
-    def _moment(
-        self, index: int, name: str, parameter: Tensor, parts: Sequence[Mapping[str, NDArray[Any]]]
-    ) -> Tensor:
+    def _moment(self, index: int, name: str, parameter: Tensor, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Tensor:
         whole = f"adam.{index}.{name}"
         found = parameter.new_zeros(len(parameter), *parts[0][whole].shape[1:])
         self._fill(found, whole, parts)
@@ -197,7 +195,7 @@ def is_finished(path: Path) -> bool:
         return False
 
 
-def take_finished(path: Path, model: Autoencoder, asked: RunState) -> tuple[RunState, list[Tensor]] | None:
+def take_finished(path: Path, model: Trainable, asked: RunState) -> tuple[RunState, list[Tensor]] | None:
     """Let a model have the weights of a run that is complete, mapped; returns its state and its `latent_kl`.
 
     Returns:
@@ -282,9 +280,8 @@ def _weights_at(path: Path) -> dict[str, NDArray[Any]]:
     return map_tensors(_weights_path(path))
 
 
-def _map_into(model: Autoencoder, tensors: Mapping[str, NDArray[Any]]) -> None:
+def _map_into(model: Trainable, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Replace the parameters of a model, of whatever shape they are."""
     for name, tensor in tensors.items():
         module, _, own = name.rpartition(".")
         setattr(model.get_submodule(module), own, nn.Parameter(torch.from_numpy(tensor)))
-    model.output.out_features = model.n_items

@@ -87,13 +87,13 @@ class ModelSpec:
         if (found := getattr(self.config, "looks_at_all_items", None)) is None:
             able = [name for name in catalog.names() if hasattr(catalog.entry(name).config, "looks_at_all_items")]
             raise ConfigError(
-                f"shard_items: the item tables of {self.name} cannot be shared out, those of {', '.join(able)} can. Leave "
-                "shard_items out, or train one of these."
+                f"shard_items: the item tables of {self.name} cannot be shared out, those of {', '.join(able)} can. "
+                "Leave shard_items out, or train one of these."
             )
         if found:
             raise ConfigError(
-                f"shard_items: with {found} a step of {self.name} looks at all rows of its item tables. Leave one of the "
-                "two out; weight_decay takes the place of l2."
+                f"shard_items: with {found} a step of {self.name} looks at all rows of its item tables. Leave one of "
+                "the two out; weight_decay takes the place of l2."
             )
         if self.training.validation_metric == "mrr":
             raise ConfigError("shard_items makes lists that end, and mrr asks for the whole catalogue. Write mrr@100.")

@@ -43,7 +43,6 @@ class MultVAEConfig(HybridOptions, SignedOptions):
             raise ConfigError(f"Widths are at least 1, got hidden={self.hidden}, latent={self.latent}.")
         check_dropout(self.dropout)
 
-
     @property
     def looks_at_all_items(self) -> str:
         """Settings by which a step looks at all rows of the item tables; empty where it does by none."""
