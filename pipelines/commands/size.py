@@ -30,6 +30,9 @@ def size(
     memory: Annotated[
         float | None, typer.Option(help="GiB to fit into; default: what is free, of machine and container.", min=0)
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Workers that train together; the memory of training is that of each.", min=1, max=4096)
+    ] = 1,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine again.")] = False,
 ) -> None:
     """Estimate memory, processor time and disk of every step before any begins; exit with 1 where it cannot fit."""
@@ -48,7 +51,7 @@ def size(
     spec = specify(file.model if file else model, named)
     machine = calibrated(afresh=calibrate, say=lambda line: print(line, file=sys.stderr))
     free = free_memory() if memory is None else memory * GIB
-    found = stages(work, spec.name, spec.config, machine, spec.training)
+    found = stages(work, spec.name, spec.config, machine, spec.training, workers)
     sizes = work.sizes
     title = f"{spec.name}: {sizes.n_users:,} users, {sizes.n_items:,} items, {sizes.n_interactions:,} interactions"
     table = Table("step", "memory", "processor", "disk", title=title, title_justify="left")
@@ -61,7 +64,8 @@ def size(
     print(f"{gib(free)} of memory {'are free' if memory is None else 'to fit into'}")
     if found[1].memory is None:
         raise ConfigError(f"{spec.name} does not say what it takes, so nothing is known of its training.")
-    check_memory(spec.name, spec.config, sizes, spec.training, free=max(0.0, free - machine.train_bytes))
+    left = max(0.0, free - machine.train_bytes)
+    check_memory(spec.name, spec.config, sizes, spec.training, free=left, workers=workers)
     for stage in (found[0], found[1], found[3]):
         if stage.memory is not None and stage.memory > free:
             raise ConfigError(

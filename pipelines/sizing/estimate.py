@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipelines.sizing.calibration import Calibration
-from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of, leaf_gradients
+from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of, learning_bytes
 from recsys_vae.bundles.neighbours import n_kept
 from recsys_vae.data.co_occurrence import PRODUCT_ENTRIES
 from recsys_vae.errors import ConfigError
@@ -74,12 +74,13 @@ class Stage:
 
 
 def stages(
-    work: Workload, model: str, config: Any, machine: Calibration, how: TrainingConfig | None = None
+    work: Workload, model: str, config: Any, machine: Calibration, how: TrainingConfig | None = None, workers: int = 1
 ) -> tuple[Stage, ...]:
     """Estimates of all steps, in their order.
 
     Args:
         how: a model is trained, where that is by gradient.
+        workers: by how many; the memory of training is that of each.
 
     Raises:
         ConfigError: sizes are not above 0.
@@ -89,7 +90,7 @@ def stages(
     cost = cost_of(model, config, work.sizes)
     return (
         ingest(work, machine),
-        training(work, model, config, cost, machine, how),
+        training(work, model, config, cost, machine, how, workers),
         bundle(work, model, config, cost),
         serving(work, model, config, cost, machine),
     )
@@ -113,20 +114,22 @@ def training(
     cost: Cost | None,
     machine: Calibration,
     how: TrainingConfig | None = None,
+    workers: int = 1,
 ) -> Stage:
-    """Of `recsys train` on a split that is there."""
+    """Of `recsys train` on a split that is there; the seconds are those of all workers."""
     if cost is None:
         return Stage("training", None, None, None)
-    learning = cost.n_bytes + BYTES_AN_INTERACTION * work.sizes.n_interactions
+    solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
+    held = cost.n_bytes if solved else learning_bytes(cost, how, workers)
+    learning = held + BYTES_AN_INTERACTION * work.sizes.n_interactions
     events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
     products = PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
     counting = EVENT_BYTES * events + products
-    solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     speed = machine.solve_flops if solved else USED * machine.flops
-    held = machine.train_bytes if solved else machine.gradient_bytes + leaf_gradients(how) * cost.kept_bytes
+    process = machine.train_bytes if solved else machine.gradient_bytes
     if not solved and how is not None and how.leaves:
         speed /= 1 + LEAVES_COST
-    memory = max(held + learning, machine.train_bytes + cost.kept_bytes + counting)
+    memory = max(process + learning, machine.train_bytes + cost.kept_bytes + counting)
     return Stage("training", memory, cost.operations / speed, 0.0)
 
 

@@ -9,7 +9,7 @@ from pipelines.free_memory import free_memory
 from recsys_vae.errors import ConfigError, PluginError, RecsysError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Part
-from recsys_vae.models.cost import Cost, Sizes, expected_cost
+from recsys_vae.models.cost import BYTES_A_NUMBER, BYTES_A_WEIGHT, Cost, Sizes, expected_cost
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import ModelSpec
 
@@ -19,6 +19,10 @@ BYTES_AN_INTERACTION: Final = 24
 WIDTHS: Final = ("hidden", "latent", "factors", "rank", "neighbours")
 """Settings by which models grow narrower."""
 NARROWEST: Final = 8
+MOST_WORKERS: Final = 64
+SHARED_OUT: Final = 3
+"""Numbers of float32 that workers hold among them for a weight whose tables are shared out: itself and two moments of
+Adam. Gradients are of a few rows, and the best epoch's weights lie on disk."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,20 @@ def cost_of(name: str, config: Any, sizes: Sizes) -> Cost | None:
     return Cost(*(sum(getattr(cost, one.name) for cost in known) for one in fields(Cost)))
 
 
-def need_of(name: str, config: Any, sizes: Sizes, training: TrainingConfig | None = None) -> Need:
-    """What a training takes."""
+def need_of(name: str, config: Any, sizes: Sizes, training: TrainingConfig | None = None, workers: int = 1) -> Need:
+    """What a training takes, of each of its workers."""
     cost = cost_of(name, config, sizes)
     if cost is None:
         return Need(name, None)
-    gradients = leaf_gradients(training) * cost.kept_bytes
-    return Need(name, cost.n_bytes + gradients + BYTES_AN_INTERACTION * sizes.n_interactions)
+    return Need(name, learning_bytes(cost, training, workers) + BYTES_AN_INTERACTION * sizes.n_interactions)
+
+
+def learning_bytes(cost: Cost, training: TrainingConfig | None, workers: int = 1) -> float:
+    """What a worker holds beside what it learns from."""
+    if training is not None and training.shard_items:
+        whole = cost.kept_bytes / BYTES_A_NUMBER * BYTES_A_WEIGHT
+        return cost.n_bytes - whole + SHARED_OUT * cost.kept_bytes / workers
+    return cost.n_bytes + leaf_gradients(training) * cost.kept_bytes
 
 
 def leaf_gradients(training: TrainingConfig | None) -> int:
@@ -78,38 +89,47 @@ def leaf_gradients(training: TrainingConfig | None) -> int:
 
 
 def check_memory(
-    name: str, config: Any, sizes: Sizes, training: TrainingConfig | None = None, *, free: float | None = None
+    name: str,
+    config: Any,
+    sizes: Sizes,
+    training: TrainingConfig | None = None,
+    *,
+    free: float | None = None,
+    workers: int = 1,
 ) -> Need:
     """What a training takes, where there is room for it.
 
     Args:
         training: how, of models that are trained by gradient.
+        workers: that train together, of whom this is one.
         free: bytes that may be taken; by default those of the machine and the container that are free now.
 
     Raises:
         ConfigError: it takes more than is free; the message says what would fit.
     """
-    need = need_of(name, config, sizes, training)
+    need = need_of(name, config, sizes, training, workers)
     free = free_memory() if free is None else free
     if need.n_bytes is None or need.n_bytes <= free:
         return replace(need, free=free)
     raise ConfigError(
         f"{name} takes about {gib(need.n_bytes)} of memory to learn from {sizes.n_users:,} users, {sizes.n_items:,} "
         f"items and {sizes.n_interactions:,} interactions, and {gib(free)} are free. "
-        f"What would fit: {'; '.join(what_fits(name, config, sizes, free, training))}."
+        f"What would fit: {'; '.join(what_fits(name, config, sizes, free, training, workers))}."
     )
 
 
 def what_fits(
-    name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None = None
+    name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None = None, workers: int = 1
 ) -> Iterator[str]:
-    """Ways out, in words: the model made narrower, other models by name, more memory."""
-    if narrower := _narrower(name, config, sizes, free, training):
+    """Ways out, in words: the model made narrower, or shared out, other models by name, more memory."""
+    if narrower := _narrower(name, config, sizes, free, training, workers):
         yield narrower
+    if shared_out := _shared_out(name, config, sizes, free, training, workers):
+        yield shared_out
     others = sorted(_others(name, sizes, free), key=lambda need: need.n_bytes or 0)
     if others:
         yield "--model " + " or ".join(f"{need.model} ({gib(need.n_bytes or 0)})" for need in others)
-    need = need_of(name, config, sizes, training).n_bytes
+    need = need_of(name, config, sizes, training, workers).n_bytes
     yield f"{gib(need or 0)} of free memory; or fewer items, by a higher --min-item of `recsys ingest`"
 
 
@@ -120,7 +140,24 @@ def gib(n_bytes: float) -> str:
     return f"{n_bytes / GIB:.1f} GiB" if n_bytes >= GIB / 10 else f"{n_bytes / (1 << 20):.0f} MiB"
 
 
-def _narrower(name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None) -> str:
+def _shared_out(
+    name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None, workers: int
+) -> str:
+    """How many more workers among whom the item tables are shared out; empty where that does not do, or cannot be."""
+    sampled = replace(training or TrainingConfig(), likelihood="sampled")
+    while workers < MOST_WORKERS:
+        workers *= 2
+        try:
+            how = replace(sampled, shard_items=True, leaves=max(sampled.leaves, workers))
+            spec = ModelSpec(name, config, how)
+        except RecsysError:
+            return ""
+        if (need_of(name, spec.config, sizes, how, workers).n_bytes or 0) <= free:
+            return f"--shard-items --leaves {how.leaves} --likelihood sampled on {workers} workers with as much each"
+    return ""
+
+
+def _narrower(name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None, workers: int) -> str:
     """The largest power-of-two part of the model's widths by which it fits; empty where none does."""
     widths = {one.name: getattr(config, one.name) for one in fields(config) if one.name in WIDTHS}
     widths = {key: value for key, value in widths.items() if isinstance(value, int)}
@@ -130,7 +167,7 @@ def _narrower(name: str, config: Any, sizes: Sizes, free: float, training: Train
             made = replace(config, **widths)
         except RecsysError:
             return ""
-        if (need_of(name, made, sizes, training).n_bytes or 0) <= free:
+        if (need_of(name, made, sizes, training, workers).n_bytes or 0) <= free:
             return " ".join(f"--set {key}={value}" for key, value in widths.items())
     return ""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy.sparse import csr_array
 
-from pipelines.sizing.training_memory import check_memory
+from pipelines.sizing.training_memory import Need, check_memory
 from recsys_vae.errors import ConfigError
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.models import catalog
@@ -16,9 +16,10 @@ from recsys_vae.training import fit as fitting
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import Fitted, KeptParts, ModelSpec
 from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.sharded_run import is_finished
 from recsys_vae.training.tracking import Tracker
 
-__all__ = ["Fitted", "KeptParts", "ModelSpec", "check_processes", "fit", "spec_told"]
+__all__ = ["Fitted", "KeptParts", "ModelSpec", "check_processes", "check_room", "fit", "spec_told"]
 
 
 def spec_told(model: str, settings: Mapping[str, Any], training: Mapping[str, Any]) -> ModelSpec:
@@ -39,6 +40,17 @@ def check_processes(spec: ModelSpec, group: Group) -> None:
     """
     if group.size > 1 and not spec.is_trained_by_gradient:
         raise ConfigError(f"{spec.name} is solved in closed form, by one process: start it without torchrun.")
+
+
+def check_room(spec: ModelSpec, interactions: csr_array, group: Group, resumed: Path | None) -> Need | None:
+    """What a training takes of this process; None where workers have done it and their weights are mapped.
+
+    Raises:
+        ConfigError: it takes more memory than is free; the message says what would fit.
+    """
+    if spec.training.shard_items and resumed is not None and is_finished(resumed):
+        return None
+    return check_memory(spec.name, spec.config, Sizes.of(interactions), spec.training, workers=group.size)
 
 
 def fit(
@@ -63,7 +75,7 @@ def fit(
     Raises:
         ConfigError: it takes more memory than is free; the message says what would fit.
     """
-    check_memory(spec.name, spec.config, Sizes.of(interactions), spec.training)
+    check_room(spec, interactions, group, checkpoint if resume else None)
     fitted = fitting.fit(
         spec,
         interactions,

@@ -25,10 +25,9 @@ from pipelines.dataset.order import order_in
 from pipelines.dataset.splits import load_split
 from pipelines.dataset.user_features import UserMetadata
 from pipelines.evaluation.evaluate import measure_served
-from pipelines.sizing.training_memory import check_memory
 from pipelines.training.decay import NO_DECAY, Decay
 from pipelines.training.fallback_policy import choose_tiers, learn_again
-from pipelines.training.fit import Fitted, ModelSpec, check_processes, fit
+from pipelines.training.fit import Fitted, ModelSpec, check_processes, check_room, fit
 from pipelines.training.idle_settings import idle_settings
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.kept_parts import RemadeParts
@@ -43,7 +42,6 @@ from recsys_vae.errors import ConfigError, DataError, RetrievalError
 from recsys_vae.evaluation.evaluate import Evaluation
 from recsys_vae.evaluation.splits import HeldOut, Split
 from recsys_vae.models import catalog
-from recsys_vae.models.cost import Sizes
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Scorer, takes_dislikes, takes_order
 from recsys_vae.retrieval.index_files import check_index
 from recsys_vae.tracking_store import check_model_name
@@ -145,10 +143,12 @@ def train_bundle(
     check_index_use(spec, output)
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
     spec, split, known = course.spec, course.split, course.known
-    print(check_memory(spec.name, spec.config, Sizes.of(split.training_part.matrix), spec.training), flush=True)
+    resumed = output.checkpoints[0] if resume else None
+    if (need := check_room(spec, split.training_part.matrix, group, resumed)) is not None:
+        print(need, flush=True)
     for note in idle_settings(spec, split.train.matrix, split.train_dislikes, half_life):
         print(f"note: {note}", file=sys.stderr, flush=True)
-    run_id = saved_run_id(output.checkpoints[0]) if resume else None
+    run_id = None if resumed is None else saved_run_id(resumed)
     with tracked_run(dataset.name, spec.name, run_id=run_id) as tracker:
         told = {f"signals.{name}": value for name, value in course.signals.described().items()}
         tracker.log_parameters(parameters(dataset, spec) | {"split": split_name} | told)

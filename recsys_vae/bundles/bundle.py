@@ -74,6 +74,7 @@ from recsys_vae.retrieval.faiss_index import IndexReport
 from recsys_vae.retrieval.index_files import FAISS_FILE, BundleIndex, read_index, write_index
 from recsys_vae.second_stage.ranker import Ranker
 from recsys_vae.settings import from_plain
+from recsys_vae.tensor_file import write_tensors
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", FAISS_FILE
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
@@ -313,8 +314,8 @@ def write_bundle(
     remove_partials(directory)
     report: dict[str, object] = {}
     with atomic_directory(directory, WRITTEN) as temporary:
-        save_file({name: np.ascontiguousarray(value) for name, value in model.tensors().items()}, temporary / WEIGHTS)
-        (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it readable to its owner only
+        write_tensors(temporary / WEIGHTS, model.tensors())
+        (temporary / WEIGHTS).chmod(0o644)
         told = {ID_TYPE: WHOLE_NUMBERS} if items.dtype is pl.Int64 else None
         _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS, metadata=told)
         if isinstance(model, FactorizedRecommender) and index_kind != NO_INDEX:
