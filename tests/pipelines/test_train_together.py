@@ -68,6 +68,26 @@ def test_two_processes_publish(dataset: DatasetDir, tmp_path: Path, prepared: Pr
     assert Bundle.load(tmp_path / "shipped").manifest.provenance.n_users == 60
 
 
+@pytest.mark.slow
+def test_two_processes_that_share_out_the_items_make_the_bundle_of_one(
+    dataset: DatasetDir, tmp_path: Path, prepared: Prepared
+) -> None:
+    config = MultDAEConfig(hidden=8, l2=0.0)
+    training = TrainingConfig(
+        epochs=5, batch_size=7, device="cpu", precision="float32", likelihood="sampled", leaves=2, shard_items=True
+    )
+    asked = ["--model", "mult-dae", "--set", "hidden=8", "--set", "l2=0", "--epochs", "5", "--batch-size", "7"]
+    asked += ["--device", "cpu", "--precision", "float32", "--likelihood", "sampled", "--leaves", "2", "--shard-items"]
+    done = together(prepared, "train", str(dataset.path), "--to", str(tmp_path / "two"), *asked)
+    assert done.returncode == 0, done.stderr
+    spec, one = ModelSpec("mult-dae", config, training), Output(tmp_path / "one")
+    trained = train_bundle(dataset, "strong", spec, one, resume=False)
+    two = Bundle.load(tmp_path / "two")
+    assert two.manifest.files == trained.manifest.files
+    assert two.manifest.provenance.metrics == trained.manifest.provenance.metrics
+    assert not one.workspace.exists()
+
+
 def test_verbs_that_do_not_train_want_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused = CliRunner().invoke(build(), ["models"])

@@ -1,5 +1,6 @@
 """Training on a Ray cluster: how many workers, what is refused, and, slow, real workers that are killed."""
 
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.worlds import SMALL
 
 IN_LEAVES = TrainingConfig(epochs=3, batch_size=13, leaves=4, checkpoint_seconds=0.0, device="cpu")
 MULT_VAE = ModelSpec("mult-vae", SMALL["mult-vae"], IN_LEAVES)
+SHARED_OUT = replace(MULT_VAE, training=replace(IN_LEAVES, likelihood="sampled", negatives=6, shard_items=True))
 
 
 def cluster(*cpus: int) -> Cluster:
@@ -73,20 +75,21 @@ def dataset(mlflow_home: Path) -> DatasetDir:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.parametrize("spec", [MULT_VAE, SHARED_OUT], ids=["whole", "shared out"])
 def test_workers_that_are_killed_write_the_bundle_of_one_process(
-    dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: ModelSpec, dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    alone = train_bundle(dataset, "strong", MULT_VAE, Output(tmp_path / "alone"), resume=False)
+    alone = train_bundle(dataset, "strong", spec, Output(tmp_path / "alone"), resume=False)
     kills, there = tmp_path / "kills", Output(tmp_path / "there")
     kills.mkdir()
-    part = partial(dying, kills, 2, dataset, "strong", MULT_VAE, there, resume=True)
+    part = partial(dying, kills, 2, dataset, "strong", spec, there, resume=True)
     with connected("local", tmp_path):
         train_there(Workers(2, 1, gpu=False), part, there.workspace)
         assert len(list(kills.iterdir())) == 2
         with pytest.raises(ConfigError, match="of 2 has a wrong setting"):
             train_there(Workers(2, 1, gpu=False), refusing, tmp_path / "refused")
-    trained = train_bundle(dataset, "strong", MULT_VAE, there, resume=True, told_afterwards=True)
+    trained = train_bundle(dataset, "strong", spec, there, resume=True, told_afterwards=True)
     assert trained.manifest.files == alone.manifest.files
     assert trained.manifest.version == alone.manifest.version
     assert trained.manifest.provenance.metrics == alone.manifest.provenance.metrics
