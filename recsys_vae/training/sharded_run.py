@@ -30,6 +30,7 @@ from recsys_vae.models.trainable import Trainable
 from recsys_vae.nn.sparse_layers import Sums
 from recsys_vae.tensor_file import Blocks, map_tensors, write_tensors
 from recsys_vae.training.checkpoint import Run, RunState, moments_in, read_state, tensors_under, write_state
+from recsys_vae.training.device import return_freed_memory
 from recsys_vae.training.item_shards import BLOCK, ItemShards
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.parallel import Group
@@ -111,9 +112,11 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         self.group.wait()
         if not self.of_best:
             self._keep()
+        shapes = self._shapes()
+        self._let_go()
         whole = {}
         if self.group.is_first:
-            whole = {WEIGHTS: json.dumps(_join(self.path, self.of_best, self.best, self._rows()))}
+            whole = {WEIGHTS: json.dumps(_join(self.path, self.of_best, self.best, shapes))}
         self._commit({}, **whole)
         _map_into(self.model, _weights_at(self.path))
 
@@ -181,7 +184,14 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         tables = self._tables()
         return {name: tensor for name, tensor in self.model.state_dict().items() if name not in tables}
 
-    def _rows(self) -> dict[str, tuple[int, ...]]:
+    def _let_go(self) -> None:
+        """Give up the tables and their moments, which are on disk."""
+        self.optimizer.state.clear()
+        for table in self.shards.tables:
+            table.data = table.data.new_empty(0)
+        return_freed_memory()
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the whole tables."""
         return {name: (self.shards.n_items, *table.shape[1:]) for name, table in self._tables().items()}
 
@@ -255,11 +265,10 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 def _join(path: Path, files: Files, small: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> Files:
     """Write all weights into one file, block by block."""
-    parts = [map_tensors(path.with_name(file["name"])) for file in files]
+    parts = [path.with_name(file["name"]) for file in files]
     tensors: dict[str, NDArray[Any] | Blocks] = {name: tensor.cpu().numpy() for name, tensor in small.items()}
     for name, shape in shapes.items():
-        own = [part[f"model.{name}"] for part in parts]
-        tensors[name] = Blocks(own[0].dtype, shape, _interleaved(own, shape))
+        tensors[name] = Blocks(np.dtype(np.float32), shape, _interleaved(parts, f"model.{name}", shape))
     place = _weights_path(path)
     remove_partials(place)
     with atomic_file(place) as temporary:
@@ -267,12 +276,14 @@ def _join(path: Path, files: Files, small: Mapping[str, Tensor], shapes: Mapping
     return [{"name": place.name, "sha256": digest}]
 
 
-def _interleaved(parts: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+def _interleaved(parts: Sequence[Path], name: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
+    """A table, block by block, from the files of its parts, of which no more than a block is mapped at a time."""
     for start in range(0, shape[0], BLOCK):
-        block = np.empty((min(BLOCK, shape[0] - start), *shape[1:]), parts[0].dtype)
-        for number, part in enumerate(parts):
-            first = start // len(parts)
-            block[number :: len(parts)] = part[first : first + len(range(number, len(block), len(parts)))]
+        block = np.empty((min(BLOCK, shape[0] - start), *shape[1:]), np.float32)
+        first = start // len(parts)
+        for number, path in enumerate(parts):
+            own = block[number :: len(parts)]
+            own[:] = map_tensors(path)[name][first : first + len(own)]
         yield block
 
 

@@ -1,0 +1,182 @@
+"""Item tables shared out among workers: users a second, memory of each, and rows moved: `make bench-scale`.
+
+Mult-VAE with the sampled likelihood, in four leaves, on made-up logs of a million and of ten million items, by
+processes of one thread each on this machine: with `shard_items`, and, of a million, as without. A run is three epochs,
+of which the second is timed; no validation, no checkpoint before the end. `training_gib` is the largest resident set of
+any worker before the last epoch, `peak_gib` that of the whole run.
+
+    python -m tests.benchmarks.scale_sharded [--only 1m] [--fresh] [--print]
+
+Each run is one JSON file under results/scale-sharded. The last line of output is JSON.
+"""
+
+import argparse
+import json
+import re
+import resource
+import tempfile
+import time
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from recsys_vae.models.mult_vae import MultVAE, MultVAEConfig
+from recsys_vae.nn.item_parts import ItemPart, item_tables_of
+from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.leaves import LEAVES
+from recsys_vae.training.loop import train
+from recsys_vae.training.parallel import Group, join
+from tests.benchmarks.records import existing, record
+from tests.benchmarks.scale_training import torchrun
+from tests.benchmarks.scaling import made_up_log
+
+BENCHMARK = "scale-sharded"
+GIB = float(2**30)
+EPOCHS = 3
+
+
+class World(NamedTuple):
+    """What is trained on: users in batches of 512, and how wide the tables are."""
+
+    items: int
+    width: int
+    users: int
+
+
+WORLDS = {"1m": World(10**6, 128, 4096), "10m": World(10**7, 32, 2048)}
+RUNS = {
+    "1m whole by 1": ("1m", False, 1),
+    "1m whole by 2": ("1m", False, 2),
+    "1m shared by 1": ("1m", True, 1),
+    "1m shared by 2": ("1m", True, 2),
+    "1m shared by 4": ("1m", True, 4),
+    "10m shared by 2": ("10m", True, 2),
+    "10m shared by 4": ("10m", True, 4),
+}
+
+
+class Counted(Group):
+    """A group that counts the bytes of rows that one of its processes gives to others."""
+
+    moved = 0
+
+    def hand_out(self, numbers: Tensor, given: "list[int]", taken: "list[int]") -> Tensor:  # type: ignore[override]
+        """As the group does."""
+        rows = len(numbers) - given[self.rank] if self.size > 1 else 0
+        Counted.moved += rows * numbers[:1].nbytes
+        return super().hand_out(numbers, given, taken)
+
+
+class Watched(MultVAE):
+    """Notes, when an epoch begins, the time, that of the processor, the bytes that were moved, and the memory."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note it."""
+        if not epoch:
+            self.notes: list[list[float]] = []
+        self.notes.append([time.perf_counter(), time.process_time(), float(Counted.moved), peak()])
+
+
+def peak() -> float:
+    """GiB of this process's largest resident set so far."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 2**20 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def turn(name: str, output: Path) -> None:
+    """Train, as one of the processes that torchrun has started."""
+    world, shared, _ = RUNS[name]
+    of = WORLDS[world]
+    matrix = made_up_log(of.items)[: of.users]
+    training = TrainingConfig(
+        epochs=EPOCHS, batch_size=512, patience=0, device="cpu", likelihood="sampled", leaves=LEAVES,
+        shard_items=shared, checkpoint_seconds=1e9,
+    )  # fmt: skip
+    with join() as members:
+        group = Counted(members.rank, members.size, members.local_rank)
+        torch.manual_seed(0)
+        with item_tables_of(ItemPart(group.rank, group.size) if shared else None):
+            model = Watched(of.items, MultVAEConfig(hidden=of.width, latent=of.width // 2))
+        place = output.with_suffix(".safetensors") if shared else None
+        result = train(model, matrix, training, checkpoint=place, group=group)
+        before, after = model.notes[1:3]
+        _, processor, moved = (b - a for a, b in zip(before[:3], after[:3], strict=True))
+        told = group.gather(
+            torch.tensor([processor, moved, after[3], peak()], dtype=torch.float64)
+        )  # before all is read
+        if not group.is_first:
+            return
+        digest = sha256()
+        for key, tensor in sorted(model.tensors().items()):
+            digest.update(key.encode())
+            digest.update(np.ascontiguousarray(tensor).data)
+        figures = {
+            "users_per_second": result.history[1]["users_per_second"],
+            "processor_s": float(told[:, 0].sum()),
+            "training_gib": float(told[:, 2].max()),
+            "peak_gib": float(told[:, 3].max()),
+            "moved_bytes_a_step": float(told[:, 1].sum()) / -(-of.users // 512),
+            "users": of.users,
+            "weights_gib": sum(tensor.nbytes for tensor in model.tensors().values()) / GIB,
+            "sha256": digest.hexdigest(),
+        }
+        output.write_text(json.dumps(figures))
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Figures of a run."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "figures.json"
+        torchrun(RUNS[name][2], "tests.benchmarks.scale_sharded", "--worker", name, str(output), check=True)
+        found: dict[str, Any] = json.loads(output.read_text())
+    return found
+
+
+def show(records: dict[str, dict[str, Any]]) -> None:
+    """Print a table of all runs."""
+    table = Table("", "users/s", "processor s", "GiB in training", "GiB at the peak", "MB moved a step", "weights")
+    for name, entry in records.items():
+        one = entry["figures"]
+        told = [f"{one[key]:,.2f}" for key in ("processor_s", "training_gib", "peak_gib")]
+        table.add_row(
+            name, f"{one['users_per_second']:,.0f}", *told, f"{one['moved_bytes_a_step'] / 1e6:,.1f}", one["sha256"][:8]
+        )
+    Console(width=120).print(table)
+
+
+def main() -> None:
+    """Measure what is missing, print everything, end with one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fresh", action="store_true", help="measure again what has a record")
+    parser.add_argument("--only", default="", help="runs whose names have this in them")
+    parser.add_argument("--print", action="store_true", help="measure nothing")
+    parser.add_argument("--worker", nargs=2, metavar=("RUN", "FILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        turn(arguments.worker[0], Path(arguments.worker[1]))
+        return
+    for name in RUNS:
+        if arguments.only in name and not arguments.print:
+            record(BENCHMARK, name.replace(" ", "-"), partial(measure, name), fresh=arguments.fresh)
+    kept = {name: existing(BENCHMARK, name.replace(" ", "-")) for name in RUNS}
+    records = {name: entry for name, entry in kept.items() if entry}
+    show(records)
+    figures = ("users_per_second", "training_gib", "peak_gib")
+    told = {name: {key: round(entry["figures"][key], 2) for key in figures} for name, entry in records.items()}
+    equal = {
+        world: len({entry["figures"]["sha256"] for name, entry in records.items() if RUNS[name][0] == world}) == 1
+        for world in WORLDS
+    }
+    print(json.dumps({"sharded": told, "sharded_equal": equal}))
+
+
+if __name__ == "__main__":
+    main()
