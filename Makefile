@@ -132,9 +132,10 @@ bench-simulate: setup ## Speed of simulated logs, their law, their dirt as inges
 bench-size: setup ## What `recsys size` says beside what is measured, in eight cases; prints kept results, measures missing ones
 	$(BIN)/python -m tests.benchmarks.size
 
-bench-scale: setup ## Ingest of 1 and 10 million rows; a local Ray cluster beside one machine, nodes killed; the exact top 100 of 10 million items from disk; training by 1, 2 and 4 workers; prints kept results
+bench-scale: setup ## Ingest of 1 and 10 million rows; a local Ray cluster beside one machine, nodes killed; the exact top 100 of 10 million items from disk; training by 1, 2 and 4 workers, item tables shared out among them; prints kept results
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.scale_training --ray
+	$(BIN)/python -m tests.benchmarks.scale_sharded
 	$(BIN)/python -m tests.benchmarks.paper_model
 
 bench-lifecycle: setup ## Updates, warm starts, gate, live tests and items, appended days, kills of the weekly job (an hour)

@@ -67,6 +67,20 @@ class FactorizedRecommender(Recommender, Protocol):
 
 
 @runtime_checkable
+class VectorsByRows(Protocol):
+    """A factorised recommender that makes item vectors of some items at a time."""
+
+    @property
+    def n_items(self) -> int:
+        """Width of the catalogue."""
+        ...
+
+    def some_item_vectors(self, start: int, end: int) -> Float32Array:
+        """Item vectors from one row to before another, shape (end - start, d)."""
+        ...
+
+
+@runtime_checkable
 class ConditionalRecommender(FactorizedRecommender, Protocol):
     """A factorised recommender that may take metadata of users besides their histories; see `takes_metadata`."""
 

@@ -71,7 +71,7 @@ from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, Recommender, takes_metadata
 from recsys_vae.retrieval.faiss_index import IndexReport
-from recsys_vae.retrieval.index_files import FAISS_FILE, BundleIndex, read_index, write_index
+from recsys_vae.retrieval.index_files import FAISS_FILE, BundleIndex, read_index, vectors_for, write_index
 from recsys_vae.second_stage.ranker import Ranker
 from recsys_vae.settings import from_plain
 from recsys_vae.tensor_file import write_tensors
@@ -319,8 +319,8 @@ def write_bundle(
         told = {ID_TYPE: WHOLE_NUMBERS} if items.dtype is pl.Int64 else None
         _item_rows(items, popularity, item_table).write_parquet(temporary / ITEMS, metadata=told)
         if isinstance(model, FactorizedRecommender) and index_kind != NO_INDEX:
-            vectors = model.item_vectors()
-            made = write_index(temporary, vectors, index_kind, queries=index_queries, min_recall=min_recall)
+            with vectors_for(index_kind, model, temporary) as vectors:
+                made = write_index(temporary, vectors, index_kind, queries=index_queries, min_recall=min_recall)
             report = asdict(made)
         _write_tiers(temporary, tiers)
         if shelves is not None:

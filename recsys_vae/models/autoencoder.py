@@ -69,7 +69,12 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def item_vectors(self) -> Float32Array:
         """Item vectors, shape (n_items, width + 1); the last column is the bias."""
-        vectors = torch.cat([self.output.weight, self.output.bias.unsqueeze(1)], dim=1)
+        return self.some_item_vectors(0, self.n_items)
+
+    @torch.inference_mode()
+    def some_item_vectors(self, start: int, end: int) -> Float32Array:
+        """Those of the items from one row to before another, shape (end - start, width + 1)."""
+        vectors = torch.cat([self.output.weight[start:end], self.output.bias[start:end].unsqueeze(1)], dim=1)
         return vectors.float().cpu().numpy()
 
     @torch.inference_mode()

@@ -1,10 +1,14 @@
 """The index of a bundle as a file: flat, hnsw, ivf and ivfpq in FAISS's own format, ondisk as a `BlockFile`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from recsys_vae.mapped import Keep, as_made
-from recsys_vae.protocols import Float32Array
+from recsys_vae.protocols import FactorizedRecommender, Float32Array, VectorsByRows
 from recsys_vae.retrieval import faiss_index
 from recsys_vae.retrieval.block_writer import write_blocks
 from recsys_vae.retrieval.exact import TorchIndex
@@ -14,6 +18,8 @@ from recsys_vae.retrieval.ondisk import OnDiskIndex
 FAISS_FILE, BLOCKS_FILE = "index.faiss", "index.safetensors"
 ONDISK: Final = "ondisk"
 KINDS = (*faiss_index.KINDS, ONDISK)
+WRITTEN_FIRST, ROWS_AT_ONCE = 1 << 20, 1 << 16
+"""Items from which on vectors are written to disk for an index that reads them there; rows of them at a time."""
 EXACT = ("flat", ONDISK)
 """Kinds that find the same as a scan of all vectors."""
 
@@ -28,6 +34,27 @@ def check_index(kind: str, min_recall: float) -> None:
 def file_of(kind: str) -> str:
     """Name of the file of an index."""
     return BLOCKS_FILE if kind == ONDISK else FAISS_FILE
+
+
+@contextmanager
+def vectors_for(kind: str, model: FactorizedRecommender, folder: Path) -> Iterator[Float32Array]:
+    """Item vectors of a model, to make an index of; mapped where they are many, the index reads them from disk, and the
+    model makes some at a time.
+
+    Args:
+        folder: where a file of them stands for so long.
+    """
+    if kind != ONDISK or not isinstance(model, VectorsByRows) or model.n_items < WRITTEN_FIRST:
+        yield model.item_vectors()
+        return
+    place, n = folder / "vectors.partial", model.n_items
+    try:
+        with place.open("wb") as file:
+            for start in range(0, n, ROWS_AT_ONCE):
+                file.write(model.some_item_vectors(start, min(start + ROWS_AT_ONCE, n)).data)
+        yield np.memmap(place, np.float32, "r", shape=(n, place.stat().st_size // (4 * n)))
+    finally:
+        place.unlink(missing_ok=True)
 
 
 def write_index(

@@ -26,6 +26,8 @@ ROW_BYTES: Final = 4.0
 """Of a float32, of which rows are made."""
 NUMBERS_A_WEIGHT: Final = 4
 """Kept for each weight: itself, two moments of Adam, and the best one so far; gradients are of a few rows."""
+NUMBERS_A_SHARDED_WEIGHT: Final = 3
+"""The same where rows are sharded: the best ones lie on disk."""
 ENTRY_BYTES: Final = 8.0
 """Of an interaction in a matrix of histories: an index of four bytes, and a value."""
 
@@ -41,6 +43,7 @@ class UnitCosts:
         log_bytes, spilled_bytes, kept_bytes: a row of a log, of files between calls, of a dataset.
         train_users: users a second, sampled likelihood, a million items.
         leaves: what leaves add to these seconds, as a share.
+        sharded: what rows that travel add to those of leaves, as a share.
         products: multiplications and additions of scores a second, with the choice of the best.
     """
 
@@ -52,6 +55,7 @@ class UnitCosts:
     kept_bytes: float
     train_users: float
     leaves: float
+    sharded: float
     products: float
 
 
@@ -67,7 +71,7 @@ class Work:
         negatives: items that a step draws.
         k: length of a list.
         scored: share of the items whose scores are computed for a user; 1 scans the catalogue.
-        rows_are_sharded: whether a row of the tables is on one worker only, which nothing here does yet.
+        rows_are_sharded: whether a row of the tables is on one worker only.
     """
 
     users: float
@@ -130,7 +134,10 @@ def ingest(work: Work, units: UnitCosts, machines: Machines) -> Stage:
 
 
 def training(work: Work, units: UnitCosts, machines: Machines) -> Stage:
-    """Steps of which each moves the rows that it read: to every worker, or, where rows are sharded, there and back."""
+    """Steps of which each moves the rows that it read: to every worker, or, where rows are sharded, there and back.
+
+    Then each worker fetches the rows that its own users and the sample look at, but for those that it holds.
+    """
     seen = work.users * work.trained * work.epochs
     seconds, steps = seen * (1 + units.leaves) / units.train_users, seen / work.batch
     read = min(work.batch * work.items_a_user, work.items)
@@ -139,7 +146,12 @@ def training(work: Work, units: UnitCosts, machines: Machines) -> Stage:
     kept = ROW_BYTES * NUMBERS_A_WEIGHT * weights
     histories = ENTRY_BYTES * work.users * work.trained * work.items_a_user
     if work.rows_are_sharded:
-        return _stage(machines, seconds, 0.0, 2 * steps * touched * row, (kept + histories) / machines.nodes)
+        own = min(work.batch / machines.nodes * work.items_a_user, work.items)
+        fetched = own + min(own + work.negatives, work.items)
+        kept *= NUMBERS_A_SHARDED_WEIGHT / NUMBERS_A_WEIGHT
+        seconds *= 1 + units.sharded
+        moved = 2 * steps * fetched * row * (machines.nodes - 1)  # of each worker's rows, all but its share of them
+        return _stage(machines, seconds, 0.0, moved, (kept + histories) / machines.nodes)
     return _stage(machines, seconds, 0.0, steps * touched * row * (machines.nodes - 1), kept + histories)
 
 
@@ -170,6 +182,7 @@ def measured() -> UnitCosts:
     log, small, ray = (_figures("scale", name) for name in ("ingest-10m", "ingest-1m", "ray-overhead-long"))
     train, leaves = _figures("train", "scaling-1000000"), _figures("scale-training", "1m-items-sampled-by-1")
     on_ray, best = ray["ingest"], _figures("train", "top-k")
+    whole, shared = (_figures("scale-sharded", f"1m-{name}") for name in ("whole-by-1", "shared-by-4"))
     return UnitCosts(
         ingest_rows=log["rows"] / log["processor_s"],
         ingest_on_ray=on_ray["on_ray_processor_s"] / on_ray["here_processor_s"] - 1,
@@ -179,6 +192,7 @@ def measured() -> UnitCosts:
         kept_bytes=log["dataset_bytes"] / log["rows"],
         train_users=train["users_per_second"] / THREADS,
         leaves=leaves["processor_cost"],
+        sharded=whole["users_per_processor_s"] / shared["users_per_processor_s"] - 1,
         products=best["users_per_second"]["ours"] * GOWALLA_ITEMS * best["dimensions"] / THREADS,
     )
 

@@ -1,9 +1,9 @@
 """From a laptop to a cluster: ingest of ever larger logs, and the same answers on a Ray cluster: `make bench-scale`.
 
 Parts, each a command of its own: `scale_ingest`, `scale_ray`, `scale_top_k`. Figures are kept under results/scale. Of
-`scale_training` and `size` the kept ones are printed. The last line of output is JSON.
+`scale_training`, `scale_sharded` and `size` the kept ones are printed. The last line of output is JSON.
 
-    python -m tests.benchmarks.scale [--only scale_ingest,scale_ray,scale_top_k,scale_training,size]
+    python -m tests.benchmarks.scale [--only scale_ingest,scale_ray,scale_top_k,scale_training,scale_sharded,size]
 """
 
 from tests.benchmarks.parts import run_parts
@@ -13,6 +13,7 @@ PARTS = {
     "scale_ray": (),
     "scale_top_k": (),
     "scale_training": ("--print",),
+    "scale_sharded": ("--print",),
     "size": ("--print",),
 }
 

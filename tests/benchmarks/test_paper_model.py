@@ -13,6 +13,7 @@ UNITS = UnitCosts(
     kept_bytes=5.0,
     train_users=100.0,
     leaves=0.2,
+    sharded=0.25,
     products=1e6,
 )
 MACHINES = Machines(nodes=2, cores=5, network=1e4)
@@ -37,11 +38,15 @@ def test_training_sends_the_rows_of_a_step_to_every_worker() -> None:
     assert found.memory == 4 * 4 * 400 + 8 * 4000
 
 
-def test_rows_that_are_sharded_go_there_and_back_whatever_the_workers() -> None:
+def test_rows_that_are_sharded_go_there_and_back() -> None:
     sharded = Work(**{**vars(WORK), "rows_are_sharded": True, "trained": 0.5})
-    two, many = (training(sharded, UNITS, Machines(nodes=nodes, cores=5, network=1e4)) for nodes in (2, 20))
-    assert two.moved == many.moved == 2 * 150 * 86 * 16
-    assert two.memory == 10 * many.memory == (4 * 4 * 400 + 8 * 2000) / 2
+    two, ten = (training(sharded, UNITS, Machines(nodes=nodes, cores=5, network=1e4)) for nodes in (2, 10))
+    # 150 steps; of 5 users 20 rows of the first table and 26 of the last, of which the other worker holds half.
+    assert two.moved == 150 * 2 * (2 * 46 * 16) / 2
+    # Of one user 4 and 10 rows; the others hold nine tenths.
+    assert ten.moved == pytest.approx(150 * 10 * (2 * 14 * 16) * 0.9)
+    assert two.memory == 5 * ten.memory == (4 * 3 * 400 + 8 * 2000) / 2
+    assert two.processor_hours * HOUR == pytest.approx(22.5)  # 1,500 users at 100 a second, a fifth, and a quarter
 
 
 def test_lists_are_products_and_a_bundle_a_node() -> None:

@@ -142,3 +142,16 @@ def test_users_of_any_number_are_sized_without_a_table_of_them():
     assert (
         CliRunner().invoke(build("size"), ["size", "--users", "1", "--items", "9" * 12, "--events", "1"]).exit_code == 2
     )
+
+
+def test_tables_that_are_shared_out_are_told_of_each_worker():
+    work, config = Workload(10**6, Sizes(10**4, 10**6, 10**6, 1e8, 1e8)), configure("mult-vae", {})
+    weights = 1200 * 10**6 + 10**6 + 600 * 400 + 200 * 600 + 600 + 400 + 600
+    shared = TrainingConfig(leaves=4, likelihood="sampled", shard_items=True)
+    whole, alone, two, many = (
+        stages(work, "mult-vae", config, MACHINE, how, workers)[1].memory
+        for how, workers in ((TrainingConfig(), 1), (shared, 1), (shared, 2), (shared, 64))
+    )
+    assert whole - alone == pytest.approx((20 - 12) * weights)
+    assert alone - two == pytest.approx(12 * weights / 2)
+    assert many > 4 * weights  # what comes afterwards is one process's

@@ -67,3 +67,11 @@ def test_items_that_come_together_are_counted_as_they_are():
     assert sizes.work == (np.diff(matrix.indptr) ** 2).sum()
     by_counts = Sizes.counted(np.diff(matrix.indptr).astype(float), np.bincount(matrix.indices, minlength=300))
     assert by_counts.together == pytest.approx(true, rel=0.1)
+
+
+def test_tables_that_many_workers_hold_are_among_what_fits():
+    sizes = Sizes(10**5, 10**7, 10**6)
+    with pytest.raises(ConfigError, match="--shard-items --leaves 16 --likelihood sampled on 16 workers"):
+        check_memory("mult-vae", configure("mult-vae", {"hidden": 256}), sizes, free=6.0 * GIB)
+    told = list(what_fits("elsa", configure("elsa", {}), sizes, 6.0 * GIB))
+    assert not any("shard" in way for way in told)
