@@ -99,7 +99,7 @@ class ShardedRun(Run[Trainable, LazyAdam]):
                 rows = {name.rpartition(".")[2] for name in parts[0] if name.startswith(f"adam.{index}.")}
                 moments |= {name: self._moment(index, name, parameter, parts) for name in sorted(rows)}
             if moments:
-                self.optimizer.state[parameter] = moments
+                self.optimizer.state[parameter] = {name: one.to(parameter.device) for name, one in moments.items()}
         _read_parts(path, best := _files(told, BEST), self.group)
         self.state, self.of_best, self.best = state, best, tensors_under("best.", tensors)
         self.latent_kl = list(tensors.get("latent_kl", ()))

@@ -182,7 +182,7 @@ def measured() -> UnitCosts:
     log, small, ray = (_figures("scale", name) for name in ("ingest-10m", "ingest-1m", "ray-overhead-long"))
     train, leaves = _figures("train", "scaling-1000000"), _figures("scale-training", "1m-items-sampled-by-1")
     on_ray, best = ray["ingest"], _figures("train", "top-k")
-    whole, shared = (_figures("scale-sharded", f"1m-{name}") for name in ("whole-by-1", "shared-by-4"))
+    whole, shared = (_figures("scale-sharded", f"1m-large-batches-{name}") for name in ("whole-by-1", "shared-by-4"))
     return UnitCosts(
         ingest_rows=log["rows"] / log["processor_s"],
         ingest_on_ray=on_ray["on_ray_processor_s"] / on_ray["here_processor_s"] - 1,
