@@ -40,11 +40,11 @@ class SampledSoftmax:
     """
 
     def __init__(self, item_counts: Tensor, negatives: int, generator: torch.Generator | None = None) -> None:
-        spread = item_counts.double().sqrt()
-        spread = spread / spread.sum().clamp(min=1e-12)
-        proposal = UNIFORM_SHARE / len(spread) + (1 - UNIFORM_SHARE) * spread
-        self._proposal = (proposal / proposal.sum()).float()
-        self._cumulative = proposal.cumsum(0) / proposal.sum()
+        proposal = item_counts.to(torch.float64, copy=True).sqrt_()  # one array, as items may be many millions
+        proposal.div_(proposal.sum().clamp(min=1e-12)).mul_(1 - UNIFORM_SHARE).add_(UNIFORM_SHARE / len(proposal))
+        total = proposal.sum()
+        self._proposal = (proposal / total).float()
+        self._cumulative = torch.cumsum(proposal, 0, out=proposal).div_(total)
         self._negatives = negatives
         self._generator = generator
         self._drawn: Tensor | None = None
