@@ -93,7 +93,8 @@ def train(
             n_items).
         config: how.
         validation: users on whom the best epoch is chosen; without them the last epoch is taken.
-        tracker: is told the metrics of each epoch; it may pause the run (`PausedError`), alone, not in a group.
+        tracker: is told the metrics of each epoch; it may pause the run (`PausedError`), alone, not in a group, and not
+            one whose item tables are shared out.
         checkpoint: file that the run is saved to as it goes, and when it is complete; the caller removes it.
         resume: continue from `checkpoint` where it exists; a complete run gives its result again.
         stop_after: run this many of the planned epochs only; schedules still run on all of them, so that training again
@@ -128,6 +129,7 @@ def train(
     identity = _identity(model, interactions, config, stop_after, (metadata, item_metadata), started_from)
     state = RunState(identity, tracker.run_id)
     if resume and config.shard_items and (found := _finished(checkpoint, model, state)):
+        group.wait()  # the first one may go on and remove the files
         return found
     if item_metadata is not None:
         take_content(model, item_metadata, interactions.shape[1], device)

@@ -119,6 +119,7 @@ class ShardedRun(Run[Trainable, LazyAdam]):
             whole = {WEIGHTS: json.dumps(_join(self.path, self.of_best, self.best, shapes))}
         self._commit({}, **whole)
         _map_into(self.model, _weights_at(self.path))
+        self.group.wait()  # the first one may go on and remove the file
 
     def _keep(self) -> None:
         self.best = {name: tensor.detach().clone() for name, tensor in self._small().items()}

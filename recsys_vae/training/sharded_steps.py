@@ -68,11 +68,12 @@ class ShardedSteps(LeafSteps):
         if not rows.size:
             return evaluate(self._run.model, validation, [metric]).means[metric]  # says that there is nobody
         if not is_of_users(parse_metric(metric)):
-            return self._measured([validation.take(rows)], metric)[0].means[metric]
+            return self._measured([validation.take(rows)], metric, len(rows))[0].means[metric]
         parts = np.array_split(rows, self._leaves.count)
         own = [parts[leaf] for leaf in self._leaves.own]
         # Each process takes part in what all do: one without users looks at one of the others', who does not count.
-        found = self._measured([validation.take(part if part.size else rows[:1]) for part in own], metric)
+        users = [validation.take(part if part.size else rows[:1]) for part in own]
+        found = self._measured(users, metric, max(map(len, parts)))
         figures = []
         for part, evaluation in zip(own, found, strict=True):
             values = evaluation.per_user[metric] if part.size else np.empty(0)
@@ -80,11 +81,11 @@ class ShardedSteps(LeafSteps):
         total, counted = self._leaves.added(figures)
         return total / counted if counted else float("nan")
 
-    def _measured(self, asked: Sequence[HeldOut], metric: str) -> list[Evaluation]:
-        """Of some users each; every process calls this at the same time, with as many."""
+    def _measured(self, asked: Sequence[HeldOut], metric: str, most: int) -> list[Evaluation]:
+        """Of some users each, in each process of as many such parts, the largest of them all of `most` users."""
         depth, model = parse_metric(metric).k, self._run.model
         assert depth is not None
-        hidden = [self._hidden(users) for users in asked]
+        hidden = [self._hidden(users, -(-most // USERS_AT_ONCE)) for users in asked]
         excluded = [hidden_from(shown_to(model, users.shown)) for users in asked]
         lists = self._shards.ranked(hidden, excluded, min(depth, model.n_items))
         return [
@@ -93,14 +94,13 @@ class ShardedSteps(LeafSteps):
         ]
 
     @torch.inference_mode()
-    def _hidden(self, users: HeldOut) -> Tensor:
-        """Inputs of the output layer, shape (n, width)."""
+    def _hidden(self, users: HeldOut, pieces: int) -> Tensor:
+        """Inputs of the output layer, shape (n, width), computed in as many pieces as in every process."""
         model, histories = self._run.model, shown_to(self._run.model, users.shown)
         assert isinstance(model, Autoencoder)
         known = users.metadata if takes_metadata(model) else None
         found = []
-        for first in range(0, len(users.users), USERS_AT_ONCE):
-            some = slice(first, first + USERS_AT_ONCE)
+        for some in np.array_split(np.arange(len(users.users)), pieces):
             rows = model.rows(histories[some], None if known is None else known[some])
             sums = self._shards.reading(histories[some]).sums
             found.append(model.hidden(replace(rows, sums=sums)).float())

@@ -20,7 +20,7 @@ from recsys_vae.nn.item_parts import ItemPart, item_tables_of
 from recsys_vae.nn.sparse_layers import SparseLinear, output_layer
 from recsys_vae.protocols import Int64Array
 from recsys_vae.top_k import top_k
-from recsys_vae.training import item_shards
+from recsys_vae.training import item_shards, sharded_steps
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.fit import fit
 from recsys_vae.training.item_shards import ItemShards
@@ -36,6 +36,7 @@ SMALL = MultVAEConfig(hidden=16, latent=4)
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_shards, "BLOCK", 16)
+    monkeypatch.setattr(sharded_steps, "USERS_AT_ONCE", 9)
     monkeypatch.setattr(item_parts, "DRAWN_AT_ONCE", 100)
 
 
