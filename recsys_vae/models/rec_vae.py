@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from recsys_vae.models.configs.rec_vae import RecVAEConfig
 from recsys_vae.models.hybrid import HybridLinear, with_gaps
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.compiled_stack import CompiledStack, Step
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear, silu
@@ -54,6 +55,7 @@ class RecVAE(Variational):
         self.encoder, self.old_encoder = DenselyConnectedEncoder(*sizes), DenselyConnectedEncoder(*sizes)
         self.old_encoder.requires_grad_(False)
         self._copy_encoder()
+        self._compiled = self.encoder.compiled()
 
     @property
     def epochs_a_round(self) -> int:
@@ -75,8 +77,10 @@ class RecVAE(Variational):
 
     def hidden(self, rows: SparseRows) -> Tensor:
         """The posterior mean, shape (n, latent): the decoder has no layer of its own before the output."""
-        mean: Tensor = self.encoder.mean(self.encoder.features(rows.l2_normalised()))
-        return mean.float()
+        found = self._compiled(rows)
+        if found is None:
+            found = self.encoder.mean(self.encoder.features(rows.l2_normalised())).float()
+        return found
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user; input is dropped while the encoder learns only."""
@@ -151,6 +155,12 @@ class DenselyConnectedEncoder(nn.Module):
         """q(z | x) of normalised rows, shape (n, latent)."""
         hidden = self.features(rows)
         return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
+
+    def compiled(self) -> CompiledStack:
+        """The mean, for prediction."""
+        first, *norms = self.norms
+        steps = [Step(layer, "silu", norm, adds_before=True) for layer, norm in zip(self.layers, norms, strict=True)]
+        return CompiledStack([Step(self.first, "silu", first), *steps, Step(self.mean)])
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""

@@ -1,0 +1,71 @@
+"""Layers over sparse rows that predict in one compiled call, where they are packed (native/encoder.py)."""
+
+from collections.abc import Sequence
+from operator import is_not
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recsys_vae.native.encoder import Activation, Encoder, Layer, Norm
+from recsys_vae.native.products import Packed
+from recsys_vae.nn.sparse_layers import Dense, SparseLinear, SparseRows
+
+
+class Step(NamedTuple):
+    """A layer and what follows it; attributes as those of `native.encoder.Layer`."""
+
+    layer: SparseLinear | Dense
+    activation: Activation = "none"
+    norm: nn.LayerNorm | None = None
+    adds_before: bool = False
+    kept: int | None = None
+
+
+class CompiledStack:
+    """Steps, of which the first is the sparse layer; made ready with the first prediction, and again after a change."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = tuple(steps)
+        self._forget()
+
+    def __call__(self, rows: SparseRows) -> Tensor | None:
+        """What the last layer makes of rows divided by their norms, shape (n, width); None where that is not compiled.
+
+        That is where something learns, a layer is not packed, or more is known of the users than these rows.
+        """
+        if torch.is_grad_enabled() or rows.sums is not None or rows.metadata is not None or not self._is_ready():
+            return None
+        assert self._encoder is not None
+        arrays = (rows.indices.numpy(), rows.offsets.numpy(), rows.values.numpy())
+        return torch.from_numpy(self._encoder(*arrays))
+
+    def _is_ready(self) -> bool:
+        first, weight = self._steps[0].layer, self._steps[0].layer.weight
+        if weight.device.type != "cpu" or weight.dtype != torch.float32 or getattr(first, "of_items", None) is not None:
+            return False
+        packed = [step.layer.packed for step in self._steps[1:] if isinstance(step.layer, Dense)]
+        if any(one is None for one in packed):
+            return False
+        if self._table != weight.data_ptr() or any(map(is_not, packed, self._packed)):
+            self._encoder = Encoder([_layer(step) for step in self._steps])
+            self._table, self._packed = weight.data_ptr(), packed
+        return True
+
+    def _forget(self) -> None:
+        self._encoder: Encoder | None = None
+        self._table, self._packed = 0, list[Packed | None]()
+
+    def __getstate__(self) -> tuple[Step, ...]:
+        return self._steps
+
+    def __setstate__(self, steps: tuple[Step, ...]) -> None:
+        self._steps = steps
+        self._forget()
+
+
+def _layer(step: Step) -> Layer:
+    packed = step.layer.packed if isinstance(step.layer, Dense) else None
+    weight = step.layer.weight.detach().numpy() if packed is None else packed
+    norm = step.norm and Norm(step.norm.weight.detach().numpy(), step.norm.bias.detach().numpy(), step.norm.eps)
+    return Layer(weight, step.layer.bias.detach().numpy(), step.activation, norm, step.adds_before, step.kept)
