@@ -37,6 +37,11 @@ class Autoencoder(Trainable):
         """Width of the catalogue."""
         return self.output.out_features
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.output.weight.device
+
     def misfit(self, hidden: Tensor, rows: SparseRows, objective: Objective) -> tuple[Tensor, Tensor]:
         """What a step minimises of predictions, and the negative log-likelihood in it; scalars, averaged over users.
 
