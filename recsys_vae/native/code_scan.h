@@ -87,7 +87,7 @@ constexpr int64_t FEW = 16, WIDEST = 64;  // most queries for which dimensions l
 // Whether so many queries are few: what a vector of dimensions saves must be worth adding up its numbers in the end.
 inline bool are_few_for(int64_t n, int64_t bytes) {
 #ifdef __AVX512VNNI__
-    return n <= FEW && bytes >= (n <= 4 ? 128 : n <= 8 ? 192 : 384);
+    return n <= FEW && bytes >= (n <= 4 ? 64 : n <= 8 ? 192 : 384);
 #else
     return false;
 #endif
@@ -230,14 +230,14 @@ __attribute__((noinline)) void multiply_one(const uint8_t* const* codes, int cou
     }
 }
 
-// For up to four, of W vectors of dimensions.
+// For a group of four.
 template <int W>
-__attribute__((noinline)) void multiply_four(const uint8_t* const* codes, int count, const Block& block,
+__attribute__((noinline)) void multiply_four(const uint8_t* const* codes, int count, const Block& block, int group,
                                              vec (*products)[BLOCK / LANES]) {
     const __mmask64 rest = ~uint64_t{0} >> (W * WIDEST - block.bytes);
-    const __m128i offset = _mm_load_si128(reinterpret_cast<const __m128i*>(block.offsets));
+    const __m128i offset = _mm_load_si128(reinterpret_cast<const __m128i*>(block.offsets) + group);
     __m512i b[4 * W];
-    each<4 * W>([&](auto i) { b[i] = _mm512_load_si512(block.lines.get() + i * WIDEST); });
+    each<4 * W>([&](auto i) { b[i] = _mm512_load_si512(block.lines.get() + (4 * W * group + i) * WIDEST); });
     for (int r = 0; r < count; ++r) {
         const uint8_t* line = codes[r];
         __m512i c[4];
@@ -248,7 +248,9 @@ __attribute__((noinline)) void multiply_four(const uint8_t* const* codes, int co
             const __m512i a = w < W - 1 ? _mm512_loadu_si512(at) : _mm512_maskz_loadu_epi8(rest, at);
             each<4>([&](auto j) { c[j] = _mm512_dpbusd_epi32(c[j], a, b[j * W + w]); });
         });
-        products[r][0] = (vec)_mm512_zextps128_ps512(_mm_cvtepi32_ps(_mm_add_epi32(sums_of(c), offset)));
+        const __m128 found = _mm_cvtepi32_ps(_mm_add_epi32(sums_of(c), offset));
+        if (group) _mm_store_ps(reinterpret_cast<float*>(products[r]) + 4 * group, found);
+        else products[r][0] = (vec)_mm512_zextps128_ps512(found);
     }
 }
 
@@ -281,9 +283,10 @@ __attribute__((noinline)) void multiply_few(const uint8_t* const* codes, int cou
 inline void multiply(const uint8_t* const* codes, int count, const Block& block, vec (*products)[BLOCK / LANES]) {
 #ifdef __AVX512VNNI__
     const int width = static_cast<int>(rounded_up(block.bytes, WIDEST) / WIDEST);
-    if (block.are_few && block.n <= 4 && width <= SHORT) {
+    if (block.are_few && width <= SHORT) {
         with_vectors<1, SHORT>(width, [&]<int, int W>() {
-            block.n == 1 ? multiply_one<W>(codes, count, block, products) : multiply_four<W>(codes, count, block, products);
+            if (block.n == 1) return multiply_one<W>(codes, count, block, products);
+            for (int group = 0; 4 * group < block.n; ++group) multiply_four<W>(codes, count, block, group, products);
         });
         return;
     }

@@ -111,7 +111,7 @@ void look_up(const int64_t* indices, const float* values, int64_t count, const f
 
 // Rows of one task, layer after layer.
 void encode(const int64_t* indices, const int64_t* starts, const float* values, int64_t n, const float* table,
-            const Layer* layers, int64_t n_layers, float* out) {
+            const Layer* layers, int64_t n_layers, float* out, int64_t stride) {
     int64_t widest = 0;
     for (int64_t l = 0; l < n_layers; ++l) widest = std::max(widest, layers[l].made);
     const auto room = [&] { return buffer<float>(n * widest); };
@@ -128,8 +128,9 @@ void encode(const int64_t* indices, const int64_t* starts, const float* values, 
             activate(line, layer.made, layer.activation);
             if (layer.gain) normalise(line, layer.made, layer);
             for (int64_t i = 0; i < layer.made; ++i) sum[i] = l ? sum[i] + line[i] : line[i];
-            if (layer.width < layer.made || l + 1 == n_layers)
-                std::memmove((l + 1 == n_layers ? out : next.get()) + u * layer.width, line, layer.width * sizeof(float));
+            const bool is_last = l + 1 == n_layers;
+            if (is_last || layer.width < layer.made)
+                std::memmove(is_last ? out + u * stride : next.get() + u * layer.width, line, layer.width * sizeof(float));
         }
         std::swap(now, next);
     }
@@ -137,16 +138,16 @@ void encode(const int64_t* indices, const int64_t* starts, const float* values, 
 
 }  // namespace
 
-// Histories in CSR layout, table (n_items, made) of the first layer -> out (n, width of the last layer).
+// Histories in CSR layout, table (n_items, made) of the first layer -> the first columns of out (n, stride).
 extern "C" void recsys_encode(const int64_t* indices, const int64_t* starts, const float* values, int64_t n,
-                              const float* table, const void* layers, int64_t n_layers, float* out, int threads) {
+                              const float* table, const void* layers, int64_t n_layers, float* out, int64_t stride,
+                              int threads) {
     const auto* all = static_cast<const Layer*>(layers);
-    const int64_t width = all[n_layers - 1].width;
     const int64_t fair = rounded_up((n + threads - 1) / threads, ROWS), together = std::min(MOST_TOGETHER, fair);
     const int64_t tasks = together ? (n + together - 1) / together : 0;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
     for (int64_t task = 0; task < tasks; ++task) {
         const int64_t first = task * together, count = std::min(together, n - first);
-        encode(indices, starts + first, values, count, table, all, n_layers, out + first * width);
+        encode(indices, starts + first, values, count, table, all, n_layers, out + first * stride, stride);
     }
 }

@@ -72,15 +72,17 @@ class Encoder:
         self._layers = (_Layer * len(layers))(*map(_described, layers))
         self._table, self._width = address(table), self._layers[-1].width
 
-    def __call__(self, indices: Int64Array, starts: Int64Array, values: Float32Array) -> Float32Array:
-        """What the last layer makes of rows, each divided by its Euclidean norm, shape (n, width).
+    def __call__(self, indices: Int64Array, starts: Int64Array, values: Float32Array, ones: int = 0) -> Float32Array:
+        """What the last layer makes of rows, each divided by its Euclidean norm, shape (n, width + ones).
 
         Args:
             indices: columns of the entries of all rows, one row after the other, shape (nnz,).
             starts: where each row starts, and the end of the last, shape (n + 1,).
             values: of the entries, shape (nnz,).
+            ones: columns of 1 that follow.
         """
-        found = np.empty((len(starts) - 1, self._width), dtype=np.float32)
+        found = np.empty((len(starts) - 1, self._width + ones), dtype=np.float32)
+        found[:, self._width :] = 1.0
         loaded().recsys_encode(
             address(indices),
             address(starts),
@@ -90,6 +92,7 @@ class Encoder:
             self._layers,
             ctypes.c_int64(len(self._layers)),
             address(found),
+            ctypes.c_int64(self._width + ones),
             ctypes.c_int(threads()),
         )
         return found

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from operator import is_not
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from recsys_vae.native.encoder import Activation, Encoder, Layer, Norm
 from recsys_vae.native.products import Packed
 from recsys_vae.nn.sparse_layers import Dense, SparseLinear, SparseRows
+from recsys_vae.protocols import Float32Array
 
 
 class Step(NamedTuple):
@@ -39,6 +42,14 @@ class CompiledStack:
         assert self._encoder is not None
         arrays = (rows.indices.numpy(), rows.offsets.numpy(), rows.values.numpy())
         return torch.from_numpy(self._encoder(*arrays))
+
+    def queries(self, histories: csr_array, values: Float32Array) -> Float32Array | None:
+        """The same of histories with these values instead of their own, and a column of 1, shape (n, width + 1)."""
+        if torch.is_grad_enabled() or not self._is_ready():
+            return None
+        assert self._encoder is not None
+        indices, starts = (array.astype(np.int64, copy=False) for array in (histories.indices, histories.indptr))
+        return self._encoder(indices, starts, values, ones=1)
 
     def _is_ready(self) -> bool:
         first, weight = self._steps[0].layer, self._steps[0].layer.weight
