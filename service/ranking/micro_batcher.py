@@ -5,12 +5,13 @@
 A request that finds a thread and the queue empty goes at once, with whatever came in the same turn of the event loop.
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first. After a batch of several requests more are on
-their way: the thread rests, the longer the more there were, unless a batch fills meanwhile. A small batch costs nearly
-what a large one does, so half of the highest rate would else take the whole of a core.
+their way: a thread that computed them rests, the longer the more there were, unless a batch fills meanwhile. A small
+batch costs nearly what a large one does, so half of the highest rate would else take the whole of a core.
 
 A batch of plain requests may be computed on the event loop (`Here`), where that takes no more processor time than
 `Limits.here_seconds`, by such batches so far. Where a process has one core nobody could do anything else meanwhile, and
-two threads hand the interpreter to each other some thirty times a batch.
+two threads hand the interpreter to each other some thirty times a batch. There nothing rests: what has come while a
+batch was computed is read from its sockets, and the next one begins.
 
 Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
 pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
@@ -272,7 +273,7 @@ class Batcher(Generic[Job, Result]):
         loop, here = asyncio.get_running_loop(), self._short(batch)
         if here is None:
             running = loop.run_in_executor(self._threads, self._advance, batch)
-            running.add_done_callback(lambda done: self._end(batch, began, *_outcomes(done, len(batch))))
+            running.add_done_callback(lambda done: self._end(batch, began, *_outcomes(done, len(batch)), rests=True))
         else:
             jobs = [waiting.job for waiting in batch]
             if (ready := _at_once(here, jobs)) is not None:
@@ -327,11 +328,13 @@ class Batcher(Generic[Job, Result]):
         began: float,
         outcomes: "Outcomes[Result] | Paused[Outcomes[Result]]",
         spent: float,
+        *,
+        rests: bool = False,
     ) -> None:
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
         ended = perf_counter()
-        if self._limits.is_shared:
+        if rests and self._limits.is_shared:
             self._rested = ended + spent * min(REST * (len(batch) - 1), LONGEST_REST)
         self._measure(batch, ended, outcomes)
         for waiting in batch:
