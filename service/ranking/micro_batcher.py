@@ -9,7 +9,7 @@ their way: a thread that computed them rests, the longer the more there were, un
 batch costs nearly what a large one does, so half of the highest rate would else take the whole of a core.
 
 A batch of plain requests may be computed on the event loop (`Here`), where that takes no more processor time than
-`Limits.here_seconds`, by such batches so far. Where a process has one core nobody could do anything else meanwhile, and
+`Limits.here_seconds`, by such batches so far. Where a worker has one core nobody could do anything else meanwhile, and
 two threads hand the interpreter to each other some thirty times a batch. There nothing rests: what has come while a
 batch was computed is read from its sockets, and the next one begins.
 
