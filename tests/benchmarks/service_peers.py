@@ -33,7 +33,7 @@ from mlflow import pyfunc
 from recsys_vae.errors import UnavailableError
 from recsys_vae.home import home
 from tests.benchmarks.service_processes import SERVER_CORE, Server, serving
-from tests.benchmarks.service_runs import Times, highest_rate, load_of
+from tests.benchmarks.service_runs import CONNECTIONS, Times, highest_rate, load_of
 from tests.benchmarks.service_worlds import GOWALLA_ITEMS, HISTORY, K, World, build
 
 FACTORS = 200
@@ -55,10 +55,14 @@ DEVELOPMENT = {"RECOTEM_ENV": "development"}
 
 @dataclass(frozen=True)
 class Asked:
-    """A server with the requests that it is sent."""
+    """A server with the requests that it is sent, over so many connections at most where it shows what it can.
+
+    One that takes request by request gains nothing by more, and the last of many would wait for minutes.
+    """
 
     server: Server
     bodies: list[bytes]
+    connections: int = 16
 
 
 Starts = Callable[[World, Path], Any]
@@ -82,7 +86,7 @@ def measure_peers(times: Times) -> dict[str, Any]:
         for turn in range(min(3, times.rounds) + 1):
             for name, asked in servers.items():
                 seconds = min(5.0, times.rate) if turn else 2.0
-                rate = highest_rate(asked.server, asked.bodies, seconds)
+                rate = highest_rate(asked.server, asked.bodies, seconds, asked.connections)
                 rates.setdefault(name, []).extend([rate] if turn else [])
         for name, asked in servers.items():
             wanted = median(rates[name]) / 2
@@ -102,7 +106,7 @@ def measure_peers(times: Times) -> dict[str, Any]:
 @contextmanager
 def _own(world: World, _: Path) -> Iterator[Asked]:
     with serving(world.bundle, world.store) as server:
-        yield Asked(server, world.bodies())
+        yield Asked(server, world.bodies(), CONNECTIONS)
 
 
 @contextmanager

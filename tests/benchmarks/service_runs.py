@@ -211,15 +211,15 @@ def _at_half_load(server: Server, rate: float, bodies: list[bytes], times: Times
     return {"rate": round(rate / 2, 1), **outcome.percentiles(), "failed": len(outcome.samples) - _good(outcome)}
 
 
-def highest_rate(server: Server, bodies: list[bytes], seconds: float) -> float:
+def highest_rate(server: Server, bodies: list[bytes], seconds: float, connections: int = CONNECTIONS) -> float:
     """Requests a second by wrk, or by the generator of this benchmark where wrk is not installed.
 
     Raises:
         UnavailableError: a request failed.
     """
     if generator() == "wrk":
-        return wrk(server, bodies, connections=CONNECTIONS, seconds=seconds)
-    outcome = asyncio.run(load_of(server, bodies, connections=CONNECTIONS).closed_loop(seconds))
+        return wrk(server, bodies, connections=connections, seconds=seconds)
+    outcome = asyncio.run(load_of(server, bodies, connections=connections).closed_loop(seconds))
     if set(outcome.statuses()) != {"200"}:
         raise UnavailableError(f"Requests failed at {server.url}: {outcome.statuses()}.")
     return outcome.rate()

@@ -162,3 +162,13 @@ def test_the_last_line_holds_half_load_against_that_of_the_bare_endpoint() -> No
     found = summary({"load-201": {"half_load": half}, "load-601": {"rps_share_of_bare": 0.75}})
     assert (found["p50_ratio_half_load"], found["p99_ratio_half_load"]) == (3.0, 1.75)
     assert found["rps_share_of_bare_601"] == 0.75
+
+
+def test_an_answer_in_chunks_ends_with_the_last_of_them() -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+    async def in_chunks(_: int) -> bytes:
+        return chunked
+
+    outcome = asyncio.run(loaded(in_chunks, lambda load: load.closed_loop(0.2), connections=2))
+    assert set(outcome.statuses()) == {"200"}
