@@ -181,7 +181,10 @@ class Engine:
         self._limits = limits or Limits()
         self.is_shared = self._limits.is_shared
         self.batcher: Batcher[Job, Found] = Batcher(
-            self._compute, self._limits, observer, Here(_is_list_of_user, self._settle, self._answers, self._settle_at_once)
+            self._compute,
+            self._limits,
+            observer,
+            Here(_is_list_of_user, self._settle, self._answers, self._settle_at_once),
         )
 
     def close(self) -> None:

@@ -5,8 +5,8 @@
 - recotem: its server, which folds seed items in, of a factorised model (TruncatedSVD) that it
   has trained on random interactions
 
-Each has one process on the servers' core, and an environment of its own below RECSYS_HOME/bench-service/peers, made with
-the first run. A peer whose Python is not there is left out, and named.
+Each has one process on the servers' core, and an environment of its own below RECSYS_HOME/bench-service/peers, made
+with the first run. A peer whose Python is not there is left out, and named.
 """
 
 import asyncio
@@ -144,7 +144,16 @@ def _recotem(world: World, folder: Path) -> Iterator[Asked]:
         [str(recotem), "train", str(recipe), "--quiet", *UNSIGNED], check=True, capture_output=True, env=environment
     )
     port = _free_port()
-    command = (str(recotem), "serve", "--recipes", str(recipe.parent), "--port", str(port), "--insecure-no-auth", *UNSIGNED)
+    command = (
+        str(recotem),
+        "serve",
+        "--recipes",
+        str(recipe.parent),
+        "--port",
+        str(port),
+        "--insecure-no-auth",
+        *UNSIGNED,
+    )
     bodies = [json.dumps({"seed_items": ids, "limit": K}).encode() for ids in world.histories]
     with _running(command, port, "/v1/recipes/bench:recommend-related", DEVELOPMENT) as server:
         yield Asked(server, bodies)
@@ -191,7 +200,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: tuple[str, ...], port: int, path: str, settings: dict[str, str] | None = None) -> Iterator[Server]:
+def _running(
+    command: tuple[str, ...], port: int, path: str, settings: dict[str, str] | None = None
+) -> Iterator[Server]:
     """A server on the servers' core, once it takes connections; it ends with all that it has begun.
 
     Raises:

@@ -97,9 +97,7 @@ def take_other_core() -> None:
 
 
 @contextmanager
-def serving(
-    bundle: Path, store: str, *, cores: Sequence[int] = (SERVER_CORE,), **settings: object
-) -> Iterator[Server]:
+def serving(bundle: Path, store: str, *, cores: Sequence[int] = (SERVER_CORE,), **settings: object) -> Iterator[Server]:
     """`recsys serve`, with one worker where the settings, which go into its environment, do not say otherwise."""
     chosen = {f"RECSYS_{name.upper()}": str(value) for name, value in settings.items()}
     command = ("pipelines.cli", "serve", str(bundle), "--port", "0", "--store", store)

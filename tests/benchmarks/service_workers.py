@@ -40,9 +40,9 @@ def measure_workers(_: Times) -> dict[str, Any]:
 def measure_two_workers(times: Times) -> dict[str, Any]:
     """The rate of two workers on two cores beside that of one on one, by processor time.
 
-    Who asks needs a core, too, and there are two: a rate of both workers would be what is left of their cores. So it is
-    counted what processor time all processes of the service take for a request, under full load in both cases, in turns.
-    Cores that do nothing else answer as many a second as fit into their time.
+    Who asks needs a core, too, and there are two: a rate of both workers would be what is left of their cores. So what
+    counts is the processor time that all processes of the service take for a request, under full load, in turns: cores
+    that do nothing else answer as many a second as fit into their time.
     """
     world = build("rec-vae", GOWALLA_ITEMS)
     bodies, costs, rates = world.bodies(), defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)

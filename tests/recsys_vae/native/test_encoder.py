@@ -84,7 +84,9 @@ def test_a_layer_sees_the_columns_that_the_one_before_keeps() -> None:
     layers = [Layer(TABLE, BIAS, "tanh"), Layer(Packed.of(OUT), OUT_BIAS, kept=LATENT)]
     rows = histories(9)
     halves = encode(Encoder(layers), rows)
-    assert (encode(Encoder([*layers, after]), rows) == pytest.approx(np.tanh(halves @ weights(4, LATENT).T + weights(4)), abs=1e-5))
+    assert encode(Encoder([*layers, after]), rows) == pytest.approx(
+        np.tanh(halves @ weights(4, LATENT).T + weights(4)), abs=1e-5
+    )
 
 
 def test_a_row_has_the_same_numbers_alone_and_in_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
