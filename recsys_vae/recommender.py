@@ -115,7 +115,7 @@ class Users:
     @cached_property
     def are_plain(self) -> bool:
         """Whether everybody is answered by a history, with nothing beside it."""
-        return self.weights is None and bool((self.tier_names == HISTORY).all())
+        return len(self) > 0 and self.weights is None and bool((self.tier_names == HISTORY).all())
 
     @property
     def encoded(self) -> BoolArray:

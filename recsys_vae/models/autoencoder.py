@@ -101,6 +101,9 @@ class Autoencoder(Trainable):
         """Width of the metadata that it takes; 0 for a model that takes none."""
         return sum(getattr(self.config, "metadata", ()))
 
+    def _by_compiled(self, rows: SparseRows) -> Tensor | None:
+        return None if self._compiled is None else self._compiled(rows)
+
     def _check(self, histories: csr_array, metadata: csr_array | None) -> None:
         check_histories(histories, self.n_items, signed=self.is_signed)
         if metadata is not None and self.n_features:

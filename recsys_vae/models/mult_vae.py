@@ -42,8 +42,9 @@ class MultVAE(Variational):
 
     def hidden(self, rows: SparseRows) -> Tensor:
         """Decoder's hidden layer at the posterior mean, shape (n, hidden)."""
-        found = self._compiled(rows)
-        return torch.tanh(self.decoder_in(self.posterior(rows.l2_normalised()).mean)) if found is None else found
+        if (found := self._by_compiled(rows)) is not None:
+            return found
+        return torch.tanh(self.decoder_in(self.posterior(rows.l2_normalised()).mean))
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user (the paper's eq. 8)."""

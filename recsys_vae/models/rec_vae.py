@@ -77,10 +77,10 @@ class RecVAE(Variational):
 
     def hidden(self, rows: SparseRows) -> Tensor:
         """The posterior mean, shape (n, latent): the decoder has no layer of its own before the output."""
-        found = self._compiled(rows)
-        if found is None:
-            found = self.encoder.mean(self.encoder.features(rows.l2_normalised())).float()
-        return found
+        if (found := self._by_compiled(rows)) is not None:
+            return found
+        mean: Tensor = self.encoder.mean(self.encoder.features(rows.l2_normalised()))
+        return mean.float()
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:
         """Negative evidence lower bound, one draw of z a user; input is dropped while the encoder learns only."""
@@ -158,9 +158,12 @@ class DenselyConnectedEncoder(nn.Module):
 
     def compiled(self) -> CompiledStack:
         """The mean, for prediction."""
-        first, *norms = self.norms
-        steps = [Step(layer, "silu", norm, adds_before=True) for layer, norm in zip(self.layers, norms, strict=True)]
-        return CompiledStack([Step(self.first, "silu", first), *steps, Step(self.mean)])
+        layers = (self.first, *self.layers)
+        steps = [
+            Step(layer, "silu", norm, adds_before=number > 0)  # type: ignore[arg-type]
+            for number, (layer, norm) in enumerate(zip(layers, self.norms, strict=True))
+        ]
+        return CompiledStack([*steps, Step(self.mean)])
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""

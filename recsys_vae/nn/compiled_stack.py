@@ -30,7 +30,8 @@ class CompiledStack:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
-        self._forget()
+        self._encoder: Encoder | None = None
+        self._table, self._packed = 0, list[Packed | None]()
 
     def __call__(self, rows: SparseRows) -> Tensor | None:
         """What the last layer makes of rows divided by their norms, shape (n, width); None where that is not compiled.
@@ -63,20 +64,19 @@ class CompiledStack:
             self._table, self._packed = weight.data_ptr(), packed
         return True
 
-    def _forget(self) -> None:
-        self._encoder: Encoder | None = None
-        self._table, self._packed = 0, list[Packed | None]()
-
     def __getstate__(self) -> tuple[Step, ...]:
         return self._steps
 
     def __setstate__(self, steps: tuple[Step, ...]) -> None:
-        self._steps = steps
-        self._forget()
+        self.__init__(steps)  # type: ignore[misc]
 
 
 def _layer(step: Step) -> Layer:
     packed = step.layer.packed if isinstance(step.layer, Dense) else None
     weight = step.layer.weight.detach().numpy() if packed is None else packed
-    norm = step.norm and Norm(step.norm.weight.detach().numpy(), step.norm.bias.detach().numpy(), step.norm.eps)
-    return Layer(weight, step.layer.bias.detach().numpy(), step.activation, norm, step.adds_before, step.kept)
+    bias, norm = step.layer.bias.detach().numpy(), None if step.norm is None else _norm(step.norm)
+    return Layer(weight, bias, step.activation, norm, step.adds_before, step.kept)
+
+
+def _norm(norm: nn.LayerNorm) -> Norm:
+    return Norm(norm.weight.detach().numpy(), norm.bias.detach().numpy(), norm.eps)

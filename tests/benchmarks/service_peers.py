@@ -210,7 +210,7 @@ def _running(
     """
     with NamedTemporaryFile("w+") as told:
         process = subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), *command], env=_plain() | (settings or {}), start_new_session=True,
+            ["taskset", "-c", str(SERVER_CORE), *command], env=_plain() | (settings or {}), process_group=0,
             stdout=told, stderr=told,
         )  # fmt: skip
         try:
