@@ -69,7 +69,7 @@ Starts = Callable[[World, Path], Any]
 
 
 def measure_peers(times: Times) -> dict[str, Any]:
-    """Highest rates in turns, then latency at half of each server's own; one server runs at a time."""
+    """Highest rates in turns, then latency at half of each server's own, and the service's at half of the best peer's."""
     world = build("rec-vae", GOWALLA_ITEMS)
     rates: dict[str, list[float]] = {}
     half: dict[str, dict[str, float]] = {}
@@ -88,19 +88,24 @@ def measure_peers(times: Times) -> dict[str, Any]:
                 seconds = min(5.0, times.rate) if turn else 2.0
                 rate = highest_rate(asked.server, asked.bodies, seconds, asked.connections)
                 rates.setdefault(name, []).extend([rate] if turn else [])
+        medians = {name: median(some) for name, some in rates.items()}
+        best = max((name for name in medians if name != "service"), key=medians.__getitem__, default=None)
         for name, asked in servers.items():
-            wanted = median(rates[name]) / 2
-            outcome = asyncio.run(load_of(asked.server, asked.bodies).open_loop(wanted, min(10.0, times.load)))
-            half[name] = {"rate": round(wanted, 1), **outcome.percentiles()}
-    medians = {name: median(some) for name, some in rates.items()}
-    best = max((name for name in medians if name != "service"), key=medians.__getitem__, default=None)
+            half[name] = _latency(asked, medians[name] / 2, times)
+        at_rate_of_best = None if best is None else _latency(servers["service"], medians[best] / 2, times)
     return {
         "requests_per_second": {name: {"median": medians[name], "rounds": some} for name, some in rates.items()},
         "half_load": half,
+        "service_at_half_load_of_best_peer": at_rate_of_best,
         "left_out": left_out,
         "best_peer": best,
         "best_peer_ratio": None if best is None else medians["service"] / medians[best],
     }
+
+
+def _latency(asked: Asked, rate: float, times: Times) -> dict[str, float]:
+    outcome = asyncio.run(load_of(asked.server, asked.bodies).open_loop(rate, min(10.0, times.load)))
+    return {"rate": round(rate, 1), **outcome.percentiles()}
 
 
 @contextmanager

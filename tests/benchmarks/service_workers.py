@@ -20,7 +20,7 @@ CORES = (SERVER_CORE, GENERATOR_CORE)
 ASKED = 64
 """Requests before memory is read, a connection of its own for each, so that all workers get some."""
 
-SETTINGS = {"access_log": "false", "deadline_ms": 60_000}
+SETTINGS: dict[str, Any] = {"access_log": "false", "deadline_ms": 60_000}
 """Nobody is refused while the machine is busy: memory and processor time do not depend on it."""
 HEADERS = {"Content-Type": "application/json"}
 
