@@ -69,7 +69,7 @@ Starts = Callable[[World, Path], Any]
 
 
 def measure_peers(times: Times) -> dict[str, Any]:
-    """Highest rates in turns, then latency at half of each server's own; the service's at half of the best peer's, too."""
+    """Highest rates in turns, then latency at half of them; the service's at half of the best peer's, too."""
     world = build("rec-vae", GOWALLA_ITEMS)
     rates: dict[str, list[float]] = {}
     half: dict[str, dict[str, float]] = {}
