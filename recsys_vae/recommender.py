@@ -112,6 +112,11 @@ class Users:
         """Which tier answers, one name a user."""
         return tuple(self.tier_names.tolist())
 
+    @cached_property
+    def are_plain(self) -> bool:
+        """Whether everybody is answered by a history, with nothing beside it."""
+        return len(self) > 0 and self.weights is None and bool((self.tier_names == HISTORY).all())
+
     @property
     def encoded(self) -> BoolArray:
         """Whose scores are the model's, shape (n,)."""
@@ -146,7 +151,7 @@ class FallbackChain:
         self.is_new = bundle.popularity == 0 if bundle.tiers.policy.content else np.zeros(len(bundle.items), np.bool_)
         self._has_new = bool(self.is_new.any())
 
-    @property
+    @cached_property
     def n_items(self) -> int:
         """Width of the catalogue."""
         return len(self.bundle.items)
@@ -293,6 +298,8 @@ class FallbackChain:
         """
         check_k(k)
         check_masks((len(users), self.n_items), allowed, hidden)
+        if users.are_plain and self.bundle.ranker is None:
+            return self._by_model(users, k, allowed, hidden)
         rows = np.full((len(users), k), -1, dtype=np.int64)
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         for tier, chosen in self._tiers(users):
@@ -392,13 +399,15 @@ class FallbackChain:
 
     def scorers(self, users: Users) -> tuple[str, ...]:
         """The same of each user on a tier of the model: no index is searched where something is added to its scores."""
+        if users.are_plain and self.bundle.ranker is None:
+            return (self._first_scorer,) * len(users)
         names = np.where(self._adjusted(users), self.bundle.manifest.model, self._first_scorer)
         return tuple(np.where(self._ranked(users), RANKER, names).tolist())
 
     def sources(self, tiers: Sequence[str] | NDArray[Any], rows: Int64Array) -> list[str]:
         """What put each item there: its tier, or `content` where the model ranked one that nobody had touched."""
         if not self._has_new:
-            return list(map(str, tiers))
+            return [str(tier) for tier in tiers]
         from_content = self.is_new[rows] & np.isin(np.asarray(tiers), ENCODED)
         return [CONTENT if new else str(tier) for new, tier in zip(from_content, tiers, strict=True)]
 
@@ -460,7 +469,7 @@ class FallbackChain:
     def _queries(self, users: Users) -> Float32Array | None:
         """What the model makes of what each tier goes by."""
         model, histories, metadata, names = self._factorized, users.histories, users.metadata, users.tier_names
-        if model is None or not np.isin(names, ENCODED).any():
+        if model is None or not (users.are_plain or np.isin(names, ENCODED).any()):
             return None
         if self._sequential is not None:
             return self._sequential.encode(histories, order=users.order)

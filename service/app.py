@@ -68,8 +68,8 @@ kept to ask for changes of items, another takes them, and as many are left to re
 UNSHARED_BATCH = 256
 """Requests in a batch where nobody waits for it but who asks for all of them, such as the lists of two bundles."""
 ONE_CORE_SECONDS, SEVERAL_CORES_SECONDS = 0.01, 0.001
-"""Processor time up to which a batch of plain requests is computed on the event loop: where there is another core, only
-if a thread would not be worth its trouble."""
+"""Processor time up to which a batch of plain requests is computed on the event loop: where a worker has more than one
+core to itself, only if a thread would not be worth its trouble."""
 ROUTERS = (
     recommendations.router,
     users.router,
@@ -269,6 +269,7 @@ def _engine(
 
 def limits_of(settings: Settings, *, is_shared: bool = True) -> Limits:
     """What the settings let the engine take on; `is_shared` as of `Limits`."""
+    cores = len(os.sched_getaffinity(0))
     return Limits(
         compute_threads=settings.compute_threads,
         max_batch=settings.max_batch if is_shared else max(settings.max_batch, UNSHARED_BATCH),
@@ -276,5 +277,5 @@ def limits_of(settings: Settings, *, is_shared: bool = True) -> Limits:
         max_queue=settings.max_queue,
         deadline_seconds=settings.deadline_ms / 1000,
         is_shared=is_shared,
-        here_seconds=ONE_CORE_SECONDS if len(os.sched_getaffinity(0)) == 1 else SEVERAL_CORES_SECONDS,
+        here_seconds=ONE_CORE_SECONDS if cores <= settings.workers else SEVERAL_CORES_SECONDS,
     )

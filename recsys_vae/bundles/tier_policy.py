@@ -114,8 +114,10 @@ class TierPolicy:
             n_items: items in their histories, shape (n,).
             has_metadata: whether anything else is known, shape (n,).
         """
-        described, bare = _tiers_of(self.described), _tiers_of(self.bare)
-        return np.where(has_metadata, _reached(self.described, n_items, described), _reached(self.bare, n_items, bare))
+        bare = _reached(self.bare, n_items, _tiers_of(self.bare))
+        if not has_metadata.any():
+            return bare
+        return np.where(has_metadata, _reached(self.described, n_items, _tiers_of(self.described)), bare)
 
     def weights(self, n_items: NDArray[np.integer], has_metadata: NDArray[np.bool_]) -> NDArray[np.float32]:
         """How much segment popularity counts beside each user's tier, shape (n,); arguments as of `tiers`."""

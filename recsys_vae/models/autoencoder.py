@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 
+import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -9,6 +10,8 @@ from torch import Tensor
 from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.models.trainable import Trainable
+from recsys_vae.models.weighting import options_of
+from recsys_vae.nn.compiled_stack import CompiledStack
 from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.nn.objective import Objective
 from recsys_vae.nn.ranking_penalty import ranking_penalty
@@ -24,6 +27,9 @@ class Autoencoder(Trainable):
     vectors `[weight, bias]`. Subclasses define `hidden` (deterministic, for prediction) and `loss` (for training).
     """
 
+    _compiled: CompiledStack | None = None
+    """What `hidden` computes, where the model's layers are such as can be computed together."""
+
     def __init__(self, n_items: int, width: int) -> None:
         super().__init__()
         self.output = output_layer(width, n_items)
@@ -37,6 +43,11 @@ class Autoencoder(Trainable):
     def n_items(self) -> int:
         """Width of the catalogue."""
         return self._n_items
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.output.weight.device
 
     def misfit(self, hidden: Tensor, rows: SparseRows, objective: Objective) -> tuple[Tensor, Tensor]:
         """What a step minimises of predictions, and the negative log-likelihood in it; scalars, averaged over users.
@@ -64,6 +75,12 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Queries of histories, shape (n, width + 1); the last column is 1."""
+        self._check(histories, metadata)
+        options = options_of(self.config)
+        if self._compiled is not None and options.is_plain and (metadata is None or not self.n_features):
+            ones = np.ones(histories.nnz, dtype=np.float32)
+            if (found := self._compiled.queries(histories, ones)) is not None:
+                return found
         return self._with_ones(self._hidden(histories, metadata))
 
     @torch.inference_mode()
@@ -80,6 +97,7 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def score(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Scores of all items, shape (n, n_items): unnormalised log-probabilities."""
+        self._check(histories, metadata)
         scores = inner_products(self._hidden(histories, metadata), self.output.weight, self.output.bias)
         array: Float32Array = scores.cpu().numpy()
         return array
@@ -89,13 +107,16 @@ class Autoencoder(Trainable):
         """Width of the metadata that it takes; 0 for a model that takes none."""
         return sum(getattr(self.config, "metadata", ()))
 
-    def _hidden(self, histories: csr_array, metadata: csr_array | None) -> Tensor:
+    def _by_compiled(self, rows: SparseRows) -> Tensor | None:
+        return None if self._compiled is None else self._compiled(rows)
+
+    def _check(self, histories: csr_array, metadata: csr_array | None) -> None:
         check_histories(histories, self.n_items, signed=self.is_signed)
-        if not self.n_features:
-            metadata = None
-        if metadata is not None:
+        if metadata is not None and self.n_features:
             check_metadata(metadata, histories.shape[0], self.n_features)
-        return self.hidden(self.rows(histories, metadata))
+
+    def _hidden(self, histories: csr_array, metadata: csr_array | None) -> Tensor:
+        return self.hidden(self.rows(histories, metadata if self.n_features else None))
 
     @staticmethod
     def _with_ones(hidden: Tensor) -> Float32Array:

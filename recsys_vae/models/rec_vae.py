@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from recsys_vae.models.configs.rec_vae import RecVAEConfig
 from recsys_vae.models.hybrid import HybridLinear, with_gaps
 from recsys_vae.models.variational import Variational
+from recsys_vae.nn.compiled_stack import CompiledStack, Step
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear, silu
@@ -54,6 +55,7 @@ class RecVAE(Variational):
         self.encoder, self.old_encoder = DenselyConnectedEncoder(*sizes), DenselyConnectedEncoder(*sizes)
         self.old_encoder.requires_grad_(False)
         self._copy_encoder()
+        self._compiled = self.encoder.compiled()
 
     @property
     def epochs_a_round(self) -> int:
@@ -75,6 +77,8 @@ class RecVAE(Variational):
 
     def hidden(self, rows: SparseRows) -> Tensor:
         """The posterior mean, shape (n, latent): the decoder has no layer of its own before the output."""
+        if (found := self._by_compiled(rows)) is not None:
+            return found
         mean: Tensor = self.encoder.mean(self.encoder.features(rows.l2_normalised()))
         return mean.float()
 
@@ -151,6 +155,15 @@ class DenselyConnectedEncoder(nn.Module):
         """q(z | x) of normalised rows, shape (n, latent)."""
         hidden = self.features(rows)
         return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
+
+    def compiled(self) -> CompiledStack:
+        """The mean, for prediction."""
+        layers = (self.first, *self.layers)
+        steps = [
+            Step(layer, "silu", norm, adds_before=number > 0)  # type: ignore[arg-type]
+            for number, (layer, norm) in enumerate(zip(layers, self.norms, strict=True))
+        ]
+        return CompiledStack([*steps, Step(self.mean)])
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""

@@ -87,7 +87,7 @@ constexpr int64_t FEW = 16, WIDEST = 64;  // most queries for which dimensions l
 // Whether so many queries are few: what a vector of dimensions saves must be worth adding up its numbers in the end.
 inline bool are_few_for(int64_t n, int64_t bytes) {
 #ifdef __AVX512VNNI__
-    return n <= FEW && bytes >= (n <= 4 ? 128 : n <= 8 ? 192 : 384);
+    return n <= FEW && bytes >= (n <= 4 ? 64 : n <= 8 ? 192 : 384);
 #else
     return false;
 #endif
@@ -203,8 +203,58 @@ inline __m128i sums_of(const __m512i* c) {
     return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-// The same sums for few queries, G groups of four: dimensions lie side by side in a vector, where queries would leave most
-// of it empty.
+constexpr int SHORT = 4;  // vectors of dimensions up to which those of some queries stay in registers
+
+// The same sums for one query, four items at a time, of W vectors of dimensions.
+template <int W>
+__attribute__((noinline)) void multiply_one(const uint8_t* const* codes, int count, const Block& block,
+                                            vec (*products)[BLOCK / LANES]) {
+    const __mmask64 rest = ~uint64_t{0} >> (W * WIDEST - block.bytes);
+    __m512i b[W];
+    each<W>([&](auto w) { b[w] = _mm512_load_si512(block.lines.get() + w * WIDEST); });
+    for (int r = 0; r < count; r += 4) {
+        __m512i c[4];
+        each<4>([&](auto i) {
+            const uint8_t* line = codes[std::min(r + i, count - 1)];
+            c[i] = _mm512_setzero_si512();
+            each<W>([&](auto w) {
+                __builtin_prefetch(line + block.ahead + w * WIDEST);
+                const uint8_t* at = line + w * WIDEST;
+                const __m512i a = w < W - 1 ? _mm512_loadu_si512(at) : _mm512_maskz_loadu_epi8(rest, at);
+                c[i] = _mm512_dpbusd_epi32(c[i], a, b[w]);
+            });
+        });
+        const __m128i sums = _mm_add_epi32(sums_of(c), _mm_set1_epi32(block.offsets[0]));
+        const __m128 found = _mm_cvtepi32_ps(sums);
+        for (int i = 0; i < std::min(4, count - r); ++i) products[r + i][0] = everywhere(found[i]);
+    }
+}
+
+// For a group of four.
+template <int W>
+__attribute__((noinline)) void multiply_four(const uint8_t* const* codes, int count, const Block& block, int group,
+                                             vec (*products)[BLOCK / LANES]) {
+    const __mmask64 rest = ~uint64_t{0} >> (W * WIDEST - block.bytes);
+    const __m128i offset = _mm_load_si128(reinterpret_cast<const __m128i*>(block.offsets) + group);
+    __m512i b[4 * W];
+    each<4 * W>([&](auto i) { b[i] = _mm512_load_si512(block.lines.get() + (4 * W * group + i) * WIDEST); });
+    for (int r = 0; r < count; ++r) {
+        const uint8_t* line = codes[r];
+        __m512i c[4];
+        each<4>([&](auto j) { c[j] = _mm512_setzero_si512(); });
+        each<W>([&](auto w) {
+            __builtin_prefetch(line + block.ahead + w * WIDEST);
+            const uint8_t* at = line + w * WIDEST;
+            const __m512i a = w < W - 1 ? _mm512_loadu_si512(at) : _mm512_maskz_loadu_epi8(rest, at);
+            each<4>([&](auto j) { c[j] = _mm512_dpbusd_epi32(c[j], a, b[j * W + w]); });
+        });
+        const __m128 found = _mm_cvtepi32_ps(_mm_add_epi32(sums_of(c), offset));
+        if (group) _mm_store_ps(reinterpret_cast<float*>(products[r]) + 4 * group, found);
+        else products[r][0] = (vec)_mm512_zextps128_ps512(found);
+    }
+}
+
+// For few queries, G groups of four: dimensions lie side by side in a vector, where queries would leave most of it empty.
 template <int G>
 __attribute__((noinline)) void multiply_few(const uint8_t* const* codes, int count, const Block& block,
                                             vec (*products)[BLOCK / LANES]) {
@@ -232,6 +282,14 @@ __attribute__((noinline)) void multiply_few(const uint8_t* const* codes, int cou
 // Integer scores of `count` items for all queries of a block.
 inline void multiply(const uint8_t* const* codes, int count, const Block& block, vec (*products)[BLOCK / LANES]) {
 #ifdef __AVX512VNNI__
+    const int width = static_cast<int>(rounded_up(block.bytes, WIDEST) / WIDEST);
+    if (block.are_few && width <= SHORT) {
+        with_vectors<1, SHORT>(width, [&]<int, int W>() {
+            if (block.n == 1) return multiply_one<W>(codes, count, block, products);
+            for (int group = 0; 4 * group < block.n; ++group) multiply_four<W>(codes, count, block, group, products);
+        });
+        return;
+    }
     if (block.are_few) {
         with_vectors<1, FEW / 4>(static_cast<int>((block.n + 3) / 4),
                         [&]<int, int G>() { multiply_few<G>(codes, count, block, products); });
@@ -252,6 +310,16 @@ struct Largest {
     vec kept, lost, highest, lowest, rounding;
 
     Largest(const float* const* facts, int count) {
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+        constexpr __mmask8 all = (1 << FACTS) - 1;
+        __m256 most = _mm256_maskz_loadu_ps(all, facts[0]), least = most;
+        for (int r = 1; r < count; ++r) {
+            const __m256 one = _mm256_maskz_loadu_ps(all, facts[r]);
+            most = _mm256_max_ps(most, one), least = _mm256_min_ps(least, one);
+        }
+        kept = everywhere(most[1]), lost = everywhere(most[2]), highest = everywhere(most[3]);
+        lowest = everywhere(least[3]), rounding = everywhere(most[4]);
+#else
         float most[FACTS], least = facts[0][3];
         std::copy_n(facts[0], FACTS, most);
         for (int r = 1; r < count; ++r) {
@@ -260,6 +328,7 @@ struct Largest {
         }
         kept = everywhere(most[1]), lost = everywhere(most[2]), highest = everywhere(most[3]);
         lowest = everywhere(least), rounding = everywhere(most[4]);
+#endif
     }
     // The most by which a score can exceed its integer product.
     vec excess(const Block& block, int64_t at) const {

@@ -233,6 +233,11 @@ class Dense(nn.Linear):
 
     _packed: Packed | None = None
 
+    @property
+    def packed(self) -> Packed | None:
+        """The weight as the loops read it; None where nobody has packed it, or something has learned since."""
+        return self._packed
+
     def pack(self) -> None:
         """Copy the weight into the order in which the loops read it."""
         if self.weight.device.type == "cpu" and self.weight.dtype == torch.float32 and products.suits():

@@ -27,8 +27,8 @@ ONE_LIST = {"k", "explain", "fields", "cursor"}
 
 def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
     """What the engine is asked, in this flow."""
-    ids = tuple(entry for entry in asked.history if isinstance(entry, str))
-    history: History = dict.fromkeys(ids, 1.0)
+    is_of_ids = set(map(type, asked.history)) <= {str}
+    history: History = dict.fromkeys(asked.history, 1.0) if is_of_ids else {}  # type: ignore[arg-type]
     sent = None if len(history) == len(asked.history) else _sent(asked.history)
     query = Query(
         asked.k,

@@ -125,6 +125,10 @@ class Items(Protocol):
         """Have catalogues show all that is acknowledged by now; False where nobody says what that is."""
         ...
 
+    def settle_at_once(self, catalogues: Iterable[Catalogue]) -> bool:
+        """The same, where nothing has to be waited for; False where it has, or may have, and nothing is done."""
+        ...
+
     def count_events(self, catalogue: Catalogue) -> None:
         """Have a catalogue know what stored events say of items that it does not hold."""
         ...
@@ -137,6 +141,10 @@ class Unchanged:
 
     def settle(self, catalogues: Iterable[Catalogue]) -> bool:
         """Nothing to do."""
+        return True
+
+    def settle_at_once(self, catalogues: Iterable[Catalogue]) -> bool:
+        """Likewise."""
         return True
 
     def count_events(self, catalogue: Catalogue) -> None:
@@ -173,7 +181,10 @@ class Engine:
         self._limits = limits or Limits()
         self.is_shared = self._limits.is_shared
         self.batcher: Batcher[Job, Found] = Batcher(
-            self._compute, self._limits, observer, Here(_is_list_of_user, self._settle, self._answers)
+            self._compute,
+            self._limits,
+            observer,
+            Here(_is_list_of_user, self._settle, self._answers, self._settle_at_once),
         )
 
     def close(self) -> None:
@@ -337,6 +348,10 @@ class Engine:
     def _settle(self, jobs: list[Job]) -> bool:
         """Ask the store what was changed about items; whether it has said so."""
         return self._items.settle(_catalogues(jobs))
+
+    def _settle_at_once(self, jobs: list[Job]) -> bool | None:
+        """The same, where that takes no wait; else None."""
+        return self._items.settle_at_once(_catalogues(jobs)) or None
 
     def _answers(self, jobs: list[Job], is_current: bool) -> Sequence[Found | Exception]:
         """Answer a batch, whose catalogues show what they are to, without a pause."""

@@ -66,6 +66,13 @@ class LiveItems:
         self._follow(catalogues)
         return is_current
 
+    def settle_at_once(self, catalogues: Iterable[Catalogue]) -> bool:
+        """The same, where nothing has to be waited for; False where it has, or may have, and nothing is done."""
+        if not self._feed.is_settled():
+            return False
+        self._follow(catalogues)
+        return True
+
     def count_events(self, catalogue: Catalogue) -> None:
         """Have a catalogue know what stored events say of items that it does not hold, at most `COUNTED_FOR` ago.
 

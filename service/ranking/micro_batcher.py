@@ -5,12 +5,13 @@
 A request that finds a thread and the queue empty goes at once, with whatever came in the same turn of the event loop.
 While a batch is computed the next one gathers: until it is full, a thread is free, and the oldest in it has waited
 `gather_seconds` or no thread computes any more, whichever comes first. After a batch of several requests more are on
-their way: the thread rests, the longer the more there were, unless a batch fills meanwhile. A small batch costs nearly
-what a large one does, so half of the highest rate would else take the whole of a core.
+their way: a thread that computed them rests, the longer the more there were, unless a batch fills meanwhile. A small
+batch costs nearly what a large one does, so half of the highest rate would else take the whole of a core.
 
 A batch of plain requests may be computed on the event loop (`Here`), where that takes no more processor time than
-`Limits.here_seconds`, by such batches so far. Where a process has one core nobody could do anything else meanwhile, and
-two threads hand the interpreter to each other some thirty times a batch.
+`Limits.here_seconds`, by such batches so far. Where a worker has one core nobody could do anything else meanwhile, and
+two threads hand the interpreter to each other some thirty times a batch. There nothing rests: what has come while a
+batch was computed is read from its sockets, and the next one begins.
 
 Who could not be answered in time is refused when it comes, not when its time is over: by the work ahead of it, and the
 pace at which batches that follow each other at once have ended of late. So what is computed is waited for: whoever is
@@ -24,6 +25,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter, thread_time
@@ -84,11 +86,13 @@ class Here(NamedTuple, Generic[Job, Result]):
         takes: whether a job, of the work of one plain request, may be.
         prepare: whatever may have to wait for something; run in a compute thread.
         compute: a result or an error for each job, by what `prepare` has found.
+        prepared: what `prepare` would find, where there is nothing to wait for; else None, and that is run.
     """
 
     takes: Callable[[Job], bool]
     prepare: Callable[[list[Job]], Any]
     compute: Callable[[list[Job], Any], Sequence[Result | Exception]]
+    prepared: Callable[[list[Job]], Any] = lambda jobs: None
 
 
 class Observer(Protocol):
@@ -245,7 +249,11 @@ class Batcher(Generic[Job, Result]):
             return
         if self._next is not None:
             self._next.cancel()
-        self._next = loop.call_later(seconds, self._begin) if seconds else loop.call_soon(self._begin)
+        self._next = loop.call_later(seconds, self._begin) if seconds else loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Let what has come by now join the batch: what is to be read from sockets is, before it begins."""
+        self._next = asyncio.get_running_loop().call_soon(self._begin)
 
     def _seconds_to_gather(self) -> float:
         if len(self._queue) >= self._limits.max_batch or self._queue.first.is_heavy:
@@ -265,10 +273,14 @@ class Batcher(Generic[Job, Result]):
         loop, here = asyncio.get_running_loop(), self._short(batch)
         if here is None:
             running = loop.run_in_executor(self._threads, self._advance, batch)
-            running.add_done_callback(lambda done: self._end(batch, began, *_outcomes(done, len(batch))))
+            running.add_done_callback(lambda done: self._end(batch, began, *_outcomes(done, len(batch)), rests=True))
         else:
-            prepared = loop.run_in_executor(self._threads, here.prepare, [waiting.job for waiting in batch])
-            prepared.add_done_callback(lambda done: self._end(batch, began, *self._computed(here, batch, done)))
+            jobs = [waiting.job for waiting in batch]
+            if (ready := _at_once(here, jobs)) is not None:
+                self._end(batch, began, *self._computed(here, batch, lambda: ready))
+                return
+            prepared = loop.run_in_executor(self._threads, here.prepare, jobs)
+            prepared.add_done_callback(lambda done: self._end(batch, began, *self._computed(here, batch, done.result)))
         self._schedule()
 
     def _advance(self, batch: "Batch[Job, Result]") -> "Timed[Outcomes[Result] | Paused[Outcomes[Result]]]":
@@ -282,11 +294,11 @@ class Batcher(Generic[Job, Result]):
         return found, spent
 
     def _computed(
-        self, here: Here[Job, Result], batch: "Batch[Job, Result]", prepared: "asyncio.Future[Any]"
+        self, here: Here[Job, Result], batch: "Batch[Job, Result]", prepared: Callable[[], Any]
     ) -> "Timed[Outcomes[Result]]":
         """Compute a batch on the event loop."""
         try:
-            ready, began = prepared.result(), thread_time()
+            ready, began = prepared(), thread_time()
             found = here.compute([waiting.job for waiting in batch], ready)
             spent = thread_time() - began
             self._note(batch, spent)
@@ -316,11 +328,13 @@ class Batcher(Generic[Job, Result]):
         began: float,
         outcomes: "Outcomes[Result] | Paused[Outcomes[Result]]",
         spent: float,
+        *,
+        rests: bool = False,
     ) -> None:
         self.computing -= 1
         self._under_way = [other for other in self._under_way if other is not batch]
         ended = perf_counter()
-        if self._limits.is_shared:
+        if rests and self._limits.is_shared:
             self._rested = ended + spent * min(REST * (len(batch) - 1), LONGEST_REST)
         self._measure(batch, ended, outcomes)
         for waiting in batch:
@@ -381,6 +395,13 @@ def _tell(batch: "Batch[Job, Result]", outcomes: "Outcomes[Result]") -> None:
             waiting.result.set_exception(result)
         else:
             waiting.result.set_result(result)
+
+
+def _at_once(here: Here[Job, Result], jobs: list[Job]) -> Any:
+    """What `prepare` would find, where there is nothing to wait for; else None."""
+    with suppress(Exception):  # what fails is tried again where it may take its time, and told from there
+        return here.prepared(jobs)
+    return None
 
 
 def _outcomes(

@@ -49,3 +49,7 @@ class PastItems:
             overlay = catalogue.overlay
             overlay.follow(self._states[catalogue], recommends_new=self.explore > 0 or overlay.places_new)
         return True
+
+    def settle_at_once(self, catalogues: Iterable[Catalogue]) -> bool:
+        """The same: nobody is waited for."""
+        return self.settle(catalogues)

@@ -74,6 +74,11 @@ class ResolvedQuery:
         )
 
     @property
+    def is_plain(self) -> bool:
+        """Whether its best items are its list, with nothing to say beside."""
+        return self.query.is_plain and self.arrivals is None and not self.notices
+
+    @property
     def goes_by_purchases(self) -> bool:
         """Whether the user has bought something that its list goes by, on whatever tier."""
         return self.purchases is not None and self.purchases.counts.nnz > 0
@@ -154,8 +159,12 @@ def resolve(
 
 def _resolved(catalogue: Catalogue, query: Query, history: HistoryRows, takes_new: bool | None) -> ResolvedQuery:
     notices: list[Notice] = []
+    overlay = catalogue.overlay
+    if query.is_plain and history.is_known and not len(overlay.newcomers):
+        hidden = history.ascending
+        return ResolvedQuery(query, history, hidden, overlay.shown, (), None, (), items_as_of=overlay.sequence)
     if query.fields:
-        catalogue.overlay.check_names(query.fields, "body.fields")
+        overlay.check_names(query.fields, "body.fields")
     if not history.is_known:
         notices += unknown("history", tuple(query.history), history.rows)
         history = history.known()
@@ -182,7 +191,7 @@ def _resolved(catalogue: Catalogue, query: Query, history: HistoryRows, takes_ne
         purchases,
         _counted_by(catalogue, query),
         _arrivals(catalogue, query, shown_new, takes_new),
-        catalogue.overlay.sequence,
+        overlay.sequence,
     )
 
 
@@ -190,7 +199,9 @@ def stack(rows: Sequence[Int64Array], values: Sequence[Float32Array] | None, wid
     """Sparse rows, shape (len(rows), width), from the ascending columns of each; every value 1 when None."""
     starts, indices = np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
     data = np.ones(len(indices), dtype=np.float32) if values is None else np.concatenate(values)
-    return csr_array((data, indices, starts), shape=(len(rows), width))
+    stacked = csr_array((data, indices, starts), shape=(len(rows), width))
+    stacked.has_canonical_format = True
+    return stacked
 
 
 def _known(catalogue: Catalogue, place: str, ids: Sequence[str], notices: list[Notice]) -> Int64Array:

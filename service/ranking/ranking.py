@@ -95,6 +95,9 @@ def _answers(catalogue: Catalogue, queries: list[ResolvedQuery]) -> Steps[list[A
     answers: list[Answer] = []
     for place, question in enumerate(queries):
         scorer = SCORERS.get(tiers[place], scorers[place])
+        if question.is_plain and tiers[place] in BY_HISTORY:
+            answers.append(_plain_answer(catalogue, question, lists[place], tiers[place], scorer))
+            continue
         if question.purchases is not None:
             scorer = f"{SCORERS.get(tiers[place], catalogue.chain.bundle.manifest.model)}+{REPEAT}"
         query = question.query
@@ -223,6 +226,23 @@ def _answer(
     if len(explored) or explored.n_left:
         found = exploration.mixed(catalogue, found, query, explored, exploration.EXPLORE, exploration.BY_EXPLORATION)
     return found
+
+
+def _plain_answer(catalogue: Catalogue, question: ResolvedQuery, best: Ranked, tier: str, scorer: str) -> Answer:
+    """What `_answer` makes of a list to which nothing is added, nor said of it."""
+    rows, scores = best
+    notices = tuple(shortfall(len(rows), question.query.k))
+    return Answer(
+        catalogue.version,
+        tier,
+        scorer,
+        ranked(catalogue, rows, scores),
+        notices,
+        tuple(catalogue.chain.sources((tier,) * len(rows), rows)),
+        tuple(sorted(rows.tolist())),
+        question.n_left(len(catalogue)) > len(rows),
+        items_as_of=question.items_as_of,
+    )
 
 
 def _guests(

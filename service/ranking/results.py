@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -86,6 +86,16 @@ class Query:
     events: UserEvents = NOTHING
     day: int | None = None
     tells_chances: bool = False
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether nothing is asked for but the k best items besides those of a history."""
+        return not (
+            self.exclude or self.candidates is not None or self.filter is not None or self.boosts or self.diversity
+            or self.explain or self.after is not None or self.metadata or self.fields or self.explore or self.caps
+            or self.repeat != "exclude" or self.quotas or self.calibration is not None or self.day is not None
+            or self.tells_chances
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

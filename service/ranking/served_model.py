@@ -44,12 +44,13 @@ class Catalogue:
         self.knows_repeats = chain.bundle.repeat is not None
         self.goes_by_recency = chain.takes_recency
         self.overlay = Overlay(chain.bundle, self.rows)
+        self._n_items = len(chain.bundle.items)
         self._made: dict[str, Float32Array] = {}
         if is_warm:
             self.rows(())
 
     def __len__(self) -> int:
-        return len(self.chain.bundle.items)
+        return self._n_items
 
     @property
     def version(self) -> str:

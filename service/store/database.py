@@ -210,6 +210,11 @@ class KeptConnection:
         """Whether another thread asks at this moment, which would be waited for."""
         return self._lock.locked()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is kept by now."""
+        return self._driver is not None
+
     def rows(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
         """What a statement gives, with values for its parameters in the driver's own words.
 

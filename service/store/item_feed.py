@@ -114,6 +114,19 @@ class ItemFeed:
         self._is_down = False
         return True
 
+    def is_settled(self) -> bool:
+        """Whether all that is acknowledged by now is known here already, where that can be told at once.
+
+        A file is asked, which readers need not wait for: one look at the log that it is written ahead to. A store on
+        another machine is not, nor one that did not answer or that another thread asks at this moment.
+        """
+        if self._thread is not None or self._is_down or self._kept.is_busy or not self._kept.is_open:
+            return False
+        try:
+            return self._clock() == self.sequence
+        except UnavailableError:
+            return False
+
     def since(self, position: tuple[int, int]) -> Known:
         """What became known after a position."""
         with self._known:

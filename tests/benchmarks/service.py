@@ -9,6 +9,8 @@
   recall against all scores in each cell.
 - swaps: full load while two bundles are swapped ten times; answers are compared with those of the version they name.
 - overload: three times the highest rate, then half of it.
+- workers: memory and start of two and four workers beside one. two-workers: what a request costs two workers on two
+  cores beside one on one. peers: `implicit` behind FastAPI, MLflow's server of the bundle, recotem (service_peers.py).
 - kills: a worker that takes events is killed twenty times; what it acknowledged must be there, once.
 
 Each run is one JSON file under results/service; what is there is printed, not measured again (--fresh does). --short
@@ -24,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_vae.errors import UnavailableError
-from tests.benchmarks import service_events, service_runs, service_workers
+from tests.benchmarks import service_events, service_peers, service_runs, service_workers
 from tests.benchmarks.records import existing, record
 from tests.benchmarks.service_processes import take_other_core
 from tests.benchmarks.service_runs import SHORT, SIZES, Times
@@ -40,6 +42,8 @@ RUNS: dict[str, Run] = {
     "overload": service_runs.measure_overload,
     "kills": service_events.measure_kills,
     "workers": service_workers.measure_workers,
+    "two-workers": service_workers.measure_two_workers,
+    "peers": service_peers.measure_peers,
 }
 
 
@@ -58,14 +62,23 @@ def summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
             found = found.get(name) if isinstance(found, dict) else None
         return round(found, 3) if isinstance(found, float) else found
 
+    def ratio(percentile: str) -> float | None:
+        own, bare = (figure("load-201", "half_load", name, percentile) for name in ("service", "bare"))
+        return round(own / bare, 3) if own and bare else None
+
     return {
         "rps_share_of_bare": figure("load-201", "rps_share_of_bare"),
+        "rps_share_of_bare_601": figure("load-601", "rps_share_of_bare"),
+        "p99_ratio_half_load": ratio("p99_ms"),
+        "p50_ratio_half_load": ratio("p50_ms"),
         "p99_ms_half_load": figure("load-201", "half_load", "service", "p99_ms"),
         "bare_p99_ms_half_load": figure("load-201", "half_load", "bare", "p99_ms"),
         "failed_during_swaps": figure("swaps", "failed"),
         "acked_events_lost": figure("kills", "lost"),
         "overload_bad_statuses": figure("overload", "bad_statuses"),
         "second_worker_memory_share": figure("workers", "second_worker_memory_share"),
+        "two_workers_ratio": figure("two-workers", "two_workers_ratio"),
+        "best_peer_ratio": figure("peers", "best_peer_ratio"),
         "overload_useful_share": figure("overload", "useful_share_of_sustainable"),
     }
 

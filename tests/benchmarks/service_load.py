@@ -19,6 +19,7 @@ import numpy as np
 
 ANSWER_SECONDS = 30.0
 """Whoever has no answer by then counts as failed."""
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 NO_ANSWER = 0
 """Status of a request whose connection broke, or that nobody answered."""
 
@@ -98,9 +99,12 @@ class Connection(asyncio.Protocol):
         if head < 0:
             return
         headers = bytes(self._received[:head]).lower()
-        place = headers.index(b"content-length:") + len(b"content-length:")
-        length = int(headers[place:].split(b"\r\n", 1)[0])
-        if len(self._received) >= head + 4 + length:
+        if b"transfer-encoding: chunked" in headers:
+            is_whole = self._received.endswith(LAST_CHUNK)
+        else:
+            place = headers.index(b"content-length:") + len(b"content-length:")
+            is_whole = len(self._received) >= head + 4 + int(headers[place:].split(b"\r\n", 1)[0])
+        if is_whole:
             closes = b"connection: close" in headers
             self._finish(int(self._received[9:12]), bytes(self._received[head + 4 :]), closes=closes)
 

@@ -45,10 +45,12 @@ class Server:
     Attributes:
         url: where it answers.
         pid: of its process.
+        path: that requests for recommendations go to.
     """
 
     url: str
     pid: int
+    path: str = "/v1/recommendations"
 
     @property
     def host(self) -> str:
@@ -95,11 +97,11 @@ def take_other_core() -> None:
 
 
 @contextmanager
-def serving(bundle: Path, store: str, **settings: object) -> Iterator[Server]:
-    """`recsys serve` with one worker; settings go into its environment."""
+def serving(bundle: Path, store: str, *, cores: Sequence[int] = (SERVER_CORE,), **settings: object) -> Iterator[Server]:
+    """`recsys serve`, with one worker where the settings, which go into its environment, do not say otherwise."""
     chosen = {f"RECSYS_{name.upper()}": str(value) for name, value in settings.items()}
     command = ("pipelines.cli", "serve", str(bundle), "--port", "0", "--store", store)
-    with _pinned(command, chosen) as server:
+    with _pinned(command, chosen, cores) as server:
         yield server
 
 
@@ -114,10 +116,12 @@ def serving_bare(content: object) -> Iterator[Server]:
 
 
 @contextmanager
-def _pinned(command: Sequence[str], settings: dict[str, str]) -> Iterator[Server]:
+def _pinned(
+    command: Sequence[str], settings: dict[str, str], cores: Sequence[int] = (SERVER_CORE,)
+) -> Iterator[Server]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RECSYS_") or "HOME" in name}
     with subprocess.Popen(
-        ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", *command],
+        ["taskset", "-c", ",".join(map(str, cores)), sys.executable, "-m", *command],
         stdout=subprocess.PIPE, text=True, env=plain | settings | {"OMP_NUM_THREADS": "1"},
     ) as process:  # fmt: skip
         try:
@@ -144,7 +148,7 @@ def wrk(server: Server, bodies: Sequence[bytes], *, connections: int, seconds: f
     quoted = ", ".join(f"[==[{body.decode()}]==]" for body in bodies)
     with TemporaryDirectory() as folder:
         script = Path(folder) / "requests.lua"
-        script.write_text(SCRIPT.format(bodies=quoted, path="/v1/recommendations"))
+        script.write_text(SCRIPT.format(bodies=quoted, path=server.path))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), server.url]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     counted = json.loads(told.splitlines()[-1])
@@ -154,9 +158,9 @@ def wrk(server: Server, bodies: Sequence[bytes], *, connections: int, seconds: f
 
 
 def over_the_wire(server: Server, body: bytes) -> bytes:
-    """One POST /v1/recommendations as it is sent over a kept connection."""
+    """One request for recommendations as it is sent over a kept connection."""
     head = (
-        f"POST /v1/recommendations HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n"
+        f"POST {server.path} HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

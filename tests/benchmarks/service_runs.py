@@ -142,7 +142,7 @@ def measure_swaps(times: Times, swaps: int = 10) -> dict[str, Any]:
     _point(current, worlds[0].bundle)
     try:
         with serving(current, worlds[0].store) as server:
-            load = _load(server, worlds[0].bodies(), connections=CONNECTIONS, keep_bodies=True)
+            load = load_of(server, worlds[0].bodies(), connections=CONNECTIONS, keep_bodies=True)
             with _swapping(server, current, [world.bundle for world in worlds], swaps, times.load) as done:
                 outcome = asyncio.run(load.closed_loop(times.load))
     finally:
@@ -163,7 +163,7 @@ def measure_overload(times: Times, factor: float = 3.0) -> dict[str, Any]:
     world = _gowalla(201)
     bodies = world.bodies()
     with serving(world.bundle, world.store) as server:
-        rate = _highest_rate(server, bodies, times.rate)
+        rate = highest_rate(server, bodies, times.rate)
         before = _at_half_load(server, rate, bodies, times)
         with _watched(server) as memory:
             over, after = asyncio.run(_flood(server, bodies, rate, factor * rate, before, times))
@@ -196,7 +196,7 @@ def _take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -
         for name, server in servers.items():
             seconds = times.rate if turn else min(2.0, times.rate)
             computed = server.cpu_seconds()
-            rate = _highest_rate(server, bodies, seconds)
+            rate = highest_rate(server, bodies, seconds)
             if turn:
                 rates[name].append(round(rate, 1))
                 costs[name].append((server.cpu_seconds() - computed) / (rate * seconds))
@@ -207,19 +207,19 @@ def _take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -
 
 
 def _at_half_load(server: Server, rate: float, bodies: list[bytes], times: Times) -> dict[str, float]:
-    outcome = asyncio.run(_load(server, bodies).open_loop(rate / 2, times.load))
+    outcome = asyncio.run(load_of(server, bodies).open_loop(rate / 2, times.load))
     return {"rate": round(rate / 2, 1), **outcome.percentiles(), "failed": len(outcome.samples) - _good(outcome)}
 
 
-def _highest_rate(server: Server, bodies: list[bytes], seconds: float) -> float:
+def highest_rate(server: Server, bodies: list[bytes], seconds: float, connections: int = CONNECTIONS) -> float:
     """Requests a second by wrk, or by the generator of this benchmark where wrk is not installed.
 
     Raises:
         UnavailableError: a request failed.
     """
     if generator() == "wrk":
-        return wrk(server, bodies, connections=CONNECTIONS, seconds=seconds)
-    outcome = asyncio.run(_load(server, bodies, connections=CONNECTIONS).closed_loop(seconds))
+        return wrk(server, bodies, connections=connections, seconds=seconds)
+    outcome = asyncio.run(load_of(server, bodies, connections=connections).closed_loop(seconds))
     if set(outcome.statuses()) != {"200"}:
         raise UnavailableError(f"Requests failed at {server.url}: {outcome.statuses()}.")
     return outcome.rate()
@@ -229,7 +229,7 @@ def _useful(outcome: Outcome) -> int:
     return sum(sample.status == 200 and sample.seconds <= USEFUL_SECONDS for sample in outcome.samples)
 
 
-def _load(
+def load_of(
     server: Server, bodies: list[bytes], *, connections: int = MOST_CONNECTIONS, keep_bodies: bool = False
 ) -> Load:
     requests = [over_the_wire(server, body) for body in bodies]
@@ -257,7 +257,7 @@ def _cell(
     server: Server, bodies: list[bytes], scores: Float32Array, allowed: np.ndarray, chain: FallbackChain, times: Times
 ) -> dict[str, Any]:
     some = bodies[: times.cell]
-    load = _load(server, some, connections=1, keep_bodies=True)
+    load = load_of(server, some, connections=1, keep_bodies=True)
     outcome = asyncio.run(load.closed_loop(max(1.0, times.cell / 100)))
     recalls = [
         _recall(chain, Recommendations.model_validate_json(sample.body or b""), scores[sample.request], allowed)
@@ -376,12 +376,12 @@ async def _flood(
     server: Server, bodies: list[bytes], rate: float, too_much: float, before: dict[str, float], times: Times
 ) -> tuple[Outcome, dict[str, Any]]:
     """Send too much; from the moment when that ends, half of the sustainable rate, until latency is as before."""
-    everybody = _load(server, bodies, connections=FLOOD_CONNECTIONS)
+    everybody = load_of(server, bodies, connections=FLOOD_CONNECTIONS)
     flood = asyncio.create_task(everybody.open_loop(too_much, times.load))
     await asyncio.sleep(times.load)
     ended, limit, found, normal = time.perf_counter(), max(NORMAL_MS, NORMAL * before["p99_ms"]), {}, None
     while normal is None and time.perf_counter() - ended < PATIENCE:
-        outcome = await _load(server, bodies).open_loop(rate / 2, 0.5)
+        outcome = await load_of(server, bodies).open_loop(rate / 2, 0.5)
         found = outcome.percentiles()
         if found and found["p99_ms"] <= limit and _good(outcome) == len(outcome.samples):
             normal = round(time.perf_counter() - ended, 2)

@@ -1,21 +1,26 @@
-"""What further workers take beside the first: memory, and processor time until they answer."""
+"""What further workers take beside the first, and what they bring: memory, processor time until they answer, rates."""
 
+import asyncio
 import os
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
 
-from tests.benchmarks.service_processes import serving
-from tests.benchmarks.service_runs import Times
+from tests.benchmarks.service_processes import GENERATOR_CORE, SERVER_CORE, serving
+from tests.benchmarks.service_runs import CONNECTIONS, Times, load_of
 from tests.benchmarks.service_worlds import GOWALLA_ITEMS, World, build
 
 WORKERS = (1, 2, 4)
+CORES = (SERVER_CORE, GENERATOR_CORE)
 ASKED = 64
 """Requests before memory is read, a connection of its own for each, so that all workers get some."""
 
-SETTINGS = {"access_log": "false", "deadline_ms": 60_000}
+SETTINGS: dict[str, Any] = {"access_log": "false", "deadline_ms": 60_000}
 """Nobody is refused while the machine is busy: memory and processor time do not depend on it."""
 HEADERS = {"Content-Type": "application/json"}
 
@@ -29,6 +34,39 @@ def measure_workers(_: Times) -> dict[str, Any]:
         "by_workers": figures,
         "second_worker_memory_share": (two - one) / one,
         "further_worker_memory_share": (four - two) / 2 / one,
+    }
+
+
+def measure_two_workers(times: Times) -> dict[str, Any]:
+    """The rate of two workers on two cores beside that of one on one, by processor time.
+
+    Who asks needs a core, too, and there are two: a rate of both workers would be what is left of their cores. So what
+    counts is the processor time that all processes of the service take for a request, under full load, in turns: cores
+    that do nothing else answer as many a second as fit into their time.
+    """
+    world = build("rec-vae", GOWALLA_ITEMS)
+    bodies, costs, rates = world.bodies(), defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        store = f"sqlite:///{folder}/store.db"
+        servers = {
+            workers: stack.enter_context(
+                serving(world.bundle, store, cores=CORES[:workers], workers=workers, log_level="error")
+            )
+            for workers in (1, 2)
+        }
+        for turn in range(times.rounds + 1):
+            for workers, server in servers.items():
+                before = server.cpu_seconds()
+                load = load_of(server, bodies, connections=CONNECTIONS * workers)
+                outcome = asyncio.run(load.closed_loop(times.rate if turn else min(2.0, times.rate)))
+                if turn:
+                    costs[workers].append((server.cpu_seconds() - before) / len(outcome.samples))
+                    rates[workers].append(outcome.rate())
+    one, two = (median(costs[workers]) for workers in (1, 2))
+    return {
+        "cpu_ms_a_request": {str(workers): median(some) * 1e3 for workers, some in costs.items()},
+        "requests_per_second_beside_the_generator": {str(workers): median(some) for workers, some in rates.items()},
+        "two_workers_ratio": 2 * one / two,
     }
 
 

@@ -149,7 +149,26 @@ def test_seen_items_are_never_among_the_best(world: World) -> None:
 def test_the_last_line_has_null_for_what_was_not_measured() -> None:
     figures = {"load-201": {"rps_share_of_bare": 0.51234, "half_load": {"bare": {"p99_ms": 2.0}, "service": {}}}}
     assert summary(figures) == {
-        "rps_share_of_bare": 0.512, "p99_ms_half_load": None, "bare_p99_ms_half_load": 2.0,
+        "rps_share_of_bare": 0.512, "rps_share_of_bare_601": None, "p99_ratio_half_load": None,
+        "p50_ratio_half_load": None, "p99_ms_half_load": None, "bare_p99_ms_half_load": 2.0,
         "failed_during_swaps": None, "acked_events_lost": None, "overload_bad_statuses": None,
-        "second_worker_memory_share": None, "overload_useful_share": None,
+        "second_worker_memory_share": None, "two_workers_ratio": None, "best_peer_ratio": None,
+        "overload_useful_share": None,
     }  # fmt: skip
+
+
+def test_the_last_line_holds_half_load_against_that_of_the_bare_endpoint() -> None:
+    half = {"bare": {"p50_ms": 1.5, "p99_ms": 4.0}, "service": {"p50_ms": 4.5, "p99_ms": 7.0}}
+    found = summary({"load-201": {"half_load": half}, "load-601": {"rps_share_of_bare": 0.75}})
+    assert (found["p50_ratio_half_load"], found["p99_ratio_half_load"]) == (3.0, 1.75)
+    assert found["rps_share_of_bare_601"] == 0.75
+
+
+def test_an_answer_in_chunks_ends_with_the_last_of_them() -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+    async def in_chunks(_: int) -> bytes:
+        return chunked
+
+    outcome = asyncio.run(loaded(in_chunks, lambda load: load.closed_loop(0.2), connections=2))
+    assert set(outcome.statuses()) == {"200"}

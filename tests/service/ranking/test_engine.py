@@ -177,6 +177,9 @@ class Lagging:
         self.settled.append(len(list(catalogues)))
         return False
 
+    def settle_at_once(self, catalogues: Iterable[Catalogue]) -> bool:
+        return False
+
     def count_events(self, catalogue: Catalogue) -> None:
         """Nothing is known of any."""
 

@@ -2,6 +2,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
+from socket import socket, socketpair
 from threading import Event as Signal
 from time import sleep, thread_time
 
@@ -441,3 +442,70 @@ def test_short_plain_batches_are_computed_on_the_event_loop_once_it_is_known_tha
         batcher.close()
 
     asyncio.run(run())
+
+
+def test_what_nothing_has_to_be_waited_for_is_computed_without_a_thread() -> None:
+    prepared, found = list[list[int]](), dict[int, str]()
+
+    def prepare(jobs: list[int]) -> str:
+        prepared.append(jobs)
+        return "after a wait"
+
+    def at_once(jobs: list[int]) -> str | None:
+        if 4 in jobs:
+            raise OSError("nothing is to be had")
+        return None if 3 in jobs else "at once"
+
+    def compute(jobs: list[int], ready: str) -> Sequence[int | Exception]:
+        found.update(dict.fromkeys(jobs, ready))
+        return [2 * job for job in jobs]
+
+    async def run() -> None:
+        held = Held()
+        held.let_go.set()
+        here = Here(lambda job: True, prepare, compute, at_once)
+        batcher: Batcher[int, int] = Batcher(held, Limits(here_seconds=10.0), None, here)
+        for job in (1, 2, 3, 4, 5, 6):
+            assert await batcher.submit(job, soon()) == 2 * job
+        batcher.close()
+
+    asyncio.run(run())
+    assert prepared == [[3], [4]]
+    assert found == {2: "at once", 3: "after a wait", 4: "after a wait", 5: "at once", 6: "at once"}
+
+
+def test_what_comes_while_a_batch_is_computed_on_the_event_loop_is_read_before_the_next_one() -> None:
+    batches, asked = list[list[int]](), list["asyncio.Task[int]"]()
+
+    async def run() -> None:
+        loop, held = asyncio.get_running_loop(), Held()
+        held.let_go.set()
+
+        def compute(jobs: list[int], _: bool) -> Sequence[int | Exception]:
+            batches.append(jobs)
+            if jobs == [2]:  # two sockets have something to read by the time that this has ended
+                for job in (4, 5):
+                    near, far = socketpair()
+                    near.send(b"x")
+                    loop.add_reader(far, lambda job=job, far=far, near=near: arrived(job, near, far))
+            return [2 * job for job in jobs]
+
+        def arrived(job: int, *ends: socket) -> None:
+            loop.remove_reader(ends[1])
+            for end in ends:
+                end.close()
+            asked.append(asyncio.create_task(batcher.submit(job, soon())))
+
+        batcher: Batcher[int, int] = Batcher(
+            held, Limits(here_seconds=10.0), None, Here(lambda job: True, lambda jobs: True, compute, lambda jobs: True)
+        )
+        await batcher.submit(1, soon())
+        await asyncio.gather(batcher.submit(6, soon()), batcher.submit(7, soon()))  # now batches of two are known, too
+        await batcher.submit(2, soon())
+        while len(asked) < 2:
+            await asyncio.sleep(0)
+        await asyncio.gather(*asked)
+        batcher.close()
+
+    asyncio.run(run())
+    assert batches == [[2], [4, 5]]

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -6,9 +9,13 @@ from scipy.sparse import csr_array
 
 from recsys_vae.data.histories import empty_histories
 from recsys_vae.recommender import FallbackChain
-from service.ranking.ranking import answer
+from recsys_vae.reranking.caps import Cap
+from service.ranking.boosts import Boost
+from service.ranking.filters import Eq
+from service.ranking.ranking import answer, answer_all
 from service.ranking.results import Answer, Query, shortest
 from service.ranking.served_model import Catalogue
+from service.ranking.steps import finished
 from tests.service.tiny import HISTORIES, ITEMS, POPULARITY
 
 ids = st.sampled_from((*ITEMS, "unknown", "zzz"))
@@ -102,3 +109,26 @@ def test_scores_are_written_as_short_as_they_can_be_told_apart(numbers: list[flo
     ordinary = (np.abs(scores) > 1e-10) & (np.abs(scores) < 1e10)
     for score, written in zip(scores[ordinary], found[ordinary], strict=True):
         assert len(repr(float(written))) <= len(repr(float(str(score))))
+
+
+def test_plain_queries_are_answered_as_any_others(any_chain: FallbackChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = Catalogue(any_chain)
+    histories = [dict.fromkeys(ids, 1.0) for ids in (*HISTORIES.values(), ("unknown", "b"), ("a",), ITEMS, ())]
+    plain = [Query(k, history) for history in histories for k in (1, 3, 12)]
+    assert all(query.is_plain for query in plain)
+    together = finished(answer_all(catalogue, plain))
+    monkeypatch.setattr(Query, "is_plain", False)
+    others = [replace(query) for query in plain]
+    assert together == finished(answer_all(catalogue, others)) == [answer(catalogue, query) for query in others]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"exclude": ("a",)}, {"candidates": ()}, {"boosts": (Boost("add", 1.0, items=("a",)),)}, {"diversity": 0.5},
+        {"explain": True}, {"metadata": {"age": 3}}, {"fields": ("genre",)}, {"explore": 0.1}, {"repeat": "allow"},
+        {"day": 0}, {"tells_chances": True}, {"caps": (Cap("genre", 1),)}, {"filter": Eq("genre", "drama")},
+    ],
+)  # fmt: skip
+def test_a_query_that_asks_for_more_is_not_plain(asked: dict[str, Any]) -> None:
+    assert not Query(3, {"a": 1.0}, **asked).is_plain

@@ -89,6 +89,18 @@ def test_a_feed_knows_what_is_acknowledged_and_tells_each_item_once(store: ItemS
         assert feed.since(position) == ([], position, 3)
 
 
+def test_a_feed_says_at_once_whether_it_is_settled_where_a_file_is_asked(store: ItemStore) -> None:
+    other = ItemStore(store.database)  # as another process
+    with closing(ItemFeed(store)) as feed:
+        assert not feed.is_settled()  # it has not been connected to
+        assert feed.settle(5.0)
+        assert feed.is_settled() == store.database.has_one_writer
+        other.take([price("a", 1)])
+        assert not feed.is_settled()
+        assert feed.settle(5.0)
+        assert feed.is_settled() == store.database.has_one_writer
+
+
 def test_a_feed_goes_from_one_state_to_another_and_never_half_of_the_way(
     store: ItemStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,82 @@
+"""Layers over sparse rows that predict in one compiled call, where they are packed (native/encoder.py)."""
+
+from collections.abc import Sequence
+from operator import is_not
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from recsys_vae.native.encoder import Activation, Encoder, Layer, Norm
+from recsys_vae.native.products import Packed
+from recsys_vae.nn.sparse_layers import Dense, SparseLinear, SparseRows
+from recsys_vae.protocols import Float32Array
+
+
+class Step(NamedTuple):
+    """A layer and what follows it; attributes as those of `native.encoder.Layer`."""
+
+    layer: SparseLinear | Dense
+    activation: Activation = "none"
+    norm: nn.LayerNorm | None = None
+    adds_before: bool = False
+    kept: int | None = None
+
+
+class CompiledStack:
+    """Steps, of which the first is the sparse layer; made ready with the first prediction, and again after a change."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = tuple(steps)
+        self._encoder: Encoder | None = None
+        self._table, self._packed = 0, list[Packed | None]()
+
+    def __call__(self, rows: SparseRows) -> Tensor | None:
+        """What the last layer makes of rows divided by their norms, shape (n, width); None where that is not compiled.
+
+        That is where something learns, a layer is not packed, or more is known of the users than these rows.
+        """
+        if torch.is_grad_enabled() or rows.sums is not None or rows.metadata is not None or not self._is_ready():
+            return None
+        assert self._encoder is not None
+        arrays = (rows.indices.numpy(), rows.offsets.numpy(), rows.values.numpy())
+        return torch.from_numpy(self._encoder(*arrays))
+
+    def queries(self, histories: csr_array, values: Float32Array) -> Float32Array | None:
+        """The same of histories with these values instead of their own, and a column of 1, shape (n, width + 1)."""
+        if torch.is_grad_enabled() or not self._is_ready():
+            return None
+        assert self._encoder is not None
+        indices, starts = (array.astype(np.int64, copy=False) for array in (histories.indices, histories.indptr))
+        return self._encoder(indices, starts, values, ones=1)
+
+    def _is_ready(self) -> bool:
+        first, weight = self._steps[0].layer, self._steps[0].layer.weight
+        if weight.device.type != "cpu" or weight.dtype != torch.float32 or getattr(first, "of_items", None) is not None:
+            return False
+        packed = [step.layer.packed for step in self._steps[1:] if isinstance(step.layer, Dense)]
+        if any(one is None for one in packed):
+            return False
+        if self._table != weight.data_ptr() or any(map(is_not, packed, self._packed)):
+            self._encoder = Encoder([_layer(step) for step in self._steps])
+            self._table, self._packed = weight.data_ptr(), packed
+        return True
+
+    def __getstate__(self) -> tuple[Step, ...]:
+        return self._steps
+
+    def __setstate__(self, steps: tuple[Step, ...]) -> None:
+        self.__init__(steps)  # type: ignore[misc]
+
+
+def _layer(step: Step) -> Layer:
+    packed = step.layer.packed if isinstance(step.layer, Dense) else None
+    weight = step.layer.weight.detach().numpy() if packed is None else packed
+    bias, norm = step.layer.bias.detach().numpy(), None if step.norm is None else _norm(step.norm)
+    return Layer(weight, bias, step.activation, norm, step.adds_before, step.kept)
+
+
+def _norm(norm: nn.LayerNorm) -> Norm:
+    return Norm(norm.weight.detach().numpy(), norm.bias.detach().numpy(), norm.eps)
