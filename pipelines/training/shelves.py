@@ -62,9 +62,7 @@ def make_shelves(
     return Shelves(ItemLists(rules, windows), _neighbours(learned_from, events, rules))
 
 
-def check_bought(
-    dataset: DatasetDir, learned_from: Interactions, rules: ListRules, cutoff: str | None = None
-) -> None:
+def check_bought(dataset: DatasetDir, learned_from: Interactions, rules: ListRules, cutoff: str | None = None) -> None:
     """Raise ConfigError where `make_shelves` would, of the same arguments, for the kinds that `rules.bought` names."""
     if rules.bought:
         _bought(events_of(dataset, learned_from, cutoff), rules)
