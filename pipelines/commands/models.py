@@ -160,8 +160,9 @@ def train(
     decay, aged = _decay(half_life, now), math.inf if history_half_life is None else history_half_life
     if not aged > 0:
         raise ConfigError(f"--history-half-life is a number of days above 0; got {aged:g}.")
+    if bought and (absent := check_lists(opened, load_split(opened, split), output.lists)):  # before the work
+        print(f"warning: --bought: no event to learn from is of the kind {' or '.join(absent)}", file=sys.stderr)
     if spec is None:
-        check_lists(opened, load_split(opened, split), output.lists)  # before the work, not after
         spec = _recommended(opened, split, named, budget, output)
     address = _address(ray, spec)
     if address:

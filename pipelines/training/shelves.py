@@ -62,10 +62,18 @@ def make_shelves(
     return Shelves(ItemLists(rules, windows), _neighbours(learned_from, events, rules))
 
 
-def check_bought(dataset: DatasetDir, learned_from: Interactions, rules: ListRules, cutoff: str | None = None) -> None:
-    """Raise ConfigError where `make_shelves` would, of the same arguments, for the kinds that `rules.bought` names."""
-    if rules.bought:
-        _bought(events_of(dataset, learned_from, cutoff), rules)
+def check_bought(
+    dataset: DatasetDir, learned_from: Interactions, rules: ListRules, cutoff: str | None = None
+) -> tuple[str, ...]:
+    """Which of the kinds that `rules.bought` names no event has; the arguments are those of `make_shelves`.
+
+    Raises:
+        ConfigError: no event has any of them.
+    """
+    if not rules.bought:
+        return ()
+    found = set(_bought(events_of(dataset, learned_from, cutoff), rules)[EVENT_TYPE])
+    return tuple(kind for kind in rules.bought if kind not in found)
 
 
 def rules_in(bundle: Path) -> ListRules:

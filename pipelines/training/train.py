@@ -197,10 +197,15 @@ def cutoff_of(dataset: DatasetDir, split: Split) -> str | None:
     return dataset.latest(before=split.windows.get("validation" if split.refit is None else "test"))
 
 
-def check_lists(dataset: DatasetDir, split: Split, rules: ListRules) -> None:
-    """Raise ConfigError where the lists of a bundle of a split could not be made by such rules."""
-    if rules.bought:
-        check_bought(dataset, split.training_part, rules, cutoff_of(dataset, split))
+def check_lists(dataset: DatasetDir, split: Split, rules: ListRules) -> tuple[str, ...]:
+    """Which kinds that the rules name no event has that a bundle of a split learns from.
+
+    Raises:
+        ConfigError: no event has any of them, so that the lists could not be made.
+    """
+    if not rules.bought:
+        return ()
+    return check_bought(dataset, split.training_part, rules, cutoff_of(dataset, split))
 
 
 def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> HeldOut:

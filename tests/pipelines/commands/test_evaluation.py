@@ -69,8 +69,8 @@ def test_what_a_log_without_order_cannot_have_is_not_advised(tmp_path: Path, mon
     dataset(tmp_path / "datasets" / "untimed", frame(60).with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC"))))
     advice = {}
     for name in ("timed", "untimed"):
-        told = CliRunner().invoke(build(), ["split", name, "--protocol", "strong", "--heldout", "3", "--min-items", "3"])
-        advice[name] = told.stderr
+        ask = ["split", name, "--protocol", "strong", "--heldout", "3", "--min-items", "3"]
+        advice[name] = CliRunner().invoke(build(), ask).stderr
     assert "(--min-items), or ask everybody who has two: --protocol last-out." in advice["timed"]
     assert "(--heldout 15), or let in those with fewer items than 3 (--min-items)." in advice["untimed"]
     assert "last-out" not in advice["untimed"]

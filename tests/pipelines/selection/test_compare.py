@@ -110,7 +110,7 @@ def test_a_time_too_short_for_anything_leaves_nothing_and_says_what_would_do(dat
 
 def test_what_is_not_there_is_not_resumed(dataset: DatasetDir) -> None:
     compare(question(dataset, ("popularity",), name="monday"))
-    with pytest.raises(UnknownNameError, match="'munday'. Did you mean 'monday'"):
+    with pytest.raises(UnknownNameError, match=r"'munday'\. Did you mean 'monday'"):
         compare(question(dataset, ("popularity",), name="munday"), resume=True)
     assert dataset.comparisons() == ["monday"]
 

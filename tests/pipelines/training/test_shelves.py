@@ -90,7 +90,8 @@ def test_pairs_of_sessions_are_those_of_the_kinds_that_count(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="the kinds are: buy, view"):
         check_bought(found, everything, wrong)
     early = (NOW - timedelta(hours=600)).isoformat()
-    check_bought(found, everything, ListRules(bought=("buy",)), early)
+    assert check_bought(found, everything, ListRules(bought=("buy", "view")), early) == ()
+    assert check_bought(found, everything, ListRules(bought=("buy", "purchase"))) == ("purchase",)
     with pytest.raises(ConfigError, match="the kinds are: buy\\."):
         check_bought(found, everything, ListRules(bought=("view",)), (NOW - timedelta(hours=801)).isoformat())
 
