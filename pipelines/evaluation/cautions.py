@@ -57,7 +57,7 @@ def _more_users(manifest: SplitManifest, n_users: int) -> str:
             total = sum(manifest.sizes[part]["users"] for part in ("train", "validation", "test"))
             wanted = max(1, min(ENOUGH_USERS, total // 4))
             ways = [f"hold out more users (--heldout {wanted})"] if wanted > n_users else []
-            if recipe.min_items > FEWEST_ITEMS:
+            if recipe.min_items > FEWEST_ITEMS and manifest.counts.get("users_with_too_few_items"):
                 ways.append(f"let in those with fewer items than {recipe.min_items} (--min-items)")
             if ORDER in manifest.sizes["train"]:
                 ways.append("ask everybody who has two: --protocol last-out")

@@ -67,8 +67,8 @@ def on_kinds(rules: CleaningRules, kinds: pl.Series, quarantine: Path) -> tuple[
     shown = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN:,} more" if len(there) > SHOWN else "")
     absent = {option: [kind for kind in wanted if kind not in known] for option, wanted in named.items()}
     return tuple(
-        f"{option}: no row is of the kind {' or '.join(missing)}; the kinds are: {shown or 'none'}. If it is a slip, "
-        "ingest the logs again with --overwrite."
+        f"{option}: no row is of the kind {' or '.join(missing)}; the kinds are: {shown or 'none'}. Correct the "
+        "option if it is a slip."
         for option, missing in absent.items()
         if missing
     )

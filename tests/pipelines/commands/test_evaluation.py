@@ -71,9 +71,10 @@ def test_what_a_log_without_order_cannot_have_is_not_advised(tmp_path: Path, mon
     for name in ("timed", "untimed"):
         ask = ["split", name, "--protocol", "strong", "--heldout", "3", "--min-items", "3"]
         advice[name] = CliRunner().invoke(build(), ask).stderr
-    assert "(--min-items), or ask everybody who has two: --protocol last-out." in advice["timed"]
-    assert "(--heldout 15), or let in those with fewer items than 3 (--min-items)." in advice["untimed"]
+    assert "(--heldout 15), or ask everybody who has two: --protocol last-out." in advice["timed"]
+    assert "Hold out more users (--heldout 15)." in advice["untimed"]
     assert "last-out" not in advice["untimed"]
+    assert "--min-items" not in advice["untimed"]  # nobody has fewer
 
 
 def test_figures_of_one_user_say_so_and_have_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
