@@ -439,14 +439,8 @@ def _who_stays_away(target: DatasetDir, keeps_rows: bool) -> ErasedUsers:
 def _check_standing(rows_in: int, taken: Sequence[Count], warnings: Sequence[str]) -> None:
     if sum(count.rows for count in taken) == rows_in:
         account = ", ".join(f"{count.rows:,} to {count.name!r}" for count in taken)
-        raise EmptyDataError(
-            " ".join(
-                (
-                    f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns.",
-                    *warnings,
-                )
-            )
-        )
+        said = f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns."
+        raise EmptyDataError(" ".join((said, *warnings)))
 
 
 def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:

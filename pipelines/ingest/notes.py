@@ -59,8 +59,8 @@ def on_kinds(rules: CleaningRules, kinds: pl.Series, quarantine: Path) -> tuple[
         kinds: of the rows that keep the contract.
         quarantine: table of the others, read where a kind is not among these.
     """
-    named, known = {"--event-weight": rules.weighed, "--dislike": rules.dislikes}, set(kinds)
-    if known.issuperset((*rules.weighed, *rules.dislikes)):
+    named = {"--event-weight": rules.weighed, "--dislike": rules.dislikes}
+    if not any(named.values()) or (known := set(kinds)).issuperset((*rules.weighed, *rules.dislikes)):
         return ()
     known |= set(scan_table(quarantine).select(pl.col(c.EVENT_TYPE).unique().drop_nulls()).collect().to_series())
     there = sorted(known)

@@ -117,16 +117,17 @@ def check_before_learning(
         raise MissingExtraError("lightgbm", "ranker")
     first_path, first = named[0]
     with _of_bundle(first_path):
-        name = split_of(first)
-        split, manifest = load_split(dataset, name, first.signals.half_life), read_manifest(dataset, name)
+        name, wanted = split_of(first), first.manifest.provenance.trained_on
     for path, one in named:
-        origin = one.manifest.provenance
-        if origin.dataset != dataset.name or origin.trained_on != first.manifest.provenance.trained_on:
+        told = one.manifest.provenance
+        if (told.dataset, told.trained_on) != (dataset.name, wanted):
             raise BundleError(
-                f"{path} was trained on {origin.trained_on or 'nothing it tells of'} of dataset {origin.dataset!r}, "
-                f"and a second stage of {first_path} takes {first.manifest.provenance.trained_on} of {dataset.name!r}. "
-                f"Train it on that: recsys train {dataset.name} --split {name} --model {one.manifest.model} ..."
+                f"{path} was trained on {told.trained_on or 'nothing it tells of'} of dataset {told.dataset!r}, and "
+                f"the second stage of {first_path} on {dataset.name!r} takes models of {wanted}. Train it on that: "
+                f"recsys train {dataset.name} --split {name} --model {one.manifest.model} ..."
             )
+    split, manifest = load_split(dataset, name, first.signals.half_life), read_manifest(dataset, name)
+    for path, one in named:
         with _of_bundle(path):
             check_eligible(one, dataset, manifest, split, "test")  # whoever has seen the validation part is made again
     check_further_bundles(named[1:])

@@ -25,7 +25,6 @@ from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.kept_parts import KeptParts, keeps
 from pipelines.training.latent_report import log_latents
 from pipelines.training.new_items import check_content, content_map, place, with_new_items
-from pipelines.training.shelves import check_bought
 from pipelines.training.train import (
     METRICS,
     Output,
@@ -202,11 +201,7 @@ def check_publish(
     signals = replace(dataset.signals(), half_life=bundle.signals.half_life)
     split = load_split(dataset, split_name, signals.half_life)
     check_eligible(bundle, dataset, read_manifest(dataset, split_name), split, "test")
-    lists = bundle.shelves.lists.rules
-    if lists.bought:
-        everything = whole(dataset, new_items=new_items, half_life=signals.half_life).liked
-        check_bought(dataset, everything, lists, dataset.latest())
-    return Publishable(bundle, spec, split, signals, replace(output, lists=lists), kept)
+    return Publishable(bundle, spec, split, signals, replace(output, lists=bundle.shelves.lists.rules), kept)
 
 
 def take_part(
