@@ -148,23 +148,27 @@ def train(
         _check_reference(spec, reference)
 
     from pipelines.dataset.directory import DatasetDir
+    from pipelines.dataset.splits import load_split
     from pipelines.training.decay import say_what_is_later
-    from pipelines.training.train import WRITTEN, is_trained_as, take_part, train_bundle
+    from pipelines.training.train import WRITTEN, check_lists, is_trained_as, take_part, train_bundle
     from recsys_vae.locks import exclusive
     from recsys_vae.training.parallel import join
 
     opened = DatasetDir.open(dataset)
     output = _output(to, WRITTEN, index, min_recall, register_as or opened.name, overwrite)
+    output = replace(output, lists=_list_rules(trending_days, session_minutes, bought))
+    decay, aged = _decay(half_life, now), math.inf if history_half_life is None else history_half_life
+    if not aged > 0:
+        raise ConfigError(f"--history-half-life is a number of days above 0; got {aged:g}.")
+    if bought and (absent := check_lists(opened, load_split(opened, split), output.lists)):  # before the work
+        print(f"warning: --bought: no event to learn from is of the kind {' or '.join(absent)}", file=sys.stderr)
     if spec is None:
         spec = _recommended(opened, split, named, budget, output)
-    output = replace(output, lists=_list_rules(trending_days, session_minutes, bought))
     address = _address(ray, spec)
     if address:
         spec = _in_leaves(spec, named)
-    decay = _decay(half_life, now)
     if not decay.is_none and (note := say_what_is_later(opened, decay)):
         print(f"note: {note}", file=sys.stderr)
-    aged = math.inf if history_half_life is None else history_half_life
     part = partial(take_part, opened, split, spec, output, half_life=aged)
     with join() as group:
         if group.is_first:
@@ -318,9 +322,15 @@ def _output(to: Path, product: "Product", index: str, min_recall: float, name: s
 
 
 def _list_rules(trending_days: float, session_minutes: float, bought: list[str] | None) -> "ListRules":
-    from recsys_vae.bundles.item_lists import BASELINES, ListRules
+    from recsys_vae.bundles.item_lists import BASELINES, LONGEST_DAYS, ListRules
 
-    kinds = tuple(dict.fromkeys(bought or ()))
+    kinds, longest = tuple(dict.fromkeys(bought or ())), LONGEST_DAYS / BASELINES
+    if not 0 < trending_days <= longest:
+        raise ConfigError(f"--trending-days is above 0, at most {longest:g}; got {trending_days:g}.")
+    if not 0 <= session_minutes <= LONGEST_DAYS * 1440:
+        raise ConfigError(f"--session-minutes is from 0 to {LONGEST_DAYS * 1440:.0f}; got {session_minutes:g}.")
+    if not all(kinds):
+        raise ConfigError("--bought takes a kind of event, as in purchase; got an empty one.")
     return ListRules(trending_days, BASELINES * trending_days, session_minutes=session_minutes, bought=kinds)
 
 

@@ -1,5 +1,6 @@
 """The verb learn-ranker: a bundle with a second stage."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,23 +69,29 @@ def learn_ranker(
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training import ranker
-    from pipelines.training.beside import contributors, specs_like
+    from pipelines.training.beside import check_before_learning, check_further_bundles, contributors, specs_like
     from recsys_vae.bundles.additions import with_ranker
     from recsys_vae.bundles.bundle import WRITTEN, Bundle
     from recsys_vae.bundles.second_stage import ModelPart
     from recsys_vae.outputs import check_output
     from recsys_vae.second_stage.learning import LearningConfig
+    from recsys_vae.tracking_store import check_model_name
 
     check_output(to, WRITTEN)
+    if register_as is not None:
+        check_model_name(register_as)
     console, first, rest = output_console(), Bundle.load(bundle), [Bundle.load(path) for path in others or ()]
+    named = [(bundle, first), *zip(others or (), rest, strict=True)]
     opened, old = DatasetDir.open(dataset), None if like is None else Bundle.load(like)
     specs = [_specified(one) for one in train or ()] + ([] if old is None else specs_like(old))
     if trees_of is not None:
         if specs:
             raise ConfigError("--trees-of learns nothing: give models that have learned from all data by --with.")
+        check_further_bundles(named[1:])
         found = ranker.with_trees_of(Bundle.load(trees_of), first, rest)
     else:
         config = LearningConfig(leaves=leaves, learning_rate=learning_rate, seed=seed)
+        check_before_learning(named, opened, config, impressions=impressions)
         found_by = contributors(first, rest, opened, specs)
         rest = found_by.shipped[1:]
         depth = candidates or (old.ranker.candidates.depth if old is not None and old.ranker is not None else DEPTH)
@@ -98,6 +105,8 @@ def learn_ranker(
             f"{found.trees.n_trees} trees; ndcg@{config.at} of users they have not seen {learned.before:.4f} by "
             f"{first.manifest.model}, {learned.after:.4f} by the trees"
         )
+        for caution in learned.cautions:
+            print(f"warning: {caution}", file=sys.stderr)
     if not dry_run:
         parts = [ModelPart.of(one.manifest) for one in rest]
         console.print(f"{with_ranker(bundle, to, found, parts).version} in {to}", soft_wrap=True)

@@ -213,6 +213,14 @@ class DatasetDir:
         """Names of the splits that exist."""
         return sorted(p.parent.name for p in (self.path / "splits").glob("*/split.json"))
 
+    def studies(self) -> list[str]:
+        """Names of the studies that exist."""
+        return sorted(p.parent.name for p in (self.path / "studies").glob("*/study.db"))
+
+    def comparisons(self) -> list[str]:
+        """Names of the comparisons that exist."""
+        return sorted(p.parent.name for p in (self.path / "comparisons").glob("*/comparison.json"))
+
     def interactions(self) -> pl.LazyFrame:
         """Clean interactions, lazily."""
         found = scan_changed(self.path, "interactions")

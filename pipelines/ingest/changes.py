@@ -243,6 +243,7 @@ class Changes:
                     *notes.on_metadata(kept, *described, earlier.unreadable_numbers),
                 ),
                 duplicates=tuple(Count(kind, rows) for kind, rows in most_first(duplicates) if rows),
+                warnings=notes.on_kinds(self._run.rules, self._accepted.texts("events"), self._dataset.quarantine_path),
             )
         )
 

@@ -119,6 +119,13 @@ class CleaningRules:
         return replace(self, event_weights=tuple({**dict(self.event_weights), **own}.items()), file_event_weights=())
 
     @property
+    def weighed(self) -> tuple[str, ...]:
+        """Event types that have a weight of their own, in any file."""
+        of_files = (event for _, event, _ in self.file_event_weights)
+        named = dict.fromkeys((*(event for event, _ in self.event_weights), *of_files))
+        return tuple(event for event in named if event != ANY_EVENT)
+
+    @property
     def has_dislikes(self) -> bool:
         """Whether any row can speak against an item."""
         return bool(self.dislikes) or self.dislike_below is not None

@@ -187,9 +187,10 @@ class Run:
         ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
         dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
         taken = (*quarantined, *erased_rows(self.dataset))
-        _check_standing(read.rows_in, (*taken, *dropped_rows.totals()))
+        warnings = notes.on_kinds(self.rules, ids.events, self.dataset.quarantine_path)
+        _check_standing(read.rows_in, (*taken, *dropped_rows.totals()), warnings)
         made = self.make_tables(store, ids, dropped_rows)
-        _check_standing(read.rows_in, (*taken, *dropped_rows.totals()))
+        _check_standing(read.rows_in, (*taken, *dropped_rows.totals()), warnings)
         kept, facts = made.kept.kept(made.given), made.facts
         if (accepted := self.dataset.path / ACCEPTED).is_dir():
             write_kept(accepted, made.kept.item_rows[ids.item_places])
@@ -223,6 +224,7 @@ class Run:
                 *notes.on_metadata(kept, users_described, items_described, unreadable),
             ),
             duplicates=facts.duplicates(),
+            warnings=warnings,
         )
         return reconciled(summary)
 
@@ -434,12 +436,11 @@ def _who_stays_away(target: DatasetDir, keeps_rows: bool) -> ErasedUsers:
     return erased
 
 
-def _check_standing(rows_in: int, taken: Sequence[Count]) -> None:
+def _check_standing(rows_in: int, taken: Sequence[Count], warnings: Sequence[str]) -> None:
     if sum(count.rows for count in taken) == rows_in:
         account = ", ".join(f"{count.rows:,} to {count.name!r}" for count in taken)
-        raise EmptyDataError(
-            f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns."
-        )
+        said = f"None of the {rows_in:,} rows is left. Lost: {account}. Relax these rules or map other columns."
+        raise EmptyDataError(" ".join((said, *warnings)))
 
 
 def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:

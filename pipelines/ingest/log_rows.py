@@ -18,7 +18,6 @@ from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.log_sources import LogSource, Source
 from pipelines.ingest.plain_blocks import may_be_plain, plain_rows
 from pipelines.ingest.readers import Block, Kind, Layout, Rejected, open_log
-from pipelines.ingest.said import ANY_EVENT
 from pipelines.ingest.summary import Count
 from pipelines.ingest.table_schemas import judged
 from pipelines.ingest.times import Unit
@@ -419,7 +418,7 @@ def check_rules(rules: CleaningRules, found: set[str]) -> None:
     """Raise ConfigError where a rule needs a column that no log has."""
     needs = {
         "--min-rating": (rules.min_rating is not None, c.WEIGHT),
-        "--event-weight": (bool(set(_weighed(rules)) - {ANY_EVENT}), c.EVENT_TYPE),
+        "--event-weight": (bool(rules.weighed), c.EVENT_TYPE),
         "--dislike": (bool(rules.dislikes), c.EVENT_TYPE),
         "--dislike-below": (rules.dislike_below is not None, c.WEIGHT),
         "--since or --until": (bool(rules.since or rules.until), c.TIMESTAMP),
@@ -427,9 +426,3 @@ def check_rules(rules: CleaningRules, found: set[str]) -> None:
     for option, (wanted, column) in needs.items():
         if wanted and column not in found:
             raise ConfigError(f"{option} needs a column {column!r}. Say which one it is: --map {column}=COLUMN.")
-
-
-def _weighed(rules: CleaningRules) -> tuple[str, ...]:
-    """Event types that have a weight, in any file."""
-    of_files = tuple(event for _, event, _ in rules.file_event_weights)
-    return tuple(event for event, _ in rules.event_weights) + of_files

@@ -84,6 +84,7 @@ class IngestSummary:
         times: of each source which times it has; None where it has none.
         notes: what is worth knowing of the log, in words.
         duplicates: rows lost as duplicates by their event type, where there are any.
+        warnings: what may not be what was meant, in words.
     """
 
     dataset: str
@@ -106,6 +107,7 @@ class IngestSummary:
     times: tuple[FileTimes | None, ...] = ()
     notes: tuple[str, ...] = ()
     duplicates: tuple[Count, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "IngestSummary":
@@ -154,7 +156,8 @@ class IngestSummary:
         ]
         if len(files) > SHOWN:
             lines.append(f"... and {len(files) - SHOWN:,} more files; summary.json has them all")
-        return lines + [f"note: {note}" for note in self.notes]
+        told = [f"note: {note}" for note in self.notes]
+        return lines + told + [f"warning: {warning}" for warning in self.warnings]
 
     def _facts(self) -> list[tuple[str, str]]:
         kept = self.kept

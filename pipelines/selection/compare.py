@@ -5,9 +5,11 @@ A comparison under way is the course's (course.py), what is tried and in which o
 is kept the record's (record.py).
 """
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from pipelines.dataset.splits import SplitManifest, read_manifest
@@ -19,9 +21,10 @@ from pipelines.selection.machine import operations_a_second
 from pipelines.selection.question import Question
 from pipelines.selection.recommendation import Recommendation, recommend
 from pipelines.selection.record import BEST, PAGE, WRITTEN, Record, remove_models
+from pipelines.selection.schedule import least_left
 from pipelines.selection.trials import Task
 from pipelines.training.model_settings import OF_THE_MACHINE, Settings, write_settings
-from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.errors import ConfigError, DataError, UnknownNameError
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.locks import exclusive
 from recsys_vae.models.cost import Sizes
@@ -104,16 +107,22 @@ def compare(question: Question, *, resume: bool = False, afresh: bool = False) -
 
     Raises:
         ConfigError: a comparison of that name is there and not to be resumed, or is about something else.
-        DataError: no model could be measured.
+        UnknownNameError: there is none to resume.
+        DataError: no model could be measured; nothing is left of the comparison then.
     """
     started = time.monotonic()
-    question, task, contest, manifest = plan(question)
     check_output(question.folder, WRITTEN)
+    if resume and not afresh and question.folder.name not in question.dataset.comparisons():
+        raise UnknownNameError("comparison to resume", question.folder.name, question.dataset.comparisons())
+    question, task, contest, manifest = plan(question)
     with storing(question.folder), exclusive(question.folder):
         record = Record.open(question.folder, _identity(question, contest, manifest), resume=resume, afresh=afresh)
         question.folder.mkdir(parents=True, exist_ok=True)
         if not record.is_complete:
             Course(question, task, contest, record, started - record.seconds).run()
+        if not record.standings:
+            rmtree(question.folder)
+            raise DataError(f"No model could be measured: {_why_none(question, contest, record)}")
         return _result(question, task, contest, record, manifest)
 
 
@@ -148,9 +157,6 @@ def _identity(question: Question, contest: Contest, manifest: SplitManifest) -> 
 
 def _result(question: Question, task: Task, contest: Contest, record: Record, manifest: SplitManifest) -> Compared:
     """The recommendation, its settings file, and the checkpoints gone."""
-    if not record.standings:
-        reasons = sorted({f"{one.model}: {one.reason}" for one in record.done if one.reason})
-        raise DataError(f"No model could be measured: {'; '.join(reasons) or 'the time was too short'}.")
     values = {model: record.values[model, task.metric] for model in record.standings}
     found = recommend(values, {model: simplicity_of(model, contest) for model in values}, task.metric)
     settings = Settings(model=found.pick, settings=record.standings[found.pick].settings)
@@ -161,6 +167,17 @@ def _result(question: Question, task: Task, contest: Contest, record: Record, ma
     cautions = of_figures(found.n_users, task.asked.targets.shape[1], task.metrics, manifest)
     cautions = [*_of_time(question, contest, record), *cautions, *found.limits()]
     return Compared(question, found, record, contest, settings, tuple(cautions))
+
+
+def _why_none(question: Question, contest: Contest, record: Record) -> str:
+    """Why no model was measured, and what to do."""
+    if reasons := sorted({f"{one.model}: {one.reason}" for one in record.done if one.reason}):
+        return f"{'; '.join(reasons)}."
+    enough = math.ceil((record.seconds + least_left(contest.candidates)) / 5) * 10  # twice what it takes, and round
+    return (
+        f"{question.budget:g} s are too few to begin with any. Nothing is kept of it; run it again with --budget "
+        f"{enough}s for the cheapest, or more for all."
+    )
 
 
 def _of_time(question: Question, contest: Contest, record: Record) -> list[str]:

@@ -79,6 +79,12 @@ def next_job(candidates: Sequence[Candidate], done: Sequence[Done], budget: floa
     return None if left <= 0 else next(state.jobs(), None)
 
 
+def least_left(candidates: Sequence[Candidate]) -> float:
+    """Seconds that must be left for anything to be begun, as far as costs tell."""
+    state = _State(candidates, {}, 0.0, 0.0)
+    return min(state.expected(one) for one in candidates) / MOST_OF_THE_REST
+
+
 def survivors(candidates: Sequence[Candidate], done: Sequence[Done]) -> list[Done]:
     """Trials of models by gradient that go on after their first look."""
     return _State(candidates, {(one.model, one.choice): one for one in done}, 0.0, 0.0).going_on()

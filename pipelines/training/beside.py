@@ -5,12 +5,18 @@ bundle were trained again with that part included, as on a split in time, they a
 trees learn over these goes onto those that have seen more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
 
 from pipelines.dataset.directory import DatasetDir
-from pipelines.dataset.splits import load_split
+from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.eligibility import check_eligible
+from pipelines.evaluation.impressions import read_outcomes
 from pipelines.training.decay import Decay
 from pipelines.training.fallback_policy import learn_again
 from pipelines.training.fit import Fitted, ModelSpec, fit, spec_told
@@ -19,9 +25,11 @@ from pipelines.training.publish import spec_of, split_of
 from pipelines.training.train import metadata_for, origin, unwritten
 from recsys_vae.bundles.bundle import Bundle, Tiers
 from recsys_vae.bundles.second_stage import check_further
-from recsys_vae.errors import BundleError
+from recsys_vae.errors import BundleError, MissingExtraError
 from recsys_vae.evaluation.splits import Split
+from recsys_vae.extras import is_installed
 from recsys_vae.models import catalog
+from recsys_vae.second_stage.learning import LearningConfig, Lists, check_enough
 
 REFIT = "/refit"
 
@@ -83,6 +91,67 @@ def contributors(
     ]
     less = [_with_less(one, dataset, split) for one in (bundle, *others)]
     return Contributors([*less, *beside], [bundle, *others, *shipped])
+
+
+def check_before_learning(
+    named: Sequence[tuple[Path, Bundle]],
+    dataset: DatasetDir,
+    config: LearningConfig,
+    *,
+    impressions: Path | None = None,
+) -> None:
+    """Refuse what no second stage can be learned from, before any model is trained for it.
+
+    Args:
+        named: the bundles and where they are, the first stage first.
+        dataset: that they should be trained on.
+        config: how trees are to be learned.
+        impressions: what users of the validation part were shown, where trees learn from that.
+
+    Raises:
+        MissingExtraError: LightGBM is not installed.
+        BundleError: a bundle is of another dataset or split, or of an earlier making of it, or of all data.
+        DataError: a model beside the first needs more than histories, or too few users can be learned from.
+    """
+    if not is_installed("lightgbm"):
+        raise MissingExtraError("lightgbm", "ranker")
+    first_path, first = named[0]
+    with _of_bundle(first_path):
+        name, wanted = split_of(first), first.manifest.provenance.trained_on
+    for path, one in named:
+        told = one.manifest.provenance
+        if (told.dataset, told.trained_on) != (dataset.name, wanted):
+            raise BundleError(
+                f"{path} was trained on {told.trained_on or 'nothing it tells of'} of dataset {told.dataset!r}, and "
+                f"the second stage of {first_path} on {dataset.name!r} takes models of {wanted}. Train it on that: "
+                f"recsys train {dataset.name} --split {name} --model {one.manifest.model} ..."
+            )
+    split, manifest = load_split(dataset, name, first.signals.half_life), read_manifest(dataset, name)
+    for path, one in named:
+        with _of_bundle(path):
+            check_eligible(one, dataset, manifest, split, "test")  # whoever has seen the validation part is made again
+    check_further_bundles(named[1:])
+    users = split.validation.users.values.to_numpy()
+    if impressions is not None:
+        shown = read_outcomes(impressions, split.validation.users, first.items)
+        none = np.empty((len(shown.users), 0), dtype=np.float32)
+        users = Lists(none, shown.taken, shown.lists, shown.users).informative().users
+    check_enough(len(np.unique(users)), config)
+
+
+def check_further_bundles(named: Sequence[tuple[Path, Bundle]]) -> None:
+    """Raise DataError where the model of a bundle cannot stand beside a first stage."""
+    for path, one in named:
+        check_further(f"{one.manifest.model} of {path}", one.model)
+
+
+@contextmanager
+def _of_bundle(path: Path) -> Iterator[None]:
+    """Let an error about a bundle say where that is."""
+    try:
+        yield
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
 
 
 def _fitted(spec: ModelSpec, dataset: DatasetDir, split: Split, epochs: int, *, is_refit: bool = False) -> Fitted:

@@ -11,6 +11,7 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.recency import recency_in_window
 from pipelines.dataset.splits import load_split, read_manifest
 from pipelines.dataset.user_features import UserMetadata
+from pipelines.evaluation.cautions import ENOUGH_USERS
 from pipelines.evaluation.eligibility import check_eligible
 from pipelines.evaluation.impressions import Outcomes, read_outcomes
 from pipelines.evaluation.repeats import part_start
@@ -52,6 +53,22 @@ class LearnedRanker:
     found: float
     before: float
     after: float
+
+    @property
+    def cautions(self) -> list[str]:
+        """What speaks against the trees."""
+        found = []
+        if self.users < ENOUGH_USERS:
+            found.append(
+                f"The trees learn from {self.users:,} users and are judged by them: fewer than {ENOUGH_USERS} teach "
+                "little, and say little. Hold out more users, or gather more impressions."
+            )
+        if self.after < self.before:
+            found.append(
+                f"The first stage alone is better for users that the trees have not seen ({self.before:.4f} against "
+                f"{self.after:.4f}): leave the second stage out."
+            )
+        return found
 
 
 def learn_ranker(

@@ -55,11 +55,25 @@ def make_shelves(
         cutoff: time of the latest event that may count, in ISO 8601; None for all.
 
     Raises:
-        ConfigError: `rules.bought` names a kind of event that the dataset does not have.
+        ConfigError: no event is of a kind that `rules.bought` names; `check_bought` says so before a training.
     """
     events = events_of(dataset, learned_from, cutoff)
     windows = _windows(dataset, learned_from, events, schema, rules)
     return Shelves(ItemLists(rules, windows), _neighbours(learned_from, events, rules))
+
+
+def check_bought(
+    dataset: DatasetDir, learned_from: Interactions, rules: ListRules, cutoff: str | None = None
+) -> tuple[str, ...]:
+    """Which of the kinds that `rules.bought` names no event has; the arguments are those of `make_shelves`.
+
+    Raises:
+        ConfigError: no event has any of them.
+    """
+    if not rules.bought:
+        return ()
+    found = set(_bought(events_of(dataset, learned_from, cutoff), rules)[EVENT_TYPE])
+    return tuple(kind for kind in rules.bought if kind not in found)
 
 
 def rules_in(bundle: Path) -> ListRules:
@@ -153,15 +167,23 @@ def _similar(learned_from: Interactions, events: pl.DataFrame, most: int) -> csr
 def _neighbours(learned_from: Interactions, events: pl.DataFrame, rules: ListRules) -> Neighbours:
     most = n_kept(learned_from.n_items)
     similar = _similar(learned_from, events, most)
-    bought = events
-    if rules.bought:
-        bought = events.filter(pl.col(EVENT_TYPE).is_in(rules.bought))
-        if not bought.height:
-            kinds = ", ".join(events[EVENT_TYPE].drop_nulls().unique().sort()) or "none"
-            raise ConfigError(f"No event is of the kinds {', '.join(rules.bought)}; the kinds are: {kinds}.")
+    bought = _bought(events, rules)
     users, times = bought[USER].to_numpy(), bought[TIMESTAMP].to_numpy()
     # Where no event has a time, a whole history is one session.
     groups = sessions(users, times, rules.session_minutes * MINUTE) if (times != UNTIMED).any() else users
     baskets = without_long(incidence(groups, bought[ITEM].to_numpy(), learned_from.n_items), LARGEST_SESSION)
     together = lifts(baskets, shrinkage=rules.shrinkage, at_least=FEWEST_SESSIONS, most=most)
     return Neighbours(similar, together)
+
+
+def _bought(events: pl.DataFrame, rules: ListRules) -> pl.DataFrame:
+    """The events that count for what is bought together."""
+    if not rules.bought:
+        return events
+    found = events.filter(pl.col(EVENT_TYPE).is_in(rules.bought))
+    if not found.height:
+        kinds = ", ".join(events[EVENT_TYPE].drop_nulls().unique().sort()) or "none"
+        raise ConfigError(
+            f"--bought: no event to learn from is of the kinds {', '.join(rules.bought)}; the kinds are: {kinds}."
+        )
+    return found

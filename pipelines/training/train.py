@@ -32,7 +32,7 @@ from pipelines.training.idle_settings import idle_settings
 from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.kept_parts import RemadeParts
 from pipelines.training.latent_report import log_latents
-from pipelines.training.shelves import make_shelves, rules_in
+from pipelines.training.shelves import check_bought, make_shelves, rules_in
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import BUNDLE, Manifest, Provenance, product_of
@@ -137,8 +137,8 @@ def train_bundle(
 
     Raises:
         ConfigError: there is a half-life, and no event has a time; an interrupted run is there, and neither resumed nor
-            removed; something else stands at the output; the index has no use; or the model takes more memory than is
-            free, and the message says what would fit.
+            removed; something else stands at the output; the index has no use; no event is of the kinds that lists
+            count; or the model takes more memory than is free, and the message says what would fit.
     """
     check_index_use(spec, output)
     course = _Course.of(dataset, split_name, spec, output, resume=resume, group=group, half_life=half_life)
@@ -176,7 +176,7 @@ def train_bundle(
             origin(dataset, spec, fitted, learned_from, dislikes),
             decay=decay.described,
             trained_on=f"split:{split_name}/{part}",
-            training_cutoff=dataset.latest(before=split.windows.get("test" if part == "refit" else "validation")),
+            training_cutoff=cutoff_of(dataset, split),
             metrics_on=f"split:{split_name}/validation",
         )
         return finish(
@@ -190,6 +190,22 @@ def train_bundle(
             tiers=tiers,
             signals=course.signals,
         )
+
+
+def cutoff_of(dataset: DatasetDir, split: Split) -> str | None:
+    """Time of the latest event that a bundle of a split learns from, in ISO 8601; None where some have no time."""
+    return dataset.latest(before=split.windows.get("validation" if split.refit is None else "test"))
+
+
+def check_lists(dataset: DatasetDir, split: Split, rules: ListRules) -> tuple[str, ...]:
+    """Which kinds that the rules name no event has that a bundle of a split learns from.
+
+    Raises:
+        ConfigError: no event has any of them, so that the lists could not be made.
+    """
+    if not rules.bought:
+        return ()
+    return check_bought(dataset, split.training_part, rules, cutoff_of(dataset, split))
 
 
 def asked_while_training(split: Split, known: UserMetadata, spec: ModelSpec) -> HeldOut:
@@ -273,6 +289,7 @@ class _Course:
                 "timestamp or a position in its rows; where it has, the split was made before order was kept: make it "
                 f"again: recsys split {dataset.name} --protocol {split.protocol} --name {split_name}"
             )
+        check_lists(dataset, split, output.lists)
         known = UserMetadata.learn(dataset, split.train.users)
         spec = spec.with_schema(known.schema)
         item_metadata = item_metadata_for(spec, dataset, split.train.items)

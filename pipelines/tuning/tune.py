@@ -21,13 +21,14 @@ from pipelines.training.model_settings import settings_of, write_settings
 from pipelines.training.train import METRICS, asked_while_training, metadata_for, parameters, with_errors
 from pipelines.tuning.measure import Spread, Task, TrialRun, measure_here, served
 from pipelines.tuning.search import Search, train_command
-from pipelines.tuning.study import BEST, CHECKPOINT, Plan, Study, open_study
+from pipelines.tuning.study import BEST, CHECKPOINT, WRITTEN, Plan, Study, open_study
 from pipelines.tuning.trial import SERVED, VALUES, Outcome, PrunedError, PruningTracker, Trial
 from pipelines.tuning.verdict import MOST_USERS, Verdict, best_of, decide
-from recsys_vae.errors import ConfigError, DataError, TrainingError
+from recsys_vae.errors import ConfigError, DataError, TrainingError, UnknownNameError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import Split
 from recsys_vae.models.search_space import Value
+from recsys_vae.outputs import check_output
 from recsys_vae.training.tracking import MlflowTracker, answering, tracked_run
 
 PARENT = "mlflow.parentRunId"
@@ -78,16 +79,19 @@ def tune(
 
     Raises:
         ConfigError: a study of that name is there and not to be resumed, or is about something else.
+        UnknownNameError: there is none to resume.
         DataError: no trial ran to its end.
     """
     if trials < 1:
         raise ConfigError(f"--trials is at least 1, got {trials}.")
+    folder = check_output(dataset.study_path(study or f"{search.base.name}-{search.split}"), WRITTEN)
+    if resume and folder.name not in dataset.studies():
+        raise UnknownNameError("study to resume", folder.name, dataset.studies())
     split = load_split(dataset, search.split)
     search = search.among(split.train.matrix, split.train_dislikes)
     task = _task(dataset, search, split)
     epochs = search.base.training.epochs
     plan = Plan.of(search.space, search.first(), seed=search.seed, trials=trials, epochs=epochs)
-    folder = dataset.study_path(study or f"{search.base.name}-{search.split}")
     with (
         open_study(folder, plan, search.identity(dataset), resume=resume) as opened,
         tracked_run(dataset.name, f"{search.base.name}-tuned", run_id=opened.run_id) as parent,

@@ -27,6 +27,7 @@ from pipelines.training.item_inputs import item_metadata_for
 from pipelines.training.kept_parts import KeptParts
 from pipelines.training.new_items import content_map, place, with_new_items
 from pipelines.training.publish import spec_of
+from pipelines.training.shelves import check_bought
 from pipelines.training.train import (
     Output,
     fingerprint_of_dislikes,
@@ -184,6 +185,7 @@ def course_of(
     Raises:
         BundleError: what the bundle has learned from is not found, it was trained in a way that is not known, or it has
             a second stage that cannot be kept.
+        ConfigError: no event is of the kinds that its lists count.
     """
     bundle = Bundle.load(source)
     kept = KeptParts.of(bundle, dataset, drop_repeats=drop_repeats, drop_ranker=drop_ranker)
@@ -215,6 +217,8 @@ def course_of(
         after.disliked,
     )
     check_parts(course)
+    if (lists := bundle.shelves.lists.rules).bought:
+        check_bought(dataset, change.after, lists, course.cutoff)
     return course
 
 

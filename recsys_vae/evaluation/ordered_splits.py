@@ -272,10 +272,12 @@ def last_out(events: Events) -> Split:
     """
     events = events.in_order()
     n_users = len(events.users)
-    first = _first_liked(events)
+    of_disliked = _of_disliked(events)
+    first = np.sort(np.unique(events.cells, return_index=True)[1])  # of each pair, where it is liked
+    first = first[~of_disliked[first]]
     n_items = np.bincount(events.user_rows[first], minlength=n_users)
     if not (n_items >= 2).any():
-        raise EmptyDataError("No user has two items: there is nothing to hold out. Use the protocol 'strong'.")
+        raise EmptyDataError("No user has two items: there is nothing to hold out. It takes a longer log.")
     end = np.cumsum(n_items)
     never = len(events)
     test_at = np.full(n_users, never)
@@ -290,26 +292,27 @@ def last_out(events: Events) -> Split:
     cut = _Cut(before_validation, before_test & ~before_validation, before_test, is_test)
     split = _assemble("last-out", events, cut)
     tied = (n_items >= 2) & _tied(events.order, first, end - 1, end - 2)
+    later = ~before_test & ~is_test
     return replace(
         split,
         counts=split.counts
         | {
             "users_with_one_item": int(np.count_nonzero(n_items == 1)),
             "users_with_two_items_not_in_validation": int(np.count_nonzero(n_items == 2)),
-            "repeats_after_the_last_new_item": int(np.count_nonzero(~before_test & ~is_test)),
+            "repeats_after_the_last_new_item": int(np.count_nonzero(later & ~of_disliked)),
+            "events_of_disliked_items_after_the_last_new_item": int(np.count_nonzero(later & of_disliked)),
         },
         notes=split.notes | {"users_whose_last_two_items_are_tied": int(np.count_nonzero(tied))},
     )
 
 
-def _first_liked(events: Events) -> Int64Array:
-    """Places, ascending, of the first event of each pair that is liked at first and in the end; events in order."""
-    cells = events.cells
-    first = np.unique(cells, return_index=True)[1]
-    if events.against is not None:
-        last = len(cells) - 1 - np.unique(cells[::-1], return_index=True)[1]
-        first = first[~events.against[first] & ~events.against[last]]
-    return np.sort(first)
+def _of_disliked(events: Events) -> BoolArray:
+    """Which events speak against an item, or are of a pair that is disliked in the end; events in order."""
+    if events.against is None:
+        return np.zeros(len(events), dtype=np.bool_)
+    _, last, pairs = np.unique(events.cells[::-1], return_index=True, return_inverse=True)
+    found: BoolArray = events.against | events.against[::-1][last][pairs][::-1]
+    return found
 
 
 def _tied(order: Int64Array, first: Int64Array, one: Int64Array, other: Int64Array) -> BoolArray:

@@ -101,12 +101,7 @@ def learn(lists: Lists, config: LearningConfig) -> Learned:
         DataError: fewer users than folds have a list of which something was taken and something left.
     """
     lists = lists.informative()
-    n_users = len(np.unique(lists.users))
-    if n_users < config.folds:
-        raise DataError(
-            f"{n_users} users have a list of which they took something and left something; trees are chosen on "
-            f"{config.folds} folds of users. Hold out more users, or take more candidates."
-        )
+    check_enough(len(np.unique(lists.users)), config)
     data, settings, folds = _dataset(lists), _settings(config), _folds(lists.users, config)
     stop = lightgbm.early_stopping(config.patience, verbose=False)
     found = lightgbm.cv(settings, data, config.most_trees, folds=folds, callbacks=[stop], return_cvbooster=True)
@@ -116,6 +111,15 @@ def learn(lists: Lists, config: LearningConfig) -> Learned:
         scores[asked] = booster.predict(lists.features[asked], raw_score=True, num_iteration=n_trees)
     whole = lightgbm.train(settings, data, n_trees)
     return Learned(Trees(whole.model_to_string(), lists.features.shape[1]), lists, scores)
+
+
+def check_enough(n_users: int, config: LearningConfig) -> None:
+    """Raise DataError where fewer users than folds have a list of which something was taken and something left."""
+    if n_users < config.folds:
+        raise DataError(
+            f"{n_users} users have a list of which they took something and left something; trees are chosen on "
+            f"{config.folds} folds of users. Hold out more users, or take more candidates."
+        )
 
 
 def ndcg(lists: Lists, scores: NDArray[np.floating[Any]], at: int) -> float:

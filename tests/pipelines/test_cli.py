@@ -85,6 +85,10 @@ def test_names_that_do_not_exist_are_refused(refused, tmp_path: Path, bundle: Pa
     assert "no effect" in refused("train", dataset.path, "--model", "ease", "--epochs", "3", *to)
     assert "no effect" in refused("train", dataset.path, "--model", "ease", "--reference", *to)
     assert "twice" in refused("train", dataset.path, "--epochs", "3", "--set", "epochs=3", *to)
+    assert "--trending-days is above 0" in refused("train", dataset.path, "--trending-days", "0", *to)
+    assert "--trending-days is above 0" in refused("train", dataset.path, "--trending-days", "1e4", *to)
+    assert "--session-minutes" in refused("train", dataset.path, "--session-minutes", "-1", *to)
+    assert "the kinds are:" in refused("train", dataset.path, "--bought", "purchse", *to)
     assert "no.toml" in refused("train", dataset.path, "--settings", tmp_path / "no.toml", *to)
     (tmp_path / "ease.toml").write_text('model = "ease"')
     assert "Leave one out" in refused(

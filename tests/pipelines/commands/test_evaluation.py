@@ -63,6 +63,20 @@ def test_rules_groups_and_repeats_from_the_command_line(tastes: DatasetDir, tmp_
         run(*ask, "--at-most", "brand")
 
 
+def test_what_a_log_without_order_cannot_have_is_not_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    dataset(tmp_path / "datasets" / "timed", frame(60))
+    dataset(tmp_path / "datasets" / "untimed", frame(60).with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC"))))
+    advice = {}
+    for name in ("timed", "untimed"):
+        ask = ["split", name, "--protocol", "strong", "--heldout", "3", "--min-items", "3"]
+        advice[name] = CliRunner().invoke(build(), ask).stderr
+    assert "(--heldout 15), or ask everybody who has two: --protocol last-out." in advice["timed"]
+    assert "Hold out more users (--heldout 15)." in advice["untimed"]
+    assert "last-out" not in advice["untimed"]
+    assert "--min-items" not in advice["untimed"]  # nobody has fewer
+
+
 def test_figures_of_one_user_say_so_and_have_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
     tiny = dataset(tmp_path / "datasets" / "tiny", frame(12))
@@ -75,7 +89,7 @@ def test_figures_of_one_user_say_so_and_have_no_interval(tmp_path: Path, monkeyp
     assert "(no interval)" in found.stdout
     assert "figures come from one user" in found.stderr
     assert "recall@20, recall@50, ndcg@100" in found.stderr
-    assert "Choose a smaller k: --metrics recall@1,ndcg@1." in found.stderr
+    assert "Choose a smaller k, as in recall@1 or ndcg@1." in found.stderr
     page = (tmp_path / "report.html").read_text()
     assert "beside popularity" in page
     assert "of one user" in page

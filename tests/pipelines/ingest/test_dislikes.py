@@ -1,5 +1,6 @@
 """What speaks against an item: taken out of the interactions by name, kept beside them; solved by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,7 @@ from pipelines.ingest.log_files import ColumnMap
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.summary import IngestSummary
 from recsys_vae.data.signals import SignalRules
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, EmptyDataError
 
 LOG = """user_id,item_id,event_type,weight,timestamp
 u,a,buy,1,10
@@ -32,6 +33,7 @@ RULES = CleaningRules(event_weights=(("buy", 5.0), ("view", 1.0)), dislikes=("hi
 
 
 def made(tmp_path: Path, text: str, rules: CleaningRules, *, given: str = "") -> tuple[DatasetDir, IngestSummary]:
+    tmp_path.mkdir(exist_ok=True)
     log, test = tmp_path / "log.csv", tmp_path / "test.csv"
     log.write_text(text)
     test.write_text(given)
@@ -44,6 +46,21 @@ def pairs(frame: pl.LazyFrame | None) -> dict[tuple[str, str], float]:
     assert frame is not None
     rows = frame.select("user_id", "item_id", "weight").collect().rows()
     return {(user, item): weight for user, item, weight in rows}
+
+
+def test_kinds_that_no_event_has_are_told_with_those_that_occur(tmp_path: Path) -> None:
+    assert made(tmp_path / "a", LOG, RULES)[1].warnings == ()
+    for rules, warning in (
+        (replace(RULES, dislikes=("hide", "retuned")), "--dislike: no row is of the kind retuned; the kinds are: "),
+        (replace(RULES, event_weights=(("by", 5.0), ("view", 1.0))), "--event-weight: no row is of the kind by; "),
+    ):
+        _, summary = made(tmp_path / warning[2:7], LOG, rules)
+        (told,) = summary.warnings
+        assert told.startswith(warning)
+        assert "buy, hide, stare, view." in told  # also those in quarantine
+        assert summary.said()[-1] == f"warning: {told}"
+    with pytest.raises(EmptyDataError, match="no row is of the kind by; the kinds are: buy, "):
+        made(tmp_path / "none", LOG, CleaningRules(event_weights=(("by", 5.0),)))
 
 
 def test_the_latest_event_decides_and_every_row_is_accounted_for(tmp_path: Path) -> None:

@@ -100,22 +100,33 @@ def test_a_comparison_of_something_else_is_not_gone_on_with(dataset: DatasetDir)
     assert compare(question(dataset, ("popularity",), metric="mrr"), resume=True, afresh=True).record.is_complete
 
 
-def test_what_the_time_cut_off_goes_on_with_more(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match="the time was too short"):
-        compare(question(dataset, ("popularity", "ease"), budget=1e-9))
-    whole = compare(question(dataset, ("popularity", "ease")), resume=True)
-    assert whole.record.is_complete
-    assert not [caution for caution in whole.cautions if "no time" in caution]
+def test_a_time_too_short_for_anything_leaves_nothing_and_says_what_would_do(dataset: DatasetDir) -> None:
+    short = question(dataset, ("popularity", "ease"), budget=1e-9)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"run it again with --budget \d+0s"):
+            compare(short)
+        assert not short.folder.exists()
+
+
+def test_what_is_not_there_is_not_resumed(dataset: DatasetDir) -> None:
+    compare(question(dataset, ("popularity",), name="monday"))
+    with pytest.raises(UnknownNameError, match=r"'munday'\. Did you mean 'monday'"):
+        compare(question(dataset, ("popularity",), name="munday"), resume=True)
+    assert dataset.comparisons() == ["monday"]
 
 
 def test_whom_there_was_no_time_for_is_said(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:
     def first(candidates: Any, done: Any, budget: float, left: float) -> Any:
-        return None if done else next_job(candidates, done, budget, left)
+        return None if done and left < float("inf") else next_job(candidates, done, budget, left)
 
-    monkeypatch.setattr(course_module, "next_job", first)
-    found = compare(question(dataset, ("popularity", "ease")))
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(course_module, "next_job", first)
+        found = compare(question(dataset, ("popularity", "ease")))
     assert found.recommendation.pick == "popularity"
     assert found.cautions[0].startswith("There was no time for ease: 600 s are too few.")
+    whole = compare(question(dataset, ("popularity", "ease")), resume=True)
+    assert whole.record.is_complete
+    assert not [caution for caution in whole.cautions if "no time" in caution]
 
 
 def test_a_model_that_fails_is_named_and_the_others_go_on(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:

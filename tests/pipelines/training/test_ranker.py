@@ -1,5 +1,6 @@
 """The verb learn-ranker, from bundles of a split to lists as a file and over HTTP."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
 from pipelines.evaluation.evaluate import evaluate_bundle
 from pipelines.recommend import recommend_all
+from pipelines.training import beside
 from pipelines.training.ranker import learn_ranker, with_trees_of
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import BundleError, EmptyDataError, SchemaError
+from recsys_vae.errors import BundleError, EmptyDataError, RecsysError, SchemaError
 from recsys_vae.evaluation.evaluate import evaluate
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.second_stage.learning import LearningConfig
@@ -60,6 +62,7 @@ def ranked(tastes: DatasetDir, first: Path, other: Path, tmp_path_factory: pytes
     to = tmp_path_factory.mktemp("ranked") / "b"
     said = recsys("learn-ranker", str(first), str(tastes.path), "--with", str(other), "--to", str(to))
     assert "users they have not seen" in said
+    assert "warning: The trees learn from 10 users" in said
     return to
 
 
@@ -123,6 +126,41 @@ def test_models_of_other_items_are_refused(tastes: DatasetDir, first: Path, tmp_
     )  # fmt: skip
     with pytest.raises(BundleError):
         learn_ranker(Bundle.load(first), [Bundle.load(tmp_path / "b")], tastes, config=CONFIG)
+
+
+def test_bundles_that_do_not_go_together_are_refused_before_any_training(
+    tastes: DatasetDir, first: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "fit", None)
+
+    def refused(*arguments: str | Path) -> str:
+        places = map(str, (first, tastes.path, *arguments, "--train", "ease", "--to", tmp_path / "b"))
+        with pytest.raises(RecsysError) as error:
+            CliRunner().invoke(cli.build(), ["learn-ranker", *places], catch_exceptions=False)
+        return str(error.value)
+
+    elsewhere = bundle_of(tastes, tmp_path / "elsewhere", "ease", "split:given/refit")
+    said = refused("--with", other, "--with", elsewhere)
+    assert f"{elsewhere} was trained on split:given/refit" in said
+    assert "recsys train tastes --split strong --model ease" in said
+    order = bundle_of(tastes, tmp_path / "order", "sasrec")
+    assert f"sasrec of {order} goes by the order" in refused("--with", order)
+    few = shown(tastes, tmp_path / "shown.csv")
+    pl.read_csv(few).filter(pl.col("user_id") == pl.col("user_id").first()).write_csv(few)
+    assert "1 users have a list" in refused("--impressions", few)
+    assert "cannot name a registered model" in refused("--register-as", "a/b")
+
+
+def test_trees_of_few_users_and_trees_that_are_worse_are_told(tastes: DatasetDir, first: Path) -> None:
+    learned = learn_ranker(Bundle.load(first), [], tastes, config=CONFIG)
+    few = learned.cautions[0]
+    assert few.startswith(f"The trees learn from {learned.users} users")
+    many = replace(learned, users=30, before=0.85, after=0.7)
+    assert many.cautions == [
+        "The first stage alone is better for users that the trees have not seen (0.8500 against 0.7000): leave the "
+        "second stage out."
+    ]
+    assert replace(many, after=0.85).cautions == []
 
 
 def shown(tastes: DatasetDir, path: Path, *, with_position: bool = True) -> Path:

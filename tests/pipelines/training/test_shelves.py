@@ -11,7 +11,7 @@ import pytest
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.matrices import encode
 from pipelines.dataset.user_features import UserMetadata
-from pipelines.training.shelves import make_shelves, rules_in
+from pipelines.training.shelves import check_bought, make_shelves, rules_in
 from recsys_vae.bundles.item_lists import LISTS, ListRules
 from recsys_vae.bundles.shelves import Shelves
 from recsys_vae.data.columns import EVENT_TYPE, ITEM, POSITION, TIMESTAMP, USER, WEIGHT
@@ -83,8 +83,17 @@ def test_pairs_of_sessions_are_those_of_the_kinds_that_count(tmp_path: Path) -> 
 
     assert pairs(rules) == [[0, 1], [1, 0]]  # in two sessions; c and d in one, which is not enough
     assert pairs(replace(rules, bought=("buy",))) == []
+    wrong = ListRules(bought=("purchase",))
     with pytest.raises(ConfigError, match="the kinds are: buy, view"):
-        made(found, ListRules(bought=("purchase",)))
+        made(found, wrong)
+    everything = encode(found.interactions())
+    with pytest.raises(ConfigError, match="the kinds are: buy, view"):
+        check_bought(found, everything, wrong)
+    early = (NOW - timedelta(hours=600)).isoformat()
+    assert check_bought(found, everything, ListRules(bought=("buy", "view")), early) == ()
+    assert check_bought(found, everything, ListRules(bought=("buy", "purchase"))) == ("purchase",)
+    with pytest.raises(ConfigError, match="the kinds are: buy\\."):
+        check_bought(found, everything, ListRules(bought=("view",)), (NOW - timedelta(hours=801)).isoformat())
 
 
 def test_without_times_there_is_what_is_popular_and_histories_are_sessions(tmp_path: Path) -> None:

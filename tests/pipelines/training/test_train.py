@@ -14,11 +14,13 @@ from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.split_recipes import recipe
 from pipelines.dataset.splits import make_split
 from pipelines.training import publish as publish_module
+from pipelines.training import train as train_module
 from pipelines.training.decay import Decay
 from pipelines.training.fit import ModelSpec
 from pipelines.training.publish import publish_bundle, spec_of, split_of
 from pipelines.training.train import Output, train_bundle
 from recsys_vae.bundles.bundle import Bundle, Tiers
+from recsys_vae.bundles.item_lists import ListRules
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.errors import BundleError, BundleVersionError, ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.training.config import TrainingConfig
@@ -157,6 +159,14 @@ def test_an_index_below_its_target_leaves_no_bundle(
 def test_an_index_without_item_vectors_is_refused(dataset: DatasetDir, output: Output) -> None:
     with pytest.raises(ConfigError, match="no effect"):
         train_bundle(dataset, "strong", EASE, replace(output, index="hnsw"), resume=False)
+
+
+def test_kinds_that_no_event_has_are_refused_before_the_training(
+    dataset: DatasetDir, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "fit", None)
+    with pytest.raises(ConfigError, match="of the kinds purchse; the kinds are"):
+        train_bundle(dataset, "strong", EASE, replace(output, lists=ListRules(bought=("purchse",))), resume=False)
 
 
 def test_unknown_splits_are_refused(dataset: DatasetDir, output: Output) -> None:

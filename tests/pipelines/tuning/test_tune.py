@@ -109,6 +109,8 @@ def test_a_resumed_study_does_what_is_left_in_the_same_run(dataset: DatasetDir) 
     first = tune(dataset, search, trials=2)
     with pytest.raises(ConfigError, match="--resume"):
         tune(dataset, search, trials=4)
+    with pytest.raises(UnknownNameError, match="Known: ease-strong"):
+        tune(dataset, search, study="other", trials=4, resume=True)
     resumed = tune(dataset, search, trials=4, resume=True)
     assert drawn(resumed)[:2] == drawn(first)
     assert len(resumed.outcomes) == 4

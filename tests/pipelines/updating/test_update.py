@@ -17,8 +17,10 @@ from pipelines.training.train import Output
 from pipelines.updating.erasure import NOBODY, without
 from pipelines.updating.update import course_of, default_output, stands, update_bundle
 from recsys_vae.bundles.bundle import Bundle, write_bundle
+from recsys_vae.bundles.item_lists import ItemLists, ListRules
 from recsys_vae.bundles.lineage import Lineage
 from recsys_vae.bundles.manifest import Provenance, read_manifest
+from recsys_vae.bundles.shelves import Shelves
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, ConfigError, EmptyDataError, UnknownNameError
@@ -115,6 +117,20 @@ def test_an_updated_bundle_is_that_of_all_data_and_says_where_it_comes_from(
     assert (lineage.came_in["new_users"], lineage.came_in["new_items"]) == (11, 1)
     challenger = connect().get_model_version_by_alias("tastes", "challenger")
     assert challenger.tags["bundle"] == bundle.version
+
+
+def test_lists_that_could_not_be_made_again_are_refused_before_anything_is_learned(
+    dataset: DatasetDir, tmp_path: Path
+) -> None:
+    learned_from = encode(dataset.interactions())
+    told = Provenance(dataset=dataset.name, dataset_fingerprint=learned_from.fingerprint(), trained_on="all")
+    lists = Shelves(ItemLists(ListRules(bought=("purchase",))))
+    write_bundle(
+        tmp_path / "b", fitted("ease", learned_from), learned_from.items, popularity=learned_from.item_counts(),
+        provenance=told, shelves=lists,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="--bought: no event to learn from is of the kinds purchase"):
+        course_of(tmp_path / "b", dataset)
 
 
 def test_updates_make_a_chain(dataset: DatasetDir, tmp_path: Path) -> None:

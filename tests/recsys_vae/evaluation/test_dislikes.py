@@ -91,11 +91,13 @@ def test_an_item_that_was_disliked_before_is_no_target() -> None:
 
 
 def test_last_out_asks_for_nothing_that_is_disliked_in_the_end() -> None:
-    split = last_out(
-        events([*ROWS, ("u", "a", 1, 1), ("u", "b", 1, 2), ("u", "c", 1, 3), ("u", "d", 1, 4), ("u", "d", -1, 5)])
-    )
+    log = [("u", "a", 1, 1), ("u", "b", 1, 2), ("u", "c", 1, 3), ("u", "d", 1, 4), ("u", "d", -1, 5), ("u", "a", 1, 6)]
+    split = last_out(events([*ROWS, *log]))
     row = split.test.users.rows(pl.Series(["u"]))
     assert split.test.targets[row].indices.tolist() == split.train.items.rows(pl.Series(["c"])).tolist()
+    before = last_out(events(ROWS)).counts
+    more = {name: count - before[name] for name, count in split.counts.items() if "after_the_last_new_item" in name}
+    assert list(more.values()) == [1, 2]  # a repeat; and d twice, which is none
 
 
 def test_a_half_life_needs_times() -> None:

@@ -130,7 +130,7 @@ def test_last_out_breaks_ties_by_item_and_counts_them() -> None:
 
 
 def test_last_out_needs_users_with_two_items() -> None:
-    with pytest.raises(EmptyDataError, match="strong"):
+    with pytest.raises(EmptyDataError, match="longer log"):
         last_out(events([("ann", "a", 1), ("bob", "b", 1)]))
 
 
