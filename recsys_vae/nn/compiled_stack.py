@@ -36,9 +36,9 @@ class CompiledStack:
     def __call__(self, rows: SparseRows) -> Tensor | None:
         """What the last layer makes of rows divided by their norms, shape (n, width); None where that is not compiled.
 
-        That is where something learns, a layer is not packed, or more is known of the users than these rows.
+        That is where something learns, a layer is not packed, or metadata are inputs.
         """
-        if torch.is_grad_enabled() or rows.sums is not None or rows.metadata is not None or not self._is_ready():
+        if torch.is_grad_enabled() or rows.sums is not None or not self._is_ready():
             return None
         assert self._encoder is not None
         arrays = (rows.indices.numpy(), rows.offsets.numpy(), rows.values.numpy())
@@ -54,8 +54,10 @@ class CompiledStack:
 
     def _is_ready(self) -> bool:
         first, weight = self._steps[0].layer, self._steps[0].layer.weight
-        if weight.device.type != "cpu" or weight.dtype != torch.float32 or getattr(first, "of_items", None) is not None:
+        if weight.device.type != "cpu" or weight.dtype != torch.float32:
             return False
+        if any(getattr(first, name, None) is not None for name in ("of_user", "of_items")):
+            return False  # not even for users without metadata: a query is the same beside any others
         packed = [step.layer.packed for step in self._steps[1:] if isinstance(step.layer, Dense)]
         if any(one is None for one in packed):
             return False

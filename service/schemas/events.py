@@ -79,6 +79,7 @@ class EventReceipt(Schema):
     duplicates: int = Field(description="Events that had been accepted before.", examples=[0])
     rejected: int = Field(description="Rows that are no events, or claim the id of another one.", examples=[0])
     kinds_without_weight: list[str] = Field(
+        default_factory=list,
         description="Event types among them that the bundles in service give no weight: they are kept, and say nothing "
         "about taste.",
         examples=[[]],

@@ -26,6 +26,11 @@ class Place:
 
     url: str
 
+    @property
+    def schema(self) -> str:
+        """Of PostgreSQL, which its options end with."""
+        return str(make_url(self.url).query["options"]).rpartition("=")[2]
+
     def open(self) -> EventStore:
         return EventStore(self.url)
 
@@ -52,7 +57,7 @@ def own_schema() -> Iterator[Place]:
     except OperationalError:
         absent("no PostgreSQL server answers")
     # No test has the server lose its power.
-    options = f"-csearch_path={name} -csynchronous_commit=off"
+    options = f"-csynchronous_commit=off -csearch_path={name}"
     own = make_url(POSTGRES).update_query_dict({"options": options})
     try:
         yield Place(own.render_as_string(hide_password=False))

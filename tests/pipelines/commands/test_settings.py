@@ -17,7 +17,7 @@ OPTIONS = {
     "--epochs": 200, "--batch-size": 500, "--learning-rate": 1e-3, "--learning-rate-decay": 0.0, "--weight-decay": 0.0,
     "--kl-weight": 0.2, "--kl-cycles": 1, "--free-bits": 0.0, "--likelihood": "auto", "--patience": 20,
     "--metric": "ndcg@100", "--seed": 42, "--device": "auto", "--precision": "auto", "--checkpoint-seconds": 60.0,
-    "--leaves": 0,
+    "--leaves": 0, "--shard-items": False,
 }  # fmt: skip
 """What scripts that call `recsys train` rely on."""
 
@@ -73,7 +73,10 @@ def test_options_of_training_keep_their_names_and_defaults() -> None:
 @pytest.mark.parametrize("verb", ["train", "tune"])
 def test_verbs_have_them(verb: str) -> None:
     told = run(build(), verb, "--help")
-    kept = {"--learning-rate-decay", "--weight-decay", "--kl-cycles", "--free-bits", "--likelihood", "--leaves"}
+    kept = {
+        "--learning-rate-decay", "--weight-decay", "--kl-cycles", "--free-bits", "--likelihood", "--leaves",
+        "--shard-items",
+    }  # fmt: skip
     assert [
         option for option in OPTIONS.keys() - (kept if verb == "tune" else set()) if f" {option} " not in told
     ] == []

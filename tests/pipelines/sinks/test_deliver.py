@@ -62,9 +62,8 @@ def test_a_bucket_gets_lists_and_report(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_table_is_replaced_while_it_is_read() -> None:
     with own_schema() as place:
-        url = make_url(place.url)
-        schema = url.query["options"].partition("=")[2]
-        address = url.set(query={}).render_as_string(hide_password=False)
+        schema = place.schema
+        address = make_url(place.url).set(query={}).render_as_string(hide_password=False)
         engine = create_engine(place.url)
         try:
             hand_over(address, f"{schema}.lists")

@@ -82,9 +82,10 @@ def test_a_query_is_a_log_with_its_types(recsys_home: Path) -> None:
             connection.execute(text("CREATE TABLE sales (who text, what uuid, price numeric(8,2), at timestamptz)"))
             connection.execute(text("INSERT INTO sales VALUES ('a', gen_random_uuid(), 1.25, '2026-01-02 03:04+00')"))
         engine.dispose()
-        schema = make_url(place.url).query["options"].partition("=")[2]
         address = make_url(place.url).set(query={}).render_as_string(hide_password=False)
-        query = f"SELECT who AS user_id, what::text AS item_id, price AS weight, at AS timestamp FROM {schema}.sales"
+        query = (
+            f"SELECT who AS user_id, what::text AS item_id, price AS weight, at AS timestamp FROM {place.schema}.sales"
+        )
         arguments = ["ingest", address, "--query", query, "--to", "sales"]
         done = CliRunner().invoke(build(), arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output

@@ -107,10 +107,13 @@ def stopped(checkpoint: Path, group: Group) -> None:
     model = fresh("stopped", group)
     assert isinstance(model, Stopped)
     model.left = 6 * 4 // group.size + 1  # four steps an epoch; each of them four leaves
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be inherited as ignored
     try:
         run(model, checkpoint, group)
     except KeyboardInterrupt:
         return
+    finally:
+        signal.signal(signal.SIGINT, before)
     raise AssertionError("it was not stopped")
 
 
@@ -142,7 +145,6 @@ def resumed(group: Group, folder: Path) -> dict[str, Tensor]:
 
 if __name__ == "__main__":
     item_shards.BLOCK, sharded_steps.USERS_AT_ONCE = 16, 9  # so that there are several, and as many in each process
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be inherited as ignored
     try:
         with join() as members:
             place = Path(sys.argv[1])
