@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from threading import Thread
@@ -25,6 +25,19 @@ def output_console(*, highlight: bool = True) -> "Console":
 
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if has_width else UNCUT, highlight=highlight)
+
+
+def say_if_new(what: str, name: str, known: Sequence[str]) -> None:
+    """Tell whoever resumes what is not there that it begins now: the name may be misspelt.
+
+    Args:
+        what: is resumed.
+        name: of it.
+        known: names of what is there.
+    """
+    if name not in known:
+        others = f" There are: {', '.join(known)}." if known else ""
+        print(f"note: there is no {what} {name} to resume: it begins now.{others}", file=sys.stderr, flush=True)
 
 
 def prepare_tables() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from pipelines.console import say_if_new
 from pipelines.dataset.splits import SplitManifest, read_manifest
 from pipelines.evaluation.cautions import of_figures
 from pipelines.free_memory import free_memory
@@ -24,7 +25,7 @@ from pipelines.selection.record import BEST, PAGE, WRITTEN, Record, remove_model
 from pipelines.selection.schedule import least_left
 from pipelines.selection.trials import Task
 from pipelines.training.model_settings import OF_THE_MACHINE, Settings, write_settings
-from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.evaluation.metrics import parse_metric
 from recsys_vae.locks import exclusive
 from recsys_vae.models.cost import Sizes
@@ -102,18 +103,17 @@ def compare(question: Question, *, resume: bool = False, afresh: bool = False) -
     """Try models until the time is over or nothing is left to try, and recommend one.
 
     Args:
-        resume: go on with the comparison that is there.
+        resume: go on with the comparison that is there; where there is none, begin, and say so.
         afresh: but begin anew where it is about something else.
 
     Raises:
         ConfigError: a comparison of that name is there and not to be resumed, or is about something else.
-        UnknownNameError: there is none to resume.
         DataError: no model could be measured; nothing is left of the comparison then.
     """
     started = time.monotonic()
     check_output(question.folder, WRITTEN)
-    if resume and not afresh and question.folder.name not in question.dataset.comparisons():
-        raise UnknownNameError("comparison to resume", question.folder.name, question.dataset.comparisons())
+    if resume and not afresh:
+        say_if_new("comparison", question.folder.name, question.dataset.comparisons())
     question, task, contest, manifest = plan(question)
     with storing(question.folder), exclusive(question.folder):
         record = Record.open(question.folder, _identity(question, contest, manifest), resume=resume, afresh=afresh)

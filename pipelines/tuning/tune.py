@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pipelines.console import say_if_new
 from pipelines.dataset.cold_start_users import cold_start_users_of
 from pipelines.dataset.directory import DatasetDir
 from pipelines.dataset.splits import load_split
@@ -24,7 +25,7 @@ from pipelines.tuning.search import Search, train_command
 from pipelines.tuning.study import BEST, CHECKPOINT, WRITTEN, Plan, Study, open_study
 from pipelines.tuning.trial import SERVED, VALUES, Outcome, PrunedError, PruningTracker, Trial
 from pipelines.tuning.verdict import MOST_USERS, Verdict, best_of, decide
-from recsys_vae.errors import ConfigError, DataError, TrainingError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, TrainingError
 from recsys_vae.evaluation.evaluate import Evaluation, evaluate
 from recsys_vae.evaluation.splits import Split
 from recsys_vae.models.search_space import Value
@@ -79,14 +80,13 @@ def tune(
 
     Raises:
         ConfigError: a study of that name is there and not to be resumed, or is about something else.
-        UnknownNameError: there is none to resume.
         DataError: no trial ran to its end.
     """
     if trials < 1:
         raise ConfigError(f"--trials is at least 1, got {trials}.")
     folder = check_output(dataset.study_path(study or f"{search.base.name}-{search.split}"), WRITTEN)
-    if resume and folder.name not in dataset.studies():
-        raise UnknownNameError("study to resume", folder.name, dataset.studies())
+    if resume:
+        say_if_new("study", folder.name, dataset.studies())
     split = load_split(dataset, search.split)
     search = search.among(split.train.matrix, split.train_dislikes)
     task = _task(dataset, search, split)

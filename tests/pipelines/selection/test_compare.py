@@ -108,11 +108,14 @@ def test_a_time_too_short_for_anything_leaves_nothing_and_says_what_would_do(dat
         assert not short.folder.exists()
 
 
-def test_what_is_not_there_is_not_resumed(dataset: DatasetDir) -> None:
-    compare(question(dataset, ("popularity",), name="monday"))
-    with pytest.raises(UnknownNameError, match=r"'munday'\. Did you mean 'monday'"):
-        compare(question(dataset, ("popularity",), name="munday"), resume=True)
-    assert dataset.comparisons() == ["monday"]
+def test_what_is_not_there_to_be_resumed_begins_and_says_so(
+    dataset: DatasetDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("monday", "munday", "munday"):
+        compare(question(dataset, ("popularity",), name=name), resume=True)
+    assert dataset.comparisons() == ["monday", "munday"]
+    told = capsys.readouterr().err
+    assert told.count("no comparison munday to resume: it begins now. There are: monday.") == 1
 
 
 def test_whom_there_was_no_time_for_is_said(dataset: DatasetDir, monkeypatch: pytest.MonkeyPatch) -> None:

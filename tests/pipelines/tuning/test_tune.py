@@ -104,13 +104,20 @@ def test_a_trial_that_lags_behind_is_cut_short(dataset: DatasetDir) -> None:
     assert len(connect().get_metric_history(whole.facts["run_id"], "loss")) == 10
 
 
+def test_a_study_that_is_not_there_to_be_resumed_begins_and_says_so(
+    dataset: DatasetDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for study in (None, "other", "other"):
+        tune(dataset, Search.of("ease", {}), study=study, trials=1, resume=True)
+    told = capsys.readouterr().err
+    assert told.count("no study other to resume: it begins now. There are: ease-strong.") == 1
+
+
 def test_a_resumed_study_does_what_is_left_in_the_same_run(dataset: DatasetDir) -> None:
     search = Search.of("ease", {})
     first = tune(dataset, search, trials=2)
     with pytest.raises(ConfigError, match="--resume"):
         tune(dataset, search, trials=4)
-    with pytest.raises(UnknownNameError, match="Known: ease-strong"):
-        tune(dataset, search, study="other", trials=4, resume=True)
     resumed = tune(dataset, search, trials=4, resume=True)
     assert drawn(resumed)[:2] == drawn(first)
     assert len(resumed.outcomes) == 4
