@@ -66,20 +66,25 @@ class Recommendation:
         best, pick = self.best, self.of_pick
         at_best = f"{self.metric} {best.value:.4f} on the {self.n_users:,} validation users"
         if pick.model == best.model:
-            simpler = [rival for rival in self.rivals if rival.simplicity < pick.simplicity]
-            all_less = ", all simpler models measurably less" if all(rival.is_worse for rival in simpler) else ""
-            why = f"{pick.model} reaches the highest {at_best}{all_less if simpler else ', and it is the simplest'}."
+            why = f"{pick.model} reaches the highest {at_best}{self._beside_simpler(pick)}."
         else:
             assert pick.interval is not None
             why = (
                 f"{best.model} reaches the highest {at_best}. {pick.model}, at {pick.value:.4f}, is the simplest that "
                 f"is not measurably worse: its difference is {words(pick.interval)}."
             )
-        return [why, *map(self._passed_over, self._simpler_than(pick))]
+        let_through = [rival for rival in self._simpler_than(pick) if not rival.is_worse]
+        return [why, *map(self._passed_over, let_through)]
 
     def _simpler_than(self, pick: Rival) -> list[Rival]:
-        """Simpler models that are not measurably worse, either, and not recommended."""
-        return [rival for rival in self.rivals if not rival.is_worse and rival.simplicity < pick.simplicity]
+        return [rival for rival in self.rivals if rival.simplicity < pick.simplicity]
+
+    def _beside_simpler(self, best: Rival) -> str:
+        """How the best model, where it is the pick, stands beside simpler ones."""
+        simpler = self._simpler_than(best)
+        if not simpler:
+            return ", and it is the simplest"
+        return ", all simpler models measurably less" if all(rival.is_worse for rival in simpler) else ""
 
     def _passed_over(self, rival: Rival) -> str:
         ahead = next(other for other in self.rivals if _stands_above(other, rival))
