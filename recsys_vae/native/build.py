@@ -48,12 +48,14 @@ class Level(NamedTuple):
 V3 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt"})
 V4 = V3 | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"}
 WIDE = ("-march=x86-64-v4", "-mprefer-vector-width=512", "-mavx512vnni")
+BF16 = (*WIDE, "-mavx512bf16")
 X86 = (
     Level("baseline"),
     Level("avx2", ("-march=x86-64-v3",), V3),
     Level("avxvnni", ("-march=x86-64-v3", "-mavxvnni"), V3 | {"avxvnni"}),
     Level("avx512", WIDE, V4 | {"avx512vnni"}),
-    Level("avx512bf16", (*WIDE, "-mavx512bf16"), V4 | {"avx512vnni", "avx512bf16"}),
+    Level("avx512bf16", BF16, V4 | {"avx512vnni", "avx512bf16"}),
+    Level("amx", (*BF16, "-mamx-tile", "-mamx-int8", "-mamx-bf16"), V4 | {"avx512vnni", "avx512bf16", "amxbf16", "amxint8"}),
 )
 
 

@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace {
 
@@ -14,11 +16,22 @@ struct Answer {
     }
 };
 
-// Registers that the system saves between processes, without which instructions are no use: 2 is SSE, 4 AVX, 0xe0 AVX-512.
+// Registers that the system saves between processes, without which instructions are no use: 2 is SSE, 4 AVX, 0xe0 AVX-512,
+// 0x60000 the tiles of AMX.
 inline uint32_t saved_state() {
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return low;
+}
+
+// Linux gives tiles to a process that has asked for them (arch_prctl, ARCH_REQ_XCOMP_PERM), and to what it forks.
+inline bool is_given_tiles() {
+#ifdef __linux__
+    constexpr long ASK = 0x1023, TILES = 18;
+    return syscall(SYS_arch_prctl, ASK, TILES) == 0;
+#else
+    return false;
+#endif
 }
 
 std::string features() {
@@ -46,6 +59,9 @@ std::string features() {
     note(wide && bit(seven.ebx, 31), "avx512vl");
     note(wide && bit(seven.ecx, 11), "avx512vnni");
     note(wide && bit(more.eax, 5), "avx512bf16");
+    const bool tiles = (state & 0x60000) == 0x60000 && bit(seven.edx, 24) && is_given_tiles();
+    note(tiles && bit(seven.edx, 22), "amxbf16");
+    note(tiles && bit(seven.edx, 25), "amxint8");
     return found;
 }
 

@@ -44,7 +44,7 @@ def test_a_processor_that_lacks_something_gets_less_and_hears_why(
     monkeypatch.setattr(native, "_features", lambda: V3 | {"avx512f"})
     found = native.chosen()
     assert found.level.name == "avx2"
-    assert list(found.passed_over) == ["avx512bf16", "avx512", "avxvnni"]
+    assert list(found.passed_over) == ["amx", "avx512bf16", "avx512", "avxvnni"]
     assert found.passed_over["avxvnni"] == "the processor lacks avxvnni"
     assert "avx512vnni" in found.passed_over["avx512"]
     assert "avxvnni: the processor lacks avxvnni" in native.description()
@@ -57,7 +57,7 @@ def test_a_processor_that_lacks_something_gets_less_and_hears_why(
 def test_a_lower_level_may_be_asked_for(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_NATIVE", "baseline")
     assert native.chosen().level.name == "baseline"
-    assert native.description().endswith("; avx512bf16, avx512, avxvnni, avx2: RECSYS_NATIVE=baseline)")
+    assert native.description().endswith("; amx, avx512bf16, avx512, avxvnni, avx2: RECSYS_NATIVE=baseline)")
     monkeypatch.setattr(native, "_features", frozenset)
     monkeypatch.setenv("RECSYS_NATIVE", "avx2")
     assert native.library() is None

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, random_array
 from recsys_vae.native import quantised, top_k
 from recsys_vae.native.quantised import Quantised, counted_search, quantise
 
-LEVELS = ("avx2", "avxvnni", "avx512", "avx512bf16")
+LEVELS = ("avx2", "avxvnni", "avx512", "avx512bf16", "amx")
 """Those that multiply 8-bit integers."""
 
 Draw = Callable[[np.random.Generator, int, int], np.ndarray]

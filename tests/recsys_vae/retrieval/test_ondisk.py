@@ -52,7 +52,7 @@ def biased(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
     return vectors
 
 
-@pytest.mark.parametrize("level", ["0", "baseline", "avx2", "avxvnni", "avx512", "avx512bf16"])
+@pytest.mark.parametrize("level", ["0", "baseline", "avx2", "avxvnni", "avx512", "avx512bf16", "amx"])
 @settings(max_examples=8, deadline=None)
 @given(
     make=st.sampled_from([normal, popular, whole, biased, alike, extreme, spiked]),
