@@ -11,47 +11,26 @@
 // computed beside a leaf. With one thread a leaf's numbers are the same wherever it stands.
 //
 // Bfloat16 numbers are multiplied in pairs: 32 bits hold two that follow each other in the dimension summed over.
-#include <cmath>
 #include <utility>
 #include <vector>
 
-#include "tiles.h"
+#include "multinomial.h"
 
-#ifdef __AVX512BF16__
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)  // with AMX: multinomial_amx.cpp
 
 namespace {
-
-constexpr int64_t CHUNK = 192;  // items; their logits of 512 users, 384 KiB, stay in the second cache
 
 constexpr int64_t GROUP = 2;  // chunks after which the gradient of the hidden vectors, larger than the cache, is added to
 
 using Pair = uint32_t;
 
-inline __m256i to_bf16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
-inline __m512i widened(__m256i x) { return _mm512_cvtepu16_epi32(x); }
-inline __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(widened(x), 16)); }
 // Lane by lane, the pair of a number of `first` and one of `second`.
 inline __m512i paired(__m256i first, __m256i second) {
     return _mm512_or_si512(widened(first), _mm512_slli_epi32(widened(second), 16));
 }
-inline __mmask16 lanes_before(int64_t end, int64_t at) {
-    return end - at >= LANES ? 0xffff : end <= at ? 0 : static_cast<__mmask16>((1u << (end - at)) - 1);
-}
-
 // Asks for numbers that are needed soon.
 inline void fetch(const float* p, int64_t count) {
     for (int64_t i = 0; i < count; i += LANES) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T1);
-}
-
-// e^x for x <= 0, to 2e-7 relative: 2^n times a Taylor polynomial of 2^f, |f| <= 1/2.
-inline __m512 exp_of(__m512 x) {
-    const __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f));
-    const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f = _mm512_sub_ps(t, n);
-    __m512 y = _mm512_set1_ps(1.5403530e-4f);
-    for (float c : {1.3333558e-3f, 9.6181291e-3f, 5.5504109e-2f, 2.4022651e-1f, 6.9314718e-1f, 1.0f})
-        y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(c));
-    return _mm512_scalef_ps(y, n);
 }
 
 // A matrix of pairs in panels of 64 columns, zero where the columns end before a vector does.
@@ -90,26 +69,6 @@ inline void tiles(int64_t rows, int64_t width, F&& f) {
             with_tile(static_cast<int>(std::min<int64_t>(ROWS, rows - row)), vectors_in(column, width),
                       [&]<int R, int V>() { f.template operator()<R, V>(row, column); });
 }
-
-// Adds numbers up as leaves of a binary tree: ((0 + 1) + (2 + 3)) + ...
-template <class T, class Add>
-struct Tree {
-    Add add;  // add(a, b) is a += b
-    T sums[16];
-    int64_t count = 0;
-    int top = 0;
-
-    void take(T& next) {
-        int level = 0;
-        for (int64_t done = count++; done & 1; done >>= 1) {
-            add(sums[level], next);
-            next = sums[level++];
-        }
-        sums[level] = next;
-        top = level;
-    }
-    T& total() { return sums[top]; }
-};
 
 // What both passes are given.
 struct Layer {
@@ -191,14 +150,6 @@ struct Layer {
     __m512 vector_of(const float* matrix, int64_t row, int64_t rows, int64_t k) const {
         return row < rows ? _mm512_maskz_loadu_ps(lanes_before(d, k), matrix + row * d + k) : _mm512_setzero_ps();
     }
-};
-
-// Entries of the targets, sorted by item.
-struct Targets {
-    const int64_t *users, *items;
-    int64_t count;
-
-    int64_t first(int64_t item) const { return std::lower_bound(items, items + count, item) - items; }
 };
 
 // The way back, of one thread.
@@ -342,15 +293,7 @@ extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, 
                                sums.get() + chunk * layer.users);
         }
     }
-#pragma omp parallel for num_threads(threads)
-    for (int64_t u = 0; u < n; ++u) {
-        float highest = -INFINITY;
-        for (int64_t chunk = 0; chunk < layer.chunks; ++chunk) highest = std::max(highest, maxima[chunk * layer.users + u]);
-        double total = 0;
-        for (int64_t chunk = 0; chunk < layer.chunks; ++chunk)
-            total += sums[chunk * layer.users + u] * std::exp(static_cast<double>(maxima[chunk * layer.users + u]) - highest);
-        normaliser[u] = static_cast<float>(highest + std::log(total));
-    }
+    normalise(n, layer.users, layer.chunks, maxima, sums.get(), normaliser, threads);
 }
 
 // The gradients, given those of the likelihoods times the users' counts (n, `scale`) and times the targets' values
@@ -387,8 +330,7 @@ extern "C" void recsys_multinomial_backward_in_leaves(int64_t n, int64_t d, int6
                     layer.logits(chunk, by_dimension, rows.get(), logits.get(), maximum.get());
                     layer.exponentials(chunk, logits.get(), maximum.get(), again.get(), sums.get());
                 }
-                for (int64_t u = 0; u < layer.users; ++u)
-                    factors[u] = u < n ? scale[u] * std::exp(maxima[chunk * layer.users + u] - normaliser[u]) : 0.0f;
+                factors_of(n, layer.users, scale, maxima + chunk * layer.users, normaliser, factors.get());
                 mine->of_logits(chunk, kept, factors.get(), bias_gradient);
                 if (weight_gradient) mine->of_weights(chunk, by_user, weight_gradient);
                 if ((chunk - first + 1) % GROUP == 0 || chunk + 1 == last) mine->of_hidden();
@@ -405,17 +347,6 @@ extern "C" void recsys_multinomial_backward_in_leaves(int64_t n, int64_t d, int6
                 for (int64_t u = first; u < std::min<int64_t>(first + LANES, n); ++u) hidden_gradient[u * d + k] = totals[u - first];
             }
     }
-}
-
-// The same of users who stand in no leaves.
-extern "C" void recsys_multinomial_backward(int64_t n, int64_t d, int64_t items, const float* hidden, const float* weight,
-                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
-                                            int64_t entries, const float* scale, const float* pulls, const float* normaliser,
-                                            const float* maxima, const uint16_t* exponentials, float* hidden_gradient,
-                                            float* weight_gradient, float* bias_gradient, int threads) {
-    recsys_multinomial_backward_in_leaves(n, d, items, hidden, weight, bias, target_users, target_items, entries, scale, pulls,
-                                          normaliser, maxima, exponentials, hidden_gradient, weight_gradient, bias_gradient,
-                                          nullptr, 1, threads);
 }
 
 #endif

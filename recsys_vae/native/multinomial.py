@@ -9,26 +9,21 @@ from torch import Tensor
 
 from recsys_vae.native.library import library, loaded, threads
 
-LANES = 16
+LANES = 32
 """Users are padded to a multiple of it."""
 
 
 def suits(hidden: Tensor, product_dtype: torch.dtype) -> bool:
-    """Whether it is to be computed here: bfloat16 products on a processor that has them, but not whole tiles of them.
+    """Whether it is to be computed here: bfloat16 products on a processor that has them, by AMX where torch's are.
 
-    Where there is AMX, torch's products use it, and are several times faster than what is written out here.
+    Torch's products by AMX are several times faster than what is written out here for processors without.
     """
     if hidden.device.type != "cpu" or product_dtype != torch.bfloat16 or not len(hidden):
         return False
-    if torch.cpu._is_amx_tile_supported():
-        return False
     compiled = library()
-    return compiled is not None and _chunk(compiled) > 0
-
-
-def suits_leaves(hidden: Tensor, product_dtype: torch.dtype) -> bool:
-    """The same for several leaves of a batch together, which libraries of earlier sources do not know."""
-    return suits(hidden, product_dtype) and hasattr(library(), "recsys_multinomial_backward_in_leaves")
+    if compiled is None or not _chunk(compiled):
+        return False
+    return hasattr(compiled, "recsys_multinomial_tiles") or not torch.cpu._is_amx_tile_supported()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +85,8 @@ class Multinomial:
         of_weight, of_bias = (torch.empty_like(p) if learns else None for p in (self.weight, self.bias))
         given = (scale.contiguous(), pulls.contiguous(), normaliser, maxima, exponentials)
         arguments = (*self._arguments(), *(address(tensor) for tensor in (*given, of_hidden, of_weight, of_bias)))
-        if borders is None:
-            loaded().recsys_multinomial_backward(*arguments, ctypes.c_int(threads()))
-        else:
-            leaves = (address(borders), ctypes.c_int64(len(borders) - 1))
-            loaded().recsys_multinomial_backward_in_leaves(*arguments, *leaves, ctypes.c_int(threads()))
+        leaves = (address(borders), ctypes.c_int64(1 if borders is None else len(borders) - 1))
+        loaded().recsys_multinomial_backward_in_leaves(*arguments, *leaves, ctypes.c_int(threads()))
         return of_hidden, of_weight, of_bias
 
     def _arguments(self) -> list[ctypes.c_int64 | ctypes.c_void_p]:

@@ -43,7 +43,7 @@ class Deferred:
 
     def __call__(self, hidden: Tensor, output: nn.Linear, targets: SparseRows) -> Tensor:
         """Zeros, shape (n,)."""
-        if self.nll is not None or not multinomial.suits_leaves(hidden, product_dtype(hidden)):
+        if self.nll is not None or not multinomial.suits(hidden, product_dtype(hidden)):
             return self._likelihood(hidden, output, targets)
         self.hidden, self.output, self.targets = hidden.float(), output, targets
         self.nll = torch.full((len(hidden),), self._at, requires_grad=True)

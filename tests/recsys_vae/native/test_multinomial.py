@@ -4,7 +4,7 @@ from torch import Tensor
 
 from recsys_vae.native.multinomial import Multinomial, suits
 
-LEVELS = ("avx512bf16",)
+LEVELS = ("avx512bf16", "amx")
 pytestmark = pytest.mark.usefixtures("compiled")
 
 SHAPES = [(1, 1, 1), (4, 7, 150), (17, 33, 193), (64, 64, 384), (70, 130, 1000)]

@@ -40,7 +40,7 @@ def hidden(number: int) -> Tensor:
 @pytest.mark.parametrize("leaves", [1, 2, 4])
 def test_leaves_together_are_as_one_after_the_other(likelihood: Likelihood, leaves: int) -> None:
     with bfloat16():
-        if not multinomial.suits_leaves(hidden(0), torch.bfloat16):
+        if not multinomial.suits(hidden(0), torch.bfloat16):
             pytest.skip("the processor does not multiply bfloat16, or it was not compiled")
     output, upstream = layer(), [torch.linspace(0.1, 1, SIZES[number]) for number in range(leaves)]
     nll, of_hidden, of_weight, of_bias = [], [], [], []
