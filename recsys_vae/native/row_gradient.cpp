@@ -126,3 +126,16 @@ extern "C" void recsys_row_gradient(const float* upstream, int64_t width, const 
         }
     }
 }
+
+// Inner products of rows of two matrices, one an entry.
+extern "C" void recsys_row_products(const float* left, const float* right, int64_t width, const int64_t* lefts,
+                                    const int64_t* rights, int64_t count, float* products, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t i = 0; i < count; ++i) {
+        const float *a = left + lefts[i] * width, *b = right + rights[i] * width;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t k = 0; k < width; ++k) sum += a[k] * b[k];
+        products[i] = sum;
+    }
+}

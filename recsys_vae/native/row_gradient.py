@@ -16,6 +16,32 @@ def suits(weight: Tensor) -> bool:
     return is_plain and hasattr(library(), "recsys_row_gradient")
 
 
+def suits_products(left: Tensor, right: Tensor) -> bool:
+    """The same for inner products of their rows."""
+    return suits(left) and suits(right) and hasattr(library(), "recsys_row_products")
+
+
+def row_products(left: Tensor, right: Tensor, lefts: Tensor, rights: Tensor) -> Tensor:
+    """Inner products of rows `lefts` of one matrix and `rights` of another, shape (nnz,) float32.
+
+    Args:
+        left, right: shapes (n, d) and (m, d) float32.
+        lefts, rights: shape (nnz,) int64.
+    """
+    products = torch.empty(len(lefts))
+    loaded().recsys_row_products(
+        address(left),
+        address(right),
+        ctypes.c_int64(left.shape[1]),
+        address(lefts.contiguous()),
+        address(rights.contiguous()),
+        ctypes.c_int64(len(lefts)),
+        address(products),
+        ctypes.c_int(threads()),
+    )
+    return products
+
+
 def row_gradient(
     upstream: Tensor, columns: Tensor, rows: Tensor, values: Tensor, borders: Sequence[int], n_columns: int
 ) -> Tensor:

@@ -13,14 +13,16 @@ IEEE Trans. Neural Networks 2008, eq. 5; Yi et al., Sampling-Bias-Corrected Neur
 
 from collections.abc import Callable
 from copy import copy
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys_vae.nn.row_products import row_gradient, row_products
 from recsys_vae.nn.softmax import product_dtype
-from recsys_vae.nn.sparse_layers import SparseRows
+from recsys_vae.nn.sparse_layers import SparseRows, weighted_sums
 
 LookUp: TypeAlias = Callable[[nn.Linear, Tensor], tuple[Tensor, Tensor]]
 """Rows of an output layer's weight, shape (m, d), and of its bias, shape (m,), by ascending item rows, shape (m,)."""
@@ -85,40 +87,91 @@ class SampledSoftmax:
         negatives, counts = torch.unique(drawn, return_counts=True)
         looked_at, places = torch.unique(torch.cat([negatives, targets.indices]), return_inverse=True)
         weight, bias = self._look_up(output, looked_at)
-        of_negatives, of_targets = places[: len(negatives)], places[len(negatives) :]
         rows = targets.row_numbers()
-
+        sample = _Sample(
+            SparseRows(places[len(negatives) :], targets.offsets, targets.values),
+            rows,
+            places[: len(negatives)],
+            (self._proposal[negatives] * self._negatives / counts).log(),
+            _hits(negatives, rows, targets.indices),
+        )
         dtype = product_dtype(hidden)
-        logits = (hidden.to(dtype) @ weight[of_negatives].to(dtype).T).float() + bias[of_negatives]
-        logits = logits - (self._proposal[negatives] * self._negatives / counts).log()
-        logits = self._without_targets(logits, negatives, rows, targets.indices)
-        target_logits = _row_products(hidden, weight, rows, of_targets) + bias[of_targets]
-        normaliser = _logsumexp_with(logits, target_logits, rows)
-        return targets.row_sums(targets.values) * normaliser - targets.row_sums(targets.values * target_logits)
+        with torch.autocast(hidden.device.type, enabled=False):
+            found: Tensor = _SampledNLL.apply(hidden, weight, bias, sample, dtype)  # type: ignore[no-untyped-call]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Items that a batch looks at, m of them, and what they are to it.
+
+    Attributes:
+        targets: columns numbered by place among the items.
+        rows: of the targets' entries, shape (nnz,).
+        drawn: places of the negatives, all different, shape (s,).
+        correction: log S q of each, times how often it was drawn, shape (s,).
+        hits: row and number of negatives that are the row's own targets.
+    """
+
+    targets: SparseRows
+    rows: Tensor
+    drawn: Tensor
+    correction: Tensor
+    hits: tuple[Tensor, Tensor]
+
+
+class _SampledNLL(torch.autograd.Function):
+    """The estimate and its gradients, both passes written out."""
 
     @staticmethod
-    def _without_targets(logits: Tensor, negatives: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-        """Draws that are the row's own targets become -inf."""
-        place = torch.searchsorted(negatives, items).clamp_(max=len(negatives) - 1)
-        hit = negatives[place] == items
-        return logits.index_put((rows[hit], place[hit]), logits.new_tensor(float("-inf")))
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, sample: _Sample, dtype: torch.dtype
+    ) -> Tensor:
+        targets, rows = sample.targets, sample.rows
+        logits = (hidden.to(dtype) @ weight[sample.drawn].to(dtype).T).float()
+        logits += bias[sample.drawn] - sample.correction
+        logits[sample.hits] = float("-inf")
+        target_logits = row_products(hidden.float(), weight, rows, targets.indices) + bias[targets.indices]
+        highest = logits.amax(dim=1).scatter_reduce(0, rows, target_logits, "amax")
+        highest = torch.where(torch.isfinite(highest), highest, 0.0)
+        exponentials = logits.sub_(highest.unsqueeze(1)).exp_()
+        of_targets = (target_logits - highest[rows]).exp()
+        total = exponentials.sum(dim=1).index_add_(0, rows, of_targets)
+        ctx.save_for_backward(hidden, weight, exponentials, of_targets, total)
+        ctx.sample, ctx.dtype = sample, dtype
+        return targets.row_sums(targets.values) * (total.log() + highest) - targets.row_sums(
+            targets.values * target_logits
+        )
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, exponentials, of_targets, total = ctx.saved_tensors
+        drawn, targets, rows = ctx.sample.drawn, ctx.sample.targets, ctx.sample.rows
+        scale = upstream * targets.row_sums(targets.values) / total
+        pulls = scale[rows] * of_targets - upstream[rows] * targets.values
+        pushes = exponentials * scale.unsqueeze(1)
+        products = pushes.to(ctx.dtype)
+        of_hidden = (products @ weight[drawn].to(ctx.dtype)).float()
+        of_hidden += weighted_sums(weight, replace(targets, values=pulls))
+        of_weight = of_bias = None
+        if ctx.needs_input_grad[1]:
+            borders = [0, len(hidden)]
+            of_weight = row_gradient(hidden.float(), targets.indices, rows, pulls, borders, len(weight))
+            of_weight.index_add_(0, drawn, (products.T @ hidden.to(ctx.dtype)).float())
+        if ctx.needs_input_grad[2]:
+            of_bias = pulls.new_zeros(len(weight)).index_add_(0, targets.indices, pulls)
+            of_bias.index_add_(0, drawn, pushes.sum(dim=0))
+        return of_hidden.to(hidden.dtype), of_weight, of_bias, None, None
+
+
+def _hits(negatives: Tensor, rows: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and number among the negatives of targets that were drawn."""
+    place = torch.searchsorted(negatives, items).clamp_(max=len(negatives) - 1)
+    hit = negatives[place] == items
+    return rows[hit], place[hit]
 
 
 def look_up(output: nn.Linear, items: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of the layer itself; the gradient of its weight is sparse."""
     return functional.embedding(items, output.weight, sparse=True), output.bias[items]
 
-
-def _row_products(hidden: Tensor, weight: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-    """Inner product of each entry's row of `hidden` and of `weight`, shape (nnz,) float32."""
-    return (hidden.float()[rows] * weight.float()[items]).sum(dim=1)
-
-
-def _logsumexp_with(logits: Tensor, extra: Tensor, rows: Tensor) -> Tensor:
-    """logsumexp of each row of `logits` together with the entries of `extra` that belong to it, shape (n,)."""
-    highest = logits.detach().amax(dim=1)
-    highest = highest.scatter_reduce(0, rows, extra.detach(), "amax")
-    highest = torch.where(torch.isfinite(highest), highest, 0.0)
-    total = (logits - highest.unsqueeze(1)).exp().sum(dim=1)
-    total = total.index_add(0, rows, (extra - highest[rows]).exp())
-    return total.log() + highest

@@ -155,7 +155,8 @@ class LazyAdam(torch.optim.Optimizer):
         """Make up for the steps since each row's last one."""
         state = self.state[parameter]
         step = int(state["step"])
-        missed = _missed(step, step - int(state["last"].min()), group).to(parameter.device)
+        longest = step - int(state["last"][rows].min()) if len(rows) else 0
+        missed = _missed(step, longest, group).to(parameter.device)
         if adam.suits(parameter):
             _rows_of(parameter, state).catch_up(rows.contiguous(), step, missed)
             return
