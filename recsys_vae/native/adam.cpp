@@ -85,20 +85,25 @@ extern "C" void recsys_adam_catch_up(float* weights, float* firsts, float* secon
     }
 }
 
-// One step with gradients (count, width) of `count` different rows, which stand at the step before.
-extern "C" void recsys_adam_step(float* weights, float* firsts, float* seconds, float* last, int64_t width,
-                                 const int64_t* rows, int64_t count, const float* gradients, int64_t step, float beta1,
-                                 float beta2, float rate, float kept, float correction, float epsilon, int threads) {
+// One step with gradients (count, width) of `count` different rows, each after the moves that it missed before.
+extern "C" void recsys_adam_late_step(float* weights, float* firsts, float* seconds, float* last, int64_t width,
+                                      const int64_t* rows, int64_t count, const float* gradients, int64_t step,
+                                      const Missed* missed, float beta1, float beta2, float rate, float kept,
+                                      float correction, float epsilon, int threads) {
     const Matrix matrix{weights, firsts, seconds, width};
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < count; ++i) {
         const float* gradient = gradients + i * width;
+        const Missed before = missed[step - 1 - static_cast<int64_t>(last[rows[i]])];
         by_line(matrix, rows[i], rows[std::min(i + 1, count - 1)], [&](const Row& row, int64_t begin, int64_t end) {
 #pragma omp simd
             for (int64_t k = begin; k < end; ++k) {
-                row.first[k] += (1 - beta1) * (gradient[k] - row.first[k]);
-                row.second[k] = beta2 * row.second[k] + (1 - beta2) * gradient[k] * gradient[k];
-                row.weight[k] = row.weight[k] * kept - rate * row.first[k] / (std::sqrt(row.second[k]) * correction + epsilon);
+                const float root = std::max(std::sqrt(row.second[k]) + before.floor, TINY);
+                const float weight = (row.weight[k] - before.push * row.first[k] / root) * before.kept;
+                const float first = row.first[k] * before.first_decay, second = row.second[k] * before.second_decay;
+                row.first[k] = first + (1 - beta1) * (gradient[k] - first);
+                row.second[k] = beta2 * second + (1 - beta2) * gradient[k] * gradient[k];
+                row.weight[k] = weight * kept - rate * row.first[k] / (std::sqrt(row.second[k]) * correction + epsilon);
             }
         });
         last[rows[i]] = static_cast<float>(step);

@@ -11,9 +11,9 @@ from recsys_vae.native.multinomial import address
 
 
 def suits(weight: Tensor) -> bool:
-    """Whether rows of it are to be moved here."""
+    """Whether rows of it are to be moved here; libraries of earlier sources do it in two passes."""
     is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.is_contiguous()
-    return is_plain and library() is not None
+    return is_plain and hasattr(library(), "recsys_adam_late_step")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +43,30 @@ class AdamRows:
         )
 
     def step(
-        self, rows: Tensor, gradients: Tensor, step: int, *, betas: tuple[float, float], scalars: tuple[float, ...]
+        self,
+        rows: Tensor,
+        gradients: Tensor,
+        step: int,
+        missed: Tensor,
+        *,
+        betas: tuple[float, float],
+        scalars: tuple[float, ...],
     ) -> None:
-        """Move rows that stand at the step before.
+        """Move rows, each brought up to the step before at first.
 
         Args:
             rows: shape (m,) int64, all different.
             gradients: shape (m, d) float32.
             step: the one to take, from 1 on.
+            missed: as for `catch_up`, up to the step before.
             betas: decay of the moments.
             scalars: rate, kept share of a weight, factor of sqrt(second), epsilon.
         """
-        loaded().recsys_adam_step(
+        loaded().recsys_adam_late_step(
             *self._arguments(rows),
             address(gradients),
             ctypes.c_int64(step),
+            address(missed),
             *(ctypes.c_float(value) for value in (*betas, *scalars)),
             ctypes.c_int(threads()),
         )

@@ -136,14 +136,17 @@ class LazyAdam(torch.optim.Optimizer):
         if "last" not in state:
             state["last"] = torch.full((len(parameter),), float(state["step"]), device=parameter.device)
         rows, values = _entries(parameter.grad)
-        self._advance(parameter, rows, group)
+        missed = _missed_by(rows, state, group) if adam.suits(parameter) else None
+        if missed is None:
+            self._advance(parameter, rows, group)
         state["step"] += 1
         step, (beta1, beta2) = int(state["step"]), group["betas"]
         rate, kept = group["lr"] / (1 - beta1**step), 1 - group["lr"] * group["weight_decay"]
         correction = (1 - beta2**step) ** -0.5
-        if adam.suits(parameter):
+        if missed is not None:
             scalars = (rate, kept, correction, group["eps"])
-            _rows_of(parameter, state).step(rows, values.contiguous(), step, betas=group["betas"], scalars=scalars)
+            given = (rows.contiguous(), values.contiguous(), step, missed)
+            _rows_of(parameter, state).step(*given, betas=group["betas"], scalars=scalars)
             return
         first = state["exp_avg"][rows].lerp_(values, 1 - beta1)
         second = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
@@ -154,9 +157,7 @@ class LazyAdam(torch.optim.Optimizer):
     def _advance(self, parameter: nn.Parameter, rows: Tensor, group: dict[str, Any]) -> None:
         """Make up for the steps since each row's last one."""
         state = self.state[parameter]
-        step = int(state["step"])
-        longest = step - int(state["last"][rows].min()) if len(rows) else 0
-        missed = _missed(step, longest, group).to(parameter.device)
+        step, missed = int(state["step"]), _missed_by(rows, state, group)
         if adam.suits(parameter):
             _rows_of(parameter, state).catch_up(rows.contiguous(), step, missed)
             return
@@ -190,6 +191,13 @@ def _entries(gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 def _rows_of(parameter: nn.Parameter, state: dict[str, Tensor]) -> AdamRows:
     return AdamRows(parameter.detach(), state["exp_avg"], state["exp_avg_sq"], state["last"])
+
+
+def _missed_by(rows: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
+    """What rows that stand at any step since the last one of these have missed by now, see `_missed`."""
+    step = int(state["step"])
+    longest = step - int(state["last"][rows].min()) if len(rows) else 0
+    return _missed(step, longest, group).to(state["last"].device)
 
 
 def _missed(step: int, longest: int, group: dict[str, Any]) -> Tensor:
