@@ -137,7 +137,7 @@ class _SampledNLL(torch.autograd.Function):
         exponentials = logits.sub_(highest.unsqueeze(1)).exp_()
         of_targets = (target_logits - highest[rows]).exp()
         total = exponentials.sum(dim=1).index_add_(0, rows, of_targets)
-        ctx.save_for_backward(hidden, weight, exponentials, of_targets, total)
+        ctx.save_for_backward(hidden, weight, exponentials.to(dtype), of_targets, total)
         ctx.sample, ctx.dtype = sample, dtype
         return targets.row_sums(targets.values) * (total.log() + highest) - targets.row_sums(
             targets.values * target_logits
@@ -149,18 +149,17 @@ class _SampledNLL(torch.autograd.Function):
         drawn, targets, rows = ctx.sample.drawn, ctx.sample.targets, ctx.sample.rows
         scale = upstream * targets.row_sums(targets.values) / total
         pulls = scale[rows] * of_targets - upstream[rows] * targets.values
-        pushes = exponentials * scale.unsqueeze(1)
-        products = pushes.to(ctx.dtype)
-        of_hidden = (products @ weight[drawn].to(ctx.dtype)).float()
+        of_hidden = (exponentials @ weight[drawn].to(ctx.dtype)).float() * scale.unsqueeze(1)
         of_hidden += weighted_sums(weight, replace(targets, values=pulls))
         of_weight = of_bias = None
         if ctx.needs_input_grad[1]:
             borders = [0, len(hidden)]
             of_weight = row_gradient(hidden.float(), targets.indices, rows, pulls, borders, len(weight))
-            of_weight.index_add_(0, drawn, (products.T @ hidden.to(ctx.dtype)).float())
+            scaled = (hidden.float() * scale.unsqueeze(1)).to(ctx.dtype)
+            of_weight.index_add_(0, drawn, (exponentials.T @ scaled).float())
         if ctx.needs_input_grad[2]:
             of_bias = pulls.new_zeros(len(weight)).index_add_(0, targets.indices, pulls)
-            of_bias.index_add_(0, drawn, pushes.sum(dim=0))
+            of_bias.index_add_(0, drawn, scale @ exponentials.float())
         return of_hidden.to(hidden.dtype), of_weight, of_bias, None, None
 
 
