@@ -124,9 +124,7 @@ class _SampledNLL(torch.autograd.Function):
     """The estimate and its gradients, both passes written out."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, sample: _Sample, dtype: torch.dtype
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, sample: _Sample, dtype: torch.dtype) -> Tensor:
         targets, rows = sample.targets, sample.rows
         logits = (hidden.to(dtype) @ weight[sample.drawn].to(dtype).T).float()
         logits += bias[sample.drawn] - sample.correction
@@ -173,4 +171,3 @@ def _hits(negatives: Tensor, rows: Tensor, items: Tensor) -> tuple[Tensor, Tenso
 def look_up(output: nn.Linear, items: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of the layer itself; the gradient of its weight is sparse."""
     return functional.embedding(items, output.weight, sparse=True), output.bias[items]
-

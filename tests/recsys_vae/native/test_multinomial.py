@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -83,12 +86,38 @@ def test_threads_change_the_order_of_sums_alone(monkeypatch: pytest.MonkeyPatch)
         assert torch.equal(together[place], alone[place])
 
 
+def test_leaves_together_come_to_the_bits_of_each_by_itself_in_a_tree() -> None:
+    layer, values, upstream = problem(128, 33, 400)
+    borders = torch.tensor([0, 32, 64, 96, 128])
+    scale = upstream * torch.zeros(128).index_add_(0, layer.rows, values)
+    pulls = upstream[layer.rows] * values
+    _, normaliser, *kept = layer.forward(keep=True)
+    together = layer.backward(scale, pulls, normaliser, *kept, learns=True, borders=borders)
+    alone = []
+    for start, end in pairwise(borders.tolist()):
+        own = (layer.rows >= start) & (layer.rows < end)
+        some = replace(layer, hidden=layer.hidden[start:end], rows=layer.rows[own] - start, columns=layer.columns[own])
+        _, normaliser, *kept = some.forward(keep=True)
+        alone.append(some.backward(scale[start:end], pulls[own], normaliser, *kept, learns=True))
+    assert torch.equal(together[0], torch.cat([of_hidden for of_hidden, *_ in alone]))
+    for place in (1, 2):
+        one, two, three, four = (gradients[place] for gradients in alone)
+        assert torch.equal(together[place], (one + two) + (three + four))
+
+
 def test_a_diverged_layer_gives_no_number() -> None:
     layer, *_ = problem(4, 7, 150)
     layer.hidden[1, 0] = torch.nan
     normaliser = layer.forward(keep=True)[1]
     assert torch.isnan(normaliser[1])
     assert torch.isfinite(normaliser[[0, 2, 3]]).all()
+
+
+def test_where_torch_has_tiles_only_tiles_suit(compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert suits(torch.zeros(2, 3), torch.bfloat16) == (compiled == "amx")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert suits(torch.zeros(2, 3), torch.bfloat16)
 
 
 def test_only_bfloat16_on_a_processor_suits() -> None:

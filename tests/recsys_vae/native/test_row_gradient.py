@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsys_vae.native.row_gradient import row_gradient, suits
+from recsys_vae.native.row_gradient import row_gradient, row_products, suits
 
 pytestmark = pytest.mark.usefixtures("compiled")
 WIDTHS = (1, 16, 37)
@@ -40,6 +40,16 @@ def test_leaves_together_come_to_the_bits_of_each_by_itself_in_a_tree(width: int
         sums = [a + b for a, b in zip(sums[::2], sums[1::2], strict=True)]
     together = row_gradient(upstream, columns, rows, values, borders, 9)
     assert torch.equal(together.view(torch.int32), sums[0].view(torch.int32))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_products_of_rows(width: int) -> None:
+    draw = torch.Generator().manual_seed(width)
+    left, right = torch.randn(4, width, generator=draw), torch.randn(7, width, generator=draw)
+    lefts, rights = torch.tensor([0, 3, 3, 1]), torch.tensor([6, 0, 6, 2])
+    expected = (left.double() @ right.double().T)[lefts, rights].float()
+    torch.testing.assert_close(row_products(left, right, lefts, rights), expected)
+    assert not len(row_products(left, right, lefts[:0], rights[:0]))
 
 
 def test_it_is_for_numbers_of_32_bits() -> None:

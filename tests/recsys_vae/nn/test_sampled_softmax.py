@@ -1,3 +1,6 @@
+import copy
+
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +63,29 @@ def test_targets_that_are_drawn_are_not_counted_twice() -> None:
     logits = output(hidden[1:2])[0]
     denominator = logits[5].exp() + logits[9].exp() / (3 * q[9])
     torch.testing.assert_close(with_hit[0], denominator.log() - logits[5])
+
+
+@pytest.mark.parametrize("native", ["1", "0"])
+def test_the_gradients_are_those_of_the_formula(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_NATIVE", native)
+    hidden, output = layer()
+    hidden.requires_grad_()
+    drawn, upstream = torch.tensor([5, 5, 9, 39, 11]), torch.tensor([0.5, 1.0, 2.0, -1.0])
+    sampled = SampledSoftmax(COUNTS, len(drawn), None)
+    found = sampled.with_draws(hidden, output, ROWS, drawn)
+    found.backward(upstream)
+    exact, layer_in_float64 = hidden.detach().double().requires_grad_(), copy.deepcopy(output).double()
+    logits, targets = layer_in_float64(exact), torch.tensor(csr([[0, 3, 39], [5], [], [7, 8]], N_ITEMS).toarray())
+    weights = torch.bincount(drawn, minlength=N_ITEMS) / (len(drawn) * sampled._proposal.double())
+    denominator = (logits.exp() * torch.where(targets > 0, 1.0, weights)).sum(dim=1)
+    formula = targets.sum(dim=1) * denominator.log() - (targets * logits).sum(dim=1)
+    formula.backward(upstream)
+    torch.testing.assert_close(found, formula.float())
+    pairs = [(hidden, exact), (output.weight, layer_in_float64.weight), (output.bias, layer_in_float64.bias)]
+    for ours, theirs in pairs:
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours.grad.to_dense(), theirs.grad.float())
 
 
 def test_draws_follow_the_proposal_and_reach_every_item() -> None:
