@@ -25,6 +25,7 @@ Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIG
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -39,6 +40,11 @@ from recsys_vae.protocols import Float32Array, Tensors
 
 CHUNK = 64
 """Users whose scores are summed at once: their sparse sums, several times the size of the result, stay small."""
+
+STRIPE = 64
+"""Leading vectors that are sharpened at once."""
+MARGIN = 1.1
+"""Eigenvalues beyond the leading ones are at most so much larger than the least of those as found."""
 
 
 class GraphFilter:
@@ -102,18 +108,23 @@ class GraphFilter:
         return found
 
     def _fit(self, interactions: csr_array, start: Float32Array | None) -> None:
-        from recsys_vae.models.spectrum import leading_spectrum
-
         check_histories(interactions, self.n_items)
         graph = self.config.targets(interactions, dislikes=False)
         degrees = _degrees(graph)
-        normalised = self._normalised(graph, degrees)
+        lean, norm = (
+            (degrees**q).astype(np.float32) for q in (self.config.popularity_exponent, self.config.item_exponent)
+        )
+        build = self._sharpen_all if self.config.solver == "rk4" else self._sharpen_leading
+        build(self._normalised(graph, degrees), lean, norm, start)
+
+    def _spectrum(self, normalised: csr_array, start: Float32Array | None) -> tuple[NDArray[np.float64], Float32Array]:
+        """Leading eigenvalues and vectors of P; R~ is divided by the root of the first, so that they are at most 1."""
+        from recsys_vae.models.spectrum import leading_spectrum
+
         values, vectors = leading_spectrum(normalised, self.config.rank, start)
         largest = values.max(initial=0.0) or 1.0
         normalised *= np.float32(largest**-0.5)
-        lean, norm = (degrees**q for q in (self.config.popularity_exponent, self.config.item_exponent))
-        build = self._sharpen_all if self.config.solver == "rk4" else self._sharpen_leading
-        build(normalised, values / largest, vectors, lean.astype(np.float32), norm.astype(np.float32))
+        return values / largest, vectors
 
     def score(self, histories: csr_array) -> Float32Array:
         """Filtered histories, weighed as inputs, shape (n, n_items)."""
@@ -153,11 +164,11 @@ class GraphFilter:
     def _sharpen_leading(
         self,
         normalised: csr_array,
-        values: NDArray[np.float64],
-        vectors: Float32Array,
         lean: Float32Array,
         norm: Float32Array,
+        start: Float32Array | None,
     ) -> None:
+        values, vectors = self._spectrum(normalised, start)
         gram = csr_array(normalised.T) @ normalised
         gram.data *= lean[gram.indices] / np.repeat(lean, np.diff(gram.indptr))
         self._local = gram
@@ -170,27 +181,33 @@ class GraphFilter:
     def _sharpen_all(
         self,
         normalised: csr_array,
-        values: NDArray[np.float64],
-        vectors: Float32Array,
         lean: Float32Array,
         norm: Float32Array,
+        start: Float32Array | None,
     ) -> None:
         import torch
 
-        from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
+        from recsys_vae.models.sharpening import largest_entries, rk4_weights, shorter
         from recsys_vae.models.spectrum import Gram
 
-        gram, time = Gram(normalised), self.config.sharpening
-        response = values * np.polynomial.polynomial.polyval(values, rk4_weights(time))
-        left, right = torch.from_numpy((vectors * response).astype(np.float32)), torch.from_numpy(vectors.T)
-        self._local = largest_entries(gram, time, left, right, lean, self.config.neighbours)
-        merged = sharpened(gram, torch.from_numpy(vectors * norm[:, None]), time).numpy()
-        self._keep(
-            [
-                (left.numpy() / lean[:, None], vectors.T * lean),
-                (vectors / norm[:, None] * self.config.low_pass, merged.T),
-            ]
-        )
+        values, vectors = self._spectrum(normalised, start)
+        gram, weights, rank = Gram(normalised), rk4_weights(self.config.sharpening), len(values)
+        rest = shorter(weights, MARGIN * values.min(initial=1.0)) if rank == self.config.rank else weights
+        taken, response = ((values * polyval(values, powers)).astype(np.float32) for powers in (rest, weights))
+        self._local = largest_entries(gram, rest, vectors, taken, lean, self.config.neighbours)
+        right = np.empty((2 * rank, self.n_items), dtype=np.float32)
+        for first in range(0, rank, STRIPE):
+            some = vectors[:, first : first + STRIPE]
+            right[first : first + some.shape[1]] = some.T
+            merged = gram.polynomial(weights, torch.from_numpy(some * norm[:, None])).numpy()
+            right[rank + first : rank + first + some.shape[1]] = merged.T
+        vectors = some = merged = right[:0]  # freed, before as much is needed for the other factor
+        self._left, self._right = np.empty((self.n_items, 2 * rank), dtype=np.float32), right
+        np.multiply(right[:rank].T, response, out=self._left[:, :rank])
+        np.multiply(right[:rank].T, np.float32(self.config.low_pass), out=self._left[:, rank:])
+        self._left[:, :rank] /= lean[:, None]
+        self._left[:, rank:] /= norm[:, None]
+        right[:rank] *= lean
 
     def _keep(self, factors: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Put factors side by side."""

@@ -55,7 +55,11 @@ X86 = (
     Level("avxvnni", ("-march=x86-64-v3", "-mavxvnni"), V3 | {"avxvnni"}),
     Level("avx512", WIDE, V4 | {"avx512vnni"}),
     Level("avx512bf16", BF16, V4 | {"avx512vnni", "avx512bf16"}),
-    Level("amx", (*BF16, "-mamx-tile", "-mamx-int8", "-mamx-bf16"), V4 | {"avx512vnni", "avx512bf16", "amxbf16", "amxint8"}),
+    Level(
+        "amx",
+        (*BF16, "-mamx-tile", "-mamx-int8", "-mamx-bf16"),
+        V4 | {"avx512vnni", "avx512bf16", "amxbf16", "amxint8"},
+    ),
 )
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.models import sharpening
+from recsys_vae.models import graph_filter, sharpening, spectrum
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.sharpening import _largest
 from tests.worlds import csr, two_tastes
@@ -133,7 +133,9 @@ def test_rows_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) 
     scores = []
     for rows, columns in ((256, 64), (5, 2)):
         monkeypatch.setattr(sharpening, "ROWS", rows)
-        monkeypatch.setattr(sharpening, "BLOCK", columns)
+        monkeypatch.setattr(sharpening, "TILE", columns)
+        monkeypatch.setattr(spectrum, "BLOCK", columns)
+        monkeypatch.setattr(graph_filter, "STRIPE", columns)
         model = GraphFilter(12, settings)
         model.fit(world)
         scores.append(model.score(world))
