@@ -23,6 +23,7 @@ Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIG
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
@@ -38,13 +39,14 @@ from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.updatable import REFIT, WARM, Updated
 from recsys_vae.protocols import Float32Array, Tensors
 
+if TYPE_CHECKING:
+    from recsys_vae.models.spectrum import Gram
+
 CHUNK = 64
 """Users whose scores are summed at once: their sparse sums, several times the size of the result, stay small."""
 
 STRIPE = 64
 """Leading vectors that are sharpened at once."""
-MARGIN = 1.1
-"""Eigenvalues beyond the leading ones are at most so much larger than the least of those as found."""
 
 
 class GraphFilter:
@@ -185,23 +187,16 @@ class GraphFilter:
         norm: Float32Array,
         start: Float32Array | None,
     ) -> None:
-        import torch
-
-        from recsys_vae.models.sharpening import largest_entries, rk4_weights, shorter
+        from recsys_vae.models.sharpening import largest_entries, reach, rk4_weights, shorter
         from recsys_vae.models.spectrum import Gram
 
         values, vectors = self._spectrum(normalised, start)
         gram, weights, rank = Gram(normalised), rk4_weights(self.config.sharpening), len(values)
-        rest = shorter(weights, MARGIN * values.min(initial=1.0)) if rank == self.config.rank else weights
+        rest = shorter(weights, reach(gram, values, vectors))
         taken, response = ((values * polyval(values, powers)).astype(np.float32) for powers in (rest, weights))
         self._local = largest_entries(gram, rest, vectors, taken, lean, self.config.neighbours)
-        right = np.empty((2 * rank, self.n_items), dtype=np.float32)
-        for first in range(0, rank, STRIPE):
-            some = vectors[:, first : first + STRIPE]
-            right[first : first + some.shape[1]] = some.T
-            merged = gram.polynomial(weights, torch.from_numpy(some * norm[:, None])).numpy()
-            right[rank + first : rank + first + some.shape[1]] = merged.T
-        vectors = some = merged = right[:0]  # freed, before as much is needed for the other factor
+        right = _right_factor(gram, weights, vectors, norm)
+        del gram, vectors  # before as much is needed for the other factor
         self._left, self._right = np.empty((self.n_items, 2 * rank), dtype=np.float32), right
         np.multiply(right[:rank].T, response, out=self._left[:, :rank])
         np.multiply(right[:rank].T, np.float32(self.config.low_pass), out=self._left[:, rank:])
@@ -214,6 +209,20 @@ class GraphFilter:
         none = np.zeros((self.n_items, 0), dtype=np.float32)
         self._left = np.hstack([none, *(left.astype(np.float32) for left, _ in factors)])
         self._right = np.vstack([none.T, *(right.astype(np.float32) for _, right in factors)])
+
+
+def _right_factor(gram: "Gram", weights: list[float], vectors: Float32Array, norm: Float32Array) -> Float32Array:
+    """V^T and V^T D_I^b p(P), one above the other, shape (2 r, n_items)."""
+    import torch
+
+    rank = vectors.shape[1]
+    found = np.empty((2 * rank, len(vectors)), dtype=np.float32)
+    for start in range(0, rank, STRIPE):
+        some = vectors[:, start : start + STRIPE]
+        stop = start + some.shape[1]
+        found[start:stop] = some.T
+        found[rank + start : rank + stop] = gram.polynomial(weights, torch.from_numpy(some * norm[:, None])).numpy().T
+    return found
 
 
 def _degrees(graph: csr_array) -> NDArray[np.float64]:

@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys_vae.native import graph
 from recsys_vae.models.spectrum import Gram
+from recsys_vae.native import graph
 
 NEAR, NODES = 5e-6, 200
 """Largest difference of polynomials that are taken as equal, and at how many places they are compared."""
+MARGIN, LANES, POWERS = 1.1, 16, 8
+"""Of the estimate of the largest eigenvalue that is not taken out: what it is raised by, columns and steps."""
 ROWS, TILE = 256, 4096
 """Rows whose largest entries are found at once, and columns from which leading components are taken at once: libraries
 copy the factors of a product."""
@@ -29,23 +31,45 @@ def rk4_weights(time: float) -> list[float]:
     return [(-time) ** power / math.factorial(power) for power in range(5)]
 
 
-def shorter(weights: list[float], reach: float) -> list[float]:
-    """A polynomial of the least degree that is as good as another where no eigenvalue of P is above `reach`.
+def reach(gram: Gram, values: NDArray[np.float64], vectors: NDArray[np.float32]) -> float:
+    """About the largest eigenvalue of P besides leading ones, rather too large; at least the least of these.
 
-    As good: times x, within `NEAR` of the other for all x from 0 to `reach`. Each degree less saves two products with
-    X for every item. What was found of P above `reach` is to be taken out with the same polynomial.
+    By power iteration on what is left of P, as a search for leading vectors can miss some where many eigenvalues are
+    equal, like the largest of a graph in many parts.
+
+    Args:
+        gram: P.
+        values, vectors: of the leading components, shapes (r,) and (n_items, r).
+    """
+    found, leading = (
+        torch.randn(gram.width, LANES, generator=torch.Generator().manual_seed(0)),
+        torch.from_numpy(vectors),
+    )
+    largest = values.min(initial=1.0)
+    for _ in range(POWERS):
+        found /= found.norm(dim=0).clamp(min=1e-30)
+        found = gram @ found.sub_(leading @ (leading.T @ found))
+        largest = max(largest, float(found.norm(dim=0).max()))
+    return float(MARGIN * largest)
+
+
+def shorter(weights: list[float], largest: float) -> list[float]:
+    """A polynomial of the least degree that is as good as another where no eigenvalue of P is above `largest`.
+
+    As good: times x, within `NEAR` of the other for all x from 0 to `largest`. Each degree less saves two products with
+    X for every item. What was found of P above that is to be taken out with the same polynomial.
 
     Args:
         weights: of 1, x, x^2 and so on.
-        reach: the largest x.
+        largest: x.
     """
-    nodes = reach * (1 - np.cos(np.linspace(0, np.pi, NODES))) / 2
+    nodes = largest * (1 - np.cos(np.linspace(0, np.pi, NODES))) / 2
     wanted = np.polynomial.polynomial.polyval(nodes, weights)
     for degree in range(len(weights) - 1):
-        powers = np.vander(nodes / (reach or 1.0), degree + 1, increasing=True) * nodes[:, None]
+        powers = np.vander(nodes / (largest or 1.0), degree + 1, increasing=True) * nodes[:, None]
         found = np.linalg.lstsq(powers, wanted * nodes, rcond=None)[0]
         if np.abs(powers @ found - wanted * nodes).max() <= NEAR:
-            return [float(weight) for weight in found / (reach or 1.0) ** np.arange(degree + 1)]
+            return [float(weight) for weight in found / (largest or 1.0) ** np.arange(degree + 1)]
     return weights
 
 
@@ -74,10 +98,10 @@ def largest_entries(
         rows = range(start, min(start + ROWS, n))
         chosen = slice(rows.start, rows.stop)
         block, left = gram.rows(weights, rows), torch.from_numpy(vectors[chosen] * taken)
-        for some, factors in zip(block.split(TILE, dim=1), right.split(TILE, dim=1), strict=True):
-            some.addmm_(left, factors, alpha=-1)
-        columns[chosen], values[chosen] = _kept(block.numpy(), scale, 1 / scale[chosen], kept)
-        del block, some
+        for first in range(0, n, TILE):
+            block[:, first : first + TILE].addmm_(left, right[:, first : first + TILE], alpha=-1)
+        columns[chosen], values[chosen] = _kept(block.numpy(), scale, np.reciprocal(scale[chosen]), kept)
+        del block  # before the next one is made
     return csr_array((values.ravel(), columns.ravel(), np.arange(0, (n + 1) * kept, kept)), shape=(n, n))
 
 

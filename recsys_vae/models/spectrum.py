@@ -61,7 +61,7 @@ class Gram:
     @property
     def width(self) -> int:
         """Number of columns of X."""
-        return self._matrix.shape[1]
+        return int(self._matrix.shape[1])
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         """P `dense`, shape (width, n)."""
