@@ -67,16 +67,17 @@ class GraphFilter:
     @staticmethod
     def cost(config: GraphFilterConfig, sizes: Sizes) -> Cost:
         """The pairs that come together, 12 bytes each as kept and as many while they are scaled, beside the blocks that
-        the leading vectors are searched in, five times the rank, which are there twice and grow by copies; with `rk4`
-        four products of the kept pairs.
+        the leading vectors are searched in, five times the rank, and half as much again; with `rk4` the kept pairs, 8
+        bytes each, both factors, some rows at once, and for each item four products with P and the leading components.
         """
-        operations = 2 * sizes.work + 80 * sizes.n_interactions * config.rank
-        pairs, space = sizes.together, 4 * 5 * sizes.n_items * config.rank
-        if config.solver == "rk4":
-            pairs = sizes.n_items * min(sizes.n_items, config.neighbours)
-            operations += 8 * pairs * min(sizes.n_items, config.neighbours)
-        factors = 8 * sizes.n_items * config.rank
-        return Cost(max(24 * pairs + factors, 3 * space), operations, 12 * pairs + factors)
+        n, rank = sizes.n_items, config.rank
+        factors, space = 8 * n * rank, 4 * 5 * n * rank
+        operations = 2 * sizes.work + 80 * sizes.n_interactions * rank
+        if config.solver != "rk4":
+            return Cost(max(24 * sizes.together + factors, 2 * space), operations, 12 * sizes.together + factors)
+        kept = 8 * n * min(n, config.neighbours) + 2 * factors
+        operations += 16 * n * sizes.n_interactions + 2 * n**2 * rank
+        return Cost(max(kept + 3 * 4 * 256 * n, 2 * space), operations, kept)
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the weighed interactions, shape (n_users, n_items)."""
