@@ -102,7 +102,9 @@ def largest_entries(
             block[:, first : first + TILE].addmm_(left, right[:, first : first + TILE], alpha=-1)
         columns[chosen], values[chosen] = _kept(block.numpy(), scale, np.reciprocal(scale[chosen]), kept)
         del block  # before the next one is made
-    return csr_array((values.ravel(), columns.ravel(), np.arange(0, (n + 1) * kept, kept)), shape=(n, n))
+    starts = np.arange(0, (n + 1) * kept, kept)
+    narrow = starts.astype(np.int32) if starts[-1] <= np.iinfo(np.int32).max else starts  # columns are kept as wide
+    return csr_array((values.ravel(), columns.ravel(), narrow), shape=(n, n))
 
 
 def _kept(

@@ -118,6 +118,7 @@ def test_the_entries_that_are_kept_are_the_largest_besides_the_leading_component
     """
     tensors = fitted(solver="rk4", rank=1, low_pass=0.0, neighbours=1).tensors()
     np.testing.assert_array_equal(tensors["local.indices"], [1, 1])
+    assert tensors["local.indices"].dtype == np.int32
     np.testing.assert_allclose(tensors["local.data"], [-(2**0.5) / 12, 1 / 6], atol=1e-6)
 
 
