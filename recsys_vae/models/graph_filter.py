@@ -135,6 +135,9 @@ class GraphFilter:
         if not self._left.size and not self._local.shape[0]:
             raise DataError("This graph filter has not been fitted: call fit first.")
         inputs, scores = self.config.inputs(histories), np.empty(histories.shape, dtype=np.float32)
+        wide = self._local.indices.dtype  # of two widths in a product, scipy copies the narrow one: here, all pairs
+        parts = (inputs.data, inputs.indices.astype(wide, copy=False), inputs.indptr.astype(wide, copy=False))
+        inputs = csr_array(parts, shape=inputs.shape)
         for start in range(0, len(scores), CHUNK):
             rows, out = inputs[start : start + CHUNK], scores[start : start + CHUNK]
             (rows @ self._local).toarray(out=out)
