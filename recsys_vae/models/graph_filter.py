@@ -23,8 +23,10 @@ Choi et al., Blurring-Sharpening Process Models for Collaborative Filtering, SIG
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -37,8 +39,14 @@ from recsys_vae.models.cost import Cost, Sizes
 from recsys_vae.models.updatable import REFIT, WARM, Updated
 from recsys_vae.protocols import Float32Array, Tensors
 
+if TYPE_CHECKING:
+    from recsys_vae.models.spectrum import Gram
+
 CHUNK = 64
 """Users whose scores are summed at once: their sparse sums, several times the size of the result, stay small."""
+
+STRIPE = 64
+"""Leading vectors that are sharpened at once."""
 
 
 class GraphFilter:
@@ -59,16 +67,17 @@ class GraphFilter:
     @staticmethod
     def cost(config: GraphFilterConfig, sizes: Sizes) -> Cost:
         """The pairs that come together, 12 bytes each as kept and as many while they are scaled, beside the blocks that
-        the leading vectors are searched in, five times the rank, which are there twice and grow by copies; with `rk4`
-        four products of the kept pairs.
+        the leading vectors are searched in, five times the rank, and half as much again; with `rk4` the kept pairs, 8
+        bytes each, both factors, some rows at once, and for each item four products with P and the leading components.
         """
-        operations = 2 * sizes.work + 80 * sizes.n_interactions * config.rank
-        pairs, space = sizes.together, 4 * 5 * sizes.n_items * config.rank
-        if config.solver == "rk4":
-            pairs = sizes.n_items * min(sizes.n_items, config.neighbours)
-            operations += 8 * pairs * min(sizes.n_items, config.neighbours)
-        factors = 8 * sizes.n_items * config.rank
-        return Cost(max(24 * pairs + factors, 3 * space), operations, 12 * pairs + factors)
+        n, rank = sizes.n_items, config.rank
+        factors, space = 8 * n * rank, 4 * 5 * n * rank
+        operations = 2 * sizes.work + 80 * sizes.n_interactions * rank
+        if config.solver != "rk4":
+            return Cost(max(24 * sizes.together + factors, 2 * space), operations, 12 * sizes.together + factors)
+        kept = 8 * n * min(n, config.neighbours) + 2 * factors
+        operations += 16 * n * sizes.n_interactions + 2 * n**2 * rank
+        return Cost(max(kept + 3 * 4 * 256 * n, 2 * space), operations, kept)
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the weighed interactions, shape (n_users, n_items)."""
@@ -102,18 +111,23 @@ class GraphFilter:
         return found
 
     def _fit(self, interactions: csr_array, start: Float32Array | None) -> None:
-        from recsys_vae.models.spectrum import leading_spectrum
-
         check_histories(interactions, self.n_items)
         graph = self.config.targets(interactions, dislikes=False)
         degrees = _degrees(graph)
-        normalised = self._normalised(graph, degrees)
+        lean, norm = (
+            (degrees**q).astype(np.float32) for q in (self.config.popularity_exponent, self.config.item_exponent)
+        )
+        build = self._sharpen_all if self.config.solver == "rk4" else self._sharpen_leading
+        build(self._normalised(graph, degrees), lean, norm, start)
+
+    def _spectrum(self, normalised: csr_array, start: Float32Array | None) -> tuple[NDArray[np.float64], Float32Array]:
+        """Leading eigenvalues and vectors of P; R~ is divided by the root of the first, so that they are at most 1."""
+        from recsys_vae.models.spectrum import leading_spectrum
+
         values, vectors = leading_spectrum(normalised, self.config.rank, start)
         largest = values.max(initial=0.0) or 1.0
         normalised *= np.float32(largest**-0.5)
-        lean, norm = (degrees**q for q in (self.config.popularity_exponent, self.config.item_exponent))
-        build = self._sharpen_all if self.config.solver == "rk4" else self._sharpen_leading
-        build(normalised, values / largest, vectors, lean.astype(np.float32), norm.astype(np.float32))
+        return values / largest, vectors
 
     def score(self, histories: csr_array) -> Float32Array:
         """Filtered histories, weighed as inputs, shape (n, n_items)."""
@@ -121,6 +135,9 @@ class GraphFilter:
         if not self._left.size and not self._local.shape[0]:
             raise DataError("This graph filter has not been fitted: call fit first.")
         inputs, scores = self.config.inputs(histories), np.empty(histories.shape, dtype=np.float32)
+        wide = self._local.indices.dtype  # of two widths in a product, scipy copies the narrow one: here, all pairs
+        parts = (inputs.data, inputs.indices.astype(wide, copy=False), inputs.indptr.astype(wide, copy=False))
+        inputs = csr_array(parts, shape=inputs.shape)
         for start in range(0, len(scores), CHUNK):
             rows, out = inputs[start : start + CHUNK], scores[start : start + CHUNK]
             (rows @ self._local).toarray(out=out)
@@ -153,11 +170,11 @@ class GraphFilter:
     def _sharpen_leading(
         self,
         normalised: csr_array,
-        values: NDArray[np.float64],
-        vectors: Float32Array,
         lean: Float32Array,
         norm: Float32Array,
+        start: Float32Array | None,
     ) -> None:
+        values, vectors = self._spectrum(normalised, start)
         gram = csr_array(normalised.T) @ normalised
         gram.data *= lean[gram.indices] / np.repeat(lean, np.diff(gram.indptr))
         self._local = gram
@@ -170,33 +187,46 @@ class GraphFilter:
     def _sharpen_all(
         self,
         normalised: csr_array,
-        values: NDArray[np.float64],
-        vectors: Float32Array,
         lean: Float32Array,
         norm: Float32Array,
+        start: Float32Array | None,
     ) -> None:
-        import torch
-
-        from recsys_vae.models.sharpening import largest_entries, rk4_weights, sharpened
+        from recsys_vae.models.sharpening import largest_entries, reach, rk4_weights, shorter
         from recsys_vae.models.spectrum import Gram
 
-        gram, time = Gram(normalised), self.config.sharpening
-        response = values * np.polynomial.polynomial.polyval(values, rk4_weights(time))
-        left, right = torch.from_numpy((vectors * response).astype(np.float32)), torch.from_numpy(vectors.T)
-        self._local = largest_entries(gram, time, left, right, lean, self.config.neighbours)
-        merged = sharpened(gram, torch.from_numpy(vectors * norm[:, None]), time).numpy()
-        self._keep(
-            [
-                (left.numpy() / lean[:, None], vectors.T * lean),
-                (vectors / norm[:, None] * self.config.low_pass, merged.T),
-            ]
-        )
+        values, vectors = self._spectrum(normalised, start)
+        gram, weights, rank = Gram(normalised), rk4_weights(self.config.sharpening), len(values)
+        rest = shorter(weights, reach(gram, values, vectors))
+        taken, response = ((values * polyval(values, powers)).astype(np.float32) for powers in (rest, weights))
+        self._local = largest_entries(gram, rest, vectors, taken, lean, self.config.neighbours)
+        right = _right_factor(gram, weights, vectors, norm)
+        del gram, vectors  # before as much is needed for the other factor
+        self._left, self._right = np.empty((self.n_items, 2 * rank), dtype=np.float32), right
+        np.multiply(right[:rank].T, response, out=self._left[:, :rank])
+        np.multiply(right[:rank].T, np.float32(self.config.low_pass), out=self._left[:, rank:])
+        self._left[:, :rank] /= lean[:, None]
+        self._left[:, rank:] /= norm[:, None]
+        right[:rank] *= lean
 
     def _keep(self, factors: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Put factors side by side."""
         none = np.zeros((self.n_items, 0), dtype=np.float32)
         self._left = np.hstack([none, *(left.astype(np.float32) for left, _ in factors)])
         self._right = np.vstack([none.T, *(right.astype(np.float32) for _, right in factors)])
+
+
+def _right_factor(gram: "Gram", weights: list[float], vectors: Float32Array, norm: Float32Array) -> Float32Array:
+    """V^T and V^T D_I^b p(P), one above the other, shape (2 r, n_items)."""
+    import torch
+
+    rank = vectors.shape[1]
+    found = np.empty((2 * rank, len(vectors)), dtype=np.float32)
+    for start in range(0, rank, STRIPE):
+        some = vectors[:, start : start + STRIPE]
+        stop = start + some.shape[1]
+        found[start:stop] = some.T
+        found[rank + start : rank + stop] = gram.polynomial(weights, torch.from_numpy(some * norm[:, None])).numpy().T
+    return found
 
 
 def _degrees(graph: csr_array) -> NDArray[np.float64]:

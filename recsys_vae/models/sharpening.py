@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from recsys_vae.models.spectrum import Gram
+from recsys_vae.native import graph
 
-BLOCK = 64
-"""Columns that are multiplied at once: so many of 40,000 items stay in the processor's cache."""
-ROWS = 256
-"""Rows whose largest entries are found at once."""
+NEAR, NODES = 5e-6, 200
+"""Largest difference of polynomials that are taken as equal, and at how many places they are compared."""
+MARGIN, LANES, POWERS = 1.1, 16, 8
+"""Of the estimate of the largest eigenvalue that is not taken out: what it is raised by, columns and steps."""
+ROWS, TILE = 256, 4096
+"""Rows whose largest entries are found at once, and columns from which leading components are taken at once: libraries
+copy the factors of a product."""
 
 
 def rk4_weights(time: float) -> list[float]:
@@ -28,43 +31,92 @@ def rk4_weights(time: float) -> list[float]:
     return [(-time) ** power / math.factorial(power) for power in range(5)]
 
 
-def sharpened(gram: Gram, columns: Tensor, time: float) -> Tensor:
-    """p(P) times columns, shape (n_items, n), p being the polynomial of `rk4_weights`."""
-    found = []
-    for power in torch.split(columns, BLOCK, dim=1):
-        total, current = power.clone(), power.contiguous()
-        for weight in rk4_weights(time)[1:]:
-            current = gram @ current
-            total.add_(current, alpha=weight)
-        found.append(total)
-    return torch.cat(found, dim=1)
+def reach(gram: Gram, values: NDArray[np.float64], vectors: NDArray[np.float32]) -> float:
+    """About the largest eigenvalue of P besides leading ones, rather too large; at least the least of these.
 
-
-def largest_entries(
-    gram: Gram, time: float, left: Tensor, right: Tensor, scale: NDArray[np.float32], neighbours: int
-) -> csr_array:
-    """What P p(P) holds besides a product of thin factors, the largest entries of each row, as CSR.
+    By power iteration on what is left of P, as a search for leading vectors can miss some where many eigenvalues are
+    equal, like the largest of a graph in many parts.
 
     Args:
         gram: P.
-        time: of the sharpening; 0 leaves P.
-        left, right: shapes (n_items, r) and (r, n_items); their product is subtracted.
+        values, vectors: of the leading components, shapes (r,) and (n_items, r).
+    """
+    found, leading = (
+        torch.randn(gram.width, LANES, generator=torch.Generator().manual_seed(0)),
+        torch.from_numpy(vectors),
+    )
+    largest = values.min(initial=1.0)
+    for _ in range(POWERS):
+        found /= found.norm(dim=0).clamp(min=1e-30)
+        found = gram @ found.sub_(leading @ (leading.T @ found))
+        largest = max(largest, float(found.norm(dim=0).max()))
+    return float(MARGIN * largest)
+
+
+def shorter(weights: list[float], largest: float) -> list[float]:
+    """A polynomial of the least degree that is as good as another where no eigenvalue of P is above `largest`.
+
+    As good: times x, within `NEAR` of the other for all x from 0 to `largest`. Each degree less saves two products with
+    X for every item. What was found of P above that is to be taken out with the same polynomial.
+
+    Args:
+        weights: of 1, x, x^2 and so on.
+        largest: x.
+    """
+    nodes = largest * (1 - np.cos(np.linspace(0, np.pi, NODES))) / 2
+    wanted = np.polynomial.polynomial.polyval(nodes, weights)
+    for degree in range(len(weights) - 1):
+        powers = np.vander(nodes / (largest or 1.0), degree + 1, increasing=True) * nodes[:, None]
+        found = np.linalg.lstsq(powers, wanted * nodes, rcond=None)[0]
+        if np.abs(powers @ found - wanted * nodes).max() <= NEAR:
+            return [float(weight) for weight in found / (largest or 1.0) ** np.arange(degree + 1)]
+    return weights
+
+
+def largest_entries(
+    gram: Gram,
+    weights: list[float],
+    vectors: NDArray[np.float32],
+    taken: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    neighbours: int,
+) -> csr_array:
+    """What P p(P) holds besides its leading components, the largest entries of each row, as CSR.
+
+    Args:
+        gram: P.
+        weights: of the powers in p.
+        vectors, taken: V, shape (n_items, r), and t, shape (r,), of which V diag(t) V^T is subtracted.
         scale: factors of the columns, shape (n_items,), by which entries are multiplied before they are compared; those
             of the rows are their inverse.
         neighbours: entries that are kept of a row.
     """
     n, kept = gram.width, min(neighbours, gram.width)
     values, columns = np.empty((n, kept), dtype=np.float32), np.empty((n, kept), dtype=np.int32)
+    right = torch.from_numpy(vectors).T
     for start in range(0, n, ROWS):
         rows = range(start, min(start + ROWS, n))
-        block = sharpened(gram, gram.columns(rows), time).T.contiguous()
-        block.addmm_(left[rows.start : rows.stop], right, alpha=-1)
-        entries = block.numpy()
-        entries *= scale
-        entries /= scale[rows.start : rows.stop, None]
-        columns[rows.start : rows.stop] = _largest(entries, kept)
-        values[rows.start : rows.stop] = np.take_along_axis(entries, columns[rows.start : rows.stop], axis=1)
-    return csr_array((values.ravel(), columns.ravel(), np.arange(0, (n + 1) * kept, kept)), shape=(n, n))
+        chosen = slice(rows.start, rows.stop)
+        block, left = gram.rows(weights, rows), torch.from_numpy(vectors[chosen] * taken)
+        for first in range(0, n, TILE):
+            block[:, first : first + TILE].addmm_(left, right[:, first : first + TILE], alpha=-1)
+        columns[chosen], values[chosen] = _kept(block.numpy(), scale, np.reciprocal(scale[chosen]), kept)
+        del block  # before the next one is made
+    starts = np.arange(0, (n + 1) * kept, kept)
+    narrow = starts.astype(np.int32) if starts[-1] <= np.iinfo(np.int32).max else starts  # columns are kept as wide
+    return csr_array((values.ravel(), columns.ravel(), narrow), shape=(n, n))
+
+
+def _kept(
+    rows: NDArray[np.float32], column_scale: NDArray[np.float32], row_scale: NDArray[np.float32], kept: int
+) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
+    """Columns and values of the largest entries of scaled rows, shapes (n, kept)."""
+    if graph.suits():
+        return graph.largest_entries(rows, column_scale, row_scale, kept)
+    rows *= column_scale
+    rows *= row_scale[:, None]
+    columns = _largest(rows, kept)
+    return columns, np.take_along_axis(rows, columns, axis=1)
 
 
 def _largest(rows: NDArray[np.float32], kept: int) -> NDArray[np.intp]:

@@ -1,12 +1,17 @@
 """The leading spectrum of a large sparse Gram matrix, which is never formed."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import functional
 
+from recsys_vae.native import graph
+from recsys_vae.native.graph import GramLoops
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
@@ -16,6 +21,11 @@ WARM_STEPS = 6
 """Blocks where the search begins within the vectors of a similar matrix."""
 KEPT = 0.9
 """Length that vectors keep when what lies in a space is taken from them, if hardly anything does."""
+BLOCK = 64
+"""Columns that torch multiplies at once: so many of 40,000 items stay in the processor's cache."""
+CONDITION = 1e-2
+"""Lengths in a block that differ by more are too far apart for the Cholesky factor of its Gram matrix, even where it is
+decomposed again."""
 NEGLIGIBLE = 1e-6
 """Eigenvalues below this share of the largest are float32's noise; their vectors are left out."""
 
@@ -43,27 +53,46 @@ def leading_spectrum(
 
 
 class Gram:
-    """X^T X as an operator on dense matrices: two sparse products, float32."""
+    """P = X^T X and its polynomials as operators on dense matrices: two sparse products a power, float32."""
 
     def __init__(self, matrix: csr_array) -> None:
-        transposed = csr_array(matrix.T)
-        self._matrix, self._transposed = matrix, transposed
-        self._rows = SparseRows.from_csr(matrix)
-        self._columns = SparseRows.from_csr(transposed)
+        self._matrix, self._transposed = matrix, csr_array(matrix.T)
 
     @property
     def width(self) -> int:
         """Number of columns of X."""
-        return len(self._columns)
+        return int(self._matrix.shape[1])
 
     def __matmul__(self, dense: Tensor) -> Tensor:
-        """X^T X `dense`, shape (width, n)."""
-        return _product(self._columns, _product(self._rows, dense))
+        """P `dense`, shape (width, n)."""
+        return self.polynomial([0.0, 1.0], dense)
 
-    def columns(self, chosen: range) -> Tensor:
-        """Some columns of X^T X, shape (width, n): by products of sparse matrices, as most entries are 0."""
-        found = (self._transposed[chosen.start : chosen.stop] @ self._matrix).toarray()
-        return torch.from_numpy(found).T.contiguous()
+    def polynomial(self, weights: list[float], dense: Tensor) -> Tensor:
+        """sum_k weights[k] P^k `dense`, shape (width, n)."""
+        if self._loops:
+            return torch.from_numpy(self._loops.polynomial(weights, dense.numpy()))
+        total = dense * weights[-1]
+        for weight in weights[-2::-1]:
+            total = _product(self._torch[1], _product(self._torch[0], total))
+            if weight:
+                total.add_(dense, alpha=weight)
+        return total
+
+    def rows(self, weights: list[float], chosen: range) -> Tensor:
+        """Some rows of P sum_k weights[k] P^k, shape (n, width); the first product is of sparse matrices."""
+        if self._loops:
+            return torch.from_numpy(self._loops.rows(weights, chosen))
+        first = (self._transposed[chosen.start : chosen.stop] @ self._matrix).toarray()
+        blocks = torch.split(torch.from_numpy(first).T, BLOCK, dim=1)
+        return torch.cat([self.polynomial(weights, block.contiguous()).T for block in blocks])
+
+    @cached_property
+    def _loops(self) -> GramLoops | None:
+        return GramLoops(self._matrix, self._transposed) if graph.suits() else None
+
+    @cached_property
+    def _torch(self) -> tuple[SparseRows, SparseRows]:
+        return SparseRows.from_csr(self._matrix), SparseRows.from_csr(self._transposed)
 
 
 def _product(rows: SparseRows, dense: Tensor) -> Tensor:
@@ -92,31 +121,57 @@ def _start(width: int, rank: int, similar: Float32Array | None) -> tuple[Tensor,
 
 
 def _search(gram: Gram, start: Tensor, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """The larger Ritz values, descending, and their vectors, of the Krylov space of a block: twice its width."""
+    """The larger Ritz values, descending, and their vectors, of the Krylov space of a block: twice its width.
+
+    The image of a block is, but for rounding, orthogonal to all blocks but itself, the one before and the next.
+    """
     block = start.shape[1]
-    space, projected = torch.empty(gram.width, steps * block), torch.empty(steps * block, steps * block)
+    space, projected = torch.empty(gram.width, steps * block), torch.zeros(steps * block, steps * block)
     space[:, :block] = torch.linalg.qr(start)[0]
     for end in range(block, steps * block + 1, block):
-        found, last = space[:, :end], slice(end - block, end)
+        last, near = slice(end - block, end), slice(max(end - 2 * block, 0), end)
         image = gram @ space[:, last].contiguous()
-        projected[:end, last] = found.T @ image
+        projected[near, last] = space[:, near].T @ image
         if end < steps * block:
-            space[:, end : end + block] = _orthogonal(image.addmm_(found, projected[:end, last], alpha=-1), found)
-    upper = projected.double().triu()
-    values, rotation = torch.linalg.eigh(upper + upper.triu(1).T)
-    wanted = rotation[:, -2 * block :].flip(1).float()
-    return values.flip(0)[: 2 * block].numpy(), (space @ wanted).numpy()
+            image.addmm_(space[:, near], projected[near, last], alpha=-1)
+            space[:, end : end + block] = _orthogonal(image, space[:, :end])
+    values, rotation = _largest_pairs(projected, 2 * block)
+    return values, (space @ torch.from_numpy(rotation)).numpy()
+
+
+def _largest_pairs(upper: Tensor, n: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """The n largest eigenvalues, descending, of the matrix whose upper half is given, and their vectors."""
+    matrix, size = upper.double().numpy(), len(upper)
+    values, vectors = eigh(
+        matrix, lower=False, subset_by_index=(size - n, size - 1), overwrite_a=True, check_finite=False
+    )
+    return values[::-1], np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)
 
 
 def _orthogonal(block: Tensor, space: Tensor) -> Tensor:
     """An orthonormal basis of what a block, orthogonal to a space but for rounding, adds to it.
 
-    Again once: the first time leaves float32's errors in. And once more where the block adds nothing: these are all
+    Again once: the first time leaves float32's errors in. And again where the block adds nothing: these are all
     that is left of it then, and what is left of them is no longer a basis.
     """
-    block = torch.linalg.qr(block)[0]
-    for _ in range(2):
-        block, kept = torch.linalg.qr(block - space @ (space.T @ block))
-        if kept.diagonal().abs().min() > KEPT:
+    block = _basis(block, CONDITION)[0]
+    for _ in range(3):
+        block, kept = _basis(block.addmm_(space, space.T @ block, alpha=-1), KEPT)
+        if kept.min() > KEPT:
             break
     return block
+
+
+def _basis(block: Tensor, condition: float) -> tuple[Tensor, Tensor]:
+    """Q of the QR decomposition and the magnitudes of R's diagonal: by Cholesky where that is exact enough, as it is
+    several times as fast: where the lengths on that diagonal are alike, to a factor of `condition`.
+
+    Source: Yamamoto et al., Roundoff error analysis of the CholeskyQR2 algorithm, ETNA 44, 2015.
+    """
+    lower, failed = torch.linalg.cholesky_ex((block.T @ block).double())
+    lengths = lower.diagonal()
+    if failed or lengths.min() < condition * lengths.max():
+        block, upper = torch.linalg.qr(block)
+        return block, upper.diagonal().abs()
+    inverse = torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=torch.float64), upper=False)
+    return block @ inverse.T.float(), lengths

@@ -5,7 +5,8 @@
 - ease: processor time of a fit, of which n^3 operations at the speed of float64 products on the same threads (n^3 / 3
   of the factor, 2 n^3 / 3 of the inverse) are a share; peak memory above that before the fit, as a share of B.
 - rk4: BSPM as published for Gowalla. Fit in processor time, peak memory above that before it, scores of some users.
-  `--today DIR` is a checkout of the build to compare with; by turns, each in a process of its own.
+  `--today DIR` is a checkout of the build to compare with, ffa1935e for the figures in docs/benchmarks.md; by turns,
+  each in a process of its own.
 - authors: their way on a CPU (github.com/jeongwhanchoi/BSPM): a truncated SVD by Lanczos, then, for batches of users,
   each derivative as two products of a dense batch with the sparse matrix. Some users, scaled up to all.
 

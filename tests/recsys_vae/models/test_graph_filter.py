@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from recsys_vae.errors import ConfigError, DataError
-from recsys_vae.models import sharpening
+from recsys_vae.models import graph_filter, sharpening, spectrum
 from recsys_vae.models.graph_filter import GraphFilter, GraphFilterConfig
 from recsys_vae.models.sharpening import _largest
 from tests.worlds import csr, two_tastes
@@ -117,6 +118,7 @@ def test_the_entries_that_are_kept_are_the_largest_besides_the_leading_component
     """
     tensors = fitted(solver="rk4", rank=1, low_pass=0.0, neighbours=1).tensors()
     np.testing.assert_array_equal(tensors["local.indices"], [1, 1])
+    assert tensors["local.indices"].dtype == np.int32
     np.testing.assert_allclose(tensors["local.data"], [-(2**0.5) / 12, 1 / 6], atol=1e-6)
 
 
@@ -133,11 +135,42 @@ def test_rows_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) 
     scores = []
     for rows, columns in ((256, 64), (5, 2)):
         monkeypatch.setattr(sharpening, "ROWS", rows)
-        monkeypatch.setattr(sharpening, "BLOCK", columns)
+        monkeypatch.setattr(sharpening, "TILE", columns)
+        monkeypatch.setattr(spectrum, "BLOCK", columns)
+        monkeypatch.setattr(graph_filter, "STRIPE", columns)
         model = GraphFilter(12, settings)
         model.fit(world)
         scores.append(model.score(world))
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.05, 0.2, 1.0])
+def test_a_shorter_polynomial_is_as_good_up_to_its_reach(reach: float) -> None:
+    weights = sharpening.rk4_weights(2.5)
+    found, places = sharpening.shorter(weights, reach), np.linspace(0, reach, 5001)
+    differences = places * (np.polynomial.Polynomial(found)(places) - np.polynomial.Polynomial(weights)(places))
+    assert np.abs(differences).max() <= 1.01 * sharpening.NEAR
+    assert len(found) == {0.0: 1, 0.05: 3, 0.2: 4, 1.0: 5}[reach]
+
+
+def test_the_reach_includes_eigenvalues_that_a_search_has_missed() -> None:
+    """Of P = diag(1, 1, 1, 0.1, 0, ...), as of a graph in three parts, one 1 and 0.1 were found."""
+    gram = spectrum.Gram(csr_array(np.diag(np.sqrt([1, 1, 1, 0.1, *[0] * 8])).astype(np.float32)))
+    vectors = np.eye(12, dtype=np.float32)
+    assert 1.0 <= sharpening.reach(gram, np.array([1.0, 0.1]), vectors[:, [0, 3]]) <= 1.1
+    assert 0.1 <= sharpening.reach(gram, np.array([1.0, 1.0, 1.0, 0.1]), vectors[:, :4]) <= 0.111
+
+
+def test_scores_without_compiled_loops_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = two_tastes(n_users=150).matrix
+    settings = GraphFilterConfig(solver="rk4", rank=2, low_pass=0.0, sharpening=2.5, neighbours=12)
+    scores = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("RECSYS_NATIVE", switch)
+        model = GraphFilter(12, settings)
+        model.fit(world)
+        scores.append(model.score(world))
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-6)
 
 
 def test_unfitted_incomplete_and_senseless_are_refused() -> None:
