@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000_000)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--singles", type=int, default=200)
-    parser.add_argument("--norms", nargs="+", choices=NORMS, default=list(NORMS))
+    parser.add_argument("--norms", nargs="*", choices=NORMS, default=list(NORMS))
     parser.add_argument("--faiss", nargs="*", choices=APPROXIMATE, default=list(APPROXIMATE))
     parser.add_argument("--faiss-items", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, default=home() / "bench-top-k")
@@ -169,6 +169,8 @@ def main() -> None:
         found[norms] = measure_norms(options, norms)
         print_rows(found[norms])
     measure_faiss(options)
+    if not found:
+        return
     every = [one for rows in found.values() for one in rows.values()]
     first = found[options.norms[0]][1.0]
     told = {
