@@ -30,11 +30,13 @@ struct File {
         return {block * block_size, std::min(n_items, (block + 1) * block_size)};
     }
     // Writes the 8-bit codes of a place.
-    void unpack(int64_t place, uint8_t* out) const {
-        const uint8_t *above = high + place * half, *below = low + place * half;
-        for (int64_t i = 0; i < half; ++i) {
+    void unpack(int64_t place, uint8_t* __restrict out) const {
+        const int64_t count = half;  // by itself: bytes that are written could be its own
+        const uint8_t* __restrict above = high + place * count;
+        const uint8_t* __restrict below = low + place * count;
+        for (int64_t i = 0; i < count; ++i) {
             out[i] = static_cast<uint8_t>(above[i] << 4 | (below[i] & 15));
-            out[half + i] = static_cast<uint8_t>((above[i] & 240) | below[i] >> 4);
+            out[count + i] = static_cast<uint8_t>((above[i] & 240) | below[i] >> 4);
         }
     }
 };

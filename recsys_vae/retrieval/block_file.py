@@ -127,8 +127,8 @@ def _read_header(path: Path, descriptor: int) -> tuple[tuple[int, int], Mapping[
         raise RetrievalError(f"{path} is not an index on disk: its header cannot be read.") from error
     if kind != (KIND, VERSION):
         raise RetrievalError(
-            f"{path} is a {kind[0]} of version {kind[1]}, expected a {KIND} of version {VERSION}. Write it again from the "
-            "vectors: recsys index build, or recsys train --resume."
+            f"{path} is a {kind[0]} of version {kind[1]}, expected a {KIND} of version {VERSION}. Write it "
+            "again from the vectors: recsys index build, or recsys train --resume."
         )
     if n < 1 or d < 1:
         raise RetrievalError(f"{path} holds {n} vectors of width {d}.")

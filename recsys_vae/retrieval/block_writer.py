@@ -132,9 +132,9 @@ def encode(vectors: Float32Array) -> Coded:
     blocks[:, 5] = np.maximum.reduceat(np.where(is_scaled, 0, lost), starts) * UP
     blocks[:, 6] = np.maximum.reduceat(_norms(above), starts) * UP + TINY
     lower, upper = codes[:, :half], codes[:, half:]
-    return Coded(
-        lower >> 4 | upper & 240, lower & 15 | upper << 4, np.stack([scale, last], axis=1), rest, blocks
-    )  # fmt: skip
+    four, below = np.uint8(4), np.uint8(15)
+    high, low = lower >> four | upper & ~below, lower & below | upper << four
+    return Coded(high, low, np.stack([scale, last], axis=1), rest, blocks)
 
 
 def _norms(vectors: Float32Array) -> NDArray[np.float64]:

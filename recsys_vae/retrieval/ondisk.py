@@ -32,8 +32,8 @@ class OnDiskIndex:
     """An index file, open to be searched.
 
     Attributes:
-        looked_at: since it was opened, at how many items' codes tiles of up to 64 queries looked, at how many in 8 bits,
-            and how many queries at vectors.
+        looked_at: since it was opened, at how many items' codes tiles of up to 64 queries looked, at how many in 8
+            bits, and how many queries at vectors.
 
     Args:
         path: of the file, as `write_blocks` wrote it.

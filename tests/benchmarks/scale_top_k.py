@@ -7,7 +7,8 @@ beside the time on the clock stands that of the processor, which other work make
 recorded as soon as it is measured.
 
     python -m tests.benchmarks.scale_top_k [--items 10000000] [--queries 10000] [--singles 200]
-        [--selectivity 1 ... 0.0001] [--norms popularity uniform] [--faiss ivf ivfpq hnsw] [--faiss-items 1000000] [--folder DIR] [--fresh]
+        [--selectivity 1 ... 0.0001] [--norms popularity uniform] [--faiss ivf ivfpq hnsw] [--faiss-items 1000000]
+        [--folder DIR] [--fresh]
 
 IVF and IVF-PQ take about 6 GiB for 10 million items, HNSW hours to build: `--faiss-items` says over how many they are
 measured. The last line of output is JSON.
