@@ -14,8 +14,8 @@ from recsys_vae.native.ondisk import Int32Array
 from recsys_vae.protocols import Float32Array, TopK
 from recsys_vae.retrieval.block_file import BlockFile
 
-MOST_BYTES = 2**24
-"""Of vectors that are kept: 32,768 of 128 dimensions."""
+MOST_BYTES = 2**26
+"""Of vectors that are kept: 131,072 of 128 dimensions."""
 LOOKED_AT = 2
 """Times k whose vectors a query reads, roughly: where that is as many as are allowed, all are read at once."""
 
