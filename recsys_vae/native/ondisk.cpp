@@ -1,69 +1,33 @@
-// The k largest inner products of vectors that lie in a file, in blocks by descending norm: 8-bit codes and facts are mapped,
-// float32 vectors are read for the few that may be among the best.
+// The k largest inner products of vectors that lie in a file, in blocks by descending norm: 8-bit codes, in halves, and facts
+// are mapped, float32 vectors are read for the few that may be among the best.
 //
 //     q.v <= |q| max |v| + max(q_d max v_d, q_d min v_d)   over the items of a block, d the last dimension
 //
 // Blocks are visited from the largest bound down; where it is below the k-th largest lower bound (code_scan.h), nothing of
-// the block is read. What is kept is scored in float32 in the order of recsys_top_k, so the answer is that of a scan of
+// the block is read. Few queries look at the upper halves of codes first (first_look.h). What is kept is scored in float32 in the order of recsys_top_k, so the answer is that of a scan of
 // all, bit for bit. Sources: Teflioudi et al., LEMP, SIGMOD 2015 (blocks by norm); Li et al., FEXIPRO, SIGMOD 2017 (integers).
 #include <cstring>
 
-#include "code_scan.h"
-#include "vector_file.h"
+#include "first_look.h"
 
 namespace {
 
 #ifdef MULTIPLIES_BYTES
 
-// Of a block: the largest norm without the last dimension, the largest and smallest last, the largest rounding.
-constexpr int BLOCK_FACTS = 4;
-
-struct File {
-    const uint8_t* codes;
-    const float* facts;
-    const int32_t* rows;  // of the items, by place
-    const float* blocks;
-    int64_t n_items, bytes, block_size;
-    VectorFile vectors;
-
-    int64_t n_blocks() const { return (n_items + block_size - 1) / block_size; }
-    std::pair<int64_t, int64_t> places(int64_t block) const {
-        return {block * block_size, std::min(n_items, (block + 1) * block_size)};
-    }
-};
-
 constexpr int64_t TOGETHER_AT_LEAST = 512;  // allowed places that are gathered from blocks before they are scanned
 constexpr int64_t AHEAD = 4 * ROWS;           // places ahead of the scan that are fetched
 
-// What may come back: places, ascending, or one bit an item by row, or all.
-struct Allowed {
-    const int32_t* places;
-    int64_t count;
-    const uint8_t* bits;
-
-    bool is_all() const { return !places && !bits; }
-    // Adds those of the places begin .. end - 1.
-    void add_within(int64_t begin, int64_t end, const int32_t* rows, std::vector<int64_t>& found) const {
-        if (places) {
-            const int32_t* at = std::lower_bound(places, places + count, begin);
-            for (; at != places + count && *at < end; ++at) found.push_back(*at);
-        } else if (bits) {
-            for (int64_t at = begin; at < end; ++at)
-                if (bits[rows[at] >> 3] >> (rows[at] & 7) & 1) found.push_back(at);
-        } else {
-            for (int64_t at = begin; at < end; ++at) found.push_back(at);
-        }
-    }
-};
-
+// Times that an item's codes were looked at, and whole codes, by whatever number of queries; and its vector, by one.
 struct Counts {
-    int64_t coded = 0, exact = 0;  // times that an item was looked at in 8 bits, by whatever number of queries; in float32, by one
+    int64_t coded = 0, whole = 0, exact = 0;
 
     void add_to(int64_t* out) const {
 #pragma omp atomic
         out[0] += coded;
 #pragma omp atomic
-        out[1] += exact;
+        out[1] += whole;
+#pragma omp atomic
+        out[2] += exact;
     }
 };
 
@@ -73,11 +37,13 @@ class Search {
     const Allowed& allowed;
     const int64_t k, most;
     Block tile;
+    FirstLook first;
     VectorReader reader;
+    Buffer<uint8_t> codes;  // of some items, whole
     std::vector<Key> exact[BLOCK];  // the k best of those that were scored in float32
     std::vector<float> bounds;      // of each block, for each query
     std::vector<std::pair<float, int64_t>> order;
-    std::vector<int64_t> places;
+    std::vector<int64_t> places, passed;
     std::vector<uint64_t> wanted;  // candidates: place * BLOCK + query
     const float* queries = nullptr;
     const int64_t* starts = nullptr;
@@ -90,13 +56,15 @@ class Search {
 
     Search(const File& file, const Allowed& allowed, int64_t k, int64_t most)
         : file(file), allowed(allowed), k(k), most(most),
-          tile(file.vectors.d, k, std::numeric_limits<int64_t>::max(), file.bytes, IN_FILES), reader(file.vectors) {
-        if (!allowed.is_all()) tile.ahead = 0;
+          tile(file.vectors.d, k, std::numeric_limits<int64_t>::max(), file.bytes(), IN_FILES), first(file),
+          reader(file.vectors), codes(buffer<uint8_t>(ROWS * file.bytes())) {
+        tile.ahead = 0;
     }
 
     void take(const float* some, int64_t count, const int64_t* from, const int32_t* hidden) {
         queries = some, here = count, starts = from, excluded = hidden;
         tile.take(queries, here, starts, excluded);
+        if (looks_first()) first.take(queries, here, file.vectors.d);
         for (auto& keys : exact) keys.clear();
         rank_blocks();
     }
@@ -149,28 +117,62 @@ class Search {
                 const int32_t *from = excluded + starts[j], *to = excluded + starts[j + 1];
                 tile.found[j].excluded = {std::lower_bound(from, to, places.front()), to};
             }
-        const int64_t count = places.size();
-        for (int64_t at = 0; at < count; at += ROWS) {
-            const int n = static_cast<int>(std::min<int64_t>(ROWS, count - at));
-            const uint8_t* lines[ROWS];
-            const float* known[ROWS];
-            for (int r = 0; r < n; ++r) {
-                lines[r] = file.codes + places[at + r] * file.bytes;
-                known[r] = file.facts + places[at + r] * FACTS;
-                if (!allowed.is_all()) prefetch(places[std::min(at + r + AHEAD, count - 1)]);
-            }
-            scan(lines, known, places.data() + at, n, tile);
-        }
-        counts.coded += count;
+        if (looks_first()) look();
+        else scan_whole(places);
+        counts.coded += places.size();
         places.clear();
         for (int64_t j = 0; j < here; ++j)
             if (static_cast<int64_t>(tile.found[j].kept.size()) > most) settle(j, j + 1);
     }
-    // Fetches what a scan of a place will read; of places in a row the processor sees to that itself.
-    void prefetch(int64_t place) const {
-        for (int64_t at = 0; at < file.bytes; at += 64) __builtin_prefetch(file.codes + place * file.bytes + at);
-        __builtin_prefetch(file.facts + place * FACTS);
-        __builtin_prefetch(file.facts + place * FACTS + FACTS - 1);
+    bool looks_first() const { return here <= FEW_TO_LOOK; }
+    // Looks at halves of codes, block by block, and at whole ones of whoever passes.
+    void look() {
+        const int64_t count = places.size();
+        for (int64_t at = 0; at < count;) {
+            const int64_t block = places[at] / file.block_size, next = file.places(block).second;
+            const int64_t end = std::lower_bound(places.begin() + at, places.end(), next) - places.begin();
+            first.enter(block, tile.border);
+            for (; at < end; at += SPAN) {
+                const int n = static_cast<int>(std::min<int64_t>(SPAN, end - at));
+                if (!allowed.is_all())
+                    for (int r = 0; r < n; ++r) prefetch(places[std::min(at + r + SPAN, count - 1)], false);
+                uint32_t mask = first.look(places.data() + at, n);
+                if (__builtin_expect(!mask, 1)) continue;
+                for (; mask; mask &= mask - 1) passed.push_back(places[at + __builtin_ctz(mask)]);
+                scan_whole(passed);
+                passed.clear();
+                first.set_borders(tile.border);
+            }
+            at = end;
+        }
+    }
+    void scan_whole(const std::vector<int64_t>& some) {
+        const int64_t count = some.size();
+        float facts[ROWS][FACTS];
+        const uint8_t* lines[ROWS];
+        const float* known[ROWS];
+        for (int r = 0; r < ROWS; ++r) lines[r] = codes.get() + r * file.bytes(), known[r] = facts[r];
+        for (int64_t at = 0; at < count; at += ROWS) {
+            const int n = static_cast<int>(std::min<int64_t>(ROWS, count - at));
+            for (int r = 0; r < n; ++r) {
+                const int64_t place = some[at + r];
+                const float *lead = file.leads + place * LEADS, *rest = file.rest + place * REST;
+                file.unpack(place, codes.get() + r * file.bytes());
+                facts[r][0] = lead[0], facts[r][1] = rest[0], facts[r][2] = rest[1], facts[r][3] = lead[1], facts[r][4] = rest[2];
+                prefetch(some[std::min(at + r + AHEAD, count - 1)], true);
+            }
+            scan(lines, known, some.data() + at, n, tile);
+        }
+        counts.whole += count;
+    }
+    // Fetches what will be read of a place.
+    void prefetch(int64_t place, bool is_whole) const {
+        for (int64_t at = 0; at < file.half; at += 64) {
+            __builtin_prefetch(file.high + place * file.half + at);
+            if (is_whole) __builtin_prefetch(file.low + place * file.half + at);
+        }
+        __builtin_prefetch(file.leads + place * LEADS);
+        if (is_whole) __builtin_prefetch(file.rest + place * REST);
     }
     // Scores the candidates of some queries in float32, and keeps the k best of all that were.
     void settle(int64_t first_query, int64_t end_query) {
@@ -208,39 +210,53 @@ class Search {
 
 }  // namespace
 
-// Places of the allowed items, in no order; returns how many, or -1 where they are more than `most`.
-extern "C" int64_t recsys_ondisk_places(const uint8_t* allowed, int64_t n_items, const int32_t* places, int64_t most,
-                                        int32_t* out) {
+// Rows of the allowed items, ascending; returns how many, or -1 where they are more than `most`.
+extern "C" int64_t recsys_ondisk_rows(const uint8_t* allowed, int64_t n_items, int64_t most, int32_t* out) {
+    constexpr int64_t STEP = 64;
     int64_t count = 0;
-    for (int64_t at = 0; at < n_items;) {
-        uint64_t eight = 1;
-        if (at + 8 <= n_items) std::memcpy(&eight, allowed + at, 8);
-        const int64_t end = eight ? std::min(at + 8, n_items) : at;
+    for (int64_t at = 0; at < n_items; at += STEP) {
+        const int64_t end = std::min(at + STEP, n_items);
+        if (end - at == STEP) {
+            uint64_t words[STEP / 8], any = 0;
+            std::memcpy(words, allowed + at, STEP);
+            for (const uint64_t word : words) any |= word;
+            if (!any) continue;
+        }
         for (int64_t i = at; i < end; ++i) {
             if (!allowed[i]) continue;
             if (count == most) return -1;
             out[count++] = static_cast<int32_t>(i);
         }
-        at += 8;
     }
-    for (int64_t i = 0; i < count; ++i) out[i] = places[out[i]];  // by itself, so that none waits for another
     return count;
 }
 
-// The k best of n queries (n, d), among items whose codes (n_items, bytes), facts (n_items, FACTS), rows, and blocks of
-// block_size items with BLOCK_FACTS each, are mapped; vectors (n_items, d) lie from byte `start` on in the file `descriptor`,
-// all by place. May come back: n_wanted places, ascending, or items whose bit is set, or all where both are null. Places that
-// query i must not find: excluded[starts[i]] .. excluded[starts[i + 1] - 1], ascending, or null. Writes (n, k) rows and
-// scores, filled up with -1 and -inf, which queries are left open for a scan in float32, and adds up what was looked at.
-// Returns 0, or 1 where the file cannot be read.
-extern "C" int recsys_ondisk_top_k(const float* queries, int64_t n, const uint8_t* codes, const float* facts,
-                                   const int32_t* item_rows, const float* blocks, int64_t n_items, int64_t d,
-                                   int64_t bytes, int64_t block_size, int descriptor, int64_t start,
-                                   const int32_t* wanted, int64_t n_wanted, const uint8_t* bits, const int64_t* starts,
-                                   const int32_t* excluded, int64_t k, int64_t most, int64_t* out_rows,
-                                   float* out_scores, uint8_t* open, int64_t* counts, int threads) {
+// Vectors (count, d) of some places, which order[0], order[1] ... put into ascending order; they lie from byte `start` on in the
+// file `descriptor`. Returns 0, or 1 where the file cannot be read.
+extern "C" int recsys_ondisk_gather(int descriptor, int64_t start, int64_t d, const int32_t* places, const int64_t* order,
+                                    int64_t count, float* out) {
+    VectorReader reader({descriptor, start, d});
+    const bool is_read = reader.read(count, [&](size_t i) { return int64_t{places[order[i]]}; },
+                                     [&](size_t first, size_t end, auto&& vector_of) {
+        for (size_t i = first; i < end; ++i) std::copy_n(vector_of(i), d, out + order[i] * d);
+    });
+    return is_read ? 0 : 1;
+}
+
+// The k best of n queries (n, d), among items whose halves of codes, high and low (n_items, half), leads (n_items, LEADS), rest
+// (n_items, REST), rows, and blocks of block_size items with BLOCK_FACTS each, are mapped; vectors (n_items, d) lie from byte
+// `start` on in the file `descriptor`, all by place. May come back: n_wanted places, ascending, or items whose bit is set, or
+// all where both are null. Places that query i must not find: excluded[starts[i]] .. excluded[starts[i + 1] - 1], ascending, or
+// null. Writes (n, k) rows and scores, filled up with -1 and -inf, which queries are left open for a scan in float32, and adds
+// up what was looked at. Returns 0, or 1 where the file cannot be read.
+extern "C" int recsys_ondisk_top_k(const float* queries, int64_t n, const uint8_t* high, const uint8_t* low,
+                                   const float* leads, const float* rest, const int32_t* item_rows, const float* blocks,
+                                   int64_t n_items, int64_t d, int64_t half, int64_t block_size, int descriptor,
+                                   int64_t start, const int32_t* wanted, int64_t n_wanted, const uint8_t* bits,
+                                   const int64_t* starts, const int32_t* excluded, int64_t k, int64_t most,
+                                   int64_t* out_rows, float* out_scores, uint8_t* open, int64_t* counts, int threads) {
 #ifdef MULTIPLIES_BYTES
-    const File file{codes, facts, item_rows, blocks, n_items, bytes, block_size, {descriptor, start, d}};
+    const File file{high, low, leads, rest, item_rows, blocks, n_items, half, block_size, {descriptor, start, d}};
     const Allowed allowed{wanted, n_wanted, bits};
     const int64_t tiles = (n + BLOCK - 1) / BLOCK;
     const int64_t parts = std::max<int64_t>(1, threads / std::max<int64_t>(1, tiles));  // of the blocks, for few queries

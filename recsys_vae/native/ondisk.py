@@ -16,13 +16,16 @@ from recsys_vae.native.top_k import LARGEST_K, address, nothing_yet
 from recsys_vae.protocols import BoolArray, Float32Array, TopK
 
 Int32Array = NDArray[np.int32]
+UNREADABLE = "Vectors of an index on disk can no longer be read: its file was cut short or its disk fails."
 
 
 class BlockFile(Protocol):
     """What is searched: all by place, blocks of `block_size` places; see ondisk.cpp."""
 
-    codes: NDArray[np.uint8]
-    facts: Float32Array
+    high: NDArray[np.uint8]
+    low: NDArray[np.uint8]
+    leads: Float32Array
+    rest: Float32Array
     rows: Int32Array
     blocks: Float32Array
     shape: tuple[int, int]
@@ -36,19 +39,37 @@ def suits(k: int) -> bool:
     return k <= LARGEST_K and library() is not None and bool(loaded().recsys_quantised_suits())
 
 
-def places_of(allowed: BoolArray, places: Int32Array, most: int) -> Int32Array | None:
-    """Places of allowed items, ascending; None where they are more than `most`.
+def rows_of(allowed: BoolArray, most: int) -> Int32Array | None:
+    """Rows of allowed items, ascending; None where they are more than `most`.
 
     Args:
         allowed: shape (n_items,).
-        places: of all items, shape (n_items,).
         most: of them.
     """
     allowed, found = np.ascontiguousarray(allowed), np.empty(most, dtype=np.int32)
-    count = loaded().recsys_ondisk_places
+    count = loaded().recsys_ondisk_rows
     count.restype = ctypes.c_int64
-    n = count(address(allowed), ctypes.c_int64(len(allowed)), address(places), ctypes.c_int64(most), address(found))
-    return None if n < 0 else np.sort(found[:n])
+    n = count(address(allowed), ctypes.c_int64(len(allowed)), ctypes.c_int64(most), address(found))
+    return None if n < 0 else found[:n]
+
+
+def gather(file: BlockFile, places: Int32Array) -> Float32Array:
+    """Vectors of some places, in this order, shape (n, d).
+
+    Raises:
+        RetrievalError: the file can no longer be read.
+    """
+    found, order = np.empty((len(places), file.shape[1]), dtype=np.float32), np.argsort(places)
+    failed = loaded().recsys_ondisk_gather(
+        ctypes.c_int(file.descriptor),
+        *(ctypes.c_int64(number) for number in (file.start, file.shape[1])),
+        *(address(array) for array in (places, order)),
+        ctypes.c_int64(len(places)),
+        address(found),
+    )
+    if failed:
+        raise RetrievalError(UNREADABLE)
+    return found
 
 
 def search(
@@ -70,20 +91,20 @@ def search(
         hidden: places that each query may not find: where each query's start, shape (n + 1,), and these, ascending.
 
     Returns:
-        What was found; which queries have to be scanned for in float32, as bounds say nothing of their numbers; how
-        many items tiles of queries looked at in 8 bits, and how many queries in float32.
+        What was found; which queries have to be scanned for in float32, as bounds say nothing of their numbers; at
+        how many items' codes tiles of queries looked, at how many in 8 bits, and how many queries at vectors.
 
     Raises:
         RetrievalError: the file can no longer be read.
     """
     n, (n_items, d), queries = len(queries), file.shape, np.ascontiguousarray(queries)
-    found, is_open, counts = nothing_yet(n, k), np.zeros(n, dtype=np.bool_), np.zeros(2, dtype=np.int64)
+    found, is_open, counts = nothing_yet(n, k), np.zeros(n, dtype=np.bool_), np.zeros(3, dtype=np.int64)
     starts, left_out = (None, None) if hidden is None else hidden
     failed = loaded().recsys_ondisk_top_k(
         address(queries),
         ctypes.c_int64(n),
-        *(address(array) for array in (file.codes, file.facts, file.rows, file.blocks)),
-        *(ctypes.c_int64(number) for number in (n_items, d, file.codes.shape[1], file.block_size)),
+        *(address(array) for array in (file.high, file.low, file.leads, file.rest, file.rows, file.blocks)),
+        *(ctypes.c_int64(number) for number in (n_items, d, file.high.shape[1], file.block_size)),
         ctypes.c_int(file.descriptor),
         ctypes.c_int64(file.start),
         address(places),
@@ -95,7 +116,5 @@ def search(
         ctypes.c_int(threads()),
     )
     if failed:
-        raise RetrievalError(
-            "Vectors of an index on disk can no longer be read: its file was cut short or its disk fails."
-        )
+        raise RetrievalError(UNREADABLE)
     return found, is_open, counts

@@ -2,11 +2,15 @@
 
 The file is in the safetensors format, so its parts can be looked at with that library. By place:
 
-    vectors   (n, d)   float32, read when wanted
-    codes     (n, b)   uint8: dimensions but the last as integers in -127..127, plus 128; b is d - 1 in whole eights
-    facts     (n, 5)   float32: scale s, |s a|, what the codes lose, the last dimension, what float32 rounds at norm 1
-    rows      (n,)     int32: the item of each place; ascending within a block
-    blocks    (m, 4)   float32: largest norm without the last dimension, largest and smallest last, largest rounding
+    vectors   (n, d)     float32, read when wanted
+    high      (n, b/2)   uint8: codes, dimensions but the last as integers in -127..127 plus 128, b is d - 1 in whole
+                         sixteens; of these the upper four bits, that of dimension b/2 + i above that of i
+    low       (n, b/2)   uint8: the lower four bits, likewise
+    leads     (n, 2)     float32: scale s, the last dimension
+    rest      (n, 3)     float32: |s a|, what the codes lose, what float32 rounds at norm 1
+    rows      (n,)       int32: the item of each place; ascending within a block
+    blocks    (m, 7)     float32: largest norm without the last dimension, largest and smallest last, largest rounding;
+                         what upper halves lose, by scale and of items without one, and keep at the most
 
 `native/ondisk.cpp` says what bounds follow. All but the vectors are mapped: 1.5 GB of 10 million of 128 dimensions.
 """
@@ -25,10 +29,10 @@ from recsys_vae.errors import RetrievalError
 from recsys_vae.native.quantised import LARGEST_NORM
 from recsys_vae.protocols import Float32Array
 
-KIND, VERSION = "recsys on-disk index", "1"
+KIND, VERSION = "recsys on-disk index", "2"
 BLOCK: Final = 4096
 """Places a block: of 128 dimensions, 2 MiB of vectors and 0.5 MiB of codes."""
-GROUP, FACTS, BLOCK_FACTS = 8, 5, 4
+GROUP, LEADS, REST, BLOCK_FACTS = 16, 2, 3, 7
 ALIGNMENT = 4096
 LONGEST_HEADER = 2**16
 KINDS: Final[dict[str, type[np.generic]]] = {"F32": np.float32, "U8": np.uint8, "I32": np.int32}
@@ -36,10 +40,13 @@ KINDS: Final[dict[str, type[np.generic]]] = {"F32": np.float32, "U8": np.uint8, 
 
 def layout(n: int, d: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and shape of each part, in the order of the file."""
+    half = -(-max(d - 1, 1) // GROUP) * GROUP // 2
     return {
         "vectors": ("F32", (n, d)),
-        "codes": ("U8", (n, -(-max(d - 1, 1) // GROUP) * GROUP)),
-        "facts": ("F32", (n, FACTS)),
+        "high": ("U8", (n, half)),
+        "low": ("U8", (n, half)),
+        "leads": ("F32", (n, LEADS)),
+        "rest": ("F32", (n, REST)),
         "rows": ("I32", (n,)),
         "blocks": ("F32", (-(-n // BLOCK), BLOCK_FACTS)),
     }
@@ -64,7 +71,7 @@ class BlockFile:
 
     Attributes:
         shape: number of items and dimensions.
-        codes, facts, rows, blocks: as above, mapped.
+        high, low, leads, rest, rows, blocks: as above, mapped.
         block_size: places a block.
         descriptor, start: of the file, and where its vectors begin.
 
@@ -88,9 +95,10 @@ class BlockFile:
             return np.asarray(np.memmap(path, KINDS[kind], "r", starts[name], shape))
 
         self.start = starts["vectors"]
-        self.codes, self.facts = mapped("codes"), mapped("facts")
+        self.high, self.low = mapped("high"), mapped("low")
+        self.leads, self.rest = mapped("leads"), mapped("rest")
         self.rows, self.blocks = mapped("rows"), mapped("blocks")
-        _check_parts(path, self.shape[0], self.facts, self.rows, self.blocks)
+        _check_parts(path, self)
 
     def vectors(self, first: int, end: int) -> Float32Array:
         """Vectors of the places `first` to `end` - 1, read from the file.
@@ -118,7 +126,10 @@ def _read_header(path: Path, descriptor: int) -> tuple[tuple[int, int], Mapping[
     except (ValueError, KeyError, TypeError) as error:
         raise RetrievalError(f"{path} is not an index on disk: its header cannot be read.") from error
     if kind != (KIND, VERSION):
-        raise RetrievalError(f"{path} is a {kind[0]} of version {kind[1]}, expected a {KIND} of version {VERSION}.")
+        raise RetrievalError(
+            f"{path} is a {kind[0]} of version {kind[1]}, expected a {KIND} of version {VERSION}. Write it "
+            "again from the vectors: recsys index build, or recsys train --resume."
+        )
     if n < 1 or d < 1:
         raise RetrievalError(f"{path} holds {n} vectors of width {d}.")
     expected, starts = header(n, d)
@@ -129,8 +140,9 @@ def _read_header(path: Path, descriptor: int) -> tuple[tuple[int, int], Mapping[
     return (n, d), starts
 
 
-def _check_parts(path: Path, n: int, facts: Float32Array, rows: NDArray[np.int32], blocks: Float32Array) -> None:
+def _check_parts(path: Path, file: BlockFile) -> None:
     """Compiled code follows rows, and answers are right where bounds are: both must be possible."""
+    n, rows, leads, rest, blocks = file.shape[0], file.rows, file.leads, file.rest, file.blocks
     seen = np.zeros(n, dtype=np.bool_)
     if rows.min() < 0 or rows.max() >= n:
         raise RetrievalError(f"{path} names items from {rows.min()} to {rows.max()}, expected 0 to {n - 1}.")
@@ -140,14 +152,13 @@ def _check_parts(path: Path, n: int, facts: Float32Array, rows: NDArray[np.int32
     ascends[starts[1:] - 1] = True
     if not (seen.all() and ascends.all()):
         raise RetrievalError(f"{path} does not hold every item once, in the order of its blocks.")
-    highest = np.maximum.reduceat(facts, starts)
-    is_bounded = (np.abs(facts) < LARGEST_NORM).all() and (facts[:, [0, 1, 2, 4]] >= 0).all()
+    is_bounded = all((np.abs(part) < LARGEST_NORM).all() for part in (leads, rest, blocks))
+    is_bounded &= all((part >= 0).all() for part in (leads[:, 0], rest, blocks[:, [0, 3, 4, 5, 6]]))
     fits = (
-        (blocks[:, 1] == highest[:, 3]).all()
-        and (blocks[:, 2] == np.minimum.reduceat(facts[:, 3], starts)).all()
-        and (blocks[:, 3] == highest[:, 4]).all()
-        and (blocks[:, 0] >= np.maximum.reduceat(facts[:, 1] - facts[:, 2], starts) * (1 - 1e-5)).all()
-        and (blocks[:, 0] < LARGEST_NORM).all()
+        (blocks[:, 1] == np.maximum.reduceat(leads[:, 1], starts)).all()
+        and (blocks[:, 2] == np.minimum.reduceat(leads[:, 1], starts)).all()
+        and (blocks[:, 3] == np.maximum.reduceat(rest[:, 2], starts)).all()
+        and (blocks[:, 0] >= np.maximum.reduceat(rest[:, 0] - rest[:, 1], starts) * (1 - 1e-5)).all()
     )
     if not (is_bounded and fits):
         raise RetrievalError(f"{path} holds bounds that contradict each other.")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 from typing import cast
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 from recsys_vae.errors import RetrievalError
 from recsys_vae.native.quantised import LARGEST_NORM
 from recsys_vae.protocols import Float32Array
-from recsys_vae.retrieval.block_file import BLOCK, BLOCK_FACTS, FACTS, header, layout
+from recsys_vae.retrieval.block_file import BLOCK, BLOCK_FACTS, REST, header, layout
 
 SEGMENT_BYTES = 2**30
 """Vectors that are put into their new order at a time; the source is read once for each."""
 ROWS_AT_ONCE = BLOCK
 """Vectors that are coded at a time; whole blocks."""
-LARGEST_CODE, OFFSET = 127, 128
+LARGEST_CODE, OFFSET, MIDDLE = 127, 128, 7.5
 UP, TINY = 1 + 1e-4, np.finfo(np.float32).tiny
 """Bounds are rounded up by these, which is more than float32 loses in what codes lose."""
 
@@ -65,10 +66,9 @@ def write_blocks(
             put("vectors", segment, first)
             for at in range(0, len(segment), ROWS_AT_ONCE):
                 some, place = segment[at : at + ROWS_AT_ONCE], first + at
-                codes, facts, heads = encode(some)
-                put("codes", codes, place)
-                put("facts", facts, place)
-                blocks[place // BLOCK : -(-(place + len(some)) // BLOCK)] = _bounds(facts, heads)
+                for name, values in (coded := encode(some)).parts().items():
+                    put(name, values, place)
+                blocks[place // BLOCK : -(-(place + len(some)) // BLOCK)] = coded.blocks
                 report((place + len(some)) / n)
         put("rows", rows, 0)
         put("blocks", blocks, 0)
@@ -87,38 +87,58 @@ def pieces(vectors: Float32Array) -> Iterator[tuple[int, Float32Array]]:
         yield first, np.ascontiguousarray(found, dtype=np.float32)
 
 
-def encode(vectors: Float32Array) -> tuple[NDArray[np.uint8], Float32Array, Float32Array]:
-    """Codes and facts of vectors, shape (n, d), as `BlockFile` has them, and norms of all dimensions but the last."""
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """Parts of a `BlockFile`, of some blocks."""
+
+    high: NDArray[np.uint8]
+    low: NDArray[np.uint8]
+    leads: Float32Array
+    rest: Float32Array
+    blocks: Float32Array
+
+    def parts(self) -> dict[str, NDArray[np.generic]]:
+        """By name, those that have a row an item."""
+        return {"high": self.high, "low": self.low, "leads": self.leads, "rest": self.rest}
+
+
+def encode(vectors: Float32Array) -> Coded:
+    """Codes, facts and bounds of whole blocks of vectors, shape (n, d)."""
     n, d = vectors.shape
-    head = vectors[:, :-1]
+    head, last = vectors[:, :-1], vectors[:, -1]
     scale = np.abs(head).max(axis=1, initial=0) / np.float32(LARGEST_CODE)
-    inverse = np.zeros_like(scale)
-    np.divide(1, scale, out=inverse, where=scale > np.finfo(np.float32).tiny)
+    inverse, is_scaled = np.zeros_like(scale), scale > np.finfo(np.float32).tiny
+    np.divide(1, scale, out=inverse, where=is_scaled)
     integers = head * inverse[:, None]
     np.clip(np.rint(integers, out=integers), -LARGEST_CODE, LARGEST_CODE, out=integers)
-    codes = np.full(layout(n, d)["codes"][1], OFFSET, dtype=np.uint8)
+    half = layout(n, d)["high"][1][1]
+    codes = np.full((n, 2 * half), OFFSET, dtype=np.uint8)
     np.add(integers, OFFSET, out=codes[:, : d - 1], casting="unsafe")
+    above = ((codes[:, : d - 1] >> 4) * np.float32(16) + np.float32(MIDDLE - OFFSET)) * scale[:, None]
     integers *= scale[:, None]
     norms = _norms(head)
-    facts = np.empty((n, FACTS), dtype=np.float32)
-    facts[:, 0], facts[:, 1] = scale, _norms(integers) * UP + TINY
-    facts[:, 2] = _norms(np.subtract(head, integers, out=integers)) * UP + TINY
-    facts[:, 3] = vectors[:, -1]
-    facts[:, 4] = (d + 16) * 2.0**-23 * np.hypot(norms, vectors[:, -1]) * UP + TINY  # of d products' sum, twice over
-    return codes, facts, (norms * UP + TINY).astype(np.float32)
+    rest = np.empty((n, REST), dtype=np.float32)
+    rest[:, 0] = _norms(integers) * UP + TINY
+    rest[:, 1] = _norms(np.subtract(head, integers, out=integers)) * UP + TINY
+    rest[:, 2] = (d + 16) * 2.0**-23 * np.hypot(norms, last) * UP + TINY  # of d products' sum, twice over
+    starts = np.arange(0, n, BLOCK)
+    blocks = np.empty((len(starts), BLOCK_FACTS), dtype=np.float32)
+    blocks[:, 0] = np.maximum.reduceat((norms * UP + TINY).astype(np.float32), starts)
+    blocks[:, 1], blocks[:, 2] = np.maximum.reduceat(last, starts), np.minimum.reduceat(last, starts)
+    blocks[:, 3] = np.maximum.reduceat(rest[:, 2], starts)
+    lost = _norms(head - above) * UP + TINY
+    shares = np.divide(lost, scale, out=np.zeros_like(lost), where=is_scaled)
+    blocks[:, 4] = np.maximum.reduceat(shares, starts) * UP
+    blocks[:, 5] = np.maximum.reduceat(np.where(is_scaled, 0, lost), starts) * UP
+    blocks[:, 6] = np.maximum.reduceat(_norms(above), starts) * UP + TINY
+    lower, upper = codes[:, :half], codes[:, half:]
+    four, below = np.uint8(4), np.uint8(15)
+    high, low = lower >> four | upper & ~below, lower & below | upper << four
+    return Coded(high, low, np.stack([scale, last], axis=1), rest, blocks)
 
 
 def _norms(vectors: Float32Array) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))
-
-
-def _bounds(facts: Float32Array, heads: Float32Array) -> Float32Array:
-    starts = np.arange(0, len(facts), BLOCK)
-    found = np.empty((len(starts), BLOCK_FACTS), dtype=np.float32)
-    found[:, 0] = np.maximum.reduceat(heads, starts)
-    found[:, 1], found[:, 2] = np.maximum.reduceat(facts[:, 3], starts), np.minimum.reduceat(facts[:, 3], starts)
-    found[:, 3] = np.maximum.reduceat(facts[:, 4], starts)
-    return found
 
 
 def _places(vectors: Float32Array, queries: Float32Array | None) -> NDArray[np.int32]:

@@ -17,6 +17,7 @@ from recsys_vae.protocols import BoolArray, Float32Array, TopK
 from recsys_vae.retrieval.block_file import BlockFile
 from recsys_vae.retrieval.block_scan import scan
 from recsys_vae.retrieval.block_writer import encode
+from recsys_vae.retrieval.chosen_items import Chosen
 from recsys_vae.retrieval.exact import check_queries
 from recsys_vae.retrieval.soundness import check_close
 from recsys_vae.top_k import check_k, check_masks
@@ -31,8 +32,8 @@ class OnDiskIndex:
     """An index file, open to be searched.
 
     Attributes:
-        looked_at: since it was opened, how many items tiles of up to 64 queries looked at in 8 bits, and how many
-            queries in float32.
+        looked_at: since it was opened, at how many items' codes tiles of up to 64 queries looked, at how many in 8
+            bits, and how many queries at vectors.
 
     Args:
         path: of the file, as `write_blocks` wrote it.
@@ -47,7 +48,8 @@ class OnDiskIndex:
     def __init__(self, path: Path, vectors: Float32Array | None = None) -> None:
         self._file = BlockFile(path)
         _check_codes(path, self._file)
-        self.looked_at = np.zeros(2, dtype=np.int64)
+        self.looked_at = np.zeros(3, dtype=np.int64)
+        self._last = Chosen(np.empty(0, dtype=np.int32))
         if vectors is not None:
             _check_same(path, self._file, vectors)
 
@@ -72,11 +74,22 @@ class OnDiskIndex:
         check_k(k)
         check_queries(queries, self._file.shape[1])
         check_masks((len(queries), self.n_items), allowed, excluded)
-        hidden = None if excluded is None or not excluded.nnz else self._by_place(excluded)
         if not compiled.suits(k):
-            return scan(self._file, queries, k, allowed, hidden)
+            return scan(self._file, queries, k, allowed, self._by_place(excluded))
+        rows = None if allowed is None else compiled.rows_of(allowed, int(LISTED_SHARE * self.n_items))
+        places = None if rows is None else self._places[rows]
+        if rows is not None and places is not None:
+            self._last = last = self._last.next(rows, places, self._file, len(queries) * k)
+            if last.vectors is not None:
+                self.looked_at[2] += len(rows) * len(queries)
+                return last.search(queries, k, excluded)
+            places.sort()
+        hidden = self._by_place(excluded)
+        bits = None
+        if allowed is not None and places is None and not allowed.all():
+            bits = np.packbits(allowed, bitorder="little")
         found, is_open, counts = compiled.search(
-            queries, self._file, k, *self._choice(allowed), None if hidden is None else _lists(hidden)
+            queries, self._file, k, places, bits, None if hidden is None else _lists(hidden)
         )
         self.looked_at += counts
         if is_open.any():
@@ -92,16 +105,9 @@ class OnDiskIndex:
         places[self._file.rows] = np.arange(self.n_items, dtype=np.int32)
         return places
 
-    def _choice(self, allowed: BoolArray | None) -> tuple[NDArray[np.int32] | None, NDArray[np.uint8] | None]:
-        """What is allowed, as places or as bits; neither where all is."""
-        if allowed is None:
-            return None, None
-        places = compiled.places_of(allowed, self._places, int(LISTED_SHARE * self.n_items))
-        if places is not None or allowed.all():
-            return places, None
-        return None, np.packbits(allowed, bitorder="little")
-
-    def _by_place(self, excluded: csr_array) -> csr_array:
+    def _by_place(self, excluded: csr_array | None) -> csr_array | None:
+        if excluded is None or not excluded.nnz:
+            return None
         found = csr_array(
             (np.ones(excluded.nnz, np.bool_), self._places[excluded.indices], excluded.indptr), excluded.shape
         )
@@ -118,8 +124,15 @@ def _check_codes(path: Path, file: BlockFile) -> None:
     starts = np.arange(0, file.shape[0], file.block_size)
     for first in starts[np.unique(np.linspace(0, len(starts) - 1, LOOKED_INTO).astype(np.int64))].tolist():
         part = slice(first, first + file.block_size)
-        codes, facts, _ = encode(file.vectors(first, first + len(file.rows[part])))
-        if not (np.array_equal(file.codes[part], codes) and np.allclose(file.facts[part], facts, rtol=1e-5, atol=0)):
+        coded = encode(file.vectors(first, first + len(file.rows[part])))
+        bounds = file.blocks[first // file.block_size]
+        if not (
+            np.array_equal(file.high[part], coded.high)
+            and np.array_equal(file.low[part], coded.low)
+            and np.allclose(file.leads[part], coded.leads, rtol=1e-5, atol=0)
+            and np.allclose(file.rest[part], coded.rest, rtol=1e-5, atol=0)
+            and np.allclose(bounds, coded.blocks[0], rtol=1e-5, atol=0)
+        ):
             raise RetrievalError(f"{path} holds codes of other vectors than its own.")
 
 
@@ -129,7 +142,7 @@ def _check_same(path: Path, file: BlockFile, vectors: Float32Array) -> None:
             f"{path} holds {file.shape[0]} vectors of width {file.shape[1]}, expected {len(vectors)} of width "
             f"{vectors.shape[1]}."
         )
-    largest = max(127 * float(file.facts[:, 0].max()), float(np.abs(file.facts[:, 3]).max()))
+    largest = max(127 * float(file.leads[:, 0].max()), float(np.abs(file.leads[:, 1]).max()))
     for first in range(0, len(vectors), file.block_size):
         rows = file.rows[first : first + file.block_size]
         check_close(file.vectors(first, first + len(rows)), vectors[rows], largest)

@@ -7,7 +7,8 @@ beside the time on the clock stands that of the processor, which other work make
 recorded as soon as it is measured.
 
     python -m tests.benchmarks.scale_top_k [--items 10000000] [--queries 10000] [--singles 200]
-        [--norms popularity uniform] [--faiss ivf ivfpq hnsw] [--faiss-items 1000000] [--folder DIR] [--fresh]
+        [--selectivity 1 ... 0.0001] [--norms popularity uniform] [--faiss ivf ivfpq hnsw] [--faiss-items 1000000]
+        [--folder DIR] [--fresh]
 
 IVF and IVF-PQ take about 6 GiB for 10 million items, HNSW hours to build: `--faiss-items` says over how many they are
 measured. The last line of output is JSON.
@@ -127,7 +128,7 @@ def measure_norms(options: argparse.Namespace, norms: str) -> dict[float, dict[s
             lambda share=share: compare(folder, share, options.queries, options.singles),  # type: ignore[misc]
             fresh=options.fresh or asked_before(f"{name}-{share:g}") < options.queries,
         )["figures"]
-        for share in SELECTIVITIES
+        for share in options.selectivity
     }
 
 
@@ -158,7 +159,8 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000_000)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--singles", type=int, default=200)
-    parser.add_argument("--norms", nargs="+", choices=NORMS, default=list(NORMS))
+    parser.add_argument("--selectivity", nargs="+", type=float, choices=SELECTIVITIES, default=SELECTIVITIES)
+    parser.add_argument("--norms", nargs="*", choices=NORMS, default=list(NORMS))
     parser.add_argument("--faiss", nargs="*", choices=APPROXIMATE, default=list(APPROXIMATE))
     parser.add_argument("--faiss-items", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, default=home() / "bench-top-k")
@@ -169,8 +171,10 @@ def main() -> None:
         found[norms] = measure_norms(options, norms)
         print_rows(found[norms])
     measure_faiss(options)
+    if not found:
+        return
     every = [one for rows in found.values() for one in rows.values()]
-    first = found[options.norms[0]][1.0]
+    first = next(iter(found[options.norms[0]].values()))
     told = {
         "equal": all(one["equal"] for one in every),
         "p50_ms": first["index"]["p50_ms"],

@@ -69,6 +69,7 @@ def main() -> None:
     singles = np.array([ask(i, 1)[1:] for i in range(options.singles)]) * 1000
     if index is not None and options.singles:
         told["single_read_share"] = float(index.looked_at[0]) / n_items / options.singles
+        told["single_whole_share"] = float(index.looked_at[1]) / n_items / options.singles
         index.looked_at[:] = 0
     batches = [ask(i, min(BATCH, options.batched - i)) for i in range(0, options.batched, BATCH)]
     if options.lists:
@@ -84,7 +85,7 @@ def main() -> None:
         told |= {"batch_processor_ms": 1000 * sum(one[2] for one in batches) / options.batched}
     if index is not None and batches:
         told |= {"read_share": float(index.looked_at[0]) / n_items / len(batches)}
-        told |= {"exact_a_query": float(index.looked_at[1]) / options.batched}
+        told |= {"exact_a_query": float(index.looked_at[2]) / options.batched}
     print(json.dumps({name: round(float(value), 4) for name, value in told.items()}))
 
 

@@ -81,8 +81,12 @@ def test_lists_are_those_of_a_scan_of_all(
         if level != "0" and library() is None:
             pytest.skip(f"{level} is not compiled or cannot be run here")
         patch.setattr(compiled, "MOST_CANDIDATES", most)
-        found = OnDiskIndex(path, vectors).search(queries, k, flags, excluded)
+        index = OnDiskIndex(path, vectors)
+        found = index.search(queries, k, flags, excluded)
         if level != "0":
+            again = index.search(queries, k, flags, excluded)  # by vectors that are kept, where few are allowed
+            np.testing.assert_array_equal(again.rows, found.rows)
+            np.testing.assert_array_equal(again.scores, found.scores)
             expected = top_k.search(queries, vectors, k, flags, excluded)
             np.testing.assert_array_equal(found.rows, expected.rows)
             np.testing.assert_array_equal(found.scores, expected.scores)
@@ -131,7 +135,7 @@ def test_a_fraction_of_the_items_is_looked_at_where_norms_are_uneven(tmp_path: P
         pytest.skip("nothing is compiled that multiplies 8-bit integers")
     index = OnDiskIndex(written(tmp_path, uneven()))
     index.search(normal(np.random.default_rng(1), 1, 20), 5)
-    assert 5 <= index.looked_at[1] <= index.looked_at[0] <= N // 2
+    assert 5 <= index.looked_at[2] <= index.looked_at[1] < index.looked_at[0] <= N // 2
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -152,8 +156,14 @@ def test_the_file_is_the_same_however_its_vectors_are_held_and_however_many_at_a
 def test_the_parts_can_be_read_as_safetensors(tmp_path: Path) -> None:
     parts = load_file(written(tmp_path, uneven()))
     np.testing.assert_array_equal(parts["vectors"], uneven()[parts["rows"]])
-    back = (parts["codes"][:, :19].astype(np.float32) - 128) * parts["facts"][:, :1]
-    assert np.linalg.norm(parts["vectors"][:, :19] - back, axis=1).max() <= parts["facts"][:, 2].max()
+    high, low = parts["high"], parts["low"]
+    codes = np.hstack([(high & 15) << 4 | low & 15, high & 240 | low >> 4])
+    heads = parts["vectors"][:, :19]
+    back = (codes[:, :19].astype(np.float32) - 128) * parts["leads"][:, :1]
+    assert (np.linalg.norm(heads - back, axis=1) <= parts["rest"][:, 1]).all()
+    above = ((codes[:, :19] >> 4) * 16 + np.float32(7.5 - 128)) * parts["leads"][:, :1]
+    ratio, slack = parts["blocks"][np.arange(N) // 64][:, [4, 5]].T
+    assert (np.linalg.norm(heads - above, axis=1) <= ratio * parts["leads"][:, 0] + slack).all()
 
 
 def test_the_vectors_are_those_that_were_written(tmp_path: Path) -> None:
@@ -185,7 +195,7 @@ def test_other_vectors_and_other_shapes_are_refused(tmp_path: Path) -> None:
         (lambda data: data + b"\0", "added to"),
         (lambda data: b"", "cannot be read"),
         (lambda data: b"\xff" * 200, "cannot be read"),
-        (lambda data: data.replace(b'"version":"1"', b'"version":"9"'), "version 9"),
+        (lambda data: data.replace(b'"version":"2"', b'"version":"1"'), "of version 1, .* index build"),
         (lambda data: data.replace(b"recsys on-disk index", b"recsys in-disk index"), "is a recsys in-disk index"),
         (lambda data: data.replace(b'"shape":[900,20]', b'"shape":[901,20]'), "header differs"),
         (lambda data: data.replace(b'"shape":[900,20]', b'"shape":[0,20]  '), "0 vectors"),
@@ -204,9 +214,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, damage: object, m
         ("rows", N, "names items from"),
         ("rows", -1, "names items from"),
         ("rows", 5, "every item once"),
-        ("facts", np.nan, "contradict"),
-        ("facts", -1.0, "contradict"),
-        ("codes", 3, "codes of other vectors"),
+        ("leads", np.nan, "contradict"),
+        ("leads", -1.0, "contradict"),
+        ("rest", np.nan, "contradict"),
+        ("rest", -1.0, "contradict"),
+        ("high", 3, "codes of other vectors"),
+        ("low", 3, "codes of other vectors"),
         ("vectors", 7.0, "codes of other vectors"),
         ("blocks", -1.0, "contradict"),
         ("blocks", np.inf, "contradict"),
@@ -215,7 +228,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, damage: object, m
 def test_parts_that_cannot_be_are_refused(tmp_path: Path, part: str, value: float, message: str) -> None:
     path = written(tmp_path, uneven())
     start = block_file.header(N, 20)[1][part]
-    kind = {"rows": np.int32, "codes": np.uint8}.get(part, np.float32)
+    kind = {"rows": np.int32, "high": np.uint8, "low": np.uint8}.get(part, np.float32)
     with path.open("r+b") as file:
         file.seek(start)
         file.write(np.array([value, value], kind).tobytes())
@@ -225,7 +238,7 @@ def test_parts_that_cannot_be_are_refused(tmp_path: Path, part: str, value: floa
 
 def test_a_file_that_is_cut_short_while_it_is_open_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, uneven())
-    start = block_file.header(N, 20)[1]["codes"]
+    start = block_file.header(N, 20)[1]["high"]
     index = OnDiskIndex(path)
     copy = tmp_path / "short"
     copy.write_bytes(path.read_bytes()[: start - 64 * 80])
@@ -243,3 +256,22 @@ def test_a_full_disk_says_so_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"too large|No space") as refused:
         written(tmp_path, np.ones((2000, 20), np.float32))
     assert refused.value.errno in (errno.EFBIG, errno.ENOSPC)
+
+
+def test_vectors_of_a_filter_that_comes_again_are_kept_and_those_of_another_are_not_taken_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled.suits(1):
+        pytest.skip("nothing is compiled that multiplies 8-bit integers")
+    vectors, draw = uneven(), np.random.default_rng(1)
+    index, queries = OnDiskIndex(written(tmp_path, vectors)), normal(draw, 3, 20)
+    first, second = (np.isin(np.arange(N), draw.choice(N, 20, replace=False)) for _ in range(2))
+    gathered, gather = [], compiled.gather
+    monkeypatch.setattr(compiled, "gather", lambda *asked: gathered.append(1) or gather(*asked))
+    for flags, reads in ((first, 0), (first, 1), (first, 1), (second, 1), (first, 1), (first, 2)):
+        found, expected = index.search(queries, 2, flags), top_k.search(queries, vectors, 2, flags, None)
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        assert len(gathered) == reads
+    index.search(queries, 10, second)  # most of them are asked for
+    assert len(gathered) == 3
