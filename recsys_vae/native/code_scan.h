@@ -86,7 +86,9 @@ constexpr int64_t FEW = 16, WIDEST = 64;  // most queries for which dimensions l
 
 // Whether so many queries are few: what a vector of dimensions saves must be worth adding up its numbers in the end.
 inline bool are_few_for(int64_t n, int64_t bytes) {
-#ifdef __AVX512VNNI__
+#if defined(__AMX_INT8__)
+    return n <= 4 && bytes >= 64;
+#elif defined(__AVX512VNNI__)
     return n <= FEW && bytes >= (n <= 4 ? 64 : n <= 8 ? 192 : 384);
 #else
     return false;
@@ -95,6 +97,24 @@ inline bool are_few_for(int64_t n, int64_t bytes) {
 
 constexpr int WIDE = 4, PANEL_QUERIES = WIDE * LANES;  // vectors a panel
 
+#ifdef __AMX_INT8__
+constexpr int TILE_ROWS = 16, SCANNED = 64;  // items a tile, and items scanned together, at most
+
+// Tiles of this thread, each of 16 rows of 64 bytes, for as long as there is one of these.
+struct Tiles {
+    struct alignas(64) {
+        uint8_t palette = 1, start = 0, unused[14] = {};
+        uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+        uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } form;
+    Tiles() { _tile_loadconfig(&form); }
+    ~Tiles() { _tile_release(); }
+};
+#else
+constexpr int SCANNED = ROWS;
+struct Tiles {};
+#endif
+
 // Rows a tile of `vectors`: with 16 registers no more than twelve sums stay in them.
 inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS / 2; }
 
@@ -102,8 +122,11 @@ inline int tall(int vectors) { return LANES == 16 || vectors <= 2 ? ROWS : ROWS 
 struct Block {
     int64_t d, k, most, bytes, n = 0, vectors = 0;
     int64_t ahead;  // bytes ahead of a line that are fetched: of the next items where they follow, else none
+    const uint8_t* end = nullptr;  // of all codes where they lie side by side, so that those of 16 items are one tile
     Coding coding;
     bool are_few = false;  // then their codes are in `lines` besides, query by query
+    Tiles tiles;
+    Buffer<uint8_t> gathered;  // codes of items that do not lie side by side, for tiles
     Buffer<int8_t> lines;
     Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
     alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus their offset times the sum of a query's integers
@@ -112,13 +135,16 @@ struct Block {
 
     Block(int64_t d, int64_t k, int64_t most, int64_t bytes, Coding coding)
         : d(d), k(k), most(most), bytes(bytes), ahead(ROWS * bytes), coding(coding),
-          lines(buffer<int8_t>(rounded_up(bytes, WIDEST) * FEW)), packed(buffer<int8_t>(bytes * BLOCK)) {}
+          gathered(buffer<uint8_t>(rounded_up(bytes, WIDEST) * SCANNED)),
+          lines(buffer<int8_t>(rounded_up(bytes, WIDEST) * FEW)), packed(buffer<int8_t>(rounded_up(bytes, WIDEST) * BLOCK)) {
+        std::fill_n(gathered.get(), rounded_up(bytes, WIDEST) * SCANNED, uint8_t{0});
+    }
 
     const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
 
     void take(const float* queries, int64_t here, const int64_t* starts, const int32_t* excluded) {
         n = here, vectors = rounded_up(here, LANES) / LANES;
-        std::fill_n(packed.get(), bytes * BLOCK, int8_t{0});
+        std::fill_n(packed.get(), rounded_up(bytes, WIDEST) * BLOCK, int8_t{0});
         are_few = are_few_for(here, bytes);
         if (are_few) std::fill_n(lines.get(), rounded_up(bytes, WIDEST) * FEW, int8_t{0});
         for (int64_t j = 0; j < BLOCK; ++j) {
@@ -279,8 +305,73 @@ __attribute__((noinline)) void multiply_few(const uint8_t* const* codes, int cou
 
 #endif
 
+#ifdef __AMX_INT8__
+
+// Integer scores of 16 items whose codes lie `stride` bytes apart, for V vectors of queries, by tiles of 64 dimensions.
+// What comes after the last dimension is multiplied by zeros.
+template <int V>
+__attribute__((noinline)) void multiply_tiles(const uint8_t* codes, int64_t stride, int count, const Block& block,
+                                              vec (*products)[BLOCK / LANES]) {
+    constexpr int64_t WIDTH = V * LANES * 4;
+    alignas(64) int32_t sums[TILE_ROWS][V][LANES];
+    const int8_t* panel = block.panel(0);
+    _tile_zero(0);
+    if constexpr (V > 1) _tile_zero(1);
+    if constexpr (V > 2) _tile_zero(2);
+    if constexpr (V > 3) _tile_zero(3);
+    for (int64_t at = 0; at < block.bytes; at += WIDEST, panel += WIDEST / 4 * WIDTH) {
+        _tile_loadd(4, codes + at, stride);
+        _tile_loadd(5, panel, WIDTH);
+        _tile_dpbusd(0, 4, 5);
+        if constexpr (V > 1) {
+            _tile_loadd(6, panel + 64, WIDTH);
+            _tile_dpbusd(1, 4, 6);
+        }
+        if constexpr (V > 2) {
+            _tile_loadd(7, panel + 128, WIDTH);
+            _tile_dpbusd(2, 4, 7);
+        }
+        if constexpr (V > 3) {
+            _tile_loadd(5, panel + 192, WIDTH);
+            _tile_dpbusd(3, 4, 5);
+        }
+    }
+    _tile_stored(0, sums[0][0], WIDTH);
+    if constexpr (V > 1) _tile_stored(1, sums[0][1], WIDTH);
+    if constexpr (V > 2) _tile_stored(2, sums[0][2], WIDTH);
+    if constexpr (V > 3) _tile_stored(3, sums[0][3], WIDTH);
+    for (int r = 0; r < count; ++r)
+        each<V>([&](auto v) {
+            const ints offset = *reinterpret_cast<const ints*>(block.offsets + v * LANES);
+            products[r][v] = __builtin_convertvector(*reinterpret_cast<const ints*>(sums[r][v]) + offset, vec);
+        });
+}
+
+// The same of any items: codes that do not lie side by side, or with nothing behind them, are copied.
+inline void multiply_by_tiles(const uint8_t* const* codes, int count, Block& block, vec (*products)[BLOCK / LANES]) {
+    for (int at = 0; at < count; at += TILE_ROWS) {
+        const int here = std::min(count - at, TILE_ROWS);
+        const uint8_t* first = codes[at];
+        int64_t stride = block.bytes;
+        const uint8_t* last = first + (TILE_ROWS - 1) * stride;
+        const bool are_together = here == TILE_ROWS && codes[at + TILE_ROWS - 1] == last;
+        if (!are_together || last + rounded_up(stride, WIDEST) > block.end) {
+            stride = rounded_up(block.bytes, WIDEST);
+            for (int r = 0; r < here; ++r) std::copy_n(codes[at + r], block.bytes, block.gathered.get() + r * stride);
+            first = block.gathered.get();
+        }
+        with_vectors<1, WIDE>(static_cast<int>(block.vectors),
+                              [&]<int, int V>() { multiply_tiles<V>(first, stride, here, block, products + at); });
+    }
+}
+
+#endif
+
 // Integer scores of `count` items for all queries of a block.
-inline void multiply(const uint8_t* const* codes, int count, const Block& block, vec (*products)[BLOCK / LANES]) {
+inline void multiply(const uint8_t* const* codes, int count, Block& block, vec (*products)[BLOCK / LANES]) {
+#ifdef __AMX_INT8__
+    if (!block.are_few && count >= TILE_ROWS / 2) return multiply_by_tiles(codes, count, block, products);
+#endif
 #ifdef __AVX512VNNI__
     const int width = static_cast<int>(rounded_up(block.bytes, WIDEST) / WIDEST);
     if (block.are_few && width <= SHORT) {
@@ -353,20 +444,99 @@ __attribute__((noinline)) void keep(vec product, uint32_t mask, int64_t at, cons
 
 // Scores `count` items for the block, and keeps whoever may be among the best.
 inline void scan(const uint8_t* const* codes, const float* const* facts, const int64_t* rows, int count, Block& block) {
-    vec products[ROWS][BLOCK / LANES];
+    constexpr int ALIKE = 8;  // items whose largest facts are looked at together, at most
+    vec products[SCANNED][BLOCK / LANES];
     const int vectors = static_cast<int>(block.vectors);
     multiply(codes, count, block, products);
-    const Largest largest(facts, count);
-    for (int v = 0; v < vectors; ++v) {
-        const int64_t at = v * LANES;
-        const vec scale = load(block.scales + at), needed = load(block.border + at) - largest.excess(block, at);
-        for (int r = 0; r < count; ++r) {
-            const vec product = products[r][v] * (scale * everywhere(facts[r][0]));
-            const uint32_t mask = at_least(product, needed);
-            if (__builtin_expect(mask, 0)) keep(product, mask, at, facts[r], rows[r], block);
+    for (int first = 0; first < count; first += ALIKE) {
+        const int end = std::min(first + ALIKE, count);
+        const Largest largest(facts + first, end - first);
+        for (int v = 0; v < vectors; ++v) {
+            const int64_t at = v * LANES;
+            const vec scale = load(block.scales + at), needed = load(block.border + at) - largest.excess(block, at);
+            for (int r = first; r < end; ++r) {
+                const vec product = products[r][v] * (scale * everywhere(facts[r][0]));
+                const uint32_t mask = at_least(product, needed);
+                if (__builtin_expect(mask, 0)) keep(product, mask, at, facts[r], rows[r], block);
+            }
         }
     }
 }
+
+#ifdef __AVX512VNNI__
+
+// A query in twice 8 bits, t b + u c + e, whose integers bring bounds that are tighter than those of the scan.
+struct FineQuery {
+    int64_t d, bytes;
+    Buffer<int8_t> first, second;  // b and c, padded with zeros
+    float scale = 0, second_scale = 0, lost = 0, head = 0, whole = 0, last = 0;
+    int32_t offset = 0, second_offset = 0;
+
+    FineQuery(int64_t d, int64_t bytes)
+        : d(d), bytes(bytes), first(buffer<int8_t>(rounded_up(bytes, WIDEST))), second(buffer<int8_t>(rounded_up(bytes, WIDEST))),
+          rest(d) {}
+
+    void take(const float* query, Coding coding) {
+        std::fill_n(first.get(), rounded_up(bytes, WIDEST), int8_t{0});
+        std::fill_n(second.get(), rounded_up(bytes, WIDEST), int8_t{0});
+        float kept, ignored;
+        offset = second_offset = 0;
+        scale = least_scale(query, d - 1, LARGEST_QUERY_CODE);
+        quantise(query, d - 1, scale, LARGEST_QUERY_CODE, [&](int64_t p, int code) {
+            first[p] = static_cast<int8_t>(code), offset -= coding.offset * code;
+            return code;
+        }, kept, ignored);
+        for (int64_t p = 0; p < d - 1; ++p) rest[p] = static_cast<float>(query[p] - double(scale) * first[p]);
+        second_scale = least_scale(rest.data(), d - 1, LARGEST_QUERY_CODE);
+        quantise(rest.data(), d - 1, second_scale, LARGEST_QUERY_CODE, [&](int64_t p, int code) {
+            second[p] = static_cast<int8_t>(code), second_offset -= coding.offset * code;
+            return code;
+        }, kept, lost);
+        lost += 0x1p-22f * norm(rest.data(), d - 1);  // that the rest is itself rounded
+        head = norm(query, d - 1), whole = norm(query, d), last = query[d - 1];
+    }
+    // Lower and upper bound of an item's score.
+    std::pair<float, float> bounds(const uint8_t* codes, const float* fact) const {
+        __m512i b = _mm512_setzero_si512(), c = b;
+        for (int64_t at = 0; at < bytes; at += WIDEST) {
+            const __mmask64 here = at + WIDEST <= bytes ? ~uint64_t{0} : (uint64_t{1} << (bytes - at)) - 1;
+            const __m512i a = _mm512_maskz_loadu_epi8(here, codes + at);
+            b = _mm512_dpbusd_epi32(b, a, _mm512_load_si512(first.get() + at));
+            c = _mm512_dpbusd_epi32(c, a, _mm512_load_si512(second.get() + at));
+        }
+        const double product = double(scale) * (_mm512_reduce_add_epi32(b) + offset) +
+                               double(second_scale) * (_mm512_reduce_add_epi32(c) + second_offset);
+        const float score = static_cast<float>(product * fact[0] + double(last) * fact[3]);
+        const float error = lost * fact[1] + head * fact[2] + whole * fact[4];
+        return {score - error, score + error};
+    }
+
+  private:
+    std::vector<float> rest;
+};
+
+constexpr size_t WORTH = 12;  // candidates beyond k that are worth a closer look
+
+// Drops the candidates that cannot be among the k best by the finer bounds.
+inline void look_closer(FineQuery& fine, const float* query, Coding coding, const uint8_t* codes, const float* facts, int64_t k,
+                        std::vector<int64_t>& rows, std::vector<std::pair<float, float>>& bounds, std::vector<float>& lower) {
+    if (rows.size() < static_cast<size_t>(k) + WORTH) return;
+    fine.take(query, coding);
+    bounds.clear(), lower.clear();
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const uint8_t* ahead = codes + rows[std::min(i + 4, rows.size() - 1)] * fine.bytes;
+        for (int64_t at = 0; at < fine.bytes; at += WIDEST) __builtin_prefetch(ahead + at);
+        bounds.push_back(fine.bounds(codes + rows[i] * fine.bytes, facts + rows[i] * FACTS));
+        lower.push_back(bounds.back().first);
+    }
+    std::nth_element(lower.begin(), lower.begin() + (k - 1), lower.end(), std::greater<>());
+    size_t left = 0;
+    for (size_t i = 0; i < rows.size(); ++i)
+        if (!(bounds[i].second < lower[k - 1])) rows[left++] = rows[i];
+    rows.resize(left);
+}
+
+#endif
 
 constexpr int TOGETHER = 8;  // candidates scored side by side: sums wait for each other, so several are under way
 

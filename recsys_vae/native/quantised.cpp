@@ -55,18 +55,24 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
 #pragma omp parallel num_threads(threads)
     {
         Block block(d, k, most, bytes, IN_MEMORY);
+        block.end = codes + n_items * bytes;
         std::vector<int64_t> rows;
         std::vector<Key> keys;
+#ifdef __AVX512VNNI__
+        FineQuery fine(d, bytes);
+        std::vector<std::pair<float, float>> bounds;
+        std::vector<float> lower;
+#endif
 #pragma omp for schedule(dynamic, 1)
         for (int64_t task = 0; task < blocks * parts; ++task) {
             const int64_t first = task / parts * BLOCK, part = task % parts, here = std::min(BLOCK, n - first);
             const auto [begin, end] = share(count, part, parts);
             block.take(queries + first * d, here, starts ? starts + first : nullptr, excluded);
-            for (int64_t at = begin; at < end; at += ROWS) {
-                const int n_rows = static_cast<int>(std::min<int64_t>(ROWS, end - at));
-                const uint8_t* lines[ROWS];
-                const float* known[ROWS];
-                int64_t rows[ROWS];
+            for (int64_t at = begin; at < end; at += SCANNED) {
+                const int n_rows = static_cast<int>(std::min<int64_t>(SCANNED, end - at));
+                const uint8_t* lines[SCANNED];
+                const float* known[SCANNED];
+                int64_t rows[SCANNED];
                 for (int r = 0; r < n_rows; ++r) {
                     rows[r] = wanted ? wanted[at + r] : at + r;
                     lines[r] = codes + rows[r] * bytes;
@@ -98,6 +104,9 @@ extern "C" void recsys_quantised_top_k(const float* queries, int64_t n, const fl
                              out_rows + query * k, out_scores + query * k, 1);
             } else {
                 keys.clear();
+#ifdef __AVX512VNNI__
+                look_closer(fine, one, IN_MEMORY, codes, facts, k, rows, bounds, lower);
+#endif
                 score_candidates(d, rows.size(), [&](size_t) { return one; }, [&](size_t i) { return vectors + rows[i] * d; },
                                  [&](size_t i, float score) { keys.emplace_back(score, static_cast<uint32_t>(rows[i])); });
                 write_best(keys, k, out_rows + query * k, out_scores + query * k);
