@@ -57,8 +57,8 @@ class Search {
     Search(const File& file, const Allowed& allowed, int64_t k, int64_t most)
         : file(file), allowed(allowed), k(k), most(most),
           tile(file.vectors.d, k, std::numeric_limits<int64_t>::max(), file.bytes(), IN_FILES), first(file),
-          reader(file.vectors), codes(buffer<uint8_t>(ROWS * file.bytes())) {
-        tile.ahead = 0;
+          reader(file.vectors), codes(buffer<uint8_t>(SCANNED * file.bytes() + WIDEST)) {
+        tile.ahead = 0, tile.end = codes.get() + SCANNED * file.bytes() + WIDEST;
     }
 
     void take(const float* some, int64_t count, const int64_t* from, const int32_t* hidden) {
@@ -148,12 +148,12 @@ class Search {
     }
     void scan_whole(const std::vector<int64_t>& some) {
         const int64_t count = some.size();
-        float facts[ROWS][FACTS];
-        const uint8_t* lines[ROWS];
-        const float* known[ROWS];
-        for (int r = 0; r < ROWS; ++r) lines[r] = codes.get() + r * file.bytes(), known[r] = facts[r];
-        for (int64_t at = 0; at < count; at += ROWS) {
-            const int n = static_cast<int>(std::min<int64_t>(ROWS, count - at));
+        float facts[SCANNED][FACTS];
+        const uint8_t* lines[SCANNED];
+        const float* known[SCANNED];
+        for (int r = 0; r < SCANNED; ++r) lines[r] = codes.get() + r * file.bytes(), known[r] = facts[r];
+        for (int64_t at = 0; at < count; at += SCANNED) {
+            const int n = static_cast<int>(std::min<int64_t>(SCANNED, count - at));
             for (int r = 0; r < n; ++r) {
                 const int64_t place = some[at + r];
                 const float *lead = file.leads + place * LEADS, *rest = file.rest + place * REST;
