@@ -66,6 +66,10 @@ class _Actor:
         method = getattr(self._made, name)
 
         class Begun:
+            @classmethod
+            def options(cls, **_: Any) -> Any:
+                return cls
+
             @staticmethod
             def remote(*arguments: Any) -> ObjectRef:
                 if name == "answer":

@@ -68,11 +68,14 @@ def kill_node(cluster: Any, node: Any) -> None:
 
 
 def busy_node(cluster: Any) -> Any | None:
-    """A node whose processor has work, of a cluster that this process is connected with; None where none has."""
+    """A node whose processor has work, of a cluster that this process is connected with; None where none has.
+
+    One that has come up a moment ago is not known to have any.
+    """
     from ray._private.state import available_resources_per_node
 
-    idle = {name for name, left in available_resources_per_node().items() if left.get("CPU", 0) >= 1}
-    return next((node for node in cluster.worker_nodes if node.node_id not in idle), None)
+    busy = {name for name, left in available_resources_per_node().items() if left.get("CPU", 0) < 1}
+    return next((node for node in cluster.worker_nodes if node.node_id in busy), None)
 
 
 def _begun(begin: Callable[[], Any]) -> Any:

@@ -1,7 +1,8 @@
 """Actors: objects on workers that are made once, such as a bundle that is loaded, and then asked again and again.
 
 An actor that dies with its worker or node is made again elsewhere; what it was asked, another one is asked meanwhile.
-So an answer must not depend on what was asked before.
+So an answer must not depend on what was asked before. An actor is asked once it is there: one for which no node has a
+processor left, because a node has died or has other work, holds nothing up.
 """
 
 from collections import Counter
@@ -43,7 +44,7 @@ class _Maker:
 
 
 class _Asked(NamedTuple):
-    """A question under way: its place among all, and the actor; without a question, whether that is there again."""
+    """A question under way: its place among all, and the actor; without a question, whether that is there."""
 
     actor: Any
     place: int
@@ -54,10 +55,12 @@ class Actors:
     """Several of a kind."""
 
     def __init__(self, actors: Sequence[Any]) -> None:
-        self._idle, self._most = list(actors), len(actors) * (1 + AHEAD)
+        self._idle, self._most = list[Any](), len(actors) * (1 + AHEAD)
         self._under_way: dict[Any, _Asked] = {}
         self._again: list[tuple[int, Sequence[Any]]] = []
         self._tries: Counter[int] = Counter()
+        for actor in actors:
+            self._await(actor)
 
     def ask_all(self, questions: Iterable[Sequence[Any]]) -> Iterator[Any]:
         """Answers, in the order of the questions.
@@ -67,28 +70,37 @@ class Actors:
             UnavailableError: actors have died again and again over a question.
         """
         waiting, answers, turn = enumerate(questions), dict[int, Any](), 0
+        are_all_asked = False
         while True:
-            self._ask(waiting, len(answers))
-            if not self._again and all(one.question is None for one in self._under_way.values()):
-                return
-            while turn not in answers:
-                answers |= self._next_answer()
-                self._ask(waiting, len(answers))
-            while turn in answers:
+            are_all_asked = self._ask(waiting, len(answers)) or are_all_asked
+            if turn in answers:
                 yield answers.pop(turn)
                 turn += 1
+            elif are_all_asked and not self._again and all(one.question is None for one in self._under_way.values()):
+                return
+            else:
+                answers |= self._next_answer()
 
-    def _ask(self, waiting: Iterator[tuple[int, Sequence[Any]]], held: int) -> None:
-        """Ask whoever is idle, first what was asked of those that have died; so much is ahead and no more."""
+    def _ask(self, waiting: Iterator[tuple[int, Sequence[Any]]], held: int) -> bool:
+        """Ask whoever is idle, first what was asked of those that have died; so much is ahead and no more.
+
+        Returns:
+            Whether the questions have come to their end.
+        """
         while self._idle and (self._again or held + len(self._under_way) < self._most):
             found = self._again.pop() if self._again else next(waiting, None)
             if found is None:
-                return
+                return True
             actor = self._idle.pop()
             self._under_way[actor.answer.remote(*found[1])] = _Asked(actor, *found)
+        return False
+
+    def _await(self, actor: Any) -> None:
+        """Ask it nothing until it is there, however often it is made again until then."""
+        self._under_way[actor.is_there.options(max_task_retries=-1).remote()] = _Asked(actor, -1, None)
 
     def _next_answer(self) -> dict[int, Any]:
-        """Wait for one, by its place; none where an actor has died, or is there again."""
+        """Wait for one, by its place; none where an actor has died, or is there."""
         import ray
 
         done, _ = ray.wait(list(self._under_way), num_returns=1)
@@ -96,12 +108,12 @@ class Actors:
         try:
             found = result(done[0])
         except UnavailableError as error:
-            if not isinstance(error.__cause__, ray.exceptions.RayActorError) or self._tries[place] >= RETRIES:
+            is_gone = isinstance(error.__cause__, ray.exceptions.RayActorError)
+            if question is None or not is_gone or self._tries[place] >= RETRIES:
                 raise
-            self._under_way[actor.is_there.remote()] = _Asked(actor, place, None)
-            if question is not None:
-                self._tries[place] += 1
-                self._again.append((place, question))
+            self._await(actor)
+            self._tries[place] += 1
+            self._again.append((place, question))
             return {}
         self._idle.append(actor)
         return {} if question is None else {place: found}

@@ -3,14 +3,18 @@
 Each job is run by itself first, then so often that twenty nodes have been killed in it: one of three, at a random
 moment of a run, while it has work, with all its processes. The others go on, and once the run is over another node is
 begun. A run is a line of results/scale/ray-kills.jsonl, written as soon as it is over, so that a bench that is broken
-off goes on where it was. A run that was over before its node was killed does not count.
+off goes on where it was. A run that was over before its node was killed does not count. One that is not over within
+ten minutes is a line that is not equal, and ends the bench, with the stacks of its threads.
 """
 
+import faulthandler
 import json
 import os
 import random
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any, Final
@@ -24,6 +28,9 @@ RECORD: Final = RESULTS / "scale" / "ray-kills.jsonl"
 NODES: Final = 3
 EARLIEST, LATEST = 0.05, 0.85
 """When a node is killed, as shares of the time that the job takes without."""
+
+LIMIT: Final = 600
+"""Seconds that a run, or a node that begins, may take."""
 
 
 def runs() -> list[dict[str, Any]]:
@@ -54,7 +61,8 @@ def kill_in(chosen: Mapping[str, Job], kills: int) -> None:
         usual = {name: _usual(job, cluster) for name, job in chosen.items() if left[name] > 0}
         while max(left.values()) > 0:
             while len(started.worker_nodes) < NODES:
-                add_node(started)
+                with _limited("a node that was to begin"):
+                    add_node(started)
             name = max(left, key=lambda one: left[one])
             run = _run(chosen[name], cluster, started, usual[name], wanted[name])
             if run is None:
@@ -65,12 +73,15 @@ def kill_in(chosen: Mapping[str, Job], kills: int) -> None:
             with RECORD.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(f"{name}: {kills - left[name]} of {kills} nodes killed; {run}", flush=True)
+            if run["seconds"] >= LIMIT:
+                raise TimeoutError(f"{name}: {run.get('error')} It is recorded as not equal.")
 
 
 def _usual(job: Job, cluster: Cluster) -> float:
     """Seconds of a job."""
     begun = time.perf_counter()
-    job(cluster)
+    with _limited("a run without a kill"):
+        job(cluster)
     return time.perf_counter() - begun
 
 
@@ -91,7 +102,8 @@ def _run(job: Job, cluster: Cluster, started: Any, usual: float, wanted: dict[st
     thread = Thread(target=kill)
     thread.start()
     try:
-        error, found = "", job(cluster)
+        with _limited("a run with a kill"):
+            error, found = "", job(cluster)
     except Exception as raised:  # whatever it is, the job has not made what it makes
         error, found = f"{type(raised).__name__}: {raised}"[:300], {}
     finally:
@@ -105,3 +117,20 @@ def _run(job: Job, cluster: Cluster, started: Any, usual: float, wanted: dict[st
     return (
         told_of | {"equal": found == wanted, "load": round(os.getloadavg()[0], 1)} | ({"error": error} if error else {})
     )
+
+
+@contextmanager
+def _limited(what: str) -> Iterator[None]:
+    """Raise TimeoutError in the main thread, which this must be, where it takes longer than it may."""
+
+    def stop(*_: object) -> None:
+        faulthandler.dump_traceback()
+        raise TimeoutError(f"{what} was not over within {LIMIT} s; the stacks are on standard error.")
+
+    was = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, was)
