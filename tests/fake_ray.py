@@ -54,13 +54,30 @@ def _begun(function: Callable[..., Any]) -> Any:
     return Begun
 
 
+class Pending(ObjectRef):
+    """A value that never comes."""
+
+    def get(self) -> Any:
+        raise AssertionError("this would wait for ever")
+
+
+class Gone(ObjectRef):
+    """What an actor answers that could not be made, or has died for good."""
+
+    def __init__(self) -> None:
+        super().__init__(error=RayActorError("it could not be made"))
+
+
 class _Actor:
     dies_at: int | None = None
     """Which question an actor dies at; all actors together, from 0."""
     asked = 0
+    fates: tuple[type[ObjectRef] | None, ...] = ()
+    """Of the first actors: what all that they are asked gives instead of an answer."""
 
     def __init__(self, made: Any) -> None:
         self._made = made
+        self._fate, _Actor.fates = next(iter(_Actor.fates), None), _Actor.fates[1:]
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._made, name)
@@ -72,6 +89,8 @@ class _Actor:
 
             @staticmethod
             def remote(*arguments: Any) -> ObjectRef:
+                if self._fate is not None:
+                    return self._fate()
                 if name == "answer":
                     _Actor.asked += 1
                     if _Actor.asked - 1 == _Actor.dies_at:
@@ -92,7 +111,9 @@ def get(references: Any) -> Any:
 
 def wait(references: Sequence[ObjectRef], num_returns: int) -> tuple[list[ObjectRef], list[ObjectRef]]:
     """As `ray.wait`; the latest is done first, for an order that is not that of the questions."""
-    return list(references[-num_returns:]), list(references[:-num_returns])
+    done = [one for one in references if not isinstance(one, Pending)][-num_returns:]
+    assert len(done) == num_returns, "this would wait for ever"
+    return done, [one for one in references if one not in done]
 
 
 def remote(**_: Any) -> Callable[[Any], Any]:
@@ -112,16 +133,18 @@ def remote(**_: Any) -> Callable[[Any], Any]:
     return made
 
 
-def fake_ray(dies_at: int | None = None) -> ModuleType:
+def fake_ray(dies_at: int | None = None, fates: tuple[type[ObjectRef] | None, ...] = ()) -> ModuleType:
     """To stand in `sys.modules` as `ray`.
 
     Args:
         dies_at: at which question to any actor that one dies.
+        fates: of the first actors: `Pending` for one that no node has a processor for, `Gone` for one that cannot be
+            made, None for one that answers.
     """
     module = ModuleType("ray")
     exceptions = ModuleType("ray.exceptions")
     vars(exceptions).update(RayError=RayError, RayTaskError=RayTaskError, RayActorError=RayActorError)
-    _Actor.dies_at, _Actor.asked = dies_at, 0
+    _Actor.dies_at, _Actor.asked, _Actor.fates = dies_at, 0, fates
     vars(module).update(
         ObjectRef=ObjectRef,
         get=get,

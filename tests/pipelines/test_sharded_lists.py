@@ -2,20 +2,21 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines import sharded_lists
-from pipelines.cluster.connection import Cluster
+from pipelines.cluster.connection import Cluster, Node
 from pipelines.dataset.directory import DatasetDir
 from pipelines.recommend import TORCH, Asked, recommend_all
 from pipelines.sharded_lists import shard_folder, spread_on
 from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, UnavailableError
 from recsys_vae.reranking.rules import NO_RULES
-from tests.fake_ray import CLUSTER, fake_ray
+from tests.fake_ray import CLUSTER, Gone, Pending, fake_ray
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.ray_clusters import replace_node
 from tests.worlds import two_tastes, untrained
@@ -119,3 +120,22 @@ def test_strangers_files_stay_where_shards_would_go(either, world, tmp_path):
 def test_what_an_actor_that_dies_was_asked_another_one_is_asked(question, world, one_machine, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", fake_ray(dies_at=question))
     assert _on_cluster(CLUSTER, world, tmp_path / "there.parquet") == one_machine
+
+
+@pytest.mark.parametrize("fates", [(Pending, None), (None, Pending)])
+def test_an_actor_that_has_no_processor_holds_nothing_up(fates, world, one_machine, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", fake_ray(fates=fates))
+    assert _on_cluster(CLUSTER, world, tmp_path / "there.parquet") == one_machine
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_before_actors_are_made_holds_nothing_up(cluster, world, one_machine, tmp_path):
+    with_lost = replace(cluster, nodes=(*cluster.nodes, Node("lost", "lost", 1)))
+    assert _on_cluster(with_lost, world, tmp_path / "there.parquet") == one_machine
+
+
+@pytest.mark.parametrize("fates", [(None, Gone), (Gone, Gone)])
+def test_an_actor_that_cannot_be_made_is_told_of(fates, world, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", fake_ray(fates=fates))
+    with pytest.raises(UnavailableError, match="it could not be made"):
+        _on_cluster(CLUSTER, world, tmp_path / "there.parquet")
