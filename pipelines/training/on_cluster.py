@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -90,7 +91,7 @@ def train_there(workers: Workers, part: Part, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     refused.unlink(missing_ok=True)
     try:
-        _fit_in_a_thread(_trainer(workers, part, folder))
+        _fit_in_a_thread(partial(_trainer, workers, part, folder))
     finally:
         told = json.loads(refused.read_text()) if refused.exists() else None
         refused.unlink(missing_ok=True)
@@ -123,20 +124,35 @@ def _resources(workers: Workers) -> dict[str, float]:
     return {"CPU": float(workers.cpus)} | ({"GPU": 1.0} if workers.gpu else {})
 
 
-def _fit_in_a_thread(trainer: Any) -> None:
-    """Wait for a trainer; in the main thread it would take over Ctrl-C, and the process with it."""
+def _fit_in_a_thread(begin: Callable[[], Any]) -> None:
+    """Wait for a trainer; in the main thread it would take over Ctrl-C, and the process with it.
+
+    A worker that is lost just as it is asked how far it is, Ray Train takes for a failure of its own and gives up: then
+    another trainer goes on.
+    """
     from ray.train import TrainingFailedError
 
-    runner = ThreadPoolExecutor(1, "ray-train")
+    runner, restarts = ThreadPoolExecutor(1, "ray-train"), 0
     try:
-        runner.submit(trainer.fit).result()
-    except TrainingFailedError as error:
-        raise UnavailableError(
-            f"Workers of the training were lost {RESTARTS} times over: {in_a_line(error)[-300:]} Look into "
-            "the logs of the cluster's nodes; --resume goes on from the last checkpoint."
-        ) from error
+        while True:
+            try:
+                runner.submit(begin().fit).result()
+                return
+            except TrainingFailedError as error:
+                if restarts == RESTARTS or not _was_taken_for_its_own(error):
+                    raise UnavailableError(
+                        f"Workers of the training were lost {RESTARTS} times over: {in_a_line(error)[-300:]} Look into "
+                        "the logs of the cluster's nodes; --resume goes on from the last checkpoint."
+                    ) from error
+                restarts += 1
     finally:
         runner.shutdown(wait=False, cancel_futures=True)
+
+
+def _was_taken_for_its_own(error: Exception) -> bool:
+    from ray.exceptions import RayActorError
+
+    return isinstance(getattr(error, "controller_failure", None), RayActorError)
 
 
 def _work(told: Mapping[str, Any]) -> None:

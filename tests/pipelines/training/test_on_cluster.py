@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from pipelines.cli import build
 from pipelines.cluster.connection import Cluster, Node, connected
 from pipelines.dataset.directory import DatasetDir
+from pipelines.training import on_cluster
 from pipelines.training.fit import ModelSpec
 from pipelines.training.on_cluster import Workers, train_there, workers_on
 from pipelines.training.train import Output, train_bundle
-from recsys_vae.errors import ConfigError
+from recsys_vae.errors import ConfigError, UnavailableError
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.tracking import connect
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
@@ -97,3 +98,24 @@ def test_workers_that_are_killed_write_the_bundle_of_one_process(
     assert [entry.step for entry in history] == [1, 2, 3]
     assert not there.workspace.exists()
     assert list((tmp_path / "refused").iterdir()) == []
+
+
+@pytest.mark.parametrize("losses", [1, on_cluster.RESTARTS + 1])
+def test_a_worker_that_is_lost_while_it_is_asked_does_not_end_the_training(losses: int) -> None:
+    exceptions = pytest.importorskip("ray.exceptions")
+    from ray.train import ControllerError
+
+    begun = []
+
+    class Trainer:
+        def fit(self) -> None:
+            begun.append(self)
+            if len(begun) <= losses:
+                raise ControllerError(exceptions.ActorUnavailableError("Socket closed", None))
+
+    if losses > on_cluster.RESTARTS:
+        with pytest.raises(UnavailableError, match="Socket closed"):
+            on_cluster._fit_in_a_thread(Trainer)
+    else:
+        on_cluster._fit_in_a_thread(Trainer)
+        assert len(begun) == losses + 1
