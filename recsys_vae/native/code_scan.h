@@ -12,6 +12,9 @@
 #include <limits>
 #include <vector>
 
+#ifdef __AMX_INT8__
+#include "amx.h"
+#endif
 #include "best.h"
 #include "bytes.h"
 #include "codes.h"
@@ -100,19 +103,20 @@ constexpr int WIDE = 4, PANEL_QUERIES = WIDE * LANES;  // vectors a panel
 #ifdef __AMX_INT8__
 constexpr int TILE_ROWS = 16, SCANNED = 64;  // items a tile, and items scanned together, at most
 
-// Tiles of this thread, each of 16 rows of 64 bytes, for as long as there is one of these.
+// This thread's tiles, and room for the codes of items that do not lie side by side.
 struct Tiles {
-    struct alignas(64) {
-        uint8_t palette = 1, start = 0, unused[14] = {};
-        uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-        uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } form;
-    Tiles() { _tile_loadconfig(&form); }
-    ~Tiles() { _tile_release(); }
+    TilesInUse in_use;
+    Buffer<uint8_t> gathered;
+
+    explicit Tiles(int64_t bytes) : gathered(buffer<uint8_t>(rounded_up(bytes, WIDEST) * TILE_ROWS)) {
+        std::fill_n(gathered.get(), rounded_up(bytes, WIDEST) * TILE_ROWS, uint8_t{0});
+    }
 };
 #else
 constexpr int SCANNED = ROWS;
-struct Tiles {};
+struct Tiles {
+    explicit Tiles(int64_t) {}
+};
 #endif
 
 // Rows a tile of `vectors`: with 16 registers no more than twelve sums stay in them.
@@ -126,7 +130,6 @@ struct Block {
     Coding coding;
     bool are_few = false;  // then their codes are in `lines` besides, query by query
     Tiles tiles;
-    Buffer<uint8_t> gathered;  // codes of items that do not lie side by side, for tiles
     Buffer<int8_t> lines;
     Buffer<int8_t> packed;  // panels of some vectors of queries, in each group after group of four dimensions
     alignas(64) int32_t offsets[BLOCK];  // items are coded from 0 on: minus their offset times the sum of a query's integers
@@ -135,10 +138,8 @@ struct Block {
 
     Block(int64_t d, int64_t k, int64_t most, int64_t bytes, Coding coding)
         : d(d), k(k), most(most), bytes(bytes), ahead(ROWS * bytes), coding(coding),
-          gathered(buffer<uint8_t>(rounded_up(bytes, WIDEST) * SCANNED)),
-          lines(buffer<int8_t>(rounded_up(bytes, WIDEST) * FEW)), packed(buffer<int8_t>(rounded_up(bytes, WIDEST) * BLOCK)) {
-        std::fill_n(gathered.get(), rounded_up(bytes, WIDEST) * SCANNED, uint8_t{0});
-    }
+          tiles(bytes), lines(buffer<int8_t>(rounded_up(bytes, WIDEST) * FEW)),
+          packed(buffer<int8_t>(rounded_up(bytes, WIDEST) * BLOCK)) {}
 
     const int8_t* panel(int64_t first) const { return packed.get() + first * LANES * bytes; }
 
@@ -315,6 +316,7 @@ __attribute__((noinline)) void multiply_tiles(const uint8_t* codes, int64_t stri
     constexpr int64_t WIDTH = V * LANES * 4;
     alignas(64) int32_t sums[TILE_ROWS][V][LANES];
     const int8_t* panel = block.panel(0);
+    asm volatile("" ::: "memory");  // the intrinsics do not say that they read
     _tile_zero(0);
     if constexpr (V > 1) _tile_zero(1);
     if constexpr (V > 2) _tile_zero(2);
@@ -357,8 +359,8 @@ inline void multiply_by_tiles(const uint8_t* const* codes, int count, Block& blo
         const bool are_together = here == TILE_ROWS && codes[at + TILE_ROWS - 1] == last;
         if (!are_together || last + rounded_up(stride, WIDEST) > block.end) {
             stride = rounded_up(block.bytes, WIDEST);
-            for (int r = 0; r < here; ++r) std::copy_n(codes[at + r], block.bytes, block.gathered.get() + r * stride);
-            first = block.gathered.get();
+            for (int r = 0; r < here; ++r) std::copy_n(codes[at + r], block.bytes, block.tiles.gathered.get() + r * stride);
+            first = block.tiles.gathered.get();
         }
         with_vectors<1, WIDE>(static_cast<int>(block.vectors),
                               [&]<int, int V>() { multiply_tiles<V>(first, stride, here, block, products + at); });
