@@ -70,24 +70,7 @@ inline void tiles(int64_t rows, int64_t width, F&& f) {
                       [&]<int R, int V>() { f.template operator()<R, V>(row, column); });
 }
 
-// What both passes are given.
-struct Layer {
-    int64_t n, d, items;
-    const float *hidden, *weight, *bias;
-    int threads;
-    int64_t users = rounded_up(n, LANES), depth = rounded_up(d, 2 * LANES);  // padded
-    int64_t chunks = (items + CHUNK - 1) / CHUNK;
-    const int64_t* borders = nullptr;  // where leaves begin, multiples of LANES, and the last one's end
-    int64_t leaves = 1;
-
-    int64_t first(int64_t leaf) const { return borders ? borders[leaf] : 0; }
-    int64_t last(int64_t leaf) const { return borders ? borders[leaf + 1] : users; }
-    int64_t start(int64_t chunk) const { return chunk * CHUNK; }
-    int64_t size(int64_t chunk) const { return std::min(CHUNK, items - start(chunk)); }
-
-    __m512 hidden_at(int64_t user, int64_t k) const { return vector_of(hidden, user, n, k); }
-    __m512 weight_at(int64_t item, int64_t k) const { return vector_of(weight, item, items, k); }
-
+struct Layer : LayerOf<LANES> {
     // The hidden vectors in pairs along their dimension, users side by side.
     Panels by_dimension() const {
         Panels packed(depth / 2, n);
@@ -145,11 +128,6 @@ struct Layer {
             _mm512_storeu_ps(sums + u, sum);
         }
     }
-
-   private:
-    __m512 vector_of(const float* matrix, int64_t row, int64_t rows, int64_t k) const {
-        return row < rows ? _mm512_maskz_loadu_ps(lanes_before(d, k), matrix + row * d + k) : _mm512_setzero_ps();
-    }
 };
 
 // The way back, of one thread.
@@ -185,7 +163,7 @@ struct Backward {
                 }
                 for (; entry < targets.count && targets.items[entry] == start + i; ++entry)
                     out[targets.users[entry]] -= pulls[entry];
-                if (bias_gradient && i < size) bias_gradient[start + i] = sum(out);
+                if (bias_gradient && i < size) bias_gradient[start + i] = layer.sum(out);
             }
             for (int64_t u = 0; u < users; u += LANES) {
                 const __m256i one = to_bf16(_mm512_loadu_ps(row.get() + u));
@@ -250,18 +228,6 @@ struct Backward {
    private:
     int64_t pairs = 0;  // of items, in the group so far
 
-    float sum(const float* out) const {
-        auto add = [](float& a, float b) { a += b; };
-        Tree<float, decltype(add)> tree{add};
-        for (int64_t leaf = 0; leaf < layer.leaves; ++leaf) {
-            __m512 total = _mm512_setzero_ps();
-            for (int64_t u = layer.first(leaf); u < layer.last(leaf); u += LANES)
-                total = _mm512_add_ps(total, _mm512_loadu_ps(out + u));
-            float own = _mm512_reduce_add_ps(total);
-            tree.take(own);
-        }
-        return tree.total();
-    }
 };
 
 }  // namespace
@@ -272,7 +238,7 @@ extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, 
                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
                                            int64_t entries, float* target_logits, float* normaliser, float* maxima,
                                            uint16_t* exponentials, int threads) {
-    const Layer layer{n, d, items, hidden, weight, bias, threads};
+    const Layer layer{{n, d, items, hidden, weight, bias, threads}};
     const Targets targets{target_users, target_items, entries};
     const Panels packed = layer.by_dimension();
     auto sums = buffer<float>(layer.chunks * layer.users);
@@ -306,8 +272,7 @@ extern "C" void recsys_multinomial_backward_in_leaves(int64_t n, int64_t d, int6
                                                       const uint16_t* exponentials, float* hidden_gradient,
                                                       float* weight_gradient, float* bias_gradient, const int64_t* borders,
                                                       int64_t leaves, int threads) {
-    Layer layer{n, d, items, hidden, weight, bias, threads};
-    layer.borders = borders, layer.leaves = leaves;
+    const Layer layer{{n, d, items, hidden, weight, bias, threads, borders, leaves}};
     const Targets targets{target_users, target_items, entries};
     const Panels by_user = layer.by_user(), by_dimension = exponentials ? Panels(0, 0) : layer.by_dimension();
     std::vector<std::unique_ptr<Backward>> parts(threads);

@@ -47,6 +47,45 @@ struct Tree {
     T& total() { return sums[top]; }
 };
 
+// What both passes are given; users are padded to a multiple of USERS.
+template <int64_t USERS>
+struct LayerOf {
+    int64_t n, d, items;
+    const float *hidden, *weight, *bias;
+    int threads;
+    const int64_t* borders = nullptr;  // where leaves begin, multiples of USERS, and the last one's end
+    int64_t leaves = 1;
+    int64_t users = rounded_up(n, USERS), depth = rounded_up(d, 2 * LANES);  // padded
+    int64_t chunks = (items + CHUNK - 1) / CHUNK;
+
+    int64_t first(int64_t leaf) const { return borders ? borders[leaf] : 0; }
+    int64_t last(int64_t leaf) const { return borders ? borders[leaf + 1] : users; }
+    int64_t start(int64_t chunk) const { return chunk * CHUNK; }
+    int64_t size(int64_t chunk) const { return std::min(CHUNK, items - start(chunk)); }
+
+    __m512 hidden_at(int64_t user, int64_t k) const { return vector_of(hidden, user, n, k); }
+    __m512 weight_at(int64_t item, int64_t k) const { return vector_of(weight, item, items, k); }
+
+    // Numbers of users, added up by leaves.
+    float sum(const float* of_users) const {
+        auto add = [](float& a, float b) { a += b; };
+        Tree<float, decltype(add)> tree{add};
+        for (int64_t leaf = 0; leaf < leaves; ++leaf) {
+            __m512 total = _mm512_setzero_ps();
+            for (int64_t u = first(leaf); u < last(leaf); u += LANES)
+                total = _mm512_add_ps(total, _mm512_loadu_ps(of_users + u));
+            float own = _mm512_reduce_add_ps(total);
+            tree.take(own);
+        }
+        return tree.total();
+    }
+
+  private:
+    __m512 vector_of(const float* matrix, int64_t row, int64_t rows, int64_t k) const {
+        return row < rows ? _mm512_maskz_loadu_ps(lanes_before(d, k), matrix + row * d + k) : _mm512_setzero_ps();
+    }
+};
+
 // Entries of the targets, sorted by item.
 struct Targets {
     const int64_t *users, *items;

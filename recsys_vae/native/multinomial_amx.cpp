@@ -86,7 +86,7 @@ struct Backward {
             }
             for (; entry < targets.count && targets.items[entry] == item; ++entry)
                 out[targets.users[entry]] -= pulls[entry];
-            if (bias_gradient) bias_gradient[item] = sum(out);
+            if (bias_gradient) bias_gradient[item] = layer.sum(out);
             for (int64_t u = 0; u < layer.users; u += STRIP)
                 _mm512_store_si512(gradient.line(i, u / STRIP), in_line(_mm512_load_ps(out + u), _mm512_load_ps(out + u + LANES)));
         }
@@ -163,18 +163,6 @@ struct Backward {
             }
         }
     }
-    float sum(const float* out) const {
-        auto add = [](float& a, float b) { a += b; };
-        Tree<float, decltype(add)> tree{add};
-        for (int64_t leaf = 0; leaf < layer.leaves; ++leaf) {
-            __m512 total = _mm512_setzero_ps();
-            for (int64_t u = layer.first(leaf); u < layer.last(leaf); u += LANES)
-                total = _mm512_add_ps(total, _mm512_load_ps(out + u));
-            float own = _mm512_reduce_add_ps(total);
-            tree.take(own);
-        }
-        return tree.total();
-    }
 };
 
 }  // namespace
@@ -184,7 +172,7 @@ extern "C" void recsys_multinomial_forward(int64_t n, int64_t d, int64_t items, 
                                            const float* bias, const int64_t* target_users, const int64_t* target_items,
                                            int64_t entries, float* target_logits, float* normaliser, float* maxima,
                                            uint16_t* exponentials, int threads) {
-    const Layer layer{n, d, items, hidden, weight, bias, threads};
+    const Layer layer{{n, d, items, hidden, weight, bias, threads}};
     const Targets targets{target_users, target_items, entries};
     const Strips packed = layer.by_dimension();
     auto sums = buffer<float>(layer.chunks * layer.users);
@@ -216,7 +204,7 @@ extern "C" void recsys_multinomial_backward_in_leaves(int64_t n, int64_t d, int6
                                                       const uint16_t* exponentials, float* hidden_gradient,
                                                       float* weight_gradient, float* bias_gradient, const int64_t* borders,
                                                       int64_t leaves, int threads) {
-    const Layer layer{n, d, items, hidden, weight, bias, threads, borders, leaves};
+    const Layer layer{{n, d, items, hidden, weight, bias, threads, borders, leaves}};
     const Targets targets{target_users, target_items, entries};
     const Strips by_user = layer.by_user(), by_dimension = exponentials ? Strips(0, 0) : layer.by_dimension();
     std::vector<std::unique_ptr<Backward>> parts(threads);

@@ -27,24 +27,7 @@ struct Ahead {
     }
 };
 
-// What both passes are given.
-struct Layer {
-    int64_t n, d, items;
-    const float *hidden, *weight, *bias;
-    int threads;
-    const int64_t* borders = nullptr;  // where leaves begin, multiples of STRIP, and the last one's end
-    int64_t leaves = 1;
-    int64_t users = rounded_up(n, STRIP), depth = rounded_up(d, STRIP);  // padded
-    int64_t chunks = (items + CHUNK - 1) / CHUNK;
-
-    int64_t first(int64_t leaf) const { return borders ? borders[leaf] : 0; }
-    int64_t last(int64_t leaf) const { return borders ? borders[leaf + 1] : users; }
-    int64_t start(int64_t chunk) const { return chunk * CHUNK; }
-    int64_t size(int64_t chunk) const { return std::min(CHUNK, items - start(chunk)); }
-
-    __m512 hidden_at(int64_t user, int64_t k) const { return vector_of(hidden, user, n, k); }
-    __m512 weight_at(int64_t item, int64_t k) const { return vector_of(weight, item, items, k); }
-
+struct Layer : LayerOf<STRIP> {
     // The hidden vectors as a right side, summed over their dimension.
     Strips by_dimension() const {
         Strips packed(users / STRIP, depth / STRIP);
@@ -71,11 +54,6 @@ struct Layer {
     Ahead ahead(const float* matrix, int64_t item, int64_t count) const {
         count = std::max<int64_t>(0, std::min(items - item, count));
         return {reinterpret_cast<const char*>(matrix + item * d), count * d * 4};
-    }
-
-   private:
-    __m512 vector_of(const float* matrix, int64_t row, int64_t rows, int64_t k) const {
-        return row < rows ? _mm512_maskz_loadu_ps(lanes_before(d, k), matrix + row * d + k) : _mm512_setzero_ps();
     }
 };
 
