@@ -30,7 +30,7 @@ from pipelines.ingest.log_rows import ReadLogs
 from pipelines.ingest.plain_records import record_of
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count
-from pipelines.ingest.user_partitions import OPTIONAL
+from pipelines.ingest.user_partitions import OPTIONAL, write_rows
 from recsys_vae.atomic import begin_flush, write_within
 from recsys_vae.data import columns as c
 from recsys_vae.errors import DataError
@@ -48,6 +48,8 @@ class RowsWriter:
 
     Attributes:
         segments: pairs (file, rows), in the order of the rows.
+        sizes: rows of each file that is written.
+        files: these.
     """
 
     def __init__(self, folder: Path, first: int = 0) -> None:
@@ -57,6 +59,7 @@ class RowsWriter:
         self._held: list[pl.DataFrame] = []
         self.segments: list[tuple[int, int]] = []
         self.sizes: list[int] = []
+        self.files: list[Path] = []
 
     def add(self, rows: pl.DataFrame, file: int) -> None:
         """Add rows of one file, as `read_logs` gives them."""
@@ -78,7 +81,8 @@ class RowsWriter:
         if self._held:
             rows = pl.concat(self._held, how="diagonal")
             absent = [name for name in OPTIONAL if name in rows.columns and rows[name].null_count() == rows.height]
-            rows.drop(absent).write_ipc(path := self._folder / f"rows-{self._next}.arrow")
+            write_rows(rows.drop(absent), path := self._folder / f"rows-{self._next}.arrow")
+            self.files.append(path)
             begin_flush(path)
             self.sizes.append(rows.height)
             self._next += 1

@@ -1,8 +1,26 @@
-"""Beside: work that another thread does while this one goes on."""
+"""Beside: work that other threads do while this one goes on."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+THREADS = 2
+"""That work on parts side by side: each holds one in memory."""
+
+
+def side_by_side(function: Callable[[T], R], arguments: Iterable[T], threads: int = THREADS) -> Iterator[R]:
+    """What a function gives of each argument, in their order, called by several threads; as many results may wait."""
+    with ThreadPoolExecutor(threads, "recsys-parts") as pool:
+        called: deque[Future[R]] = deque()
+        for argument in arguments:
+            called.append(pool.submit(function, argument))
+            if len(called) > threads:
+                yield called.popleft().result()
+        while called:
+            yield called.popleft().result()
 
 
 class Beside:

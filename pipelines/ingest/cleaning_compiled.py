@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from pipelines.ingest.beside import THREADS, side_by_side
 from pipelines.ingest.cleaning import Rule
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.keep import Keep
 from pipelines.ingest.kept_rows import first_rows
+from pipelines.ingest.user_partitions import Part
 from recsys_vae.data import columns as c
 from recsys_vae.native.table_rows import (
     KEEP_FIRST,
@@ -45,7 +47,9 @@ class Distinct(NamedTuple):
     is_repeated: pl.Series
 
 
-def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -> Distinct | None:
+def drop_duplicates(
+    rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows, threads: int = THREADS
+) -> Distinct | None:
     """One row a (user, item), of rows in their order in the log; others are counted."""
     library = tables()
     rows = rows.rechunk()  # places are looked up in one chunk many times as fast as in several
@@ -56,7 +60,7 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -
     if not len(users):
         return Distinct(rows, pl.Series([], dtype=pl.Boolean))
     if set(rows.columns) == _TIMED and order is not None and keep is not Keep.MAX and len(users) <= MOST_DISTINCT:
-        return _distinct(library, rows, order, keep, dropped_rows)
+        return _distinct(library, rows, order, keep, dropped_rows, threads)
     own = users - users.min() if users.min() else users
     n_own = int(own.max()) + 1
     grouped, bounds = group_users(library, own, order, n_own)
@@ -72,12 +76,12 @@ def drop_duplicates(rows: pl.DataFrame, keep: Keep, dropped_rows: DroppedRows) -
 
 
 def _distinct(
-    library: ctypes.CDLL, rows: pl.DataFrame, order: np.ndarray, keep: Keep, dropped_rows: DroppedRows
+    library: ctypes.CDLL, rows: pl.DataFrame, order: np.ndarray, keep: Keep, dropped_rows: DroppedRows, threads: int
 ) -> Distinct:
     """The same of rows with a time, a weight and nothing else, in one pass."""
     users, items, weights = (rows[name].to_numpy() for name in (c.USER, c.ITEM, c.WEIGHT))
     known = int(users.max()) + 1, dropped_rows.n_items
-    found = distinct_rows(library, users, items, weights, order, known, _KEEP[keep])
+    found = distinct_rows(library, users, items, weights, order, known, _KEEP[keep], threads)
     if len(found.users) < len(users):
         dropped_rows.count_each(Rule.DUPLICATE, found.users_lost, found.items_lost)
     left = pl.DataFrame({c.USER: found.users, c.ITEM: found.items, c.WEIGHT: found.weights, c.TIMESTAMP: found.order})
@@ -119,33 +123,39 @@ class CompiledCore:
         return rows.filter(pl.Series(left))
 
 
-def k_core(
-    parts: Sequence[pl.LazyFrame], min_user: int, min_item: int, n_users: int, n_items: int
-) -> CompiledCore | None:
-    """As `cleaning.k_core`; in memory are the users and items of the rows that are left."""
+def k_core(parts: Sequence[Part], min_user: int, min_item: int, n_items: int) -> list[CompiledCore] | None:
+    """As `cleaning.k_core`, for each part; in memory are the users and items of the rows that are left."""
     library = tables()
     if library is None:
         return None
-    rows = [_pairs(part) for part in parts]
-    user_taken, item_taken = np.zeros(n_users, bool), np.zeros(n_items, bool)
+    pairs = list(side_by_side(_pairs, parts))
+    users_taken = [np.zeros(end - first, bool) for first, end in (part.users for part in parts)]
+    items_taken = np.zeros(n_items, bool)
+
+    def some_parts(first: int) -> tuple[np.ndarray, bool]:
+        counts, took_any = np.zeros(n_items, np.int64), False
+        for number in range(first, len(parts), THREADS):
+            users, items = pairs[number]
+            left, took = core_round(library, users, items, items_taken, users_taken[number], counts, min_user)
+            pairs[number] = users[:left], items[:left]
+            took_any |= took
+        return counts, took_any
+
     rounds = 0
     while True:
         rounds += 1
-        item_counts = np.zeros(n_items, np.int64)
-        took_any = False
-        for number, (users, items) in enumerate(rows):
-            left, took = core_round(library, users, items, item_taken, user_taken, item_counts, min_user)
-            rows[number] = users[:left], items[:left]
-            took_any |= took
+        found = list(side_by_side(some_parts, range(min(THREADS, len(parts)))))
+        item_counts = np.sum([counts for counts, _ in found], axis=0)
         few = (item_counts > 0) & (item_counts < min_item)
-        if not took_any and not few.any():
-            return CompiledCore(library, user_taken, item_taken | (item_counts == 0), rounds)
-        item_taken |= few
+        if not any(took for _, took in found) and not few.any():
+            items_taken |= item_counts == 0
+            return [CompiledCore(library, users, items_taken, rounds) for users in users_taken]
+        items_taken |= few
 
 
-def _pairs(part: pl.LazyFrame) -> tuple[np.ndarray, np.ndarray]:
-    pairs = part.select(c.USER, c.ITEM).collect()
-    return np.array(pairs[c.USER].to_numpy()), np.array(pairs[c.ITEM].to_numpy())
+def _pairs(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    rows = part.read()
+    return np.array(rows[c.USER].to_numpy()), np.array(rows[c.ITEM].to_numpy())
 
 
 def _order(rows: pl.DataFrame) -> np.ndarray | str | None:

@@ -4,6 +4,7 @@ The latest row of a user and an item decides. Where it speaks against the item, 
 dislike, one row in a table of its own; where it speaks for it, what spoke against it before is no more than an event.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -53,7 +54,12 @@ class Dislikes:
         folder.mkdir()
         self._folder, self._keep = folder, keep
         self._parts: dict[int, Part] = {}
-        self.rows = 0
+        self._rows: dict[int, int] = {}
+
+    @property
+    def rows(self) -> int:
+        """How many there are in all parts."""
+        return sum(self._rows.values())
 
     def add(self, number: int, marked: pl.DataFrame) -> None:
         """Add those of a part, by user and order.
@@ -68,7 +74,7 @@ class Dislikes:
             found = found.sort(column, nulls_last=True, maintain_order=True)
         self._parts[number] = Part(self._folder / f"{number}")
         self._parts[number].add(found)
-        self.rows += found.height
+        self._rows[number] = found.height
 
     def pairs(self, number: int) -> pl.DataFrame | None:
         """Users and items of a part; None where it has none."""
@@ -80,11 +86,11 @@ class Dislikes:
         part = self._parts.get(number)
         return None if part is None else part.read()
 
-    def write(self, path: Path, ids: Ids) -> None:
-        """Write all of them, be there any or none."""
+    def write(self, path: Path, ids: Ids, parts: Sequence[Part]) -> None:
+        """Write all of them, be there any or none; `parts` are those that they were found in."""
         with TableWriter(path, INTERACTIONS) as table:
             for number in sorted(self._parts):
-                table.write(whole(self._parts[number].take()), ids.texts())
+                table.write(whole(self._parts[number].take()), ids.of(*parts[number].users).texts())
 
 
 def _taken_by(rule: Rule) -> pl.Expr:

@@ -15,10 +15,30 @@ USER_ENTITY, ITEM_ENTITY = "user", "item"
 
 
 class LossCounts:
-    """Rows by rule and user, and by rule and item, both as numbers; in memory is one count for each."""
+    """Rows by rule and user, and by rule and item, both as numbers; in memory is one count for each.
+
+    Attributes:
+        counts: by "user" or "item" and rule, uint32 of shape (users,) or (items,).
+    """
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, Rule], np.ndarray] = {}
+        self._rooms: dict[tuple[str, Rule], np.ndarray] = {}
+        """Arrays whose beginnings are the counts, as long as these grow."""
+
+    def room(self, rule: Rule, n_users: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+        """Counts of a rule by user and by item, to add to; of so many, who may be more than before."""
+        return self._room((USER_ENTITY, rule), n_users), self._room((ITEM_ENTITY, rule), n_items)
+
+    def _room(self, key: tuple[str, Rule], size: int) -> np.ndarray:
+        known = self.counts.get(key, np.empty(0, np.uint32))
+        if len(known) < size:
+            room = self._rooms.get(key, known)
+            if known.base is not room or len(room) < size:
+                self._rooms[key] = room = np.zeros(max(size, 2 * len(known)), np.uint32)
+                room[: len(known)] = known
+            self.counts[key] = room[:size]
+        return self.counts[key]
 
     def add(self, marked: pl.DataFrame, n_users: int, n_items: int) -> None:
         """Count the rows that have a rule in `lost_to`; more numbers than before may be known by now."""
@@ -32,29 +52,20 @@ class LossCounts:
 
     def count(self, rule: Rule, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> None:
         """Count rows that a rule took."""
-        self.count_each(
-            rule,
-            np.bincount(users, minlength=n_users).astype(np.uint32),
-            np.bincount(items, minlength=n_items).astype(np.uint32),
-        )
+        of_users, of_items = self.room(rule, n_users, n_items)
+        np.add.at(of_users, users, np.uint32(1))
+        np.add.at(of_items, items, np.uint32(1))
 
     def count_each(self, rule: Rule, of_users: np.ndarray, of_items: np.ndarray) -> None:
         """Count rows that a rule took of each user and item; more numbers than before may be known by now."""
-        for entity, counts in ((USER_ENTITY, of_users), (ITEM_ENTITY, of_items)):
-            known = self.counts.get((entity, rule), counts[:0])
-            more, fewer = (counts, known) if len(counts) > len(known) else (known, counts)
-            more[: len(fewer)] += fewer
-            self.counts[entity, rule] = more
+        for known, counts in zip(self.room(rule, len(of_users), len(of_items)), (of_users, of_items), strict=True):
+            known[: len(counts)] += counts
 
     def join(self, other: "LossCounts", first_user: int, n_users: int) -> None:
         """Add what was counted of some users, whose numbers are counted from `first_user` on, and of all items."""
         for (entity, rule), counts in other.counts.items():
             first, size = (first_user, n_users) if entity == USER_ENTITY else (0, len(counts))
-            known = self.counts.get((entity, rule), counts[:0])
-            if len(known) < size:
-                known = np.pad(known, (0, size - len(known)))
-            known[first : first + len(counts)] += counts
-            self.counts[entity, rule] = known
+            self._room((entity, rule), size)[first : first + len(counts)] += counts
 
     def placed(self, user_places: np.ndarray, item_places: np.ndarray) -> "LossCounts":
         """The same by other numbers: of each that was counted by its place."""
@@ -100,11 +111,8 @@ class DroppedRows:
 
     def count_each(self, rule: Rule, of_users: np.ndarray, of_items: np.ndarray) -> None:
         """Count rows that a rule took of each user and item, or of the first of them."""
-        users, items = (
-            np.pad(counts, (0, len(self._ids[entity]) - len(counts)))
-            for entity, counts in ((USER_ENTITY, of_users), (ITEM_ENTITY, of_items))
-        )
-        self._losses.count_each(rule, users, items)
+        self._losses.room(rule, len(self._ids[USER_ENTITY]), self.n_items)
+        self._losses.count_each(rule, of_users, of_items)
 
     def count(self, rule: Rule, users: np.ndarray, items: np.ndarray) -> None:
         """Count rows that a rule took, by their numbers."""
@@ -117,8 +125,8 @@ class DroppedRows:
 
     def totals(self) -> tuple[Count, ...]:
         """Rows that each rule took, in the order of the rules."""
-        found = [(rule, self._losses.counts.get((USER_ENTITY, rule))) for rule in Rule]
-        return tuple(Count(rule.value, int(counts.sum())) for rule, counts in found if counts is not None)
+        found = [(rule, int(self.counts(USER_ENTITY, rule).sum())) for rule in Rule]
+        return tuple(Count(rule.value, rows) for rule, rows in found if rows)
 
     def write(self, path: Path) -> None:
         """All counts as one table, sorted, so that one id is found without reading the rest."""

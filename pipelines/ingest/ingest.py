@@ -26,10 +26,9 @@ from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.ingest import cleaning, cleaning_compiled, notes
 from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
-from pipelines.ingest.beside import Beside
-from pipelines.ingest.cleaning import DROPPED_BY, RULES, CleaningRules, Rule
-from pipelines.ingest.cleaning_compiled import Distinct
-from pipelines.ingest.dislikes import Dislikes, mark_dislikes
+from pipelines.ingest.beside import Beside, side_by_side
+from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.dislikes import Dislikes
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.erasure import Erasure, erased_rows
 from pipelines.ingest.file_hashes import FileHashes
@@ -39,14 +38,15 @@ from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
 from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.metadata_tables import MetadataFile, check_described, write_metadata
+from pipelines.ingest.part_cleaning import DistinctParts, take_core
 from pipelines.ingest.part_folders import name_of
-from pipelines.ingest.repeats import PAIR, Repeats
+from pipelines.ingest.repeats import Repeats
 from pipelines.ingest.settings import Settings
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
 from pipelines.ingest.user_partitions import Part, RowStore, whole, with_optional
-from pipelines.ingest.user_rules import UserFacts, mark_busy_users, mark_returns
+from pipelines.ingest.user_rules import UserFacts
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
 from recsys_vae.data.erased_users import ErasedUsers
@@ -230,20 +230,26 @@ class Run:
 
     def make_tables(self, store: RowStore, ids: Ids, dropped_rows: DroppedRows) -> "Made":
         """Write interactions, dislikes, repeats and losses of the rows of a store, or count them alone."""
-        parts = self._cut(store, ids)
+        self.step("cutting into ranges of users")
+        parts = store.cut(ids.user_places, ids.item_places)
         facts, repeats = UserFacts(ids), Repeats(self.scratch / "repeats")
         dislikes = Dislikes(self.scratch / "dislikes", self.rules.keep)
-        self.drop_duplicates(parts, dropped_rows, facts, repeats, dislikes)
-        rounds = self._take_core(parts, ids, dropped_rows)
+        self.step("dropping duplicates")
+        distinct = DistinctParts(self.source, self.rules, ids, repeats, dislikes)
+        distinct.drop_duplicates(parts, dropped_rows, facts)
+        rounds = 0
+        if self.rules.has_core:
+            self.step("taking the k-core")
+            rounds = take_core(parts, ids, (self.rules.min_user, self.rules.min_item), dropped_rows)
         with Beside("recsys-losses") as writing:
             if self.counts_only:
                 kept, given = _counted(parts, ids), 0
             else:
                 writing.call(dropped_rows.write, self.dataset.losses_path)
                 kept, given = self._write_interactions(parts, ids, repeats, dislikes)
-                repeats.write(self.dataset.repeats_path, ids)
+                repeats.write(self.dataset.repeats_path, ids, parts)
                 if self.rules.has_dislikes:
-                    dislikes.write(self.dataset.dislikes_path, ids)
+                    dislikes.write(self.dataset.dislikes_path, ids, parts)
                 writing.wait()
             kept.dislikes = dislikes.rows
         return Made(kept, given, rounds, facts)
@@ -265,13 +271,15 @@ class Run:
         units: dict[Path, Unit] = {}
         while True:
             folder = self.scratch / f"rows{len(units)}"
-            read, store = ReadLogs(), RowStore(folder, self.rows_per_part, with_file=bool(self.source.given_test))
-            kept = self._rows_writer()
+            read, kept = ReadLogs(), self._rows_writer()
+            elsewhere = None if kept is None else kept.files
+            store = RowStore(folder, self.rows_per_part, with_file=bool(self.source.given_test), elsewhere=elsewhere)
             try:
                 for file, rows in read_logs(self.source, self.rules, read, quarantine, units):
-                    store.add(rows)
-                    if kept is not None:
-                        keeping.call(kept.add, rows, file)
+                    keeping.call(_keep, rows, file, store, kept)
+                keeping.wait()
+                if kept is not None:
+                    kept.flush()
             except OtherUnitError as other:
                 keeping.wait()
                 units[other.path] = other.unit
@@ -292,78 +300,6 @@ class Run:
         rmtree(folder, ignore_errors=True)  # of a reading that was given up
         return RowsWriter(folder)
 
-    def _cut(self, store: RowStore, ids: Ids) -> list[Part]:
-        """One part a range of users."""
-        self.step("cutting into ranges of users")
-        return store.cut(ids.user_places, ids.item_places)
-
-    def drop_duplicates(
-        self,
-        parts: Sequence[Part],
-        dropped_rows: DroppedRows,
-        facts: UserFacts,
-        repeats: Repeats,
-        dislikes: Dislikes,
-    ) -> None:
-        """Leave one row a (user, item) in every part, and none that a rule has taken."""
-        self.step("dropping duplicates")
-        for number, part in enumerate(parts):
-            rows = part.take()
-            if self.rules.max_events_per_user is not None:
-                marked = mark_busy_users(rows, self.rules.max_events_per_user)
-                facts.count_busy(marked)
-                rows = _thinned(marked, dropped_rows)
-            if self.rules.returns:
-                rows = _thinned(mark_returns(whole(rows)), dropped_rows).select(rows.columns)
-            every, rows = rows, self._without_dislikes(number, rows, dropped_rows, dislikes)
-            if self.source.given_test:
-                rows = cleaning.mark_given(rows.lazy(), len(self.source.logs)).collect()
-            distinct = cleaning_compiled.drop_duplicates(rows, self.rules.keep, dropped_rows)
-            if distinct is None:
-                marked = cleaning.drop_duplicates(whole(rows).lazy(), self.rules.keep).collect()
-                distinct = Distinct(_thinned(marked, dropped_rows), rows.select(PAIR.is_duplicated()).to_series())
-            thinned = distinct.rows
-            if thinned.height < rows.height:
-                facts.count_duplicates(rows, thinned)
-            if every is not rows:
-                is_repeated = every.select(PAIR.is_duplicated() | (pl.col(c.WEIGHT) < 0)).to_series()
-                repeats.add(number, every, is_repeated)
-            elif thinned.height < rows.height:
-                repeats.add(number, rows, distinct.is_repeated)
-            part.replace(thinned)
-
-    def _without_dislikes(
-        self, number: int, rows: pl.DataFrame, dropped_rows: DroppedRows, dislikes: Dislikes
-    ) -> pl.DataFrame:
-        """Rows of a part that speak for items, of pairs that are not disliked in the end."""
-        if not self.rules.has_dislikes or not (rows[c.WEIGHT] < 0).any():
-            return rows
-        columns, rows = rows.columns, whole(rows)
-        if self.source.given_test:  # what is disliked in the test part is not known before
-            in_test = (pl.col("file") >= len(self.source.logs)) & (pl.col(c.WEIGHT) < 0)
-            lost = pl.when(in_test).then(pl.lit(Rule.DISLIKE.value, dtype=RULES))
-            rows = _thinned(rows.with_columns(lost.alias(DROPPED_BY)), dropped_rows)
-        marked = mark_dislikes(rows)
-        dislikes.add(number, marked)
-        return _thinned(marked, dropped_rows).select(columns)
-
-    def _take_core(self, parts: Sequence[Part], ids: Ids, dropped_rows: DroppedRows) -> int:
-        """Thin every part; returns how many rounds it took."""
-        if not self.rules.has_core:
-            return 0
-        self.step("taking the k-core")
-        pairs = [part.scan() for part in parts]
-        least = self.rules.min_user, self.rules.min_item
-        compiled = cleaning_compiled.k_core(pairs, *least, len(ids.users), len(ids.items))
-        if compiled is not None:
-            for part in parts:
-                part.replace(compiled.thin(part.take(), dropped_rows))
-            return compiled.rounds
-        core = cleaning.k_core(pairs, *least)
-        for number, part in enumerate(parts):
-            part.replace(_thinned(core.mark_losses(part.scan(), number).collect(), dropped_rows))
-        return core.rounds
-
     def _write_interactions(
         self, parts: Sequence[Part], ids: Ids, repeats: Repeats, dislikes: Dislikes
     ) -> tuple[KeptFacts, int]:
@@ -371,19 +307,25 @@ class Run:
         disliked.
         """  # fmt: skip
         self.step("sorting and writing")
-        given, texts = self.source.given_test, ids.texts()
+        given, n_items = self.source.given_test, len(ids.items)
+
+        def in_order(number: int) -> tuple[pl.DataFrame, KeptFacts]:
+            rows, facts = numbered(parts[number].take()), KeptFacts(n_items)
+            facts.add(rows)
+            repeats.thin(number, rows, dislikes.pairs(number))
+            return rows, facts
+
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
-            facts = KeptFacts(len(ids.items))
-            for number, part in enumerate(parts):
-                rows = numbered(part.take())
-                facts.add(rows)
-                repeats.thin(number, rows, dislikes.pairs(number))
+            kept = KeptFacts(n_items)
+            for part, (rows, facts) in zip(parts, side_by_side(in_order, range(len(parts)), threads=1), strict=True):
+                texts = ids.of(*part.users).texts()
+                kept.join(facts, part.users[0])
                 table.write(rows, texts)
                 if test is not None:
                     test.write(rows.filter("given"), texts)
-        return facts, test.rows if test is not None else 0
+        return kept, test.rows if test is not None else 0
 
     def _write_fields(self, fields: Fields) -> None:
         check_fields(fields.users, self.dataset.users_path, USER_OPTION)
@@ -443,17 +385,19 @@ def _check_standing(rows_in: int, taken: Sequence[Count], warnings: Sequence[str
         raise EmptyDataError(" ".join((said, *warnings)))
 
 
-def _thinned(marked: pl.DataFrame, dropped_rows: DroppedRows) -> pl.DataFrame:
-    """Count what is marked as lost; the rest."""
-    dropped_rows.add(marked)
-    return marked.filter(pl.col(DROPPED_BY).is_null())
+def _keep(rows: pl.DataFrame, file: int, store: RowStore, kept: RowsWriter | None) -> None:
+    store.add(rows)
+    if kept is not None:
+        kept.add(rows, file)
 
 
 def _counted(parts: Sequence[Part], ids: Ids) -> KeptFacts:
-    facts = KeptFacts(len(ids.items))
+    kept = KeptFacts(len(ids.items))
     for part in parts:
+        facts = KeptFacts(len(ids.items))
         facts.add(numbered(part.take()))
-    return facts
+        kept.join(facts, part.users[0])
+    return kept
 
 
 def numbered(left: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """What is left of a log: written as it comes, under the ids that its numbers stand for, and described."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -37,6 +37,10 @@ class Ids:
     items: pl.Series
     item_places: np.ndarray
     events: pl.Series
+
+    def of(self, first: int, end: int) -> "Ids":
+        """Of some users, who are counted from the first one on, and of all items."""
+        return replace(self, users=self.users[first:end])
 
     def texts(self) -> dict[str, pl.Series]:
         """The texts of each column that holds numbers of them."""

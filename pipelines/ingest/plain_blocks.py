@@ -66,7 +66,8 @@ def plain_rows(
     found = keep_rows(
         library, users, items, _array(weights), _array(times), weight_range=(c.LEAST_WEIGHT, c.GREATEST_WEIGHT),
         min_weight=min_weight, scale=scale, now=(datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1),
-        days=range(first_day, last_day + 1), known=known,
+        days=range(first_day, last_day + 1),
+        lost=None if min_weight is None else lost.room(Rule.MIN_RATING, *known),
     )  # fmt: skip
     if found is None:
         return None
@@ -74,8 +75,6 @@ def plain_rows(
         counts.count_sure(unit, len(times))
         span = tuple(_EPOCH + timedelta(microseconds=moment * scale) for moment in (first, last))
         counts.add_days(span[0], span[1], found.days, first_day, found.future)
-    if found.left < len(users):
-        lost.count_each(Rule.MIN_RATING, found.users_lost, found.items_lost)
     rows = {c.USER: users[: found.left], c.ITEM: items[: found.left], c.WEIGHT: found.weights}
     if times is not None:
         rows[c.TIMESTAMP] = found.times

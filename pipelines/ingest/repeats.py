@@ -6,6 +6,7 @@ A cut in time asks for what is new to the user, so it needs to know when a pair 
 pair says when it was met last, or most.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +82,9 @@ class Repeats:
         self._parts[number] = Part(self._folder / f"{number}")
         self._parts[number].add(events)
 
-    def write(self, path: Path, ids: Ids) -> None:
-        """Write the events that are left; no file where there are none."""
+    def write(self, path: Path, ids: Ids, parts: Sequence[Part]) -> None:
+        """Write the events that are left; no file where there are none. `parts` are those that they were found in."""
         if self._parts:
             with TableWriter(path, INTERACTIONS) as table:
                 for number in sorted(self._parts):
-                    table.write(self._parts[number].take(), ids.texts())
+                    table.write(self._parts[number].take(), ids.of(*parts[number].users).texts())

@@ -3,15 +3,17 @@
 Few rows stay in memory; many lie on disk, in files that are read one at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from pipelines.ingest.beside import side_by_side
 from pipelines.ingest.cleaning import DROPPED_BY, RULES
 from recsys_vae.data import columns as c
-from recsys_vae.native.table_rows import group_users, place_numbers
+from recsys_vae.native.table_rows import count_places, group_users, place_numbers
 from recsys_vae.native.tables import tables
 
 MAX_PARTS = 512
@@ -43,50 +45,50 @@ def whole(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 class Part:
-    """Rows of a range of users: held, or in files."""
+    """Rows of a range of users, who are counted from the first of them on: held, or in files.
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    Attributes:
+        users: the first of them, and the one after the last.
+    """
+
+    def __init__(self, folder: Path | None = None, users: tuple[int, int] = (0, 0)) -> None:
+        self._folder, self.users = folder, users
         self._frames: list[pl.DataFrame] = []
-        self._files: list[Path] = []
-        self._written = 0
+        self._files: dict[int, Path] = {}
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Add rows after those that are there."""
+    def add(self, rows: pl.DataFrame, number: int = 0) -> None:
+        """Add rows; where they go to files, in the order of their numbers, each of which is given once."""
         if self._folder is None:
             self._frames.append(rows)
             return
         self._folder.mkdir(exist_ok=True)
-        self._files.append(self._folder / f"{self._written:06d}.arrow")
-        self._written += 1
-        rows.write_ipc(self._files[-1])
+        self._files[number] = self._folder / f"{number:06d}.arrow"
+        write_rows(rows, self._files[number])
 
     def read(self) -> pl.DataFrame:
-        """All its rows, in the order in which they were added."""
-        frames = self._frames or [pl.scan_ipc(file, glob=False).collect() for file in self._files]
+        """All its rows, in their order."""
+        frames = self._frames or [mapped(self._files[number]) for number in sorted(self._files)]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
 
     def scan(self) -> pl.LazyFrame:
         """All its rows, lazily."""
-        if self._files:
-            return pl.concat([pl.scan_ipc(file, glob=False) for file in self._files], how="diagonal")
         return self.read().lazy()
 
     def replace(self, rows: pl.DataFrame) -> None:
         """Leave these rows alone."""
-        old = self._files
-        self._frames, self._files = [], []
+        self._remove()
         self.add(rows)
-        for file in old:
-            file.unlink()
 
     def take(self) -> pl.DataFrame:
         """All its rows, which are here no longer."""
         rows = self.read()
-        for file in self._files:
-            file.unlink()
-        self._frames, self._files = [], []
+        self._remove()
         return rows
+
+    def _remove(self) -> None:
+        for file in self._files.values():
+            file.unlink()
+        self._frames, self._files = [], {}
 
 
 class RowStore:
@@ -96,22 +98,26 @@ class RowStore:
         folder: where others go.
         rows_per_part: about how many rows a part has.
         with_file: whether it matters which file a row is of.
+        elsewhere: files that hold all rows anyway, one after the other, by the time they are cut; None: there are none.
     """
 
-    def __init__(self, folder: Path, rows_per_part: int, *, with_file: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rows_per_part: int,
+        *,
+        with_file: bool = False,
+        elsewhere: Sequence[Path] | None = None,
+    ) -> None:
         folder.mkdir()
-        self._folder = folder
+        self._folder, self._elsewhere = folder, elsewhere
         self._rows_per_part = rows_per_part
         self._held: list[pl.DataFrame] = []
         self._held_rows = 0
         self._spilled: list[Path] = []
+        self.is_on_disk = False
         self._with_file = with_file
         self.height = 0
-
-    @property
-    def is_on_disk(self) -> bool:
-        """Whether rows are too many to be held."""
-        return bool(self._spilled)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Add a block; memory is let go by writing what is held."""
@@ -120,8 +126,8 @@ class RowStore:
         self._held.append(rows.drop("row", *absent, *(() if self._with_file else ("file",)), strict=False))
         self._held_rows += rows.height
         self.height += rows.height
-        if self._held_rows > self._rows_per_part * (1 if self._spilled else HELD_PARTS):
-            self._spill()
+        if self._held_rows > self._rows_per_part * (1 if self.is_on_disk else HELD_PARTS):
+            self._let_go()
 
     def cut(self, user_places: np.ndarray, item_places: np.ndarray) -> list[Part]:
         """All rows, a part a range of users, ascending; in it they keep their order.
@@ -131,50 +137,78 @@ class RowStore:
                 place then.
             item_places: likewise.
         """
-        if self._spilled and self._held:
-            self._spill()
-        if not self._spilled:
-            part = Part()
-            for rows in self._frames(remove=True):
+        n_users = int(user_places.max(initial=0)) + 1
+        if not self.is_on_disk:
+            part = Part(users=(0, n_users))
+            if self._held:
+                rows, self._held = pl.concat(self._held, how="diagonal").rechunk(), []
                 part.add(placed_rows(rows, user_places, item_places))
             return [part]
-        users = len(user_places)
-        counts = np.zeros(users, np.int64)
-        for rows in self._frames():
-            counts += np.bincount(user_places[rows[c.USER].to_numpy()], minlength=users)
-        bounds = part_bounds(counts, self._rows_per_part)
-        part_of_user = np.searchsorted(bounds, np.arange(users), side="right").astype(np.uint32)
-        parts = [Part(self._folder / f"part{number}") for number in range(len(bounds) + 1)]
-        for rows in self._frames(remove=True):
-            placed = placed_rows(rows, user_places, item_places)
+        self._let_go()
+        files = self._spilled if self._elsewhere is None else self._elsewhere
+        counts = np.zeros(n_users, np.int64)
+        for file in files:
+            _count_users(mapped(file)[c.USER].to_numpy(), user_places, counts)
+        bounds = [0, *part_bounds(counts, self._rows_per_part).tolist(), n_users]
+        part_of_user = np.repeat(np.arange(len(bounds) - 1, dtype=np.uint32), np.diff(bounds))
+        parts = [Part(self._folder / f"part{number}", users) for number, users in enumerate(pairwise(bounds))]
+
+        def cut_one(number: int) -> None:
+            placed = placed_rows(mapped(files[number]), user_places, item_places)
+            if self._elsewhere is None:
+                files[number].unlink()
             order, ends = grouped(part_of_user[placed[c.USER].to_numpy()], len(parts))
             ordered = placed[order]
-            for part, start, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+            for part, (start, end) in zip(parts, pairwise(ends.tolist()), strict=True):
                 if end > start:
-                    part.add(ordered[start:end])
+                    part.add(ordered[start:end].with_columns(pl.col(c.USER) - part.users[0]), number)
+
+        for _ in side_by_side(cut_one, range(len(files))):
+            continue
         return parts
 
-    def _spill(self) -> None:
-        """Write what is held, a file for about as many rows as a part has."""
-        while self._held:
-            some = [self._held.pop(0)]
-            while self._held and sum(rows.height for rows in some) < self._rows_per_part:
-                some.append(self._held.pop(0))
+    def _let_go(self) -> None:
+        """Let go of what is held; written, unless it is elsewhere: a file for about as many rows as a part has."""
+        self.is_on_disk = True
+        held, self._held, self._held_rows = self._held, [], 0
+        while held and self._elsewhere is None:
+            some = [held.pop(0)]
+            while held and sum(rows.height for rows in some) < self._rows_per_part:
+                some.append(held.pop(0))
             self._spilled.append(self._folder / f"{len(self._spilled):06d}.arrow")
-            pl.concat(some, how="diagonal").write_ipc(self._spilled[-1])
-        self._held_rows = 0
+            write_rows(pl.concat(some, how="diagonal"), self._spilled[-1])
 
-    def _frames(self, *, remove: bool = False) -> Iterator[pl.DataFrame]:
-        # In one chunk each, in which places are looked up many times as fast as in several.
-        held = pl.concat(self._held, how="diagonal").rechunk() if self._held else None
-        if remove:
-            self._held = []
-        if held is not None:
-            yield held
-        for file in self._spilled:
-            yield pl.scan_ipc(file, glob=False).collect()
-            if remove:
-                file.unlink()
+
+def write_rows(rows: pl.DataFrame, file: Path) -> None:
+    """Write rows as an Arrow file, in one batch: so they are one chunk once it is mapped.
+
+    By pyarrow, which writes at once where polars hands the file to threads of its own: half the time.
+    """
+    import pyarrow as pa
+
+    table = rows.rechunk().to_arrow()
+    with pa.OSFile(str(file), "wb") as opened, pa.ipc.new_file(opened, table.schema) as writer:
+        writer.write_table(table)
+
+
+def mapped(file: Path) -> pl.DataFrame:
+    """Rows of an Arrow file, which is mapped, a tenth of the time of reading it; it may be unlinked, not written."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as opened:
+        rows = pl.from_arrow(pa.ipc.open_file(opened).read_all())
+    if not isinstance(rows, pl.DataFrame):
+        raise TypeError(f"{file.name} holds no table.")
+    return rows
+
+
+def _count_users(numbers: np.ndarray, places: np.ndarray, counts: np.ndarray) -> None:
+    """Count rows by the place of their user."""
+    library = tables()
+    if library is None:
+        np.add.at(counts, places[numbers], 1)
+    else:
+        count_places(library, numbers, places, counts)
 
 
 def part_bounds(counts: np.ndarray, rows_per_part: int) -> np.ndarray:

@@ -43,12 +43,17 @@ class UserFacts:
         self._busy.update(dict(zip(self._ids.users.gather(counts[c.USER]), counts["len"], strict=True)))
 
     def count_duplicates(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
-        """Count the duplicates of a part by their event type: rows before and after they were dropped."""
-        if c.EVENT_TYPE in before.columns:
+        """Count the duplicates of a part by their event type: rows before and after they were dropped.
+
+        Where a log has event types, a part may lack the column: none of its rows has one.
+        """
+        if len(self._ids.events):
             self._duplicates.update(self._by_event(before))
             self._duplicates.subtract(self._by_event(after))
 
     def _by_event(self, rows: pl.DataFrame) -> dict[str, int]:
+        if c.EVENT_TYPE not in rows.columns:
+            return {"no event type": rows.height}
         counts = rows.group_by(c.EVENT_TYPE).len()
         kinds = self._ids.events.gather(counts[c.EVENT_TYPE]).fill_null("no event type")
         return dict(zip(kinds, counts["len"], strict=True))

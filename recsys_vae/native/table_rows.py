@@ -19,8 +19,6 @@ class KeptRows(NamedTuple):
         times: of these, in microseconds.
         days: of all rows, how many are of each day.
         future: of all rows, how many are later than now.
-        users_lost: rows that were left out by user; empty where no row can be.
-        items_lost: likewise.
     """
 
     left: int
@@ -28,8 +26,6 @@ class KeptRows(NamedTuple):
     times: NDArray[np.int64]
     days: NDArray[np.int64]
     future: int
-    users_lost: NDArray[np.uint32]
-    items_lost: NDArray[np.uint32]
 
 
 def keep_rows(
@@ -44,7 +40,7 @@ def keep_rows(
     scale: int,
     now: int,
     days: range,
-    known: tuple[int, int],
+    lost: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None,
 ) -> KeptRows | None:
     """Rows that weigh enough, with weights and times converted; None where a weight is out of its range.
 
@@ -54,23 +50,22 @@ def keep_rows(
         weights: int64 or float64.
         times: in units of `scale` microseconds, all of them of `days`.
         now: in microseconds.
-        known: how many users and items there are.
+        lost: counts by user and by item, to which rows that are left out are added; None where `min_weight` is.
     """
     n = len(users)
     kept_weights = np.ones(n, np.float32) if weights is None else np.empty(n, np.float32)
     kept_times = np.empty(n if times is not None else 0, np.int64)
     counted, future = np.zeros(len(days), np.int64), ctypes.c_int64(0)
-    lost = [np.zeros(size if min_weight is not None else 0, np.uint32) for size in known]
     left = library.recsys_keep_rows(
         at(users), at(items), at(weights) if weights is not None else None,
         ctypes.c_int32(weights is not None and weights.dtype == np.int64), at(times) if times is not None else None,
         i64(n), *map(ctypes.c_float, weight_range), ctypes.c_float(min_weight or 0), i64(scale), i64(now),
-        i64(days.start), *([None, None] if min_weight is None else map(at, lost)), at(kept_weights), at(kept_times),
+        i64(days.start), *([None, None] if lost is None else map(at, lost)), at(kept_weights), at(kept_times),
         at(counted), ctypes.byref(future),
     )  # fmt: skip
     if left < 0:
         return None
-    return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value, lost[0], lost[1])
+    return KeptRows(left, kept_weights[:left], kept_times[:left], counted, future.value)
 
 
 def place_numbers(library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -78,6 +73,13 @@ def place_numbers(library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDA
     found = np.empty(len(numbers), np.uint32)
     library.recsys_place(at(numbers), i64(len(numbers)), at(places), at(found))
     return found
+
+
+def count_places(
+    library: ctypes.CDLL, numbers: NDArray[np.uint32], places: NDArray[np.uint32], counts: NDArray[np.int64]
+) -> None:
+    """Add 1 to the count of the place of each number."""
+    library.recsys_count_places(at(numbers), i64(len(numbers)), at(places), at(counts))
 
 
 def group_users(
@@ -148,15 +150,17 @@ def distinct_rows(
     order: NDArray[np.int64],
     known: tuple[int, int],
     keep: int,
+    threads: int = 2,
 ) -> DistinctRows:
-    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows; half the users in another thread.
+    """`group_users` and `mark_duplicates` together, of at most `MOST_DISTINCT` rows.
 
     Args:
         known: how many users and items there are.
         keep: `KEEP_LAST` or `KEEP_FIRST`.
+        threads: of two, one takes half the users.
     """
     n, (n_users, n_items) = len(users), known
-    half = n_users // 2 if n >= ROWS_FOR_TWO else 0
+    half = n_users // 2 if threads > 1 and n >= ROWS_FOR_TWO else 0
     rows_of_first = int(np.count_nonzero(users < half)) if half else 0
     left: list[NDArray[Any]] = [np.empty(n, kind) for kind in (np.uint32, np.uint32, np.float32, np.int64)]
     users_lost, items_lost = np.zeros(n_users, np.uint32), np.zeros((2, n_items), np.uint32)

@@ -25,7 +25,7 @@ _TYPES = {WHOLE_NUMBERS: (np.int64, np.bool_), DECIMALS: (np.float64, np.bool_),
 LINE_FEED = 10
 _LIBRARY = PlainLibrary(
     TABLES,
-    newest="recsys_core_left",
+    newest="recsys_count_places",
     counting=[
         "recsys_cut_lines",
         "recsys_whole_numbers",

@@ -47,14 +47,16 @@ int64_t recsys_keep_rows(uint32_t* users, uint32_t* items, const void* weights, 
     for (int64_t row = 0; row < n; ++row) {
         const uint32_t user = users[row], item = items[row];
         const float weight = kept_weights[row];
-        const bool stays = weight >= min_weight;
-        user_lost[user] += !stays;
-        item_lost[item] += !stays;
+        if (!(weight >= min_weight)) {
+            ++user_lost[user];
+            ++item_lost[item];
+            continue;
+        }
         users[left] = user;
         items[left] = item;
         kept_weights[left] = weight;
         if (times != nullptr) kept_times[left] = kept_times[row];
-        left += stays;
+        ++left;
     }
     return left;
 }
@@ -62,6 +64,11 @@ int64_t recsys_keep_rows(uint32_t* users, uint32_t* items, const void* weights, 
 // Of each number its place in a table.
 void recsys_place(const uint32_t* numbers, int64_t n, const uint32_t* places, uint32_t* found) {
     for (int64_t row = 0; row < n; ++row) found[row] = places[numbers[row]];
+}
+
+// Counts the places of numbers in a table.
+void recsys_count_places(const uint32_t* numbers, int64_t n, const uint32_t* places, int64_t* counts) {
+    for (int64_t row = 0; row < n; ++row) ++counts[places[numbers[row]]];
 }
 
 // Puts rows in order of users, and of each user in `order`, ties as they come: fills `rows` with places of rows, and

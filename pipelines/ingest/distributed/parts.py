@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from pipelines.dataset.directory import DatasetDir
 from pipelines.ingest.cleaning import CleaningRules
 from pipelines.ingest.coded_parquet import Fragment
 from pipelines.ingest.dislikes import Dislikes
@@ -20,9 +19,10 @@ from pipelines.ingest.distributed.core import CoreLeft, PartRows
 from pipelines.ingest.distributed.files_read import own_folder
 from pipelines.ingest.distributed.shuffle import Cut
 from pipelines.ingest.dropped_rows import DroppedRows, LossCounts
-from pipelines.ingest.ingest import Run, numbered
+from pipelines.ingest.ingest import numbered
 from pipelines.ingest.kept_rows import Ids, KeptFacts, fragment_of
 from pipelines.ingest.log_sources import Source
+from pipelines.ingest.part_cleaning import DistinctParts
 from pipelines.ingest.repeats import Repeats
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS, Table
 from pipelines.ingest.user_partitions import Part
@@ -111,13 +111,13 @@ class PartCleaning:
         """One row a user and item of a part."""
         own, users = own_folder(self.folder), (parts.bounds[number], parts.bounds[number + 1])
         ids = self.ids.of(*users)
-        part, lost, facts = Part(), DroppedRows(ids.users, ids.items), UserFacts(ids)
+        part = Part(users=(0, users[1] - users[0]))
+        lost, facts = DroppedRows(ids.users, ids.items), UserFacts(ids)
         repeats, dislikes = Repeats(own / "repeats"), Dislikes(own / "dislikes", self.rules.keep)
         some = [rows for slices in parts.slices if (rows := slices.of(number)) is not None]
         rows = pl.concat(some, how="diagonal").rechunk()
         part.add(rows.with_columns(pl.col(c.USER) - users[0]))
-        run = Run(self.source, self.rules, DatasetDir(own), own, rows.height, lambda _: None)
-        run.drop_duplicates([part], lost, facts, repeats, dislikes)
+        DistinctParts(self.source, self.rules, ids, repeats, dislikes).drop_duplicates([part], lost, facts)
         part.read().rechunk().write_ipc(path := own / "rows.arrow")
         found = DistinctPart(
             PartRows(number, users, path),

@@ -12,7 +12,7 @@ from pipelines.ingest import cleaning, cleaning_compiled
 from pipelines.ingest.cleaning import DROPPED_BY, Keep, Rule
 from pipelines.ingest.dropped_rows import ITEM_ENTITY, USER_ENTITY, DroppedRows
 from pipelines.ingest.repeats import PAIR
-from pipelines.ingest.user_partitions import whole
+from pipelines.ingest.user_partitions import Part, whole
 from recsys_vae.native import table_rows
 from recsys_vae.native.tables import tables
 
@@ -35,6 +35,12 @@ def rows_of(rows: list[tuple[int, int, int, float]], order: str) -> pl.DataFrame
     if order == "position":
         return frame.with_columns(pl.Series("position", [number + 3 for number in orders], dtype=pl.UInt32))
     return frame
+
+
+def part_of(rows: pl.DataFrame, users: tuple[int, int]) -> Part:
+    part = Part(users=users)
+    part.add(rows)
+    return part
 
 
 def losses() -> DroppedRows:
@@ -88,9 +94,9 @@ def test_the_core(pairs: set[tuple[int, int]], min_user: int, min_item: int) -> 
     ]
     ids = pl.Series([str(n) for n in range(8)])
     counted, expected_losses = DroppedRows(ids, ids), DroppedRows(ids, ids)
-    core = cleaning_compiled.k_core([part.lazy() for part in parts], min_user, min_item, 8, 8)
+    core = cleaning_compiled.k_core([part_of(part, (0, 8)) for part in parts], min_user, min_item, 8)
     assert core is not None
-    left = [core.thin(part, counted) for part in parts]
+    left = [one.thin(part, counted) for one, part in zip(core, parts, strict=True)]
     plain = cleaning.k_core([part.lazy() for part in parts], min_user, min_item)
     for number, part in enumerate(parts):
         null = pl.lit(None, dtype=cleaning.RULES).alias(DROPPED_BY)
@@ -98,7 +104,7 @@ def test_the_core(pairs: set[tuple[int, int]], min_user: int, min_item: int) -> 
         expected_losses.add(marked)
         assert left[number].equals(marked.filter(pl.col(DROPPED_BY).is_null()).select("user_id", "item_id"))
     assert_same(counted, expected_losses)
-    assert core.rounds == plain.rounds
+    assert {one.rounds for one in core} == {plain.rounds}
 
 
 def test_other_cases_are_left_to_cleaning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +115,7 @@ def test_other_cases_are_left_to_cleaning(monkeypatch: pytest.MonkeyPatch) -> No
     assert cleaning_compiled.number_positions(whole(frame)) is None
     monkeypatch.setenv("RECSYS_NATIVE", "0")
     assert cleaning_compiled.drop_duplicates(frame, Keep.LAST, losses()) is None
-    assert cleaning_compiled.k_core([frame.lazy()], 1, 1, USERS, ITEMS) is None
+    assert cleaning_compiled.k_core([part_of(frame, (0, USERS))], 1, 1, ITEMS) is None
 
 
 @pytest.mark.usefixtures("threads")
