@@ -28,13 +28,15 @@ from pipelines.ingest import cleaning, cleaning_compiled, notes
 from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
 from pipelines.ingest.beside import Beside, side_by_side
 from pipelines.ingest.cleaning import CleaningRules
+from pipelines.ingest.coded_parquet import Fragment
 from pipelines.ingest.dislikes import Dislikes
 from pipelines.ingest.dropped_rows import DroppedRows
 from pipelines.ingest.erasure import Erasure, erased_rows
 from pipelines.ingest.file_hashes import FileHashes
 from pipelines.ingest.file_records import file_records
 from pipelines.ingest.file_times import odd_times
-from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter
+from pipelines.ingest.id_codes import IdCodes
+from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter, fragment_of
 from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
 from pipelines.ingest.log_sources import Source
 from pipelines.ingest.metadata_tables import MetadataFile, check_described, write_metadata
@@ -184,7 +186,8 @@ class Run:
         self, name: str, read: ReadLogs, store: RowStore, quarantined: tuple[Count, ...], metadata: MetadataRows
     ) -> IngestSummary:
         """Write the tables of what has been read: everything but metadata and quarantine."""
-        ids = Ids(*read.users.settle(), *read.items.settle(), read.events.texts())
+        users, items = side_by_side(IdCodes.settle, (read.users, read.items))
+        ids = Ids(*users, *items, read.events.texts())
         dropped_rows = DroppedRows(ids.users, ids.items, read.lost.placed(ids.user_places, ids.item_places))
         taken = (*quarantined, *erased_rows(self.dataset))
         warnings = notes.on_kinds(self.rules, ids.events, self.dataset.quarantine_path)
@@ -307,22 +310,29 @@ class Run:
         disliked.
         """  # fmt: skip
         self.step("sorting and writing")
-        given, n_items = self.source.given_test, len(ids.items)
+        n_items, several = len(ids.items), len(parts) > 1
 
-        def in_order(number: int) -> tuple[pl.DataFrame, KeptFacts]:
-            rows, facts = numbered(parts[number].take()), KeptFacts(n_items)
+        def finish(number: int) -> tuple[pl.DataFrame, Fragment | None, KeptFacts]:
+            part, facts = parts[number], KeptFacts(n_items)
+            rows = numbered(part.take())
             facts.add(rows)
             repeats.thin(number, rows, dislikes.pairs(number))
-            return rows, facts
+            texts, path = ids.of(*part.users).texts(), self.scratch / f"rows-{number}"
+            return rows, fragment_of(path, INTERACTIONS, rows, texts) if several else None, facts
 
         with ExitStack() as stack:
             table = stack.enter_context(TableWriter(self.dataset.interactions_path, INTERACTIONS))
+            given = self.source.given_test
             test = stack.enter_context(TableWriter(self.dataset.given_test_path, GIVEN_TEST)) if given else None
             kept = KeptFacts(n_items)
-            for part, (rows, facts) in zip(parts, side_by_side(in_order, range(len(parts)), threads=1), strict=True):
-                texts = ids.of(*part.users).texts()
+            for part, (rows, fragment, facts) in zip(parts, side_by_side(finish, range(len(parts))), strict=True):
                 kept.join(facts, part.users[0])
-                table.write(rows, texts)
+                texts = ids.of(*part.users).texts()
+                if fragment is None:
+                    table.write(rows, texts)
+                else:
+                    table.append(fragment, rows.height)
+                    fragment.path.unlink()
                 if test is not None:
                     test.write(rows.filter("given"), texts)
         return kept, test.rows if test is not None else 0

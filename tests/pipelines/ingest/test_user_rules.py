@@ -61,3 +61,11 @@ def test_users_with_too_many_rows_are_lost_whole_and_named():
     facts = UserFacts(IDS)
     facts.count_busy(mark_busy_users(rows, 3))
     assert facts.notes() == ()
+
+
+def test_duplicates_without_an_event_type_are_counted_also_where_a_part_has_none_at_all():
+    ids = Ids(pl.Series(["u"]), np.zeros(1, np.uint32), pl.Series(["a"]), np.zeros(1, np.uint32), pl.Series(["view"]))
+    rows = pl.DataFrame({"user_id": [0, 0, 0], "item_id": [0, 0, 0]})
+    facts = UserFacts(ids)
+    facts.count_duplicates(rows, rows.head(1))
+    assert [(one.name, one.rows) for one in facts.duplicates()] == [("no event type", 2)]
