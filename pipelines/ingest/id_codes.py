@@ -9,7 +9,7 @@ import polars as pl
 from pipelines.ingest.ids import count_forms, drops_zeros, plain_whole_numbers
 from pipelines.ingest.readers.blocks import FieldColumn
 from pipelines.ingest.readers.regular_lines import text_series
-from recsys_vae.native.tables import TextCodes, codes_of_numbers, tables
+from recsys_vae.native.tables import TextCodes, byte_order, codes_of_numbers, tables
 
 LARGEST = 1 << 24
 """Numbers below it are found in a table, and no text is made of them."""
@@ -183,7 +183,8 @@ class IdCodes:
     def _settle_numbers(met: np.ndarray) -> tuple[pl.Series, np.ndarray]:
         """As `settle`, of whole numbers, each met once: 12 stands before 120, and that before 13."""
         if len(met) and met.max() < DENSE * len(met):
-            numbers, places_of = _in_byte_order(met)
+            library = tables()
+            numbers, places_of = _in_byte_order(met) if library is None else byte_order(library, met)
             return pl.Series("id", numbers).cast(pl.String), places_of[met]
         digits = np.searchsorted(POWERS, met, side="right")
         keys = met * POWERS[len(POWERS) - 1 - digits] * len(POWERS) + digits  # below 2^33

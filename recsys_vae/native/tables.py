@@ -25,7 +25,7 @@ _TYPES = {WHOLE_NUMBERS: (np.int64, np.bool_), DECIMALS: (np.float64, np.bool_),
 LINE_FEED = 10
 _LIBRARY = PlainLibrary(
     TABLES,
-    newest="recsys_count_places",
+    newest="recsys_byte_order",
     counting=[
         "recsys_cut_lines",
         "recsys_whole_numbers",
@@ -251,6 +251,17 @@ class TextCodes:
         offsets = np.zeros(len(self) - first + 1, np.int64)
         self._library.recsys_codes_texts(self._codes, i64(first), at(data), at(offsets[1:]))
         return data, offsets
+
+
+def byte_order(library: ctypes.CDLL, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Whole numbers, each once, in the byte order of their digits; and of each number up to the largest its place there.
+
+    Args:
+        numbers: shape (n,), n > 0; none below zero. The places of numbers that are not among them mean nothing.
+    """
+    ordered, places = np.empty(len(numbers), np.int64), np.zeros(int(numbers.max()) + 1, np.uint32)
+    library.recsys_byte_order(at(numbers), i64(len(numbers)), i64(len(places)), at(places), at(ordered))
+    return ordered, places
 
 
 def codes_of_numbers(

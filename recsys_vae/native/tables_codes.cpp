@@ -129,4 +129,27 @@ int64_t recsys_codes_of_numbers(const int64_t* numbers, int64_t n, uint32_t* tab
     return added;
 }
 
+// Whole numbers, each once and below `size`, in the byte order of their digits: 12 before 120, and that before 13. They are
+// met in that order by trying a further digit first, then the next number, then one digit fewer. `places` (size) has zeros
+// before, and of each number its place then, from 0; `ordered` (n) gets the numbers.
+void recsys_byte_order(const int64_t* met, int64_t n, int64_t size, uint32_t* places, int64_t* ordered) {
+    for (int64_t at = 0; at < n; ++at) places[met[at]] = 1;
+    uint32_t next = 0;
+    const auto take = [&](int64_t number) {
+        if (places[number] == 0) return;
+        ordered[next] = number;
+        places[number] = next++;
+    };
+    if (size > 0) take(0);
+    for (int64_t number = 1; number != 0 && number < size;) {
+        take(number);
+        if (number * 10 < size) {
+            number *= 10;
+            continue;
+        }
+        while (number != 0 && (number % 10 == 9 || number + 1 >= size)) number /= 10;
+        if (number != 0) ++number;
+    }
+}
+
 }  // extern "C"
