@@ -254,7 +254,7 @@ class TextCodes:
 
 
 def byte_order(library: ctypes.CDLL, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Whole numbers, each once, in the byte order of their digits; and of each number up to the largest its place there.
+    """Whole numbers, each once, in the byte order of their digits; and of each number up to the largest its place.
 
     Args:
         numbers: shape (n,), n > 0; none below zero. The places of numbers that are not among them mean nothing.
