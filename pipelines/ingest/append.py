@@ -19,11 +19,12 @@ from pipelines.ingest.accepted import ACCEPTED, NOBODY, Accepted, RowsWriter, wh
 from pipelines.ingest.changes import Changes, may_change
 from pipelines.ingest.erasure import names_anybody
 from pipelines.ingest.file_records import Arrival, FileRecord, arrivals
-from pipelines.ingest.ingest import ROWS_PER_PART, MetadataRows, Run, Step
+from pipelines.ingest.ingest import ROWS_PER_PART, Run, Step
 from pipelines.ingest.log_rows import Quarantine
 from pipelines.ingest.metadata_files import is_part_of
 from pipelines.ingest.new_logs import NewLogs
 from pipelines.ingest.settings import Settings
+from pipelines.ingest.source_metadata import MetadataRows
 from pipelines.ingest.summary import Count, IngestSummary
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c
@@ -242,7 +243,7 @@ class _Appending:
         source = replace(settings.source(()), users=self.given.users, items=self.given.items)
         quarantine = Quarantine(self.dataset.path / "scratch" / "metadata-quarantine")
         run = Run(source, settings.rules, self.dataset, self.dataset.path / "scratch", self.rows_per_part, self.step)
-        now = run.write_metadata(quarantine)
+        now = run.metadata.write(quarantine)
         quarantine.write(table := run.scratch / "metadata-quarantine.parquet")
         bad = pl.concat([bad, read_table(table)])
         users, items = now.users or earlier.user_rows, now.items or earlier.item_rows

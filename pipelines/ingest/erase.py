@@ -15,7 +15,8 @@ from pipelines.dataset.directory import WRITTEN, DatasetDir
 from pipelines.ingest.accepted import ACCEPTED, Accepted
 from pipelines.ingest.append import link
 from pipelines.ingest.erased_tables import thin_tables
-from pipelines.ingest.ingest import ROWS_PER_PART, MetadataRows, Run, Step
+from pipelines.ingest.ingest import ROWS_PER_PART, Run, Step
+from pipelines.ingest.source_metadata import MetadataRows
 from pipelines.ingest.summary import IngestSummary
 from recsys_vae.atomic import atomic_directory, remove_partials
 from recsys_vae.data import columns as c

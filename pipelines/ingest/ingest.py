@@ -23,7 +23,6 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.dataset.directory import WRITTEN, DatasetDir
-from pipelines.dataset.fields import ITEM_OPTION, USER_OPTION, Fields, check_fields, unreadable_numbers
 from pipelines.ingest import cleaning, cleaning_compiled, notes
 from pipelines.ingest.accepted import ACCEPTED, Accepted, RowsWriter, write_kept
 from pipelines.ingest.beside import Beside, side_by_side
@@ -39,18 +38,17 @@ from pipelines.ingest.id_codes import IdCodes
 from pipelines.ingest.kept_rows import Ids, KeptFacts, TableWriter, fragment_of
 from pipelines.ingest.log_rows import OtherUnitError, Quarantine, ReadLogs, read_logs
 from pipelines.ingest.log_sources import Source
-from pipelines.ingest.metadata_tables import MetadataFile, check_described, write_metadata
 from pipelines.ingest.part_cleaning import DistinctParts, take_core
 from pipelines.ingest.part_folders import name_of
 from pipelines.ingest.repeats import Repeats
 from pipelines.ingest.settings import Settings
+from pipelines.ingest.source_metadata import MetadataRows, SourceMetadata
 from pipelines.ingest.summary import Count, IngestSummary
 from pipelines.ingest.table_schemas import GIVEN_TEST, INTERACTIONS
 from pipelines.ingest.times import Unit
 from pipelines.ingest.user_partitions import Part, RowStore, whole, with_optional
 from pipelines.ingest.user_rules import UserFacts
 from recsys_vae.atomic import atomic_directory, remove_partials
-from recsys_vae.data import columns as c
 from recsys_vae.data.erased_users import ErasedUsers
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
 from recsys_vae.native.tables import release_memory
@@ -111,15 +109,6 @@ def ingest(
     return summary
 
 
-@dataclass(frozen=True)
-class MetadataRows:
-    """Rows of the metadata: of users, of items, and those that could not be read, by reason."""
-
-    users: int | None = None
-    items: int | None = None
-    quarantined: tuple[Count, ...] = ()
-
-
 class Made(NamedTuple):
     """What was counted while tables were made: rows kept, those of the test part, passes of the k-core, users."""
 
@@ -150,7 +139,7 @@ class Run:
         """Write every table of the dataset and count."""
         self.scratch.mkdir()
         quarantine = Quarantine(self.scratch / "quarantine")
-        metadata = self.write_metadata(quarantine)
+        metadata = self.metadata.write(quarantine)
         with self.hashes or FileHashes() as hashes, Beside("recsys-keep") as keeping:
             read, store, rows = self.read_logs(quarantine, keeping, hashes)
             quarantine.write(self.dataset.quarantine_path)
@@ -197,9 +186,8 @@ class Run:
         kept, facts = made.kept.kept(made.given), made.facts
         if (accepted := self.dataset.path / ACCEPTED).is_dir():
             write_kept(accepted, made.kept.item_rows[ids.item_places])
-        users_described = self._described(self.source.users, c.USER, self.dataset.users_path)
-        items_described = self._described(self.source.items, c.ITEM, self.dataset.items_path)
-        unreadable = self._unreadable_numbers()
+        users_described, items_described = self.metadata.described()
+        unreadable = self.metadata.unreadable_numbers()
         summary = IngestSummary(
             dataset=name,
             sources=tuple(map(name_of, self.source.files)),
@@ -257,12 +245,10 @@ class Run:
             kept.dislikes = dislikes.rows
         return Made(kept, given, rounds, facts)
 
-    def write_metadata(self, quarantine: Quarantine) -> MetadataRows:
-        """Write the tables of metadata."""
-        users = self._write_metadata(self.source.users, c.USER, self.dataset.users_path, quarantine)
-        items = self._write_metadata(self.source.items, c.ITEM, self.dataset.items_path, quarantine)
-        self._write_fields(self.source.fields)
-        return MetadataRows(users, items, quarantine.take_counts())
+    @property
+    def metadata(self) -> SourceMetadata:
+        """What comes with the logs."""
+        return SourceMetadata(self.source, self.dataset, self.step)
 
     def read_logs(
         self, quarantine: Quarantine, keeping: Beside, hashes: FileHashes
@@ -336,40 +322,6 @@ class Run:
                 if test is not None:
                     test.write(rows.filter("given"), texts)
         return kept, test.rows if test is not None else 0
-
-    def _write_fields(self, fields: Fields) -> None:
-        check_fields(fields.users, self.dataset.users_path, USER_OPTION)
-        check_fields(fields.items, self.dataset.items_path, ITEM_OPTION)
-        if fields != Fields():
-            fields.write(self.dataset.fields_path)
-
-    def _write_metadata(self, source: Path | None, id_column: str, target: Path, quarantine: Quarantine) -> int | None:
-        if source is None:
-            return None
-        self.step(f"copying {source.name}")
-        return write_metadata(_metadata(self.source, source, id_column), id_column, target, quarantine)
-
-    def _unreadable_numbers(self) -> tuple[Count, ...]:
-        declared = (
-            (self.source.fields.users, self.dataset.users_path),
-            (self.source.fields.items, self.dataset.items_path),
-        )
-        found = [unreadable_numbers(fields, table).items() for fields, table in declared]
-        return tuple(Count(*pair) for pairs in found for pair in pairs)
-
-    def _described(self, source: Path | None, id_column: str, table: Path) -> int | None:
-        return None if source is None else check_described(self.dataset, table, id_column, source.name)
-
-
-def _metadata(source: Source, path: Path, id_column: str) -> MetadataFile:
-    return MetadataFile(
-        path,
-        mapping=source.mapping.updated(source.said.mapping_of_all()),
-        own=source.users_map if id_column == c.USER else source.items_map,
-        says=source.said.of_metadata(path),
-        prefix=source.said.prefixes_of(path).get(id_column, ""),
-        layout=source.layouts.get(path),
-    )
 
 
 def _who_stays_away(target: DatasetDir, keeps_rows: bool) -> ErasedUsers:
