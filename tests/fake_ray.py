@@ -109,7 +109,7 @@ def get(references: Any) -> Any:
     return references.get() if isinstance(references, ObjectRef) else [one.get() for one in references]
 
 
-def wait(references: Sequence[ObjectRef], num_returns: int) -> tuple[list[ObjectRef], list[ObjectRef]]:
+def wait(references: Sequence[ObjectRef], num_returns: int, timeout: float) -> tuple[list[ObjectRef], list[ObjectRef]]:
     """As `ray.wait`; the latest is done first, for an order that is not that of the questions."""
     done = [one for one in references if not isinstance(one, Pending)][-num_returns:]
     assert len(done) == num_returns, "this would wait for ever"

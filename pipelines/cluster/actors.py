@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.cluster.connection import Cluster
 from pipelines.cluster.versions import versions
+from pipelines.cluster.waiting import wait_for_any
 from pipelines.cluster.work import RETRIES, Raised, carry_out, result
 from recsys_vae.errors import UnavailableError
 
@@ -103,10 +104,12 @@ class Actors:
         """Wait for one, by its place; none where an actor has died, or is there."""
         import ray
 
-        done, _ = ray.wait(list(self._under_way), num_returns=1)
-        actor, place, question = self._under_way.pop(done[0])
+        is_there_none = not self._idle and all(one.question is None for one in self._under_way.values())
+        wanted = f"the first of {len(self._under_way)} actors" if is_there_none else ""
+        done = wait_for_any(list(self._under_way), wanted)
+        actor, place, question = self._under_way.pop(done)
         try:
-            found = result(done[0])
+            found = result(done)
         except UnavailableError as error:
             is_gone = isinstance(error.__cause__, ray.exceptions.RayActorError)
             if question is None or not is_gone or self._tries[place] >= RETRIES:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from pipelines.cluster.versions import differences, versions
+from pipelines.cluster.waiting import wait_for_room
 from recsys_vae.errors import ConfigError, UnavailableError, first_line, in_a_line
 from recsys_vae.extras import explained
 from recsys_vae.termination import raise_terminated
@@ -61,7 +62,7 @@ class Cluster:
 
 @contextmanager
 def connected(address: str, shared: Path | None = None) -> Iterator[Cluster]:
-    """Connect this process with a cluster; in the end a local one is gone.
+    """Connect this process with a cluster, once a processor of it is free; in the end a local one is gone.
 
     Args:
         address: `local`, `auto` or HOST:PORT.
@@ -83,6 +84,7 @@ def connected(address: str, shared: Path | None = None) -> Iterator[Cluster]:
         _take_signals_back(was)
         cluster = _of(ray, address)
         check_nodes(ray, cluster, shared)
+        wait_for_room()
         yield cluster
     finally:
         ray.shutdown()

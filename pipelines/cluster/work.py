@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import recsys_vae.errors as known_errors
 from pipelines.cluster.connection import Cluster
 from pipelines.cluster.versions import check_expected, versions
+from pipelines.cluster.waiting import wait_for_any
 from recsys_vae.errors import RecsysError, UnavailableError, in_a_line
 from recsys_vae.storage import refusal
 
@@ -95,7 +96,7 @@ def result(reference: Any) -> Any:
     import ray
 
     try:
-        found = ray.get(reference)
+        found = ray.get(wait_for_any([reference]))
     except ray.exceptions.RayTaskError as error:
         raise error.as_instanceof_cause() from None  # type: ignore[no-untyped-call]
     except ray.exceptions.RayError as error:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from pipelines.cluster.connection import Cluster, Node
 from pipelines.cluster.versions import check_expected, versions
+from pipelines.cluster.waiting import job_of, wait_until
 from pipelines.cluster.work import Raised
 from recsys_vae.atomic import atomic_file
 from recsys_vae.errors import ConfigError, LostProcessError, RecsysError, UnavailableError, in_a_line
@@ -32,6 +33,10 @@ RESTARTS: Final = 30
 """How often workers are replaced before the run is given up."""
 PATIENCE: Final = 600
 """Seconds after which a worker that does not answer counts as lost."""
+ROOM: Final = 600
+"""Seconds that a trainer waits for processors, before another one does."""
+NO_ROOM, LOST_AT_START = "WorkerGroupStartupTimeoutError", "WorkerGroupStartupFailedError"
+"""Errors of Ray Train that it does not export."""
 REFUSED, RAY = "refused.json", "ray"
 """In the folder of the checkpoints: what a worker raised on purpose, and where Ray keeps its own state."""
 
@@ -86,12 +91,13 @@ def train_there(workers: Workers, part: Part, folder: Path) -> None:
         UnavailableError: workers were lost again and again.
     """
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # relative paths stay what they are
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(ROOM))
     with_own = folder / RAY
     refused = folder / REFUSED
     folder.mkdir(parents=True, exist_ok=True)
     refused.unlink(missing_ok=True)
     try:
-        _fit_in_a_thread(partial(_trainer, workers, part, folder))
+        _fit_in_a_thread(partial(_trainer, workers, part, folder), partial(_wanted, workers))
     finally:
         told = json.loads(refused.read_text()) if refused.exists() else None
         refused.unlink(missing_ok=True)
@@ -101,8 +107,12 @@ def train_there(workers: Workers, part: Part, folder: Path) -> None:
 
 
 def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
-    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray import train
+    from ray.train import LoggingConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
+
+    FailureConfig: Any = train.FailureConfig  # known to type checkers as those of ray.air
+    RunConfig: Any = train.RunConfig
 
     return TorchTrainer(
         _work,
@@ -114,8 +124,9 @@ def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
         run_config=RunConfig(
             name="training",
             storage_path=str(folder / RAY),
-            failure_config=FailureConfig(max_failures=RESTARTS),
-            logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg] # types are those of ray.air
+            # A worker group that has failed to start keeps its processors from the next one of this trainer.
+            failure_config=FailureConfig(max_failures=RESTARTS, controller_failure_limit=0),
+            logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
 
@@ -124,35 +135,84 @@ def _resources(workers: Workers) -> dict[str, float]:
     return {"CPU": float(workers.cpus)} | ({"GPU": 1.0} if workers.gpu else {})
 
 
-def _fit_in_a_thread(begin: Callable[[], Any]) -> None:
+def _fit_in_a_thread(begin: Callable[[], Any], wanted: Callable[[], str]) -> None:
     """Wait for a trainer; in the main thread it would take over Ctrl-C, and the process with it.
 
-    A worker that is lost just as it is asked how far it is, Ray Train takes for a failure of its own and gives up: then
-    another trainer goes on.
+    A worker that is lost as its group starts, or just as it is asked how far it is, Ray Train takes for a failure of
+    its own: then another trainer goes on. So does one where Ray Train's own process is lost.
+
+    Args:
+        begin: makes a trainer.
+        wanted: what it is waiting for, to be told.
     """
+    from ray.exceptions import RayActorError
     from ray.train import TrainingFailedError
 
     runner, restarts = ThreadPoolExecutor(1, "ray-train"), 0
     try:
         while True:
+            _give_back_processors()
+            fit = runner.submit(begin().fit)
             try:
-                runner.submit(begin().fit).result()
+                wait_until(partial(_is_over, fit), wanted)
+                fit.result()
                 return
-            except TrainingFailedError as error:
-                if restarts == RESTARTS or not _was_taken_for_its_own(error):
+            except (TrainingFailedError, RayActorError) as error:
+                failure = error if isinstance(error, RayActorError) else getattr(error, "controller_failure", None)
+                if restarts == RESTARTS or failure is None:
                     raise UnavailableError(
                         f"Workers of the training were lost {RESTARTS} times over: {in_a_line(error)[-300:]} Look into "
                         "the logs of the cluster's nodes; --resume goes on from the last checkpoint."
                     ) from error
-                restarts += 1
+                if not _is_for_another(failure):
+                    raise UnavailableError(
+                        f"Ray Train has given up: {in_a_line(error)[-300:]} --resume goes on from the last checkpoint."
+                    ) from error
+                restarts += type(failure).__name__ != NO_ROOM
     finally:
         runner.shutdown(wait=False, cancel_futures=True)
 
 
-def _was_taken_for_its_own(error: Exception) -> bool:
+def _is_over(fit: "Future[Any]", seconds: float) -> bool:
+    return bool(wait([fit], timeout=seconds).done)
+
+
+def _is_for_another(failure: Exception) -> bool:
+    """Whether another trainer can go on where one has failed."""
     from ray.exceptions import RayActorError
 
-    return isinstance(getattr(error, "controller_failure", None), RayActorError)
+    return isinstance(failure, RayActorError) or type(failure).__name__ in (NO_ROOM, LOST_AT_START)
+
+
+def _wanted(workers: Workers) -> str:
+    """What a trainer waits for; empty where it does not wait."""
+    if "PENDING" not in _groups_of_this_job().values():
+        return ""
+    each = f"{workers.cpus} processor{'s' * (workers.cpus > 1)}" + " and a GPU" * workers.gpu
+    return f"{workers.count} workers of {each} each" if workers.count > 1 else f"a worker of {each}"
+
+
+def _give_back_processors() -> None:
+    """Remove placement groups that an earlier trainer has left, which hold their processors as long as this job lasts.
+
+    Ray Train forgets those of workers that were lost while they were set up.
+    """
+    import ray
+    from ray.util import remove_placement_group
+    from ray.util.placement_group import PlacementGroup
+
+    for name, state in _groups_of_this_job().items():
+        if state != "REMOVED":
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
+
+
+def _groups_of_this_job() -> dict[str, str]:
+    """State of each placement group, by its id; only trainers make any."""
+    import ray
+    from ray.util import placement_group_table
+
+    own = ray.get_runtime_context().get_job_id()
+    return {name: one["state"] for name, one in placement_group_table().items() if job_of(name) == own}
 
 
 def _work(told: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,29 @@ def dying(kills: Path, times: int, *arguments: Any, group: Group, **options: Any
 
         MultVAE.loss = last  # type: ignore[method-assign]
     take_part(*arguments, group=group, **options)
+
+
+class DyingOnTheWay:
+    """What kills the first worker that it is sent to, as its group starts."""
+
+    def __init__(self, kills: Path) -> None:
+        self._kills = kills
+
+    def __reduce__(self) -> Any:
+        return _arrive, (self._kills,)
+
+
+def _arrive(kills: Path) -> None:
+    import ray.train
+
+    with suppress(FileExistsError, RuntimeError):
+        ray.train.get_context().get_world_rank()  # raises RuntimeError in processes that are no workers
+        (kills / "on the way").touch(exist_ok=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def idle(_: Any, *, group: Group) -> None:
+    """Do nothing."""
 
 
 def refusing(*, group: Group) -> None:
