@@ -6,8 +6,8 @@ machine roles), never from an address: one that holds a password is refused.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -82,6 +82,29 @@ def send(file: Path, address: str) -> None:
         raise ConfigError(f"{address} can be read and not written to. Name a file here, or an address of a bucket.")
     with reached(address) as (files, path):
         files.put_file(str(file), path)
+
+
+def names_below(address: str) -> list[str]:
+    """Of all files below a directory, as seen from there, in order; none where nothing is there.
+
+    Raises:
+        UnavailableError: the place does not answer, or refuses.
+    """
+    with reached(address) as (files, path):
+        files.invalidate_cache()  # others write there, too
+        return sorted(str(PurePosixPath(file).relative_to(path.rstrip("/"))) for file in files.find(path))
+
+
+def remove(address: str, names: Iterable[str]) -> None:
+    """Remove files below a directory; those that are not there are passed over.
+
+    Raises:
+        UnavailableError: the place does not answer, or refuses.
+    """
+    with reached(address) as (files, path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                files.rm_file(f"{path.rstrip('/')}/{name}")
 
 
 def check_address(address: str) -> None:

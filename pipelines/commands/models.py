@@ -56,6 +56,15 @@ Workers = Annotated[
     ),
 ]
 
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        help="With --ray: address of a bucket, such as s3://bucket/training, through which workers on nodes without a "
+        "folder in common get the data, and keep checkpoints.",
+        show_default=False,
+    ),
+]
+
 OF_A_COMPARISON = frozenset({"seed", "validation_metric", "device", "precision", "checkpoint_seconds"})
 """Settings of the training that are of no model, so that giving them names none."""
 
@@ -137,9 +146,10 @@ def train(
     resume: Resume = False,
     ray: Ray = None,
     workers: Workers = None,
+    storage: Storage = None,
 ) -> None:
     """Train a model on a split; write, track and register its bundle."""
-    _check_workers(ray, workers)
+    _check_workers(ray, workers, storage)
     named = chosen(sets, **training)
     base = TrainingConfig().as_published() if reference else None
     spec = None
@@ -177,7 +187,7 @@ def train(
                     output, group, lambda made: is_trained_as(made, opened, split, spec, output, decay, aged)
                 ):
                     return
-                there = _train_on(address, workers, part, spec, output, WRITTEN, resume=resume)
+                there = _train_on(address, workers, part, spec, output, WRITTEN, storage, resume=resume)
                 trained = train_bundle(
                     opened, split, spec, output, resume=resume or there, group=group, decay=decay, half_life=aged,
                     told_afterwards=there,
@@ -205,9 +215,10 @@ def publish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and say what would be done; do nothing.")] = False,
     ray: Ray = None,
     workers: Workers = None,
+    storage: Storage = None,
 ) -> None:
     """Measure a bundle on its test part, retrain its model on all data, write and register the result."""
-    _check_workers(ray, workers)
+    _check_workers(ray, workers, storage)
     from pipelines.dataset.directory import DatasetDir
     from pipelines.training.publish import (
         WRITTEN,
@@ -256,7 +267,7 @@ def publish(
                     lambda made: is_published_from(made, bundle, opened, new_items=new_items, now=now, **dropped),
                 ):
                     return
-                there = _train_on(address, workers, part, spec, output, WRITTEN, resume=resume)
+                there = _train_on(address, workers, part, spec, output, WRITTEN, storage, resume=resume)
                 trained = publish_bundle(
                     bundle, opened, output, resume=resume or there, group=group, new_items=new_items, now=now,
                     told_afterwards=there, **dropped,
@@ -342,9 +353,11 @@ def _decay(half_life: float | None, now: datetime | None) -> "Decay":
     return Decay(now=now) if half_life is None else Decay(half_life, now)
 
 
-def _check_workers(ray: str | None, workers: int | None) -> None:
-    """Raise ConfigError where workers are asked for, and there is no cluster that gives any."""
+def _check_workers(ray: str | None, workers: int | None, storage: str | None) -> None:
+    """Raise ConfigError where workers are asked for, or a place of theirs, and there is no cluster that gives any."""
     address = chosen_address(ray)
+    if storage is not None and not address:
+        raise ConfigError("--storage is what workers of a Ray cluster share: name the cluster with --ray.")
     if workers is not None and not address:
         raise ConfigError(
             "--workers are processes of a Ray cluster: name it with --ray; --ray local is this machine. Without Ray: "
@@ -377,26 +390,38 @@ def _in_leaves(spec: "ModelSpec", named: Mapping[str, Any]) -> "ModelSpec":
 def _train_on(
     address: str | None,
     workers: int | None,
-    part: Callable[..., None],
+    part: "partial[None]",
     spec: "ModelSpec",
     output: "Output",
     product: "Product",
+    storage: str | None,
     *,
     resume: bool,
 ) -> bool:
     """Let workers of a cluster train, where there is one; returns whether there is: then checkpoints hold the rest."""
     if address is None:
+        if storage is not None:
+            raise ConfigError(f"--storage is for workers that train: {spec.name} is not trained on a cluster here.")
         return False
     from pipelines.artifacts.workspace import check_workspace
     from pipelines.cluster.connection import connected
+    from pipelines.training.in_bucket import Bucket
     from pipelines.training.on_cluster import train_there, workers_on
 
+    bucket = None if storage is None else Bucket.of(storage, output)
     check_workspace(output, resume, product)
     output.workspace.mkdir(parents=True, exist_ok=True)
-    with connected(address, output.workspace) as cluster:
+    part = partial(part, resume=True)
+    if bucket is not None:
+        bucket.prepare(part, output, resume=resume)
+    with connected(address, None if bucket else output.workspace) as cluster:
         found = workers_on(cluster, workers, spec.training)
         print(f"training   {found.count} workers of {address}, {found.cpus} processors each", flush=True)
-        train_there(found, partial(part, resume=True), output.workspace)
+        if bucket is None:
+            train_there(found, part, output.workspace)
+        else:
+            train_there(found, bucket.part_of(part), output.workspace, bucket.root)
+            bucket.bring_checkpoints(output)
     return True
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from recsys_vae.atomic import atomic_file
 from recsys_vae.errors import ConfigError, DataError
 from recsys_vae.outputs import DirectoryProduct, check_output
-from recsys_vae.remote import WEB, check_address, is_remote, reached, scheme_of, send
+from recsys_vae.remote import WEB, check_address, is_remote, reached, remove, scheme_of, send
 from recsys_vae.simulation.world import SETTINGS
 
 FORMAT_VERSION: Final = 1
@@ -87,6 +87,13 @@ class Place:
                 return json.loads(files.cat_file(path))
         except (OSError, ValueError, DataError):
             return None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where it is there."""
+        if self.is_remote:
+            remove(self.root, [name])
+        else:
+            (Path(self.root) / name).unlink(missing_ok=True)
 
     def holds(self, name: str, file: File) -> bool:
         """Whether a file is there as it was told; in a bucket its length alone is looked at."""

@@ -1,13 +1,13 @@
 """Training on a Ray cluster: Ray Train's TorchTrainer around the processes that train together.
 
 Its workers do what `take_part` does, the first one writes checkpoints to the folder beside the bundle, which all nodes
-see. When a worker or its node dies, the others are ended, new ones take their places, and go on from the last
-checkpoint. In the end the checkpoints are those of complete runs: the command that was started takes the weights from
-there, and writes, tracks and registers the bundle as it does without a cluster. So what is in it depends on the workers
-only as far as training does: not at all, where batches are cut into leaves (`recsys_vae.training.leaves`).
+see, or to a bucket (`in_bucket`). When a worker or its node dies, the others are ended, new ones take their places, and
+go on from the last checkpoint. In the end the checkpoints are those of complete runs: the command that was started
+takes the weights from there, and writes, tracks and registers the bundle as it does without a cluster. So what is in it
+depends on the workers only as far as training does: not at all, where batches are cut into leaves
+(`recsys_vae.training.leaves`).
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from pipelines.cluster.connection import Cluster, Node
 from pipelines.cluster.versions import check_expected, versions
 from pipelines.cluster.waiting import job_of, wait_until
 from pipelines.cluster.work import Raised
-from recsys_vae.atomic import atomic_file
+from pipelines.simulation.places import Place
 from recsys_vae.errors import ConfigError, LostProcessError, RecsysError, UnavailableError, in_a_line
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.leaves import LEAVES
@@ -79,12 +79,13 @@ def _fit(node: Node, cpus: int) -> int:
     return node.cpus // cpus
 
 
-def train_there(workers: Workers, part: Part, folder: Path) -> None:
+def train_there(workers: Workers, part: Part, folder: Path, shared: str = "") -> None:
     """Let workers carry out their part to the end, whatever dies on the way.
 
     Args:
-        part: goes on from the checkpoints in `folder` where there are any.
-        folder: of the checkpoints; every node sees it.
+        part: goes on from the checkpoints where there are any.
+        folder: of the checkpoints, on this machine.
+        shared: a place that every node sees: an address of a bucket, by default the folder.
 
     Raises:
         RecsysError: what a worker raised on purpose.
@@ -92,21 +93,21 @@ def train_there(workers: Workers, part: Part, folder: Path) -> None:
     """
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # relative paths stay what they are
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(ROOM))
-    with_own = folder / RAY
-    refused = folder / REFUSED
+    with_own, place = folder / RAY, Place(shared or str(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    refused.unlink(missing_ok=True)
+    place.remove(REFUSED)
+    told = None
     try:
-        _fit_in_a_thread(partial(_trainer, workers, part, folder), partial(_wanted, workers))
+        _fit_in_a_thread(partial(_trainer, workers, part, folder, place), partial(_wanted, workers))
     finally:
-        told = json.loads(refused.read_text()) if refused.exists() else None
-        refused.unlink(missing_ok=True)
+        told = place.read_json(REFUSED)
+        place.remove(REFUSED)
         shutil.rmtree(with_own, ignore_errors=True)
     if told is not None:
         raise Raised(**told).error()
 
 
-def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
+def _trainer(workers: Workers, part: Part, folder: Path, place: Place) -> Any:
     from ray import train
     from ray.train import LoggingConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -116,7 +117,7 @@ def _trainer(workers: Workers, part: Part, folder: Path) -> Any:
 
     return TorchTrainer(
         _work,
-        train_loop_config={"part": part, "folder": folder, "versions": dict(versions())},
+        train_loop_config={"part": part, "place": place, "versions": dict(versions())},
         torch_config=TorchConfig("cpu:gloo,cuda:nccl" if workers.gpu else "gloo", timeout_s=PATIENCE),
         scaling_config=ScalingConfig(
             num_workers=workers.count, use_gpu=workers.gpu, resources_per_worker=_resources(workers)
@@ -219,8 +220,7 @@ def _work(told: Mapping[str, Any]) -> None:
     """What each worker does."""
     import ray.train
 
-    refused = told["folder"] / REFUSED
-    if refused.exists():  # another worker has said why there is nothing to go on with
+    if told["place"].read_json(REFUSED) is not None:  # another worker has said why there is nothing to go on with
         return
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
@@ -230,6 +230,5 @@ def _work(told: Mapping[str, Any]) -> None:
     except LostProcessError:
         raise
     except RecsysError as error:
-        with atomic_file(refused) as temporary:
-            temporary.write_text(json.dumps(Raised.of(error)._asdict()))
+        told["place"].write_json(REFUSED, Raised.of(error)._asdict())
         raise

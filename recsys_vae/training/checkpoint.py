@@ -24,6 +24,7 @@ from recsys_vae.errors import CheckpointError, DataError, TrainingError, Unknown
 from recsys_vae.nn.sparse_layers import Sums
 from recsys_vae.settings import from_plain
 from recsys_vae.training.parallel import ALONE, Group
+from recsys_vae.training.shared_files import publish
 
 FORMAT = 2
 CHECKSUM = "checksum"
@@ -154,6 +155,7 @@ class Run(Generic[Model, Optimizer]):
         noise = None if self.generator is None else self.group.gather(self.generator.get_state())
         if self.group.is_first:
             _write(path, self, noise)
+            publish(path, self.group.storage)
 
 
 def save_checkpoint(path: Path, run: Run[Any, Any]) -> None:

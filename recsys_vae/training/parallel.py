@@ -35,11 +35,13 @@ class Group:
         rank: number of this process, from 0.
         size: number of processes.
         local_rank: number of this process on its machine.
+        storage: address of a bucket for files that all are to see; empty where they have a folder in common.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    storage: str = ""
 
     @property
     def is_first(self) -> bool:

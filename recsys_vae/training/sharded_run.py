@@ -34,9 +34,12 @@ from recsys_vae.training.device import return_freed_memory
 from recsys_vae.training.item_shards import BLOCK, ItemShards
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.parallel import Group
+from recsys_vae.training.shared_files import fetch, publish, withdraw
 
 Files: TypeAlias = list[dict[str, str]]
 """Name and checksum of each process's file, the first process's first."""
+Parts: TypeAlias = dict[int, dict[str, NDArray[Any]]]
+"""Tensors that processes have written, by the number of each."""
 WEIGHTS, PARTS, BEST = "weights", "parts", "best"
 
 
@@ -89,15 +92,17 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         own = self.model.state_dict()
         for name, tensor in tensors_under("model.", tensors).items():
             own[name].copy_(tensor)
-        parts = _read_parts(path, _files(told, PARTS), self.group)
+        files = _files(told, PARTS)
+        parts, others = _read_parts(path, files, self.group), len(files)
         for name, table in self._tables().items():
-            self._fill(table, f"model.{name}", parts)
+            self._fill(table, f"model.{name}", parts, others)
         small = moments_in(tensors)
         for index, parameter in enumerate(self._parameters()):
             moments = dict(small.get(index, {}))
             if self._is_table(parameter):
-                rows = {name.rpartition(".")[2] for name in parts[0] if name.startswith(f"adam.{index}.")}
-                moments |= {name: self._moment(index, name, parameter, parts) for name in sorted(rows)}
+                one = next(iter(parts.values()))
+                rows = {name.rpartition(".")[2] for name in one if name.startswith(f"adam.{index}.")}
+                moments |= {name: self._moment(index, name, parameter, parts, others) for name in sorted(rows)}
             if moments:
                 self.optimizer.state[parameter] = {name: one.to(parameter.device) for name, one in moments.items()}
         _read_parts(path, best := _files(told, BEST), self.group)
@@ -116,8 +121,12 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         self._let_go()
         whole = {}
         if self.group.is_first:
+            for file in self.of_best:
+                fetch(self.path.with_name(file["name"]), self.group.storage)
             whole = {WEIGHTS: json.dumps(_join(self.path, self.of_best, self.best, shapes))}
+            publish(_weights_path(self.path), self.group.storage)
         self._commit({}, **whole)
+        fetch(_weights_path(self.path), self.group.storage)
         _map_into(self.model, _weights_at(self.path))
         self.group.wait()  # the first one may go on and remove the file
 
@@ -127,17 +136,18 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         self.of_best = self._write_parts(name, {f"model.{name}": table for name, table in self._tables().items()})
 
     def _commit(self, tensors: Mapping[str, Tensor], **further: Any) -> None:
-        if self.group.is_first:
+        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in further.items()}
+        group = self.group
+        if group.is_first:
             kept = {f"best.{name}": value for name, value in self.best.items()}
             if self.latent_kl:
                 kept["latent_kl"] = torch.stack(self.latent_kl)
-            told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in further.items()}
             write_state(self.path, self.state, {**tensors, **kept}, **told)
-            named = {file["name"] for name in (PARTS, BEST) for file in _files(told, name)}
-            for path in self.path.parent.glob(f"{self.path.stem}.*.part-*{self.path.suffix}"):
-                if path.name not in named:
-                    path.unlink(missing_ok=True)
-        self.group.wait()
+            publish(self.path, group.storage)
+        named = [file["name"] for name in (PARTS, BEST) for file in _files(told, name)]
+        pattern = f"{self.path.stem}.*.part-*{self.path.suffix}"
+        withdraw(named, pattern, self.path.parent, group.storage, is_first=group.is_first)
+        group.wait()
 
     def _write_parts(self, name: str, tables: Mapping[str, Tensor]) -> Files:
         """Write what this process holds; returns the files of all processes."""
@@ -147,29 +157,28 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         with atomic_file(path) as temporary:
             cut = {name: table.detach()[:rows].cpu().numpy() for name, table in tables.items()}
             digest = write_tensors(temporary, cut)
+        publish(path, self.group.storage)
         digests = self.group.gather(torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
         return [
             {"name": _part_of(self.path, name, rank, self.group.size).name, "sha256": bytes(digest).hex()}
             for rank, digest in enumerate(digests.tolist())
         ]
 
-    def _fill(self, table: Tensor, name: str, parts: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        """Copy this process's rows of a table from the parts of another number of processes."""
-        rank, size, others = self.group.rank, self.group.size, len(parts)
+    def _fill(self, table: Tensor, name: str, parts: Parts, others: int) -> None:
+        """Copy this process's rows of a table from its parts of another number of processes."""
+        rank, size = self.group.rank, self.group.size
         with torch.no_grad():
-            for number, part in enumerate(parts):
-                if (number - rank) % min(size, others):
-                    continue
+            for number, part in parts.items():
                 place, every = (number // size, others // size) if others >= size else (0, 1)
                 first, step = (0, 1) if others >= size else ((rank - number) // others, size // others)
                 rows = torch.from_numpy(part[name][first::step])
                 end = place + every * len(rows)
                 table[place:end:every] = rows
 
-    def _moment(self, index: int, name: str, parameter: Tensor, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Tensor:
+    def _moment(self, index: int, name: str, parameter: Tensor, parts: Parts, others: int) -> Tensor:
         whole = f"adam.{index}.{name}"
-        found = parameter.new_zeros(len(parameter), *parts[0][whole].shape[1:])
-        self._fill(found, whole, parts)
+        found = parameter.new_zeros(len(parameter), *next(iter(parts.values()))[whole].shape[1:])
+        self._fill(found, whole, parts, others)
         return found
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -236,16 +245,20 @@ def _files(told: Mapping[str, str], name: str) -> Files:
     return found
 
 
-def _read_parts(path: Path, files: Files, group: Group) -> list[dict[str, NDArray[Any]]]:
-    """The parts of all processes, mapped; each process checks some of them."""
-    places = [path.with_name(file["name"]) for file in files]
-    for number, (place, file) in enumerate(zip(places, files, strict=True)):
-        if number % group.size == group.rank:
+def _read_parts(path: Path, files: Files, group: Group) -> Parts:
+    """The parts that hold rows of this process, checked and mapped."""
+    found = {}
+    for number, file in enumerate(files):
+        if (number - group.rank) % min(group.size, len(files)):
+            continue
+        place = path.with_name(file["name"])
+        try:
+            fetch(place, group.storage)
             _check(place, file)
-    try:
-        return [map_tensors(place) for place in places]
-    except (OSError, DataError) as error:
-        raise _unreadable(path, error) from error
+            found[number] = map_tensors(place)
+        except (OSError, DataError) as error:
+            raise _unreadable(path, error) from error
+    return found
 
 
 def _check(path: Path, file: Mapping[str, str]) -> None:

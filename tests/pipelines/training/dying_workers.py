@@ -12,8 +12,9 @@ from recsys_vae.models.mult_vae import MultVAE
 from recsys_vae.training.parallel import Group
 
 
-def dying(kills: Path, times: int, *arguments: Any, group: Group, **options: Any) -> None:
+def dying(kills: Path | str, times: int, *arguments: Any, group: Group, **options: Any) -> None:
     """Train as `take_part` does; the last process dies in its seventh loss, so often in all, and notes it."""
+    kills = Path(kills)
     done = len(list(kills.iterdir()))
     if group.rank == group.size - 1 and done < times:
         loss, left = MultVAE.loss, [7]
@@ -52,6 +53,6 @@ def idle(_: Any, *, group: Group) -> None:
     """Do nothing."""
 
 
-def refusing(*, group: Group) -> None:
+def refusing(*_: Any, group: Group) -> None:
     """Raise what a worker raises on purpose."""
     raise ConfigError(f"process {group.rank} of {group.size} has a wrong setting")

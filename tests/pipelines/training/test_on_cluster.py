@@ -14,11 +14,13 @@ from pipelines.cluster.connection import Cluster, Node, connected
 from pipelines.dataset.directory import DatasetDir
 from pipelines.training import on_cluster
 from pipelines.training.fit import ModelSpec
+from pipelines.training.in_bucket import Bucket
 from pipelines.training.on_cluster import Workers, train_there, workers_on
 from pipelines.training.train import Output, train_bundle
 from recsys_vae.errors import ConfigError, UnavailableError
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.tracking import connect
+from tests.buckets import own_bucket
 from tests.pipelines.datasets_of_tastes import dataset_of_tastes
 from tests.pipelines.training.dying_workers import DyingOnTheWay, dying, idle, refusing
 from tests.ray_clusters import TOKEN
@@ -50,6 +52,8 @@ def test_workers_have_a_processor_for_each_of_their_leaves_where_nodes_offer_the
         (["--model", "mult-vae", "--workers", "2"], "processes of a Ray cluster"),
         (["--model", "mult-vae", "--workers", "3", "--ray", "local"], "power of two"),
         (["--model", "ease", "--ray", "local"], "closed form"),
+        (["--model", "mult-vae", "--storage", "s3://bucket/runs"], "name the cluster"),
+        (["--model", "mult-vae", "--ray", "local", "--storage", "/shared"], "no address of a bucket"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -103,6 +107,35 @@ def test_workers_that_are_killed_write_the_bundle_of_one_process(
     assert [entry.step for entry in history] == [1, 2, 3]
     assert not there.workspace.exists()
     assert list((tmp_path / "refused").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's
+@pytest.mark.skipif(find_spec("ray") is None or find_spec("moto") is None, reason="Ray or moto is not installed")
+def test_workers_go_on_from_a_bucket_where_they_have_no_folder_in_common(
+    dataset: DatasetDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    alone = train_bundle(dataset, "strong", SHARED_OUT, Output(tmp_path / "alone"), resume=False)
+    kills, there = tmp_path / "kills", Output(tmp_path / "there")
+    kills.mkdir()
+    part = partial(dying, str(kills), 1, dataset, "strong", SHARED_OUT, there, resume=True)
+    with own_bucket(monkeypatch) as storage:
+        bucket = Bucket.of(storage.address, there)
+        bucket.prepare(part, there, resume=False)
+        elsewhere = dataset.path.rename(tmp_path / "elsewhere")
+        with connected("local"):
+            train_there(Workers(2, 1, gpu=False), bucket.part_of(part), there.workspace, bucket.root)
+            assert len(list(kills.iterdir())) == 1
+            assert list(there.workspace.iterdir()) == []
+            refused = partial(refusing, there)
+            with pytest.raises(ConfigError, match="of 2 has a wrong setting"):
+                train_there(Workers(2, 1, gpu=False), bucket.part_of(refused), there.workspace, bucket.root)
+        bucket.bring_checkpoints(there)
+        assert storage.keys() == []
+    elsewhere.rename(dataset.path)
+    trained = train_bundle(dataset, "strong", SHARED_OUT, there, resume=True, told_afterwards=True)
+    assert trained.manifest.files == alone.manifest.files
 
 
 NoRoom = type(on_cluster.NO_ROOM, (Exception,), {})
