@@ -138,7 +138,8 @@ def _inputs_of(part: "partial[None]") -> Iterator[tuple[str, Path]]:
             folder = value.path if isinstance(value, DatasetDir) else value
             for path in folder.rglob("*"):
                 inside = path.relative_to(folder)
-                if path.is_file() and not path.name.startswith(".") and inside.parts[0] not in UNREAD:
+                is_read = inside.parts[0] not in UNREAD and not any(name.startswith(".") for name in inside.parts)
+                if is_read and path.is_file():
                     yield (moved / inside).as_posix(), path
 
 
