@@ -104,9 +104,7 @@ class Actors:
         """Wait for one, by its place; none where an actor has died, or is there."""
         import ray
 
-        is_there_none = not self._idle and all(one.question is None for one in self._under_way.values())
-        wanted = f"the first of {len(self._under_way)} actors" if is_there_none else ""
-        done = wait_for_any(list(self._under_way), wanted)
+        done = wait_for_any(list(self._under_way))
         actor, place, question = self._under_way.pop(done)
         try:
             found = result(done)

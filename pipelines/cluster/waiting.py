@@ -36,7 +36,8 @@ def wait_for_any(references: Sequence[Any], wanted: str = "") -> Any:
     """The first of several results that is there.
 
     Args:
-        wanted: what has no room yet; where that is not known, the wait is told of while others have all processors.
+        wanted: what has no room yet; where that is not known, the wait is told of while no processor is free and others
+            are at work there, or there is none at all.
     """
     import ray
 
@@ -46,7 +47,10 @@ def wait_for_any(references: Sequence[Any], wanted: str = "") -> Any:
         found.extend(ray.wait(list(references), num_returns=1, timeout=seconds)[0])
         return bool(found)
 
-    wait_until(is_over, lambda: wanted or ("a result" if _free(ray) < 1 and _others(ray) else ""))
+    def is_crowded() -> bool:
+        return _free(ray) < 1 and bool(_others(ray) or not _all(ray))
+
+    wait_until(is_over, lambda: wanted or "a result" * is_crowded())
     return found[0]
 
 

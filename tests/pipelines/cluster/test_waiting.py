@@ -11,7 +11,9 @@ from pipelines.cluster.waiting import held, wait_for_any, wait_for_room, wait_un
 OWN, OTHER = "01000000", "02000000"
 
 
-def ray_with(monkeypatch: pytest.MonkeyPatch, *, free: float, done_at: int = 0, others: bool = True) -> list[float]:
+def ray_with(
+    monkeypatch: pytest.MonkeyPatch, *, free: float, there: float = 8, done_at: int = 0, others: bool = True
+) -> list[float]:
     """A stand-in for Ray whose results are there at the call of that number; returns the patience of each call."""
     asked: list[float] = []
 
@@ -28,7 +30,7 @@ def ray_with(monkeypatch: pytest.MonkeyPatch, *, free: float, done_at: int = 0, 
     fake: Any = ModuleType("ray")
     fake.wait, fake.get = wait, lambda one: one
     fake.available_resources = lambda: {"CPU": free} if free else {}
-    fake.cluster_resources = lambda: {"CPU": 8.0}
+    fake.cluster_resources = lambda: {"CPU": there}
     fake.get_runtime_context = lambda: SimpleNamespace(get_job_id=lambda: OWN)
     fake.remote = lambda **_: lambda function: SimpleNamespace(remote=function)
     state = SimpleNamespace(actors=lambda: actors, jobs=lambda: jobs if others else jobs[:1])
@@ -68,11 +70,14 @@ def test_without_a_free_processor_people_are_told_who_is_there(monkeypatch: Any,
     assert not any(hidden in said for hidden in ("hunter22", "recsys ingest", "old.py"))
 
 
-@pytest.mark.parametrize(("free", "others", "is_told"), [(0, True, True), (0, False, False), (2, True, False)])
+@pytest.mark.parametrize(
+    ("free", "there", "others", "is_told"),
+    [(0, 8, True, True), (0, 8, False, False), (2, 8, True, False), (0, 0, False, True)],
+)
 def test_results_that_take_long_are_no_wait_unless_others_have_all_processors(
-    free: float, others: bool, is_told: bool, monkeypatch: Any, capsys: Any
+    free: float, there: float, others: bool, is_told: bool, monkeypatch: Any, capsys: Any
 ) -> None:
-    ray_with(monkeypatch, free=free, done_at=1, others=others)
+    ray_with(monkeypatch, free=free, there=there, done_at=1, others=others)
     assert wait_for_any(["first", "second"]) == "first"
     assert ("waiting for a result" in capsys.readouterr().err) is is_told
 
