@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+# Ray's workers have a niceness of 15 otherwise, and wait for whatever else the machine has to do.
+os.environ |= {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RAY_worker_niceness": "0"}
 
 from pipelines.cluster.connection import connected
 from tests.benchmarks.records import existing, record
