@@ -10,7 +10,7 @@ folder where they lie without a bucket; then nothing of it is left there.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -138,9 +138,14 @@ def _inputs_of(part: "partial[None]") -> Iterator[tuple[str, Path]]:
             folder = value.path if isinstance(value, DatasetDir) else value
             for path in folder.rglob("*"):
                 inside = path.relative_to(folder)
-                is_read = inside.parts[0] not in UNREAD and not any(name.startswith(".") for name in inside.parts)
-                if is_read and path.is_file():
+                if path.is_file() and _is_read(inside.parts, part.args):
                     yield (moved / inside).as_posix(), path
+
+
+def _is_read(path: Sequence[str], arguments: Sequence[Any]) -> bool:
+    """Whether a training reads a file: of splits only that which is among the arguments."""
+    is_other_split = path[0] == "splits" and path[1] not in arguments
+    return not (is_other_split or path[0] in UNREAD or any(name.startswith(".") for name in path))
 
 
 def _moved(value: Any, folder: Path) -> Any:

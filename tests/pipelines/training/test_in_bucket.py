@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.dataset.directory import DatasetDir
+from pipelines.training import publish
 from pipelines.training.fit import ModelSpec
 from pipelines.training.in_bucket import Bucket
 from pipelines.training.train import Output, take_part, train_bundle
@@ -84,6 +85,15 @@ def test_a_worker_that_sees_the_bucket_alone_goes_on_from_there(
     made = train_bundle(dataset, "strong", spec, output, resume=True, told_afterwards=True)
     assert made.manifest.files == alone.manifest.files
     assert not output.workspace.exists()
+    if spec is MULT_VAE:
+        shipped = Output(tmp_path / "shipped")
+        bucket = Bucket.of(storage.address, shipped)
+        part = partial(publish.take_part, output.path, dataset, shipped, resume=True)
+        bucket.prepare(part, shipped, resume=False)
+        assert not [name for name in names_below(bucket.root) if "splits" in name]
+        bucket.part_of(part)(group=ALONE)
+        bucket.bring_checkpoints(shipped)
+        assert [path.name for path in shipped.workspace.iterdir()] == [publish.CHECKPOINT]
 
 
 def test_what_was_broken_off_is_not_begun_again(storage: buckets.Bucket, dataset: DatasetDir, tmp_path: Path) -> None:
