@@ -27,8 +27,8 @@ from tests.ray_clusters import OBJECT_STORE, ray_cluster
 BENCHMARK = "scale"
 EVENTS, ITEMS, ROWS_PER_PART, CHUNK = 100_000, 4_000, 10_000, 64
 """Of the jobs that are compared, small enough to be killed twenty times each."""
-MANY, MANY_ITEMS, MANY_PER_PART, MANY_AT_ONCE = 1_000_000, 5_000, 1_000_000, 1_000
-"""Of long jobs: a million rows, a bundle of 25 million weights."""
+MANY, MANY_ITEMS, MANY_PER_PART, MANY_AT_ONCE = 2_000_000, 5_000, 1_000_000, 1_000
+"""Of long jobs: two million rows, a bundle of 25 million weights."""
 JOBS = jobs(ROWS_PER_PART, CHUNK)
 LONG: dict[str, Job] = {"ingest": partial(ingested, MANY_PER_PART), "batch": partial(listed, MANY_AT_ONCE)}
 KILLED = {name: JOBS[name] for name in ("ingest", "train", "batch")}
