@@ -74,29 +74,31 @@ class OnDiskIndex:
         check_masks((len(queries), self.n_items), allowed, excluded)
         if not compiled.suits(k):
             return scan(self._file, queries, k, allowed, self._by_place(excluded))
-        hidden = self._by_place(excluded)
-        found, is_open, counts = self._found(queries, k, allowed, hidden)
+        found, is_open, counts = self._found(queries, k, allowed, excluded)
         self.looked_at += counts
         if is_open.any():
             some = np.flatnonzero(is_open)
-            rest = scan(self._file, queries[some], k, allowed, None if hidden is None else csr_array(hidden[some]))
+            hidden = None if excluded is None else self._by_place(csr_array(excluded[some]))
+            rest = scan(self._file, queries[some], k, allowed, hidden)
             found.rows[some], found.scores[some] = rest.rows, rest.scores
         return found
 
     def _found(
-        self, queries: Float32Array, k: int, allowed: BoolArray | None, hidden: csr_array | None
+        self, queries: Float32Array, k: int, allowed: BoolArray | None, excluded: csr_array | None
     ) -> tuple[TopK, BoolArray, NDArray[np.int64]]:
         """By codes; of few that are allowed by their own."""
-        lists, bits = None if hidden is None else _lists(hidden), None
+        places = bits = None
         if allowed is not None:
             rows = compiled.rows_of(allowed, Chosen.most(self._file))
             if rows is not None:
                 self._last = last = self._last.next(rows, self._places, self._file, len(queries) * k)
                 if last.part is not None:
-                    return last.search(queries, k, hidden)
-                return compiled.search(queries, self._file, k, np.sort(self._places[rows]), None, lists)
-            bits = None if allowed.all() else np.packbits(allowed, bitorder="little")
-        return compiled.search(queries, self._file, k, None, bits, lists)
+                    return last.search(queries, k, excluded, self._places)
+                places = np.sort(self._places[rows])
+            elif not allowed.all():
+                bits = np.packbits(allowed, bitorder="little")
+        hidden = self._by_place(excluded)
+        return compiled.search(queries, self._file, k, places, bits, None if hidden is None else _lists(hidden))
 
     @cached_property
     def _places(self) -> NDArray[np.int32]:
