@@ -90,7 +90,7 @@ class Chosen:
     def most(file: BlockFile) -> int:
         """Allowed items up to which they are listed."""
         each = 2 * file.high.shape[1] + 4 * (file.leads.shape[1] + file.rest.shape[1] + 3)
-        return min(int(LISTED_SHARE * file.shape[0]), MOST_BYTES // each)
+        return min(int(LISTED_SHARE * file.shape[0]), int(MOST_BYTES // each))
 
     def next(self, rows: Int32Array, places: Int32Array, file: BlockFile, asked: int) -> "Chosen":
         """What to keep when `rows` are allowed, of all `places` by row, and queries ask for so many items together."""
