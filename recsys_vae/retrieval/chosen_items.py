@@ -107,12 +107,12 @@ class Chosen:
         return self if part is self.part else Chosen(rows, part)
 
     def search(
-        self, queries: Float32Array, k: int, excluded: csr_array | None, places: Int32Array
+        self, queries: Float32Array, k: int, allowed: BoolArray, excluded: csr_array | None, places: Int32Array
     ) -> tuple[TopK, BoolArray, NDArray[np.int64]]:
         """As `native.ondisk.search`; excluded by row, shape (n, n_items), of all `places` by row."""
         part = self.part
         assert part is not None
-        lists = None if excluded is None else self._here(excluded, places, part.origins)
+        lists = None if excluded is None else _here(excluded, allowed, places, part.origins)
         vectors = part.vectors if part.n_read == len(part.origins) else None
         if vectors is not None and (len(queries) > FEW_QUERIES or len(vectors) <= FEW_ITEMS) and k < top_k.LARGEST_K:
             found = self._scan(queries, k, part, vectors, lists)
@@ -134,15 +134,16 @@ class Chosen:
         rows = np.append(part.rows, np.int32(-1))[found.rows[:, :k]]
         return TopK(rows.astype(np.int64), found.scores[:, :k].copy())
 
-    def _here(
-        self, excluded: csr_array, places: Int32Array, origins: Int32Array
-    ) -> tuple[Int64Array, Int32Array] | None:
-        """What is excluded, by position among `origins`; None where nothing of it is there."""
-        is_here = np.append(self.rows, np.int32(-1))[np.searchsorted(self.rows, excluded.indices)] == excluded.indices
-        if not is_here.any():
-            return None
-        starts = np.concatenate([[0], np.cumsum(is_here)])[excluded.indptr]
-        at = np.searchsorted(origins, places[excluded.indices[is_here]])
-        found = csr_array((np.ones(len(at), np.bool_), at, starts), (excluded.shape[0], len(origins)))
-        found.sort_indices()
-        return found.indptr.astype(np.int64), found.indices.astype(np.int32)
+
+def _here(
+    excluded: csr_array, allowed: BoolArray, places: Int32Array, origins: Int32Array
+) -> tuple[Int64Array, Int32Array] | None:
+    """What is excluded of what is allowed, by position among `origins`; None where that is nothing."""
+    is_here = allowed[excluded.indices]
+    if not is_here.any():
+        return None
+    starts = np.concatenate([[0], np.cumsum(is_here)])[excluded.indptr]
+    at = np.searchsorted(origins, places[excluded.indices[is_here]])
+    found = csr_array((np.ones(len(at), np.bool_), at, starts), (excluded.shape[0], len(origins)))
+    found.sort_indices()
+    return found.indptr.astype(np.int64), found.indices.astype(np.int32)

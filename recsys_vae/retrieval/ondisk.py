@@ -93,7 +93,7 @@ class OnDiskIndex:
             if rows is not None:
                 self._last = last = self._last.next(rows, self._places, self._file, len(queries) * k)
                 if last.part is not None:
-                    return last.search(queries, k, excluded, self._places)
+                    return last.search(queries, k, allowed, excluded, self._places)
                 places = np.sort(self._places[rows])
             elif not allowed.all():
                 bits = np.packbits(allowed, bitorder="little")
