@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.commands.models import KINDS_OF_INDEX
 from pipelines.commands.settings import Set, SettingsFile, chosen
 from recsys_vae.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.sizing.estimate import Workload
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from pipelines.sizing.estimate import Stage, Workload
 
 MOST, MOST_ITEMS = 10**15, 10**8
 """Users and events, and items, that numbers are asked for; more than any machine takes."""
@@ -33,6 +38,7 @@ def size(
     workers: Annotated[
         int, typer.Option(help="Workers that train together; the memory of training is that of each.", min=1, max=4096)
     ] = 1,
+    index: Annotated[str, typer.Option(help=f"Index of the bundle: {KINDS_OF_INDEX}.")] = "flat",
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine again.")] = False,
 ) -> None:
     """Estimate memory, processor time and disk of every step before any begins; exit with 1 where it cannot fit."""
@@ -41,17 +47,23 @@ def size(
     from pipelines.console import output_console
     from pipelines.free_memory import free_memory
     from pipelines.sizing.calibration import calibrated
-    from pipelines.sizing.estimate import stages
+    from pipelines.sizing.estimate import stages, width_of
     from pipelines.sizing.training_memory import GIB, check_memory, gib
     from pipelines.training.model_settings import read_settings, specify
+    from recsys_vae.retrieval.index_files import KINDS, check_index
 
+    check_index(index, 1.0)
     work = _workload(dataset, split, users, items, events)
     file = read_settings(settings) if settings else None
     named: dict[str, Any] = (file.settings if file else {}) | chosen(sets)
     spec = specify(file.model if file else model, named)
     machine = calibrated(afresh=calibrate, say=lambda line: print(line, file=sys.stderr))
     free = free_memory() if memory is None else memory * GIB
-    found = stages(work, spec.name, spec.config, machine, spec.training, workers)
+    kinds = KINDS if width_of(spec.name, spec.config) else (index,)
+    by_kind = {
+        kind: stages(work, spec.name, spec.config, machine, spec.training, workers, kind) for kind in (index, *kinds)
+    }
+    found = by_kind[index]
     sizes = work.sizes
     title = f"{spec.name}: {sizes.n_users:,} users, {sizes.n_items:,} items, {sizes.n_interactions:,} interactions"
     table = Table("step", "memory", "processor", "disk", title=title, title_justify="left")
@@ -61,6 +73,8 @@ def size(
         told = [("" if value is None else gib(value)) for value in (stage.memory, stage.disk)]
         table.add_row(stage.name, told[0], time, told[1])
     output_console().print(table)
+    if len(by_kind) > 1:
+        output_console().print(_index_table(by_kind))
     print(f"{gib(free)} of memory {'are free' if memory is None else 'to fit into'}")
     if found[1].memory is None:
         raise ConfigError(f"{spec.name} does not say what it takes, so nothing is known of its training.")
@@ -68,10 +82,33 @@ def size(
     check_memory(spec.name, spec.config, sizes, spec.training, free=left, workers=workers)
     for stage in (found[0], found[1], found[3]):
         if stage.memory is not None and stage.memory > free:
+            others = _fitting(by_kind, free) if stage.name == "serving" else ""
             raise ConfigError(
-                f"{stage.name} takes about {gib(stage.memory)}, and {gib(free)} are free. What would fit: more memory, "
-                "or fewer users and items."
+                f"{stage.name} takes about {gib(stage.memory)}, and {gib(free)} are free. What would fit: {others}more "
+                "memory, or fewer users and items."
             )
+
+
+def _index_table(by_kind: "Mapping[str, tuple[Stage, ...]]") -> "Table":
+    """Bundle and worker by kind of index."""
+    from rich.table import Table
+
+    from pipelines.sizing.training_memory import gib
+
+    table = Table("index", "bundle", "a worker of the service")
+    for kind, found in by_kind.items():
+        told = [("" if value is None else gib(value)) for value in (found[2].disk, found[3].memory)]
+        table.add_row(kind, *told)
+    return table
+
+
+def _fitting(by_kind: "Mapping[str, tuple[Stage, ...]]", free: float) -> str:
+    """Kinds of index with which a worker fits, for people; the smallest first."""
+    from pipelines.sizing.training_memory import gib
+
+    sizes = {kind: found[3].memory for kind, found in by_kind.items()}
+    fit = sorted((size, kind) for kind, size in sizes.items() if size is not None and size <= free)
+    return "".join(f"--index {kind} (fits in {gib(size)}), " for size, kind in fit)
 
 
 def _workload(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipelines.sizing.calibration import Calibration
+from pipelines.sizing.index_bytes import index_bytes
 from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of, learning_bytes
 from recsys_vae.bundles.neighbours import n_kept
 from recsys_vae.data.co_occurrence import PRODUCT_ENTRIES
@@ -74,13 +75,20 @@ class Stage:
 
 
 def stages(
-    work: Workload, model: str, config: Any, machine: Calibration, how: TrainingConfig | None = None, workers: int = 1
+    work: Workload,
+    model: str,
+    config: Any,
+    machine: Calibration,
+    how: TrainingConfig | None = None,
+    workers: int = 1,
+    index: str = "flat",
 ) -> tuple[Stage, ...]:
     """Estimates of all steps, in their order.
 
     Args:
         how: a model is trained, where that is by gradient.
         workers: by how many; the memory of training is that of each.
+        index: kind of the bundle's index, where the model has item vectors.
 
     Raises:
         ConfigError: sizes are not above 0.
@@ -91,8 +99,8 @@ def stages(
     return (
         ingest(work, machine),
         training(work, model, config, cost, machine, how, workers),
-        bundle(work, model, config, cost),
-        serving(work, model, config, cost, machine),
+        bundle(work, model, config, cost, index),
+        serving(work, model, config, cost, machine, index),
     )
 
 
@@ -133,30 +141,33 @@ def training(
     return Stage("training", memory, cost.operations / speed, 0.0)
 
 
-def bundle(work: Workload, model: str, config: Any, cost: Cost | None) -> Stage:
+def bundle(work: Workload, model: str, config: Any, cost: Cost | None, index: str = "flat") -> Stage:
     """The directory that training writes."""
     if cost is None:
         return Stage("bundle", None, None, None)
-    return Stage("bundle", None, None, sum(parts_of_bundle(work, model, config, cost).values()))
+    return Stage("bundle", None, None, sum(parts_of_bundle(work, model, config, cost, index).values()))
 
 
-def parts_of_bundle(work: Workload, model: str, config: Any, cost: Cost) -> Mapping[str, float]:
+def parts_of_bundle(work: Workload, model: str, config: Any, cost: Cost, index: str = "flat") -> Mapping[str, float]:
     """Bytes by what they are for."""
     n = work.sizes.n_items
     return {
         "weights": cost.kept_bytes,
-        "index": 4.0 * n * width_of(model, config),
+        "index": index_bytes(index, n, width_of(model, config)).disk,
         "neighbours": neighbour_bytes(work.sizes),
         "items": ITEM_BYTES * n,
     }
 
 
-def serving(work: Workload, model: str, config: Any, cost: Cost | None, machine: Calibration) -> Stage:
+def serving(
+    work: Workload, model: str, config: Any, cost: Cost | None, machine: Calibration, index: str = "flat"
+) -> Stage:
     """Of one worker."""
     if cost is None:
         return Stage("serving", None, None, None)
-    parts = parts_of_bundle(work, model, config, cost)
-    return Stage("serving", machine.serve_bytes + sum(parts.values()) + parts["index"], None, None)
+    parts = {**parts_of_bundle(work, model, config, cost, index)}
+    parts["index"] = index_bytes(index, work.sizes.n_items, width_of(model, config)).memory
+    return Stage("serving", machine.serve_bytes + sum(parts.values()), None, None)
 
 
 def neighbour_bytes(sizes: Sizes) -> float:

@@ -23,7 +23,9 @@ struct File {
     const float* blocks;
     int64_t n_items, half, block_size;
     VectorFile vectors;
+    const int32_t* origins = nullptr;  // of some items of a file by themselves: the place of each there
 
+    int64_t origin(int64_t place) const { return origins ? origins[place] : place; }
     int64_t bytes() const { return 2 * half; }
     int64_t n_blocks() const { return (n_items + block_size - 1) / block_size; }
     std::pair<int64_t, int64_t> places(int64_t block) const {
@@ -40,6 +42,33 @@ struct File {
         }
     }
 };
+
+// Room for what is mapped of some places, one after the other.
+struct Copies {
+    uint8_t *high, *low;
+    float *leads, *rest;
+    int32_t* rows;
+};
+
+// Copies what is mapped of some places. Each lies on pages of its own, so those ahead are fetched.
+inline void copy_places(const File& file, const int32_t* places, int64_t count, const Copies& to) {
+    constexpr int64_t AHEAD = 24;
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t next = places[std::min(i + AHEAD, count - 1)], place = places[i];
+        for (int64_t at = 0; at < file.half; at += 64) {
+            __builtin_prefetch(file.high + next * file.half + at);
+            __builtin_prefetch(file.low + next * file.half + at);
+        }
+        __builtin_prefetch(file.leads + next * LEADS);
+        __builtin_prefetch(file.rest + next * REST);
+        __builtin_prefetch(file.rows + next);
+        std::copy_n(file.high + place * file.half, file.half, to.high + i * file.half);
+        std::copy_n(file.low + place * file.half, file.half, to.low + i * file.half);
+        std::copy_n(file.leads + place * LEADS, LEADS, to.leads + i * LEADS);
+        std::copy_n(file.rest + place * REST, REST, to.rest + i * REST);
+        to.rows[i] = file.rows[place];
+    }
+}
 
 // What may come back: places, ascending, or one bit an item by row, or all.
 struct Allowed {

@@ -185,7 +185,8 @@ class Search {
         }
         std::sort(wanted.begin(), wanted.end());  // by place, so that what several queries want is read once
         const auto place_of = [&](size_t i) { return static_cast<int64_t>(wanted[i] / BLOCK); };
-        is_readable &= reader.read(wanted.size(), place_of, [&](size_t first, size_t end, auto&& vector_of) {
+        const auto origin_of = [&](size_t i) { return file.origin(place_of(i)); };
+        is_readable &= reader.read(wanted.size(), origin_of, [&](size_t first, size_t end, auto&& vector_of) {
             score_candidates(
                 file.vectors.d, end - first, [&](size_t i) { return queries + wanted[first + i] % BLOCK * file.vectors.d; },
                 [&](size_t i) { return vector_of(first + i); },
@@ -212,51 +213,60 @@ class Search {
 
 // Rows of the allowed items, ascending; returns how many, or -1 where they are more than `most`.
 extern "C" int64_t recsys_ondisk_rows(const uint8_t* allowed, int64_t n_items, int64_t most, int32_t* out) {
-    constexpr int64_t STEP = 64;
+    constexpr int64_t STEP = 64, WORD = sizeof(uint64_t);
     int64_t count = 0;
     for (int64_t at = 0; at < n_items; at += STEP) {
         const int64_t end = std::min(at + STEP, n_items);
-        if (end - at == STEP) {
-            uint64_t words[STEP / 8], any = 0;
-            std::memcpy(words, allowed + at, STEP);
-            for (const uint64_t word : words) any |= word;
-            if (!any) continue;
-        }
-        for (int64_t i = at; i < end; ++i) {
-            if (!allowed[i]) continue;
-            if (count == most) return -1;
-            out[count++] = static_cast<int32_t>(i);
-        }
+        uint64_t words[STEP / WORD] = {}, any = 0;
+        std::memcpy(words, allowed + at, end - at);
+        for (const uint64_t word : words) any |= word;
+        if (!any) continue;
+        for (int64_t w = 0; w < STEP / WORD; ++w)
+            for (uint64_t left = words[w]; left;) {  // a flag is a byte, 0 or 1
+                if (count == most) return -1;
+                out[count++] = static_cast<int32_t>(at + w * WORD + std::countr_zero(left) / 8);
+                left &= left - 1;
+            }
     }
     return count;
 }
 
-// Vectors (count, d) of some places, which order[0], order[1] ... put into ascending order; they lie from byte `start` on in the
-// file `descriptor`. Returns 0, or 1 where the file cannot be read.
-extern "C" int recsys_ondisk_gather(int descriptor, int64_t start, int64_t d, const int32_t* places, const int64_t* order,
-                                    int64_t count, float* out) {
+// Vectors (count, d) of some places, ascending; they lie from byte `start` on in the file `descriptor`. Returns 0, or 1
+// where the file cannot be read.
+extern "C" int recsys_ondisk_gather(int descriptor, int64_t start, int64_t d, const int32_t* places, int64_t count, float* out) {
     VectorReader reader({descriptor, start, d});
-    const bool is_read = reader.read(count, [&](size_t i) { return int64_t{places[order[i]]}; },
+    const bool is_read = reader.read(count, [&](size_t i) { return int64_t{places[i]}; },
                                      [&](size_t first, size_t end, auto&& vector_of) {
-        for (size_t i = first; i < end; ++i) std::copy_n(vector_of(i), d, out + order[i] * d);
+        for (size_t i = first; i < end; ++i) std::copy_n(vector_of(i), d, out + i * d);
     });
     return is_read ? 0 : 1;
 }
 
+// Codes, facts and rows of some places, as recsys_ondisk_top_k takes those of all.
+extern "C" void recsys_ondisk_copy(const uint8_t* high, const uint8_t* low, const float* leads, const float* rest,
+                                   const int32_t* item_rows, int64_t half, const int32_t* places, int64_t count,
+                                   uint8_t* out_high, uint8_t* out_low, float* out_leads, float* out_rest, int32_t* out_rows) {
+    const File file{high, low, leads, rest, item_rows, nullptr, 0, half, 0, {}};
+    copy_places(file, places, count, {out_high, out_low, out_leads, out_rest, out_rows});
+}
+
 // The k best of n queries (n, d), among items whose halves of codes, high and low (n_items, half), leads (n_items, LEADS), rest
 // (n_items, REST), rows, and blocks of block_size items with BLOCK_FACTS each, are mapped; vectors (n_items, d) lie from byte
-// `start` on in the file `descriptor`, all by place. May come back: n_wanted places, ascending, or items whose bit is set, or
-// all where both are null. Places that query i must not find: excluded[starts[i]] .. excluded[starts[i + 1] - 1], ascending, or
-// null. Writes (n, k) rows and scores, filled up with -1 and -inf, which queries are left open for a scan in float32, and adds
-// up what was looked at. Returns 0, or 1 where the file cannot be read.
+// `start` on in the file `descriptor`, all by place. Where items were copied from a larger file, `origins` says at which place of
+// it each vector lies; else it is null. Where `kept` is not null it holds the vectors, and no file is read. May come back:
+// n_wanted places, ascending, or items whose bit is set, or all where both are null. Places that query i must not find:
+// excluded[starts[i]] .. excluded[starts[i + 1] - 1], ascending, or null. Writes (n, k) rows and scores, filled up with -1 and
+// -inf, which queries are left open for a scan in float32, and adds up what was looked at. Returns 0, or 1 where the file
+// cannot be read.
 extern "C" int recsys_ondisk_top_k(const float* queries, int64_t n, const uint8_t* high, const uint8_t* low,
                                    const float* leads, const float* rest, const int32_t* item_rows, const float* blocks,
                                    int64_t n_items, int64_t d, int64_t half, int64_t block_size, int descriptor,
-                                   int64_t start, const int32_t* wanted, int64_t n_wanted, const uint8_t* bits,
-                                   const int64_t* starts, const int32_t* excluded, int64_t k, int64_t most,
-                                   int64_t* out_rows, float* out_scores, uint8_t* open, int64_t* counts, int threads) {
+                                   int64_t start, const int32_t* origins, const float* kept, const int32_t* wanted,
+                                   int64_t n_wanted, const uint8_t* bits, const int64_t* starts, const int32_t* excluded,
+                                   int64_t k, int64_t most, int64_t* out_rows, float* out_scores, uint8_t* open, int64_t* counts, int threads) {
 #ifdef MULTIPLIES_BYTES
-    const File file{high, low, leads, rest, item_rows, blocks, n_items, half, block_size, {descriptor, start, d}};
+    const File file{high,    low,  leads,      rest,                         item_rows,               blocks,
+                    n_items, half, block_size, {descriptor, start, d, kept}, kept ? nullptr : origins};
     const Allowed allowed{wanted, n_wanted, bits};
     const int64_t tiles = (n + BLOCK - 1) / BLOCK;
     const int64_t parts = std::max<int64_t>(1, threads / std::max<int64_t>(1, tiles));  // of the blocks, for few queries

@@ -53,23 +53,38 @@ def rows_of(allowed: BoolArray, most: int) -> Int32Array | None:
     return None if n < 0 else found[:n]
 
 
-def gather(file: BlockFile, places: Int32Array) -> Float32Array:
-    """Vectors of some places, in this order, shape (n, d).
+def gather(file: BlockFile, places: Int32Array, out: Float32Array) -> None:
+    """Read vectors of some places, ascending, into `out`, shape (n, d).
 
     Raises:
         RetrievalError: the file can no longer be read.
     """
-    found, order = np.empty((len(places), file.shape[1]), dtype=np.float32), np.argsort(places)
     failed = loaded().recsys_ondisk_gather(
         ctypes.c_int(file.descriptor),
         *(ctypes.c_int64(number) for number in (file.start, file.shape[1])),
-        *(address(array) for array in (places, order)),
+        address(places),
         ctypes.c_int64(len(places)),
-        address(found),
+        address(out),
     )
     if failed:
         raise RetrievalError(UNREADABLE)
-    return found
+
+
+def copied(
+    file: BlockFile, places: Int32Array
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Float32Array, Float32Array, Int32Array]:
+    """High and low halves of codes, leads, rest and rows of some places."""
+    parts = (file.high, file.low, file.leads, file.rest, file.rows)
+    found = tuple(np.empty((len(places), *part.shape[1:]), part.dtype) for part in parts)
+    loaded().recsys_ondisk_copy(
+        *(address(part) for part in parts),
+        ctypes.c_int64(file.high.shape[1]),
+        address(places),
+        ctypes.c_int64(len(places)),
+        *(address(part) for part in found),
+    )
+    high, low, leads, rest, rows = found
+    return high, low, leads, rest, rows
 
 
 def search(
@@ -79,6 +94,9 @@ def search(
     places: Int32Array | None,
     bits: NDArray[np.uint8] | None,
     hidden: tuple[NDArray[np.int64], Int32Array] | None,
+    *,
+    origins: Int32Array | None = None,
+    vectors: Float32Array | None = None,
 ) -> tuple[TopK, BoolArray, NDArray[np.int64]]:
     """The k best of each query, as `native.top_k.search` finds them.
 
@@ -89,6 +107,8 @@ def search(
         places: ascending, of the items that may come back; all when None.
         bits: of the same, one an item by row, the lowest of a byte first; used where places are None.
         hidden: places that each query may not find: where each query's start, shape (n + 1,), and these, ascending.
+        origins: of items that were copied from a larger file, the place of each there, where its vector lies.
+        vectors: of all places, shape (n_items, d), where they are in memory.
 
     Returns:
         What was found; which queries have to be scanned for in float32, as bounds say nothing of their numbers; at
@@ -107,7 +127,7 @@ def search(
         *(ctypes.c_int64(number) for number in (n_items, d, file.high.shape[1], file.block_size)),
         ctypes.c_int(file.descriptor),
         ctypes.c_int64(file.start),
-        address(places),
+        *(address(array) for array in (origins, vectors, places)),
         ctypes.c_int64(0 if places is None else places.size),
         *(address(array) for array in (bits, starts, left_out)),
         ctypes.c_int64(k),

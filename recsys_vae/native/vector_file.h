@@ -20,6 +20,7 @@
 struct VectorFile {
     int descriptor;
     int64_t start, d;
+    const float* kept = nullptr;  // the same in memory, where they are there: then the file is not read
 };
 
 // Reads vectors in runs: those near each other by one call. Runs that are not in memory yet are
@@ -44,6 +45,10 @@ class VectorReader {
     // use(first, end, vector_of) for every run of them; returns false where the file cannot be read.
     template <class PlaceOf, class Use>
     bool read(size_t count, PlaceOf&& place_of, Use&& use) {
+        if (file.kept) {
+            use(size_t{0}, count, [&](size_t i) { return file.kept + place_of(i) * file.d; });
+            return true;
+        }
         late.clear();
         for (size_t first = 0, end; first < count; first = end) {
             const int64_t at = place_of(first);

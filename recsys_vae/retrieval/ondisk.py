@@ -22,8 +22,6 @@ from recsys_vae.retrieval.exact import check_queries
 from recsys_vae.retrieval.soundness import check_close
 from recsys_vae.top_k import check_k, check_masks
 
-LISTED_SHARE = 1 / 32
-"""Share of allowed items up to which their places are listed rather than every item of a block looked up."""
 LOOKED_INTO = 64
 """Blocks of a file whose codes are made again when it is opened."""
 
@@ -76,27 +74,31 @@ class OnDiskIndex:
         check_masks((len(queries), self.n_items), allowed, excluded)
         if not compiled.suits(k):
             return scan(self._file, queries, k, allowed, self._by_place(excluded))
-        rows = None if allowed is None else compiled.rows_of(allowed, int(LISTED_SHARE * self.n_items))
-        places = None if rows is None else self._places[rows]
-        if rows is not None and places is not None:
-            self._last = last = self._last.next(rows, places, self._file, len(queries) * k)
-            if last.vectors is not None:
-                self.looked_at[2] += len(rows) * len(queries)
-                return last.search(queries, k, excluded)
-            places.sort()
-        hidden = self._by_place(excluded)
-        bits = None
-        if allowed is not None and places is None and not allowed.all():
-            bits = np.packbits(allowed, bitorder="little")
-        found, is_open, counts = compiled.search(
-            queries, self._file, k, places, bits, None if hidden is None else _lists(hidden)
-        )
+        found, is_open, counts = self._found(queries, k, allowed, excluded)
         self.looked_at += counts
         if is_open.any():
             some = np.flatnonzero(is_open)
-            rest = scan(self._file, queries[some], k, allowed, None if hidden is None else csr_array(hidden[some]))
+            hidden = None if excluded is None else self._by_place(csr_array(excluded[some]))
+            rest = scan(self._file, queries[some], k, allowed, hidden)
             found.rows[some], found.scores[some] = rest.rows, rest.scores
         return found
+
+    def _found(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None, excluded: csr_array | None
+    ) -> tuple[TopK, BoolArray, NDArray[np.int64]]:
+        """By codes; of few that are allowed by their own."""
+        places = bits = None
+        if allowed is not None:
+            rows = compiled.rows_of(allowed, Chosen.most(self._file))
+            if rows is not None:
+                self._last = last = self._last.next(rows, self._places, self._file, len(queries) * k)
+                if last.part is not None:
+                    return last.search(queries, k, allowed, excluded, self._places)
+                places = np.sort(self._places[rows])
+            elif not allowed.all():
+                bits = np.packbits(allowed, bitorder="little")
+        hidden = self._by_place(excluded)
+        return compiled.search(queries, self._file, k, places, bits, None if hidden is None else _lists(hidden))
 
     @cached_property
     def _places(self) -> NDArray[np.int32]:

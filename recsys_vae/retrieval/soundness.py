@@ -26,13 +26,15 @@ def check_sound(index: Any, kind: str) -> None:
     Raises:
         RetrievalError: it is of another kind, its numbers are not finite, or its rows are out of range.
     """
-    metric = faiss.METRIC_INNER_PRODUCT if kind == "flat" else faiss.METRIC_L2
+    inner, distance = faiss.METRIC_INNER_PRODUCT, faiss.METRIC_L2
+    metrics = {"flat": (inner,), "hnsw": (inner, distance)}.get(kind, (distance,))
     name = type(index).__name__
-    if name not in CLASSES[kind] or index.metric_type != metric:
+    if name not in CLASSES[kind] or index.metric_type not in metrics:
         raise RetrievalError(f"The index is a {name} of metric {index.metric_type}, expected one of kind {kind}.")
     if kind == "flat":
         _check_vectors(index, index.ntotal, index.d)
     elif kind == "hnsw":
+        _require(index.storage.metric_type == index.metric_type)
         _check_vectors(index.storage, index.ntotal, index.d)
         _check_graph(index.hnsw, index.ntotal)
     else:

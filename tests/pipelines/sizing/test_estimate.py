@@ -3,17 +3,21 @@
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import build
+from pipelines.commands.size import _fitting
 from pipelines.sizing import calibration
 from pipelines.sizing.calibration import Calibration, calibrated
 from pipelines.sizing.estimate import Workload, stages, width_of
+from pipelines.sizing.index_bytes import all_kinds, index_bytes
 from pipelines.sizing.workloads import of_numbers
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.catalog import configure
 from recsys_vae.models.cost import Sizes
+from recsys_vae.retrieval.index_files import KINDS, file_of, write_index
 from recsys_vae.training.config import TrainingConfig
 
 MIB = 1 << 20
@@ -83,6 +87,28 @@ def test_item_vectors_are_as_wide_as_the_model_makes_them():
     assert width_of("popularity", configure("popularity", {})) == 1
 
 
+def test_an_index_takes_what_its_kind_holds():
+    n, d = 10_000, 33
+    sizes = {one.kind: one for one in all_kinds(n, d)}
+    vectors, codes, lists = 4 * n * d, n * (32 + 20), 256
+    assert (sizes["flat"].disk, sizes["flat"].memory) == (vectors, vectors + codes)
+    assert sizes["ondisk"].disk == vectors + n * (32 + 24)
+    assert sizes["ondisk"].memory == sizes["ondisk"].disk + 4 * n
+    assert sizes["ivf"].disk == 4 * n * 34 + 8 * n + 4 * lists * 34
+    assert sizes["ivfpq"].disk == n * (5 + 8) + 4 * lists * 40 + 1024 * 40
+    assert sizes["hnsw"].disk == pytest.approx(4 * n * 34 + 4 * n * (64 + 32 / 31) + 12 * n)
+    for kind in ("ivf", "ivfpq", "hnsw"):
+        assert sizes[kind].memory == vectors + codes + sizes[kind].disk
+    assert index_bytes("ondisk", n, 0).disk == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_an_index_are_as_large_as_is_told(tmp_path, kind):
+    vectors = np.random.default_rng(0).standard_normal((2000, 33), dtype=np.float32)
+    write_index(tmp_path, vectors, kind, queries=vectors[:5], min_recall=1e-9)
+    assert (tmp_path / file_of(kind)).stat().st_size == pytest.approx(index_bytes(kind, *vectors.shape).disk, rel=0.1)
+
+
 def test_a_log_of_numbers_alone_has_at_most_all_pairs():
     work = of_numbers(100, 50, 10**6)
     assert work.sizes.n_interactions <= 100 * 50
@@ -105,6 +131,27 @@ def test_the_command_tells_and_refuses(machine):
     assert "--model" in str(refused.exception)
     mixed = run.invoke(build(), ["size", "shop", "--users", "5"])
     assert "sizes of its own" in str(mixed.exception)
+
+
+def test_the_command_tells_every_kind_of_index(machine):
+    sizes = ["size", "--users", "1000", "--items", "1000000", "--events", "10000", "--model", "elsa"]
+    sizes += ["--set", "factors=128"]
+    run = CliRunner()
+    fits = run.invoke(build(), [*sizes, "--memory", "64"])
+    assert fits.exit_code == 0, fits.output
+    assert all(kind in fits.output for kind in KINDS)
+    unknown = run.invoke(build(), [*sizes, "--index", "tree"])
+    assert "tree" in str(unknown.exception)
+
+
+def test_kinds_of_index_with_which_a_worker_fits_are_named_the_smallest_first():
+    work, config = of_numbers(1000, 10**6, 10**4), configure("elsa", {"factors": 128})
+    found = {kind: stages(work, "elsa", config, MACHINE, index=kind) for kind in ("hnsw", "ivfpq", "flat")}
+    free = found["ivfpq"][3].memory
+    told = _fitting(found, free)
+    assert told.startswith("--index flat (fits in 1.5 GiB), --index ivfpq (fits in 1.5 GiB), ")
+    assert "hnsw" not in told
+    assert not _fitting(found, 1.0)
 
 
 def test_a_machine_is_measured_again_only_when_it_is_another(machine, monkeypatch, tmp_path):

@@ -12,9 +12,10 @@ from scipy.sparse import csr_array, random_array
 
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.protocols import Index, TopK
+from recsys_vae.retrieval import faiss_index
 from recsys_vae.retrieval.block_writer import write_blocks
 from recsys_vae.retrieval.exact import TorchIndex
-from recsys_vae.retrieval.faiss_index import KINDS, FaissIndex, IndexReport, build_index, load_index
+from recsys_vae.retrieval.faiss_index import EF_SEARCH, KINDS, FaissIndex, IndexReport, build_index, load_index
 from recsys_vae.retrieval.ondisk import OnDiskIndex
 
 rng = np.random.default_rng(0)
@@ -179,3 +180,34 @@ def test_unknown_kinds_and_unmeasurable_indexes_are_refused() -> None:
         build_index(VECTORS[:15], "ivfpq", queries=QUERIES)
     with pytest.raises(ConfigError, match="min_recall"):
         build_index(VECTORS, "flat", min_recall=0)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_graph_finds_the_largest_products_of_vectors_whose_norms_or_biases_differ_much(bias: bool) -> None:
+    draw = np.random.default_rng(0)
+    vectors = draw.standard_normal((4000, 24), dtype=np.float32)
+    queries = draw.standard_normal((100, 24), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    spread = np.log1p(draw.permutation(len(vectors))).astype(np.float32)
+    if bias:
+        vectors[:, -1], queries[:, -1] = -0.8 * spread, 1
+    else:
+        vectors *= np.exp(-0.3 * spread)[:, None]
+    index = build_index(vectors, "hnsw", queries=queries, min_recall=0.97)
+    assert index.report.recall >= 0.97
+    assert index._index.hnsw.efSearch == EF_SEARCH[0]
+
+
+def test_a_graph_looks_at_as_many_candidates_as_the_recall_that_is_asked_for_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+    vectors, queries = (draw.standard_normal((n, 40), dtype=np.float32) for n in (3000, 60))
+    monkeypatch.setattr(faiss_index, "LINKS", 4)
+    few, many = (build_index(vectors, "hnsw", queries=queries, min_recall=least) for least in (0.1, 0.95))
+    assert few._index.hnsw.efSearch == EF_SEARCH[0]
+    assert few.report.recall < 0.95 <= many.report.recall
+    many.save(tmp_path / "index")
+    again = load_index(tmp_path / "index", vectors, many.report)
+    assert isinstance(again, FaissIndex)
+    assert again._index.hnsw.efSearch == many._index.hnsw.efSearch > EF_SEARCH[0]

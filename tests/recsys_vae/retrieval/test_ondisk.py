@@ -15,7 +15,7 @@ from recsys_vae.errors import RetrievalError
 from recsys_vae.native import ondisk as compiled
 from recsys_vae.native import top_k
 from recsys_vae.native.library import library
-from recsys_vae.retrieval import block_file, block_writer
+from recsys_vae.retrieval import block_file, block_writer, chosen_items
 from recsys_vae.retrieval.block_writer import write_blocks
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.ondisk import OnDiskIndex
@@ -84,9 +84,11 @@ def test_lists_are_those_of_a_scan_of_all(
         index = OnDiskIndex(path, vectors)
         found = index.search(queries, k, flags, excluded)
         if level != "0":
-            again = index.search(queries, k, flags, excluded)  # by vectors that are kept, where few are allowed
-            np.testing.assert_array_equal(again.rows, found.rows)
-            np.testing.assert_array_equal(again.scores, found.scores)
+            patch.setattr(chosen_items, "SEARCHES", 2)
+            for _ in range(3):  # by vectors that are read by and by, where few are allowed
+                again = index.search(queries, k, flags, excluded)
+                np.testing.assert_array_equal(again.rows, found.rows)
+                np.testing.assert_array_equal(again.scores, found.scores)
             expected = top_k.search(queries, vectors, k, flags, excluded)
             np.testing.assert_array_equal(found.rows, expected.rows)
             np.testing.assert_array_equal(found.scores, expected.scores)
@@ -258,20 +260,56 @@ def test_a_full_disk_says_so_before_the_work(tmp_path: Path) -> None:
     assert refused.value.errno in (errno.EFBIG, errno.ENOSPC)
 
 
-def test_vectors_of_a_filter_that_comes_again_are_kept_and_those_of_another_are_not_taken_for_them(
+def test_what_a_filter_allows_is_copied_and_its_vectors_are_read_with_the_searches_that_follow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not compiled.suits(1):
         pytest.skip("nothing is compiled that multiplies 8-bit integers")
+    monkeypatch.setattr(chosen_items, "SEARCHES", 2)
     vectors, draw = uneven(), np.random.default_rng(1)
     index, queries = OnDiskIndex(written(tmp_path, vectors)), normal(draw, 3, 20)
     first, second = (np.isin(np.arange(N), draw.choice(N, 20, replace=False)) for _ in range(2))
-    gathered, gather = [], compiled.gather
-    monkeypatch.setattr(compiled, "gather", lambda *asked: gathered.append(1) or gather(*asked))
-    for flags, reads in ((first, 0), (first, 1), (first, 1), (second, 1), (first, 1), (first, 2)):
-        found, expected = index.search(queries, 2, flags), top_k.search(queries, vectors, 2, flags, None)
+    read, gather = [], compiled.gather
+    monkeypatch.setattr(
+        compiled, "gather", lambda file, places, out: read.append(len(places)) or gather(file, places, out)
+    )
+
+    def search(flags: np.ndarray, k: int) -> int:
+        """Vectors that were read to be kept."""
+        read.clear()
+        found, expected = index.search(queries, k, flags), top_k.search(queries, vectors, k, flags, None)
         np.testing.assert_array_equal(found.rows, expected.rows)
         np.testing.assert_array_equal(found.scores, expected.scores)
-        assert len(gathered) == reads
-    index.search(queries, 10, second)  # most of them are asked for
-    assert len(gathered) == 3
+        return sum(read)
+
+    assert [search(flags, 2) for flags in (first, first, first, first, second, first)] == [0, 10, 10, 0, 0, 0]
+    assert search(second, 10) == 20  # most of them are asked for
+
+
+def test_a_mild_filter_is_copied_when_it_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled.suits(1):
+        pytest.skip("nothing is compiled that multiplies 8-bit integers")
+    vectors, draw = uneven(), np.random.default_rng(1)
+    index, query, copies, copied = OnDiskIndex(written(tmp_path, vectors)), normal(draw, 1, 20), [], compiled.copied
+    monkeypatch.setattr(compiled, "copied", lambda file, places: copies.append(len(places)) or copied(file, places))
+    for allowed, expected in ((20, [20]), (90, []), (90, [90]), (90, []), (700, []), (700, [])):
+        copies.clear()
+        found = index.search(query, 5, np.arange(N) < allowed)
+        np.testing.assert_array_equal(found.rows, top_k.search(query, vectors, 5, np.arange(N) < allowed, None).rows)
+        assert copies == expected
+
+
+def test_blocks_of_a_part_have_the_bounds_of_those_that_their_items_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled.suits(1):
+        pytest.skip("nothing is compiled that multiplies 8-bit integers")
+    monkeypatch.setattr(chosen_items, "BLOCK", 7)
+    file = block_file.BlockFile(written(tmp_path, biased(np.random.default_rng(0), N, 20)))
+    places = np.array([0, 1, 63, 64, 65, 200, 201, 202, 203, N - 1], np.int32)
+    part = chosen_items.Part.of(file, places)
+    for here, there in ((part.blocks[0], file.blocks[0:4]), (part.blocks[1], file.blocks[3:])):
+        np.testing.assert_array_equal(np.delete(here, 2), np.delete(there.max(axis=0), 2))
+        assert here[2] == there[:, 2].min()
+    np.testing.assert_array_equal(part.rows, file.rows[places])
+    np.testing.assert_array_equal(part.low, file.low[places])
