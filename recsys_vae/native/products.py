@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_vae.native.library import library, loaded, threads
 from recsys_vae.native.top_k import address
@@ -36,7 +37,7 @@ class Packed:
         m, d = matrix.shape
         matrix, size = np.ascontiguousarray(matrix), loaded().recsys_packed_size
         size.restype = ctypes.c_int64
-        panels = _on_a_line(size(ctypes.c_int64(m), ctypes.c_int64(d)))
+        panels = on_a_line(size(ctypes.c_int64(m), ctypes.c_int64(d)))
         loaded().recsys_pack(address(matrix), ctypes.c_int64(m), ctypes.c_int64(d), address(panels))
         return cls(panels, (m, d))
 
@@ -65,15 +66,20 @@ class Packed:
         return _copied, (np.array(self.panels), self.shape)
 
 
-def _on_a_line(n: int) -> Float32Array:
+def on_a_line(n: int) -> Float32Array:
     """Room for n numbers, from where a cache line begins: the loops read nothing else."""
-    room = np.empty(4 * n + LINE, dtype=np.uint8)
+    return bytes_on_a_line(4 * n).view(np.float32)
+
+
+def bytes_on_a_line(n: int) -> NDArray[np.uint8]:
+    """Room for n bytes, likewise."""
+    room = np.empty(n + LINE, dtype=np.uint8)
     start = -room.ctypes.data % LINE
-    return room[start : start + 4 * n].view(np.float32)
+    return room[start : start + n]
 
 
 def _copied(panels: Float32Array, shape: tuple[int, int]) -> Packed:
-    room = _on_a_line(len(panels))
+    room = on_a_line(len(panels))
     room[:] = panels
     return Packed(room, shape)
 

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from recsys_vae.mapped import Keep, as_made
 from recsys_vae.native.library import chosen, library, loaded, threads
+from recsys_vae.native.products import bytes_on_a_line
 from recsys_vae.native.top_k import LARGEST_K, Choice, address, nothing_yet
 from recsys_vae.protocols import BoolArray, Float32Array, Tensors, TopK
 
@@ -29,11 +30,16 @@ FACTS = 5
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """Vectors, shape (n_items, d) float32, with their 8-bit codes and what the codes lose."""
+    """Vectors, shape (n_items, d) float32, with their 8-bit codes and what the codes lose.
+
+    Attributes:
+        tiles: upper halves of the codes for a coarse look (coarse_look.h); None where nobody looks.
+    """
 
     vectors: Float32Array
     codes: NDArray[np.uint8]
     facts: Float32Array
+    tiles: NDArray[np.uint8] | None = None
 
 
 def quantise(vectors: Float32Array, keep: Keep = as_made) -> Quantised | None:
@@ -47,20 +53,39 @@ def quantise(vectors: Float32Array, keep: Keep = as_made) -> Quantised | None:
     vectors = np.ascontiguousarray(vectors)
     coded = keep(f"codes-{chosen().level.name}", lambda: _coded(vectors))
     codes, facts = coded["codes"].view(np.uint8), coded["facts"].view(np.float32)
-    return Quantised(vectors, codes, facts) if bool((np.abs(facts) < LARGEST_NORM).all()) else None
+    is_bounded = bool((np.abs(facts) < LARGEST_NORM).all())
+    tiles = coded["tiles"].view(np.uint8) if "tiles" in coded else None
+    return Quantised(vectors, codes, facts, tiles) if is_bounded else None
 
 
 def _coded(vectors: Float32Array) -> Tensors:
     n, d = vectors.shape
     codes = np.empty((n, loaded().recsys_code_bytes(ctypes.c_int64(d))), dtype=np.uint8)
     facts = np.empty((n, FACTS), dtype=np.float32)
-    loaded().recsys_quantise(address(vectors), ctypes.c_int64(n), ctypes.c_int64(d), address(codes), address(facts))
-    return {"codes": codes, "facts": facts}
+    shape = ctypes.c_int64(n), ctypes.c_int64(d)
+    loaded().recsys_quantise(address(vectors), *shape, address(codes), address(facts))
+    return {"codes": codes, "facts": facts} | _tiled(vectors, codes, facts)
+
+
+def _tiled(vectors: Float32Array, codes: NDArray[np.uint8], facts: Float32Array) -> Tensors:
+    """Tiles; nothing where nobody looks at them."""
+    n_bytes, shape = loaded().recsys_tile_bytes, (ctypes.c_int64(len(vectors)), ctypes.c_int64(vectors.shape[1]))
+    n_bytes.restype = ctypes.c_int64
+    tiles = bytes_on_a_line(n_bytes(*shape))
+    if not len(tiles):
+        return {}
+    loaded().recsys_tile(address(vectors), *shape, address(codes), address(facts), address(tiles))
+    return {"tiles": tiles}
 
 
 def suits(n: int, k: int, items: Quantised) -> bool:
     """Whether the k best for n queries are to be found here."""
     return k <= LARGEST_K and (n <= FEW or items.vectors.size >= SMALLEST)
+
+
+def most_candidates(k: int) -> int:
+    """Candidates of a query above which it is scanned for in float32."""
+    return max(MOST_CANDIDATES, 32 * k)
 
 
 def search(
@@ -83,11 +108,12 @@ def counted_search(
         address(items.vectors),
         address(items.codes),
         address(items.facts),
+        address(items.tiles),
         ctypes.c_int64(len(items.vectors)),
         ctypes.c_int64(d),
         *choice.arguments(),
         ctypes.c_int64(k),
-        ctypes.c_int64(max(MOST_CANDIDATES, 32 * k)),
+        ctypes.c_int64(most_candidates(k)),
         address(found.rows),
         address(found.scores),
         address(scanned),

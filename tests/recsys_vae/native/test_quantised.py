@@ -152,3 +152,43 @@ def test_codes_of_few_vectors_are_for_few_queries(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(quantised, "SMALLEST", 2**18)
     assert quantised.suits(8, 10, items)
     assert not quantised.suits(9, 10, items)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("n_items", "d", "k"), [(3000, 130, 20), (3001, 201, 3001), (2999, 257, 700), (70_003, 17, 20), (3000, 321, 1)]
+)
+def test_a_coarse_look_at_first_changes_nothing(n: int, n_items: int, d: int, k: int) -> None:
+    """Whatever may come back: all, most, one, none; and where scores tie or are all the same."""
+    draw = np.random.default_rng(d)
+    for make in (normal, whole, uneven):
+        queries, vectors = make(draw, n, d), make(draw, n_items, d)
+        vectors[: n_items // 3] = vectors[n_items // 3 : n_items // 3 * 2]
+        items = coded(vectors)
+        assert items.tiles is not None
+        for share in (None, 0.9, 0.3):
+            flags = None if share is None else draw.random(n_items) < share
+            excluded = csr_array(random_array((n, n_items), density=0.01, format="csr", dtype=np.float32, rng=draw))
+            excluded.sort_indices()
+            expected = top_k.search(queries, vectors, k, flags, excluded)
+            found = quantised.search(queries, items, k, flags, excluded)
+            np.testing.assert_array_equal(found.rows, expected.rows)
+            np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_a_coarse_look_finds_nothing_that_is_excluded() -> None:
+    draw = np.random.default_rng(0)
+    queries, items = normal(draw, 3, 201), coded(normal(draw, 3000, 201))
+    best = quantised.search(queries, items, 40, None, None).rows
+    all_but_one = csr_array(np.repeat((np.arange(3000) != best[0, 30])[None], 3, axis=0).astype(np.float32))
+    assert (quantised.search(queries, items, 5, None, all_but_one).rows[:, 0] == best[0, 30]).all()
+    assert (quantised.search(queries, items, 5, None, csr_array(np.ones((3, 3000), dtype=np.float32))).rows == -1).all()
+    seen = np.zeros((3, 3000), dtype=np.float32)
+    np.put_along_axis(seen, best[:, :30], 1.0, axis=1)
+    np.testing.assert_array_equal(quantised.search(queries, items, 10, None, csr_array(seen)).rows, best[:, 30:])
+
+
+def test_wide_and_few_vectors_have_no_tiles() -> None:
+    draw = np.random.default_rng(0)
+    assert coded(normal(draw, 3000, 601)).tiles is None
+    assert coded(normal(draw, 100, 201)).tiles is None
