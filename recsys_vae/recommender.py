@@ -27,7 +27,11 @@ from recsys_vae.data.histories import binarise, check_histories, only_rows
 from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, disliked, liked
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.native.encoder import Encoder
+from recsys_vae.native.lists import Lists
+from recsys_vae.native.lookup import Lookup
 from recsys_vae.native.products import products
+from recsys_vae.native.quantised import Quantised
 from recsys_vae.protocols import (
     BoolArray,
     FactorizedRecommender,
@@ -386,6 +390,21 @@ class FallbackChain:
         """Of a factorised model, shape (n_items, d); made once."""
         assert self._factorized is not None
         return self.bundle.index.vectors if self.bundle.index is not None else self._factorized.item_vectors()
+
+    def lists_of(self, ids: Lookup) -> Lists | None:
+        """What finds the lists of users with `history_from` known items or more in one compiled call, as `encode` and
+        `search` find them; None where it takes more than one, or not only compiled code. It knows the model as it is.
+
+        Args:
+            ids: of the items, which JSON has as they are.
+        """
+        of_model = getattr(self.bundle.model, "compiled_encoder", None)
+        items: Quantised | None = getattr(self._index, "in_8_bits", None)
+        if of_model is None or items is None or self.bundle.ranker is not None:
+            return None
+        encoder: Encoder | None = of_model()
+        is_whole = encoder is not None and encoder.width + 1 == items.vectors.shape[1]
+        return Lists(encoder, items, ids) if encoder is not None and is_whole else None
 
     @property
     def scorer(self) -> str:

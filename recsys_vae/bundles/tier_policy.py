@@ -130,6 +130,13 @@ class TierPolicy:
         return any(threshold.weight for threshold in (*self.described, *self.bare))
 
     @property
+    def history_from(self) -> int | None:
+        """Items from which on a history without metadata is answered by itself; None where some are not."""
+        last = self.bare[-1]
+        is_alone = last.tier == HISTORY and not self.content and not self.are_weighted
+        return last.from_items if is_alone else None
+
+    @property
     def named(self) -> frozenset[str]:
         """Tiers that may answer."""
         content = {CONTENT} if self.content else set()

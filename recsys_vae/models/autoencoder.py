@@ -11,6 +11,7 @@ from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
 from recsys_vae.models.trainable import Trainable
 from recsys_vae.models.weighting import options_of
+from recsys_vae.native.encoder import Encoder
 from recsys_vae.nn.compiled_stack import CompiledStack
 from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.nn.objective import Objective
@@ -76,12 +77,22 @@ class Autoencoder(Trainable):
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:
         """Queries of histories, shape (n, width + 1); the last column is 1."""
         self._check(histories, metadata)
-        options = options_of(self.config)
-        if self._compiled is not None and options.is_plain and (metadata is None or not self.n_features):
+        if self._is_compiled and (metadata is None or not self.n_features):
+            assert self._compiled is not None
             ones = np.ones(histories.nnz, dtype=np.float32)
             if (found := self._compiled.queries(histories, ones)) is not None:
                 return found
         return self._with_ones(self._hidden(histories, metadata))
+
+    @torch.inference_mode()
+    def compiled_encoder(self) -> Encoder | None:
+        """What makes queries of histories alone, but for their last column; None where that is not one call."""
+        return self._compiled.ready() if self._compiled is not None and self._is_compiled else None
+
+    @property
+    def _is_compiled(self) -> bool:
+        """Whether histories are encoded by compiled code, if by any, whatever their weights."""
+        return self._compiled is not None and options_of(self.config).is_plain
 
     @torch.inference_mode()
     def item_vectors(self) -> Float32Array:

@@ -72,6 +72,15 @@ class Encoder:
         self._layers = (_Layer * len(layers))(*map(_described, layers))
         self._table, self._width = address(table), self._layers[-1].width
 
+    @property
+    def width(self) -> int:
+        """Of what the last layer makes."""
+        return int(self._width)
+
+    def arguments(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p, int]:
+        """The table, the layers and their number, as other compiled code takes them; valid as long as this is."""
+        return self._table, ctypes.cast(self._layers, ctypes.c_void_p), len(self._layers)
+
     def __call__(self, indices: Int64Array, starts: Int64Array, values: Float32Array, ones: int = 0) -> Float32Array:
         """What the last layer makes of rows, each divided by its Euclidean norm, shape (n, width + ones).
 

@@ -41,7 +41,7 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-NEWEST = "recsys_tile"
+NEWEST = "recsys_lists"
 """The function that came last: a library without it was compiled before the sources had it."""
 
 

@@ -42,8 +42,9 @@ extern "C" void recsys_lookup_build(const char* bytes, const int64_t* offsets, i
 }
 
 // Rows of `count` wanted ids, given like those of the table; -1 for those that it does not hold.
-extern "C" void recsys_lookup(const char* bytes, const int64_t* offsets, const Slot* slots, int64_t n_slots,
+extern "C" void recsys_lookup(const char* bytes, const int64_t* offsets, const void* table, int64_t n_slots,
                               const char* wanted, const int64_t* starts, int64_t count, int64_t* rows) {
+    const auto* slots = static_cast<const Slot*>(table);
     uint64_t hashes[AHEAD];
     for (int64_t first = 0; first < count; first += AHEAD) {
         const int64_t here = std::min(AHEAD, count - first);

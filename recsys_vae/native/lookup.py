@@ -40,6 +40,23 @@ class Lookup:
         )
         return rows
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest id."""
+        return int(np.diff(self._offsets).max(initial=0))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether JSON has every id as it is, between quotes."""
+        special = (
+            (self._bytes < ord(" ")) | (self._bytes == ord('"')) | (self._bytes == ord("\\")) | (self._bytes == 127)
+        )
+        return not special.any()
+
+    def arguments(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]:
+        """All ids in one, where each starts, and the table, for other compiled code; valid as long as this is."""
+        return (*self._ids(), *self._table())
+
     def _ids(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p]:
         return address(self._bytes), address(self._offsets)
 

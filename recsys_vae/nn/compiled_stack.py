@@ -46,11 +46,15 @@ class CompiledStack:
 
     def queries(self, histories: csr_array, values: Float32Array) -> Float32Array | None:
         """The same of histories with these values instead of their own, and a column of 1, shape (n, width + 1)."""
-        if torch.is_grad_enabled() or not self._is_ready():
+        encoder = self.ready()
+        if encoder is None:
             return None
-        assert self._encoder is not None
         indices, starts = (array.astype(np.int64, copy=False) for array in (histories.indices, histories.indptr))
-        return self._encoder(indices, starts, values, ones=1)
+        return encoder(indices, starts, values, ones=1)
+
+    def ready(self) -> Encoder | None:
+        """All steps as one call; None where there is none, see `__call__`."""
+        return None if torch.is_grad_enabled() or not self._is_ready() else self._encoder
 
     def _is_ready(self) -> bool:
         first, weight = self._steps[0].layer, self._steps[0].layer.weight

@@ -24,6 +24,7 @@ from recsys_vae.arrays import is_mapped
 from recsys_vae.errors import ConfigError, RetrievalError, UnknownNameError
 from recsys_vae.extras import Deferred, is_installed
 from recsys_vae.mapped import Keep, as_made
+from recsys_vae.native.quantised import Quantised
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, TopK
 from recsys_vae.retrieval.exact import TorchIndex, check_queries
 from recsys_vae.retrieval.soundness import check_same, check_sound
@@ -102,6 +103,12 @@ class FaissIndex:
     def is_steady(self) -> bool:
         """Whether the exact scorer gives a query the same scores in any batch; then it is always asked."""
         return self._exact.is_steady
+
+    @property
+    def in_8_bits(self) -> Quantised | None:
+        """The vectors with their codes, where every search is of these; else None."""
+        is_flat = self.report.kind == "flat" and not _is_gpu(self._index)
+        return self._exact.in_8_bits if is_flat else None
 
     def search(
         self, queries: Float32Array, k: int, allowed: BoolArray | None = None, excluded: csr_array | None = None

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
+
+from pydantic_core import to_json
 
 from recsys_vae.data.histories import History
 from recsys_vae.reranking.caps import Cap
@@ -14,6 +17,7 @@ from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.ranking.item_columns import Value
+from service.ranking.plain_lists import PlainItems
 from service.ranking.results import Answer, Query, Quota
 from service.ranking.served_model import NO_RULES
 from service.schemas.filters import AndFilter, AnyFilter, EqFilter, InFilter, OrFilter, RangeFilter
@@ -23,11 +27,23 @@ from service.store.user_history import UserEvents, history_of
 
 ONE_LIST = {"k", "explain", "fields", "cursor"}
 """Fields that pages of one list may differ in."""
+WRITTEN = (
+    b'{"request_id":%s,"variant":%s,"model_version":%s,"tier":%s,"scorer":%s,'
+    b'"items":[%s],"next_cursor":%s,"warnings":%s}'
+)
+"""A page as JSON."""
+PLAIN = {"k", "history", "user_id", "cursor"}
+"""Fields of requests that ask for nothing else."""
 
 
 def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
     """What the engine is asked, in this flow."""
     is_of_ids = set(map(type, asked.history)) <= {str}
+    cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
+    if is_of_ids and asked.model_fields_set <= PLAIN:
+        query = Query(asked.k, dict.fromkeys(asked.history, 1.0))  # type: ignore[arg-type]
+        if len(query.history) == len(asked.history):
+            return Request(query, asked.user_id, _digest(asked), cursor, flow=flow, asked=asked)
     history: History = dict.fromkeys(asked.history, 1.0) if is_of_ids else {}  # type: ignore[arg-type]
     sent = None if len(history) == len(asked.history) else _sent(asked.history)
     query = Query(
@@ -46,7 +62,6 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         quotas=tuple(map(_quota, asked.quotas)),
         calibration=None if asked.calibration is None else Calibration(**asked.calibration.model_dump()),
     )
-    cursor = None if asked.cursor is None else Cursor.read(asked.cursor)
     return Request(query, asked.user_id, _digest(asked), cursor, flow=flow, sent=sent, asked=asked)
 
 
@@ -91,8 +106,28 @@ def to_wire(page: Page, request_id: str, variant: str) -> dict[str, Any]:
         "scorer": answer.scorer,
         "items": _items(answer),
         "next_cursor": page.next_cursor,
-        "warnings": [{"code": notice.code, "message": notice.message} for notice in answer.notices],
+        "warnings": _warnings(answer),
     }
+
+
+def to_text(page: Page, request_id: str, variant: str) -> bytes | dict[str, Any]:
+    """The same as JSON, where its list is there as text; else as `to_wire` has it."""
+    answer = page.answer
+    items = answer.items
+    if not isinstance(items, PlainItems) or not items.found.items or answer.reasons or answer.teams or answer.fields:
+        return to_wire(page, request_id, variant)
+    head = (variant, answer.model_version, answer.tier, answer.scorer)
+    told = (to_json(request_id), *map(_quoted, head), items.found.items, to_json(page.next_cursor))
+    return WRITTEN % (*told, to_json(_warnings(answer)) if answer.notices else b"[]")
+
+
+def _warnings(answer: Answer) -> list[dict[str, str]]:
+    return [{"code": notice.code, "message": notice.message} for notice in answer.notices]
+
+
+@lru_cache(maxsize=64)
+def _quoted(name: str) -> bytes:
+    return to_json(name)
 
 
 def _items(answer: Answer) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Line:
 
     path_format: str
     schema: type[BaseModel]
-    answer: Callable[..., Awaitable[dict[str, Any]]]
+    answer: Callable[..., Awaitable[Any]]
     scope: Scope
     method: str = "POST"
     etag: Callable[[dict[str, Any]], str] | None = None
@@ -113,9 +113,9 @@ class FastPath:
             return None, ()
 
 
-def written(content: dict[str, Any]) -> bytes:
+def written(content: dict[str, Any] | bytes) -> bytes:
     """JSON of an answer; what is no number there is null."""
-    return to_json(content, inf_nan_mode="null")
+    return content if isinstance(content, bytes) else to_json(content, inf_nan_mode="null")
 
 
 def is_plain(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -49,12 +49,17 @@ class Cursor:
     shown: tuple[int, ...]
     day: int | None = None
 
-    def write(self) -> str:
-        """As text."""
+    def write(self, packed: bytes | None = None) -> str:
+        """As text; `packed` are the rows as they are in it, where somebody has them so."""
         version = self.model_version.encode()
         sequence = -1 if self.sequence is None else self.sequence
         form, day = (PLAIN, b"") if self.day is None else (WITH_DAY, DAY.pack(self.day))
-        body = HEAD.pack(form, self.request, sequence, len(version)) + version + day + _pack(self.shown)
+        body = (
+            HEAD.pack(form, self.request, sequence, len(version))
+            + version
+            + day
+            + (_pack(self.shown) if packed is None else packed)
+        )
         return urlsafe_b64encode(body + _checksum(body)).decode().rstrip("=")
 
     @classmethod

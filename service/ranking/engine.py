@@ -16,6 +16,7 @@ from service.ranking.exploration import exploring
 from service.ranking.interleaving import Teams, join, split_cursor
 from service.ranking.item_lists import ItemList, ListQuery, listed
 from service.ranking.micro_batcher import Batcher, Here, Limits, Observer
+from service.ranking.plain_lists import PlainItems
 from service.ranking.ranking import answer_all
 from service.ranking.reading import Reading
 from service.ranking.results import Answer, Notice, Query
@@ -455,7 +456,8 @@ def _page(answer: Answer, request: Request, basis: Basis) -> Page:
 def _next_cursor(answer: Answer, sequence: int | None, digest: bytes, day: int | None) -> str | None:
     if not answer.has_more or len(answer.shown) >= LARGEST_DEPTH:
         return None
-    return Cursor(answer.model_version, sequence, digest, answer.shown, day).write()
+    packed = answer.items.found.packed if isinstance(answer.items, PlainItems) else None
+    return Cursor(answer.model_version, sequence, digest, answer.shown, day).write(packed)
 
 
 def _joined(stored: UserHistory, request: Request, catalogue: Catalogue) -> History:

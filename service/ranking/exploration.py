@@ -169,7 +169,7 @@ def mixed(catalogue: Catalogue, answer: Answer, query: Query, guests: Guests, so
     )
 
 
-def _near(before: list[RankedItem], own: tuple[RankedItem, ...]) -> float:
+def _near(before: list[RankedItem], own: Sequence[RankedItem]) -> float:
     """A score that fits beside those of its neighbours."""
     return before[-1].score if before else own[0].score if own else 0.0
 

@@ -64,7 +64,7 @@ class ItemList:
     """
 
     model_version: str
-    items: tuple[RankedItem, ...]
+    items: Sequence[RankedItem]
     notices: tuple[Notice, ...]
     fields: tuple[dict[str, Any], ...] = ()
     rows: tuple[int, ...] = ()

@@ -15,7 +15,7 @@ from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, SEGMENT, Users
 from recsys_vae.repeats import REPEAT, sources
 from recsys_vae.top_k import top_k
-from service.ranking import explanations, exploration, repeats
+from service.ranking import explanations, exploration, plain_lists, repeats
 from service.ranking.arrivals import Arrivals
 from service.ranking.propensities import Chances, of_list
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
@@ -57,6 +57,8 @@ NAMED, NAMED_AT_ONCE = 1 / 50, 200
 
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> Steps[list[Answer | Exception]]:
     """An answer or an error for each query, in steps: one that cannot be answered does not sink the others."""
+    if (plain := plain_lists.answers(catalogue, queries)) is not None:
+        return [*plain]
     resolved = resolve_all(catalogue, queries)
     answered = iter((yield from _attempt(catalogue, [one for one in resolved if isinstance(one, ResolvedQuery)])))
     return [next(answered) if isinstance(one, ResolvedQuery) else one for one in resolved]

@@ -150,7 +150,7 @@ class Answer:
     model_version: str
     tier: str
     scorer: str
-    items: tuple[RankedItem, ...]
+    items: Sequence[RankedItem]
     notices: tuple[Notice, ...]
     sources: tuple[str, ...] = ()
     shown: tuple[int, ...] = ()

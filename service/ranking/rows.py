@@ -7,7 +7,7 @@
 Each row takes its items before the next one does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
@@ -66,7 +66,7 @@ class Row(NamedTuple):
     kind: Kind
     title: str
     name: str | None
-    items: tuple[RankedItem, ...]
+    items: Sequence[RankedItem]
     fields: tuple[dict[str, Any], ...] = ()
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from recsys_vae.data.signals import SignalRules
+from recsys_vae.native.lists import Lists
 from recsys_vae.native.lookup import Lookup, lookup
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array, takes_order
 from recsys_vae.recommender import FallbackChain
@@ -78,6 +79,12 @@ class Catalogue:
             return self.chain.bundle.items.ids(rows)
         found = self._ids
         return [found[row] for row in rows.tolist()]
+
+    @cached_property
+    def lists(self) -> Lists | None:
+        """What finds lists by histories alone in one compiled call, and writes them; None where nothing does."""
+        ids = self._lookup
+        return None if ids is None or not ids.is_plain else self.chain.lists_of(ids)
 
     def made_once(self, name: str, make: Callable[[], Float32Array]) -> Float32Array:
         """Scores of all items that are the same for everybody, not to be written to."""

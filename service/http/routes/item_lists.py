@@ -1,5 +1,6 @@
 """Lists without a user: /v1/lists, similar items, what is bought together. GET for what is plain, POST for the rest."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -133,7 +134,7 @@ async def found_list(
     return told, as_fields(found.items, found.fields)
 
 
-def as_fields(items: tuple[RankedItem, ...], told: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+def as_fields(items: Sequence[RankedItem], told: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
     """Fields of the items of a list, columns only where some were asked for."""
     plain = [{"rank": item.rank, "item_id": item.item_id, "score": item.score} for item in items]
     return [one | {"fields": values} for one, values in zip(plain, told, strict=True)] if told else plain

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from recsys_vae.errors import RecsysError
 from service import timestamps
 from service.deployment.variants import Assignment, VariantSet
-from service.http.conversion import to_request, to_wire
+from service.http.conversion import to_request, to_text, to_wire
 from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
@@ -77,11 +77,12 @@ async def recommend_to_many(
 
 async def answer_one(
     asked: RecommendationRequest, services: Services, access: Access, variant: str | None = None
-) -> dict[str, Any]:
-    """The fields of `Recommendations`."""
+) -> dict[str, Any] | bytes:
+    """The fields of `Recommendations`, or these as JSON."""
     request = to_request(asked, access.caller.name)
     await access.pay(_work(request))
-    return await respond(request, services, access, access.request_id, variant)
+    page, assignment = await _answered(request, services, access, access.request_id, variant)
+    return to_text(page, access.request_id, assignment.name)
 
 
 async def answer_many(
@@ -104,7 +105,7 @@ FAST_PATH = (
 )
 
 
-def as_json(content: dict[str, Any]) -> Response:
+def as_json(content: dict[str, Any] | bytes) -> Response:
     """A response with the fields of `Recommendations` or `BatchAnswer`."""
     return Response(written(content), media_type="application/json")
 
@@ -112,7 +113,15 @@ def as_json(content: dict[str, Any]) -> Response:
 async def respond(
     request: Request, services: Services, access: Access, request_id: str, chosen: str | None
 ) -> dict[str, Any]:
-    """Choose a variant, ask the engine, count the answer, give the fields of `Recommendations`."""
+    """The fields of `Recommendations`."""
+    page, assignment = await _answered(request, services, access, request_id, chosen)
+    return to_wire(page, request_id, assignment.name)
+
+
+async def _answered(
+    request: Request, services: Services, access: Access, request_id: str, chosen: str | None
+) -> tuple[Page, Assignment]:
+    """Choose a variant, ask the engine, count the answer."""
     variant_set = services.deployments.variant_set
     assignment, request, seed = _assigned(request, variant_set, services, access, request_id, chosen)
     last_erasure = services.exposures.last_erasure  # before the history is read: a later one takes the list along
@@ -133,7 +142,7 @@ async def respond(
             lists = list(zip((1 - sum(shares), *shares), chances, strict=True))
             impression = impression._replace(propensities=mixed(impression.items, lists))
         services.exposures.note(impression._replace(last_erasure=last_erasure))
-    return to_wire(page, request_id, assignment.name)
+    return page, assignment
 
 
 async def preview(request: Request, services: Services, access: Access, chosen: str | None = None) -> dict[str, Any]:

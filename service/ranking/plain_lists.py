@@ -1,0 +1,99 @@
+"""Plain lists: a batch whose every request is for the k best items besides those of a history, by one compiled call.
+
+Everything that `ranking` does for such requests is done here, by the same loops, for all of them together; who wants
+anything else sends the batch there.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+
+from recsys_vae.native.lists import Asked, List
+from recsys_vae.protocols import BoolArray
+from recsys_vae.recommender import HISTORY
+from service.ranking.results import Answer, Notice, Query, RankedItem, ranked, shortest, shortfall, unknown
+from service.ranking.served_model import Catalogue
+
+DEEPEST = 256
+"""Items that a search looks at for one of these queries, k and its history; see `ranking.USUAL`."""
+
+
+class PlainItems(Sequence[RankedItem]):
+    """Items of a list, made when somebody asks for one: most lists are only written.
+
+    Args:
+        catalogue: which has their ids.
+        found: the list.
+
+    Attributes:
+        found: the list, with its text.
+    """
+
+    def __init__(self, catalogue: Catalogue, found: List) -> None:
+        self._catalogue, self.found = catalogue, found
+
+    @cached_property
+    def made(self) -> tuple[RankedItem, ...]:
+        """All of them."""
+        return ranked(self._catalogue, np.array(self.found.rows, dtype=np.int64), shortest(self.found.scores))
+
+    def __len__(self) -> int:
+        return len(self.found.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> RankedItem: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[RankedItem, ...]: ...
+    def __getitem__(self, place: int | slice) -> RankedItem | tuple[RankedItem, ...]:
+        return self.made[place]
+
+    def __eq__(self, other: object) -> bool:
+        return self.made == (other.made if isinstance(other, PlainItems) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.made)
+
+
+def answers(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer] | None:
+    """An answer for each query; None where the batch is to be answered step by step."""
+    lists, shortest_history = catalogue.lists, catalogue.chain.bundle.tiers.policy.history_from
+    if lists is None or shortest_history is None or not all(map(_is_plain, queries)):
+        return None
+    overlay = catalogue.overlay
+    with overlay.lock:  # nothing is changed about items meanwhile
+        allowed, as_of, n_newcomers = overlay.shown, overlay.sequence, len(overlay.newcomers)
+    if n_newcomers or not lists.suits(len(queries), max(query.k for query in queries)):
+        return None
+    asked = [Asked("\0".join(query.history).encode(), len(query.history), query.k) for query in queries]
+    found = lists(asked, allowed)
+    if found is None or min(one.n_known for one in found) < max(1, shortest_history):
+        return None
+    return [_answer(catalogue, query, one, allowed, as_of) for query, one in zip(queries, found, strict=True)]
+
+
+def _is_plain(query: Query) -> bool:
+    return query.is_plain and query.k + len(query.history) <= DEEPEST and min(query.history.values(), default=0) > 0
+
+
+def _answer(catalogue: Catalogue, query: Query, found: List, allowed: BoolArray | None, as_of: int) -> Answer:
+    n_left, n_found = len(catalogue) - found.n_known, len(found.rows)
+    if allowed is not None:
+        n_left = int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[found.asked[found.asked >= 0]]))
+    notices = list[Notice]()
+    if found.n_known < len(query.history):
+        notices += unknown("history", tuple(query.history), found.asked)
+    if n_found < query.k:
+        notices += shortfall(n_found, query.k)
+    return Answer(
+        catalogue.version,
+        HISTORY,
+        catalogue.chain.scorer,
+        PlainItems(catalogue, found),
+        tuple(notices),
+        (HISTORY,) * n_found,
+        tuple(sorted(found.rows)),
+        n_left > n_found,
+        items_as_of=as_of,
+    )
