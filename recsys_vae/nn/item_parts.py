@@ -26,10 +26,12 @@ class ItemPart:
     Attributes:
         rank: number of the part, from 0.
         size: number of parts.
+        dtype: of its weights; biases are float32.
     """
 
     rank: int
     size: int
+    dtype: torch.dtype = torch.float32
 
     def length(self, n_rows: int) -> int:
         """Rows of this part of a table of n_rows."""

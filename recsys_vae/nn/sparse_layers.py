@@ -155,7 +155,8 @@ class SparseLinear(nn.Module):
         super().__init__()
         self.n_items = n_items
         part = current_part()
-        self.weight = nn.Parameter(torch.empty(n_items if part is None else part.length(n_items), width))
+        n_rows, dtype = (n_items, None) if part is None else (part.length(n_items), part.dtype)
+        self.weight = nn.Parameter(torch.empty(n_rows, width, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(width))
         if part is None:
             self.reset_parameters()
@@ -282,7 +283,7 @@ def output_layer(width: int, n_items: int) -> Dense:
 
 
 def _part_of_output(part: ItemPart, width: int, n_items: int) -> Dense:
-    layer: Dense = nn.utils.skip_init(Dense, width, part.length(n_items))  # type: ignore[no-untyped-call]
+    layer: Dense = nn.utils.skip_init(Dense, width, part.length(n_items), dtype=part.dtype)  # type: ignore[no-untyped-call]
     pass_over(n_items * width + n_items)  # what a linear layer draws before it is drawn as Liang et al. do
     draw_part(part, layer.weight.data, n_items, _glorot_bound(n_items, width))
     bias = torch.empty(n_items)

@@ -7,6 +7,8 @@ from recsys_vae.nn.schedules import rising
 from recsys_vae.settings import setting
 
 LIKELIHOODS = ("auto", "exact", "chunked", "sampled")
+ADAM, ROWWISE_ADAM = "adam", "rowwise_adam"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
 MACHINE, KL = "machine", "kl"
 """What some settings are about: where and how carefully a run takes place, and not what is learned; the KL."""
 
@@ -47,6 +49,16 @@ class TrainingConfig:
         False,
         "Share out the rows of item tables among the workers: each holds its part, and fetches the rows that a step "
         "looks at. Wants leaves and the sampled likelihood.",
+    )
+    table_optimizer: str = setting(
+        ADAM,
+        "Of item tables: adam, two moments a weight; rowwise_adam, one second moment a row and no first. Wants shard_items.",
+        option="",
+    )
+    table_precision: str = setting(
+        FLOAT32,
+        "Of item tables: float32; bfloat16, half of it, rounded stochastically. Wants table_optimizer=rowwise_adam.",
+        option="",
     )
     seed: int = setting(42, "Of initialisation, order, dropout and sampling.")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", about=MACHINE)
@@ -89,10 +101,33 @@ class TrainingConfig:
                 f"shard_items shares out rows of item tables, and likelihood={self.likelihood} looks at all of them in "
                 "every step. Train with likelihood=sampled, or leave shard_items out."
             )
+        self._check_tables()
         if self.likelihood not in LIKELIHOODS:
             raise ConfigError(f"likelihood is one of {', '.join(LIKELIHOODS)}; got {self.likelihood!r}.")
         if self.precision not in ("auto", "float32", "bf16"):
             raise ConfigError(f"precision is auto, float32 or bf16, got {self.precision!r}.")
+
+    def _check_tables(self) -> None:
+        for name, allowed in (("table_optimizer", (ADAM, ROWWISE_ADAM)), ("table_precision", (FLOAT32, BFLOAT16))):
+            if (value := getattr(self, name)) not in allowed:
+                raise ConfigError(f"{name} is {' or '.join(allowed)}, got {value!r}.")
+        if self.table_precision == BFLOAT16 and self.table_optimizer != ROWWISE_ADAM:
+            raise ConfigError(
+                "table_precision=bfloat16 wants table_optimizer=rowwise_adam: moments of adam would be four times the "
+                "tables."
+            )
+        if self.table_optimizer != ROWWISE_ADAM:
+            return
+        if not self.shard_items:
+            raise ConfigError(
+                "table_optimizer=rowwise_adam wants shard_items, with which a step holds a few rows of the tables; one "
+                "worker will do: shard_items=true leaves=1."
+            )
+        if self.weight_decay:
+            raise ConfigError(
+                "table_optimizer=rowwise_adam moves the rows that a step looks at and no other, so it decays none. Leave "
+                "weight_decay out."
+            )
 
     def kl_weight_at(self, progress: float) -> float:
         """Beta after a fraction of the planned steps."""

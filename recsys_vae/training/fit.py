@@ -190,7 +190,8 @@ def _made_in_parts(spec: ModelSpec, n_items: int, group: Group, resumed: Path | 
     if resumed is not None and is_finished(resumed):
         with torch.device("meta"):
             return catalog.create(spec.name, n_items, spec.config)
-    with item_tables_of(ItemPart(group.rank, group.size)):
+    dtype = getattr(torch, spec.training.table_precision)
+    with item_tables_of(ItemPart(group.rank, group.size, dtype)):
         return catalog.create(spec.name, n_items, spec.config)
 
 

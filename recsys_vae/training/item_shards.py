@@ -25,6 +25,7 @@ from recsys_vae.top_k import mask, select
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.likelihood import first_layers
 from recsys_vae.training.parallel import Group
+from recsys_vae.training.rowwise_adam import RowwiseAdam
 from recsys_vae.training.subtree import Gradients
 from recsys_vae.training.tree_sum import rows_added_up
 
@@ -65,12 +66,12 @@ class Route:
         return cls(group, rows, order, given, taken, group.hand_out(rows[order] // group.size, given, taken))
 
     def fetch(self, table: Tensor) -> Tensor:
-        """The rows, from what each process holds of a table, shape (m, ...)."""
+        """The rows, from what each process holds of a table, shape (m, ...) float32."""
         if self.group.size == 1:
-            return table[self.asked]
+            return table[self.asked].float()
         came = self.group.hand_out(table[self.asked], self.taken, self.given)
-        found = torch.empty_like(came)
-        found[self.order] = came
+        found = torch.empty_like(came, dtype=torch.float32)
+        found[self.order] = came.float()
         return found
 
     def give_back(self, gradients: Tensor, n_rows: int) -> Tensor:
@@ -92,10 +93,19 @@ class Window:
         read: rows of the first layers.
         scored: rows of the output layer.
         tensors: the first layers' rows, shapes (m, width), and weight and bias of the output layer's.
+        by_rows: whether the gradient of the bias is to be sparse, too.
     """
 
-    def __init__(self, layers: Sequence[SparseLinear], output: nn.Linear, read: Route, scored: Route | None) -> None:
-        self.read, self.scored, self._output = read, scored, output
+    def __init__(
+        self,
+        layers: Sequence[SparseLinear],
+        output: nn.Linear,
+        read: Route,
+        scored: Route | None,
+        *,
+        by_rows: bool = False,
+    ) -> None:
+        self.read, self.scored, self.by_rows, self._output = read, scored, by_rows, output
         found = [read.fetch(layer.weight.detach()) for layer in layers]
         self._of_layer = dict(zip(map(id, layers), found, strict=True))
         if scored is not None:
@@ -133,7 +143,11 @@ class Window:
         weight.grad = torch.sparse_coo_tensor(
             rows, values[:, :-1].contiguous(), weight.shape, is_coalesced=True, check_invariants=False
         )
-        bias.grad = torch.zeros_like(bias).index_copy_(0, rows.squeeze(0), values[:, -1])
+        if self.by_rows:
+            own = values[:, -1].contiguous()
+            bias.grad = torch.sparse_coo_tensor(rows, own, bias.shape, is_coalesced=True, check_invariants=False)
+        else:
+            bias.grad = torch.zeros_like(bias).index_copy_(0, rows.squeeze(0), values[:, -1])
 
 
 class ItemShards:
@@ -165,7 +179,9 @@ class ItemShards:
         route = Route.of(torch.unique(read), self._group)
         for layer in self._layers:
             optimizer.catch_up_rows(layer.weight, route.asked)
-        return Window(self._layers, self._output, route, Route.of(torch.unique(scored), self._group))
+        by_rows = isinstance(optimizer, RowwiseAdam)
+        scored_by = Route.of(torch.unique(scored), self._group)
+        return Window(self._layers, self._output, route, scored_by, by_rows=by_rows)
 
     def reading(self, histories: csr_array) -> Window:
         """The rows of the first layers that histories, shape (n, n_items), hold, to predict with."""
@@ -197,7 +213,7 @@ class ItemShards:
         n_rows = min(BLOCK, self.n_items - start)
         first, each = start // size, -(-n_rows // size)
         own = self._output.weight[first : first + each]
-        rows = own.new_zeros(each, own.shape[1] + 1)
+        rows = own.new_zeros(each, own.shape[1] + 1, dtype=torch.float32)
         rows[: len(own), :-1], rows[: len(own), -1] = own, self._output.bias[first : first + len(own)]
         whole = self._group.gather(rows).transpose(0, 1).reshape(each * size, -1)[:n_rows]
         return whole[:, :-1].contiguous(), whole[:, -1].contiguous()

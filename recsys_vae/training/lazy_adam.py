@@ -135,7 +135,7 @@ class LazyAdam(torch.optim.Optimizer):
         state = self._state_of(parameter)
         if "last" not in state:
             state["last"] = torch.full((len(parameter),), float(state["step"]), device=parameter.device)
-        rows, values = _entries(parameter.grad)
+        rows, values = entries(parameter.grad)
         missed = _missed_by(rows, state, group) if adam.suits(parameter) else None
         if missed is None:
             self._advance(parameter, rows, group)
@@ -180,7 +180,7 @@ class LazyAdam(torch.optim.Optimizer):
         return state
 
 
-def _entries(gradient: Tensor) -> tuple[Tensor, Tensor]:
+def entries(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Rows, all different, and values of a sparse gradient; autograd forgets that they already are."""
     rows = gradient._indices().squeeze(0)
     if not bool((rows.diff() > 0).all()):

@@ -28,7 +28,7 @@ from recsys_vae.protocols import Float32Array, takes_order
 from recsys_vae.training.activity import measure_activity, sample_histories
 from recsys_vae.training.batches import Batches, Replay
 from recsys_vae.training.checkpoint import Run, RunState
-from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.config import ROWWISE_ADAM, TrainingConfig
 from recsys_vae.training.device import choose_precision, keep_freed_memory
 from recsys_vae.training.interrupt import Interrupt
 from recsys_vae.training.item_shards import ItemShards
@@ -37,6 +37,7 @@ from recsys_vae.training.leaves import Leaves, check_leaves, growing
 from recsys_vae.training.likelihood import choose_likelihood, learn_by_rows, suits_rows
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.progress import progress_bar
+from recsys_vae.training.rowwise_adam import RowwiseAdam
 from recsys_vae.training.saver import CheckpointSaver
 from recsys_vae.training.sharded_run import ShardedRun, take_finished
 from recsys_vae.training.sharded_steps import ShardedSteps
@@ -180,9 +181,10 @@ def _prepare(
     optimizer = LazyAdam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     if config.shard_items:
         assert isinstance(model, Autoencoder)
-        return ShardedRun(
-            model, optimizer, None, state, group, shards=ItemShards(model, group), path=_place(checkpoint)
-        )
+        shards = ItemShards(model, group)
+        if config.table_optimizer == ROWWISE_ADAM:
+            optimizer = RowwiseAdam(model.parameters(), config.learning_rate, seed=config.seed, part=shards.part)
+        return ShardedRun(model, optimizer, None, state, group, shards=shards, path=_place(checkpoint))
     generator = None if config.leaves else torch.Generator(model.device).manual_seed(group.seed(config.seed))
     return Run(model, optimizer, generator, state, group)
 

@@ -155,7 +155,7 @@ class ShardedRun(Run[Trainable, LazyAdam]):
         path = _part_of(self.path, name, self.group.rank, self.group.size)
         remove_partials(path)
         with atomic_file(path) as temporary:
-            cut = {name: table.detach()[:rows].cpu().numpy() for name, table in tables.items()}
+            cut = {name: _as_array(table.detach()[:rows].cpu()) for name, table in tables.items()}
             digest = write_tensors(temporary, cut)
         publish(path, self.group.storage)
         digests = self.group.gather(torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
@@ -171,13 +171,14 @@ class ShardedRun(Run[Trainable, LazyAdam]):
             for number, part in parts.items():
                 place, every = (number // size, others // size) if others >= size else (0, 1)
                 first, step = (0, 1) if others >= size else ((rank - number) // others, size // others)
-                rows = torch.from_numpy(part[name][first::step])
+                rows = _as_tensor(part[name][first::step])
                 end = place + every * len(rows)
                 table[place:end:every] = rows
 
     def _moment(self, index: int, name: str, parameter: Tensor, parts: Parts, others: int) -> Tensor:
         whole = f"adam.{index}.{name}"
-        found = parameter.new_zeros(len(parameter), *next(iter(parts.values()))[whole].shape[1:])
+        shape = next(iter(parts.values()))[whole].shape[1:]
+        found = parameter.new_zeros(len(parameter), *shape, dtype=torch.float32)
         self._fill(found, whole, parts, others)
         return found
 
@@ -297,8 +298,19 @@ def _interleaved(parts: Sequence[Path], name: str, shape: tuple[int, ...]) -> It
         first = start // len(parts)
         for number, path in enumerate(parts):
             own = block[number :: len(parts)]
-            own[:] = map_tensors(path)[name][first : first + len(own)]
+            own[:] = _as_tensor(map_tensors(path)[name][first : first + len(own)]).float().numpy()
         yield block
+
+
+def _as_array(tensor: Tensor) -> NDArray[Any]:
+    """Numpy knows no bfloat16: those are written as the whole numbers of their bits."""
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _as_tensor(array: NDArray[Any]) -> Tensor:
+    """What `_as_array` was given."""
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
 
 def _weights_at(path: Path) -> dict[str, NDArray[Any]]:

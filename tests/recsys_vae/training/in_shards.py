@@ -41,6 +41,7 @@ CONFIG = TrainingConfig(
     validation_metric="ndcg@5",
 )
 """40 users in batches of 13: leaves of 4 and 3 users, and in an epoch's last batch one of 1 and three of none."""
+SMALL_TABLES = replace(CONFIG, table_optimizer="rowwise_adam", table_precision="bfloat16")
 
 
 def log(n_items: int = ITEMS) -> csr_array:
@@ -64,10 +65,13 @@ def held_out(matrix: csr_array) -> HeldOut:
     return HeldOut(IdMap(pl.Series([f"{user:02d}" for user in range(38)])), shown, targets)
 
 
-def fresh(kind: str, group: Group, *, whole: bool = False, n_items: int = ITEMS) -> Trainable:
+def fresh(
+    kind: str, group: Group, *, whole: bool = False, n_items: int = ITEMS, config: TrainingConfig = CONFIG
+) -> Trainable:
     """A model, and in it this process's part of the item tables, or all of them."""
     torch.manual_seed(0)
-    with item_tables_of(None if whole else ItemPart(group.rank, group.size)):
+    part = ItemPart(group.rank, group.size, getattr(torch, config.table_precision))
+    with item_tables_of(None if whole else part):
         if kind == "mult-dae":
             return MultDAE(n_items, MultDAEConfig(hidden=16, l2=0.0))
         return (Stopped if kind == "stopped" else MultVAE)(n_items, MultVAEConfig(hidden=16, latent=4))
@@ -102,14 +106,14 @@ def outcome(model: Trainable, result: TrainingResult) -> dict[str, Tensor]:
     return {**model.state_dict(), "history": torch.tensor(values, dtype=torch.float64)}
 
 
-def stopped(checkpoint: Path, group: Group) -> None:
+def stopped(checkpoint: Path, group: Group, config: TrainingConfig = CONFIG) -> None:
     """A run that ends without being complete."""
-    model = fresh("stopped", group)
+    model = fresh("stopped", group, config=config)
     assert isinstance(model, Stopped)
     model.left = 6 * 4 // group.size + 1  # four steps an epoch; each of them four leaves
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be inherited as ignored
     try:
-        run(model, checkpoint, group)
+        run(model, checkpoint, group, config)
     except KeyboardInterrupt:
         return
     finally:
@@ -118,28 +122,32 @@ def stopped(checkpoint: Path, group: Group) -> None:
 
 
 def every_run(group: Group, folder: Path) -> dict[str, Tensor]:
-    """What both models come to, in float32 and in bfloat16."""
+    """What both models come to, in float32 and in bfloat16, and with tables of bfloat16."""
     found = {}
     for kind, precision in (("mult-vae", "float32"), ("mult-dae", "float32"), ("mult-vae", "bf16")):
         model = fresh(kind, group)
         result = run(model, folder / f"{kind}-{precision}.safetensors", group, replace(CONFIG, precision=precision))
         found |= {f"{kind}.{precision}.{name}": value for name, value in outcome(model, result).items()}
-    return found
+    model = fresh("mult-vae", group, config=SMALL_TABLES)
+    result = run(model, folder / "small.safetensors", group, SMALL_TABLES)
+    return found | {f"small.{name}": value for name, value in outcome(model, result).items()}
 
 
 def resumed(group: Group, folder: Path) -> dict[str, Tensor]:
     """What comes of a run that other processes go on with: several with one's, one with that of several."""
-    begun = folder / "begun"
-    if group.is_first:
-        stopped(begun / "alone.safetensors", ALONE)
-    stopped(begun / "together.safetensors", group)
-    model, alone = fresh("mult-vae", group), fresh("mult-vae", ALONE)
-    own = shutil.copytree(begun, folder / f"begun-{group.rank}")
-    group.wait()
-    both = {
-        "together": outcome(model, run(model, begun / "alone.safetensors", group)),
-        "alone": outcome(alone, run(alone, own / "together.safetensors")),
-    }
+    both = {}
+    for before, config in (("", CONFIG), ("small.", SMALL_TABLES)):
+        begun = folder / f"{before}begun"
+        if group.is_first:
+            stopped(begun / "alone.safetensors", ALONE, config)
+        stopped(begun / "together.safetensors", group, config)
+        model, alone = (fresh("mult-vae", some, config=config) for some in (group, ALONE))
+        own = shutil.copytree(begun, folder / f"{before}begun-{group.rank}")
+        group.wait()
+        both |= {
+            f"{before}together": outcome(model, run(model, begun / "alone.safetensors", group, config)),
+            f"{before}alone": outcome(alone, run(alone, own / "together.safetensors", config=config)),
+        }
     return {f"{who}.{name}": value for who, found in both.items() for name, value in found.items()}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -27,7 +28,17 @@ from recsys_vae.training.item_shards import ItemShards
 from recsys_vae.training.parallel import ALONE, Group
 from recsys_vae.training.spec import ModelSpec
 from tests.prepared import Prepared
-from tests.recsys_vae.training.in_shards import CONFIG, every_run, fresh, held_out, log, outcome, run, stopped
+from tests.recsys_vae.training.in_shards import (
+    CONFIG,
+    SMALL_TABLES,
+    every_run,
+    fresh,
+    held_out,
+    log,
+    outcome,
+    run,
+    stopped,
+)
 from tests.recsys_vae.training.processes import run_together
 
 SMALL = MultVAEConfig(hidden=16, latent=4)
@@ -49,9 +60,13 @@ def test_processes_come_to_the_bits_of_one_that_holds_all_rows(
     ended = run_together(prepared, processes, "tests.recsys_vae.training.in_shards", together)
     assert [status for status, _ in ended] == [0] * processes, ended
     alone = every_run(ALONE, tmp_path)
-    undisturbed = {name: value for name, value in alone.items() if name.startswith("mult-vae.float32.")}
-    for who in ("together", "alone"):  # go on where others were stopped
-        alone |= {name.replace("mult-vae.float32", who): value for name, value in undisturbed.items()}
+    undisturbed = dict(alone)
+    for name, value in undisturbed.items():
+        for who in ("together", "alone"):  # go on where others were stopped
+            if name.startswith("mult-vae.float32."):
+                alone[name.replace("mult-vae.float32", who)] = value
+            if name.startswith("small."):
+                alone[name.replace("small", f"small.{who}")] = value
     for rank in range(processes):
         found = load_file(together / str(rank))
         assert found.keys() == alone.keys()
@@ -174,7 +189,39 @@ def test_models_that_look_at_all_rows_are_refused(name: str, config: object, say
         ModelSpec(name, config, CONFIG)
 
 
+def test_small_tables_are_kept_on_disk_as_they_were(tmp_path: Path) -> None:
+    place = tmp_path / "run.safetensors"
+    stopped(place, ALONE, SMALL_TABLES)
+    gone_on, undisturbed = (fresh("mult-vae", ALONE, config=SMALL_TABLES) for _ in range(2))
+    found = outcome(gone_on, run(gone_on, place, config=SMALL_TABLES))
+    expected = outcome(undisturbed, run(undisturbed, tmp_path / "undisturbed.safetensors", config=SMALL_TABLES))
+    assert [name for name, value in expected.items() if not torch.equal(found[name], value)] == []
+    weight = found["output.weight"]
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, weight.bfloat16().float())
+
+
+def test_small_tables_learn_about_as_much() -> None:
+    def best(config: TrainingConfig) -> float:
+        with TemporaryDirectory() as folder:
+            model = fresh("mult-vae", ALONE, config=config)
+            return max(record["ndcg@5"] for record in run(model, Path(folder) / "run.safetensors", config=config).history)
+
+    begun = replace(CONFIG, epochs=1, learning_rate=1e-6)
+    usual, small = best(replace(CONFIG, epochs=20)), best(replace(SMALL_TABLES, epochs=20))
+    assert small > (best(begun) + usual) / 2
+
+
 def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    for settings, says in (
+        ({"table_optimizer": "sgd"}, "adam or rowwise_adam"),
+        ({"table_precision": "float16"}, "float32 or bfloat16"),
+        ({"table_precision": "bfloat16"}, "table_optimizer=rowwise_adam"),
+        ({"table_optimizer": "rowwise_adam", "shard_items": False}, "shard_items=true leaves=1"),
+        ({"table_optimizer": "rowwise_adam", "weight_decay": 0.1}, "weight_decay out"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            replace(CONFIG, **settings)
     with pytest.raises(ConfigError, match="leaves=4"):
         TrainingConfig(shard_items=True)
     with pytest.raises(ConfigError, match="likelihood=exact"):
