@@ -1,7 +1,8 @@
 """Item tables shared out among workers: users a second, memory of each, and rows moved: `make bench-scale`.
 
 Mult-VAE with the sampled likelihood, in four leaves, on made-up logs of a million and of ten million items, by
-processes of one thread each on this machine: with `shard_items`, and, of a million, as without. A run is four epochs,
+processes of one thread each on this machine: with `shard_items`, and, of a million, as without; "small" are tables of
+bfloat16 that row-wise Adam moves. A run is four epochs,
 of which the second and third are timed, without what is done once an epoch: to bring every row up to date. No
 validation, no checkpoint before the end. `training_gib` is the largest resident set of any worker before the last
 epoch, `peak_gib` that of the whole run.
@@ -32,11 +33,12 @@ from torch import Tensor
 from recsys_vae.models.configs.mult_vae import MultVAEConfig
 from recsys_vae.models.mult_vae import MultVAE
 from recsys_vae.nn.item_parts import ItemPart, item_tables_of
-from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.config import BFLOAT16, ROWWISE_ADAM, TrainingConfig
 from recsys_vae.training.lazy_adam import LazyAdam
 from recsys_vae.training.leaves import LEAVES
 from recsys_vae.training.loop import train
 from recsys_vae.training.parallel import Group, join
+from recsys_vae.training.rowwise_adam import RowwiseAdam
 from tests.benchmarks.records import existing, record
 from tests.benchmarks.scale_training import torchrun
 from tests.benchmarks.scaling import made_up_log
@@ -59,7 +61,10 @@ WORLDS = {
     "1m": World(10**6, 128, 4096, 512),
     "1m-large-batches": World(10**6, 128, 6144, 2048),
     "10m": World(10**7, 32, 2048, 512),
+    "1m-small": World(10**6, 128, 4096, 512),
+    "10m-small": World(10**7, 128, 6144, 512),
 }
+SMALL = {"table_optimizer": ROWWISE_ADAM, "table_precision": BFLOAT16}
 RUNS = {
     "1m-large-batches whole by 1": ("1m-large-batches", False, 1),
     "1m-large-batches shared by 4": ("1m-large-batches", True, 4),
@@ -70,6 +75,12 @@ RUNS = {
     "1m shared by 4": ("1m", True, 4),
     "10m shared by 2": ("10m", True, 2),
     "10m shared by 4": ("10m", True, 4),
+    "1m-small shared by 1": ("1m-small", True, 1),
+    "1m-small shared by 2": ("1m-small", True, 2),
+    "1m-small shared by 4": ("1m-small", True, 4),
+    "10m-small shared by 1": ("10m-small", True, 1),
+    "10m-small shared by 2": ("10m-small", True, 2),
+    "10m-small shared by 4": ("10m-small", True, 4),
 }
 
 
@@ -118,21 +129,23 @@ def turn(name: str, output: Path) -> None:
     matrix = made_up_log(of.items)[: of.users]
     training = TrainingConfig(
         epochs=EPOCHS, batch_size=of.batch, patience=0, device="cpu", likelihood="sampled", leaves=LEAVES,
-        shard_items=shared, checkpoint_seconds=1e9,
+        shard_items=shared, checkpoint_seconds=1e9, **(SMALL if world.endswith("small") else {}),
     )  # fmt: skip
     with join() as members:
         group = Counted(members.rank, members.size, members.local_rank)
         torch.manual_seed(0)
-        with item_tables_of(ItemPart(group.rank, group.size) if shared else None):
+        part = ItemPart(group.rank, group.size, getattr(torch, training.table_precision))
+        with item_tables_of(part if shared else None):
             model = Watched(of.items, MultVAEConfig(hidden=of.width, latent=of.width // 2))
         place = output.with_suffix(".safetensors") if shared else None
-        catch_up = LazyAdam.catch_up
+        optimizer_of = RowwiseAdam if training.table_optimizer == ROWWISE_ADAM else LazyAdam
+        catch_up = optimizer_of.catch_up
 
         def after_steps(optimizer: LazyAdam) -> None:
             model.end_steps()
-            catch_up(optimizer)
+            catch_up(optimizer)  # type: ignore[arg-type]
 
-        with patch.object(LazyAdam, "catch_up", after_steps):
+        with patch.object(optimizer_of, "catch_up", after_steps):
             train(model, matrix, training, checkpoint=place, group=group)
         seconds, processor, moved = (sum(some) for some in zip(*model.steps[1:-1], strict=True))
         own = [processor, moved, model.gib, peak()]  # before all weights are read
