@@ -40,6 +40,7 @@ from recsys_vae.protocols import (
     Int64Array,
     StrArray,
     TopK,
+    VectorsByRows,
     takes_dislikes,
     takes_metadata,
     takes_order,
@@ -70,6 +71,8 @@ class Answers:
 BY_METADATA = (POSTERIOR, CONTENT, PRIOR)
 """Tiers on which the model is shown metadata."""
 
+MOST_HELD, BLOCK = 1 << 28, 1 << 16
+"""Numbers of item vectors beyond which they are made block by block where there is no index; items of a block."""
 RANKED, RANKER = (POSTERIOR, HISTORY), "ranker"
 """Tiers whose lists a second stage puts in order, and what it is called as their scorer."""
 
@@ -454,9 +457,28 @@ class FallbackChain:
         """Of queries and item vectors. Where lists are made of them and not by a search, it is of a batch, which is not
         to show in the last bits."""
         assert users.queries is not None
+        if rows is None and self._by_blocks is not None:
+            return self._block_products(users, self._by_blocks)
         if self._adjusted(users).any():
             return products(users.queries, self.item_vectors, rows)
         return np.asarray(users.queries @ self.item_vectors[slice(None) if rows is None else rows].T)
+
+    @cached_property
+    def _by_blocks(self) -> VectorsByRows | None:
+        """The model, where its item vectors are too many to be held beside it, and no index holds them."""
+        model = self.bundle.model
+        if self.bundle.index is not None or self._factorized is None or not isinstance(model, VectorsByRows):
+            return None
+        return model if self.n_items * model.some_item_vectors(0, 1).size > MOST_HELD else None
+
+    def _block_products(self, users: Users, model: VectorsByRows) -> Float32Array:
+        assert users.queries is not None
+        queries, found = users.queries, np.empty((len(users), self.n_items), dtype=np.float32)
+        multiplied = products if self._adjusted(users).any() else _times
+        for start in range(0, self.n_items, BLOCK):
+            some = slice(start, min(start + BLOCK, self.n_items))
+            found[:, some] = multiplied(queries, model.some_item_vectors(some.start, some.stop))
+        return found
 
     def _adjust(self, scores: Float32Array, users: Users, wanted: Int64Array | slice) -> None:
         """Add to scores of the model, shape (n, len(wanted)), what else counts, in place."""
@@ -533,6 +555,10 @@ class FallbackChain:
             return top_k(np.tile(self._popularity, (n, 1)), k, allowed=allowed, excluded=hidden)
         same = top_k(self._popularity[None, :].copy(), k, allowed=allowed)
         return TopK(np.repeat(same.rows, n, axis=0), np.repeat(same.scores, n, axis=0))
+
+
+def _times(queries: Float32Array, vectors: Float32Array) -> Float32Array:
+    return np.asarray(queries @ vectors.T)
 
 
 def _only(scores: Float32Array, pattern: csr_array) -> Float32Array:

@@ -23,8 +23,9 @@ from pipelines.sizing.training_memory import BYTES_AN_INTERACTION, cost_of, lear
 from recsys_vae.bundles.neighbours import n_kept
 from recsys_vae.data.co_occurrence import PRODUCT_ENTRIES
 from recsys_vae.errors import ConfigError
+from recsys_vae.evaluation.evaluate import MOST_SCORES
 from recsys_vae.models import catalog
-from recsys_vae.models.cost import Cost, Sizes
+from recsys_vae.models.cost import BYTES_A_NUMBER, Cost, Sizes
 from recsys_vae.training.config import TrainingConfig
 
 HELD_ROWS, PART_ROWS = 4_000_000, 1_000_000
@@ -128,7 +129,7 @@ def training(
     if cost is None:
         return Stage("training", None, None, None)
     solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
-    held = cost.n_bytes if solved else learning_bytes(cost, how, workers)
+    held = cost.n_bytes if solved else learning_bytes(cost, how, work.sizes.n_items, workers)
     learning = held + BYTES_AN_INTERACTION * work.sizes.n_interactions
     events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
     products = PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
@@ -137,7 +138,9 @@ def training(
     process = machine.train_bytes if solved else machine.gradient_bytes
     if not solved and how is not None and how.leaves:
         speed /= 1 + LEAVES_COST
-    memory = max(process + learning, machine.train_bytes + cost.kept_bytes + counting)
+    # Weights of tables that were shared out are mapped then, and users are scored a few at a time.
+    kept = 2 * BYTES_A_NUMBER * MOST_SCORES if how is not None and how.shard_items else cost.kept_bytes
+    memory = max(process + learning, machine.train_bytes + min(kept, cost.kept_bytes) + counting)
     return Stage("training", memory, cost.operations / speed, 0.0)
 
 

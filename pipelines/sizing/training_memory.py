@@ -10,7 +10,7 @@ from recsys_vae.errors import ConfigError, PluginError, RecsysError
 from recsys_vae.models import catalog
 from recsys_vae.models.blend import Part
 from recsys_vae.models.cost import BYTES_A_NUMBER, BYTES_A_WEIGHT, Cost, Sizes, expected_cost
-from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.config import ADAM, BFLOAT16, FLOAT32, MOST_ITEMS, ROWWISE_ADAM, TrainingConfig
 from recsys_vae.training.fit import ModelSpec
 
 GIB: Final = 1 << 30
@@ -20,9 +20,13 @@ WIDTHS: Final = ("hidden", "latent", "factors", "rank", "neighbours")
 """Settings by which models grow narrower."""
 NARROWEST: Final = 8
 MOST_WORKERS: Final = 64
-SHARED_OUT: Final = 3
-"""Numbers of float32 that workers hold among them for a weight whose tables are shared out: itself and two moments of
-Adam. Gradients are of a few rows, and the best epoch's weights lie on disk."""
+SHARED_OUT: Final = {(ADAM, FLOAT32): 12.0, (ROWWISE_ADAM, FLOAT32): 4.0, (ROWWISE_ADAM, BFLOAT16): 2.0}
+"""Bytes that workers hold among them for a weight whose tables are shared out, by optimizer and precision: itself and
+two moments of Adam. Gradients are of a few rows, and the best epoch's weights lie on disk."""
+ROWWISE: Final = 26.0
+"""Further bytes an item of row-wise Adam: a moment and a step of two rows and a bias, and what the bias has more."""
+SAMPLED: Final = 20.0
+"""Bytes an item that every worker holds to draw items: counts, probabilities, their sums."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,18 @@ def need_of(name: str, config: Any, sizes: Sizes, training: TrainingConfig | Non
     cost = cost_of(name, config, sizes)
     if cost is None:
         return Need(name, None)
-    return Need(name, learning_bytes(cost, training, workers) + BYTES_AN_INTERACTION * sizes.n_interactions)
+    held = learning_bytes(cost, training, sizes.n_items, workers)
+    return Need(name, held + BYTES_AN_INTERACTION * sizes.n_interactions)
 
 
-def learning_bytes(cost: Cost, training: TrainingConfig | None, workers: int = 1) -> float:
+def learning_bytes(cost: Cost, training: TrainingConfig | None, n_items: int, workers: int = 1) -> float:
     """What a worker holds beside what it learns from."""
     if training is not None and training.shard_items:
-        whole = cost.kept_bytes / BYTES_A_NUMBER * BYTES_A_WEIGHT
-        return cost.n_bytes - whole + SHARED_OUT * cost.kept_bytes / workers
+        weights = cost.kept_bytes / BYTES_A_NUMBER
+        tables = weights * SHARED_OUT[training.table_optimizer, training.table_precision]
+        if training.table_optimizer == ROWWISE_ADAM:
+            tables += ROWWISE * n_items
+        return cost.n_bytes - weights * BYTES_A_WEIGHT + SAMPLED * n_items + tables / workers
     return cost.n_bytes + leaf_gradients(training) * cost.kept_bytes
 
 
@@ -121,9 +129,11 @@ def check_memory(
 def what_fits(
     name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None = None, workers: int = 1
 ) -> Iterator[str]:
-    """Ways out, in words: the model made narrower, or shared out, other models by name, more memory."""
+    """Ways out, in words: the model narrower, its tables smaller or shared out, other models by name, more memory."""
     if narrower := _narrower(name, config, sizes, free, training, workers):
         yield narrower
+    if smaller := _smaller(name, config, sizes, free, training, workers):
+        yield smaller
     if shared_out := _shared_out(name, config, sizes, free, training, workers):
         yield shared_out
     others = sorted(_others(name, sizes, free), key=lambda need: need.n_bytes or 0)
@@ -138,6 +148,23 @@ def gib(n_bytes: float) -> str:
     if not math.isfinite(n_bytes):
         return "unknown amounts"
     return f"{n_bytes / GIB:.1f} GiB" if n_bytes >= GIB / 10 else f"{n_bytes / (1 << 20):.0f} MiB"
+
+
+def _smaller(name: str, config: Any, sizes: Sizes, free: float, training: TrainingConfig | None, workers: int) -> str:
+    """Item tables of bfloat16 with a moment a row; empty where that does not do, or cannot be, or is so already."""
+    if sizes.n_items <= MOST_ITEMS:
+        return ""  # every step looks at all of them, unless asked otherwise
+    asked = replace(training or TrainingConfig(), likelihood="sampled", weight_decay=0.0)
+    asked = replace(asked, shard_items=True, leaves=max(asked.leaves, workers))
+    try:
+        how = replace(asked, table_optimizer=ROWWISE_ADAM, table_precision=BFLOAT16)
+        spec = ModelSpec(name, config, how)
+    except RecsysError:
+        return ""
+    if how == training or (need_of(name, spec.config, sizes, how, workers).n_bytes or 0) > free:
+        return ""
+    tables = f"--set table_optimizer={ROWWISE_ADAM} --set table_precision={BFLOAT16}"
+    return f"--shard-items --leaves {how.leaves} --likelihood sampled {tables}"
 
 
 def _shared_out(

@@ -31,6 +31,8 @@ from recsys_vae.top_k import mask, select
 
 SCORES_AT_ONCE = 2**22
 """Scores held at a time by default; more do not fit the processor's caches and take longer."""
+MOST_SCORES = 2**27
+"""Scores held at a time of catalogues so wide that 64 users have more of them."""
 NEVER = np.iinfo(np.int64).max
 """Rank of what no list may hold."""
 
@@ -123,7 +125,8 @@ def evaluate(
 
     Args:
         metrics: names as in `parse_metric`.
-        batch_size: users scored at once; by default as many as keep their scores within 16 MiB, at least 64.
+        batch_size: users scored at once; by default as many as keep their scores within 16 MiB, at least 64; of
+            millions of items, as many as keep them within 512 MiB.
         item_counts: training users of each item, shape (n_items,); needed for novelty. Instead of those of `facts`.
         progress: show a bar of users.
         depth: look at least so deep, for `target_ranks`; the largest k of the metrics where that is more.
@@ -141,7 +144,7 @@ def evaluate(
         raise UnknownNameError("treatment of repeats", repeat, REPEATS)
     facts = facts if item_counts is None else replace(facts, counts=item_counts)
     asked = Questions.of(held_out, metrics, facts, depth, repeat, reranker)
-    batch_size = max(64, SCORES_AT_ONCE // model.n_items) if batch_size is None else batch_size
+    batch_size = users_at_once(model.n_items) if batch_size is None else batch_size
     _check_model(model, held_out, batch_size)
     values: dict[str, list[Float64Array]] = {metric.name: [] for metric in asked.per_user}
     tallies = {metric.name: metric.tally(model.n_items) for metric in asked.of_all}
@@ -177,13 +180,18 @@ def recommended(
         repeat: as of `evaluate`, and so is `reranker`, whose k counts.
     """
     found = []
-    batch_size = max(64, SCORES_AT_ONCE // model.n_items)
+    batch_size = users_at_once(model.n_items)
     for rows in _batches(np.arange(len(held_out.users)), batch_size, progress=False):
         some = held_out.take(rows)
         scores, histories = scores_of(model, some), some.shown
         mask(scores, excluded=hidden_from(histories, repeat))
         found.append((select(scores, k) if reranker is None else reranker.lists(scores, histories)).rows)
     return np.concatenate(found)
+
+
+def users_at_once(n_items: int) -> int:
+    """Users who are scored together where nothing else is asked for."""
+    return max(1, min(64, MOST_SCORES // n_items), SCORES_AT_ONCE // n_items)
 
 
 def mean(values: Float64Array) -> float:

@@ -9,6 +9,8 @@ from recsys_vae.settings import setting
 LIKELIHOODS = ("auto", "exact", "chunked", "sampled")
 ADAM, ROWWISE_ADAM = "adam", "rowwise_adam"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
+MOST_ITEMS = 300_000
+"""Items above which the likelihood `auto` samples."""
 MACHINE, KL = "machine", "kl"
 """What some settings are about: where and how carefully a run takes place, and not what is learned; the KL."""
 
@@ -52,7 +54,7 @@ class TrainingConfig:
     )
     table_optimizer: str = setting(
         ADAM,
-        "Of item tables: adam, two moments a weight; rowwise_adam, one second moment a row and no first. Wants shard_items.",
+        "Of item tables: adam, two moments a weight; rowwise_adam, one moment a row, which wants shard_items.",
         option="",
     )
     table_precision: str = setting(
@@ -125,7 +127,7 @@ class TrainingConfig:
             )
         if self.weight_decay:
             raise ConfigError(
-                "table_optimizer=rowwise_adam moves the rows that a step looks at and no other, so it decays none. Leave "
+                "table_optimizer=rowwise_adam moves the rows that a step looks at and no other, and decays none. Leave "
                 "weight_decay out."
             )
 

@@ -11,12 +11,10 @@ from recsys_vae.nn.objective import Likelihood
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
 from recsys_vae.nn.softmax import chunked_nll, exact_nll
 from recsys_vae.nn.sparse_layers import SparseLinear
-from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.config import MOST_ITEMS, TrainingConfig
 
 MOST_LOGITS = 1 << 28
 """Logits a step above which `auto` does not hold them all: 512 MiB in bfloat16."""
-MOST_ITEMS = 300_000
-"""Items above which `auto` samples."""
 
 
 def choose_likelihood(

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_vae.errors import UnavailableError
@@ -96,7 +97,7 @@ class RowwiseAdam(LazyAdam):
 def _take_float32(parameter: nn.Parameter) -> None:
     if not hasattr(parameter, "grad_dtype"):
         raise UnavailableError(
-            f"Item tables in bfloat16 need torch 2.10 or newer, and this is {torch.__version__}. Install it, or train with "
+            f"Item tables in bfloat16 need torch 2.10 or newer, this is {torch.__version__}. Install it, or train with "
             "table_precision=float32."
         )
     parameter.grad_dtype = torch.float32
@@ -150,7 +151,8 @@ def mix(number: int) -> int:
     return int(_mixed(np.array([number & MASK], np.uint64))[0])
 
 
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
+def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    found: NDArray[np.uint64] = numbers ^ (numbers >> np.uint64(31))
+    return found

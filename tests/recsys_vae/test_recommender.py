@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recsys_vae import recommender
 from recsys_vae.bundles.bundle import Bundle, Tiers, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
@@ -41,6 +42,19 @@ def test_lists_are_the_models_own_order_without_seen_items(chain: FallbackChain)
         expected = sorted(set(range(12)) - set(seen), key=lambda item: (-scores[user, item], item))
         assert answers.rows[user][: len(expected)].tolist() == expected
         assert (answers.rows[user][len(expected) :] == -1).all()
+
+
+def test_item_vectors_that_are_too_many_to_hold_are_made_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Bundle.unwritten(untrained("mult-vae", 12), WORLD.items, WORLD.item_counts(), Tiers())
+    held, histories = FallbackChain(bundle), csr([[0, 1], [7, 8, 9], []], 12)
+    expected = held.score(histories)
+    monkeypatch.setattr(recommender, "MOST_HELD", 0)
+    monkeypatch.setattr(recommender, "BLOCK", 5)
+    chain = FallbackChain(bundle)
+    np.testing.assert_allclose(chain.score(histories), expected, rtol=1e-5)
+    assert np.array_equal(chain.recommend(histories, 5).rows, held.recommend(histories, 5).rows)
+    assert "item_vectors" in vars(held)
+    assert "item_vectors" not in vars(chain)
 
 
 def test_seen_items_may_be_kept(chain: FallbackChain) -> None:

@@ -1,7 +1,7 @@
 """Estimates grow as their formulas say, and the command tells them and refuses what cannot fit."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -199,6 +199,11 @@ def test_tables_that_are_shared_out_are_told_of_each_worker():
         stages(work, "mult-vae", config, MACHINE, how, workers)[1].memory
         for how, workers in ((TrainingConfig(), 1), (shared, 1), (shared, 2), (shared, 64))
     )
-    assert whole - alone == pytest.approx((20 - 12) * weights)
+    assert whole - alone == pytest.approx((20 - 12) * weights - 20 * 10**6)  # every worker draws items
     assert alone - two == pytest.approx(12 * weights / 2)
-    assert many > 4 * weights  # what comes afterwards is one process's
+    assert many > 2**30  # what comes afterwards is one process's
+    rowwise = replace(shared, table_optimizer="rowwise_adam")
+    small = replace(rowwise, table_precision="bfloat16")
+    taken = {how: stages(work, "mult-vae", config, MACHINE, how, 1)[1].memory for how in (rowwise, small)}
+    assert alone - taken[rowwise] == pytest.approx(8 * weights - 26 * 10**6)
+    assert taken[rowwise] - taken[small] == pytest.approx(2 * weights)

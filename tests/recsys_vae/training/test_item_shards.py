@@ -205,7 +205,9 @@ def test_small_tables_learn_about_as_much() -> None:
     def best(config: TrainingConfig) -> float:
         with TemporaryDirectory() as folder:
             model = fresh("mult-vae", ALONE, config=config)
-            return max(record["ndcg@5"] for record in run(model, Path(folder) / "run.safetensors", config=config).history)
+            return max(
+                record["ndcg@5"] for record in run(model, Path(folder) / "run.safetensors", config=config).history
+            )
 
     begun = replace(CONFIG, epochs=1, learning_rate=1e-6)
     usual, small = best(replace(CONFIG, epochs=20)), best(replace(SMALL_TABLES, epochs=20))
