@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, nDCG
 
 from recsys_vae.errors import ConfigError, DataError, EmptyDataError
-from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.evaluation.evaluate import evaluate, users_at_once
 from recsys_vae.evaluation.splits import HeldOut
 from tests.recsys_vae.evaluation.fakes import FixedScores, held_out
 
@@ -117,6 +117,10 @@ def test_another_catalogue_is_an_error() -> None:
 def test_nan_scores_are_an_error() -> None:
     with pytest.raises(DataError, match="NaN"):
         evaluate(FixedScores(np.array([[0, np.nan, 5], [0, 0, 0], [0, 0, 0]])), held_out([[0]], [[1]], 3), ["recall@1"])
+
+
+def test_so_many_users_are_scored_at_once_as_keep_their_scores_small() -> None:
+    assert [users_at_once(n) for n in (100, 2**16, 10**6, 10**7, 10**9)] == [2**22 // 100, 64, 64, 13, 1]
 
 
 def test_counts_of_another_catalogue_and_empty_batches_are_errors() -> None:
