@@ -20,7 +20,7 @@ from recsys_vae.models.transfer import transfer
 from recsys_vae.protocols import BoolArray, Int64Array, Recommender
 from recsys_vae.settings import setting
 from recsys_vae.training.batches import Replay
-from recsys_vae.training.config import TrainingConfig
+from recsys_vae.training.config import ADAM, FLOAT32, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ class WarmStart:
             kl_anneal=0.0,
             kl_cycles=1,
             shard_items=False,  # one process goes on, from whole tables
+            table_optimizer=ADAM,
+            table_precision=FLOAT32,
             seed=first.seed + self.number,
         )
 

@@ -68,6 +68,19 @@ def test_beta_stays_where_the_parent_ended_and_the_learning_rate_is_lower() -> N
     assert start.training(CONFIG).learning_rate == pytest.approx(0.005)
 
 
+def test_what_was_trained_with_small_tables_goes_on_with_whole_ones() -> None:
+    small = replace(
+        CONFIG,
+        likelihood="sampled",
+        leaves=1,
+        shard_items=True,
+        table_optimizer="rowwise_adam",
+        table_precision="bfloat16",
+    )
+    found = from_parent().training(small)
+    assert (found.shard_items, found.table_optimizer, found.table_precision) == (False, "adam", "float32")
+
+
 @pytest.mark.parametrize(
     ("cycles", "epochs", "share"), [(1, 0, 1), (1, 2, 0.5), (1, 20, 1), (1, 30, 1), (2, 10, 1), (2, 20, 1)]
 )
