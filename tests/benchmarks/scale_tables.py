@@ -65,24 +65,28 @@ def measure(dataset: str, tables: str, seed: int, **settings: Any) -> dict[str, 
     return {
         "epochs": found.epochs,
         "users_per_second": float(np.median([one["users_per_second"] for one in found.history])),
-        "per_user": {name: [round(float(one), 6) for one in measured.per_user[name]] for name in METRICS},
+        "per_user": {name: " ".join(f"{one:.6g}" for one in measured.per_user[name]) for name in METRICS},
     }
 
 
 def told(dataset: str, tables: str) -> dict[str, Any] | None:
     """Means over the seeds, with the standard error over users, and the difference to the usual tables."""
-    mine, usual = ([existing(BENCHMARK, f"{dataset}-{name}-{seed}") for seed in SEEDS] for name in (tables, USUAL))
-    if not all(mine) or not all(usual):
+    runs = {seed: [existing(BENCHMARK, f"{dataset}-{name}-{seed}") for name in (tables, USUAL)] for seed in SEEDS}
+    both = [run for run in runs.values() if all(run)]
+    if not both:
         return None
-    found: dict[str, Any] = {"epochs": [one["figures"]["epochs"] for one in mine if one]}
+    mine, usual = zip(*both, strict=True)
+    found: dict[str, Any] = {"epochs": [one["figures"]["epochs"] for one in mine if one], "seeds": len(both)}
     for metric in METRICS:
-        ours, theirs = (np.array([one["figures"]["per_user"][metric] for one in runs if one]) for runs in (mine, usual))
+        ours, theirs = (
+            np.array([[float(value) for value in one["figures"]["per_user"][metric].split()] for one in some if one])
+            for some in (mine, usual)
+        )
         of_users = ours.mean(axis=0)
         found[metric] = [float(of_users.mean()), float(of_users.std(ddof=1) / len(of_users) ** 0.5)]
-        found[f"{metric} of seeds"] = float(ours.mean(axis=1).std(ddof=1) / len(SEEDS) ** 0.5)
         if tables != USUAL:
             gap = paired_bootstrap(ours, theirs)
-            found[f"{metric} difference"] = [gap.mean, gap.low, gap.high]
+            found[f"{metric} difference"] = [float((ours - theirs).mean()), gap.low, gap.high]
     return found
 
 

@@ -210,7 +210,7 @@ def test_small_tables_learn_about_as_much() -> None:
             )
 
     begun = replace(CONFIG, epochs=1, learning_rate=1e-6)
-    usual, small = best(replace(CONFIG, epochs=20)), best(replace(SMALL_TABLES, epochs=20))
+    usual, small = best(replace(CONFIG, epochs=8)), best(replace(SMALL_TABLES, epochs=8))
     assert small > (best(begun) + usual) / 2
 
 
