@@ -22,6 +22,8 @@ from service.ranking.served_model import Catalogue
 from service.settings import MAIN
 from service.store.events import Event, EventStore
 
+HIDDEN = 16
+"""Wide enough for the compiled search and lists; without compiled loops the same tests go the plain way."""
 ITEMS = tuple("abcdefgh")
 USERS = ("u0", "u1", "u2", "u3", "u4", "u5")
 MATRIX = np.array(
@@ -61,7 +63,7 @@ HISTORIES = {
 
 def write_tiny_bundle(directory: Path, model_name: str) -> Path:
     """A bundle over eight items: fitted where the model has a closed form, else with fresh weights."""
-    config = MultVAEConfig(hidden=4, latent=2) if model_name == "mult-vae" else None
+    config = MultVAEConfig(hidden=HIDDEN, latent=2) if model_name == "mult-vae" else None
     model = catalog.create(model_name, len(ITEMS), config)
     if isinstance(model, ClosedFormRecommender):
         model.fit(csr_array(MATRIX))
