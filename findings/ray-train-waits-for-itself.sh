@@ -59,4 +59,7 @@ ray.shutdown()
 os._exit(0 if waits else 1)  # whatever the thread that still waits makes of it
 EOF
 # Ray Train begins another attempt after a minute otherwise.
-RAY_USAGE_STATS_ENABLED=0 RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=5 "$folder/venv/bin/python" "$folder/train.py" "$folder" 2>/dev/null | grep -v raylet
+RAY_USAGE_STATS_ENABLED=0 RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=5 "$folder/venv/bin/python" "$folder/train.py" "$folder" >"$folder/said" 2>&1 ||
+    status=$?
+grep -E '^(a worker|processors)' "$folder/said"
+exit "${status:-0}"
