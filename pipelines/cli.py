@@ -47,6 +47,8 @@ ALONE = {verb: module for module, verbs in GROUPS.items() for verb in verbs if v
 """Verbs whose module is all that they need, by its name; `retrain` carries out the others."""
 TOGETHER = ("train", "publish")
 """Verbs that several processes, started by torchrun, carry out together."""
+RESUMED = (("train",), ("publish",), ("tune",), ("compare",), ("images", "train"), ("images", "fit-prior"))
+"""Verbs with --resume."""
 SERVING = ("serve",)
 """Verbs that take signals themselves: open requests end first."""
 INTERRUPTED = 130
@@ -102,6 +104,11 @@ def own_process() -> None:
     redact_logs()
 
 
+def _how_to_go_on(words: list[str]) -> str:
+    resumed = any(tuple(words[: len(verb)]) == verb for verb in RESUMED)
+    return "; training goes on with --resume" if resumed else ""
+
+
 def main() -> None:
     """Run the command line."""
     rank = os.environ.get("RANK", "0")
@@ -120,7 +127,7 @@ def main() -> None:
         _fail(refused, rank)
     except SystemExit as end:
         if isinstance(end.code, int) and end.code in ENDED and rank == "0":
-            print(f"{ENDED[end.code]}; nothing half-written is left; training goes on with --resume", file=sys.stderr)
+            print(f"{ENDED[end.code]}; nothing half-written is left{_how_to_go_on(sys.argv[1:])}", file=sys.stderr)
         raise
     except BaseException as error:
         if type(error).__name__ != PANIC:

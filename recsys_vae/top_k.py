@@ -32,10 +32,10 @@ def top_k(scores: Float32Array, k: int, *, allowed: BoolArray | None = None, exc
     return select(scores, k)
 
 
-def check_k(k: int) -> None:
-    """Raise ConfigError unless k is at least 1."""
-    if k < 1:
-        raise ConfigError(f"k is the number of items wanted, at least 1; got {k}.")
+def check_k(k: object) -> None:
+    """Raise ConfigError unless k is a whole number, at least 1."""
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ConfigError(f"k is the number of items wanted, at least 1; got {k!r}.")
 
 
 def check_masks(shape: tuple[int, int], allowed: BoolArray | None, excluded: csr_array | None) -> None:

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, issparse
 
 from recsys_vae.data.columns import ITEM, USER, WEIGHT
 from recsys_vae.data.histories import binary_histories
-from recsys_vae.data.ids import IdMap
+from recsys_vae.data.ids import IdMap, as_series
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.data.signals import signed
 from recsys_vae.errors import DataError
@@ -71,7 +71,7 @@ def as_histories(histories: Histories, items: IdMap, dislikes: Histories = None)
         known = as_interactions(histories)
         return known.users.labels(), _over(known, items)
     if isinstance(histories, Mapping):
-        ids = IdMap.from_labels(pl.Series("id", list(histories))) if histories else IdMap.from_values([])
+        ids = IdMap.from_labels(as_series(list(histories))) if histories else IdMap.from_values([])
         order = np.argsort(ids.find(list(histories)), kind="stable")
         lists = [list(histories.values())[place] for place in order]
         return ids.labels(), _from_lists(lists, items)

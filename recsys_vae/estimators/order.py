@@ -8,7 +8,7 @@ import polars as pl
 from scipy.sparse import csr_array, issparse
 
 from recsys_vae.data.columns import ITEM, POSITION, TIMESTAMP, USER
-from recsys_vae.data.ids import IdMap
+from recsys_vae.data.ids import IdMap, as_series
 from recsys_vae.data.interactions import Interactions
 from recsys_vae.data.sequences import order_of_lists
 from recsys_vae.estimators.inputs import Data, Histories
@@ -43,7 +43,7 @@ def order_of_histories(histories: Histories, items: IdMap) -> csr_array | None:
     if isinstance(histories, Interactions) or issparse(histories):
         return None
     if isinstance(histories, Mapping):
-        users = IdMap.from_labels(pl.Series("id", list(histories))) if histories else IdMap.from_values([])
+        users = IdMap.from_labels(as_series(list(histories))) if histories else IdMap.from_values([])
         order = np.argsort(users.find(list(histories)), kind="stable")
         lists: list[Any] = [list(list(histories.values())[place]) for place in order]
     else:

@@ -1,6 +1,6 @@
 """ServedModel: the object that batch jobs and the service answer with, asked by ids."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from recsys_vae.estimators.order import order_of_histories
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import BoolArray, Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
+from recsys_vae.top_k import check_k
 
 
 class ServedModel:
@@ -82,10 +83,11 @@ class ServedModel:
                 models that take it. A part of a split has its own.
 
         Raises:
-            ConfigError: k < 1.
+            ConfigError: k is no whole number, or below 1.
             DataError: the histories are in no form that is read, ids are of another type than those that the model was
                 fitted on, or the bundle takes no metadata.
         """
+        check_k(k)
         users, matrix = as_histories(histories, self.items, dislikes)
         known = encoded(metadata, self.bundle.tiers.schema, histories, users)
         order = order_of_histories(histories, self.items) if self.is_sequential else None
@@ -108,9 +110,10 @@ class ServedModel:
         """The k items most similar to one, itself left out, best first: columns item_id, rank (from 1), score.
 
         Raises:
-            ConfigError: k < 1.
+            ConfigError: k is no whole number, or below 1.
             DataError: the model does not know the item.
         """
+        check_k(k)
         row = int(self.items.find([item])[0])
         if row < 0:
             raise DataError(f"The model does not know the item {item!r}: it was not among those it was fitted on.")
@@ -143,7 +146,9 @@ class ServedModel:
     def _flags(self, allowed: Sequence[object] | pl.Series | None) -> BoolArray | None:
         if allowed is None:
             return None
-        rows: Int64Array = self.items.find(allowed)
+        if isinstance(allowed, str) or not isinstance(allowed, Iterable):
+            raise DataError(f"allowed is a list of item ids, got {allowed!r}. Write [{allowed!r}] for one item.")
+        rows: Int64Array = self.items.find(allowed if isinstance(allowed, pl.Series | np.ndarray) else list(allowed))
         flags = np.zeros(self.n_items, np.bool_)
         flags[rows[rows >= 0]] = True
         return flags

@@ -228,6 +228,8 @@ class Questions:
         reranker: Reranker | None,
     ) -> "Questions":  # fmt: skip
         """Those of some metrics; raises as `evaluate`."""
+        if isinstance(names, str):
+            raise ConfigError(f"metrics is a list of names, got {names!r}. Write [{names!r}] for one.")
         parsed = tuple(dict.fromkeys(parse_metric(name) for name in names))
         rows = np.flatnonzero(entries.row_lengths(held_out.targets))
         if not rows.size:

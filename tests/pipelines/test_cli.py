@@ -157,23 +157,34 @@ def test_the_help_lists_every_verb() -> None:
         assert verb in result.output
 
 
-@pytest.mark.parametrize(("rank", "said"), [("0", True), ("1", False)])
+@pytest.mark.parametrize(
+    ("rank", "verb", "said"),
+    [("0", "train", True), ("1", "train", False), ("0", "images train", True), ("0", "index tune", False)],
+)
 def test_ctrl_c_says_how_to_go_on_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, said: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, verb: str, said: bool
 ) -> None:
     app = typer.Typer()
 
-    @app.command()
-    def train() -> None:
+    @app.command(context_settings={"allow_extra_args": True})
+    def any_verb() -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "build", lambda *_: app)
-    monkeypatch.setattr("sys.argv", ["recsys"])
+    monkeypatch.setattr("sys.argv", ["recsys", *verb.split()])
     monkeypatch.setenv("RANK", rank)
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 130
     assert ("--resume" in capsys.readouterr().err) == said
+
+
+def test_verbs_that_are_said_to_go_on_have_the_option() -> None:
+    for words in cli.RESUMED:
+        command = typer.main.get_command(cli.build())
+        for word in words:
+            command = vars(command)["commands"][word]
+        assert "--resume" in [option for one in command.params for option in one.opts]
 
 
 @pytest.mark.parametrize(

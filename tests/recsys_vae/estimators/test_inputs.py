@@ -120,3 +120,28 @@ def test_validation_of_another_catalogue_is_refused() -> None:
         EASE().fit(csr_array(DENSE), validation=parts.validation)
     with pytest.raises(ConfigError, match=r"Events\.from_frame"):
         split(frame, "temporal")
+
+
+@pytest.mark.parametrize("k", [0, 2.0, "2", None])
+def test_a_k_that_is_no_whole_number_is_an_error(k: Any) -> None:
+    model = Popularity().fit(pl.DataFrame({"user_id": USERS, "item_id": ITEMS}))
+    with pytest.raises(ConfigError, match=f"at least 1; got {k!r}"):
+        model.recommend(["9"], k=k)
+    with pytest.raises(ConfigError, match=f"at least 1; got {k!r}"):
+        model.similar_items("9", k=k)
+    assert model.recommend(["9"], k=np.int64(1))["item_id"].to_list() == ["010"]  # type: ignore[arg-type]
+
+
+def test_one_id_in_the_place_of_the_allowed_ones_is_an_error() -> None:
+    model = Popularity().fit(pl.DataFrame({"user_id": USERS, "item_id": ITEMS}))
+    with pytest.raises(DataError, match=r"Write \['9'\] for one item"):
+        model.recommend([[]], allowed="9")
+    with pytest.raises(DataError, match=r"Write \[9\] for one item"):
+        model.recommend([[]], allowed=9)  # type: ignore[arg-type]
+    assert model.recommend([[]], allowed={"9"})["item_id"].to_list() == ["9"]  # type: ignore[arg-type]
+
+
+def test_users_of_a_mapping_are_all_strings_or_all_numbers() -> None:
+    model = Popularity().fit(pl.DataFrame({"user_id": USERS, "item_id": ITEMS}))
+    with pytest.raises(DataError, match="Ids are all strings or all whole numbers"):
+        model.recommend({7: ["9"], "8": ["9"]})

@@ -136,6 +136,11 @@ def test_a_metric_named_twice_is_measured_once() -> None:
     assert list(found.means) == ["recall@1"]
 
 
+def test_one_name_in_the_place_of_the_list_of_metrics_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"Write \['recall@2'\] for one"):
+        evaluate(FixedScores(np.array([[3, 2, 1]])), held_out([[]], [[0]], 3), "recall@2")
+
+
 def test_the_first_hit_is_among_what_lists_may_hold() -> None:
     """Of users who are asked for what is hidden from their lists, for that and more, and for something new."""
     asked = held_out([[3], [3], [0]], [[3], [1, 3], [2]], 4)
