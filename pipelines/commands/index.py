@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 USERS = 1000
+UNUSED = (
+    "The bundle's tier policy has segment popularity count beside the model: lists of users with whom it does come "
+    "from all scores, and no index is asked for them (docs/cold-start.md)."
+)
 BundlePath = Annotated[Path, typer.Argument(help="Directory of a bundle of a factorised model.")]
 
 
@@ -119,8 +123,11 @@ def _written(bundle: Path, to: Path, kind: str, queries: "Float32Array | None", 
 
 def _tell(manifest: "Manifest", to: Path) -> None:
     from pipelines.console import output_console
+    from recsys_vae.bundles.tier_policy import TierPolicy
 
     output_console().print(f"{manifest.version} in {to}, index {manifest.index['kind']}", soft_wrap=True)
+    if TierPolicy.from_settings(manifest.ladder).are_weighted:
+        output_console().print(UNUSED, soft_wrap=True, highlight=False)
 
 
 def _least(recall: float) -> float:

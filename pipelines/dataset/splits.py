@@ -128,10 +128,16 @@ def read_manifest(dataset: DatasetDir, name: str) -> SplitManifest:
 
     Raises:
         UnknownNameError: the dataset has no such split.
+        ConfigError: it has none at all.
         DataError: it was written in another format.
     """
     path = dataset.split_path(name) / "split.json"
     if name not in dataset.splits():
+        if not dataset.splits():
+            raise ConfigError(
+                f"Dataset {dataset.name!r} has no split yet, so none named {name!r}. Make one: "
+                f"recsys split {dataset.name} --protocol strong"
+            )
         raise UnknownNameError(f"split of dataset {dataset.name!r}", name, dataset.splits())
     try:
         return SplitManifest.model_validate_json(path.read_bytes())

@@ -32,7 +32,8 @@ from recsys_vae.native.table_rows import (
 from recsys_vae.native.tables import tables
 
 _TIMED = {c.USER, c.ITEM, c.WEIGHT, c.TIMESTAMP}
-_KEEP = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}
+KEEPS = {Keep.LAST: KEEP_LAST, Keep.FIRST: KEEP_FIRST, Keep.MAX: KEEP_MAX}
+"""Rows that may stand for a (user, item) here, as the loops call them."""
 
 
 class Distinct(NamedTuple):
@@ -54,7 +55,7 @@ def drop_duplicates(
     library = tables()
     rows = rows.rechunk()  # places are looked up in one chunk many times as fast as in several
     order = _order(rows)
-    if library is None or keep not in _KEEP or isinstance(order, str):
+    if library is None or keep not in KEEPS or isinstance(order, str):
         return None
     users, items = rows[c.USER].to_numpy(), rows[c.ITEM].to_numpy()
     if not len(users):
@@ -65,7 +66,7 @@ def drop_duplicates(
     n_own = int(own.max()) + 1
     grouped, bounds = group_users(library, own, order, n_own)
     weights = rows[c.WEIGHT].to_numpy() if keep is Keep.MAX else None
-    lost, repeated = mark_duplicates(library, items, grouped, bounds, dropped_rows.n_items, _KEEP[keep], weights)
+    lost, repeated = mark_duplicates(library, items, grouped, bounds, dropped_rows.n_items, KEEPS[keep], weights)
     if order is None:
         # Of unknown order, so their order is that of the items.
         grouped, _ = group_users(library, own, items.astype(np.int64), n_own)
@@ -81,7 +82,7 @@ def _distinct(
     """The same of rows with a time, a weight and nothing else, in one pass."""
     users, items, weights = (rows[name].to_numpy() for name in (c.USER, c.ITEM, c.WEIGHT))
     known = int(users.max()) + 1, dropped_rows.n_items
-    found = distinct_rows(library, users, items, weights, order, known, _KEEP[keep], threads)
+    found = distinct_rows(library, users, items, weights, order, known, KEEPS[keep], threads)
     if len(found.users) < len(users):
         dropped_rows.count_each(Rule.DUPLICATE, found.users_lost, found.items_lost)
     left = pl.DataFrame({c.USER: found.users, c.ITEM: found.items, c.WEIGHT: found.weights, c.TIMESTAMP: found.order})

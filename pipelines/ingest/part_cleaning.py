@@ -42,17 +42,25 @@ class DistinctParts:
 
     def drop_duplicates(self, parts: Sequence[Part], dropped_rows: DroppedRows, facts: UserFacts) -> None:
         """Thin every part; counted is what was dropped."""
-        threads = 1 if len(parts) > 1 else THREADS
+        several = len(parts) > 1
 
         def thin(number: int) -> tuple[DroppedRows, UserFacts]:
             ids = self.ids.of(*parts[number].users)
             lost, found = DroppedRows(ids.users, ids.items), UserFacts(ids)
-            self._thin(number, parts[number], lost, found, threads)
+            self._thin(number, parts[number], lost, found, threads=1 if several else THREADS)
             return lost, found
 
-        for part, (lost, found) in zip(parts, side_by_side(thin, range(len(parts))), strict=True):
+        at_once = THREADS if self._is_frugal else 1
+        for part, (lost, found) in zip(parts, side_by_side(thin, range(len(parts)), at_once), strict=True):
             dropped_rows.join(lost.losses, part.users[0])
             facts.join(found.counts())
+
+    @property
+    def _is_frugal(self) -> bool:
+        """Whether compiled loops do all: polars takes several times the memory of a part, so that one is enough."""
+        rules = self.rules
+        by_frames = rules.max_events_per_user is not None or rules.returns or rules.has_dislikes
+        return rules.keep in cleaning_compiled.KEEPS and not by_frames and not self.source.given_test
 
     def _thin(self, number: int, part: Part, lost: DroppedRows, facts: UserFacts, threads: int) -> None:
         rows = part.take()

@@ -256,7 +256,7 @@ def read_content(directory: Path, kind: Kind, format_version: int) -> dict[str, 
         raise BundleCorruptError(f"{directory} is not {kind.article} {kind.name}: it has no {MANIFEST}.") from error
     except ValueError as error:
         raise BundleCorruptError(f"{path} is not JSON: {error}. {kind.remedy}") from error
-    if not isinstance(content, dict) or "format_version" not in content:
+    if not isinstance(content, dict) or not {"format_version", "checksum"} <= content.keys():
         raise BundleCorruptError(f"{path} is not the manifest of {kind.article} {kind.name}.")
     if (found := content.get("kind", BUNDLE.name)) != kind.name:
         raise BundleCorruptError(f"{directory} is not {kind.article} {kind.name}: its manifest says {found!r}.")
@@ -265,7 +265,7 @@ def read_content(directory: Path, kind: Kind, format_version: int) -> dict[str, 
             f"{directory} has {kind.name} format {content['format_version']}, this version reads {format_version}. "
             f"{kind.renewal} with this version, or use the version that wrote it."
         )
-    if content.pop("checksum", None) != _checksum(content):
+    if content.pop("checksum") != _checksum(content):
         raise BundleCorruptError(f"{path} was altered: its checksum does not fit. {kind.remedy}")
     return content
 

@@ -57,10 +57,17 @@ class IdMap:
         """Take ids in the caller's own type, strings or whole numbers, in any order, duplicates allowed.
 
         Raises:
-            DataError: they are neither, or one is null.
+            DataError: they are neither, or one is null, empty, too long or holds a NUL.
         """
         texts, dtype = as_texts(labels)
-        return cls(texts.unique().sort(), dtype)
+        ids = texts.unique().sort()
+        odd = ids.to_frame("id").filter(~is_id(pl.col("id")))["id"]
+        if len(odd):
+            raise DataError(
+                f"Column {labels.name!r} holds {len(odd):,} ids that are none, such as {odd[0][:40]!r}: an id has 1 to "
+                f"{LONGEST_ID} characters, none of them NUL. Leave these rows out."
+            )
+        return cls(ids, dtype)
 
     @classmethod
     def of_positions(cls, n: int) -> "IdMap":

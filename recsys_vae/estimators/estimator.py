@@ -13,7 +13,7 @@ from recsys_vae.bundles.manifest import Manifest, Provenance
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, TierPolicy, TierThreshold
 from recsys_vae.data.ids import IdMap
 from recsys_vae.data.interactions import Interactions
-from recsys_vae.errors import ConfigError, DataError, ModelError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, ModelError, UnknownNameError
 from recsys_vae.estimators.inputs import Data, Histories, as_dislikes, as_interactions
 from recsys_vae.estimators.metadata import Inputs, Metadata
 from recsys_vae.estimators.order import order_of_data
@@ -111,10 +111,13 @@ class Estimator:
 
         Raises:
             DataError: the data break their contract, or validation is over other items.
+            EmptyDataError: there are no interactions.
             ConfigError: the model needs something that is not given, or has no place for something that is.
             TrainingError: the loss became infinite or NaN.
         """
         data = as_interactions(train)
+        if not data.matrix.nnz:
+            raise EmptyDataError("There are no interactions to learn from. Give at least one.")
         _check_validation(validation, data)
         inputs = Inputs.read(self._spec, (data.users, data.items), validation, user_metadata, item_metadata, kinds)
         fitted = fit(

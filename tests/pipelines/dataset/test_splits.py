@@ -20,6 +20,13 @@ def tastes(tmp_path: Path) -> DatasetDir:
     return dataset(tmp_path / "tastes", log, log.select("user_id", "item_id").gather_every(4))
 
 
+def test_without_any_split_the_command_that_makes_one_is_named(tastes: DatasetDir) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no split yet, so none named 'temporal'.*recsys split tastes --protocol strong"
+    ):
+        read_manifest(tastes, "temporal")
+
+
 OPTIONS: dict[str, dict[str, float]] = {"strong": {"min_items": 2, "heldout": 10}, "given": {"validation": 0.34}}
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import build as application
+from pipelines.commands.index import _tell
 from pipelines.dataset.directory import DatasetDir
 from pipelines.indexing import comparison, measuring
 from pipelines.indexing.comparison import choose, compare_indexes, shortcomings
@@ -16,7 +17,8 @@ from pipelines.indexing.measuring import Measured
 from pipelines.indexing.questions import Questions, questions_of
 from recsys_vae.bundles.additions import with_index
 from recsys_vae.bundles.bundle import Bundle, write_bundle
-from recsys_vae.bundles.manifest import Provenance
+from recsys_vae.bundles.manifest import Provenance, read_manifest
+from recsys_vae.bundles.tier_policy import TierPolicy, TierThreshold
 from recsys_vae.errors import ConfigError, DataError, RecsysError, RetrievalError, UnknownNameError
 from recsys_vae.retrieval.index_files import BLOCKS_FILE, FAISS_FILE
 from recsys_vae.retrieval.ondisk import OnDiskIndex
@@ -189,6 +191,17 @@ def test_an_approximate_index_is_not_built_without_users_to_ask(path: Path, tmp_
     told = CliRunner().invoke(application("index"), built)
     assert isinstance(told.exception, ConfigError)
     assert "DATASET" in str(told.exception)
+
+
+def test_an_index_that_is_not_always_asked_is_told(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read_manifest(path)
+    _tell(manifest, tmp_path)
+    assert "no index is asked" not in capsys.readouterr().out
+    weighted = TierPolicy(bare=(TierThreshold(0, "popular"), TierThreshold(1, "history", 0.5))).as_settings()
+    _tell(replace(manifest, ladder=weighted), tmp_path)
+    assert "no index is asked" in capsys.readouterr().out
 
 
 @pytest.mark.slow

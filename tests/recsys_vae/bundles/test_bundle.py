@@ -91,6 +91,12 @@ def test_truncated_and_missing_files_are_found(path: Path, file: str) -> None:
         Bundle.load(path)
 
 
+def test_the_manifest_of_something_else_is_not_called_altered(path: Path) -> None:
+    (path / "manifest.json").write_text('{"format_version": 1, "files": {}}')  # as of a simulated log
+    with pytest.raises(BundleCorruptError, match="is not the manifest of a bundle"):
+        Bundle.load(path)
+
+
 def test_a_number_changed_in_the_manifest_is_found(path: Path) -> None:
     manifest = path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"recall@20": 0.5', '"recall@20": 0.9'))

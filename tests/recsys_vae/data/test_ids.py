@@ -51,3 +51,9 @@ def test_rows_outside_are_refused() -> None:
 def test_fingerprint_tells_ids_apart() -> None:
     assert IdMap.from_values(["ab", "c"]).fingerprint() != IdMap.from_values(["a", "bc"]).fingerprint()
     assert IdMap.from_values(["b", "a"]) == IdMap.from_values(["a", "b", "a"])
+
+
+@pytest.mark.parametrize("odd", ["", "a\0b", "x" * 513])
+def test_texts_that_are_no_ids_are_refused(odd: str) -> None:
+    with pytest.raises(DataError, match="Column 'user' holds 1 ids that are none"):
+        IdMap.from_labels(pl.Series("user", ["a", odd, odd]))

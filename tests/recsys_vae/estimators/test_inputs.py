@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 from recsys_vae import EASE, Blend, Interactions, MultVAE, Popularity, split
 from recsys_vae.data.ids import IdMap
-from recsys_vae.errors import ConfigError, DataError, ModelError, SchemaError, UnknownNameError
+from recsys_vae.errors import ConfigError, DataError, EmptyDataError, ModelError, SchemaError, UnknownNameError
 from recsys_vae.estimators.inputs import as_histories, as_interactions
 
 USERS, ITEMS = ["b", "a", "a"], ["010", "010", "9"]
@@ -94,6 +94,14 @@ def test_other_histories_are_refused(histories: Any) -> None:
 def test_other_data_are_refused(frame: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         as_interactions(frame)
+
+
+@pytest.mark.parametrize(
+    "nothing", [csr_array((3, 4)), pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String})]
+)
+def test_nothing_to_learn_from_is_an_error(nothing: Any) -> None:
+    with pytest.raises(EmptyDataError, match="no interactions to learn from"):
+        EASE().fit(nothing)
 
 
 def test_settings_are_checked_before_anything_is_fitted() -> None:
