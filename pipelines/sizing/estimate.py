@@ -3,14 +3,14 @@
 What a process holds is what one holds that has next to no data (measured, see calibration.py), and beside it
 
     ingest    97 bytes a row up to four million rows, and 63 a row of the block that is read, a million at most; of
-              more, 35 a row of these four, and 97 a row of a part of one million, which is sorted when all are read;
-              65 a user and an item for ids and counts
+              more, 35 a row of these four, and 97 a row of a part of one million, two of which are cleaned side by
+              side when all are read; 117 a user and an item for ids and counts
     training  the larger of the model's peak (`cost` of each model) with the matrix it learns from and gradients of
               leaves (training_memory.py), and, when it has learned, the model as it is kept with the events that lists
               and neighbours are counted from, which go where it has learned
     serving   the model, its item vectors, the index, the neighbours and the table of items
 
-Constants without a formula were measured on simulated logs of 1 to 10 million rows, see docs/scale.md.
+Constants without a formula were measured on simulated logs of 1 to 100 million rows, see docs/scale.md.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,11 @@ from recsys_vae.models.cost import BYTES_A_NUMBER, Cost, Sizes
 from recsys_vae.training.config import TrainingConfig
 
 HELD_ROWS, PART_ROWS = 4_000_000, 1_000_000
-INGEST_ROW, HELD_ROW, GROUP_ROW, INGEST_ID = 97.0, 35.0, 63.0, 65.0
-CLEAN_ROW, REPEATED_ROW = 8.0, 8.0
-"""Bytes on disk of a row of the clean tables."""
+INGEST_ROW, HELD_ROW, GROUP_ROW, INGEST_ID = 97.0, 35.0, 63.0, 117.0
+PARTS_AT_ONCE = 1.4
+"""Parts of a long log that are in memory at a time: two are cleaned side by side."""
+CLEAN_ROW, REPEATED_ROW, ACCEPTED_ROW = 8.0, 8.0, 24.0
+"""Bytes on disk of a row of the clean tables, and of one that is kept for `--append`."""
 EVENT_BYTES, PRODUCT_BYTES = 190.0, 12.0
 """Of an event, and of a pair of items at a time, while lists and neighbours are counted."""
 EVENTS_A_PAIR: Final = 1.5
@@ -110,10 +112,11 @@ def ingest(work: Workload, machine: Calibration) -> Stage:
     ids = work.sizes.n_users + work.sizes.n_items
     rows = INGEST_ROW * work.rows + GROUP_ROW * min(work.rows, PART_ROWS)
     if work.rows > HELD_ROWS:
-        rows = HELD_ROW * HELD_ROWS + INGEST_ROW * PART_ROWS
+        rows = HELD_ROW * HELD_ROWS + INGEST_ROW * PART_ROWS * PARTS_AT_ONCE
     memory = machine.ingest_bytes + rows + INGEST_ID * ids
     seconds = machine.ingest_seconds + machine.ingest_row_seconds * work.rows
-    return Stage("ingest", memory, seconds, CLEAN_ROW * work.sizes.n_interactions + REPEATED_ROW * work.rows)
+    disk = CLEAN_ROW * work.sizes.n_interactions + (REPEATED_ROW + ACCEPTED_ROW) * work.rows
+    return Stage("ingest", memory, seconds, disk)
 
 
 def training(

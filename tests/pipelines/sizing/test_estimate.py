@@ -62,9 +62,9 @@ def test_a_dense_model_is_told_by_its_matrix():
 def test_ingest_holds_rows_up_to_a_bound():
     few, many, more = (of(of_numbers(1000, 1000, rows), "popularity")["ingest"] for rows in (10**6, 10**7, 10**8))
     assert few.seconds == pytest.approx(3.0)
-    assert few.memory == pytest.approx(200 * MIB + 97e6 + 63e6 + 65 * 2000)
+    assert few.memory == pytest.approx(200 * MIB + 97e6 + 63e6 + 117 * 2000)
     assert many.memory == more.memory > few.memory  # type: ignore[operator]
-    assert many.memory == pytest.approx(200 * MIB + 35 * 4e6 + 97e6 + 65 * 2000)
+    assert many.memory == pytest.approx(200 * MIB + 35 * 4e6 + 1.4 * 97e6 + 117 * 2000)
 
 
 def test_leaves_hold_gradients_of_every_level_of_every_thread(monkeypatch):
