@@ -26,7 +26,7 @@ def test_ingest_is_rows_and_what_one_process_does_alone() -> None:
     assert found.moved == 10_000 * (10 + 40 + 5)
     assert found.alone_hours * HOUR == pytest.approx(1)
     assert found.hours * HOUR == pytest.approx(15 / 10 + 1 + 550_000 / 20_000)
-    assert found.memory == 65 * 1100
+    assert found.memory == 117 * 1100
 
 
 def test_training_sends_the_rows_of_a_step_to_every_worker() -> None:
