@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from recsys_vae.data.histories import empty_histories
+from recsys_vae.native import products
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.caps import Cap
 from service.ranking.boosts import Boost
@@ -119,7 +120,9 @@ def test_plain_queries_are_answered_as_any_others(any_chain: FallbackChain, monk
     together = finished(answer_all(catalogue, plain))
     monkeypatch.setattr(Query, "is_plain", False)
     others = [replace(query) for query in plain]
-    assert together == finished(answer_all(catalogue, others)) == [answer(catalogue, query) for query in others]
+    assert together == finished(answer_all(catalogue, others))
+    if products.suits():  # else the last bits of a score are those of its batch
+        assert together == [answer(catalogue, query) for query in others]
 
 
 @pytest.mark.parametrize(
