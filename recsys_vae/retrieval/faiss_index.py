@@ -241,7 +241,7 @@ def load_index(
         index = faiss.read_index(str(path))
     except RuntimeError as error:
         raise RetrievalError(f"FAISS cannot read {path}: {error}") from error
-    width = _width(vectors.shape[1], report.kind, index.metric_type)
+    width = width_in(vectors.shape[1], report.kind, index.metric_type)
     if (index.ntotal, index.d) != (len(vectors), width):
         raise RetrievalError(
             f"{path} holds {index.ntotal} vectors of width {index.d}, expected {len(vectors)} of width {width}."
@@ -288,7 +288,7 @@ def _is_excluded(rows: Int64Array, excluded: csr_array | None) -> BoolArray:
     return np.asarray(keys[places] == wanted)
 
 
-def _width(d: int, kind: str, metric: int | None = None) -> int:
+def width_in(d: int, kind: str, metric: int | None = None) -> int:
     """Width of what an index, of some metric, holds of vectors of width d."""
     if kind == "flat" or (kind == "hnsw" and metric == faiss.METRIC_INNER_PRODUCT):
         return d
@@ -304,10 +304,19 @@ def _augmented(vectors: Float32Array, width: int) -> Float32Array:
     return found
 
 
+def lists_of(n: int) -> int:
+    """Clusters that so many vectors are divided into."""
+    return max(1, min(n // 39, int(4 * np.sqrt(n))))
+
+
+def code_bits(n: int) -> int:
+    """Bits of a code where so many vectors train the codebooks."""
+    return 8 if n >= FULL_CODEBOOK else 4
+
+
 def _clusters(vectors: Float32Array, kind: str) -> Any:
-    vectors = _augmented(vectors, _width(vectors.shape[1], kind))
-    n_lists = max(1, min(len(vectors) // 39, int(4 * np.sqrt(len(vectors)))))
-    bits = 8 if len(vectors) >= FULL_CODEBOOK else 4
+    vectors = _augmented(vectors, width_in(vectors.shape[1], kind))
+    n_lists, bits = lists_of(len(vectors)), code_bits(len(vectors))
     codes = "Flat" if kind == "ivf" else f"PQ{vectors.shape[1] // CODE_DIMENSIONS}x{bits}"
     index = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},{codes}", faiss.METRIC_L2)
     index.nprobe = max(1, n_lists // 4)

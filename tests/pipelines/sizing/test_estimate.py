@@ -17,6 +17,7 @@ from pipelines.sizing.workloads import of_numbers
 from recsys_vae.errors import ConfigError
 from recsys_vae.models.catalog import configure
 from recsys_vae.models.cost import Sizes
+from recsys_vae.native.quantised import quantise
 from recsys_vae.retrieval.index_files import KINDS, file_of, write_index
 from recsys_vae.training.config import TrainingConfig
 
@@ -90,7 +91,7 @@ def test_item_vectors_are_as_wide_as_the_model_makes_them():
 def test_an_index_takes_what_its_kind_holds():
     n, d = 10_000, 33
     sizes = {one.kind: one for one in all_kinds(n, d)}
-    vectors, codes, lists = 4 * n * d, n * (32 + 20), 256
+    vectors, codes, lists = 4 * n * d, n * (32 + 20 + 16 + 16), 256
     assert (sizes["flat"].disk, sizes["flat"].memory) == (vectors, vectors + codes)
     assert sizes["ondisk"].disk == vectors + n * (32 + 24)
     assert sizes["ondisk"].memory == sizes["ondisk"].disk + 4 * n
@@ -100,6 +101,15 @@ def test_an_index_takes_what_its_kind_holds():
     for kind in ("ivf", "ivfpq", "hnsw"):
         assert sizes[kind].memory == vectors + codes + sizes[kind].disk
     assert index_bytes("ondisk", n, 0).disk == 0
+
+
+@pytest.mark.parametrize("d", [33, 130, 449, 450])
+def test_codes_are_as_large_as_is_told(d):
+    vectors = np.random.default_rng(0).standard_normal((16_000, d), dtype=np.float32)
+    if (made := quantise(vectors)) is None:
+        pytest.skip("codes take compiled loops")
+    held = made.codes.nbytes + made.facts.nbytes + (0 if made.tiles is None else made.tiles.nbytes)
+    assert index_bytes("flat", *vectors.shape).memory == vectors.nbytes + held
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,7 +159,7 @@ def test_kinds_of_index_with_which_a_worker_fits_are_named_the_smallest_first():
     found = {kind: stages(work, "elsa", config, MACHINE, index=kind) for kind in ("hnsw", "ivfpq", "flat")}
     free = found["ivfpq"][3].memory
     told = _fitting(found, free)
-    assert told.startswith("--index flat (fits in 1.5 GiB), --index ivfpq (fits in 1.5 GiB), ")
+    assert told.startswith("--index flat (fits in 1.6 GiB), --index ivfpq (fits in 1.6 GiB), ")
     assert "hnsw" not in told
     assert not _fitting(found, 1.0)
 
