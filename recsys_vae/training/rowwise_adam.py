@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from recsys_vae.errors import UnavailableError
 from recsys_vae.native import rowwise
-from recsys_vae.native.rowwise import RowwiseRows
+from recsys_vae.native.rowwise import RowsStep, RowwiseRows
 from recsys_vae.nn.item_parts import ItemPart
 from recsys_vae.training.lazy_adam import LazyAdam, entries
 
@@ -83,15 +83,22 @@ class RowwiseAdam(LazyAdam):
         state["step"] += 1
         rows, values = entries(parameter.grad)
         step, beta = int(state["step"]), group["betas"][1]
-        scalars = (group["lr"], (1 - beta**step) ** -0.5, group["eps"])
-        noise = (mix(self._keys[parameter] + step * GOLDEN), self._part.rank, self._part.size)
         weight = parameter.detach().view(len(parameter), -1)
-        given = (rows.contiguous(), values.reshape(len(rows), weight.shape[1]).contiguous(), step)
+        move = RowsStep(
+            rows.contiguous(),
+            values.reshape(len(rows), weight.shape[1]).contiguous(),
+            step,
+            beta,
+            rate=group["lr"],
+            correction=(1 - beta**step) ** -0.5,
+            epsilon=group["eps"],
+            noise=(mix(self._keys[parameter] + step * GOLDEN), self._part.rank, self._part.size),
+        )
         table = RowwiseRows(weight, state["exp_avg_sq"], state["last"])
         if rowwise.suits(weight):
-            table.step(*given, beta=beta, scalars=scalars, noise=noise)
+            table.step(move)
         else:
-            _step(table, *given, beta=beta, scalars=scalars, noise=noise)
+            _step(table, move)
 
 
 def _take_float32(parameter: nn.Parameter) -> None:
@@ -103,25 +110,16 @@ def _take_float32(parameter: nn.Parameter) -> None:
     parameter.grad_dtype = torch.float32
 
 
-def _step(
-    table: RowwiseRows,
-    rows: Tensor,
-    gradients: Tensor,
-    step: int,
-    *,
-    beta: float,
-    scalars: tuple[float, float, float],
-    noise: tuple[int, int, int],
-) -> None:
+def _step(table: RowwiseRows, move: RowsStep) -> None:
     """As `RowwiseRows.step`."""
-    rate, correction, epsilon = scalars
-    kept = torch.pow(beta, (step - table.last[rows]).double()).float()
-    second = kept * table.second[rows] + (1 - beta) * gradients.square().mean(dim=1)
-    table.second[rows], table.last[rows] = second, float(step)
-    rates = rate / (second.sqrt() * correction + epsilon)
+    rows, gradients = move.rows, move.gradients
+    kept = torch.pow(move.beta, (move.step - table.last[rows]).double()).float()
+    second = kept * table.second[rows] + (1 - move.beta) * gradients.square().mean(dim=1)
+    table.second[rows], table.last[rows] = second, float(move.step)
+    rates = move.rate / (second.sqrt() * move.correction + move.epsilon)
     moved = table.weight[rows].float() - rates.unsqueeze(1) * gradients
     if table.weight.dtype == torch.bfloat16:
-        moved = rounded(moved, random_bits(rows, moved.shape[1], noise))
+        moved = rounded(moved, random_bits(rows, moved.shape[1], move.noise))
     table.weight[rows] = moved.to(table.weight.dtype)
 
 
