@@ -13,11 +13,8 @@ import numpy as np
 from recsys_vae.native.lists import Asked, List
 from recsys_vae.protocols import BoolArray
 from recsys_vae.recommender import HISTORY
-from service.ranking.results import Answer, Notice, Query, RankedItem, ranked, shortest, shortfall, unknown
+from service.ranking.results import USUAL, Answer, Notice, Query, RankedItem, ranked, shortest, shortfall, unknown
 from service.ranking.served_model import Catalogue
-
-DEEPEST = 256
-"""Items that a search looks at for one of these queries, k and its history; see `ranking.USUAL`."""
 
 
 class PlainItems(Sequence[RankedItem]):
@@ -74,7 +71,7 @@ def answers(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer] | No
 
 
 def _is_plain(query: Query) -> bool:
-    return query.is_plain and query.k + len(query.history) <= DEEPEST and min(query.history.values(), default=0) > 0
+    return query.is_plain and query.k + len(query.history) <= USUAL and min(query.history.values(), default=0) > 0
 
 
 def _answer(catalogue: Catalogue, query: Query, found: List, allowed: BoolArray | None, as_of: int) -> Answer:

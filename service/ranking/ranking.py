@@ -24,6 +24,7 @@ from service.ranking.reordering import Deeper, Ranked, selected, shortened
 from service.ranking.results import (
     POPULARITY_SCORER,
     SEGMENT_SCORER,
+    USUAL,
     Answer,
     Cause,
     Float64Array,
@@ -37,9 +38,6 @@ from service.ranking.results import (
 from service.ranking.served_model import Catalogue
 from service.ranking.steps import Steps, finished
 
-USUAL = 256
-"""Items that a search looks at for one query, k and what is hidden; the few queries that need more are searched for
-apart, so that they do not make the others slower."""
 BY_HISTORY = (POSTERIOR, HISTORY, CONTENT)
 """Tiers whose lists the items of the history can explain."""
 SCORERS = {POPULAR: POPULARITY_SCORER, SEGMENT: SEGMENT_SCORER}

@@ -25,6 +25,9 @@ from service.store.user_history import NOTHING, UserEvents
 IN_HISTORY, LEFT_OUT = "unknown_items_in_history", " and were left out"
 NAMED_IN_WARNING = 10
 """Ids that a warning names; it counts the others."""
+USUAL = 256
+"""Items that a search looks at for one query, k and what is hidden; the few queries that need more are searched for
+apart, so that they do not make the others slower."""
 POPULARITY_SCORER, SEGMENT_SCORER = "popularity", "segment-popularity"
 
 Float64Array = NDArray[np.float64]
