@@ -190,7 +190,7 @@ def create_app(
             await to_thread.run_sync(tracer.close)
 
     sessions, log = _sessions(settings) if pages_at is None else None, request_log(settings)
-    plain = DirectPath(recommendations.PLAIN, settings, keys, limits, counts, log)
+    plain = DirectPath(recommendations.PLAIN, recommendations.AtOnce(), settings, keys, limits, counts, log)
     app = Application(
         title="recsys_vae",
         version=__version__,

@@ -17,7 +17,8 @@
 namespace {
 
 constexpr int TILE_ITEMS = 16, TILE_FACTS = 4;
-constexpr int64_t LOOKERS = 4;             // queries that look together, at most
+constexpr int64_t LOOKERS = 8;             // queries that look together, at most
+constexpr int64_t SIDE_BY_SIDE = 4;        // of them, those whose sums are in registers at a time
 constexpr int64_t WORTH_A_LOOK = 1 << 18;  // bytes of codes that are more than what the look costs besides
 constexpr int64_t TILE_LINE = TILE_ITEMS * 4, EIGHT = 8;  // bytes of a group in a tile, and its dimensions
 
@@ -91,9 +92,10 @@ class CoarseLook {
     }
     // Finds the bounds of `count` tiles.
     void look(const uint8_t* tiles, int64_t count) {
-        with_vectors<1, LOOKERS>(static_cast<int>(n), [&]<int, int Q>() {
-            for (int64_t at = 0; at < count; ++at) look_at<Q>(tiles + at * bytes, at);
-        });
+        for (int64_t at = 0; at < count; ++at)
+            for (int64_t first = 0; first < n; first += SIDE_BY_SIDE)
+                with_vectors<1, SIDE_BY_SIDE>(static_cast<int>(std::min(SIDE_BY_SIDE, n - first)),
+                                              [&]<int, int Q>() { look_at<Q>(tiles + at * bytes, at, first); });
     }
     // Of the items of a tile those whose bound for any query is at least its border, a bit each.
     uint32_t reaching(int64_t tile, const float* border) const {
@@ -115,8 +117,9 @@ class CoarseLook {
   private:
     float* upper(int64_t query, int64_t tile) const { return uppers.get() + (query * room + tile) * TILE_ITEMS; }
 
+    // Of the queries from `first` on.
     template <int Q>
-    void look_at(const uint8_t* tile, int64_t place) {
+    void look_at(const uint8_t* tile, int64_t place, int64_t first) {
         constexpr int PARTS = TILE_ITEMS / LANES;
         const uint8_t* at = tile + TILE_FACTS * TILE_LINE;
         const ints halves = ints{} + 0x0f0f0f0f;
@@ -127,7 +130,7 @@ class CoarseLook {
                 __builtin_memcpy(&both, at + part * sizeof(ints), sizeof(ints));
                 const ints a[2] = {both & halves, both >> 4 & halves};
                 each<Q>([&](auto q) {
-                    const int32_t* mine = lines.get() + (q * groups + group) * 2;
+                    const int32_t* mine = lines.get() + ((first + q) * groups + group) * 2;
                     const ints b[2] = {everywhere(mine[0]), everywhere(mine[1])};
                     each<2 / DEPTH>([&](auto g) {
                         ints& sum = c[(q * PARTS + part) * 2 + g];
@@ -137,7 +140,7 @@ class CoarseLook {
             });
         }
         each<Q * PARTS>([&](auto i) {
-            const int64_t j = i / PARTS, part = i % PARTS * LANES;
+            const int64_t j = first + i / PARTS, part = i % PARTS * LANES;
             const auto fact = [&](int which) {
                 vec known;
                 __builtin_memcpy(&known, tile + (which * TILE_ITEMS + part) * sizeof(float), sizeof(vec));

@@ -113,6 +113,11 @@ class Deployments:
         return self._variant_set
 
     @property
+    def served(self) -> VariantSet | None:
+        """The same; None where nothing answers yet."""
+        return self._variant_set
+
+    @property
     def rules(self) -> list[SignalRules]:
         """What the bundles in service make of events; none where nothing is in service."""
         served = self._variant_set

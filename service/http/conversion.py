@@ -17,6 +17,7 @@ from service.ranking.cursors import Cursor
 from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.ranking.item_columns import Value
+from service.ranking.plain_history import PlainHistory
 from service.ranking.plain_lists import PlainItems
 from service.ranking.results import Answer, Query, Quota
 from service.ranking.served_model import NO_RULES
@@ -63,6 +64,11 @@ def to_request(asked: RecommendationRequest, flow: str = "") -> Request:
         calibration=None if asked.calibration is None else Calibration(**asked.calibration.model_dump()),
     )
     return Request(query, asked.user_id, _digest(asked), cursor, flow=flow, sent=sent, asked=asked)
+
+
+def to_plain_request(history: PlainHistory, k: int, flow: str = "") -> Request:
+    """The same of a body that holds nothing else."""
+    return Request(Query.of_history(history, k), None, _hashed(b"\0" + history.text), flow=flow)
 
 
 def to_list_query(asked: ItemsRequest, metadata: Mapping[str, Value] | None = None) -> Query:
@@ -149,7 +155,11 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
 
 def _digest(asked: RecommendationRequest) -> bytes:
     text = _plainly(asked) or asked.model_dump_json(exclude=ONE_LIST)
-    return blake2b(text.encode(), digest_size=16).digest()
+    return _hashed(text.encode())
+
+
+def _hashed(text: bytes) -> bytes:
+    return blake2b(text, digest_size=16).digest()
 
 
 def _plainly(asked: RecommendationRequest) -> str:

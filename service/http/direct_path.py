@@ -7,24 +7,28 @@ here: the request goes the long way, as if it had not been looked at, and what i
 `plain_requests` says which requests come here at all.
 """
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from service.deployment.variants import Variant
+from service.http.conversion import to_plain_request
 from service.http.dependencies import Services
 from service.http.fast_path import Line, written
 from service.http.limits import Headers, cors_headers, host_name, with_cors
-from service.http.plain_requests import Head, Heads
+from service.http.plain_requests import Head, Heads, read_body
 from service.observability.metrics import Metrics
 from service.observability.request_context import CURRENT, RequestRecord
 from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS, Log
+from service.ranking.engine import Request
 from service.schemas.recommendations import RecommendationRequest
 from service.security.access import Access
 from service.security.api_keys import ANYBODY, WatchedKeys
@@ -49,13 +53,15 @@ class Taken:
     """A request that is answered here.
 
     Attributes:
-        asked: its body.
+        asked: its body; or what the engine is asked, where that is a history alone,
+        variant: and this one answers everybody; else None.
         access: of its key.
         record: of what its line in the log says.
         began: when, by `perf_counter`.
     """
 
-    asked: RecommendationRequest
+    asked: RecommendationRequest | Request
+    variant: Variant | None
     access: Access
     record: RequestRecord
     began: float
@@ -63,10 +69,27 @@ class Taken:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is written to the socket, and whether the connection ends with it."""
+    """What is written to the socket, with this status, and whether the connection ends with it."""
 
+    status: int
     content: bytes
     closes: bool = False
+
+
+class AtOnce(Protocol):
+    """Answers plain requests where no coroutine has to wait for anything but the engine."""
+
+    def variant(self, services: Services) -> Variant | None:
+        """Who answers them all; None where there is more to see to."""
+        ...
+
+    def begin(self, request: Request, variant: Variant, services: Services) -> "asyncio.Future[Any]":
+        """Ask the engine."""
+        ...
+
+    def written(self, answer: Any, request: Request, variant: Variant, services: Services, request_id: str) -> bytes:
+        """What it has answered, as JSON."""
+        ...
 
 
 class DirectPath:
@@ -74,6 +97,7 @@ class DirectPath:
 
     Args:
         line: the address, and what answers there.
+        at_once: what answers there without a wait.
         settings: of the service.
         keys: that open something.
         limits: on requests of one key.
@@ -82,9 +106,17 @@ class DirectPath:
     """
 
     def __init__(
-        self, line: Line, settings: Settings, keys: WatchedKeys, limits: RateLimits, metrics: Metrics, log: Log
+        self,
+        line: Line,
+        at_once: AtOnce,
+        settings: Settings,
+        keys: WatchedKeys,
+        limits: RateLimits,
+        metrics: Metrics,
+        log: Log,
     ) -> None:
         self._line, self._keys, self._limits, self._metrics, self._log = line, keys, limits, metrics, log
+        self._at_once = at_once
         self._max_headers, self._max_body = settings.max_headers, settings.max_body_bytes
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._heads = Heads()
@@ -92,7 +124,7 @@ class DirectPath:
         self._added = _lines(cors_headers(cors, None)) if cors is not None else b""
         self._place = {"type": "http", "method": line.method, "path": line.path_format, "route": line}
 
-    def take(self, data: bytes) -> Taken | None:
+    def take(self, data: bytes, services: Services) -> Taken | None:
         """A request that is to be answered here; None for any other, of which nobody has been told anything."""
         found = self._heads.read(data)
         if found is None:
@@ -107,33 +139,51 @@ class DirectPath:
         access = Access(record.request_id, caller, self._limits)
         if not access.opens(self._line.scope):
             return None
+        variant = self._at_once.variant(services)
+        plain = None if variant is None else read_body(body)
+        if plain is not None:
+            return Taken(to_plain_request(*plain, caller.name), variant, access, record, began)
         try:
             asked = RecommendationRequest.model_validate_json(body)
         except ValidationError:
             return None
-        return Taken(asked, access, record, began)
+        return Taken(asked, None, access, record, began)
 
-    async def answer(self, taken: Taken, services: Services, headers: Headers) -> Reply:
-        """What is answered, with the server's own headers."""
-        record, status = taken.record, 0
-        token = CURRENT.set(record)
+    def begin(self, taken: Taken, services: Services) -> "asyncio.Future[Any]":
+        """Have a request answered; what this promises goes to `reply`."""
         self._metrics.count_under_way(1)
+        if taken.variant is None:
+            return asyncio.ensure_future(self._answer(taken, services))
         try:
-            content = written(await self._line.answer(taken.asked, services, taken.access))
-            status = 200
-            reply = Reply(self._as_json(content, record.request_id, headers))
+            return self._at_once.begin(taken.asked, taken.variant, services)
+        except Exception as error:
+            promised = asyncio.get_running_loop().create_future()
+            promised.set_exception(error)
+            return promised
+
+    def reply(self, taken: Taken, promised: "asyncio.Future[Any]", services: Services, headers: Headers) -> Reply | None:
+        """What is answered, with the server's own headers; None where that was given up."""
+        record, reply = taken.record, None
+        token = CURRENT.set(record)
+        try:
+            if not promised.cancelled():
+                content = promised.result()
+                if taken.variant is not None:
+                    content = self._at_once.written(content, taken.asked, taken.variant, services, record.request_id)
+                reply = Reply(200, self._as_json(content, record.request_id, headers))
         except Exception as error:  # whatever it is, there is a problem that tells it
-            state = {"record": record, "services": services, "request_id": record.request_id}
-            response = response_to(error, {**self._place, "state": state})
-            status = response.status_code
-            reply = self._problem(status, response.raw_headers, bytes(response.body), record.request_id, headers)
+            reply = self._problem(error, taken, services, headers)
         finally:
             CURRENT.reset(token)
-            seconds = perf_counter() - taken.began
+            status, seconds = 0 if reply is None else reply.status, perf_counter() - taken.began
             self._metrics.count_under_way(-1)
             self._metrics.count_request(self._line.method, self._line.path_format, status, seconds, record.tier)
             self._log(self._place, record, status, seconds)
         return reply
+
+    async def _answer(self, taken: Taken, services: Services) -> bytes:
+        CURRENT.set(taken.record)  # of this task alone
+        return written(await self._line.answer(taken.asked, services, taken.access))
 
     def _is_our_host(self, head: Head) -> bool:
         return not self._hosts or host_name(head.host) in self._hosts
@@ -142,10 +192,14 @@ class DirectPath:
         told = JSON_HEAD % (len(content), request_id.encode())
         return b"".join((OK, _lines(headers), told, self._added, SECURED, content))
 
-    def _problem(self, status: int, own: Headers, body: bytes, request_id: str, headers: Headers) -> Reply:
+    def _problem(self, error: Exception, taken: Taken, services: Services, headers: Headers) -> Reply:
+        record = taken.record
+        state = {"record": record, "services": services, "request_id": record.request_id}
+        response = response_to(error, {**self._place, "state": state})
+        status, own = response.status_code, response.raw_headers
         start = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode())
-        told = _lines([*headers, *own, (REQUEST_ID, request_id.encode())])
-        return Reply(b"".join((start, told, self._added, SECURED, body)), CLOSE in own)
+        told = _lines([*headers, *own, (REQUEST_ID, record.request_id.encode())])
+        return Reply(status, b"".join((start, told, self._added, SECURED, bytes(response.body))), CLOSE in own)
 
 
 async def _nobody(scope: AsgiScope, receive: Receive, send: Send) -> None:

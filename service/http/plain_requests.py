@@ -9,6 +9,9 @@ import re
 from typing import Final, NamedTuple
 
 from service.observability.request_middleware import ACCEPTED_ID
+from service.ranking.plain_history import PlainHistory
+from service.ranking.work import PLAIN_HISTORY, PLAIN_K
+from service.schemas.recommendations import RecommendationRequest
 from service.security.same_origin import JSON
 
 START: Final = b"POST /v1/recommendations HTTP/1.1\r\n"
@@ -27,6 +30,15 @@ NEEDED: Final = frozenset({b"host", b"content-length", b"content-type"})
 LONGEST_HEAD: Final = 4096
 REMEMBERED: Final = 512
 """Heads that are remembered: clients send the same ones again and again. Those with a key or an identity are not."""
+
+
+ID: Final = rb'"[\x20\x21\x23-\x5b\x5d-\x7e]{1,512}"'
+"""In ASCII, with nothing that is written in another way within quotes."""
+IDS: Final = rb'"history": ?\[(' + ID + rb"(?:, ?" + ID + rb")*)\]"
+NUMBER: Final = rb'"k": ?([1-9][0-9]{0,2})'
+BODY: Final = re.compile(rb"\{" + IDS + rb"(?:, ?" + NUMBER + rb")?\}")
+LONGEST_BODY: Final = 16_384
+USUAL_K: Final = RecommendationRequest.model_fields["k"].default
 
 
 class Head(NamedTuple):
@@ -74,6 +86,20 @@ class Heads:
                 self._known.clear()
             self._known[told] = head
         return head
+
+
+def read_body(body: bytes) -> tuple[PlainHistory, int] | None:
+    """A history of ids and the length of the list; None where a body says anything else, or in another way."""
+    found = BODY.fullmatch(body) if len(body) <= LONGEST_BODY else None
+    if found is None:
+        return None
+    ids, k = found.groups()
+    text = ids[1:-1].replace(b'", "', b"\0").replace(b'","', b"\0")
+    each = text.split(b"\0")
+    length = USUAL_K if k is None else int(k)
+    if length > PLAIN_K or len(each) > PLAIN_HISTORY or len(set(each)) < len(each):
+        return None
+    return PlainHistory(text, len(each)), length
 
 
 def _read(told: bytes) -> Head | None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -81,26 +83,28 @@ class ServerProtocol(H11Protocol):
         direct = self._services.direct
         if direct is None or self.flow.write_paused or not self._is_between_requests():
             return False
-        taken = direct.take(data)
+        services = self._services
+        taken = direct.take(data, services)
         if taken is None:
             return False
         self._stop_waiting()
         self._unset_keepalive_if_required()
         self._is_direct = True
-        task = self.loop.create_task(self._answer(direct, taken))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        promised = direct.begin(taken, services)
+        self.tasks.add(promised)  # type: ignore[arg-type]
+        promised.add_done_callback(partial(self._end_direct, direct, taken))
         return True
 
-    async def _answer(self, direct: DirectPath, taken: Taken) -> None:
+    def _end_direct(self, direct: DirectPath, taken: Taken, promised: "asyncio.Future[Any]") -> None:
         """Answer, and go on with what came meanwhile."""
+        self.tasks.discard(promised)  # type: ignore[arg-type]
         reply = None
         try:
-            reply = await direct.answer(taken, self._services, self.server_state.default_headers)
+            reply = direct.reply(taken, promised, self._services, self.server_state.default_headers)
         finally:
             self._is_direct = False
             self.server_state.total_requests += 1
-            if reply is None or self.transport.is_closing():  # it was cancelled, or the client has gone
+            if reply is None or self.transport.is_closing():  # it was given up, or the client has gone
                 self.transport.close()
             else:
                 self._reply(reply)

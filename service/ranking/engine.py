@@ -213,6 +213,16 @@ class Engine:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
         return _page(answer, request, basis)
 
+    def begin(self, catalogue: Catalogue, request: Request) -> "asyncio.Future[Found]":
+        """Promise the first page of items by a history of ids alone, by a catalogue that `goes_by_ids_alone`.
+
+        Raises:
+            OverloadedError: too many requests wait.
+            DeadlineError: (by the promise) there was not enough time.
+        """
+        deadline = asyncio.get_running_loop().time() + self._limits.deadline_seconds
+        return self.batcher.enqueue(Job(catalogue, request.query), deadline, flow=request.flow)
+
     async def recommend_together(self, teams: Teams, request: Request) -> Page:
         """Rank items for one user by two catalogues, and draft one list from both; raises what `recommend` does.
 
@@ -447,6 +457,11 @@ def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
 
 def _basis(stored: Read, day: int | None, *answers: Answer) -> Basis:
     return Basis(stored.sequence, len(stored.history.events), day, tuple(answer.items_as_of for answer in answers))
+
+
+def first_page(answer: Answer, request: Request) -> Page:
+    """What was promised by `Engine.begin`."""
+    return _page(answer, request, Basis(None, 0, None, (answer.items_as_of,)))
 
 
 def _page(answer: Answer, request: Request, basis: Basis) -> Page:

@@ -189,7 +189,11 @@ class Batcher(Generic[Job, Result]):
         return min(self._limits.max_queue, self._most_within(self._limits.deadline_seconds))
 
     async def submit(self, job: Job, deadline: float, *, flow: str = "", work: float = 1.0) -> Result:
-        """The result of one job.
+        """The result of one job: what `enqueue` promises."""
+        return await self.enqueue(job, deadline, flow=flow, work=work)
+
+    def enqueue(self, job: Job, deadline: float, *, flow: str = "", work: float = 1.0) -> "asyncio.Future[Result]":
+        """Promise the result of one job.
 
         Args:
             job: for `compute`.
@@ -199,7 +203,7 @@ class Batcher(Generic[Job, Result]):
 
         Raises:
             OverloadedError: the queue is full, or so long that it would not be computed in time.
-            DeadlineError: it was not computed in time; what is left of it never will be.
+            DeadlineError: (by the promise) it was not computed in time; what is left of it never will be.
         """
         loop = asyncio.get_running_loop()
         is_late = self._queue.work_ahead(flow) >= self._most_within(deadline - loop.time())
@@ -210,7 +214,7 @@ class Batcher(Generic[Job, Result]):
         self._queue.add(waiting, flow, work)
         self._watch(deadline)
         self._schedule()
-        return await waiting.result
+        return waiting.result
 
     def close(self) -> None:
         """Let the threads end; call it when nothing is under way any more."""

@@ -10,9 +10,11 @@ from typing import overload
 
 import numpy as np
 
+from recsys_vae.data.histories import History
 from recsys_vae.native.lists import Asked, List
 from recsys_vae.protocols import BoolArray
 from recsys_vae.recommender import HISTORY
+from service.ranking.plain_history import PlainHistory
 from service.ranking.results import USUAL, Answer, Notice, Query, RankedItem, ranked, shortest, shortfall, unknown
 from service.ranking.served_model import Catalogue
 
@@ -63,15 +65,21 @@ def answers(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer] | No
         allowed, as_of, n_newcomers = overlay.shown, overlay.sequence, len(overlay.newcomers)
     if n_newcomers or not lists.suits(len(queries), max(query.k for query in queries)):
         return None
-    asked = [Asked("\0".join(query.history).encode(), len(query.history), query.k) for query in queries]
+    asked = [Asked(_text(query.history), len(query.history), query.k) for query in queries]
     found = lists(asked, allowed)
     if found is None or min(one.n_known for one in found) < max(1, shortest_history):
         return None
     return [_answer(catalogue, query, one, allowed, as_of) for query, one in zip(queries, found, strict=True)]
 
 
+def _text(history: History) -> bytes:
+    return history.text if isinstance(history, PlainHistory) else "\0".join(history).encode()
+
+
 def _is_plain(query: Query) -> bool:
-    return query.is_plain and query.k + len(query.history) <= USUAL and min(query.history.values(), default=0) > 0
+    history = query.history
+    is_liked = isinstance(history, PlainHistory) or min(history.values(), default=0) > 0
+    return is_liked and query.is_plain and query.k + len(history) <= USUAL
 
 
 def _answer(catalogue: Catalogue, query: Query, found: List, allowed: BoolArray | None, as_of: int) -> Answer:

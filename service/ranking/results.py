@@ -90,6 +90,13 @@ class Query:
     day: int | None = None
     tells_chances: bool = False
 
+    @classmethod
+    def of_history(cls, history: History, k: int) -> "Query":
+        """The k best items besides those of a history: what is asked most, made without a look at each field."""
+        query = object.__new__(cls)
+        query.__dict__.update(_PLAIN, k=k, history=history)
+        return query
+
     @cached_property
     def is_plain(self) -> bool:
         """Whether nothing is asked for but the k best items besides those of a history."""
@@ -99,6 +106,9 @@ class Query:
             or self.repeat != "exclude" or self.quotas or self.calibration is not None or self.day is not None
             or self.tells_chances
         )  # fmt: skip
+
+
+_PLAIN = vars(Query(1)) | {"is_plain": True}
 
 
 @dataclass(frozen=True)

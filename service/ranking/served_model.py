@@ -58,6 +58,11 @@ class Catalogue:
         """Identity of the bundle."""
         return self.chain.bundle.version
 
+    @cached_property
+    def goes_by_ids_alone(self) -> bool:
+        """Whether a list of items that were liked, without times or kinds, is all that it makes of a history."""
+        return self.rules == NO_RULES and not self.knows_repeats and not self.goes_by_recency
+
     @property
     def filters(self) -> Filters:
         """Over the items' metadata, as they are now."""

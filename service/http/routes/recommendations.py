@@ -11,16 +11,16 @@ from pydantic import ValidationError
 
 from recsys_vae.errors import RecsysError
 from service import timestamps
-from service.deployment.variants import Assignment, VariantSet
+from service.deployment.variants import Assignment, Variant, VariantSet
 from service.http.conversion import to_request, to_text, to_wire
 from service.http.dependencies import AccessDep, Services, ServicesDep
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
-from service.ranking.engine import Basis, Page, Request
+from service.ranking.engine import Basis, Page, Request, first_page
 from service.ranking.exploration import seed_of
 from service.ranking.interleaving import Teams
 from service.ranking.propensities import Chances, mixed
-from service.ranking.results import Query, unnamed
+from service.ranking.results import Answer, Query, unnamed
 from service.ranking.work import work_of
 from service.schemas.common import Problem
 from service.schemas.deployments import ChosenVariant
@@ -98,6 +98,41 @@ async def answer_many(
     return {"request_id": access.request_id, "results": list(await asyncio.gather(*one_by_one))}
 
 
+class AtOnce:
+    """Requests that bring a history of ids and ask for nothing else, where one catalogue answers everybody by it."""
+
+    def __init__(self) -> None:
+        self._seen: VariantSet | None = None
+        self._variant: Variant | None = None
+
+    def variant(self, services: Services) -> Variant | None:
+        """Who answers them all; None where there is more to see to."""
+        variant_set = services.deployments.served
+        if variant_set is not self._seen:
+            self._seen, self._variant = variant_set, _only_variant(variant_set, services)
+        return self._variant
+
+    def begin(self, request: Request, variant: Variant, services: Services) -> "asyncio.Future[Any]":
+        """Ask the engine."""
+        return services.engine.begin(variant.catalogue, request)
+
+    def written(
+        self, answer: Answer, request: Request, variant: Variant, services: Services, request_id: str
+    ) -> bytes:
+        """What it has answered, counted, as JSON."""
+        page = first_page(answer, request)
+        _count(page, variant, services)
+        return written(to_text(page, request_id, variant.name))
+
+
+def _only_variant(variant_set: VariantSet | None, services: Services) -> Variant | None:
+    """Who answers everybody by a history of ids alone, if anybody does, and nothing is drawn or written down."""
+    if variant_set is None or len(variant_set.variants) > 1 or services.settings.explore_share:
+        return None
+    (variant,) = variant_set.variants
+    return None if is_noted(variant_set, services) or not variant.catalogue.goes_by_ids_alone else variant
+
+
 PLAIN = Line("/v1/recommendations", RecommendationRequest, answer_one, "recommend")
 FAST_PATH = (
     PLAIN,
@@ -130,8 +165,7 @@ async def _answered(
         request = replace(request, tells_chances=True)
     beside = asyncio.gather(*(_chances(other, services, request, seed) for other, _ in others)) if others else None
     page = _as_told(await _page(assignment, services, request, seed), request, access)
-    services.metrics.count_answer(page.answer.tier, page.answer.notices)
-    services.metrics.count_variant(assignment.name, assignment.version)
+    _count(page, assignment, services)
     if is_noted(variant_set, services):
         impression = _impression(assignment, page, request.user_id, request_id)
         made = partial(_recipe, request, page.basis, variant_set.generation, services.settings.explore_share)
@@ -143,6 +177,11 @@ async def _answered(
             impression = impression._replace(propensities=mixed(impression.items, lists))
         services.exposures.note(impression._replace(last_erasure=last_erasure))
     return page, assignment
+
+
+def _count(page: Page, assignment: Assignment | Variant, services: Services) -> None:
+    services.metrics.count_answer(page.answer.tier, page.answer.notices)
+    services.metrics.count_variant(assignment.name, assignment.version)
 
 
 async def preview(request: Request, services: Services, access: Access, chosen: str | None = None) -> dict[str, Any]:
