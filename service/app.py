@@ -67,7 +67,7 @@ WRITERS = 8
 kept to ask for changes of items, another takes them, and as many are left to reads as the pool keeps open."""
 UNSHARED_BATCH = 256
 """Requests in a batch where nobody waits for it but who asks for all of them, such as the lists of two bundles."""
-ONE_CORE_SECONDS, SEVERAL_CORES_SECONDS = 0.01, 0.001
+ONE_CORE_SECONDS, SEVERAL_CORES_SECONDS = 0.03, 0.001
 """Processor time up to which a batch of plain requests is computed on the event loop: where a worker has more than one
 core to itself, only if a thread would not be worth its trouble."""
 ROUTERS = (

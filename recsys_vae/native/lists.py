@@ -7,6 +7,7 @@ few users spend as much time as in them.
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,9 +151,7 @@ class Lists:
         texts, sizes, lengths = zip(*asked, strict=True)
         n, k, wanted = len(asked), max(lengths), None if allowed is None else np.flatnonzero(allowed).astype(np.int64)
         with self._room(n, sum(sizes), k) as room:
-            ends = room.inputs[0, :n]
-            ends[:], room.inputs[1, :n], room.inputs[2, :n] = [*map(len, texts)], sizes, lengths
-            ends.cumsum(out=ends)
+            room.inputs[:, :n] = [*accumulate(map(len, texts))], sizes, lengths
             is_done = loaded().recsys_lists(
                 ctypes.byref(self._told),
                 ctypes.byref(room.pointers),

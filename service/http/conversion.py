@@ -123,7 +123,8 @@ def to_text(page: Page, request_id: str, variant: str) -> bytes | dict[str, Any]
     if not isinstance(items, PlainItems) or not items.found.items or answer.reasons or answer.teams or answer.fields:
         return to_wire(page, request_id, variant)
     head = (variant, answer.model_version, answer.tier, answer.scorer)
-    told = (to_json(request_id), *map(_quoted, head), items.found.items, to_json(page.next_cursor))
+    cursor = b"null" if page.next_cursor is None else b'"%b"' % page.next_cursor.encode()  # base64: nothing to escape
+    told = (to_json(request_id), *map(_quoted, head), items.found.items, cursor)
     return WRITTEN % (*told, to_json(_warnings(answer)) if answer.notices else b"[]")
 
 

@@ -23,8 +23,8 @@ from service.deployment.variants import Variant
 from service.http.conversion import to_plain_request
 from service.http.dependencies import Services
 from service.http.fast_path import Line, written
-from service.http.limits import Headers, cors_headers, host_name, with_cors
-from service.http.plain_requests import Head, Heads, read_body
+from service.http.limits import Headers, cors_headers, with_cors
+from service.http.plain_requests import Heads, read_body
 from service.observability.metrics import Metrics
 from service.observability.request_context import CURRENT, RequestRecord
 from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS, Log
@@ -130,7 +130,8 @@ class DirectPath:
         if found is None:
             return None
         head, body = found
-        if head.n_headers > self._max_headers or len(body) > self._max_body or not self._is_our_host(head):
+        is_ours = not self._hosts or head.host in self._hosts
+        if head.n_headers > self._max_headers or len(body) > self._max_body or not is_ours:
             return None
         caller = caller_of(self._keys, head.authorization) if self._keys.are_asked_for else ANYBODY
         if isinstance(caller, str) or self._limits.apply_to(caller.rate_limit):
@@ -184,9 +185,6 @@ class DirectPath:
     async def _answer(self, taken: Taken, services: Services) -> bytes:
         CURRENT.set(taken.record)  # of this task alone
         return written(await self._line.answer(taken.asked, services, taken.access))
-
-    def _is_our_host(self, head: Head) -> bool:
-        return not self._hosts or host_name(head.host) in self._hosts
 
     def _as_json(self, content: bytes, request_id: str, headers: Headers) -> bytes:
         told = JSON_HEAD % (len(content), request_id.encode())

@@ -8,6 +8,7 @@ harmless, nothing is said: the server's own parser takes it as it came, and what
 import re
 from typing import Final, NamedTuple
 
+from service.http.limits import host_name
 from service.observability.request_middleware import ACCEPTED_ID
 from service.ranking.plain_history import PlainHistory
 from service.ranking.work import PLAIN_HISTORY, PLAIN_K
@@ -47,14 +48,14 @@ class Head(NamedTuple):
     Attributes:
         length: of the body, in bytes.
         n_headers: how many there are.
-        host: as it was sent.
+        host: its name, without a port.
         authorization: of the caller; None where none was sent.
         request_id: that the caller has chosen; empty where none was.
     """
 
     length: int
     n_headers: int
-    host: bytes
+    host: str
     authorization: bytes | None = None
     request_id: str = ""
 
@@ -126,4 +127,4 @@ def _read(told: bytes) -> Head | None:
     ):
         return None
     chosen = identity.decode() if ACCEPTED_ID.fullmatch(identity) else ""
-    return Head(int(found[b"content-length"]), len(lines), found[b"host"], found.get(b"authorization"), chosen)
+    return Head(int(found[b"content-length"]), len(lines), host_name(found[b"host"]), found.get(b"authorization"), chosen)

@@ -1,6 +1,7 @@
 """The server's side of a connection: uvicorn's over h11, with the gate in front, and an end where nothing is asked."""
 
 import asyncio
+import math
 import os
 import sys
 from functools import partial
@@ -32,6 +33,8 @@ class ServerProtocol(H11Protocol):
     """Whether a request is answered directly now: past h11, which knows nothing of it."""
     _early = b""
     """What came meanwhile."""
+    _waits_since = -math.inf
+    """When the last direct answer was written, on the event loop's clock."""
     _is_last = False
     """Whether the connection ends with the answer."""
 
@@ -57,7 +60,6 @@ class ServerProtocol(H11Protocol):
         connections.is_busy(self)
         if shedder.is_closed(len(self.tasks)) and self._is_between_requests() and is_whole_request(data):
             self._stop_waiting()
-            self._unset_keepalive_if_required()
             self.transport.write(shedder.refuse(data, self.server_state.default_headers))
             self._wait_for_another()
             return
@@ -88,7 +90,6 @@ class ServerProtocol(H11Protocol):
         if taken is None:
             return False
         self._stop_waiting()
-        self._unset_keepalive_if_required()
         self._is_direct = True
         promised = direct.begin(taken, services)
         self.tasks.add(promised)  # type: ignore[arg-type]
@@ -122,9 +123,22 @@ class ServerProtocol(H11Protocol):
 
     def _wait_for_another(self) -> None:
         """Wait for another request, after an answer that h11 knows nothing of."""
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._waits_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive(self.timeout_keep_alive)
         self._is_answered = True
         self._connections().is_idle(self)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection, unless something came since the timer was set: it is set once, not once an answer."""
+        left = self._waits_since + self.timeout_keep_alive - self.loop.time()
+        if self._is_direct or left > 0:
+            self._keep_alive(self.timeout_keep_alive if self._is_direct else left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _keep_alive(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def on_response_complete(self) -> None:
         """Wait for another request."""

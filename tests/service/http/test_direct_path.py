@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 
 from recsys_vae.recommender import FallbackChain
+from service.http.dependencies import Services
 from service.http.direct_path import DirectPath
 from service.http.plain_requests import Heads
 from service.security.api_keys import entry_of, new_key
@@ -39,8 +40,8 @@ class Watched:
         self.taken = 0
         take = DirectPath.take
 
-        def counted(path: DirectPath, data: bytes) -> object:
-            found = take(path, data)
+        def counted(path: DirectPath, data: bytes, services: Services) -> object:
+            found = take(path, data, services)
             self.taken += found is not None
             return found
 
