@@ -39,9 +39,9 @@ from service.observability.logs import request_log
 from service.observability.metrics import EngineMetrics, Metrics
 from service.observability.request_middleware import Log, Observed
 from service.observability.tracing import Traced, open_tracer
+from service.ranking.batches import Limits
 from service.ranking.engine import Engine
 from service.ranking.live_items import LiveItems
-from service.ranking.micro_batcher import Limits
 from service.ranking.reading import Reading
 from service.security import authorization
 from service.security.api_keys import WatchedKeys, has_keys

@@ -14,9 +14,9 @@ from recsys_vae.reranking.rules import Calibration
 from service import timestamps
 from service.ranking.boosts import Boost
 from service.ranking.cursors import Cursor
-from service.ranking.engine import Page, Request
 from service.ranking.filters import And, Condition, Eq, In, Not, Or, Range
 from service.ranking.item_columns import Value
+from service.ranking.pages import Page, Request
 from service.ranking.plain_history import PlainHistory
 from service.ranking.plain_lists import PlainItems
 from service.ranking.results import Answer, Query, Quota

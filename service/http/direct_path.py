@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic import ValidationError
 from starlette.types import Receive, Send
@@ -28,7 +28,7 @@ from service.http.plain_requests import Heads, read_body
 from service.observability.metrics import Metrics
 from service.observability.request_context import CURRENT, RequestRecord
 from service.observability.request_middleware import REQUEST_ID, SECURITY_HEADERS, Log
-from service.ranking.engine import Request
+from service.ranking.pages import Request
 from service.schemas.recommendations import RecommendationRequest
 from service.security.access import Access
 from service.security.api_keys import ANYBODY, WatchedKeys
@@ -48,20 +48,25 @@ def _lines(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
 SECURED: Final = _lines(SECURITY_HEADERS) + b"\r\n"
 
 
+class HistoryOnly(NamedTuple):
+    """A history of ids and nothing else, where one variant answers everybody by it."""
+
+    request: Request
+    variant: Variant
+
+
 @dataclass(slots=True)
 class Taken:
     """A request that is answered here.
 
     Attributes:
-        asked: its body; or what the engine is asked, where that is a history alone,
-        variant: and this one answers everybody; else None.
+        asked: its body.
         access: of its key.
         record: of what its line in the log says.
         began: when, by `perf_counter`.
     """
 
-    asked: RecommendationRequest | Request
-    variant: Variant | None
+    asked: RecommendationRequest | HistoryOnly
     access: Access
     record: RequestRecord
     began: float
@@ -77,17 +82,17 @@ class Reply:
 
 
 class AtOnce(Protocol):
-    """Answers plain requests where no coroutine has to wait for anything but the engine."""
+    """Answers plain questions: nothing but the engine has to be waited for."""
 
     def variant(self, services: Services) -> Variant | None:
         """Who answers them all; None where there is more to see to."""
         ...
 
-    def begin(self, request: Request, variant: Variant, services: Services) -> "asyncio.Future[Any]":
+    def begin(self, asked: HistoryOnly, services: Services) -> "asyncio.Future[Any]":
         """Ask the engine."""
         ...
 
-    def written(self, answer: Any, request: Request, variant: Variant, services: Services, request_id: str) -> bytes:
+    def written(self, answer: Any, asked: HistoryOnly, services: Services, request_id: str) -> bytes:
         """What it has answered, as JSON."""
         ...
 
@@ -138,40 +143,40 @@ class DirectPath:
             return None
         began, record = perf_counter(), RequestRecord(head.request_id or os.urandom(16).hex(), caller.name)
         access = Access(record.request_id, caller, self._limits)
-        if not access.opens(self._line.scope):
-            return None
+        asked = self._read(body, caller.name, services) if access.opens(self._line.scope) else None
+        return None if asked is None else Taken(asked, access, record, began)
+
+    def _read(self, body: bytes, flow: str, services: Services) -> RecommendationRequest | HistoryOnly | None:
+        """What a body asks; None where something is wrong with it."""
         variant = self._at_once.variant(services)
-        plain = None if variant is None else read_body(body)
-        if plain is not None:
-            return Taken(to_plain_request(*plain, caller.name), variant, access, record, began)
+        if variant is not None and (plain := read_body(body)) is not None:
+            return HistoryOnly(to_plain_request(*plain, flow), variant)
         try:
-            asked = RecommendationRequest.model_validate_json(body)
+            return RecommendationRequest.model_validate_json(body)
         except ValidationError:
             return None
-        return Taken(asked, None, access, record, began)
 
     def begin(self, taken: Taken, services: Services) -> "asyncio.Future[Any]":
-        """Have a request answered; what this promises goes to `reply`."""
+        """Have a request answered; what this promises is for `reply`."""
         self._metrics.count_under_way(1)
-        if taken.variant is None:
-            return asyncio.ensure_future(self._answer(taken, services))
+        if not isinstance(taken.asked, HistoryOnly):
+            return asyncio.ensure_future(self._answer(taken.asked, taken, services))
         try:
-            return self._at_once.begin(taken.asked, taken.variant, services)
-        except Exception as error:
-            promised = asyncio.get_running_loop().create_future()
-            promised.set_exception(error)
-            return promised
+            return self._at_once.begin(taken.asked, services)
+        except Exception as error:  # it is told as those are that come later
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
 
-    def reply(self, taken: Taken, promised: "asyncio.Future[Any]", services: Services, headers: Headers) -> Reply | None:
+    def reply(
+        self, taken: Taken, promised: "asyncio.Future[Any]", services: Services, headers: Headers
+    ) -> Reply | None:
         """What is answered, with the server's own headers; None where that was given up."""
         record, reply = taken.record, None
         token = CURRENT.set(record)
         try:
             if not promised.cancelled():
-                content = promised.result()
-                if taken.variant is not None:
-                    content = self._at_once.written(content, taken.asked, taken.variant, services, record.request_id)
-                reply = Reply(200, self._as_json(content, record.request_id, headers))
+                reply = self._as_json(self._content(taken, promised.result(), services), record.request_id, headers)
         except Exception as error:  # whatever it is, there is a problem that tells it
             reply = self._problem(error, taken, services, headers)
         finally:
@@ -182,13 +187,18 @@ class DirectPath:
             self._log(self._place, record, status, seconds)
         return reply
 
-    async def _answer(self, taken: Taken, services: Services) -> bytes:
-        CURRENT.set(taken.record)  # of this task alone
-        return written(await self._line.answer(taken.asked, services, taken.access))
+    def _content(self, taken: Taken, found: Any, services: Services) -> bytes:
+        if isinstance(taken.asked, HistoryOnly):
+            return self._at_once.written(found, taken.asked, services, taken.record.request_id)
+        return written(found)
 
-    def _as_json(self, content: bytes, request_id: str, headers: Headers) -> bytes:
+    async def _answer(self, asked: RecommendationRequest, taken: Taken, services: Services) -> Any:
+        CURRENT.set(taken.record)  # of this task alone
+        return await self._line.answer(asked, services, taken.access)
+
+    def _as_json(self, content: bytes, request_id: str, headers: Headers) -> Reply:
         told = JSON_HEAD % (len(content), request_id.encode())
-        return b"".join((OK, _lines(headers), told, self._added, SECURED, content))
+        return Reply(200, b"".join((OK, _lines(headers), told, self._added, SECURED, content)))
 
     def _problem(self, error: Exception, taken: Taken, services: Services, headers: Headers) -> Reply:
         record = taken.record

@@ -127,4 +127,6 @@ def _read(told: bytes) -> Head | None:
     ):
         return None
     chosen = identity.decode() if ACCEPTED_ID.fullmatch(identity) else ""
-    return Head(int(found[b"content-length"]), len(lines), host_name(found[b"host"]), found.get(b"authorization"), chosen)
+    return Head(
+        int(found[b"content-length"]), len(lines), host_name(found[b"host"]), found.get(b"authorization"), chosen
+    )

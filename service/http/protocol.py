@@ -98,7 +98,7 @@ class ServerProtocol(H11Protocol):
 
     def _end_direct(self, direct: DirectPath, taken: Taken, promised: "asyncio.Future[Any]") -> None:
         """Answer, and go on with what came meanwhile."""
-        self.tasks.discard(promised)  # type: ignore[arg-type]
+        self.tasks.discard(promised)
         reply = None
         try:
             reply = direct.reply(taken, promised, self._services, self.server_state.default_headers)

@@ -21,9 +21,10 @@ from recsys_vae.errors import DataError, RecsysError, UnavailableError
 from service.deployment.past_bundles import PastBundles
 from service.errors import CannotReplayError, NotShownError
 from service.http.conversion import to_request
-from service.ranking.engine import Engine, Page
+from service.ranking.batches import Limits
+from service.ranking.engine import Engine
 from service.ranking.interleaving import Teams
-from service.ranking.micro_batcher import Limits
+from service.ranking.pages import Page
 from service.ranking.past_items import PastItems, PastState
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest

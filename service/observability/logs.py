@@ -121,6 +121,7 @@ class Clock:
         self._second, self._written = -1, ""
 
     def __call__(self) -> str:
+        """Now."""
         second, microseconds = divmod(int(self._seconds() * 1e6), 1_000_000)
         if second != self._second:
             self._second, self._written = second, datetime.fromtimestamp(second, UTC).isoformat()[: -len("+00:00")]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -10,13 +10,14 @@ from recsys_vae.data.histories import History
 from recsys_vae.data.purchases import DAY
 from recsys_vae.errors import UnavailableError
 from service import timestamps
-from service.errors import CursorExpiredError, FieldError
-from service.ranking.cursors import LARGEST_DEPTH, Cursor
+from service.errors import CursorExpiredError
+from service.ranking.batches import Here, Limits, Observer
+from service.ranking.cursors import Cursor
 from service.ranking.exploration import exploring
 from service.ranking.interleaving import Teams, join, split_cursor
 from service.ranking.item_lists import ItemList, ListQuery, listed
-from service.ranking.micro_batcher import Batcher, Here, Limits, Observer
-from service.ranking.plain_lists import PlainItems
+from service.ranking.micro_batcher import Batcher
+from service.ranking.pages import Basis, Page, Request, check_cursor, page_of
 from service.ranking.ranking import answer_all
 from service.ranking.reading import Reading
 from service.ranking.results import Answer, Notice, Query
@@ -40,52 +41,6 @@ class Histories(Protocol):
             UnavailableError: it cannot be told.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Request:
-    """A query about somebody.
-
-    Attributes:
-        query: what came with the request.
-        user_id: whose stored history is joined to it; None for nobody's.
-        digest: of what makes the list; pages of one list have the same.
-        cursor: where the list goes on, with the bundle that it began with; None for its start.
-        notices: what there is to say already.
-        flow: whose it is: those who ask share the queue alike.
-        seed: what items that the model does not know are drawn by.
-        sent: the events of the query's history, where they say more than that its items were liked, each once.
-        tells_chances: whether to say how likely items are to be in the list.
-        asked: what it was made of, for whoever keeps it.
-    """
-
-    query: Query
-    user_id: str | None = None
-    digest: bytes = bytes(16)
-    cursor: Cursor | None = None
-    notices: tuple[Notice, ...] = ()
-    flow: str = ""
-    seed: str = ""
-    sent: UserEvents | None = None
-    tells_chances: bool = False
-    asked: object = field(default=None, compare=False)
-
-
-class Basis(NamedTuple):
-    """What an answer was made from, beside the request and the bundle; attributes as those of `recipes.Recipe`."""
-
-    history: int | None
-    n_events: int
-    day: int | None
-    items: tuple[int, ...]
-
-
-class Page(NamedTuple):
-    """An answer, the cursor that goes on after it (None at the end of the list), and what it was made from."""
-
-    answer: Answer
-    next_cursor: str | None
-    basis: Basis = Basis(None, 0, None, (0,))
 
 
 class SideBySide(NamedTuple):
@@ -204,14 +159,14 @@ class Engine:
         """
         deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
         if after is not None:
-            _check_cursor(after, request.digest, catalogue.version)
+            check_cursor(after, request.digest, catalogue.version)
         stored = await self._stored(request, (catalogue,), deadline)
         day = self._day(request, (catalogue,))
         answer = await self._answer(catalogue, request, stored, day, deadline)
         basis = _basis(stored, day, answer)
         if stored.notices or request.notices:
             answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return _page(answer, request, basis)
+        return page_of(answer, request, basis)
 
     def begin(self, catalogue: Catalogue, request: Request) -> "asyncio.Future[Found]":
         """Promise the first page of items by a history of ids alone, by a catalogue that `goes_by_ids_alone`.
@@ -230,7 +185,7 @@ class Engine:
         """
         deadline, after = asyncio.get_running_loop().time() + self._limits.deadline_seconds, request.cursor
         if after is not None:
-            _check_cursor(after, request.digest, teams.version)
+            check_cursor(after, request.digest, teams.version)
         stored = await self._stored(request, teams.catalogues, deadline)
         query, cursors = self._exploring(request.query, request), None if after is None else split_cursor(after, teams)
         histories = [_joined(stored.history, request, catalogue) for catalogue in teams.catalogues]
@@ -254,7 +209,7 @@ class Engine:
         assert isinstance(second, Answer)
         answer = join(teams, (first, second), request.query.k, cursors)
         answer = replace(answer, notices=(*stored.notices, *request.notices, *answer.notices))
-        return _page(answer, request, _basis(stored, day, first, second))
+        return page_of(answer, request, _basis(stored, day, first, second))
 
     async def recommend_side_by_side(
         self, catalogues: Sequence[Catalogue], requests: Sequence[Request]
@@ -445,34 +400,8 @@ def _dated(outcome: Found | Exception) -> Found | Exception:
     return replace(outcome, notices=(*outcome.notices, _ITEMS_UNAVAILABLE))
 
 
-def _check_cursor(cursor: Cursor, digest: bytes, version: str) -> None:
-    if cursor.request != digest:
-        message = (
-            "this cursor belongs to another request; repeat the one whose answer it came with, but for k and explain"
-        )
-        raise FieldError("body.cursor", message)
-    if cursor.model_version != version:
-        raise CursorExpiredError("another model is in service by now")
-
-
 def _basis(stored: Read, day: int | None, *answers: Answer) -> Basis:
     return Basis(stored.sequence, len(stored.history.events), day, tuple(answer.items_as_of for answer in answers))
-
-
-def first_page(answer: Answer, request: Request) -> Page:
-    """What was promised by `Engine.begin`."""
-    return _page(answer, request, Basis(None, 0, None, (answer.items_as_of,)))
-
-
-def _page(answer: Answer, request: Request, basis: Basis) -> Page:
-    return Page(answer, _next_cursor(answer, basis.history, request.digest, basis.day), basis)
-
-
-def _next_cursor(answer: Answer, sequence: int | None, digest: bytes, day: int | None) -> str | None:
-    if not answer.has_more or len(answer.shown) >= LARGEST_DEPTH:
-        return None
-    packed = answer.items.found.packed if isinstance(answer.items, PlainItems) else None
-    return Cursor(answer.model_version, sequence, digest, answer.shown, day).write(packed)
 
 
 def _joined(stored: UserHistory, request: Request, catalogue: Catalogue) -> History:

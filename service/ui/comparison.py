@@ -13,8 +13,9 @@ from typing import Final
 from service import timestamps
 from service.http.conversion import to_request
 from service.http.dependencies import Services
-from service.ranking.engine import Request, SideBySide
+from service.ranking.engine import SideBySide
 from service.ranking.exploration import seed_of
+from service.ranking.pages import Request
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 

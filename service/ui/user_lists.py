@@ -16,7 +16,7 @@ from service.deployment.variants import Assignment, VariantSet
 from service.http.conversion import to_request
 from service.http.dependencies import Services
 from service.http.routes.recommendations import preview
-from service.ranking.engine import Request
+from service.ranking.pages import Request
 from service.ranking.served_model import NO_RULES, Catalogue
 from service.schemas.recommendations import RecommendationRequest
 from service.security.access import Access

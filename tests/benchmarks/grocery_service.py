@@ -23,8 +23,8 @@ from recsys_vae.models.ials import IALS, IALSConfig
 from recsys_vae.protocols import Float32Array, Int64Array
 from recsys_vae.recommender import FallbackChain
 from service.http.conversion import to_request
+from service.ranking.batches import Limits
 from service.ranking.engine import Engine
-from service.ranking.micro_batcher import Limits
 from service.ranking.served_model import Catalogue
 from service.schemas.recommendations import RecommendationRequest
 from service.store.events import Event, EventStore

@@ -14,11 +14,12 @@ from service import timestamps
 from service.deployment.variants import Assignment, Variant, VariantSet
 from service.http.conversion import to_request, to_text, to_wire
 from service.http.dependencies import AccessDep, Services, ServicesDep
+from service.http.direct_path import HistoryOnly
 from service.http.fast_path import Line, written
 from service.problems import RESPONSES, problem_of, problem_of_faults
-from service.ranking.engine import Basis, Page, Request, first_page
 from service.ranking.exploration import seed_of
 from service.ranking.interleaving import Teams
+from service.ranking.pages import Basis, Page, Request, first_page
 from service.ranking.propensities import Chances, mixed
 from service.ranking.results import Answer, Query, unnamed
 from service.ranking.work import work_of
@@ -112,17 +113,15 @@ class AtOnce:
             self._seen, self._variant = variant_set, _only_variant(variant_set, services)
         return self._variant
 
-    def begin(self, request: Request, variant: Variant, services: Services) -> "asyncio.Future[Any]":
+    def begin(self, asked: HistoryOnly, services: Services) -> "asyncio.Future[Any]":
         """Ask the engine."""
-        return services.engine.begin(variant.catalogue, request)
+        return services.engine.begin(asked.variant.catalogue, asked.request)
 
-    def written(
-        self, answer: Answer, request: Request, variant: Variant, services: Services, request_id: str
-    ) -> bytes:
+    def written(self, answer: Answer, asked: HistoryOnly, services: Services, request_id: str) -> bytes:
         """What it has answered, counted, as JSON."""
-        page = first_page(answer, request)
-        _count(page, variant, services)
-        return written(to_text(page, request_id, variant.name))
+        page = first_page(answer, asked.request)
+        _count(page, asked.variant, services)
+        return written(to_text(page, request_id, asked.variant.name))
 
 
 def _only_variant(variant_set: VariantSet | None, services: Services) -> Variant | None:

@@ -12,8 +12,8 @@ from service.http.routes.item_lists import as_fields
 from service.http.routes.recommendations import STORED, is_noted
 from service.http.routes.users import UserId
 from service.problems import RESPONSES
-from service.ranking.engine import Request
 from service.ranking.exploration import seed_of
+from service.ranking.pages import Request
 from service.ranking.results import unnamed
 from service.ranking.rows import Rows, RowsQuery
 from service.ranking.work import work_of

@@ -2,15 +2,22 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable
 
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys_vae.recommender import FallbackChain
+from service.errors import OverloadedError
 from service.http.dependencies import Services
-from service.http.direct_path import DirectPath
-from service.http.plain_requests import Heads
+from service.http.direct_path import DirectPath, HistoryOnly, Taken
+from service.http.plain_requests import Heads, read_body
+from service.http.protocol import ServerProtocol
+from service.ranking.micro_batcher import Batcher
+from service.schemas.recommendations import RecommendationRequest
 from service.security.api_keys import entry_of, new_key
 from service.settings import Settings
 from tests.service.http.test_load_shedding import Answer, Connection, ask, play
@@ -37,12 +44,13 @@ class Watched:
     """Which requests were taken."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.taken = 0
+        self.taken = self.by_history_only = 0
         take = DirectPath.take
 
-        def counted(path: DirectPath, data: bytes, services: Services) -> object:
+        def counted(path: DirectPath, data: bytes, services: Services) -> Taken | None:
             found = take(path, data, services)
             self.taken += found is not None
+            self.by_history_only += found is not None and isinstance(found.asked, HistoryOnly)
             return found
 
         monkeypatch.setattr(DirectPath, "take", counted)
@@ -86,6 +94,96 @@ def test_an_answer_is_the_same_by_both_ways(settings: Settings, chain: FallbackC
     for direct, other in both_ways(settings, chain, bodies):
         assert direct == other
     assert watched.taken == len(bodies)
+
+
+HISTORIES = [
+    b'{"history": ["a", "b"], "k": 3}', b'{"history":["a","b"],"k":3}', b'{"history": ["a","nowhere", "b"]}',
+    b'{"history": ["a"], "k": 100}', b'{"history": ["nowhere"]}', b'{"history": ["a, b", "c"]}',
+]  # fmt: skip
+OTHERS = [
+    b'{"history": [], "k": 3}', b'{"history": ["a", "a"]}', b'{"history": ["a"], "k": 101}',
+    b'{"k": 3, "history": ["a"]}', b'{"history": ["a"], "k": 3, "seen": "allow"}', b'{"history": ["a"]} ', b'{"history": ["\\u0061"]}',
+    b'{"history": ["\xc3\xa9"]}', b'{"history": ["a"], "user_id": "u0"}', b'{"history": ["a"],\n"k": 3}',
+    json.dumps({"history": [str(number) for number in range(501)]}).encode(),
+]  # fmt: skip
+
+
+def test_a_history_alone_is_answered_at_once_and_the_same(
+    settings: Settings, chain: FallbackChain, watched: Watched
+) -> None:
+    for direct, other in both_ways(settings, chain, [*HISTORIES, *OTHERS]):
+        assert direct == other
+        assert direct[0] == 200
+    assert watched.by_history_only == len(HISTORIES)
+
+
+@pytest.mark.parametrize("changed", [{"exposures": "on"}, {"explore_share": 0.5}])
+def test_where_more_is_to_be_seen_to_nothing_is_answered_at_once(
+    settings: Settings, chain: FallbackChain, changed: dict[str, object], watched: Watched
+) -> None:
+    both_ways(settings.model_copy(update=changed), chain, HISTORIES)
+    assert (watched.taken, watched.by_history_only) == (len(HISTORIES), 0)
+
+
+@given(
+    st.lists(st.text("ab\"\\ ,[]{}é\x00\x7f", max_size=4), max_size=4),
+    st.integers(0, 1200), st.sampled_from([",", ", "]), st.binary(max_size=2), st.integers(0, 60),
+)  # fmt: skip
+def test_a_body_that_is_read_at_a_glance_says_what_the_schema_reads(
+    ids: list[str], k: int, comma: str, other: bytes, place: int
+) -> None:
+    body = json.dumps({"history": ids, "k": k}, separators=(comma, ":"), ensure_ascii=False).encode()
+    for text in (body, body[:place] + other + body[place + len(other) :]):
+        found = read_body(text)
+        if found is not None:
+            asked = RecommendationRequest.model_validate_json(text)
+            assert (list(found[0]), found[1]) == (asked.history, asked.k)
+            assert asked.model_fields_set <= {"history", "k"}
+
+
+@pytest.mark.parametrize("body", HISTORIES)
+def test_what_the_engine_refuses_is_told_by_both_ways(
+    settings: Settings, chain: FallbackChain, body: bytes, monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OverloadedError
+
+    monkeypatch.setattr(Batcher, "enqueue", refuse)
+    ((direct, other),) = both_ways(settings, chain, [body])
+    assert direct == other
+    assert direct[0] == 503
+    assert watched.by_history_only == 1
+
+
+def test_what_fails_while_a_batch_is_computed_is_told_by_both_ways(
+    settings: Settings, chain: FallbackChain, monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    monkeypatch.setattr("service.ranking.engine.answer_all", lambda *_: 1 / 0)
+    for direct, other in both_ways(settings, chain, HISTORIES):
+        assert direct == other
+        assert direct[0] == 500
+    assert watched.by_history_only == len(HISTORIES)
+
+
+def test_a_connection_is_kept_until_nothing_has_come_for_so_long(settings: Settings, chain: FallbackChain) -> None:
+    async def scenario(host: str, port: int, running: uvicorn.Server) -> None:
+        reader, writer = connection = await asyncio.open_connection(host, port)
+        await ask(connection, request())
+        (served,) = running.server_state.connections
+        assert isinstance(served, ServerProtocol)
+        timer = served.timeout_keep_alive_task
+        assert timer is not None
+        await ask(connection, request())
+        assert served.timeout_keep_alive_task is timer  # not set anew with each answer
+        served.timeout_keep_alive_handler()
+        assert served.timeout_keep_alive_task is not timer
+        assert (await ask(connection, request()))[0] == 200
+        served._waits_since = -math.inf
+        served.timeout_keep_alive_handler()
+        assert await reader.read() == b""
+        writer.close()
+
+    play(settings, chain, scenario)
 
 
 def test_what_is_wrong_with_a_body_is_said_the_long_way(

@@ -2,6 +2,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import structlog
@@ -89,3 +90,12 @@ def test_a_terminal_gets_words_and_a_pipe_json(settings: Settings) -> None:
     assert "The store is slow." in shown[True]
     assert not shown[True].startswith("{")
     assert json.loads(shown[False])["event"] == "The store is slow."
+
+
+@pytest.mark.parametrize("seconds", [(0.0, 0.25), (1.000001, 1.999999, 2.0), (1.8e9, 1.8e9 + 0.5, 1.8e9 + 86_400)])
+def test_a_line_says_when(seconds: tuple[float, ...]) -> None:
+    now = logs.Clock(iter(seconds).__next__)
+    for moment in seconds:
+        told = datetime.fromisoformat(now())
+        assert told.tzinfo == UTC
+        assert abs(told.timestamp() - moment) < 1.5e-6

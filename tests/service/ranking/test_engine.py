@@ -12,12 +12,13 @@ from recsys_vae.data.signals import Repeat, SignalRules
 from recsys_vae.recommender import FallbackChain, Users
 from service.errors import DeadlineError, UnknownItemError
 from service.ranking import mmr, ranking
-from service.ranking.engine import Engine, Page, Request
+from service.ranking.batches import Limits
+from service.ranking.engine import Engine
 from service.ranking.filters import Eq
 from service.ranking.interleaving import Teams
 from service.ranking.item_lists import SIMILAR, ItemList, ListQuery, Source
 from service.ranking.live_items import LiveItems
-from service.ranking.micro_batcher import Limits
+from service.ranking.pages import Page, Request
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Query
 from service.ranking.served_model import Catalogue

@@ -9,7 +9,8 @@ from time import sleep, thread_time
 import pytest
 
 from service.errors import DeadlineError, OverloadedError
-from service.ranking.micro_batcher import STEP, Batcher, Here, Limits
+from service.ranking.batches import Here, Limits
+from service.ranking.micro_batcher import STEP, Batcher
 from service.ranking.steps import Steps
 
 

@@ -17,7 +17,7 @@ from service.http.conversion import to_text, to_wire
 from service.http.fast_path import written
 from service.ranking import plain_lists
 from service.ranking.cursors import Cursor
-from service.ranking.engine import Basis, Page
+from service.ranking.pages import Basis, Page
 from service.ranking.plain_lists import PlainItems
 from service.ranking.ranking import answer_all
 from service.ranking.results import Answer, Query
