@@ -102,7 +102,8 @@ HISTORIES = [
 ]  # fmt: skip
 OTHERS = [
     b'{"history": [], "k": 3}', b'{"history": ["a", "a"]}', b'{"history": ["a"], "k": 101}',
-    b'{"k": 3, "history": ["a"]}', b'{"history": ["a"], "k": 3, "seen": "allow"}', b'{"history": ["a"]} ', b'{"history": ["\\u0061"]}',
+    b'{"k": 3, "history": ["a"]}',
+    b'{"history": ["a"], "k": 3, "seen": "allow"}', b'{"history": ["a"]} ', b'{"history": ["\\u0061"]}',
     b'{"history": ["\xc3\xa9"]}', b'{"history": ["a"], "user_id": "u0"}', b'{"history": ["a"],\n"k": 3}',
     json.dumps({"history": [str(number) for number in range(501)]}).encode(),
 ]  # fmt: skip
