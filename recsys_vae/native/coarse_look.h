@@ -17,7 +17,11 @@
 namespace {
 
 constexpr int TILE_ITEMS = 16, TILE_FACTS = 4;
+#if defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
 constexpr int64_t LOOKERS = 8;             // queries that look together, at most
+#else
+constexpr int64_t LOOKERS = 4;             // AVX2 multiplies no faster in tiles, AMX much faster without
+#endif
 constexpr int64_t SIDE_BY_SIDE = 4;        // of them, those whose sums are in registers at a time
 constexpr int64_t WORTH_A_LOOK = 1 << 18;  // bytes of codes that are more than what the look costs besides
 constexpr int64_t TILE_LINE = TILE_ITEMS * 4, EIGHT = 8;  // bytes of a group in a tile, and its dimensions

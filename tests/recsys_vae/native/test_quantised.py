@@ -154,7 +154,7 @@ def test_codes_of_few_vectors_are_for_few_queries(monkeypatch: pytest.MonkeyPatc
     assert not quantised.suits(9, 10, items)
 
 
-@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("n", [1, 2, 4, 7])
 @pytest.mark.parametrize(
     ("n_items", "d", "k"), [(3000, 130, 20), (3001, 201, 3001), (2999, 257, 700), (70_003, 17, 20), (3000, 321, 1)]
 )
