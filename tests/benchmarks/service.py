@@ -3,8 +3,8 @@
 - load-201, load-601: one worker over 40,981 items (Gowalla's), k = 20, a history of 30 items in the request; RecVAE's
   vectors are 201 wide, Mult-VAE's 601. In the same run, turn by turn, a bare FastAPI endpoint that returns the same
   JSON on the same server (service_bare.py). The highest rate is wrk's, or that of a closed loop of our own where wrk is
-  not installed; percentiles are those of an open loop at half of each server's own rate (service_load.py). `rps_bound`
-  is 1 / (bare + product and top-k), at the fastest batch.
+  not installed; percentiles are those of an open loop at half of each server's own rate (service_load.py), and of one
+  connection that waits for each answer. `rps_bound` is 1 / (bare + product and top-k), at the fastest batch.
 - table-SIZE: latency on one connection by size of the catalogue, share of items allowed and source of the history; the
   recall against all scores in each cell.
 - swaps: full load while two bundles are swapped ten times; answers are compared with those of the version they name.
@@ -66,6 +66,10 @@ def summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
         own, bare = (figure("load-201", "half_load", name, percentile) for name in ("service", "bare"))
         return round(own / bare, 3) if own and bare else None
 
+    def above_bare(percentile: str) -> float | None:
+        own, bare = (figure("load-201", "one_connection", name, percentile) for name in ("service", "bare"))
+        return round(own - bare, 3) if own and bare else None
+
     return {
         "rps_share_of_bare": figure("load-201", "rps_share_of_bare"),
         "rps_share_of_bare_601": figure("load-601", "rps_share_of_bare"),
@@ -73,6 +77,7 @@ def summary(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "p50_ratio_half_load": ratio("p50_ms"),
         "p99_ms_half_load": figure("load-201", "half_load", "service", "p99_ms"),
         "bare_p99_ms_half_load": figure("load-201", "half_load", "bare", "p99_ms"),
+        "p50_ms_above_bare_one_connection": above_bare("p50_ms"),
         "failed_during_swaps": figure("swaps", "failed"),
         "acked_events_lost": figure("kills", "lost"),
         "overload_bad_statuses": figure("overload", "bad_statuses"),

@@ -70,7 +70,7 @@ SHORT = Times(rate=2.0, load=3.0, rounds=1, cell=20)
 
 
 def measure_load(width: int, times: Times) -> dict[str, Any]:
-    """One worker beside the bare endpoint, in turns: highest rates, then latency at half of them."""
+    """One worker beside the bare endpoint, in turns: highest rates, latency at half of them, and on one connection."""
     world = _gowalla(width)
     bodies = world.bodies()
     with serving(world.bundle, world.store) as service, serving_bare(_one_answer(service, world)) as bare:
@@ -79,6 +79,7 @@ def measure_load(width: int, times: Times) -> dict[str, Any]:
             name: _at_half_load(server, rates[name]["median"], bodies, times)
             for name, server in (("bare", bare), ("service", service))
         }
+        alone = {name: _alone(server, bodies, times) for name, server in (("bare", bare), ("service", service))}
         memory = service.memory_mib()
     product = measure_product(world)
     bound = 1.0 / (1.0 / rates["bare"]["median"] + min(product.values()))
@@ -92,6 +93,7 @@ def measure_load(width: int, times: Times) -> dict[str, Any]:
         "rps_bound": bound,
         "rps_share_of_bound": rates["service"]["median"] / bound,
         "half_load": half,
+        "one_connection": alone,
         "memory_mib": memory,
     }
 
@@ -209,6 +211,10 @@ def _take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -
 def _at_half_load(server: Server, rate: float, bodies: list[bytes], times: Times) -> dict[str, float]:
     outcome = asyncio.run(load_of(server, bodies).open_loop(rate / 2, times.load))
     return {"rate": round(rate / 2, 1), **outcome.percentiles(), "failed": len(outcome.samples) - _good(outcome)}
+
+
+def _alone(server: Server, bodies: list[bytes], times: Times) -> dict[str, float]:
+    return asyncio.run(load_of(server, bodies, connections=1).closed_loop(times.rate)).percentiles()
 
 
 def highest_rate(server: Server, bodies: list[bytes], seconds: float, connections: int = CONNECTIONS) -> float:

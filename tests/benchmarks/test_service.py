@@ -151,10 +151,16 @@ def test_the_last_line_has_null_for_what_was_not_measured() -> None:
     assert summary(figures) == {
         "rps_share_of_bare": 0.512, "rps_share_of_bare_601": None, "p99_ratio_half_load": None,
         "p50_ratio_half_load": None, "p99_ms_half_load": None, "bare_p99_ms_half_load": 2.0,
+        "p50_ms_above_bare_one_connection": None,
         "failed_during_swaps": None, "acked_events_lost": None, "overload_bad_statuses": None,
         "second_worker_memory_share": None, "two_workers_ratio": None, "best_peer_ratio": None,
         "overload_useful_share": None,
     }  # fmt: skip
+
+
+def test_the_last_line_holds_one_connection_against_that_of_the_bare_endpoint() -> None:
+    alone = {"bare": {"p50_ms": 0.5}, "service": {"p50_ms": 1.25}}
+    assert summary({"load-201": {"one_connection": alone}})["p50_ms_above_bare_one_connection"] == 0.75
 
 
 def test_the_last_line_holds_half_load_against_that_of_the_bare_endpoint() -> None:
