@@ -1,7 +1,7 @@
-"""Plain lists: a batch whose every request is for the k best items besides those of a history, by one compiled call.
+"""Plain lists: all requests of a batch for the k best items besides those of a history, by one compiled call.
 
-Everything that `ranking` does for such requests is done here, by the same loops, for all of them together; who wants
-anything else sends the batch there.
+Everything that `ranking` does for such requests is done here, by the same loops, for all of them together; `ranking`
+answers the others of the batch.
 """
 
 from collections.abc import Sequence
@@ -55,21 +55,24 @@ class PlainItems(Sequence[RankedItem]):
         return hash(self.made)
 
 
-def answers(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer] | None:
-    """An answer for each query; None where the batch is to be answered step by step."""
+def answers(catalogue: Catalogue, queries: Sequence[Query]) -> list[Answer | None]:
+    """An answer for each query that is plain; None for those that are to be answered step by step."""
+    found: list[Answer | None] = [None] * len(queries)
     lists, shortest_history = catalogue.lists, catalogue.chain.bundle.tiers.policy.history_from
-    if lists is None or shortest_history is None or not all(map(_is_plain, queries)):
-        return None
+    places = [place for place, query in enumerate(queries) if _is_plain(query)]
+    if lists is None or shortest_history is None or not places:
+        return found
     overlay = catalogue.overlay
     with overlay.lock:  # nothing is changed about items meanwhile
         allowed, as_of, n_newcomers = overlay.shown, overlay.sequence, len(overlay.newcomers)
-    if n_newcomers or not lists.suits(len(queries), max(query.k for query in queries)):
-        return None
-    asked = [Asked(_text(query.history), len(query.history), query.k) for query in queries]
-    found = lists(asked, allowed)
-    if found is None or min(one.n_known for one in found) < max(1, shortest_history):
-        return None
-    return [_answer(catalogue, query, one, allowed, as_of) for query, one in zip(queries, found, strict=True)]
+    plain = [queries[place] for place in places]
+    if n_newcomers or not lists.suits(len(plain), max(query.k for query in plain)):
+        return found
+    asked = [Asked(_text(query.history), len(query.history), query.k) for query in plain]
+    for place, query, one in zip(places, plain, lists(asked, allowed) or (), strict=False):
+        if one.n_known >= max(1, shortest_history):
+            found[place] = _answer(catalogue, query, one, allowed, as_of)
+    return found
 
 
 def _text(history: History) -> bytes:

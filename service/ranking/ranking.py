@@ -55,11 +55,11 @@ NAMED, NAMED_AT_ONCE = 1 / 50, 200
 
 def answer_all(catalogue: Catalogue, queries: Sequence[Query]) -> Steps[list[Answer | Exception]]:
     """An answer or an error for each query, in steps: one that cannot be answered does not sink the others."""
-    if (plain := plain_lists.answers(catalogue, queries)) is not None:
-        return [*plain]
-    resolved = resolve_all(catalogue, queries)
+    plain = plain_lists.answers(catalogue, queries)
+    resolved = resolve_all(catalogue, [query for query, found in zip(queries, plain, strict=True) if found is None])
     answered = iter((yield from _attempt(catalogue, [one for one in resolved if isinstance(one, ResolvedQuery)])))
-    return [next(answered) if isinstance(one, ResolvedQuery) else one for one in resolved]
+    others = iter([next(answered) if isinstance(one, ResolvedQuery) else one for one in resolved])
+    return [next(others) if found is None else found for found in plain]
 
 
 def answer(catalogue: Catalogue, query: Query) -> Answer:

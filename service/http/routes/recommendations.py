@@ -102,16 +102,13 @@ async def answer_many(
 class AtOnce:
     """Requests that bring a history of ids and ask for nothing else, where one catalogue answers everybody by it."""
 
-    def __init__(self) -> None:
-        self._seen: VariantSet | None = None
-        self._variant: Variant | None = None
-
     def variant(self, services: Services) -> Variant | None:
-        """Who answers them all; None where there is more to see to."""
+        """Who answers them all; None where there is more to see to: lists are drawn, or written down."""
         variant_set = services.deployments.served
-        if variant_set is not self._seen:
-            self._seen, self._variant = variant_set, _only_variant(variant_set, services)
-        return self._variant
+        if variant_set is None or len(variant_set.variants) > 1 or services.settings.explore_share:
+            return None
+        (variant,) = variant_set.variants
+        return variant if variant.catalogue.goes_by_ids_alone and not is_noted(variant_set, services) else None
 
     def begin(self, asked: HistoryOnly, services: Services) -> "asyncio.Future[Any]":
         """Ask the engine."""
@@ -122,14 +119,6 @@ class AtOnce:
         page = first_page(answer, asked.request)
         _count(page, asked.variant, services)
         return written(to_text(page, request_id, asked.variant.name))
-
-
-def _only_variant(variant_set: VariantSet | None, services: Services) -> Variant | None:
-    """Who answers everybody by a history of ids alone, if anybody does, and nothing is drawn or written down."""
-    if variant_set is None or len(variant_set.variants) > 1 or services.settings.explore_share:
-        return None
-    (variant,) = variant_set.variants
-    return None if is_noted(variant_set, services) or not variant.catalogue.goes_by_ids_alone else variant
 
 
 PLAIN = Line("/v1/recommendations", RecommendationRequest, answer_one, "recommend")
