@@ -10,13 +10,14 @@ apart from others.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from anyio import to_thread
 
 from recsys_vae.data.purchases import DAY
+from recsys_vae.data.signal_rules import SignalRules
 from recsys_vae.errors import DataError, RecsysError, UnavailableError
 from service.deployment.past_bundles import PastBundles
 from service.errors import CannotReplayError, NotShownError
@@ -106,6 +107,10 @@ class PastHistories:
     def __init__(self, store: EventStore, recipe: Recipe) -> None:
         self._store = store
         self._recipe = recipe
+
+    def at_hand(self, user_id: str, rules: Iterable[SignalRules]) -> UserHistory | None:
+        """Nothing is."""
+        return None
 
     def history(self, user_id: str, until: int | None = None) -> UserHistory:
         """The history as it was.

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from recsys_vae.data.histories import History
 from recsys_vae.data.purchases import DAY
+from recsys_vae.data.signal_rules import SignalRules
 from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.errors import CursorExpiredError
@@ -40,6 +41,10 @@ class Histories(Protocol):
         Raises:
             UnavailableError: it cannot be told.
         """
+        ...
+
+    def at_hand(self, user_id: str, rules: Iterable[SignalRules]) -> UserHistory | None:
+        """The same where nothing has to be waited for, nor computed under these rules; else None."""
         ...
 
 
@@ -341,6 +346,10 @@ class Engine:
     async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
         if request.user_id is None:
             return _NOBODY
+        if request.cursor is None:
+            held = self._histories.at_hand(request.user_id, (catalogue.rules for catalogue in catalogues))
+            if held is not None:
+                return _found(held)
         return await self._reading.soon(partial(self._read, request.user_id, request.cursor, catalogues), deadline)
 
     def _read(self, user_id: str | None, after: Cursor | None, catalogues: Sequence[Catalogue]) -> Read:
@@ -361,7 +370,7 @@ class Engine:
             raise CursorExpiredError("the history that its list was made from is no longer held")
         for catalogue in catalogues:
             stored.under(catalogue.rules)  # here, and not in the event loop
-        return Read(stored, stored.sequence, () if len(stored.events) else (_UNKNOWN_USER,))
+        return _found(stored)
 
 
 _NOBODY = Read(UserHistory(), None)
@@ -373,6 +382,10 @@ _ITEMS_UNAVAILABLE = Notice(
     "items_unavailable", "The event store does not answer: what was changed about items lately may be missing here."
 )
 _UNKNOWN_USER = Notice("unknown_user", "The event store holds no event of this user.")
+
+
+def _found(stored: UserHistory) -> Read:
+    return Read(stored, stored.sequence, () if len(stored.events) else (_UNKNOWN_USER,))
 
 
 def _catalogues(jobs: Iterable[Job]) -> list[Catalogue]:

@@ -201,6 +201,12 @@ class EventStore:
             return self.version(user_id)
         return next((int(version) for (version,) in self._kept.rows(VERSION, user_id)), 0)
 
+    def version_at_hand(self, user_id: str) -> int | None:
+        """The same where nothing has to be waited for: a file is asked, and no other thread asks it at this moment."""
+        if not self.database.has_one_writer or self._kept.is_busy or not self._kept.is_open:
+            return None
+        return self.version_at_once(user_id)
+
     def history(self, user_id: str, until: int | None = None) -> UserHistory:
         """What is known of a user; empty for a user who was never seen.
 

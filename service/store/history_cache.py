@@ -5,9 +5,11 @@ costs the history itself. So whichever process took an event, the next answer of
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
+from recsys_vae.data.signal_rules import SignalRules
+from recsys_vae.errors import UnavailableError
 from service.store.events import EventStore
 from service.store.user_history import UserHistory
 
@@ -62,6 +64,23 @@ class Histories:
         with self._lock:
             self._keep(user_id, fresh)
         return fresh
+
+    def at_hand(self, user_id: str, rules: Iterable[SignalRules]) -> UserHistory | None:
+        """What is known of a user now, where nothing has to be waited for, and these rules were applied to it already;
+        else None.
+        """  # fmt: skip
+        try:
+            version = self._store.version_at_hand(user_id)
+        except UnavailableError:
+            return None
+        with self._lock:
+            held = self._held.get(user_id) if version else UserHistory()
+            if version is None or held is None or held.version != version or not all(map(held.is_under, rules)):
+                return None
+            if version:
+                self._held.move_to_end(user_id)
+        self._on_look_up(version > 0)
+        return held
 
     def forget(self, user_id: str) -> None:
         """Hold nothing about a user any more."""

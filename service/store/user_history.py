@@ -94,6 +94,10 @@ class UserHistory:
             found = self._made[rules] = history_of(self.events, rules)
         return found
 
+    def is_under(self, rules: "SignalRules") -> bool:
+        """Whether that has been made."""
+        return rules in self._made or not len(self.events)
+
     @cached_property
     def history(self) -> "History":
         """The history where there are no rules: the last event with an item stands for it."""

@@ -5,6 +5,7 @@
   JSON on the same server (service_bare.py). The highest rate is wrk's, or that of a closed loop of our own where wrk is
   not installed; percentiles are those of an open loop at half of each server's own rate (service_load.py), and of one
   connection that waits for each answer. `rps_bound` is 1 / (bare + product and top-k), at the fastest batch.
+- users: the same catalogue, asked about users whose histories are in an event store (SQLite), with lists recorded.
 - table-SIZE: latency on one connection by size of the catalogue, share of items allowed and source of the history; the
   recall against all scores in each cell.
 - swaps: full load while two bundles are swapped ten times; answers are compared with those of the version they name.
@@ -26,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_vae.errors import UnavailableError
-from tests.benchmarks import service_events, service_peers, service_runs, service_workers
+from tests.benchmarks import service_events, service_peers, service_runs, service_users, service_workers
 from tests.benchmarks.records import existing, record
 from tests.benchmarks.service_processes import take_other_core
 from tests.benchmarks.service_runs import SHORT, SIZES, Times
@@ -37,6 +38,7 @@ Run = Callable[[Times], dict[str, Any]]
 RUNS: dict[str, Run] = {
     "load-201": lambda times: service_runs.measure_load(201, times),
     "load-601": lambda times: service_runs.measure_load(601, times),
+    "users": service_users.measure_users,
     **{f"table-{size}": (lambda times, size=size: service_runs.measure_cells(size, times)) for size in SIZES},
     "swaps": service_runs.measure_swaps,
     "overload": service_runs.measure_overload,

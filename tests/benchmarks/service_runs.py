@@ -71,10 +71,10 @@ SHORT = Times(rate=2.0, load=3.0, rounds=1, cell=20)
 
 def measure_load(width: int, times: Times) -> dict[str, Any]:
     """One worker beside the bare endpoint, in turns: highest rates, latency at half of them, and on one connection."""
-    world = _gowalla(width)
+    world = gowalla(width)
     bodies = world.bodies()
     with serving(world.bundle, world.store) as service, serving_bare(_one_answer(service, world)) as bare:
-        rates = _take_turns({"service": service, "bare": bare}, bodies, times)
+        rates = take_turns({"service": service, "bare": bare}, bodies, times)
         half = {
             name: _at_half_load(server, rates[name]["median"], bodies, times)
             for name, server in (("bare", bare), ("service", service))
@@ -162,7 +162,7 @@ def measure_swaps(times: Times, swaps: int = 10) -> dict[str, Any]:
 
 def measure_overload(times: Times, factor: float = 3.0) -> dict[str, Any]:
     """Three times the sustainable rate, then half of it: statuses, memory, and how soon latency is normal again."""
-    world = _gowalla(201)
+    world = gowalla(201)
     bodies = world.bodies()
     with serving(world.bundle, world.store) as server:
         rate = highest_rate(server, bodies, times.rate)
@@ -185,12 +185,13 @@ def measure_overload(times: Times, factor: float = 3.0) -> dict[str, Any]:
     }
 
 
-def _gowalla(width: int) -> World:
+def gowalla(width: int) -> World:
+    """Gowalla's catalogue, by a model of this width."""
     model, settings = MODELS[width]
     return build(model, GOWALLA_ITEMS, **settings)
 
 
-def _take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -> dict[str, dict[str, Any]]:
+def take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -> dict[str, dict[str, Any]]:
     """Requests a second of each; the first, shorter turn warms up and is not counted."""
     rates: dict[str, list[float]] = {name: [] for name in servers}
     costs: dict[str, list[float]] = {name: [] for name in servers}
@@ -210,7 +211,7 @@ def _take_turns(servers: dict[str, Server], bodies: list[bytes], times: Times) -
 
 def _at_half_load(server: Server, rate: float, bodies: list[bytes], times: Times) -> dict[str, float]:
     outcome = asyncio.run(load_of(server, bodies).open_loop(rate / 2, times.load))
-    return {"rate": round(rate / 2, 1), **outcome.percentiles(), "failed": len(outcome.samples) - _good(outcome)}
+    return {"rate": round(rate / 2, 1), **outcome.percentiles(), "failed": len(outcome.samples) - good(outcome)}
 
 
 def _alone(server: Server, bodies: list[bytes], times: Times) -> dict[str, float]:
@@ -242,7 +243,8 @@ def load_of(
     return Load(server.host, server.port, requests, connections=connections, keep_bodies=keep_bodies)
 
 
-def _good(outcome: Outcome) -> int:
+def good(outcome: Outcome) -> int:
+    """Requests that were answered."""
     return sum(sample.status == 200 for sample in outcome.samples)
 
 
@@ -389,6 +391,6 @@ async def _flood(
     while normal is None and time.perf_counter() - ended < PATIENCE:
         outcome = await load_of(server, bodies).open_loop(rate / 2, 0.5)
         found = outcome.percentiles()
-        if found and found["p99_ms"] <= limit and _good(outcome) == len(outcome.samples):
+        if found and found["p99_ms"] <= limit and good(outcome) == len(outcome.samples):
             normal = round(time.perf_counter() - ended, 2)
     return await flood, {"normal_within_seconds": normal, "limit_ms": limit, **found}

@@ -261,3 +261,20 @@ def test_whom_the_queue_has_no_time_for_is_left_out(tmp_path: Path, chain: Fallb
     requests = [Request(Query(3), user_id="u0")]
     assert anyio.run(engine.recommend_side_by_side, (Catalogue(chain), Catalogue(held)), requests) == [None]
     held.let_go.set()
+
+
+def test_a_history_that_is_at_hand_is_not_waited_for(
+    tmp_path: Path, chain: FallbackChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    engine, catalogue, request = Engine(Histories(EventStore(url))), Catalogue(chain), Request(Query(3), user_id="u0")
+    first = anyio.run(engine.recommend, catalogue, request)
+
+    async def wait(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(engine._reading, "soon", wait)
+    assert anyio.run(engine.recommend, catalogue, request) == first
+    with pytest.raises(AssertionError):
+        anyio.run(engine.recommend, catalogue, replace(request, user_id="u1"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from recsys_vae.data.signal_rules import SignalRules
 from recsys_vae.errors import UnavailableError
 from service import timestamps
 from service.store.events import Event, EventStore
@@ -102,3 +103,39 @@ def test_nothing_is_answered_from_memory_while_the_store_is_down(store: EventSto
     for path in tmp_path.glob("away *"):
         path.rename(path.with_name(path.name.removeprefix("away ")))
     assert tuple(histories.history("ann").history) == ("tea",)
+
+
+def test_what_is_held_and_current_is_at_hand(place: Place) -> None:
+    rules, other = SignalRules(), SignalRules(half_life=30.0)
+    with closing(place.open()) as here, closing(place.open()) as elsewhere:
+        here.take([click("ann", "tea")], "api")
+        hits: list[bool] = []
+        histories = Histories(here, on_look_up=hits.append)
+        assert histories.at_hand("ann", [rules]) is None
+        held = histories.history("ann")
+        assert histories.at_hand("ann", [rules]) is None  # nobody has applied the rules
+        held.under(rules)
+        is_file = here.database.has_one_writer
+        assert histories.at_hand("ann", [rules]) is (held if is_file else None)
+        assert histories.at_hand("ann", [rules, other]) is None
+        assert histories.at_hand("bob", [rules]) == (UserHistory() if is_file else None)
+        assert hits == ([False, True, False] if is_file else [False])
+        elsewhere.take([click("ann", "jam")], "api")
+        assert histories.at_hand("ann", [rules]) is None
+
+
+def test_nothing_is_at_hand_while_another_thread_asks_or_the_store_does_not_answer(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.take([click("ann", "tea")], "api")
+    histories = Histories(store)
+    histories.history("ann").under(SignalRules())
+    assert histories.at_hand("ann", [SignalRules()]) is not None
+    with store._kept._lock:
+        assert histories.at_hand("ann", [SignalRules()]) is None
+
+    def fail(*_: object) -> None:
+        raise UnavailableError("gone")
+
+    monkeypatch.setattr(store._kept, "rows", fail)
+    assert histories.at_hand("ann", [SignalRules()]) is None
