@@ -67,7 +67,7 @@ class Stage:
     Attributes:
         name: of the step.
         memory: bytes at the peak, of the whole process.
-        seconds: of the processor; of training by gradient, an epoch.
+        seconds: of the processor; of training by gradient, an epoch; None where nobody can tell.
         disk: bytes that it leaves.
     """
 
@@ -144,7 +144,9 @@ def training(
     # Weights of tables that were shared out are mapped then, and users are scored a few at a time.
     kept = 2 * BYTES_A_NUMBER * MOST_SCORES if how is not None and how.shard_items else cost.kept_bytes
     memory = max(process + learning, machine.train_bytes + min(kept, cost.kept_bytes) + counting)
-    return Stage("training", memory, cost.operations / speed, 0.0)
+    # With a sample of the items a step waits for memory, by rows: what its operations take says nothing of that.
+    is_sampled = not solved and (how or TrainingConfig()).samples_items(work.sizes.n_items)
+    return Stage("training", memory, None if is_sampled else cost.operations / speed, 0.0)
 
 
 def bundle(work: Workload, model: str, config: Any, cost: Cost | None, index: str = "flat") -> Stage:

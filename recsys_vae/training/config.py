@@ -73,6 +73,10 @@ class TrainingConfig:
         about=MACHINE,
     )
 
+    def samples_items(self, n_items: int) -> bool:
+        """Whether the likelihood of so many items is estimated from a sample of them."""
+        return self.likelihood == "sampled" or (self.likelihood == "auto" and n_items > MOST_ITEMS)
+
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
             raise ConfigError(f"epochs and batch_size are at least 1, got {self.epochs} and {self.batch_size}.")

@@ -27,10 +27,10 @@ def choose_likelihood(
     """
     name = config.likelihood
     n_items = interactions.shape[1]
-    if name == "auto":
-        name = "sampled" if n_items > MOST_ITEMS else "exact"
-        if name == "exact" and config.batch_size * n_items > MOST_LOGITS:
-            name = "chunked"
+    if config.samples_items(n_items):
+        name = "sampled"
+    elif name == "auto":
+        name = "chunked" if config.batch_size * n_items > MOST_LOGITS else "exact"
     if config.shard_items and name != "sampled":
         raise ConfigError(
             f"shard_items wants the sampled likelihood, which auto takes above {MOST_ITEMS:,} items, and here are "

@@ -80,6 +80,14 @@ def test_leaves_hold_gradients_of_every_level_of_every_thread(monkeypatch):
         assert leaves.memory - whole.memory == gradients * weights
         assert sampled.memory == whole.memory
         assert leaves.seconds == pytest.approx(1.15 * whole.seconds)
+        assert sampled.seconds is None
+
+
+@pytest.mark.parametrize(("n_items", "is_told"), [(300_000, True), (300_001, False)])
+def test_time_is_not_told_where_steps_look_at_a_sample_of_the_items(n_items, is_told):
+    work = Workload(10**6, Sizes(10**5, n_items, 10**6, 1e9, 1e8))
+    found = stages(work, "mult-vae", configure("mult-vae", {}), MACHINE)[1]
+    assert (found.seconds is not None) == is_told
 
 
 def test_item_vectors_are_as_wide_as_the_model_makes_them():
