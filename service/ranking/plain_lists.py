@@ -15,6 +15,7 @@ from recsys_vae.native.lists import Asked, List
 from recsys_vae.protocols import BoolArray
 from recsys_vae.recommender import HISTORY
 from service.ranking.plain_history import PlainHistory
+from service.ranking.propensities import certain
 from service.ranking.results import USUAL, Answer, Notice, Query, RankedItem, ranked, shortest, shortfall, unknown
 from service.ranking.served_model import Catalogue
 
@@ -94,14 +95,16 @@ def _answer(catalogue: Catalogue, query: Query, found: List, allowed: BoolArray 
         notices += unknown("history", tuple(query.history), found.asked)
     if n_found < query.k:
         notices += shortfall(n_found, query.k)
+    items = PlainItems(catalogue, found)
     return Answer(
         catalogue.version,
         HISTORY,
         catalogue.chain.scorer,
-        PlainItems(catalogue, found),
+        items,
         tuple(notices),
         (HISTORY,) * n_found,
         tuple(sorted(found.rows)),
         n_left > n_found,
+        chances=certain(item.item_id for item in items) if query.tells_chances else None,
         items_as_of=as_of,
     )

@@ -35,6 +35,11 @@ class Chances:
         return self.named.get(item_id, self.each if item_id in self.drawn else 0.0)
 
 
+def certain(item_ids: Iterable[str]) -> Chances:
+    """Of a list that nothing is drawn into."""
+    return Chances(dict.fromkeys(item_ids, 1.0))
+
+
 def of_list(
     item_ids: Sequence[str], k: int, guests: Sequence[tuple[int, float]], drawn: Container[str], n_drawn: int
 ) -> Chances:

@@ -17,7 +17,7 @@ from recsys_vae.repeats import REPEAT, sources
 from recsys_vae.top_k import top_k
 from service.ranking import explanations, exploration, plain_lists, repeats
 from service.ranking.arrivals import Arrivals
-from service.ranking.propensities import Chances, of_list
+from service.ranking.propensities import Chances, certain, of_list
 from service.ranking.query_resolution import NOTHING, ResolvedQuery, resolve_all, stack
 from service.ranking.recency import recency_of
 from service.ranking.reordering import Deeper, Ranked, selected, shortened
@@ -232,15 +232,17 @@ def _plain_answer(catalogue: Catalogue, question: ResolvedQuery, best: Ranked, t
     """What `_answer` makes of a list to which nothing is added, nor said of it."""
     rows, scores = best
     notices = tuple(shortfall(len(rows), question.query.k))
+    items = ranked(catalogue, rows, scores)
     return Answer(
         catalogue.version,
         tier,
         scorer,
-        ranked(catalogue, rows, scores),
+        items,
         notices,
         tuple(catalogue.chain.sources((tier,) * len(rows), rows)),
         tuple(sorted(rows.tolist())),
         question.n_left(len(catalogue)) > len(rows),
+        chances=certain(item.item_id for item in items) if question.query.tells_chances else None,
         items_as_of=question.items_as_of,
     )
 
@@ -253,7 +255,7 @@ def _guests(
     Beside them, how likely items are to be in the list, where that is asked for and known.
     """
     if user is None or question.arrivals is None:
-        sure = Chances(dict.fromkeys(catalogue.ids(best[0]), 1.0)) if question.query.tells_chances else None
+        sure = certain(catalogue.ids(best[0])) if question.query.tells_chances else None
         return exploration.NOBODY, exploration.NOBODY, sure
     (rows, scores), (described, others) = best, question.arrivals.split()
     placed, explored, k = exploration.NOBODY, exploration.NOBODY, question.query.k
@@ -277,7 +279,7 @@ def _chances(
         return None
     ids = exploration.merged(catalogue.ids(rows), placed)[: query.k]
     if not query.explore:
-        return Chances(dict.fromkeys(ids, 1.0))
+        return certain(ids)
     n_eligible = len(others.eligible)
     guests = exploration.numbers_drawn(query, n_eligible, len(ids))
     return of_list(ids, query.k, guests, exploration.Eligible(others), n_eligible)

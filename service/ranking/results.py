@@ -104,7 +104,6 @@ class Query:
             self.exclude or self.candidates is not None or self.filter is not None or self.boosts or self.diversity
             or self.explain or self.after is not None or self.metadata or self.fields or self.explore or self.caps
             or self.repeat != "exclude" or self.quotas or self.calibration is not None or self.day is not None
-            or self.tells_chances
         )  # fmt: skip
 
 

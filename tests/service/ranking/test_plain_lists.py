@@ -95,6 +95,13 @@ def test_lists_of_one_batch_may_differ_in_length(catalogue: Catalogue, monkeypat
     assert [len(one.items) for one in check(catalogue, asked, monkeypatch)] == [1, 7, 200]
 
 
+def test_chances_are_told_where_they_are_asked_for(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [replace(query, tells_chances=True) for query in queries(3)]
+    for one in check(catalogue, [*asked, *queries(1)], monkeypatch)[:3]:
+        assert one.chances is not None
+        assert one.chances.named == {item.item_id: 1.0 for item in one.items}
+
+
 def test_what_the_catalogue_does_not_hold_is_told(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = [*queries(2), Query(5, {"i3": 1.0, "nobody": 1.0, "i1": 2.0, "é": 1.0}), Query(5, {"i9": 0.5})]
     found = check(catalogue, asked, monkeypatch)

@@ -130,7 +130,7 @@ def test_plain_queries_are_answered_as_any_others(any_chain: FallbackChain, monk
     [
         {"exclude": ("a",)}, {"candidates": ()}, {"boosts": (Boost("add", 1.0, items=("a",)),)}, {"diversity": 0.5},
         {"explain": True}, {"metadata": {"age": 3}}, {"fields": ("genre",)}, {"explore": 0.1}, {"repeat": "allow"},
-        {"day": 0}, {"tells_chances": True}, {"caps": (Cap("genre", 1),)}, {"filter": Eq("genre", "drama")},
+        {"day": 0}, {"caps": (Cap("genre", 1),)}, {"filter": Eq("genre", "drama")},
     ],
 )  # fmt: skip
 def test_a_query_that_asks_for_more_is_not_plain(asked: dict[str, Any]) -> None:
