@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from anyio import to_thread
@@ -20,8 +21,11 @@ logger = logging.getLogger("recsys.service")
 
 CAPACITY: Final = 20_000
 """Exposures that may wait: some forty megabytes, with their requests; more where these send long histories."""
-BATCH: Final = 1_000
-INTERVAL_SECONDS: Final = 0.5
+BATCH: Final = 100
+"""Written in one transaction: some tens of milliseconds, in which answers take longer on a busy core."""
+HURRY: Final = 2_000
+"""Where no more wait, writing rests after each batch as long as that took: answers wait for no long row of batches."""
+INTERVAL_SECONDS: Final = 0.1
 CLOSING_SECONDS: Final = 5.0
 """What the last ones get to be written when the service stops."""
 
@@ -46,6 +50,7 @@ class ImpressionWriter:
         self._lock = asyncio.Lock()
         self._is_down = False
         self._untold = 0
+        self._closes = False
         self.last_erasure = 0
 
     def note(self, impression: Impression) -> None:
@@ -65,12 +70,16 @@ class ImpressionWriter:
         """Write what waits now; where the store does not take it, it waits on."""
         async with self._lock:
             for _ in range(-(-len(self._waiting) // BATCH)):
+                began = monotonic()
                 if not await self._write():
                     break
+                if 0 < len(self._waiting) <= HURRY and not self._closes:
+                    await asyncio.sleep(monotonic() - began)
         self._tell()
 
     async def close(self) -> None:
         """Write what waits, drop what cannot be written; call it once nothing is answered any more."""
+        self._closes = True
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 await self.flush()

@@ -1,7 +1,7 @@
 """Recipes: what a list that was shown can be made again from, beside its bundle, kept in its row."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -37,7 +37,7 @@ class Recipe:
 
     def write(self) -> str:
         """As JSON, the same for equal recipes; what is at its default is left out."""
-        told = {name: value for name, value in asdict(self).items() if value not in (None, "", 0.0) or name == "items"}
+        told = {name: value for name, value in vars(self).items() if value not in (None, "", 0.0) or name == "items"}
         return json.dumps(told, sort_keys=True, separators=(",", ":"), default=_written)
 
 
