@@ -47,7 +47,7 @@ def size(
     from pipelines.console import output_console
     from pipelines.free_memory import free_memory
     from pipelines.sizing.calibration import calibrated
-    from pipelines.sizing.estimate import stages, width_of
+    from pipelines.sizing.estimate import counting_bytes, stages, width_of
     from pipelines.sizing.training_memory import GIB, check_memory, gib
     from pipelines.training.model_settings import read_settings, specify
     from recsys_vae.retrieval.index_files import KINDS, check_index
@@ -79,6 +79,11 @@ def size(
     if found[1].memory is None:
         raise ConfigError(f"{spec.name} does not say what it takes, so nothing is known of its training.")
     left = max(0.0, free - machine.train_bytes)
+    if (counting := counting_bytes(work)) > left:
+        raise ConfigError(
+            f"Once a model has learned, lists and neighbours of items are counted: that takes about {gib(counting)}, "
+            f"whichever model it is, and {gib(left)} are free. What would fit: more memory, or fewer interactions."
+        )
     check_memory(spec.name, spec.config, sizes, spec.training, free=left, workers=workers)
     for stage in (found[0], found[1], found[3]):
         if stage.memory is not None and stage.memory > free:

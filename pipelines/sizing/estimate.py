@@ -134,19 +134,22 @@ def training(
     solved = not hasattr(catalog.entry(model).model, "loss") and not hasattr(config, "autoencoder")
     held = cost.n_bytes if solved else learning_bytes(cost, how, work.sizes.n_items, workers)
     learning = held + BYTES_AN_INTERACTION * work.sizes.n_interactions
-    events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
-    products = PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
-    counting = EVENT_BYTES * events + products
     speed = machine.solve_flops if solved else USED * machine.flops
     process = machine.train_bytes if solved else machine.gradient_bytes
     if not solved and how is not None and how.leaves:
         speed /= 1 + LEAVES_COST
     # Weights of tables that were shared out are mapped then, and users are scored a few at a time.
     kept = 2 * BYTES_A_NUMBER * MOST_SCORES if how is not None and how.shard_items else cost.kept_bytes
-    memory = max(process + learning, machine.train_bytes + min(kept, cost.kept_bytes) + counting)
+    memory = max(process + learning, machine.train_bytes + min(kept, cost.kept_bytes) + counting_bytes(work))
     # With a sample of the items a step waits for memory, by rows: what its operations take says nothing of that.
     is_sampled = not solved and (how or TrainingConfig()).samples_items(work.sizes.n_items)
     return Stage("training", memory, None if is_sampled else cost.operations / speed, 0.0)
+
+
+def counting_bytes(work: Workload) -> float:
+    """What lists and neighbours of items are counted in once a model has learned, whichever it is."""
+    events = min(work.rows, EVENTS_A_PAIR * work.sizes.n_interactions)
+    return EVENT_BYTES * events + PRODUCT_BYTES * min(PRODUCT_ENTRIES, work.sizes.together)
 
 
 def bundle(work: Workload, model: str, config: Any, cost: Cost | None, index: str = "flat") -> Stage:
