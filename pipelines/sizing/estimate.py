@@ -34,7 +34,7 @@ PARTS_AT_ONCE = 1.4
 """Parts of a long log that are in memory at a time: two are cleaned side by side."""
 CLEAN_ROW, REPEATED_ROW, ACCEPTED_ROW = 8.0, 8.0, 24.0
 """Bytes on disk of a row of the clean tables, and of one that is kept for `--append`."""
-EVENT_BYTES, PRODUCT_BYTES = 190.0, 12.0
+EVENT_BYTES, PRODUCT_BYTES = 100.0, 12.0
 """Of an event, and of a pair of items at a time, while lists and neighbours are counted."""
 EVENTS_A_PAIR: Final = 1.5
 """Of a user and an item, about, where all of them are in what is learned from."""

@@ -1,5 +1,6 @@
 """Shelves of a bundle: lists without a user and neighbours of items, counted from what the model learned from."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def make_shelves(
     Raises:
         ConfigError: no event is of a kind that `rules.bought` names; `check_bought` says so before a training.
     """
-    events = events_of(dataset, learned_from, cutoff)
+    events = events_of(dataset, learned_from, cutoff, kinds=bool(rules.bought))
     windows = _windows(dataset, learned_from, events, schema, rules)
     return Shelves(ItemLists(rules, windows), _neighbours(learned_from, events, rules))
 
@@ -84,37 +85,54 @@ def rules_in(bundle: Path) -> ListRules:
         return ListRules()
 
 
-def events_of(dataset: DatasetDir, learned_from: Interactions, cutoff: str | None = None) -> pl.DataFrame:
-    """Events of the pairs that were learned from, by user and least recent first: row numbers, times and kinds."""
+def events_of(
+    dataset: DatasetDir, learned_from: Interactions, cutoff: str | None = None, *, kinds: bool = True
+) -> pl.DataFrame:
+    """Events of the pairs that were learned from, by user and least recent first: row numbers, times, positions where
+    the dataset has them, and kinds where they are wanted.
+    """  # fmt: skip
     table = dataset.events()
     names = table.collect_schema().names()
     weight = pl.col(WEIGHT).fill_null(1.0) if WEIGHT in names else pl.lit(1.0)
     if cutoff is not None:
         table = table.filter((pl.col(TIMESTAMP) <= datetime.fromisoformat(cutoff)).fill_null(value=False))
-    kind = pl.col(EVENT_TYPE) if EVENT_TYPE in names else pl.lit(None, pl.String).alias(EVENT_TYPE)
-    found = (
-        table.filter(weight > 0)
-        .select(
-            row_number(USER, learned_from.users).cast(pl.Int64),
-            row_number(ITEM, learned_from.items).cast(pl.Int64),
-            pl.col(TIMESTAMP).dt.epoch("us").fill_null(UNTIMED),
-            pl.col(POSITION).cast(pl.Int64).fill_null(-1) if POSITION in names else pl.lit(-1).alias(POSITION),
-            kind,
-        )
-        .drop_nulls([USER, ITEM])
-        .collect(engine="streaming")
-    )
-    keys = found[USER].to_numpy() * learned_from.n_items + found[ITEM].to_numpy()
-    found = found.filter(pl.Series(entries.contains(learned_from.matrix, keys)))
+    columns = [
+        row_number(USER, learned_from.users).cast(pl.Int32),
+        row_number(ITEM, learned_from.items).cast(pl.Int32),
+        pl.col(TIMESTAMP).dt.epoch("us").fill_null(UNTIMED),
+    ]
+    columns += [pl.col(POSITION).cast(pl.Int64).fill_null(-1)] if POSITION in names else []
+    if kinds:
+        columns.append(pl.col(EVENT_TYPE) if EVENT_TYPE in names else pl.lit(None, pl.String).alias(EVENT_TYPE))
+    found = table.filter(weight > 0).select(*columns).drop_nulls([USER, ITEM]).collect(engine="streaming")
+    keys = found[USER].to_numpy().astype(np.int64)
+    keys *= learned_from.n_items
+    keys += found[ITEM].to_numpy()
+    are_learned = entries.contains(learned_from.matrix, keys)
+    del keys
+    found = found if are_learned.all() else found.filter(pl.Series(are_learned))
+    by = [name for name in (TIMESTAMP, POSITION) if name in found.columns]
     # Where only some events have a time, the position says more: it counts over all of them.
-    by = (TIMESTAMP, POSITION) if (found[TIMESTAMP] != UNTIMED).all() else (POSITION, TIMESTAMP)
-    return found.sort(USER, *by, maintain_order=True)
+    by = by if (found[TIMESTAMP] != UNTIMED).all() else by[::-1]
+    return found if _is_sorted(found, (USER, *by)) else found.sort(USER, *by, maintain_order=True)
+
+
+def _is_sorted(table: pl.DataFrame, by: Sequence[str]) -> bool:
+    """Whether it is; a dataset's events mostly are, and sorting holds them twice."""
+    ties = np.ones(max(0, table.height - 1), dtype=np.bool_)
+    for name in by:
+        values = table[name].to_numpy()
+        if (ties & (values[1:] < values[:-1])).any():
+            return False
+        ties &= values[1:] == values[:-1]
+    return True
 
 
 def _windows(
     dataset: DatasetDir, learned_from: Interactions, events: pl.DataFrame, schema: Schema | None, rules: ListRules
 ) -> Windows | None:
-    timed = events.filter(pl.col(TIMESTAMP) != UNTIMED)
+    is_timed = events[TIMESTAMP] != UNTIMED
+    timed = events if is_timed.all() else events.filter(is_timed)
     if not timed.height:
         return None
     users, items, times = (timed[name].to_numpy() for name in (USER, ITEM, TIMESTAMP))
@@ -156,8 +174,10 @@ def _ages(events: pl.DataFrame, now: int, n_items: int) -> NDArray[np.float32]:
 
 def _similar(learned_from: Interactions, events: pl.DataFrame, most: int) -> csr_array:
     """Neighbours by co-views, in runs of events where their order is known, else in whole histories."""
-    unordered = events.filter((pl.col(TIMESTAMP) == UNTIMED) & (pl.col(POSITION) < 0)).height
-    if unordered > MOST_UNORDERED * events.height:
+    is_unordered = events[TIMESTAMP] == UNTIMED
+    if POSITION in events.columns:
+        is_unordered &= events[POSITION] < 0
+    if is_unordered.sum() > MOST_UNORDERED * events.height:
         return co_views(learned_from.matrix, damping=DAMPING, longest=LONGEST_HISTORY, most=most)
     users, items = events[USER].to_numpy(), events[ITEM].to_numpy()
     in_runs = incidence(*runs(users, items, RUN), learned_from.n_items)

@@ -54,7 +54,7 @@ def incidence(groups: Int64Array, items: Int64Array, n_items: int) -> csr_array:
         items: row of its item, shape (n,).
     """
     kept = groups >= 0
-    rows, columns = groups[kept], items[kept]
+    rows, columns = (groups, items) if kept.all() else (groups[kept], items[kept])
     shape = (int(rows.max(initial=-1)) + 1, n_items)
     found = csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
     found.sum_duplicates()
@@ -64,7 +64,8 @@ def incidence(groups: Int64Array, items: Int64Array, n_items: int) -> csr_array:
 
 def without_long(groups: csr_array, longest: int) -> csr_array:
     """Only the groups of at most so many items: a machine's, or a whole catalogue's, say nothing of any pair."""
-    return csr_array(groups[np.flatnonzero(np.diff(groups.indptr) <= longest)])
+    are_kept = np.diff(groups.indptr) <= longest
+    return groups if are_kept.all() else csr_array(groups[np.flatnonzero(are_kept)])
 
 
 def lifts(groups: csr_array, *, shrinkage: float, at_least: int, most: int) -> csr_array:
@@ -96,16 +97,20 @@ def runs(users: Int64Array, items: Int64Array, length: int) -> tuple[Int64Array,
         length: events of a run, at least 2.
 
     Returns:
-        Number of a run from 0, and item, of each event of it; shapes (2 n,).
+        Number of a run from 0, int32 where that suffices, and item, of each event of it; shapes (2 n,).
     """
-    begins = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]])) if len(users) else np.zeros(0, np.int64)
-    place = np.arange(len(users)) - np.repeat(begins, np.diff(np.append(begins, len(users))))
-    found, n_before = [], 0
-    for shift in (0, length // 2):
+    n, n_before = len(users), 0
+    kind = np.int32 if 2 * n <= np.iinfo(np.int32).max else np.int64
+    begins = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]])) if n else np.zeros(0, np.int64)
+    place = np.arange(n, dtype=kind)
+    np.subtract(place, np.repeat(begins.astype(kind), np.diff(np.append(begins, n))), out=place)
+    found = np.empty((2, n), dtype=kind)
+    for half, shift in zip(found, (0, length // 2), strict=True):
         is_first = (place == 0) | ((place + shift) % length == 0)
-        found.append(n_before + np.cumsum(is_first) - 1)
+        np.cumsum(is_first, out=half)
+        np.add(half, n_before - 1, out=half)
         n_before += int(np.count_nonzero(is_first))
-    return np.concatenate(found), np.concatenate([items, items])
+    return found.ravel(), np.concatenate([items, items])
 
 
 def co_views(groups: csr_array, *, damping: float, longest: int, most: int) -> csr_array:
@@ -152,9 +157,9 @@ def _rated_pairs(left: csr_array, right: csr_array, rated: Rated, most: int) -> 
 
 
 def _blocks(across: csr_array, right: csr_array) -> Iterator[tuple[int, int]]:
-    """Ranges of rows whose product has about as many entries as are held at once."""
-    lengths = np.concatenate([[0], np.cumsum(np.diff(right.indptr)[across.indices])])
-    work = lengths[across.indptr]
+    """Ranges of rows whose product has about as many entries as are held at once; `across` has ones."""
+    lengths = np.diff(right.indptr).astype(np.float64)
+    work = np.concatenate([[0.0], np.cumsum(across @ lengths)])
     first, n_rows = 0, across.shape[0]
     while first < n_rows:
         last = int(np.searchsorted(work, work[first] + PRODUCT_ENTRIES, side="right")) - 1

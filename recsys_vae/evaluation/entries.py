@@ -6,6 +6,9 @@ from scipy.sparse import csr_array
 
 from recsys_vae.protocols import BoolArray, Int64Array
 
+AT_ONCE = 1 << 20
+"""Cells that are looked for at a time."""
+
 
 def row_lengths(matrix: csr_array) -> Int64Array:
     """Number of entries of each row, shape (n_rows,)."""
@@ -26,7 +29,12 @@ def entry_keys(matrix: csr_array) -> Int64Array:
 
 def contains(matrix: csr_array, keys: Int64Array) -> BoolArray:
     """Whether each cell, numbered as in `entry_keys`, is filled in a canonical matrix; shape of `keys`."""
-    return find_entries(matrix, keys) >= 0
+    found, present = np.zeros(keys.shape, dtype=np.bool_), entry_keys(matrix)
+    for start in range(0, len(keys) if present.size else 0, AT_ONCE):
+        wanted = keys[start : start + AT_ONCE]
+        places = np.minimum(np.searchsorted(present, wanted), present.size - 1)
+        found[start : start + AT_ONCE] = present[places] == wanted
+    return found
 
 
 def find_entries(matrix: csr_array, keys: Int64Array) -> Int64Array:
