@@ -53,7 +53,7 @@ def test_a_dense_model_is_told_by_its_matrix():
     work = Workload(10**6, Sizes(10**5, 10_000, 10**6, 1e9, 1e8))
     said = of(work, "ease")
     # Counting neighbours, beside the model, takes more than learning it in place.
-    assert said["training"].memory == pytest.approx(600 * MIB + 4e8 + 8e4 + 190e6 + 12 * 2**24)
+    assert said["training"].memory == pytest.approx(600 * MIB + 4e8 + 8e4 + 100e6 + 12 * 2**24)
     assert said["training"].seconds == pytest.approx((2e9 + 1e12) / 5e9)
     weights, neighbours, items = 4e8 + 8e4, 14.4 * 200 * 10**4, 20e4
     assert said["bundle"].disk == pytest.approx(weights + neighbours + items)
