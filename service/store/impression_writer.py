@@ -21,10 +21,9 @@ logger = logging.getLogger("recsys.service")
 
 CAPACITY: Final = 20_000
 """Exposures that may wait: some forty megabytes, with their requests; more where these send long histories."""
-BATCH: Final = 100
-"""Written in one transaction: some tens of milliseconds, in which answers take longer on a busy core."""
-HURRY: Final = 2_000
-"""Where no more wait, writing rests after each batch as long as that took: answers wait for no long row of batches."""
+BATCH, LARGE_BATCH, MANY = 100, 1_000, 2_000
+"""Written in one transaction, and where so many wait. Answers take longer meanwhile on a busy core: where few wait, writing
+rests after each batch as long as that took."""
 INTERVAL_SECONDS: Final = 0.1
 CLOSING_SECONDS: Final = 5.0
 """What the last ones get to be written when the service stops."""
@@ -69,11 +68,13 @@ class ImpressionWriter:
     async def flush(self) -> None:
         """Write what waits now; where the store does not take it, it waits on."""
         async with self._lock:
-            for _ in range(-(-len(self._waiting) // BATCH)):
+            n_left = len(self._waiting)
+            while n_left > 0:
                 began = monotonic()
-                if not await self._write():
+                if not (n_written := await self._write()):
                     break
-                if 0 < len(self._waiting) <= HURRY and not self._closes:
+                n_left -= n_written
+                if 0 < n_left <= MANY and not self._closes:
                     await asyncio.sleep(monotonic() - began)
         self._tell()
 
@@ -90,18 +91,20 @@ class ImpressionWriter:
             self._waiting.clear()
         self._tell()
 
-    async def _write(self) -> bool:
+    async def _write(self) -> int:
+        """Write some; returns of how many nothing is left to do, 0 where the store does not take them."""
         self._drop_old()
-        batch = [self._waiting[place] for place in range(min(BATCH, len(self._waiting)))]
+        size = LARGE_BATCH if len(self._waiting) > MANY else BATCH
+        batch = [self._waiting[place] for place in range(min(size, len(self._waiting)))]
         if not batch:
-            return True
+            return 0
         try:
             written, self.last_erasure = await to_thread.run_sync(self._table.add, batch)
         except RecsysError as error:
             if not self._is_down:
                 logger.warning("Exposures wait to be written: %s", error)
             self._is_down = True
-            return False
+            return 0
         except Exception:
             logger.exception("Exposures cannot be written")
             self._drop(len(batch))
@@ -112,7 +115,7 @@ class ImpressionWriter:
                 self._count("erased", len(batch) - written)
         for _ in batch:
             self._waiting.popleft()
-        return True
+        return len(batch)
 
     def _drop_old(self) -> None:
         oldest = timestamps.now() - LONGEST_WAIT_SECONDS * MICROSECONDS

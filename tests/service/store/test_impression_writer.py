@@ -129,3 +129,24 @@ def test_a_defect_costs_a_batch_and_not_the_log(caplog: pytest.LogCaptureFixture
 
     assert logged(act) == (["r2"], {"dropped": 1, "written": 1})
     assert "Exposures cannot be written" in caplog.text
+
+
+def test_where_many_wait_more_are_written_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("BATCH", 2), ("LARGE_BATCH", 5), ("MANY", 6)):
+        monkeypatch.setattr(impression_writer, name, size)
+    sizes: list[int] = []
+
+    async def act(log: ImpressionWriter, table: Table) -> None:
+        add = table.add
+
+        def counted(exposures: list[Impression]) -> Added:
+            sizes.append(len(exposures))
+            return add(exposures)
+
+        table.add = counted  # type: ignore[method-assign]
+        for number in range(17):
+            log.note(shown(number))
+        await log.flush()
+
+    assert logged(act, 20) == ([f"r{number}" for number in range(17)], {"written": 17})
+    assert sizes == [5, 5, 5, 2]
