@@ -41,6 +41,7 @@ from recsys_vae.protocols import Float32Array, Tensors
 
 if TYPE_CHECKING:
     from recsys_vae.models.spectrum import Gram
+    from recsys_vae.native.graph import Scales
 
 CHUNK = 64
 """Users whose scores are summed at once: their sparse sums, several times the size of the result, stay small."""
@@ -118,15 +119,20 @@ class GraphFilter:
             (degrees**q).astype(np.float32) for q in (self.config.popularity_exponent, self.config.item_exponent)
         )
         build = self._sharpen_all if self.config.solver == "rk4" else self._sharpen_leading
-        build(self._normalised(graph, degrees), lean, norm, start)
+        normalised, scales = self._normalised(graph, degrees)
+        build(normalised, scales, lean, norm, start)
 
-    def _spectrum(self, normalised: csr_array, start: Float32Array | None) -> tuple[NDArray[np.float64], Float32Array]:
+    def _spectrum(
+        self, normalised: csr_array, scales: "Scales | None", start: Float32Array | None
+    ) -> tuple[NDArray[np.float64], Float32Array]:
         """Leading eigenvalues and vectors of P; R~ is divided by the root of the first, so that they are at most 1."""
         from recsys_vae.models.spectrum import leading_spectrum
 
-        values, vectors = leading_spectrum(normalised, self.config.rank, start)
+        values, vectors = leading_spectrum(normalised, self.config.rank, start, scales)
         largest = values.max(initial=0.0) or 1.0
         normalised *= np.float32(largest**-0.5)
+        if scales:
+            scales[0][:] *= largest**-0.5
         return values / largest, vectors
 
     def score(self, histories: csr_array) -> Float32Array:
@@ -160,21 +166,26 @@ class GraphFilter:
         self._local = sparse_of(tensors, "local", (self.n_items, self.n_items))
         self._left, self._right = left, right
 
-    def _normalised(self, graph: csr_array, degrees: NDArray[np.float64]) -> csr_array:
+    def _normalised(self, graph: csr_array, degrees: NDArray[np.float64]) -> tuple[csr_array, "Scales | None"]:
+        """R~, and if R holds one number alone, the factors of its rows and columns."""
         lengths = np.diff(graph.indptr)  # which weights add up to
-        entries = np.repeat(lengths.clip(1) ** -self.config.user_exponent, lengths)
-        entries *= degrees[graph.indices] ** -self.config.item_exponent
+        left, right = lengths.clip(1) ** -self.config.user_exponent, degrees**-self.config.item_exponent
+        entries = np.repeat(left, lengths)
+        entries *= right[graph.indices]
         entries *= graph.data
-        return csr_array((entries.astype(np.float32), graph.indices, graph.indptr), shape=graph.shape)
+        normalised = csr_array((entries.astype(np.float32), graph.indices, graph.indptr), shape=graph.shape)
+        weight = graph.data[0] if len(graph.data) else 1.0
+        return normalised, (left * weight, right) if (graph.data == weight).all() else None
 
     def _sharpen_leading(
         self,
         normalised: csr_array,
+        scales: "Scales | None",
         lean: Float32Array,
         norm: Float32Array,
         start: Float32Array | None,
     ) -> None:
-        values, vectors = self._spectrum(normalised, start)
+        values, vectors = self._spectrum(normalised, scales, start)
         gram = csr_array(normalised.T) @ normalised
         gram.data *= lean[gram.indices] / np.repeat(lean, np.diff(gram.indptr))
         self._local = gram
@@ -187,6 +198,7 @@ class GraphFilter:
     def _sharpen_all(
         self,
         normalised: csr_array,
+        scales: "Scales | None",
         lean: Float32Array,
         norm: Float32Array,
         start: Float32Array | None,
@@ -194,8 +206,8 @@ class GraphFilter:
         from recsys_vae.models.sharpening import largest_entries, reach, rk4_weights, shorter
         from recsys_vae.models.spectrum import Gram
 
-        values, vectors = self._spectrum(normalised, start)
-        gram, weights, rank = Gram(normalised), rk4_weights(self.config.sharpening), len(values)
+        values, vectors = self._spectrum(normalised, scales, start)
+        gram, weights, rank = Gram(normalised, scales), rk4_weights(self.config.sharpening), len(values)
         rest = shorter(weights, reach(gram, values, vectors))
         taken, response = ((values * polyval(values, powers)).astype(np.float32) for powers in (rest, weights))
         self._local = largest_entries(gram, rest, vectors, taken, lean, self.config.neighbours)

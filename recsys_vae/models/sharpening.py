@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.models.spectrum import Gram
-from recsys_vae.native import graph
 
 NEAR, NODES = 5e-6, 200
 """Largest difference of polynomials that are taken as equal, and at how many places they are compared."""
@@ -92,6 +91,26 @@ def largest_entries(
         neighbours: entries that are kept of a row.
     """
     n, kept = gram.width, min(neighbours, gram.width)
+    columns, values = (
+        gram.loops.neighbours(weights, vectors, taken, scale, kept)
+        if gram.loops
+        else _kept(gram, weights, vectors, taken, scale, kept)
+    )
+    starts = np.arange(0, (n + 1) * kept, kept)
+    narrow = starts.astype(np.int32) if starts[-1] <= np.iinfo(np.int32).max else starts  # columns are kept as wide
+    return csr_array((values, columns, narrow), shape=(n, n))
+
+
+def _kept(
+    gram: Gram,
+    weights: list[float],
+    vectors: NDArray[np.float32],
+    taken: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    kept: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Columns and values of the largest entries of all rows, one after the other, some rows at once."""
+    n = gram.width
     values, columns = np.empty((n, kept), dtype=np.float32), np.empty((n, kept), dtype=np.int32)
     right = torch.from_numpy(vectors).T
     for start in range(0, n, ROWS):
@@ -100,23 +119,13 @@ def largest_entries(
         block, left = gram.rows(weights, rows), torch.from_numpy(vectors[chosen] * taken)
         for first in range(0, n, TILE):
             block[:, first : first + TILE].addmm_(left, right[:, first : first + TILE], alpha=-1)
-        columns[chosen], values[chosen] = _kept(block.numpy(), scale, np.reciprocal(scale[chosen]), kept)
-        del block  # before the next one is made
-    starts = np.arange(0, (n + 1) * kept, kept)
-    narrow = starts.astype(np.int32) if starts[-1] <= np.iinfo(np.int32).max else starts  # columns are kept as wide
-    return csr_array((values.ravel(), columns.ravel(), narrow), shape=(n, n))
-
-
-def _kept(
-    rows: NDArray[np.float32], column_scale: NDArray[np.float32], row_scale: NDArray[np.float32], kept: int
-) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
-    """Columns and values of the largest entries of scaled rows, shapes (n, kept)."""
-    if graph.suits():
-        return graph.largest_entries(rows, column_scale, row_scale, kept)
-    rows *= column_scale
-    rows *= row_scale[:, None]
-    columns = _largest(rows, kept)
-    return columns, np.take_along_axis(rows, columns, axis=1)
+        scaled = block.numpy()
+        scaled *= scale
+        scaled *= np.reciprocal(scale[chosen])[:, None]
+        columns[chosen] = _largest(scaled, kept)
+        values[chosen] = np.take_along_axis(scaled, columns[chosen], axis=1)
+        del block, scaled  # before the next ones are made
+    return columns.ravel(), values.ravel()
 
 
 def _largest(rows: NDArray[np.float32], kept: int) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recsys_vae.native import graph
-from recsys_vae.native.graph import GramLoops
+from recsys_vae.native.graph import GramLoops, Scales
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array
 
@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-6
 
 
 def leading_spectrum(
-    matrix: csr_array, rank: int, start: Float32Array | None = None
+    matrix: csr_array, rank: int, start: Float32Array | None = None, scales: Scales | None = None
 ) -> tuple[NDArray[np.float64], Float32Array]:
     """The largest eigenvalues of X^T X, descending, shape (r,), and their vectors, shape (n_columns, r); r <= rank.
 
@@ -41,13 +41,14 @@ def leading_spectrum(
 
     Args:
         start: vectors of a similar matrix, shape (n_columns, n), from which few blocks lead to those of this one.
+        scales: factors of rows and columns whose products are all entries of X, if there are any.
 
     Source: Musco & Musco, Randomized Block Krylov Methods for Stronger and Faster Approximate Singular Value
     Decomposition, NeurIPS 2015, algorithm 2.
     """
     block = max(rank // 2, 1)
     whole = min(matrix.shape) <= block * STEPS
-    values, vectors = _decompose(matrix) if whole else _search(Gram(matrix), *_start(matrix.shape[1], rank, start))
+    values, vectors = _decompose(matrix) if whole else _search(Gram(matrix, scales), *_start(matrix.shape[1], rank, start))
     kept = min(rank, int((values > NEGLIGIBLE * values.max(initial=0.0)).sum()))
     return values[:kept], np.ascontiguousarray(vectors[:, :kept], dtype=np.float32)
 
@@ -55,8 +56,8 @@ def leading_spectrum(
 class Gram:
     """P = X^T X and its polynomials as operators on dense matrices: two sparse products a power, float32."""
 
-    def __init__(self, matrix: csr_array) -> None:
-        self._matrix, self._transposed = matrix, csr_array(matrix.T)
+    def __init__(self, matrix: csr_array, scales: Scales | None = None) -> None:
+        self._matrix, self._scales = matrix, scales
 
     @property
     def width(self) -> int:
@@ -69,8 +70,8 @@ class Gram:
 
     def polynomial(self, weights: list[float], dense: Tensor) -> Tensor:
         """sum_k weights[k] P^k `dense`, shape (width, n)."""
-        if self._loops:
-            return torch.from_numpy(self._loops.polynomial(weights, dense.numpy()))
+        if self.loops:
+            return torch.from_numpy(self.loops.polynomial(weights, dense.numpy()))
         total = dense * weights[-1]
         for weight in weights[-2::-1]:
             total = _product(self._torch[1], _product(self._torch[0], total))
@@ -80,19 +81,18 @@ class Gram:
 
     def rows(self, weights: list[float], chosen: range) -> Tensor:
         """Some rows of P sum_k weights[k] P^k, shape (n, width); the first product is of sparse matrices."""
-        if self._loops:
-            return torch.from_numpy(self._loops.rows(weights, chosen))
-        first = (self._transposed[chosen.start : chosen.stop] @ self._matrix).toarray()
+        first = (csr_array(self._matrix.T)[chosen.start : chosen.stop] @ self._matrix).toarray()
         blocks = torch.split(torch.from_numpy(first).T, BLOCK, dim=1)
         return torch.cat([self.polynomial(weights, block.contiguous()).T for block in blocks])
 
     @cached_property
-    def _loops(self) -> GramLoops | None:
-        return GramLoops(self._matrix, self._transposed) if graph.suits() else None
+    def loops(self) -> GramLoops | None:
+        """The same in compiled code, where there is any."""
+        return GramLoops(self._matrix, self._scales) if graph.suits() else None
 
     @cached_property
     def _torch(self) -> tuple[SparseRows, SparseRows]:
-        return SparseRows.from_csr(self._matrix), SparseRows.from_csr(self._transposed)
+        return SparseRows.from_csr(self._matrix), SparseRows.from_csr(csr_array(self._matrix.T))
 
 
 def _product(rows: SparseRows, dense: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Polynomials of a sparse matrix's Gram matrix, and the largest entries of rows, compiled (graph.cpp)."""
+"""Polynomials of a sparse matrix's Gram matrix, and the largest entries of their rows, compiled (graph.cpp, neighbours.cpp)."""
 
 import ctypes
 from dataclasses import dataclass
@@ -11,6 +11,16 @@ from recsys_vae.native.library import library, loaded, threads
 from recsys_vae.native.top_k import address
 from recsys_vae.protocols import Float32Array, Int64Array
 
+SAMPLE = 16
+"""Of so many items one comes first: what others have in common with these tells how large their largest entries are."""
+GROUP = 128
+"""Items that are compared with all others at once."""
+SLACK, LEAST_SLACK = 4, 64
+"""Places of a row beyond what is kept, as a share and at least: when they are full, the smallest entries are dropped."""
+
+Scales = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""r and c of a matrix diag(r) B diag(c) with B of ones, shapes (n_rows,) and (n_columns,)."""
+
 
 def suits() -> bool:
     """Whether there are compiled loops."""
@@ -19,40 +29,61 @@ def suits() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
-    """A sparse matrix as the loops read it: they look a few entries ahead, so zeros follow the last one."""
+    """A sparse matrix B as the loops read it, and the squares of its rows' factors; without values it holds ones."""
 
     starts: Int64Array
     columns: NDArray[np.int32]
-    values: Float32Array
+    values: Float32Array | None
+    factors: Float32Array
 
     @classmethod
-    def of(cls, matrix: csr_array) -> "Compressed":
-        """A copy of a matrix, shape (n, m)."""
-        more = int(loaded().recsys_graph_padding())
-        columns = np.concatenate([matrix.indices, np.zeros(more, np.int32)]).astype(np.int32, copy=False)
-        return cls(matrix.indptr.astype(np.int64), columns, matrix.data.astype(np.float32))
+    def of(cls, matrix: csr_array, factors: NDArray[np.float64] | None) -> "Compressed":
+        """A copy of a matrix, shape (n, m); with factors, shape (n,), its values are passed by."""
+        values = matrix.data.astype(np.float32) if factors is None else None
+        squares = np.ones(matrix.shape[0]) if factors is None else factors**2
+        return cls(
+            matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), values, squares.astype(np.float32)
+        )
 
-    def arguments(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]:
+    def arguments(self) -> tuple[ctypes.c_void_p | None, ...]:
         """Valid as long as this is."""
-        return address(self.starts), address(self.columns), address(self.values), ctypes.c_int64(len(self.starts) - 1)
+        values = None if self.values is None else address(self.values)
+        return (
+            address(self.starts),
+            address(self.columns),
+            values,
+            address(self.factors),
+            ctypes.c_int64(len(self.starts) - 1),
+        )
 
 
 class GramLoops:
-    """P = X^T X for sparse X, shape (n_rows, n_columns); it is never formed."""
+    """P = X^T X for sparse X, shape (n_rows, n_columns); it is never formed.
 
-    def __init__(self, matrix: csr_array, transposed: csr_array) -> None:
-        self._matrix, self._transposed = Compressed.of(matrix), Compressed.of(transposed)
-        self._n_columns = matrix.shape[1]
+    Rows and columns are ordered by their entries, so that those which are read most lie together.
+    """
+
+    def __init__(self, matrix: csr_array, scales: Scales | None = None) -> None:
+        lengths, counts = np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
+        rows, columns = np.argsort(-lengths, kind="stable"), np.argsort(-counts, kind="stable")
+        self._sampled = len(columns) // SAMPLE // GROUP * GROUP
+        first = np.arange(self._sampled) * SAMPLE
+        self._order = np.concatenate([columns[first], np.delete(columns, first)]).astype(np.int64)
+        places = np.empty_like(self._order)
+        places[self._order] = np.arange(len(places))
+        ordered = matrix[rows]
+        ordered = csr_array((ordered.data, places[ordered.indices], ordered.indptr), shape=matrix.shape)
+        ordered.sort_indices()
+        left, right = (None, None) if scales is None else (scales[0][rows], scales[1][self._order])
+        self._matrix, self._transposed = Compressed.of(ordered, left), Compressed.of(csr_array(ordered.T), right)
+        self._scale = (np.ones(len(places)) if right is None else right).astype(np.float32)
 
     def polynomial(self, weights: list[float], dense: Float32Array) -> Float32Array:
         """sum_k weights[k] P^k times columns, shape (n_columns, n) like them."""
         dense, factors = np.ascontiguousarray(dense, dtype=np.float32), np.array(weights, dtype=np.float32)
         found = np.empty_like(dense)
         loaded().recsys_gram_polynomial(
-            *self._matrix.arguments(),
-            *self._transposed.arguments(),
-            address(factors),
-            ctypes.c_int(len(factors) - 1),
+            *self._arguments(factors),
             address(dense),
             ctypes.c_int64(dense.shape[1]),
             address(found),
@@ -60,48 +91,53 @@ class GramLoops:
         )
         return found
 
-    def rows(self, weights: list[float], rows: range) -> Float32Array:
-        """Rows of P sum_k weights[k] P^k, shape (len(rows), n_columns)."""
+    def neighbours(
+        self,
+        weights: list[float],
+        vectors: Float32Array,
+        taken: Float32Array,
+        scale: Float32Array,
+        kept: int,
+    ) -> tuple[NDArray[np.int32], Float32Array]:
+        """Columns, ascending, and values of the entries of largest magnitude in each row, shapes (n_columns * kept,).
+
+        Of P sum_k weights[k] P^k - V diag(t) V^T, columns multiplied by factors, rows divided by them; of equals the
+        first ones.
+
+        Args:
+            weights: of the powers.
+            vectors, taken: V, shape (n_columns, r), and t, shape (r,).
+            scale: those factors, shape (n_columns,).
+            kept: entries of a row, at most n_columns.
+        """
+        n, room = len(self._order), kept + max(kept // SLACK, LEAST_SLACK)
+        columns, values = np.empty(n * room, dtype=np.int32), np.empty(n * room, dtype=np.float32)
         factors = np.array(weights, dtype=np.float32)
-        found = np.empty((len(rows), self._n_columns), dtype=np.float32)
-        loaded().recsys_gram_rows(
-            *self._matrix.arguments(),
-            *self._transposed.arguments(),
-            address(factors),
-            ctypes.c_int(len(factors) - 1),
-            ctypes.c_int64(rows.start),
-            ctypes.c_int64(len(rows)),
-            address(found),
+        vectors, taken, scale = (np.ascontiguousarray(a, dtype=np.float32) for a in (vectors, taken, scale))
+        loaded().recsys_graph_neighbours(
+            *self._arguments(factors),
+            address(vectors),
+            ctypes.c_int64(vectors.shape[1]),
+            address(taken),
+            address(scale),
+            ctypes.c_int64(self._sampled),
+            ctypes.c_int64(kept),
+            ctypes.c_int64(room),
+            address(columns),
+            address(values),
             ctypes.c_int(threads()),
         )
-        return found
+        for array in (columns, values):
+            array.resize(n * kept, refcheck=False)  # in place: the rest is given back
+        return columns, values
 
-
-def largest_entries(
-    rows: Float32Array, column_scale: Float32Array, row_scale: Float32Array, kept: int
-) -> tuple[NDArray[np.int32], Float32Array]:
-    """Columns, ascending, and values of the entries of largest magnitude in each row, shapes (n, kept).
-
-    Of equals the first ones.
-
-    Args:
-        rows: shape (n, m).
-        column_scale: factors of the columns, shape (m,), by which entries are multiplied before they are compared.
-        row_scale: those of the rows, shape (n,).
-        kept: at most m.
-    """
-    n, m = rows.shape
-    columns, values = np.empty((n, kept), dtype=np.int32), np.empty((n, kept), dtype=np.float32)
-    rows, column_scale, row_scale = (np.ascontiguousarray(array) for array in (rows, column_scale, row_scale))
-    loaded().recsys_largest_entries(
-        address(rows),
-        ctypes.c_int64(n),
-        ctypes.c_int64(m),
-        address(column_scale),
-        address(row_scale),
-        ctypes.c_int64(kept),
-        address(columns),
-        address(values),
-        ctypes.c_int(threads()),
-    )
-    return columns, values
+    def _arguments(self, weights: Float32Array) -> tuple[ctypes.c_void_p | None, ...]:
+        """The matrix and a polynomial; valid as long as both are."""
+        return (
+            *self._matrix.arguments(),
+            *self._transposed.arguments(),
+            address(self._order),
+            address(self._scale),
+            address(weights),
+            ctypes.c_int(len(weights) - 1),
+        )
