@@ -7,8 +7,8 @@
 
 #include "panels.h"
 
-// Items that are multiplied with a panel at once: sums stay in registers.
-constexpr int TALL = LANES == 16 ? 12 : 4;
+// Items whose coarse numbers lie together, and those that are multiplied with a panel at once: sums stay in registers.
+constexpr int TALL = 16, AT_ONCE = LANES == 16 ? TALL : 4;
 
 #if defined(__AVX512BF16__)
 using Number = uint32_t;  // a pair in bfloat16
@@ -31,6 +31,16 @@ inline uint32_t set_lanes(const float (&lanes)[WIDE]) {
 #endif
 }
 
+inline float total(vec lanes) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)lanes);
+#else
+    float sum = 0;
+    each<LANES>([&](auto lane) { sum += lanes[static_cast<int>(lane)]; });
+    return sum;
+#endif
+}
+
 // V (items, rank), whose rows are v, and t (rank): products v_i^T diag(t) v_j. Rows are in `order`.
 struct Leading {
     const float* vectors;
@@ -48,30 +58,37 @@ struct Leading {
           depth((rank + IN_ONE - 1) / IN_ONE),
           taken(taken),
           rounding(static_cast<float>(rank + 16) * 0x1p-23f),
-          coarse(buffer<Number>((items + TALL) * depth)),
+          coarse(buffer<Number>(rounded_up(items, TALL) * depth)),
           size(items),
           error(items) {
-        std::memset(coarse.get() + items * depth, 0, TALL * depth * sizeof(Number));
         for (int64_t row = 0; row < items; ++row)
-            round(vectors + order[row] * rank, 1, coarse.get() + row * depth, size[row], error[row]);
+            round(vectors + order[row] * rank, coarse.get() + row / TALL * TALL * depth + row % TALL, size[row], error[row]);
     }
 
     // Item `row` times t as lane `lane` of a panel (depth, WIDE), and as it is.
     void pack(int64_t row, int lane, Number* panel, float* factors, float& norm, float& off) const {
         for (int64_t k = 0; k < rank; ++k) factors[k] = vectors[order[row] * rank + k] * taken[k];
-        round(factors, WIDE, panel + lane, norm, off);
+        round(factors, panel + lane, norm, off);
     }
 
-    // sums = a panel's items times those from `row` on, coarse.
+    // sums = a panel's items times those from `row` on, a multiple of TALL: coarse. Those beyond the last are anything.
     void multiply(const Number* panel, int64_t row, vec (&sums)[TALL][PARTS]) const {
-        const Number* others = coarse.get() + row * depth;
-        vec c[TALL * PARTS] = {};
-        for (int64_t k = 0; k < depth; ++k, panel += WIDE)
-            each<PARTS>([&](auto p) {
-                const vec mine = *reinterpret_cast<const vec*>(panel + p * LANES);
-                each<TALL>([&](auto t) { c[t * PARTS + p] = add(c[t * PARTS + p], mine, others[t * depth + k]); });
-            });
-        each<TALL * PARTS>([&](auto i) { sums[i / PARTS][i % PARTS] = c[i]; });
+        for (int begin = 0; begin < TALL; begin += AT_ONCE) {
+            const Number *mine = panel, *others = coarse.get() + row * depth + begin;
+            vec c[AT_ONCE][PARTS] = {};
+            for (int64_t k = 0; k < depth; ++k, mine += WIDE, others += TALL)
+                each<PARTS>([&](auto p) {
+                    const vec lanes = *reinterpret_cast<const vec*>(mine + p * LANES);
+                    each<AT_ONCE>([&](auto t) { c[t][p] = add(c[t][p], lanes, others[t]); });
+                });
+            each<AT_ONCE>([&](auto t) { each<PARTS>([&](auto p) { sums[begin + t][p] = c[t][p]; }); });
+        }
+    }
+
+    // Asks for rows in advance.
+    void prefetch(int64_t row, int64_t end) const {
+        for (; row < end; ++row)
+            for (int64_t k = 0; k < rank; k += 64 / sizeof(float)) __builtin_prefetch(vectors + order[row] * rank + k);
     }
 
     // One product, in single precision, of an item as `pack` gave it.
@@ -85,8 +102,7 @@ struct Leading {
                 sums[s] = add_product(sums[s], *(const loose*)(factors + at), *(const loose*)(v + at));
             });
         const vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        float sum = 0;
-        each<LANES>([&](auto lane) { sum += all[static_cast<int>(lane)]; });
+        float sum = total(all);
         for (; k < rank; ++k) sum += factors[k] * v[k];
         return sum;
     }
@@ -101,8 +117,8 @@ private:
 #endif
     }
 
-    // Numbers as they are kept, `step` places apart.
-    void round(const float* numbers, int64_t step, Number* out, float& norm, float& off) const {
+    // Numbers as they are kept, TALL places apart.
+    void round(const float* numbers, Number* out, float& norm, float& off) const {
         double squares = 0, lost = 0;
 #if defined(__AVX512BF16__)
         for (int64_t k = 0; k < depth; ++k) {
@@ -115,11 +131,11 @@ private:
                 squares += static_cast<double>(number) * number;
                 lost += difference * difference;
             }
-            out[k * step] = pair;
+            out[k * TALL] = pair;
         }
 #else
         for (int64_t k = 0; k < rank; ++k) {
-            out[k * step] = numbers[k];
+            out[k * TALL] = numbers[k];
             squares += static_cast<double>(numbers[k]) * numbers[k];
         }
 #endif

@@ -11,7 +11,7 @@ from recsys_vae.native.library import library, loaded, threads
 from recsys_vae.native.top_k import address
 from recsys_vae.protocols import Float32Array, Int64Array
 
-SAMPLE = 16
+SAMPLE = 8
 """Of so many items one comes first: what others have in common with these tells how large their largest entries are."""
 GROUP = 128
 """Items that are compared with all others at once."""
@@ -67,7 +67,7 @@ class GramLoops:
         lengths, counts = np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
         rows, columns = np.argsort(-lengths, kind="stable"), np.argsort(-counts, kind="stable")
         self._sampled = len(columns) // SAMPLE // GROUP * GROUP
-        first = np.arange(self._sampled) * SAMPLE
+        first = np.random.default_rng(0).permutation(self._sampled) * SAMPLE  # what is seen of it is fair at any time
         self._order = np.concatenate([columns[first], np.delete(columns, first)]).astype(np.int64)
         places = np.empty_like(self._order)
         places[self._order] = np.arange(len(places))

@@ -14,7 +14,7 @@
 namespace {
 
 constexpr int GROUP = 8;                              // panels of items that are compared with the others at once
-constexpr int64_t STRIP = 1536, PART = 16 * TALL;     // items that these are compared with between looks at the floors
+constexpr int64_t STRIP = 2048, PART = 256;           // items that these are compared with between looks at the floors
 constexpr float SURE = 1 - 1e-6f;                     // of a limit, for the rounding of what it is made of
 
 // The rows that are kept, by positions in the order; `room` entries each, more than `kept`, at the place of their item.
@@ -162,13 +162,15 @@ private:
 
     void compare(int64_t begin, int64_t end, bool mirrored, std::vector<Found>& found) {
         std::vector<Key> keys;
-        for (int64_t at = begin; at < end; at += TALL)
+        for (int64_t at = begin; at < end; at += TALL) {
+            leading.prefetch(at, std::min(at + TALL, end));
             for (int64_t panel = 0; panel < count_panels(); ++panel) {
                 vec sums[TALL][PARTS];
                 leading.multiply(panels.get() + panel * WIDE * leading.depth, at, sums);
                 for (int64_t position = at; position < std::min(at + TALL, end); ++position)
                     judge(panel, position, sums[position - at], mirrored, found, keys);
             }
+        }
     }
 
     void judge(int64_t panel, int64_t position, const vec (&sums)[PARTS], bool mirrored, std::vector<Found>& found,
@@ -202,7 +204,7 @@ private:
 // The floors of the rows after the first `seen`, which are a sample: so that hardly any row will keep too few.
 void estimate(Rows& rows, int64_t seen, int threads) {
     const double expected = static_cast<double>(seen) * rows.kept / rows.n;
-    const auto most = static_cast<int64_t>(expected + 4 * std::sqrt(expected) + 4);
+    const auto most = static_cast<int64_t>(expected + 3 * std::sqrt(expected) + 3);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         std::vector<Key> keys;
@@ -240,9 +242,9 @@ extern "C" void recsys_graph_neighbours(const int64_t* x_starts, const int32_t* 
             search.positions.push_back(row);
         search.group(rooms, first, true);
         first += GROUP * WIDE;
-        if (first <= sampled && first == next_look) {
+        if (first == sampled || (first < sampled && first == next_look)) {
             estimate(rows, first, threads);
-            next_look *= 2;
+            next_look = 2 * first;
         }
     }
     search.positions.clear();

@@ -69,27 +69,29 @@ inline void multiply(const Sparse& a, const float* panel, float times, const flo
 // A sparse matrix and its transpose, and what the columns of a thread are multiplied in.
 struct Room {
     const Sparse &x, &transposed;
-    Buffer<float> start, between;
+    Buffer<float> start, state, between;
     std::vector<int32_t> filled;  // rows of `start` that are not zero, where they are few
 
     Room(const Sparse& x, const Sparse& transposed)
         : x(x),
           transposed(transposed),
           start(buffer<float>(transposed.height * WIDE)),
+          state(buffer<float>(transposed.height * WIDE)),
           between(buffer<float>(x.height * WIDE)) {}
 
-    // out = sum_k weights[k] (X^T X)^k start, rows from `first` on; `out` has room for all.
+    // out = sum_k weights[k] (X^T X)^k start, rows from `first` on.
     void polynomial(const float* weights, int degree, float* out, int64_t first = 0) {
         if (!degree)
             for (int64_t i = first * WIDE; i < transposed.height * WIDE; ++i) out[i] = weights[0] * start[i];
         for (int power = degree - 1; power >= 0; --power) {
             if (power < degree - 1)
-                multiply(x, out, 1, nullptr, 0, between.get());
+                multiply(x, state.get(), 1, nullptr, 0, between.get());
             else if (filled.empty())
                 multiply(x, start.get(), weights[degree], nullptr, 0, between.get());
             else
                 spread(weights[degree]);
-            multiply(transposed, between.get(), 1, start.get(), weights[power], out, power ? 0 : first);
+            float* next = power ? state.get() : out;  // what is read again stays in one place, and so in the cache
+            multiply(transposed, between.get(), 1, start.get(), weights[power], next, power ? 0 : first);
         }
     }
 
@@ -112,8 +114,10 @@ private:
         const int64_t most = transposed.starts[transposed.height] * 2 / 5;
         int64_t reached = 0;
         for (int64_t row = 0; row < transposed.height; ++row) {
-            float *mine = start.get() + row * WIDE, any = 0;
-            for (int lane = 0; lane < WIDE; ++lane) any += mine[lane] != 0;
+            float* mine = start.get() + row * WIDE;
+            uint32_t raw[WIDE], any = 0;
+            std::memcpy(raw, mine, sizeof raw);
+            for (int lane = 0; lane < WIDE; ++lane) any |= raw[lane];
             if (!any) continue;
             for (int lane = 0; lane < WIDE; ++lane) mine[lane] *= transposed.factors[row];
             reached += transposed.starts[row + 1] - transposed.starts[row];
@@ -125,12 +129,15 @@ private:
     // between = times diag(r^2) B start, from the rows that are not zero.
     void spread(float times) {
         std::memset(between.get(), 0, x.height * WIDE * sizeof(float));
-        for (const int32_t row : filled)
+        float* sums = between.get();
+        for (const int32_t row : filled) {
+            vec mine[PARTS];
+            each<PARTS>([&](auto p) { mine[p] = line(start.get(), row)[p]; });
             transposed.entries(row, [&](int64_t user, float value) {
                 const vec factor = everywhere(value);
-                vec* to = line(between.get(), user);
-                each<PARTS>([&](auto p) { to[p] = add_product(to[p], factor, line(start.get(), row)[p]); });
+                each<PARTS>([&](auto p) { line(sums, user)[p] = add_product(line(sums, user)[p], factor, mine[p]); });
             });
+        }
         for (int64_t user = 0; user < x.height; ++user) {
             const vec factor = everywhere(times * x.factors[user]);
             each<PARTS>([&](auto p) { line(between.get(), user)[p] *= factor; });
