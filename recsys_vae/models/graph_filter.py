@@ -128,7 +128,7 @@ class GraphFilter:
         """Leading eigenvalues and vectors of P; R~ is divided by the root of the first, so that they are at most 1."""
         from recsys_vae.models.spectrum import leading_spectrum
 
-        values, vectors = leading_spectrum(normalised, self.config.rank, start, scales)
+        values, vectors = leading_spectrum(normalised, self.config.rank, start)
         largest = values.max(initial=0.0) or 1.0
         normalised *= np.float32(largest**-0.5)
         if scales:

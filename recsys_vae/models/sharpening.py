@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_vae.models.spectrum import Gram
+from recsys_vae.native import graph
 
 NEAR, NODES = 5e-6, 200
 """Largest difference of polynomials that are taken as equal, and at how many places they are compared."""
@@ -92,8 +93,8 @@ def largest_entries(
     """
     n, kept = gram.width, min(neighbours, gram.width)
     columns, values = (
-        gram.loops.neighbours(weights, vectors, taken, scale, kept)
-        if gram.loops
+        gram.neighbours(weights, vectors, taken, scale, kept)
+        if graph.suits()
         else _kept(gram, weights, vectors, taken, scale, kept)
     )
     starts = np.arange(0, (n + 1) * kept, kept)

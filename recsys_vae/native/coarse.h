@@ -88,7 +88,7 @@ struct Leading {
     // Asks for rows in advance.
     void prefetch(int64_t row, int64_t end) const {
         for (; row < end; ++row)
-            for (int64_t k = 0; k < rank; k += 64 / sizeof(float)) __builtin_prefetch(vectors + order[row] * rank + k);
+            for (int64_t k = 0; k < rank; k += 64 / sizeof(float)) __builtin_prefetch(vectors + order[row] * rank + k, 0, 2);
     }
 
     // One product, in single precision, of an item as `pack` gave it.

@@ -31,3 +31,26 @@ extern "C" void recsys_gram_polynomial(const int64_t* x_starts, const int32_t* x
         }
     }
 }
+
+// out (height, n) = A dense (width, n), in double precision, for A in CSR.
+extern "C" void recsys_sparse_product(const int64_t* starts, const int32_t* columns, const double* values, int64_t height,
+                                      int64_t width, const double* dense, int64_t n, double* out, int threads) {
+    constexpr int64_t LINE = 8;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        auto panel = buffer<double>(width * LINE);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t first = 0; first < n; first += LINE) {
+            const int64_t here = std::min(LINE, n - first);
+            for (int64_t row = 0; row < width; ++row)
+                for (int64_t lane = 0; lane < LINE; ++lane)
+                    panel[row * LINE + lane] = lane < here ? dense[row * n + first + lane] : 0;
+            for (int64_t row = 0; row < height; ++row) {
+                double sums[LINE] = {};
+                for (int64_t at = starts[row]; at < starts[row + 1]; ++at)
+                    for (int64_t lane = 0; lane < LINE; ++lane) sums[lane] += values[at] * panel[columns[at] * LINE + lane];
+                for (int64_t lane = 0; lane < here; ++lane) out[row * n + first + lane] = sums[lane];
+            }
+        }
+    }
+}

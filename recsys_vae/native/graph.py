@@ -13,6 +13,8 @@ from recsys_vae.protocols import Float32Array, Int64Array
 
 SAMPLE = 8
 """Of so many items one comes first: what others have in common with these tells how large their largest entries are."""
+TASTES = 32
+"""Leading vectors that are looked at to tell which rows are alike."""
 GROUP = 128
 """Items that are compared with all others at once."""
 SLACK, LEAST_SLACK = 4, 64
@@ -20,6 +22,12 @@ SLACK, LEAST_SLACK = 4, 64
 
 Scales = tuple[NDArray[np.float64], NDArray[np.float64]]
 """r and c of a matrix diag(r) B diag(c) with B of ones, shapes (n_rows,) and (n_columns,)."""
+
+
+def _ordered(counts: NDArray[np.integer], tastes: Float32Array) -> NDArray[np.intp]:
+    """Rows with most entries first; among those with about as many, to a factor of 2, rows of one taste together."""
+    like = np.abs(tastes).argmax(axis=1)
+    return np.lexsort((-counts, like, -np.log2(counts.clip(1)).astype(np.int64)))
 
 
 def suits() -> bool:
@@ -57,15 +65,48 @@ class Compressed:
         )
 
 
+class SparseProduct:
+    """A sparse matrix, shape (n, m), that dense ones are multiplied with in float64."""
+
+    def __init__(self, matrix: csr_array) -> None:
+        self._shape = matrix.shape
+        self._starts, self._columns = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
+        self._values = matrix.data.astype(np.float64)
+
+    def __matmul__(self, dense: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The product with a matrix of shape (m, k)."""
+        dense, found = np.ascontiguousarray(dense), np.empty((self._shape[0], dense.shape[1]))
+        loaded().recsys_sparse_product(
+            address(self._starts),
+            address(self._columns),
+            address(self._values),
+            ctypes.c_int64(self._shape[0]),
+            ctypes.c_int64(self._shape[1]),
+            address(dense),
+            ctypes.c_int64(dense.shape[1]),
+            address(found),
+            ctypes.c_int(threads()),
+        )
+        return found
+
+
 class GramLoops:
     """P = X^T X for sparse X, shape (n_rows, n_columns); it is never formed.
 
-    Rows and columns are ordered by their entries, so that those which are read most lie together.
+    Rows and columns are ordered so that those lie together which are read often, or one after the other.
+
+    Args:
+        matrix: X.
+        scales: factors of its rows and columns whose products are all entries, if there are any.
+        vectors: leading vectors of P, shape (n_columns, r), by which like columns are told, if they are known.
     """
 
-    def __init__(self, matrix: csr_array, scales: Scales | None = None) -> None:
+    def __init__(
+        self, matrix: csr_array, scales: Scales | None = None, vectors: Float32Array | None = None
+    ) -> None:
         lengths, counts = np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
-        rows, columns = np.argsort(-lengths, kind="stable"), np.argsort(-counts, kind="stable")
+        tastes = np.zeros((matrix.shape[1], 1), np.float32) if vectors is None else vectors[:, :TASTES]
+        rows, columns = _ordered(lengths, matrix @ tastes), _ordered(counts, tastes)
         self._sampled = len(columns) // SAMPLE // GROUP * GROUP
         first = np.random.default_rng(0).permutation(self._sampled) * SAMPLE  # what is seen of it is fair at any time
         self._order = np.concatenate([columns[first], np.delete(columns, first)]).astype(np.int64)
