@@ -69,16 +69,18 @@ class GraphFilter:
     def cost(config: GraphFilterConfig, sizes: Sizes) -> Cost:
         """The pairs that come together, 12 bytes each as kept and as many while they are scaled, beside the blocks that
         the leading vectors are searched in, five times the rank, and half as much again; with `rk4` the kept pairs, 8
-        bytes each, both factors, some rows at once, and for each item four products with P and the leading components.
+        bytes each, and a quarter more while they are sought, both factors, some rows at once, and for each item four
+        products with P and half of one with the leading components.
         """
         n, rank = sizes.n_items, config.rank
         factors, space = 8 * n * rank, 4 * 5 * n * rank
         operations = 2 * sizes.work + 80 * sizes.n_interactions * rank
         if config.solver != "rk4":
             return Cost(max(24 * sizes.together + factors, 2 * space), operations, 12 * sizes.together + factors)
-        kept = 8 * n * min(n, config.neighbours) + 2 * factors
-        operations += 16 * n * sizes.n_interactions + 2 * n**2 * rank
-        return Cost(max(kept + 3 * 4 * 256 * n, 2 * space), operations, kept)
+        pairs = 8 * n * min(n, config.neighbours)
+        kept, sought = pairs + 2 * factors, 5 * pairs // 4 + factors + 4 * 128 * n
+        operations += 16 * n * sizes.n_interactions + n**2 * rank
+        return Cost(max(kept, sought, 2 * space), operations, kept)
 
     def fit(self, interactions: csr_array) -> None:
         """Count, normalise, decompose and filter the weighed interactions, shape (n_users, n_items)."""

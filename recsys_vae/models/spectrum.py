@@ -50,7 +50,7 @@ def leading_spectrum(
     """
     block = max(rank // 2, 1)
     whole = min(matrix.shape) <= block * STEPS
-    values, vectors = _decompose(matrix) if whole else _search(matrix, *_start(matrix.shape[1], rank, start))
+    values, vectors = _decompose(matrix) if whole else _search(matrix, rank, start)
     kept = min(rank, int((values > NEGLIGIBLE * values.max(initial=0.0)).sum()))
     return values[:kept], np.ascontiguousarray(vectors[:, :kept], dtype=np.float32)
 
@@ -127,22 +127,26 @@ def _start(width: int, rank: int, similar: Float32Array | None) -> tuple[Tensor,
     """The block that a search begins at, and how many of them it spans."""
     generator, block = torch.Generator().manual_seed(0), max(rank // 2, 1)
     if similar is None:
-        return torch.randn(width, block, generator=generator), STEPS
+        return torch.randn(width, block, generator=generator).double(), STEPS
     mixed = torch.randn(similar.shape[1], block, generator=generator)
-    return torch.from_numpy(similar) @ mixed, WARM_STEPS
+    return (torch.from_numpy(similar) @ mixed).double(), WARM_STEPS
 
 
-def _search(matrix: csr_array, start: Tensor, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _search(
+    matrix: csr_array, rank: int, similar: Float32Array | None
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """The larger Ritz values of X^T X, descending, and their vectors, of the Krylov space of a block: twice its width.
 
     The image of a block is, but for rounding, orthogonal to all blocks but itself, the one before and the next. Rounding
-    grows from block to block, in float64 to about 1e-7 where the largest eigenvalue is some times the others: float32
-    would need each block made orthogonal to all before it.
+    grows from block to block, in float64 hardly beyond 1e-7: in float32 each block would have to be made orthogonal to
+    all before it, which is as much work, and less exact.
     """
-    width, block = start.shape
     X, transposed = _operator(matrix), _operator(csr_array(matrix.T))
+    start, steps = _start(matrix.shape[1], rank, similar)
+    width, block = start.shape
     space, projected = torch.empty(width, steps * block), np.zeros((steps * block, steps * block))
-    before, last = torch.empty(0, block, dtype=torch.float64), _basis(start.double())[0]
+    before, last = torch.empty(0, block, dtype=torch.float64), _basis(start)[0]
+    del start
     for end in range(block, steps * block + 1, block):
         here, following = slice(end - block, end), slice(end, end + block)
         space[:, here] = last
@@ -151,12 +155,12 @@ def _search(matrix: csr_array, start: Tensor, steps: int) -> tuple[NDArray[np.fl
         if end == steps * block:
             break
         image = torch.from_numpy(transposed @ halfway)
-        del halfway
         image.addmm_(last, torch.from_numpy(projected[here, here]), alpha=-1)
         if len(before):
             image.addmm_(before, torch.from_numpy(projected[end - 2 * block : end - block, here]), alpha=-1)
         before, (last, projected[here, following]) = last, _orthogonal(image, space[:, :end], before)
-    del before, last, image
+        del image, halfway  # before the next ones are made
+    del before, last
     values, rotation = _largest_pairs(projected, 2 * block)
     return values, (space @ torch.from_numpy(rotation)).numpy()
 

@@ -1,4 +1,4 @@
-"""Polynomials of a sparse matrix's Gram matrix, and the largest entries of their rows, compiled (graph.cpp, neighbours.cpp)."""
+"""Polynomials of sparse Gram matrices and the largest entries of their rows, compiled (graph.cpp, neighbours.cpp)."""
 
 import ctypes
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ TASTES = 32
 GROUP = 128
 """Items that are compared with all others at once."""
 SLACK, LEAST_SLACK = 4, 64
-"""Places of a row beyond what is kept, as a share and at least: when they are full, the smallest entries are dropped."""
+"""Places of a row beyond what is kept, as a share and at least: when they are full, the smallest entries go."""
 
+Arguments = tuple[ctypes.c_void_p | ctypes.c_int64 | ctypes.c_int | None, ...]
 Scales = tuple[NDArray[np.float64], NDArray[np.float64]]
 """r and c of a matrix diag(r) B diag(c) with B of ones, shapes (n_rows,) and (n_columns,)."""
 
@@ -28,6 +29,12 @@ def _ordered(counts: NDArray[np.integer], tastes: Float32Array) -> NDArray[np.in
     """Rows with most entries first; among those with about as many, to a factor of 2, rows of one taste together."""
     like = np.abs(tastes).argmax(axis=1)
     return np.lexsort((-counts, like, -np.log2(counts.clip(1)).astype(np.int64)))
+
+
+def _with_sample(columns: NDArray[np.intp], sampled: int) -> NDArray[np.intp]:
+    """Columns with a sample of them first, in random order: as many of these as are seen first are a sample too."""
+    first = np.random.default_rng(0).permutation(sampled) * SAMPLE
+    return np.concatenate([columns[first], np.delete(columns, first)])
 
 
 def suits() -> bool:
@@ -49,11 +56,9 @@ class Compressed:
         """A copy of a matrix, shape (n, m); with factors, shape (n,), its values are passed by."""
         values = matrix.data.astype(np.float32) if factors is None else None
         squares = np.ones(matrix.shape[0]) if factors is None else factors**2
-        return cls(
-            matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), values, squares.astype(np.float32)
-        )
+        return cls(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), values, squares.astype(np.float32))
 
-    def arguments(self) -> tuple[ctypes.c_void_p | None, ...]:
+    def arguments(self) -> Arguments:
         """Valid as long as this is."""
         values = None if self.values is None else address(self.values)
         return (
@@ -101,15 +106,12 @@ class GramLoops:
         vectors: leading vectors of P, shape (n_columns, r), by which like columns are told, if they are known.
     """
 
-    def __init__(
-        self, matrix: csr_array, scales: Scales | None = None, vectors: Float32Array | None = None
-    ) -> None:
+    def __init__(self, matrix: csr_array, scales: Scales | None = None, vectors: Float32Array | None = None) -> None:
         lengths, counts = np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
         tastes = np.zeros((matrix.shape[1], 1), np.float32) if vectors is None else vectors[:, :TASTES]
         rows, columns = _ordered(lengths, matrix @ tastes), _ordered(counts, tastes)
         self._sampled = len(columns) // SAMPLE // GROUP * GROUP
-        first = np.random.default_rng(0).permutation(self._sampled) * SAMPLE  # what is seen of it is fair at any time
-        self._order = np.concatenate([columns[first], np.delete(columns, first)]).astype(np.int64)
+        self._order = _with_sample(columns, self._sampled).astype(np.int64)
         places = np.empty_like(self._order)
         places[self._order] = np.arange(len(places))
         ordered = matrix[rows]
@@ -172,7 +174,7 @@ class GramLoops:
             array.resize(n * kept, refcheck=False)  # in place: the rest is given back
         return columns, values
 
-    def _arguments(self, weights: Float32Array) -> tuple[ctypes.c_void_p | None, ...]:
+    def _arguments(self, weights: Float32Array) -> Arguments:
         """The matrix and a polynomial; valid as long as both are."""
         return (
             *self._matrix.arguments(),
