@@ -137,9 +137,9 @@ def _search(
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """The larger Ritz values of X^T X, descending, and their vectors, of the Krylov space of a block: twice its width.
 
-    The image of a block is, but for rounding, orthogonal to all blocks but itself, the one before and the next. Rounding
-    grows from block to block, in float64 hardly beyond 1e-7: in float32 each block would have to be made orthogonal to
-    all before it, which is as much work, and less exact.
+    The image of a block is, but for rounding, orthogonal to all blocks but itself, the one before and the next. What
+    rounding adds grows from block to block, in float64 hardly beyond 1e-7: in float32 each block would have to be made
+    orthogonal to all before it, which is as much work, and less exact.
     """
     X, transposed = _operator(matrix), _operator(csr_array(matrix.T))
     start, steps = _start(matrix.shape[1], rank, similar)

@@ -8,8 +8,7 @@
 #include <cmath>
 
 #include "best.h"
-#include "coarse.h"
-#include "panels.h"
+#include "leading.h"
 
 namespace {
 
