@@ -35,6 +35,22 @@ def test_a_space_that_is_wider_than_the_rank_of_the_matrix_holds_its_spectrum() 
     assert vectors.shape == (300, 3)
 
 
+def test_converged_values_are_exact_to_more_than_single_precision() -> None:
+    matrix = csr_array(random_array((300, 200), density=0.05, rng=np.random.default_rng(1)), dtype=np.float32)
+    exact = np.linalg.svd(matrix.toarray().astype(np.float64), compute_uv=False) ** 2
+    np.testing.assert_allclose(leading_spectrum(matrix, 12)[0][0], exact[0], rtol=1e-10)
+
+
+def test_values_far_apart_leave_the_vectors_orthonormal() -> None:
+    """The larger the first eigenvalue is beside the others, the faster rounding grows along its vector."""
+    matrix = csr_array(random_array((300, 200), density=0.05, rng=np.random.default_rng(2)), dtype=np.float32)
+    matrix.data *= np.where(matrix.indices == 3, np.float32(1000), np.float32(1))
+    values, vectors = leading_spectrum(matrix, 12)
+    exact = np.linalg.svd(matrix.toarray().astype(np.float64), compute_uv=False)[:12] ** 2
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(12), atol=1e-5)
+    np.testing.assert_allclose(values[:4], exact[:4], rtol=1e-4)
+
+
 def test_nothing_has_no_spectrum() -> None:
     values, vectors = leading_spectrum(csr([[], []], 4), 2)
     assert values.shape == (0,)
