@@ -13,9 +13,9 @@ from scipy.sparse import csr_array
 from recsys_vae.models.spectrum import Gram
 from recsys_vae.native import graph
 
-NEAR, NODES = 1e-6, 200
-"""Largest difference of polynomials that are taken as equal, and at how many places they are compared: five times as
-much exchanges the last of the entries that are kept, in one of twenty thousand scores."""
+NEAR, NODES = 1e-7, 200
+"""Largest difference of polynomials that are taken as equal, and at how many places they are compared: ten times as
+much exchanges the last of the entries that are kept, which is seen in one of ten thousand scores."""
 MARGIN, LANES, POWERS = 1.1, 16, 8
 """Of the estimate of the largest eigenvalue that is not taken out: what it is raised by, columns and steps."""
 ROWS, TILE = 256, 4096
