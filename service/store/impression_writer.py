@@ -22,8 +22,8 @@ logger = logging.getLogger("recsys.service")
 CAPACITY: Final = 20_000
 """Exposures that may wait: some forty megabytes, with their requests; more where these send long histories."""
 BATCH, LARGE_BATCH, MANY = 100, 1_000, 2_000
-"""Written in one transaction, and where so many wait. Answers take longer meanwhile on a busy core: where few wait, writing
-rests after each batch as long as that took."""
+"""Written in one transaction, and where so many wait. Answers take longer meanwhile on a busy core: where few wait,
+writing rests after each batch as long as that took."""
 INTERVAL_SECONDS: Final = 0.1
 CLOSING_SECONDS: Final = 5.0
 """What the last ones get to be written when the service stops."""
