@@ -27,6 +27,7 @@ from recsys_vae.data.histories import binarise, check_histories, only_rows
 from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, disliked, liked
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.native import ranks
 from recsys_vae.native.encoder import Encoder
 from recsys_vae.native.lists import Lists
 from recsys_vae.native.lookup import Lookup
@@ -38,6 +39,7 @@ from recsys_vae.protocols import (
     Float32Array,
     Index,
     Int64Array,
+    Ranks,
     StrArray,
     TopK,
     VectorsByRows,
@@ -325,6 +327,30 @@ class FallbackChain:
     ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
         return self.scores(self.encode(histories, metadata, order, recency=recency))
+
+    def ranks(
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        order: csr_array | None = None,
+        recency: Recency | None = None,
+        *,
+        k: int,
+        hidden: csr_array,
+        targets: csr_array,
+    ) -> Ranks | None:
+        """Lists and places as by `score`, equal but for rounding; see `protocols.RanksTargets`.
+
+        None where the index does not hold the vectors in 8 bits, where something is added to anybody's scores, and
+        where scores are no numbers.
+        """
+        items: Quantised | None = getattr(self._index, "in_8_bits", None)
+        if items is None or not ranks.suits(k, items):
+            return None
+        users = self.encode(histories, metadata, order, recency=recency)
+        if users.queries is None or not users.encoded.all() or self._adjusted(users).any():
+            return None
+        return ranks.ranks(users.queries, items, k, hidden, targets) if np.isfinite(users.queries).all() else None
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""

@@ -17,10 +17,13 @@ from recsys_vae.evaluation.metrics import Disliked, Float64Array, Metric, Ranked
 from recsys_vae.evaluation.ranked_lists import OverallMetric, is_of_users, is_overall
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.protocols import (
+    NEVER,
     BoolArray,
     Float32Array,
     Int64Array,
+    Ranks,
     Scorer,
+    ranks_targets,
     takes_metadata,
     takes_order,
     takes_purchases,
@@ -31,10 +34,10 @@ from recsys_vae.top_k import mask, select
 
 SCORES_AT_ONCE = 2**22
 """Scores held at a time by default; more do not fit the processor's caches and take longer."""
+RANKED_AT_ONCE = 10
+"""Times as many users are asked for at a time where their lists take no row of scores."""
 MOST_SCORES = 2**27
 """Scores held at a time of catalogues so wide that 64 users have more of them."""
-NEVER = np.iinfo(np.int64).max
-"""Rank of what no list may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,13 @@ def measured(model: Scorer, held_out: HeldOut, asked: "Questions", batches: Iter
     """
     for rows in batches:
         some = held_out.take(rows)
-        yield _measured(*_ask(scores_of(model, some), some, asked), asked)
+        ranks = _ranks(model, some, asked)
+        if ranks is not None:
+            yield _measured(*_lists(ranks.rows, some, asked, ranks.first if asked.whole_catalogue else None), asked)
+            continue
+        for start in range(0, len(rows), asked.scored_at_once):
+            few = some.take(np.arange(start, min(start + asked.scored_at_once, len(rows))))
+            yield _measured(*_ask(scores_of(model, few), few, asked), asked)
 
 
 def measured_lists(rows: Int64Array, users: HeldOut, asked: "Questions") -> Measured:
@@ -125,7 +134,7 @@ def evaluate(
 
     Args:
         metrics: names as in `parse_metric`.
-        batch_size: users scored at once; by default as many as keep their scores within 16 MiB, at least 64; of
+        batch_size: users asked for at once; by default as many as keep their scores within 16 MiB, at least 64; of
             millions of items, as many as keep them within 512 MiB.
         item_counts: training users of each item, shape (n_items,); needed for novelty. Instead of those of `facts`.
         progress: show a bar of users.
@@ -143,13 +152,14 @@ def evaluate(
     if repeat not in REPEATS:
         raise UnknownNameError("treatment of repeats", repeat, REPEATS)
     facts = facts if item_counts is None else replace(facts, counts=item_counts)
-    asked = Questions.of(held_out, metrics, facts, depth, repeat, reranker)
-    batch_size = users_at_once(model.n_items) if batch_size is None else batch_size
-    _check_model(model, held_out, batch_size)
+    scored_at_once = users_at_once(model.n_items) if batch_size is None else batch_size
+    asked = Questions.of(held_out, metrics, facts, depth, repeat, reranker, scored_at_once)
+    _check_model(model, held_out, scored_at_once)
+    in_one = batch_size is not None or spread is not None or not _may_rank(model, asked)
     values: dict[str, list[Float64Array]] = {metric.name: [] for metric in asked.per_user}
     tallies = {metric.name: metric.tally(model.n_items) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
-    batches = _batches(asked.rows, batch_size, progress)
+    batches = _batches(asked.rows, scored_at_once * (1 if in_one else RANKED_AT_ONCE), progress)
     for found in (spread or measured)(model, held_out, asked, batches):
         ranks.append(found.ranks)
         for name, some in found.values.items():
@@ -221,11 +231,12 @@ class Questions:
     facts: ItemFacts
     repeat: Repeat
     reranker: Reranker | None
+    scored_at_once: int
 
     @classmethod
     def of(
         cls, held_out: HeldOut, names: Sequence[str], facts: ItemFacts, depth: int, repeat: Repeat,
-        reranker: Reranker | None,
+        reranker: Reranker | None, scored_at_once: int,
     ) -> "Questions":  # fmt: skip
         """Those of some metrics; raises as `evaluate`."""
         if isinstance(names, str):
@@ -258,6 +269,7 @@ class Questions:
             facts=facts,
             repeat=repeat,
             reranker=reranker,
+            scored_at_once=scored_at_once,
         )
 
 
@@ -281,6 +293,12 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
 
 def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
     """Scores of all items for some users, shape (n_users, n_items), with all that the model takes of them."""
+    histories, further = _told(model, asked)
+    return model.score(*histories, **further)
+
+
+def _told(model: Scorer, asked: HeldOut) -> tuple[tuple[csr_array, ...], dict[str, Any]]:
+    """What a model takes of some users, by place and by name."""
     histories = shown_to(model, asked.shown)
     metadata = () if asked.metadata is None or not takes_metadata(model) else (asked.metadata,)
     further: dict[str, Any] = {"order": asked.order} if takes_order(model) else {}
@@ -288,7 +306,20 @@ def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
         further["purchases"] = asked.purchases
     if takes_recency(model):
         further["recency"] = asked.recency
-    return model.score(histories, *metadata, **further)
+    return (histories, *metadata), further
+
+
+def _may_rank(model: Scorer, asked: Questions) -> bool:
+    """Whether lists may take no row of scores; those of repeats are short of all items but a few."""
+    return ranks_targets(model) and asked.reranker is None and asked.repeat != "only"
+
+
+def _ranks(model: Scorer, users: HeldOut, asked: Questions) -> Ranks | None:
+    if not ranks_targets(model) or not _may_rank(model, asked):
+        return None
+    told, further = _told(model, users)
+    hidden, k = hidden_from(users.shown, asked.repeat), min(asked.depth, model.n_items)
+    return model.ranks(*told, k=k, hidden=hidden, targets=users.targets, **further)
 
 
 def _ask(scores: Float32Array, users: HeldOut, asked: Questions) -> tuple[RankedLists, NDArray[np.int32]]:
