@@ -91,7 +91,7 @@ def recommend(
     """Write the k best items of every user to a Parquet file."""
     from pipelines.console import output_console
     from pipelines.dataset.directory import DatasetDir
-    from pipelines.recommend import LISTS, Asked, check_batch, check_files, n_users, recommend_all
+    from pipelines.recommend import LISTS, TORCH, Asked, check_batch, check_files, n_users, recommend_all
     from pipelines.sinks.deliver import delivered
     from pipelines.sinks.destination import parse_destination
     from recsys_vae.bundles.bundle import Bundle
@@ -101,7 +101,7 @@ def recommend(
     rules = parse_rules(at_most or [], at_least or [], calibrate)
     destination = parse_destination(to, LISTS, table)
     opened, here = DatasetDir.open(dataset), context.with_resource(brought_here(bundle))
-    loaded = Bundle.load(here)
+    loaded = Bundle.load(here, to_ask=scorer == TORCH)
     if loaded.manifest.provenance.dataset != opened.name:
         learned_from = loaded.manifest.provenance.dataset
         print(f"note: {loaded.version} learned from {learned_from!r}, not from {opened.name!r}", file=sys.stderr)
