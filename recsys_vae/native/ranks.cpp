@@ -53,9 +53,32 @@ inline float product(const float* a, const float* b, int64_t d) {
     return found;
 }
 
+// What may be among the k best of a query, by bounds on its scores.
+struct Best {
+    struct One {
+        float lower, upper;
+        int32_t row;
+    };
+    std::vector<One> kept;
+    size_t room = 0;
+    Excluded excluded{};
+
+    void reset(int64_t k, const Excluded& hidden) {
+        kept.clear();
+        room = 4 * k + 128, excluded = hidden;
+    }
+    // Drops who cannot be among the best; returns what upper bounds must reach to be.
+    float cut(int64_t k) {
+        if (static_cast<int64_t>(kept.size()) < k) return -std::numeric_limits<float>::infinity();
+        std::nth_element(kept.begin(), kept.begin() + (k - 1), kept.end(), [](const One& a, const One& b) { return a.lower > b.lower; });
+        const float border = kept[k - 1].lower;
+        std::erase_if(kept, [&](const One& one) { return one.upper < border; });
+        return border;
+    }
+};
+
 // The best target of each query of a block, and how many items stand before it.
 class Places {
-    static constexpr size_t AT_ONCE = 1024;  // scores that are open, at most
     struct Open {
         int32_t row, query;
     };
@@ -66,15 +89,17 @@ class Places {
     alignas(64) float goals[BLOCK];
     alignas(64) int32_t certain[BLOCK];
     int64_t scored[BLOCK];
+    Best best[BLOCK];
 
   public:
-    explicit Places(const Items& items) : items(items) { open.reserve(AT_ONCE + SCANNED * BLOCK); }
+    explicit Places(const Items& items) : items(items) {}
 
     void take(const float* from, const Block& block, int64_t first, const Rows& wanted, const Rows& hidden) {
         queries = from, norms = block.norms;
         for (int64_t j = 0; j < BLOCK; ++j) {
             goals[j] = NOTHING, certain[j] = 0, scored[j] = 0;
             if (j >= block.n) continue;
+            best[j].reset(block.k, {hidden.begin(first + j), hidden.end(first + j)});
             bool is_any = false;
             Excluded out{hidden.begin(first + j), hidden.end(first + j)};
             each_score(j, wanted.begin(first + j), wanted.end(first + j), [&](int64_t row, const Key& key) {
@@ -103,16 +128,14 @@ class Places {
                 uint32_t good = at_least(upper, load(block.border + at));
                 for (; __builtin_expect(good, 0); good &= good - 1) {
                     const int lane = __builtin_ctz(good);
-                    block.add(at + lane, score[lane], error[lane], first + r);
+                    keep(at + lane, {lower[lane], upper[lane], static_cast<int32_t>(first + r)}, block);
                 }
             }
             *reinterpret_cast<ints*>(certain + at) = before;
         }
-        if (open.size() >= AT_ONCE) score_open();
     }
     // The place of a query's best target among all items that are not hidden, from 1 on.
     int64_t place(int64_t query, const int32_t* hidden, const int32_t* end) {
-        score_open();
         int64_t before = certain[query] + scored[query];
         each_score(query, hidden, end, [&](int64_t, const Key& key) { before -= key > targets[query]; });
         return 1 + before;
@@ -126,13 +149,6 @@ class Places {
         return 1 + before;
     }
 
-  private:
-    template <class Take>
-    void each_score(int64_t query, const int32_t* rows, const int32_t* end, Take&& take) const {
-        score_candidates(items.d, end - rows, [&](size_t) { return queries + query * items.d; },
-                         [&](size_t i) { return items.at(rows[i]); },
-                         [&](size_t i, float score) { take(rows[i], Key(score, static_cast<uint32_t>(rows[i]))); });
-    }
     // By float32 in whatever order; where that does not tell, in the one order that counts.
     void score_open() {
         size_t left = 0;
@@ -154,20 +170,62 @@ class Places {
                          });
         open.clear();
     }
+
+    // Who may be among the best of a query.
+    void candidates(int64_t query, int64_t k, std::vector<int64_t>& rows) {
+        best[query].cut(k);
+        rows.clear();
+        for (const Best::One& one : best[query].kept) rows.push_back(one.row);
+    }
+
+  private:
+    void keep(int64_t query, const Best::One& one, Block& block) {
+        Best& mine = best[query];
+        if (mine.excluded.holds(one.row)) return;
+        mine.kept.push_back(one);
+        if (mine.kept.size() < mine.room) return;
+        block.border[query] = mine.cut(block.k);
+        if (mine.kept.size() <= mine.room - mine.room / 4) return;
+        mine.room *= 2;
+        if (static_cast<int64_t>(mine.room) <= block.most) return;
+        block.found[query].are_too_many = true;  // the bounds tell nothing apart here
+        mine.kept.clear();
+        block.border[query] = std::numeric_limits<float>::infinity();
+    }
+    template <class Take>
+    void each_score(int64_t query, const int32_t* rows, const int32_t* end, Take&& take) const {
+        score_candidates(items.d, end - rows, [&](size_t) { return queries + query * items.d; },
+                         [&](size_t i) { return items.at(rows[i]); },
+                         [&](size_t i, float score) { take(rows[i], Key(score, static_cast<uint32_t>(rows[i]))); });
+    }
 };
 
-void scan_all(const Items& items, Block& block, Places& places) {
-    for (int64_t at = 0; at < items.n_items; at += SCANNED) {
-        const int here = static_cast<int>(std::min<int64_t>(SCANNED, items.n_items - at));
-        const uint8_t* codes[SCANNED];
-        const float* facts[SCANNED];
-        for (int r = 0; r < here; ++r)
-            codes[r] = items.codes + (at + r) * items.bytes, facts[r] = items.facts + (at + r) * FACTS;
-        vec products[SCANNED][BLOCK / LANES];
-        multiply(codes, here, block, products);
-        places.add(products, facts, at, here, block);
+// Queries that are scanned for together, with what they have found.
+struct Group {
+    Block block;
+    Places places;
+
+    Group(const Items& items, int64_t k, int64_t most)
+        : block(items.d, k, most, items.bytes, IN_MEMORY), places(items) {
+        block.end = items.codes + items.n_items * items.bytes;
     }
-}
+    void scan(const Items& items, int64_t first, int64_t end) {
+        for (int64_t at = first; at < end; at += SCANNED) {
+            const int here = static_cast<int>(std::min<int64_t>(SCANNED, end - at));
+            const uint8_t* codes[SCANNED];
+            const float* facts[SCANNED];
+            for (int r = 0; r < here; ++r)
+                codes[r] = items.codes + (at + r) * items.bytes, facts[r] = items.facts + (at + r) * FACTS;
+            vec products[SCANNED][BLOCK / LANES];
+            multiply(codes, here, block, products);
+            places.add(products, facts, at, here, block);
+        }
+        places.score_open();
+    }
+};
+
+constexpr int64_t GROUPS = 8;    // that look at some items one after the other
+constexpr int64_t STRETCH = 192;  // items whose codes and vectors stay at hand for so long
 
 }  // namespace
 
@@ -183,11 +241,11 @@ extern "C" void recsys_ranks(const float* queries, int64_t n, const float* vecto
 #ifdef MULTIPLIES_BYTES
     const Items items{vectors, codes, facts, n_items, d, rounded_up(d - 1, GROUP)};
     const Rows hidden{hidden_starts, hidden_rows}, targets{target_starts, target_rows};
+    const int64_t blocks = (n + BLOCK - 1) / BLOCK, fair = (blocks + threads - 1) / threads;
+    const int64_t together = std::max<int64_t>(1, std::min(GROUPS, fair)), tasks = (blocks + together - 1) / together;
 #pragma omp parallel num_threads(threads)
     {
-        Block block(d, k, most, items.bytes, IN_MEMORY);
-        block.end = codes + n_items * items.bytes;
-        Places places(items);
+        std::vector<std::unique_ptr<Group>> groups;
         std::vector<int64_t> rows;
         std::vector<float> scores(k), all;
         std::vector<Key> keys;
@@ -197,11 +255,22 @@ extern "C" void recsys_ranks(const float* queries, int64_t n, const float* vecto
         std::vector<float> lower;
 #endif
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t first = 0; first < n; first += BLOCK) {
-            const int64_t here = std::min(BLOCK, n - first);
-            block.take(queries + first * d, here, hidden_starts + first, hidden_rows);
-            places.take(queries + first * d, block, first, targets, hidden);
-            scan_all(items, block, places);
+        for (int64_t task = 0; task < tasks; ++task) {
+            const int64_t begin = task * together * BLOCK, end = std::min(n, begin + together * BLOCK);
+            const auto each_group = [&](auto&& f) {
+                for (int64_t first = begin, g = 0; first < end; first += BLOCK, ++g) f(g, first);
+            };
+            each_group([&](int64_t g, int64_t first) {
+                if (g == static_cast<int64_t>(groups.size())) groups.push_back(std::make_unique<Group>(items, k, most));
+                auto& [block, places] = *groups[g];
+                block.take(queries + first * d, std::min(BLOCK, n - first), hidden_starts + first, hidden_rows);
+                places.take(queries + first * d, block, first, targets, hidden);
+            });
+            for (int64_t at = 0; at < n_items; at += STRETCH)
+                each_group([&](int64_t g, int64_t) { groups[g]->scan(items, at, std::min(n_items, at + STRETCH)); });
+            each_group([&](int64_t g, int64_t first) {
+            auto& [block, places] = *groups[g];
+            const int64_t here = block.n;
             for (int64_t j = 0; j < here; ++j) {
                 const int64_t query = first + j;
                 const float* one = queries + query * d;
@@ -216,9 +285,8 @@ extern "C" void recsys_ranks(const float* queries, int64_t n, const float* vecto
                     continue;
                 }
                 if (places.has_target(j)) out_places[query] = places.place(j, out_of, end);
-                rows.clear(), keys.clear();
-                block.found[j].cut(block.border[j]);
-                for (const Candidate& candidate : block.found[j].kept) rows.push_back(candidate.row);
+                keys.clear();
+                places.candidates(j, k, rows);
 #ifdef __AVX512VNNI__
                 look_closer(fine, one, IN_MEMORY, codes, facts, k, rows, bounds, lower);
 #endif
@@ -226,6 +294,7 @@ extern "C" void recsys_ranks(const float* queries, int64_t n, const float* vecto
                                  [&](size_t i, float score) { keys.emplace_back(score, static_cast<uint32_t>(rows[i])); });
                 write_best(keys, k, out, scores.data());
             }
+            });
         }
     }
 #endif
