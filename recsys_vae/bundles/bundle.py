@@ -179,9 +179,7 @@ class Bundle:
         return cls(manifest, model, items, table, counts, None, tiers, shelves or Shelves())
 
     @classmethod
-    def load(
-        cls, directory: Path, keep: Callable[[Manifest], Keep] | None = None, *, to_ask: bool = False
-    ) -> "Bundle":
+    def load(cls, directory: Path, keep: Callable[[Manifest], Keep] | None = None, *, to_ask: bool = False) -> "Bundle":
         """Read and verify a bundle; nothing of it is used before all of it is found in order.
 
         Args:

@@ -1,8 +1,8 @@
 """CompiledModel: an autoencoder that only predicts, by compiled loops: the same numbers, without torch.
 
 Importing torch takes longer than whole jobs that only ask a model. What is computed, the configuration says
-(`nn/steps.py`); how, `native/encoder.py`. It stands for models whose encoder is one compiled call: that take no metadata
-and to which yes or no is all that counts. Weights are read where they lie, and neither learned nor written.
+(`nn/steps.py`); how, `native/encoder.py`. It stands for models whose encoder is one compiled call: that take no
+metadata, and to which yes or no is all that counts. Weights are read where they lie, and neither learned nor written.
 """
 
 from collections.abc import Sequence
@@ -122,7 +122,10 @@ class CompiledModel:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Of all tensors by name."""
         found: dict[str, tuple[int, ...]] = {}
-        for steps in (self._prediction.hidden, *((*self._prediction.features, one) for one in self._prediction.posterior)):
+        for steps in (
+            self._prediction.hidden,
+            *((*self._prediction.features, one) for one in self._prediction.posterior),
+        ):
             before = 0
             for step in steps:
                 weight = (step.width, before) if before else (self.n_items, step.width)

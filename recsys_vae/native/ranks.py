@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from recsys_vae.native.library import loaded, threads
 from recsys_vae.native.quantised import SMALLEST, Quantised, most_candidates
 from recsys_vae.native.top_k import LARGEST_K, Choice, address
-from recsys_vae.protocols import NEVER, Float32Array, Int64Array, Ranks
+from recsys_vae.protocols import NEVER, Float32Array, Ranks
 
 
 def suits(k: int, items: Quantised) -> bool:

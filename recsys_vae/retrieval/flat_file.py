@@ -1,4 +1,4 @@
-"""The file of FAISS's flat index, compared with vectors without FAISS: whoever does not search it need not import it."""
+"""The file of FAISS's flat index, compared with vectors without FAISS, which only searches of it need."""
 
 import struct
 from pathlib import Path

@@ -7,7 +7,6 @@ Two numbers a latent dimension, of the posterior at prediction time (nothing dro
 """
 
 from dataclasses import dataclass, replace
-
 from typing import TYPE_CHECKING
 
 import numpy as np
