@@ -64,10 +64,12 @@ class CompiledStack:
         return None if torch.is_grad_enabled() or not self._is_ready() else self._encoder
 
     def _is_ready(self) -> bool:
-        first, weight = self._steps[0].layer, self._steps[0].layer.weight
+        first = self._steps[0].layer
+        assert isinstance(first, SparseLinear)
+        weight = first.weight
         if weight.device.type != "cpu" or weight.dtype != torch.float32:
             return False
-        if any(getattr(first, name, None) is not None for name in ("of_user", "of_items")):
+        if not first.is_taken_over or any(getattr(first, name, None) is not None for name in ("of_user", "of_items")):
             return False  # not even for users without metadata: a query is the same beside any others
         packed = [step.layer.packed for step in self._steps[1:] if isinstance(step.layer, Dense)]
         if any(one is None for one in packed):
