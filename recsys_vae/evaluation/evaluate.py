@@ -319,7 +319,8 @@ def _ranks(model: Scorer, users: HeldOut, asked: Questions) -> Ranks | None:
         return None
     told, further = _told(model, users)
     hidden, k = hidden_from(users.shown, asked.repeat), min(asked.depth, model.n_items)
-    return model.ranks(*told, k=k, hidden=hidden, targets=users.targets, **further)
+    targets = users.targets if asked.whole_catalogue else csr_array(users.targets.shape, dtype=np.float32)
+    return model.ranks(*told, k=k, hidden=hidden, targets=targets, **further)
 
 
 def _ask(scores: Float32Array, users: HeldOut, asked: Questions) -> tuple[RankedLists, NDArray[np.int32]]:

@@ -224,7 +224,66 @@ struct Group {
     }
 };
 
-constexpr int64_t GROUPS = 8;    // that look at some items one after the other
+// Where answers go: the k best of each query, and places.
+struct Answers {
+    int64_t* rows;
+    int64_t* places;
+};
+
+// Writes down what a group has found, once all items are scanned.
+class Settling {
+    const Items& items;
+    const Rows& hidden;
+    const Answers& answers;
+    const int64_t k;
+    std::vector<int64_t> rows;
+    std::vector<float> scores, all;
+    std::vector<Key> keys;
+#ifdef __AVX512VNNI__
+    FineQuery fine;
+    std::vector<std::pair<float, float>> bounds;
+    std::vector<float> lower;
+#endif
+
+  public:
+    Settling(const Items& items, const Rows& hidden, const Answers& answers, int64_t k)
+        : items(items), hidden(hidden), answers(answers), k(k), scores(k)
+#ifdef __AVX512VNNI__
+          , fine(items.d, items.bytes)
+#endif
+    {}
+
+    // Of query j of a group, the one of this number.
+    void write(Group& group, int64_t j, int64_t number, const float* query) {
+        Places& places = group.places;
+        const bool by_scores = group.block.found[j].are_too_many;
+        if (by_scores) score_all(query, number);
+        else write_list(places, j, number, query);
+        if (!places.has_target(j)) return;
+        const int32_t *out_of = hidden.begin(number), *end = hidden.end(number);
+        answers.places[number] = by_scores ? places.place(j, out_of, end, all.data()) : places.place(j, out_of, end);
+    }
+
+  private:
+    void score_all(const float* query, int64_t number) {
+        all.resize(items.n_items);
+        recsys_products(query, 1, items.vectors, items.n_items, items.d, nullptr, 0, all.data(), 1);
+        recsys_top_k(query, 1, items.vectors, items.n_items, items.d, nullptr, 0, hidden.starts + number, hidden.rows, k,
+                     answers.rows + number * k, scores.data(), 1);
+    }
+    void write_list(Places& places, int64_t j, int64_t number, const float* query) {
+        keys.clear();
+        places.candidates(j, k, rows);
+#ifdef __AVX512VNNI__
+        look_closer(fine, query, IN_MEMORY, items.codes, items.facts, k, rows, bounds, lower);
+#endif
+        score_candidates(items.d, rows.size(), [&](size_t) { return query; }, [&](size_t i) { return items.at(rows[i]); },
+                         [&](size_t i, float score) { keys.emplace_back(score, static_cast<uint32_t>(rows[i])); });
+        write_best(keys, k, answers.rows + number * k, scores.data());
+    }
+};
+
+constexpr int64_t GROUPS = 8;     // that look at some items one after the other
 constexpr int64_t STRETCH = 192;  // items whose codes and vectors stay at hand for so long
 
 }  // namespace
@@ -243,57 +302,29 @@ extern "C" void recsys_ranks(const float* queries, int64_t n, const float* vecto
     const Rows hidden{hidden_starts, hidden_rows}, targets{target_starts, target_rows};
     const int64_t blocks = (n + BLOCK - 1) / BLOCK, fair = (blocks + threads - 1) / threads;
     const int64_t together = std::max<int64_t>(1, std::min(GROUPS, fair)), tasks = (blocks + together - 1) / together;
+    const Answers answers{out_rows, out_places};
 #pragma omp parallel num_threads(threads)
     {
         std::vector<std::unique_ptr<Group>> groups;
-        std::vector<int64_t> rows;
-        std::vector<float> scores(k), all;
-        std::vector<Key> keys;
-#ifdef __AVX512VNNI__
-        FineQuery fine(d, items.bytes);
-        std::vector<std::pair<float, float>> bounds;
-        std::vector<float> lower;
-#endif
+        Settling settling(items, hidden, answers, k);
 #pragma omp for schedule(dynamic, 1)
         for (int64_t task = 0; task < tasks; ++task) {
             const int64_t begin = task * together * BLOCK, end = std::min(n, begin + together * BLOCK);
             const auto each_group = [&](auto&& f) {
-                for (int64_t first = begin, g = 0; first < end; first += BLOCK, ++g) f(g, first);
+                for (int64_t first = begin, g = 0; first < end; first += BLOCK, ++g) {
+                    if (g == static_cast<int64_t>(groups.size())) groups.push_back(std::make_unique<Group>(items, k, most));
+                    f(*groups[g], first);
+                }
             };
-            each_group([&](int64_t g, int64_t first) {
-                if (g == static_cast<int64_t>(groups.size())) groups.push_back(std::make_unique<Group>(items, k, most));
-                auto& [block, places] = *groups[g];
-                block.take(queries + first * d, std::min(BLOCK, n - first), hidden_starts + first, hidden_rows);
-                places.take(queries + first * d, block, first, targets, hidden);
+            each_group([&](Group& group, int64_t first) {
+                group.block.take(queries + first * d, std::min(BLOCK, n - first), hidden_starts + first, hidden_rows);
+                group.places.take(queries + first * d, group.block, first, targets, hidden);
             });
             for (int64_t at = 0; at < n_items; at += STRETCH)
-                each_group([&](int64_t g, int64_t) { groups[g]->scan(items, at, std::min(n_items, at + STRETCH)); });
-            each_group([&](int64_t g, int64_t first) {
-            auto& [block, places] = *groups[g];
-            const int64_t here = block.n;
-            for (int64_t j = 0; j < here; ++j) {
-                const int64_t query = first + j;
-                const float* one = queries + query * d;
-                int64_t* out = out_rows + query * k;
-                const int32_t *out_of = hidden.begin(query), *end = hidden.end(query);
-                if (block.found[j].are_too_many) {
-                    all.resize(n_items);
-                    recsys_products(one, 1, vectors, n_items, d, nullptr, 0, all.data(), 1);
-                    recsys_top_k(one, 1, vectors, n_items, d, nullptr, 0, hidden_starts + query, hidden_rows, k, out,
-                                 scores.data(), 1);
-                    if (places.has_target(j)) out_places[query] = places.place(j, out_of, end, all.data());
-                    continue;
-                }
-                if (places.has_target(j)) out_places[query] = places.place(j, out_of, end);
-                keys.clear();
-                places.candidates(j, k, rows);
-#ifdef __AVX512VNNI__
-                look_closer(fine, one, IN_MEMORY, codes, facts, k, rows, bounds, lower);
-#endif
-                score_candidates(d, rows.size(), [&](size_t) { return one; }, [&](size_t i) { return items.at(rows[i]); },
-                                 [&](size_t i, float score) { keys.emplace_back(score, static_cast<uint32_t>(rows[i])); });
-                write_best(keys, k, out, scores.data());
-            }
+                each_group([&](Group& group, int64_t) { group.scan(items, at, std::min(n_items, at + STRETCH)); });
+            each_group([&](Group& group, int64_t first) {
+                for (int64_t j = 0; j < group.block.n; ++j)
+                    settling.write(group, j, first + j, queries + (first + j) * d);
             });
         }
     }
