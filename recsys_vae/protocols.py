@@ -179,10 +179,17 @@ class Ranks:
     Attributes:
         rows: item rows, best first, shape (n, k) int64; -1 where fewer than k items were allowed.
         first: rank of the best-placed target among all that is not hidden, from 1, shape (n,); `NEVER` without one.
+        are_known: whose lists and ranks these are, shape (n,); of the others nothing is said.
     """
 
     rows: Int64Array
     first: Int64Array
+    are_known: BoolArray
+
+    @classmethod
+    def unknown(cls, n: int, k: int) -> "Ranks":
+        """Of n users, room for lists of k."""
+        return cls(np.full((n, k), -1, dtype=np.int64), np.full(n, NEVER, dtype=np.int64), np.zeros(n, dtype=np.bool_))
 
 
 class RanksTargets(Scorer, Protocol):
@@ -198,7 +205,9 @@ class RanksTargets(Scorer, Protocol):
         targets: csr_array,
         **further: Any,
     ) -> Ranks | None:
-        """The k best items of each user by `score`, and the place of the best target; None where it takes all scores.
+        """The k best items of each user by `score`, and the place of the best target, where it takes no row of scores.
+
+        None where it does for everybody.
 
         Args:
             histories: as in `score`, and so are metadata and whatever else is told.

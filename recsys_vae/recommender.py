@@ -341,16 +341,22 @@ class FallbackChain:
     ) -> Ranks | None:
         """Lists and places as by `score`, equal but for rounding; see `protocols.RanksTargets`.
 
-        None where the index does not hold the vectors in 8 bits, where something is added to anybody's scores, and
-        where scores are no numbers.
+        None where the index does not hold the vectors in 8 bits; unknown of users to whose scores something is added,
+        who are on no tier of the model, or whose scores are no numbers.
         """
         items: Quantised | None = getattr(self._index, "in_8_bits", None)
         if items is None or not ranks.suits(k, items):
             return None
         users = self.encode(histories, metadata, order, recency=recency)
-        if users.queries is None or not users.encoded.all() or self._adjusted(users).any():
+        if users.queries is None:
             return None
-        return ranks.ranks(users.queries, items, k, hidden, targets) if np.isfinite(users.queries).all() else None
+        known = users.encoded & ~self._adjusted(users) & np.isfinite(users.queries).all(axis=1)
+        if known.all():
+            return ranks.ranks(users.queries, items, k, hidden, targets)
+        found, chosen = Ranks.unknown(len(users), k), np.flatnonzero(known)
+        some = ranks.ranks(users.queries[chosen], items, k, hidden[chosen], targets[chosen])
+        found.rows[chosen], found.first[chosen], found.are_known[chosen] = some.rows, some.first, True
+        return found
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""

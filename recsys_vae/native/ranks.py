@@ -29,7 +29,7 @@ def ranks(queries: Float32Array, items: Quantised, k: int, hidden: csr_array, ta
         targets: likewise.
     """
     (n, d), queries = queries.shape, np.ascontiguousarray(queries)
-    rows, places = np.empty((n, k), dtype=np.int64), np.full(n, NEVER, dtype=np.int64)
+    found = Ranks(np.empty((n, k), np.int64), np.full(n, NEVER, np.int64), np.ones(n, np.bool_))
     masks = [Choice(None, matrix) for matrix in (hidden, targets)]
     loaded().recsys_ranks(
         address(queries),
@@ -43,8 +43,8 @@ def ranks(queries: Float32Array, items: Quantised, k: int, hidden: csr_array, ta
         *masks[1].arguments()[2:],
         ctypes.c_int64(k),
         ctypes.c_int64(most_candidates(k)),
-        address(rows),
-        address(places),
+        address(found.rows),
+        address(found.first),
         ctypes.c_int(threads()),
     )
-    return Ranks(rows, places)
+    return found

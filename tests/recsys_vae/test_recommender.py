@@ -76,10 +76,24 @@ def test_lists_and_places_need_no_row_of_scores(monkeypatch: pytest.MonkeyPatch,
     assert (by_ranks.target_ranks == by_scores.target_ranks).all()
 
 
-def test_users_of_whom_nothing_is_known_take_all_scores(chain: FallbackChain, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(library() is None, reason="nothing is compiled here")
+def test_users_of_whom_nothing_is_known_take_all_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ranks, "SMALLEST", 0)
-    nobody = csr([[], [1]], 12)
-    assert chain.ranks(nobody, k=3, hidden=nobody, targets=csr([[2], [3]], 12)) is None
+    model = MultDAE(12, MultDAEConfig(hidden=32))
+    write_bundle(tmp_path / "b", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
+    chain = FallbackChain(Bundle.load(tmp_path / "b", to_ask=True))
+    if quantise(chain.item_vectors) is None:
+        pytest.skip("the processor does not multiply 8-bit integers")
+    histories, targets = csr([[0, 1], [], [7]], 12), csr([[2, 3], [0, 11], [1]], 12)
+    found = chain.ranks(histories, k=3, hidden=histories, targets=targets)
+    assert found is not None
+    assert found.are_known.tolist() == [True, False, True]
+    asked = HeldOut(IdMap.from_values(["a", "b", "c"]), histories, targets)
+    by_ranks = evaluate(chain, asked, ["recall@3", "mrr"], depth=5)
+    monkeypatch.setattr(FallbackChain, "ranks", lambda *_, **__: None)
+    by_scores = evaluate(chain, asked, ["recall@3", "mrr"], depth=5)
+    assert (by_ranks.per_user["mrr"] == by_scores.per_user["mrr"]).all()
+    assert (by_ranks.target_ranks == by_scores.target_ranks).all()
 
 
 def mock_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[str]:

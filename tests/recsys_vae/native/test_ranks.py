@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from recsys_vae.evaluation.evaluate import _first_ranks
+from recsys_vae.evaluation.target_ranks import first_ranks
 from recsys_vae.native import top_k
 from recsys_vae.native.products import products
 from recsys_vae.native.quantised import quantise
@@ -40,7 +40,7 @@ def test_lists_and_places_are_those_of_a_scan_in_float32(
     found = ranks(queries, items, k, hidden, targets)
     np.testing.assert_array_equal(found.rows, top_k.search(queries, vectors, k, None, hidden).rows)
     asked = np.flatnonzero(np.diff(targets.indptr))
-    expected = _first_ranks(products(queries, vectors)[asked], hidden[asked], targets[asked])
+    expected = first_ranks(products(queries, vectors)[asked], hidden[asked], targets[asked])
     np.testing.assert_array_equal(found.first[asked], expected)
     assert (np.delete(found.first, asked) == NEVER).all()
 
@@ -54,4 +54,4 @@ def test_queries_beyond_what_bounds_hold_are_scanned_for_in_float32(compiled: st
     assert items is not None
     found = ranks(queries, items, 5, hidden, targets)
     np.testing.assert_array_equal(found.rows, top_k.search(queries, vectors, 5, None, hidden).rows)
-    np.testing.assert_array_equal(found.first, _first_ranks(products(queries, vectors), hidden, targets))
+    np.testing.assert_array_equal(found.first, first_ranks(products(queries, vectors), hidden, targets))
