@@ -219,7 +219,7 @@ class ListMaker:
     def load(cls, bundle_path: Path, dataset: DatasetDir, asked: Asked) -> "ListMaker":
         """With a bundle that is loaded, and verified, here."""
         keep_freed_memory()
-        bundle = Bundle.load(bundle_path)
+        bundle = Bundle.load(bundle_path, to_ask=asked.scorer == TORCH)
         reranker = check_batch(bundle, dataset, asked.k, asked.rules)
         return cls(bundle, dataset, asked, _chain(bundle, asked.scorer), reranker)
 

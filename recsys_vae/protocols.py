@@ -1,7 +1,7 @@
 """What models and indexes promise: the contracts that everything above the ground is written against."""
 
 from dataclasses import dataclass
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,6 +166,61 @@ class TopK:
 
     rows: Int64Array
     scores: Float32Array
+
+
+NEVER = np.iinfo(np.int64).max
+"""Rank of what no list may hold."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The best items of each user, and where the best target stands.
+
+    Attributes:
+        rows: item rows, best first, shape (n, k) int64; -1 where fewer than k items were allowed.
+        first: rank of the best-placed target among all that is not hidden, from 1, shape (n,); `NEVER` without one.
+        are_known: whose lists and ranks these are, shape (n,); of the others nothing is said.
+    """
+
+    rows: Int64Array
+    first: Int64Array
+    are_known: BoolArray
+
+    @classmethod
+    def unknown(cls, n: int, k: int) -> "Ranks":
+        """Of n users, room for lists of k."""
+        return cls(np.full((n, k), -1, dtype=np.int64), np.full(n, NEVER, dtype=np.int64), np.zeros(n, dtype=np.bool_))
+
+
+class RanksTargets(Scorer, Protocol):
+    """A scorer that may know lists and places without a row of scores; whether one does, `ranks_targets` says."""
+
+    def ranks(
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        *,
+        k: int,
+        hidden: csr_array,
+        targets: csr_array,
+        **further: Any,
+    ) -> Ranks | None:
+        """The k best items of each user by `score`, and the place of the best target, where it takes no row of scores.
+
+        None where it does for everybody.
+
+        Args:
+            histories: as in `score`, and so are metadata and whatever else is told.
+            k: at least 1.
+            hidden: shape (n, n_items), its non-zeros are items that this user may not get.
+            targets: shape (n, n_items).
+        """
+        ...
+
+
+def ranks_targets(model: Scorer) -> TypeGuard[RanksTargets]:
+    """Whether a scorer may know lists without a row of scores."""
+    return hasattr(model, "ranks")
 
 
 class Index(Protocol):

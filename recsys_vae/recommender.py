@@ -27,6 +27,7 @@ from recsys_vae.data.histories import binarise, check_histories, only_rows
 from recsys_vae.data.recency import Recency
 from recsys_vae.data.signals import Repeat, disliked, liked
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.native import ranks
 from recsys_vae.native.encoder import Encoder
 from recsys_vae.native.lists import Lists
 from recsys_vae.native.lookup import Lookup
@@ -38,6 +39,7 @@ from recsys_vae.protocols import (
     Float32Array,
     Index,
     Int64Array,
+    Ranks,
     StrArray,
     TopK,
     VectorsByRows,
@@ -325,6 +327,36 @@ class FallbackChain:
     ) -> Float32Array:
         """Scores of all items, shape (n, n_items), as they are served: what `evaluate` asks for."""
         return self.scores(self.encode(histories, metadata, order, recency=recency))
+
+    def ranks(
+        self,
+        histories: csr_array,
+        metadata: csr_array | None = None,
+        order: csr_array | None = None,
+        recency: Recency | None = None,
+        *,
+        k: int,
+        hidden: csr_array,
+        targets: csr_array,
+    ) -> Ranks | None:
+        """Lists and places as by `score`, equal but for rounding; see `protocols.RanksTargets`.
+
+        None where the index does not hold the vectors in 8 bits; unknown of users to whose scores something is added,
+        who are on no tier of the model, or whose scores are no numbers.
+        """
+        items: Quantised | None = getattr(self._index, "in_8_bits", None)
+        if items is None or not ranks.suits(k, items):
+            return None
+        users = self.encode(histories, metadata, order, recency=recency)
+        if users.queries is None:
+            return None
+        known = users.encoded & ~self._adjusted(users) & np.isfinite(users.queries).all(axis=1)
+        if known.all():
+            return ranks.ranks(users.queries, items, k, hidden, targets)
+        found, chosen = Ranks.unknown(len(users), k), np.flatnonzero(known)
+        some = ranks.ranks(users.queries[chosen], items, k, hidden[chosen], targets[chosen])
+        found.rows[chosen], found.first[chosen], found.are_known[chosen] = some.rows, some.first, True
+        return found
 
     def scores(self, users: Users, rows: Int64Array | None = None) -> Float32Array:
         """Scores of the items `rows`, of all when None, by the tier of each user; shape (n, len(rows))."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from pipelines.commands.ray_option import Ray, chosen_address
+from pipelines.imports import uncollected
 from recsys_vae.data.columns import ORDER
 from recsys_vae.data.signal_rules import Repeat
 
@@ -125,11 +126,12 @@ def evaluate(
     context: typer.Context,
 ) -> None:
     """Measure a bundle on held-out users, beside other bundles and baselines."""
-    from pipelines.dataset.directory import DatasetDir
-    from pipelines.evaluation import evaluate as pipeline
-    from pipelines.evaluation import results
-    from pipelines.evaluation.further import Further
-    from recsys_vae.reranking.rules import parse_rules
+    with uncollected():
+        from pipelines.dataset.directory import DatasetDir
+        from pipelines.evaluation import evaluate as pipeline
+        from pipelines.evaluation import results
+        from pipelines.evaluation.further import Further
+        from recsys_vae.reranking.rules import parse_rules
 
     if report is not None:
         from pipelines.evaluation.report import WRITTEN, write_report

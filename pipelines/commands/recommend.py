@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.ray_option import Ray, chosen_address
+from pipelines.imports import uncollected
 from recsys_vae.data.signal_rules import Repeat
 from recsys_vae.errors import ConfigError
 from recsys_vae.redaction import redacted
@@ -89,19 +90,20 @@ def recommend(
     ray: Ray = None,
 ) -> None:
     """Write the k best items of every user to a Parquet file."""
-    from pipelines.console import output_console
-    from pipelines.dataset.directory import DatasetDir
-    from pipelines.recommend import LISTS, Asked, check_batch, check_files, n_users, recommend_all
-    from pipelines.sinks.deliver import delivered
-    from pipelines.sinks.destination import parse_destination
-    from recsys_vae.bundles.bundle import Bundle
-    from recsys_vae.remote import brought_here
-    from recsys_vae.reranking.rules import parse_rules
+    with uncollected():
+        from pipelines.console import output_console
+        from pipelines.dataset.directory import DatasetDir
+        from pipelines.recommend import LISTS, TORCH, Asked, check_batch, check_files, n_users, recommend_all
+        from pipelines.sinks.deliver import delivered
+        from pipelines.sinks.destination import parse_destination
+        from recsys_vae.bundles.bundle import Bundle
+        from recsys_vae.remote import brought_here
+        from recsys_vae.reranking.rules import parse_rules
 
     rules = parse_rules(at_most or [], at_least or [], calibrate)
     destination = parse_destination(to, LISTS, table)
     opened, here = DatasetDir.open(dataset), context.with_resource(brought_here(bundle))
-    loaded = Bundle.load(here)
+    loaded = Bundle.load(here, to_ask=scorer == TORCH)
     if loaded.manifest.provenance.dataset != opened.name:
         learned_from = loaded.manifest.provenance.dataset
         print(f"note: {loaded.version} learned from {learned_from!r}, not from {opened.name!r}", file=sys.stderr)

@@ -41,6 +41,7 @@ from recsys_vae.evaluation.repeat_metrics import NOVEL, REPEAT
 from recsys_vae.evaluation.splits import HeldOut
 from recsys_vae.evaluation.user_groups import by_group
 from recsys_vae.models import catalog
+from recsys_vae.models.compiled_model import CompiledModel
 from recsys_vae.protocols import ClosedFormRecommender, Scorer, takes_order
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.repeats import WithRepeats
@@ -111,7 +112,7 @@ def evaluate_bundle(
     paths = [bundle_path, *others]
     if len({path.expanduser().resolve() for path in paths}) < len(paths):
         raise ConfigError(f"A bundle is named twice: {', '.join(map(str, paths))}. Name each once.")
-    bundles = [Bundle.load(path) for path in paths]
+    bundles = [Bundle.load(path, to_ask=True) for path in paths]
     half_lives = [one.signals.half_life for one in bundles]
     splits = {days: load_split(dataset, split_name, days) for days in set(half_lives)}
     asked = [
@@ -268,13 +269,12 @@ class _Baseline:
 def _activity(bundle: Bundle, held_out: HeldOut) -> "Activity | None":
     if not catalog.entry(bundle.manifest.model).traits.variational:
         return None
-    from recsys_vae.models.variational import Variational
-    from recsys_vae.training.activity import measure_activity, sample_histories
+    from recsys_vae.training.activity import activity_without_torch, measure_activity, sample_histories
 
-    model = bundle.model
-    assert isinstance(model, Variational)
+    model: Any = bundle.model
     histories = chronological(held_out.histories, held_out.order) if takes_order(model) else held_out.histories
-    return measure_activity(model, sample_histories(histories, share=1.0))
+    measure = activity_without_torch if isinstance(model, CompiledModel) else measure_activity
+    return measure(model, sample_histories(histories, share=1.0))
 
 
 def _parse_baseline(text: str) -> _Baseline:

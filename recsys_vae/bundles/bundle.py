@@ -46,7 +46,7 @@ from recsys_vae.bundles.manifest import (
 )
 from recsys_vae.bundles.second_stage import ModelPart, parts_in, read_ranker, write_ranker
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
-from recsys_vae.bundles.shelves import Shelves
+from recsys_vae.bundles.shelves import NEIGHBOURS, Shelves
 from recsys_vae.bundles.tier_policy import POSTERIOR, PRIOR, SEGMENT, TierPolicy
 from recsys_vae.data.columns import ITEM, POPULARITY
 from recsys_vae.data.features import Schema
@@ -65,7 +65,7 @@ from recsys_vae.frames import read_table
 from recsys_vae.mapped import Keep, as_made
 from recsys_vae.models import catalog
 from recsys_vae.models.content_map import ContentMap
-from recsys_vae.models.loading import create_to_load
+from recsys_vae.models.loading import create_to_ask, create_to_load
 from recsys_vae.models.plugins import GROUP
 from recsys_vae.models.repeat import RepeatHead
 from recsys_vae.outputs import check_output
@@ -74,7 +74,7 @@ from recsys_vae.retrieval.faiss_index import IndexReport
 from recsys_vae.retrieval.index_files import FAISS_FILE, BundleIndex, read_index, vectors_for, write_index
 from recsys_vae.second_stage.ranker import Ranker
 from recsys_vae.settings import from_plain
-from recsys_vae.tensor_file import write_tensors
+from recsys_vae.tensor_file import map_tensors, write_tensors
 
 WEIGHTS, ITEMS, INDEX = "weights.safetensors", "items.parquet", FAISS_FILE
 SCHEMA, SEGMENTS = "user_schema.json", "segments.safetensors"
@@ -179,12 +179,14 @@ class Bundle:
         return cls(manifest, model, items, table, counts, None, tiers, shelves or Shelves())
 
     @classmethod
-    def load(cls, directory: Path, keep: Callable[[Manifest], Keep] | None = None) -> "Bundle":
+    def load(cls, directory: Path, keep: Callable[[Manifest], Keep] | None = None, *, to_ask: bool = False) -> "Bundle":
         """Read and verify a bundle; nothing of it is used before all of it is found in order.
 
         Args:
             directory: where it is.
             keep: where large arrays of the bundle with a manifest are kept, for processes that share them.
+            to_ask: whether only lists of users are asked for: weights are mapped, models that can do without torch are
+                without it, neighbours of items are not read, and the exact scorer stands for a flat index.
 
         Raises:
             BundleCorruptError: a file is missing, truncated or altered, or contradicts the manifest.
@@ -197,7 +199,7 @@ class Bundle:
         manifest = read_manifest(directory)
         verify_files(directory, manifest)
         try:
-            return cls._read(directory, manifest, as_made if keep is None else keep(manifest))
+            return cls._read(directory, manifest, as_made if keep is None else keep(manifest), to_ask=to_ask)
         except UnknownNameError as error:
             if missing := missing_plugins(manifest):
                 raise BundleError(
@@ -215,7 +217,7 @@ class Bundle:
             raise BundleCorruptError(f"{directory} contradicts its manifest: {error}") from error
 
     @classmethod
-    def _read(cls, directory: Path, manifest: Manifest, keep: Keep) -> "Bundle":
+    def _read(cls, directory: Path, manifest: Manifest, keep: Keep, *, to_ask: bool) -> "Bundle":
         _check_signals(manifest)
         table = read_table(directory / ITEMS)
         popularity = _popularity(table)
@@ -223,15 +225,16 @@ class Bundle:
         if len(items) != manifest.n_items:
             raise BundleCorruptError(f"{ITEMS} has {len(items)} items, the manifest {manifest.n_items}.")
         config = catalog.configure(manifest.model, manifest.settings)
-        model = create_to_load(manifest.model, len(items), config)
-        model.load_tensors(keep("weights", lambda: load_file(directory / WEIGHTS)))
+        model = (create_to_ask if to_ask else create_to_load)(manifest.model, len(items), config)
+        model.load_tensors(keep("weights", lambda: (map_tensors if to_ask else load_file)(directory / WEIGHTS)))
         index = None
         if manifest.index and isinstance(model, FactorizedRecommender):
             report = from_plain(IndexReport, manifest.index, "an index")
             vectors = keep("vectors", lambda: {"vectors": model.item_vectors()})["vectors"].view(np.float32)
-            index = read_index(directory, vectors, report, keep)
+            index = read_index(directory, vectors, report, keep, to_ask=to_ask)
         tiers, repeat = _read_tiers(directory, manifest, model), _read_repeat(directory, manifest)
-        shelves = Shelves.read(directory, manifest.files, len(items), 0 if tiers.schema is None else tiers.schema.width)
+        files = manifest.files.keys() - ({NEIGHBOURS} if to_ask else set())
+        shelves = Shelves.read(directory, files, len(items), 0 if tiers.schema is None else tiers.schema.width)
         ranker = read_ranker(directory, manifest.files, manifest.model, table, shelves.lists, popularity)
         parts = parts_in(directory, manifest.files)
         return cls(manifest, model, items, table, popularity, index, tiers, shelves, repeat, ranker, parts)

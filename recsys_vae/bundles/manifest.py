@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from glob import escape
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -291,11 +291,8 @@ def file_hashes(directory: Path) -> dict[str, str]:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal, read in pieces."""
-    digest = sha256()
     with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def library_versions() -> dict[str, str]:

@@ -16,11 +16,14 @@ from recsys_vae.evaluation.item_facts import NO_FACTS, ItemFacts
 from recsys_vae.evaluation.metrics import Disliked, Float64Array, Metric, RankedLists, parse_metric
 from recsys_vae.evaluation.ranked_lists import OverallMetric, is_of_users, is_overall
 from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.evaluation.target_ranks import first_ranks, look_up
 from recsys_vae.protocols import (
-    BoolArray,
+    NEVER,
     Float32Array,
     Int64Array,
+    Ranks,
     Scorer,
+    ranks_targets,
     takes_metadata,
     takes_order,
     takes_purchases,
@@ -31,10 +34,10 @@ from recsys_vae.top_k import mask, select
 
 SCORES_AT_ONCE = 2**22
 """Scores held at a time by default; more do not fit the processor's caches and take longer."""
+RANKED_AT_ONCE = 10
+"""Times as many users are asked for at a time where their lists take no row of scores."""
 MOST_SCORES = 2**27
 """Scores held at a time of catalogues so wide that 64 users have more of them."""
-NEVER = np.iinfo(np.int64).max
-"""Rank of what no list may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,8 @@ def measured(model: Scorer, held_out: HeldOut, asked: "Questions", batches: Iter
     """
     for rows in batches:
         some = held_out.take(rows)
-        yield _measured(*_ask(scores_of(model, some), some, asked), asked)
+        ranks = _ask(model, some, asked)
+        yield _measured(*_lists(ranks.rows, some, asked, ranks.first if asked.whole_catalogue else None), asked)
 
 
 def measured_lists(rows: Int64Array, users: HeldOut, asked: "Questions") -> Measured:
@@ -125,7 +129,7 @@ def evaluate(
 
     Args:
         metrics: names as in `parse_metric`.
-        batch_size: users scored at once; by default as many as keep their scores within 16 MiB, at least 64; of
+        batch_size: users asked for at once; by default as many as keep their scores within 16 MiB, at least 64; of
             millions of items, as many as keep them within 512 MiB.
         item_counts: training users of each item, shape (n_items,); needed for novelty. Instead of those of `facts`.
         progress: show a bar of users.
@@ -143,13 +147,14 @@ def evaluate(
     if repeat not in REPEATS:
         raise UnknownNameError("treatment of repeats", repeat, REPEATS)
     facts = facts if item_counts is None else replace(facts, counts=item_counts)
-    asked = Questions.of(held_out, metrics, facts, depth, repeat, reranker)
-    batch_size = users_at_once(model.n_items) if batch_size is None else batch_size
-    _check_model(model, held_out, batch_size)
+    scored_at_once = users_at_once(model.n_items) if batch_size is None else batch_size
+    asked = Questions.of(held_out, metrics, facts, depth, repeat, reranker, scored_at_once)
+    _check_model(model, held_out, scored_at_once)
+    in_one = batch_size is not None or spread is not None or not _may_rank(model, asked)
     values: dict[str, list[Float64Array]] = {metric.name: [] for metric in asked.per_user}
     tallies = {metric.name: metric.tally(model.n_items) for metric in asked.of_all}
     ranks: list[NDArray[np.int32]] = []
-    batches = _batches(asked.rows, batch_size, progress)
+    batches = _batches(asked.rows, scored_at_once * (1 if in_one else RANKED_AT_ONCE), progress)
     for found in (spread or measured)(model, held_out, asked, batches):
         ranks.append(found.ranks)
         for name, some in found.values.items():
@@ -221,11 +226,12 @@ class Questions:
     facts: ItemFacts
     repeat: Repeat
     reranker: Reranker | None
+    scored_at_once: int
 
     @classmethod
     def of(
         cls, held_out: HeldOut, names: Sequence[str], facts: ItemFacts, depth: int, repeat: Repeat,
-        reranker: Reranker | None,
+        reranker: Reranker | None, scored_at_once: int,
     ) -> "Questions":  # fmt: skip
         """Those of some metrics; raises as `evaluate`."""
         if isinstance(names, str):
@@ -258,6 +264,7 @@ class Questions:
             facts=facts,
             repeat=repeat,
             reranker=reranker,
+            scored_at_once=scored_at_once,
         )
 
 
@@ -281,6 +288,12 @@ def _batches(rows: Int64Array, size: int, progress: bool) -> Iterator[Int64Array
 
 def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
     """Scores of all items for some users, shape (n_users, n_items), with all that the model takes of them."""
+    histories, further = _told(model, asked)
+    return model.score(*histories, **further)
+
+
+def _told(model: Scorer, asked: HeldOut) -> tuple[tuple[csr_array, ...], dict[str, Any]]:
+    """What a model takes of some users, by place and by name."""
     histories = shown_to(model, asked.shown)
     metadata = () if asked.metadata is None or not takes_metadata(model) else (asked.metadata,)
     further: dict[str, Any] = {"order": asked.order} if takes_order(model) else {}
@@ -288,80 +301,55 @@ def scores_of(model: Scorer, asked: HeldOut) -> Float32Array:
         further["purchases"] = asked.purchases
     if takes_recency(model):
         further["recency"] = asked.recency
-    return model.score(histories, *metadata, **further)
+    return (histories, *metadata), further
 
 
-def _ask(scores: Float32Array, users: HeldOut, asked: Questions) -> tuple[RankedLists, NDArray[np.int32]]:
+def _may_rank(model: Scorer, asked: Questions) -> bool:
+    """Whether lists may take no row of scores; those of repeats are short of all items but a few."""
+    return ranks_targets(model) and asked.reranker is None and asked.repeat != "only"
+
+
+def _ask(model: Scorer, users: HeldOut, asked: Questions) -> Ranks:
+    """Lists and places of all users: of those whom the model does not rank without, by their scores."""
+    found = _ranks(model, users, asked) or Ranks.unknown(len(users.users), min(asked.depth, model.n_items))
+    rest = np.flatnonzero(~found.are_known)
+    for start in range(0, len(rest), asked.scored_at_once):
+        chosen = rest[start : start + asked.scored_at_once]
+        few = users if len(chosen) == len(users.users) else users.take(chosen)
+        found.rows[chosen], found.first[chosen] = _by_scores(scores_of(model, few), few, asked)
+    return found
+
+
+def _ranks(model: Scorer, users: HeldOut, asked: Questions) -> Ranks | None:
+    if not ranks_targets(model) or not _may_rank(model, asked):
+        return None
+    told, further = _told(model, users)
+    hidden, k = hidden_from(users.shown, asked.repeat), min(asked.depth, model.n_items)
+    targets = users.targets if asked.whole_catalogue else csr_array(users.targets.shape, dtype=np.float32)
+    return model.ranks(*told, k=k, hidden=hidden, targets=targets, **further)
+
+
+def _by_scores(scores: Float32Array, users: HeldOut, asked: Questions) -> tuple[Int64Array, Int64Array]:
     # A maximum is NaN where any score is, so what no list may hold is looked at, too.
     if np.isnan(scores.max(axis=1)).any():
         raise DataError("The model's scores hold NaN: its training has diverged. Lower the learning rate.")
     histories, targets = users.shown, users.targets
     hidden = hidden_from(histories, asked.repeat)
-    first_rank = _first_ranks(scores, hidden, targets) if asked.whole_catalogue else None
+    first = first_ranks(scores, hidden, targets) if asked.whole_catalogue else np.full(len(scores), NEVER)
     mask(scores, excluded=hidden)
     depth = min(asked.depth, scores.shape[1])
     rows = (select(scores, depth) if asked.reranker is None else asked.reranker.prefixed(scores, histories, depth)).rows
-    return _lists(rows, users, asked, first_rank)
+    return rows, first
 
 
 def _lists(
     rows: Int64Array, users: HeldOut, asked: Questions, first_rank: Int64Array | None
 ) -> tuple[RankedLists, NDArray[np.int32]]:
     histories, targets = users.shown, users.targets
-    hits, ranks = _look_up(rows, targets)
+    hits, ranks = look_up(rows, targets)
     if first_rank is not None and asked.reranker is not None:
         first_rank = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, first_rank)
     relevant = entries.row_lengths(targets)
     later = users.disliked_later
-    disliked = None if later is None else _look_up(rows, later)[0]
+    disliked = None if later is None else look_up(rows, later)[0]
     return RankedLists(rows, hits, relevant, first_rank, asked.facts, histories, targets, disliked), ranks
-
-
-def _look_up(rows: Int64Array, targets: csr_array) -> tuple[BoolArray, NDArray[np.int32]]:
-    """Which recommended items are targets, shape (n, depth), and at which rank each target stands, shape (nnz,)."""
-    n, depth = rows.shape
-    keys = rows + np.arange(n, dtype=np.int64)[:, None] * targets.shape[1]
-    places = np.where(rows >= 0, entries.find_entries(targets, keys), -1)
-    hits = places >= 0
-    ranks = np.zeros(targets.nnz, dtype=np.int32)
-    ranks[places[hits]] = np.broadcast_to(np.arange(1, depth + 1, dtype=np.int32), (n, depth))[hits]
-    return hits, ranks
-
-
-def _first_ranks(scores: Float32Array, hidden: csr_array, targets: csr_array) -> Int64Array:
-    """Rank of each user's best-placed target in the catalogue without what is hidden; `NEVER` where all targets are."""
-    found = entries.pick(targets, ~entries.contains(hidden, entries.entry_keys(targets)))
-    if found.nnz == targets.nnz:
-        return _first_rank(scores, hidden, targets)
-    ranks, asked = np.full(len(scores), NEVER), np.flatnonzero(entries.row_lengths(found))
-    if asked.size:
-        ranks[asked] = _first_rank(scores[asked], hidden[asked], found[asked])
-    return ranks
-
-
-def _first_rank(scores: Float32Array, histories: csr_array, targets: csr_array) -> Int64Array:
-    """Rank of each user's best-placed target in the catalogue without the history, ties by item row; shape (n,)."""
-    rows, columns = entries.entry_rows(targets), targets.indices
-    of_targets = scores[rows, columns]
-    best_score = np.maximum.reduceat(of_targets, targets.indptr[:-1])
-    first_column = np.minimum.reduceat(
-        np.where(of_targets == best_score[rows], columns, scores.shape[1]), targets.indptr[:-1]
-    )
-    ahead = _count_ahead(scores, best_score, first_column)
-    seen_rows, seen = entries.entry_rows(histories), histories.indices
-    seen_scores = scores[seen_rows, seen]
-    seen_ahead = (seen_scores > best_score[seen_rows]) | (
-        (seen_scores == best_score[seen_rows]) & (seen < first_column[seen_rows])
-    )
-    ranks: Int64Array = 1 + ahead - np.bincount(seen_rows[seen_ahead], minlength=scores.shape[0])
-    return ranks
-
-
-def _count_ahead(scores: Float32Array, score: Float32Array, column: Int64Array) -> Int64Array:
-    """Items of each row with a higher score, or the same one and a smaller row number."""
-    # Row by row, each stays in the processor's cache: five times faster than whole-matrix comparisons at 41k items.
-    counts = (
-        np.count_nonzero(row > value) + np.count_nonzero(row[:end] == value)
-        for row, value, end in zip(scores, score, column, strict=True)
-    )
-    return np.fromiter(counts, dtype=np.int64, count=scores.shape[0])

@@ -17,7 +17,7 @@ from recsys_vae.nn.inner_products import inner_products
 from recsys_vae.nn.objective import Objective
 from recsys_vae.nn.ranking_penalty import ranking_penalty
 from recsys_vae.nn.sampled_softmax import SampledSoftmax
-from recsys_vae.nn.sparse_layers import Dense, SparseRows, output_layer
+from recsys_vae.nn.sparse_layers import Dense, SparseLinear, SparseRows, output_layer
 from recsys_vae.protocols import Float32Array, Tensors
 
 
@@ -72,6 +72,8 @@ class Autoencoder(Trainable):
         for layer in self.modules():
             if isinstance(layer, Dense) and layer is not self.output:
                 layer.pack()
+            elif isinstance(layer, SparseLinear):
+                layer.is_taken_over = True
 
     @torch.inference_mode()
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:

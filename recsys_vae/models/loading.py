@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from recsys_vae.models import catalog
+from recsys_vae.models.compiled_model import CompiledModel, suits
 from recsys_vae.models.configs.blend import parts_of
 from recsys_vae.models.entry import class_at
 from recsys_vae.protocols import Recommender
@@ -19,3 +20,9 @@ def create_to_load(name: str, n_items: int, config: Any) -> Recommender:
 
     with Undrawn():
         return catalog.create(name, n_items, config)
+
+
+def create_to_ask(name: str, n_items: int, config: Any) -> Recommender:
+    """The same of a model that is only asked for scores and vectors: where that is possible, one without torch."""
+    is_own = catalog.entry(name) is catalog.CATALOG.get(name)
+    return CompiledModel(n_items, config) if is_own and suits(config) else create_to_load(name, n_items, config)

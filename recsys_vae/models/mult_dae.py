@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recsys_vae.models.autoencoder import Autoencoder
 from recsys_vae.models.configs.mult_dae import MultDAEConfig
+from recsys_vae.nn.compiled_stack import CompiledStack
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseLinear, SparseRows
 
@@ -23,9 +24,12 @@ class MultDAE(Autoencoder):
         super().__init__(n_items, config.hidden)
         self.config = config
         self.encoder = SparseLinear(n_items, config.hidden)
+        self._compiled = CompiledStack(self, config.prediction.hidden)
 
     def hidden(self, rows: SparseRows) -> Tensor:
         """Code of the rows, shape (n, hidden)."""
+        if (found := self._by_compiled(rows)) is not None:
+            return found
         return torch.tanh(self.encoder(rows.l2_normalised()))
 
     def loss(self, rows: SparseRows, objective: Objective) -> Loss:

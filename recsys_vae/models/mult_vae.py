@@ -16,7 +16,7 @@ from torch import Tensor
 from recsys_vae.models.configs.mult_vae import MultVAEConfig
 from recsys_vae.models.hybrid import HybridLinear, with_gaps
 from recsys_vae.models.variational import Variational
-from recsys_vae.nn.compiled_stack import CompiledStack, Step
+from recsys_vae.nn.compiled_stack import CompiledStack
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear
@@ -31,8 +31,7 @@ class MultVAE(Variational):
         self.encoder_in = HybridLinear(n_items, config.hidden, sum(config.metadata))
         self.encoder_out = linear(config.hidden, 2 * config.latent)
         self.decoder_in = linear(config.latent, config.hidden)
-        mean = Step(self.encoder_out, kept=config.latent)
-        self._compiled = CompiledStack([Step(self.encoder_in, "tanh"), mean, Step(self.decoder_in, "tanh")])
+        self._compiled = CompiledStack(self, config.prediction.hidden)
 
     def posterior(self, rows: SparseRows) -> DiagonalGaussian:
         """q(z | x) of normalised rows, d = latent."""

@@ -26,10 +26,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recsys_vae.models.configs.rec_vae import RecVAEConfig
+from recsys_vae.models.configs.rec_vae import DENSE_LAYERS, NORM_EPSILON, RecVAEConfig
 from recsys_vae.models.hybrid import HybridLinear, with_gaps
 from recsys_vae.models.variational import Variational
-from recsys_vae.nn.compiled_stack import CompiledStack, Step
+from recsys_vae.nn.compiled_stack import CompiledStack
 from recsys_vae.nn.gaussians import DiagonalGaussian, free_bits
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows, linear, silu
@@ -38,8 +38,6 @@ from recsys_vae.protocols import Tensors
 STANDARD_SHARE, OLD_SHARE, WIDE_SHARE = 3 / 20, 3 / 4, 1 / 10
 """Weights of the composite prior's parts."""
 WIDE_LOG_VARIANCE = 10.0
-DENSE_LAYERS = 4
-"""Hidden layers above the first."""
 OLD = "old_encoder."
 
 
@@ -55,7 +53,7 @@ class RecVAE(Variational):
         self.encoder, self.old_encoder = DenselyConnectedEncoder(*sizes), DenselyConnectedEncoder(*sizes)
         self.old_encoder.requires_grad_(False)
         self._copy_encoder()
-        self._compiled = self.encoder.compiled()
+        self._compiled = CompiledStack(self, config.prediction.hidden)
 
     @property
     def epochs_a_round(self) -> int:
@@ -147,7 +145,7 @@ class DenselyConnectedEncoder(nn.Module):
         super().__init__()
         self.first = HybridLinear(n_items, width, n_features)
         self.layers = nn.ModuleList(linear(width, width) for _ in range(DENSE_LAYERS))
-        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=0.1) for _ in range(DENSE_LAYERS + 1))
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=NORM_EPSILON) for _ in range(DENSE_LAYERS + 1))
         self.mean = linear(width, latent)
         self.log_variance = linear(width, latent)
 
@@ -155,15 +153,6 @@ class DenselyConnectedEncoder(nn.Module):
         """q(z | x) of normalised rows, shape (n, latent)."""
         hidden = self.features(rows)
         return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
-
-    def compiled(self) -> CompiledStack:
-        """The mean, for prediction."""
-        layers = (self.first, *self.layers)
-        steps = [
-            Step(layer, "silu", norm, adds_before=number > 0)  # type: ignore[arg-type]
-            for number, (layer, norm) in enumerate(zip(layers, self.norms, strict=True))
-        ]
-        return CompiledStack([*steps, Step(self.mean)])
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""

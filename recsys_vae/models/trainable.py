@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from recsys_vae.arrays import check_finite, is_mapped
-from recsys_vae.errors import DataError
+from recsys_vae.arrays import is_mapped
 from recsys_vae.models.weighting import options_of
+from recsys_vae.models.weights import check_weights, of_another_configuration
 from recsys_vae.nn.objective import Loss, Objective
 from recsys_vae.nn.sparse_layers import SparseRows
 from recsys_vae.protocols import Float32Array, Tensors
-
-LARGEST_WEIGHT = 1e8
-"""No training ends with larger ones. Two layers of such weights, and squares of them to normalise by, are float32."""
 
 
 class Trainable(nn.Module):
@@ -99,24 +96,13 @@ class Trainable(nn.Module):
             DataError: names, shapes or types do not fit this configuration, or a weight is not finite, or beyond what
                 training gives.
         """
-        for name, kept in self.tensors().items():
-            if name in tensors and tensors[name].dtype != kept.dtype:
-                raise DataError(f"The weights {name} are {tensors[name].dtype}, expected {kept.dtype}.")
-        for name, value in tensors.items():
-            check_finite(name, value)
-            if np.issubdtype(value.dtype, np.floating) and value.size and _magnitude(value) > LARGEST_WEIGHT:
-                raise DataError(f"The weights {name} go beyond {LARGEST_WEIGHT:g}: scores would overflow.")
+        check_weights(tensors, {name: kept.dtype for name, kept in self.tensors().items()})
         try:
             are_mapped = any(map(is_mapped, tensors.values()))
             taken = {name: torch.from_numpy(_taken(value)) for name, value in tensors.items()}
             self.load_state_dict(taken, assign=are_mapped)
         except RuntimeError as error:
-            raise DataError(f"These weights belong to a model of another configuration: {error}") from error
-
-
-def _magnitude(values: NDArray[Any]) -> float:
-    """The largest absolute value, without a copy."""
-    return max(float(values.max()), -float(values.min()))
+            raise of_another_configuration(error) from error
 
 
 def _taken(value: NDArray[Any]) -> NDArray[Any]:

@@ -41,7 +41,7 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-NEWEST = "recsys_graph_neighbours"
+NEWEST = "recsys_ranks"
 """The function that came last: a library without it was compiled before the sources had it."""
 
 

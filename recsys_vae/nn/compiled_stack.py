@@ -9,26 +9,33 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from recsys_vae.native.encoder import Activation, Encoder, Layer, Norm
+from recsys_vae.native.encoder import Encoder, Layer, Norm
 from recsys_vae.native.products import Packed
 from recsys_vae.nn.sparse_layers import Dense, SparseLinear, SparseRows
+from recsys_vae.nn.steps import Step
 from recsys_vae.protocols import Float32Array
 
 
-class Step(NamedTuple):
-    """A layer and what follows it; attributes as those of `native.encoder.Layer`."""
+class _Found(NamedTuple):
+    """A step with what it names."""
 
+    step: Step
     layer: SparseLinear | Dense
-    activation: Activation = "none"
-    norm: nn.LayerNorm | None = None
-    adds_before: bool = False
-    kept: int | None = None
+    norm: nn.LayerNorm | None
+
+    @classmethod
+    def of(cls, module: nn.Module, step: Step) -> "_Found":
+        norm = None if step.norm is None else module.get_submodule(step.norm.name)
+        return cls(step, module.get_submodule(step.layer), norm)  # type: ignore[arg-type]
 
 
 class CompiledStack:
-    """Steps, of which the first is the sparse layer; made ready with the first prediction, and again after a change."""
+    """Steps of a module, the first a sparse layer; made ready with the first prediction, and again after a change."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, module: nn.Module, steps: Sequence[Step]) -> None:
+        self._take([_Found.of(module, step) for step in steps])
+
+    def _take(self, steps: Sequence[_Found]) -> None:
         self._steps = tuple(steps)
         self._encoder: Encoder | None = None
         self._table, self._packed = 0, list[Packed | None]()
@@ -57,10 +64,12 @@ class CompiledStack:
         return None if torch.is_grad_enabled() or not self._is_ready() else self._encoder
 
     def _is_ready(self) -> bool:
-        first, weight = self._steps[0].layer, self._steps[0].layer.weight
+        first = self._steps[0].layer
+        assert isinstance(first, SparseLinear)
+        weight = first.weight
         if weight.device.type != "cpu" or weight.dtype != torch.float32:
             return False
-        if any(getattr(first, name, None) is not None for name in ("of_user", "of_items")):
+        if not first.is_taken_over or any(getattr(first, name, None) is not None for name in ("of_user", "of_items")):
             return False  # not even for users without metadata: a query is the same beside any others
         packed = [step.layer.packed for step in self._steps[1:] if isinstance(step.layer, Dense)]
         if any(one is None for one in packed):
@@ -70,17 +79,18 @@ class CompiledStack:
             self._table, self._packed = weight.data_ptr(), packed
         return True
 
-    def __getstate__(self) -> tuple[Step, ...]:
+    def __getstate__(self) -> tuple[_Found, ...]:
         return self._steps
 
-    def __setstate__(self, steps: tuple[Step, ...]) -> None:
-        self.__init__(steps)  # type: ignore[misc]
+    def __setstate__(self, steps: tuple[_Found, ...]) -> None:
+        self._take(steps)
 
 
-def _layer(step: Step) -> Layer:
-    packed = step.layer.packed if isinstance(step.layer, Dense) else None
-    weight = step.layer.weight.detach().numpy() if packed is None else packed
-    bias, norm = step.layer.bias.detach().numpy(), None if step.norm is None else _norm(step.norm)
+def _layer(found: _Found) -> Layer:
+    step, layer = found.step, found.layer
+    packed = layer.packed if isinstance(layer, Dense) else None
+    weight = layer.weight.detach().numpy() if packed is None else packed
+    bias, norm = layer.bias.detach().numpy(), None if found.norm is None else _norm(found.norm)
     return Layer(weight, bias, step.activation, norm, step.adds_before, step.kept)
 
 

@@ -147,9 +147,11 @@ class SparseLinear(nn.Module):
     Attributes:
         n_items: rows of the weight, of which this process may hold a part only (`item_parts`).
         sparse_gradient: whether the gradient of the weight names only the rows that were used; for huge catalogues.
+        is_taken_over: whether the weight was taken over, and nothing has learned since.
     """
 
     sparse_gradient = False
+    is_taken_over = False
 
     def __init__(self, n_items: int, width: int) -> None:
         super().__init__()
@@ -170,6 +172,8 @@ class SparseLinear(nn.Module):
 
     def forward(self, rows: SparseRows) -> Tensor:
         """Shape (n, width)."""
+        if torch.is_grad_enabled():
+            self.is_taken_over = False
         if rows.sums is not None and (deferred := rows.sums(self, rows)) is not None:
             return deferred + self.bias
         if not self.sparse_gradient:

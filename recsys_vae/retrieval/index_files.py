@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys_vae.mapped import Keep, as_made
 from recsys_vae.protocols import FactorizedRecommender, Float32Array, VectorsByRows
-from recsys_vae.retrieval import faiss_index
+from recsys_vae.retrieval import faiss_index, flat_file
 from recsys_vae.retrieval.block_writer import write_blocks
 from recsys_vae.retrieval.exact import TorchIndex
 from recsys_vae.retrieval.faiss_index import FaissIndex, IndexReport, build_index, load_index
@@ -82,11 +82,20 @@ def write_index(
     return index.report
 
 
-def read_index(folder: Path, vectors: Float32Array, report: IndexReport, keep: Keep = as_made) -> BundleIndex:
-    """Read what `write_index` wrote of these vectors, shape (n_items, d); raises as `load_index` and `OnDiskIndex`.
+def read_index(
+    folder: Path, vectors: Float32Array, report: IndexReport, keep: Keep = as_made, *, to_ask: bool = False
+) -> BundleIndex:
+    """Read what `write_index` wrote; raises as `load_index` and `OnDiskIndex`.
 
-    `keep` as of `load_index`.
+    Args:
+        folder: of the bundle.
+        vectors: of the items, shape (n_items, d).
+        report: what was measured.
+        keep: as of `load_index`.
+        to_ask: whether the exact scorer will do for a flat one, which is then only compared with the vectors.
     """
     if report.kind == ONDISK:
         return OnDiskIndex(folder / BLOCKS_FILE, vectors)
+    if to_ask and report.kind == "flat" and flat_file.holds(folder / FAISS_FILE, vectors):
+        return TorchIndex(vectors, keep=keep)
     return load_index(folder / FAISS_FILE, vectors, report, keep, kinds=KINDS)

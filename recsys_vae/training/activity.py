@@ -7,16 +7,20 @@ Two numbers a latent dimension, of the posterior at prediction time (nothing dro
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 
-from recsys_vae.models.variational import Variational
-from recsys_vae.nn.gaussians import active_units
-from recsys_vae.nn.sparse_layers import Sums
+from recsys_vae.models.compiled_model import CompiledModel
 from recsys_vae.protocols import Float32Array
 
+if TYPE_CHECKING:
+    from recsys_vae.models.variational import Variational
+    from recsys_vae.nn.sparse_layers import Sums
+
+ACTIVE = 0.01
+"""Variance of a latent's mean above which it is active."""
 LEAST_USERS, MOST_USERS = 200, 2_000
 """Users on whom activity is measured: enough for means over users, and few enough to cost little beside an epoch."""
 
@@ -56,14 +60,25 @@ def sample_histories(interactions: csr_array, seed: int = 0, *, share: float = 0
     return sampled
 
 
-@torch.inference_mode()
-def measure_activity(model: Variational, histories: csr_array, sums: Sums | None = None) -> Activity:
+def measure_activity(model: "Variational", histories: csr_array, sums: "Sums | None" = None) -> Activity:
     """Measure on histories, shape (n, n_items); draws no random number and changes nothing.
 
     Args:
         sums: what adds up the first layer's rows, where the model does not hold them all.
     """
-    rows = replace(model.rows(histories), sums=sums).l2_normalised()
-    posterior = model.posterior(rows)
-    kl = posterior.kl_to(model.idle(rows)).mean(dim=0)
-    return Activity(active_units(posterior.mean), kl.float().cpu().numpy())
+    import torch
+
+    from recsys_vae.nn.gaussians import active_units
+
+    with torch.inference_mode():
+        rows = replace(model.rows(histories), sums=sums).l2_normalised()
+        posterior = model.posterior(rows)
+        kl = posterior.kl_to(model.idle(rows)).mean(dim=0)
+        return Activity(active_units(posterior.mean), kl.float().cpu().numpy())
+
+
+def activity_without_torch(model: CompiledModel, histories: csr_array) -> Activity:
+    """The same of a model whose idle latents are N(0, I)."""
+    mean, log_variance = model.posterior(histories)
+    kl = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).mean(axis=0)
+    return Activity(int((mean.var(axis=0) > ACTIVE).sum()), kl)

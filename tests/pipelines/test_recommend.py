@@ -17,6 +17,7 @@ from recsys_vae.bundles.bundle import Bundle, write_bundle
 from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError, UnknownNameError
+from recsys_vae.native.library import library
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.reranking.rules import parse_rules
 from tests.pipelines import logs_of_tastes
@@ -59,8 +60,10 @@ def test_histories_of_a_list_of_users_end_with_those_who_have_none(dataset: Data
     assert [chunk.histories.nnz for chunk in chunks] == [8, 0]
 
 
-@pytest.mark.parametrize("model", ["ease", "graph-filter", "ials"])
-def test_closed_forms_recommend_without_torch(dataset: DatasetDir, tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize("model", ["ease", "graph-filter", "ials", "mult-dae", "mult-vae", "rec-vae"])
+def test_lists_are_made_without_torch(dataset: DatasetDir, tmp_path: Path, model: str) -> None:
+    if library() is None:
+        pytest.skip("nothing is compiled here")
     bundle = bundle_of(tmp_path / "bundle", model)
     recommend_all(bundle, dataset, tmp_path / "with.parquet", k=4)
     script = """if True:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,14 @@ from recsys_vae.bundles.manifest import Provenance
 from recsys_vae.bundles.segment_popularity import SegmentPopularity
 from recsys_vae.bundles.tier_policy import TierPolicy, TierThreshold
 from recsys_vae.data.features import Field, Schema
+from recsys_vae.data.ids import IdMap
 from recsys_vae.errors import ConfigError, DataError
+from recsys_vae.evaluation.evaluate import evaluate
+from recsys_vae.evaluation.splits import HeldOut
+from recsys_vae.models.mult_dae import MultDAE, MultDAEConfig
+from recsys_vae.native import ranks
 from recsys_vae.native.library import library
+from recsys_vae.native.quantised import quantise
 from recsys_vae.protocols import ConditionalRecommender
 from recsys_vae.recommender import CONTENT, HISTORY, POPULAR, POSTERIOR, PRIOR, SEGMENT, FallbackChain
 from tests.worlds import csr, two_tastes, untrained
@@ -42,6 +49,63 @@ def test_lists_are_the_models_own_order_without_seen_items(chain: FallbackChain)
         expected = sorted(set(range(12)) - set(seen), key=lambda item: (-scores[user, item], item))
         assert answers.rows[user][: len(expected)].tolist() == expected
         assert (answers.rows[user][len(expected) :] == -1).all()
+
+
+@pytest.mark.skipif(library() is None, reason="nothing is compiled here")
+def test_lists_and_places_need_no_row_of_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ranks, "SMALLEST", 0)
+    model = MultDAE(12, MultDAEConfig(hidden=32))
+    write_bundle(tmp_path / "b", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
+    chain = FallbackChain(Bundle.load(tmp_path / "b", to_ask=True))
+    if quantise(chain.item_vectors) is None:
+        pytest.skip("the processor does not multiply 8-bit integers")
+    histories, targets = csr([[0, 1], [7, 8, 9]], 12), csr([[2, 3], [0, 11]], 12)
+    users = IdMap.from_values(["a", "b"])
+    asked = HeldOut(users, histories, targets)
+    found = chain.ranks(histories, k=12, hidden=histories, targets=targets)
+    assert found is not None
+    assert (found.rows == chain.recommend(histories, 12).rows).all()
+    metrics = ["recall@3", "ndcg@5", "mrr", "coverage@2"]
+    calls = mock_calls(monkeypatch, FallbackChain, "score")
+    by_ranks = evaluate(chain, asked, metrics, depth=5)
+    assert calls == []
+    monkeypatch.setattr(FallbackChain, "ranks", lambda *_, **__: None)
+    by_scores = evaluate(chain, asked, metrics, depth=5)
+    assert len(calls) == 1
+    assert by_ranks.means == by_scores.means
+    assert (by_ranks.target_ranks == by_scores.target_ranks).all()
+
+
+@pytest.mark.skipif(library() is None, reason="nothing is compiled here")
+def test_users_of_whom_nothing_is_known_take_all_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ranks, "SMALLEST", 0)
+    model = MultDAE(12, MultDAEConfig(hidden=32))
+    write_bundle(tmp_path / "b", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
+    chain = FallbackChain(Bundle.load(tmp_path / "b", to_ask=True))
+    if quantise(chain.item_vectors) is None:
+        pytest.skip("the processor does not multiply 8-bit integers")
+    histories, targets = csr([[0, 1], [], [7]], 12), csr([[2, 3], [0, 11], [1]], 12)
+    found = chain.ranks(histories, k=3, hidden=histories, targets=targets)
+    assert found is not None
+    assert found.are_known.tolist() == [True, False, True]
+    asked = HeldOut(IdMap.from_values(["a", "b", "c"]), histories, targets)
+    by_ranks = evaluate(chain, asked, ["recall@3", "mrr"], depth=5)
+    monkeypatch.setattr(FallbackChain, "ranks", lambda *_, **__: None)
+    by_scores = evaluate(chain, asked, ["recall@3", "mrr"], depth=5)
+    assert (by_ranks.per_user["mrr"] == by_scores.per_user["mrr"]).all()
+    assert (by_ranks.target_ranks == by_scores.target_ranks).all()
+
+
+def mock_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[str]:
+    """Names of the calls of a method that are made from now on."""
+    calls, method = [], getattr(owner, name)
+
+    def told(*arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, told)
+    return calls
 
 
 def test_item_vectors_that_are_too_many_to_hold_are_made_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:

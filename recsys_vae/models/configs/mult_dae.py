@@ -9,6 +9,7 @@ from recsys_vae.models.configs.mult_vae import check_dropout, looks_at_all_items
 from recsys_vae.models.entry import Traits
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
+from recsys_vae.nn.steps import Prediction, Step
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class MultDAEConfig(SignedOptions):
         if self.hidden < 1 or self.l2 < 0:
             raise ConfigError(f"hidden is at least 1 and l2 at least 0, got hidden={self.hidden}, l2={self.l2}.")
         check_dropout(self.dropout)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The layers that predict."""
+        return Prediction((Step("encoder", self.hidden, "tanh"),))
 
     @property
     def looks_at_all_items(self) -> str:

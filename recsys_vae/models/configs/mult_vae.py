@@ -8,6 +8,7 @@ from recsys_vae.models.configs.hybrid import HybridOptions
 from recsys_vae.models.entry import VARIATIONAL, Traits
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
+from recsys_vae.nn.steps import Prediction, Step
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class MultVAEConfig(HybridOptions, SignedOptions):
         if min(self.hidden, self.latent) < 1:
             raise ConfigError(f"Widths are at least 1, got hidden={self.hidden}, latent={self.latent}.")
         check_dropout(self.dropout)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The layers that predict, at the mean of the code."""
+        first, code = Step("encoder_in", self.hidden, "tanh"), Step("encoder_out", 2 * self.latent)
+        hidden = (first, code._replace(kept=self.latent), Step("decoder_in", self.hidden, "tanh"))
+        return Prediction(hidden, (first,), (code,))
 
     @property
     def looks_at_all_items(self) -> str:

@@ -9,6 +9,10 @@ from recsys_vae.models.configs.mult_vae import check_dropout
 from recsys_vae.models.entry import VARIATIONAL, Traits
 from recsys_vae.models.search_space import BY_GRADIENT, Real, SearchSpace, Whole
 from recsys_vae.models.weighting import BY_DISLIKE, BY_WEIGHT, SignedOptions
+from recsys_vae.nn.steps import Norm, Prediction, Step
+
+DENSE_LAYERS, NORM_EPSILON = 4, 0.1
+"""Hidden layers above the first; what is added to variances."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,15 @@ class RecVAEConfig(HybridOptions, SignedOptions):
         if not self.reference_length > 0:
             raise ConfigError(f"reference_length is above 0, got {self.reference_length}.")
         check_dropout(self.dropout)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The layers that predict, at the mean of the code."""
+        names = ("first", *(f"layers.{number}" for number in range(DENSE_LAYERS)))
+        norms = (Norm(f"encoder.norms.{number}", NORM_EPSILON) for number in range(len(names)))
+        features = tuple(
+            Step(f"encoder.{name}", self.hidden, "silu", norm, adds_before=name != "first")
+            for name, norm in zip(names, norms, strict=True)
+        )
+        mean, log_variance = (Step(f"encoder.{name}", self.latent) for name in ("mean", "log_variance"))
+        return Prediction((*features, mean), features, (mean, log_variance))

@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from recsys_vae.data.interactions import Interactions
 from recsys_vae.errors import BundleError, ConfigError, UnknownNameError
 from recsys_vae.evaluation.splits import Split
 from recsys_vae.models.ease import EASE, EASEConfig
+from recsys_vae.native.library import library
 from tests.pipelines.logs_of_tastes import dataset, frame
 from tests.worlds import untrained
 
@@ -52,6 +55,25 @@ def ease_bundle(
     counts = learned_from.item_counts()
     write_bundle(path, model, learned_from.items, popularity=counts, provenance=provenance, tiers=tiers)
     return path
+
+
+@pytest.mark.skipif(library() is None, reason="nothing is compiled here")
+@pytest.mark.parametrize("name", ["ease", "mult-dae", "mult-vae", "rec-vae"])
+def test_models_are_measured_without_torch(tastes: DatasetDir, tmp_path: Path, name: str) -> None:
+    train = load_split(tastes, "strong").train
+    provenance = Provenance(dataset_fingerprint=train.fingerprint(), trained_on="split:strong/train")
+    model = untrained(name, train.n_items)
+    write_bundle(tmp_path / "b", model, train.items, popularity=train.item_counts(), provenance=provenance)
+    script = """if True:
+        import sys
+        from pipelines.cli import build
+        build("evaluate")(["evaluate", *sys.argv[1:]], standalone_mode=False)
+        sys.exit("torch" in sys.modules or "mlflow" in sys.modules or "faiss" in sys.modules)
+    """
+    told = [str(one) for one in (tmp_path / "b", tastes.path, "--split", "strong", "--json")]
+    done = subprocess.run([sys.executable, "-c", script, *told], check=True, capture_output=True, text=True)
+    here = as_json(evaluate_bundle(tmp_path / "b", tastes, "strong"))
+    assert json.loads(done.stdout) == json.loads(json.dumps(here))
 
 
 def test_a_bundle_is_measured_beside_baselines(tastes: DatasetDir, bundle: Path) -> None:

@@ -14,7 +14,7 @@ from recsys_vae.extras import Deferred
 from recsys_vae.models import catalog
 from recsys_vae.recommender import FallbackChain
 from recsys_vae.retrieval import faiss_index
-from tests.worlds import csr, scores, two_tastes, untrained
+from tests.worlds import by_row, csr, scores, two_tastes, untrained
 
 WORLD = two_tastes()
 
@@ -46,6 +46,31 @@ def test_a_loaded_bundle_scores_as_the_model_did(tmp_path: Path, name: str) -> N
     assert (scores(bundle.model, WORLD.matrix) == scores(model, WORLD.matrix)).all()
     assert bundle.version == manifest.version == f"{name}-{manifest.version.rpartition('-')[2]}"
     assert (bundle.index is None) == (name in ("ease", "edlae", "graph-filter", "blend"))
+
+
+@pytest.mark.parametrize("name", list(catalog.CATALOG))
+def test_a_bundle_that_is_only_asked_answers_alike(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "bundle", name)
+    whole, asked = Bundle.load(path), Bundle.load(path, to_ask=True)
+    histories = WORLD.matrix
+    order = by_row(histories)
+    expected, found = (FallbackChain(bundle).recommend(histories, 5, order=order) for bundle in (whole, asked))
+    assert (found.rows == expected.rows).all()
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
+
+
+def test_a_bundle_that_is_only_asked_is_verified_all_the_same(path: Path) -> None:
+    index = path / "index.faiss"
+    index.write_bytes(index.read_bytes()[:-4] + b"\0\0\1\0")
+    with pytest.raises(BundleCorruptError, match="checksum"):
+        Bundle.load(path, to_ask=True)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest.pop("checksum")
+    manifest["files"]["index.faiss"] = sha256(index.read_bytes()).hexdigest()
+    manifest["checksum"] = sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleCorruptError, match="contradicts its manifest"):
+        Bundle.load(path, to_ask=True)
 
 
 def test_the_item_table_follows_the_rows_of_the_model(path: Path) -> None:
