@@ -1,39 +1,29 @@
-"""What every worker needs of other packages, imported once, in the process that workers are forked from.
+"""What every worker imports, imported once, in the process that workers are forked from: a worker has it at once, and
+shares its memory with the others.
 
-Only what starts no thread as it is imported: a thread does not survive a fork, and locks that it held stay locked. So
-polars is not here, nor anything of the service, which brings it. (OpenBLAS, the exception, ends its threads before a
-fork.) Nothing is called either: other threads of BLAS, OpenMP and CUDA come with the first call, in the worker.
+A thread does not survive a fork, and locks that it held stay locked. So nothing is called here: threads of BLAS,
+OpenMP, CUDA and polars' queries come with the first call, in the worker. Three are begun by polars as it is imported,
+and rest before anything is forked: two free the memory of its allocator, jemalloc, which sees to its locks itself when
+a process forks, and one removes files that queries were spilled to, which no query of the service is. (OpenBLAS ends its
+threads before a fork.)
 """
 
 import gc
 import os
 import signal
+from contextlib import suppress
 
-import fastapi
-import jinja2
-import opentelemetry.trace
-import prometheus_client
+import polars  # before all else, so that its threads have come to rest when the rest is imported
+import alembic.command
 import scipy.linalg
-import scipy.sparse
-import scipy.special
-import sqlalchemy.dialects.postgresql
-import sqlalchemy.dialects.sqlite
 import sqlalchemy.orm
-import structlog
-import torch
-import uvicorn
 
-__all__ = [
-    "fastapi",
-    "jinja2",
-    "opentelemetry",
-    "prometheus_client",
-    "scipy",
-    "sqlalchemy",
-    "structlog",
-    "torch",
-    "uvicorn",
-]
+from service.server import pages_server, uvicorn_server
+
+with suppress(ImportError):  # of an extra
+    import faiss
+
+__all__ = ["alembic", "faiss", "pages_server", "polars", "scipy", "sqlalchemy", "uvicorn_server"]
 
 
 def _take_sigterm() -> None:
