@@ -22,6 +22,7 @@ prior's being a mixture in each dimension by itself, as in the authors' publishe
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +113,9 @@ class RecVAE(Variational):
         copies = {OLD + name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
         super().load_tensors({**tensors, **copies})
 
+    def _predicting(self) -> Iterable[nn.Module]:
+        return self.encoder.predicting()
+
     def _encoder_learns(self, epoch: int) -> bool:
         return epoch % self.epochs_a_round < self.config.encoder_passes
 
@@ -164,6 +168,10 @@ class DenselyConnectedEncoder(nn.Module):
             for number, (layer, norm) in enumerate(zip(layers, self.norms, strict=True))
         ]
         return CompiledStack([*steps, Step(self.mean)])
+
+    def predicting(self) -> Iterable[nn.Module]:
+        """All layers but the one that makes the variance."""
+        return [layer for layer in self.modules() if layer is not self.log_variance]
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""

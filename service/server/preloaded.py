@@ -1,11 +1,10 @@
-"""What every worker imports, imported once, in the process that workers are forked from: a worker has it at once, and
-shares its memory with the others.
+"""What every worker imports, imported once, in the process that workers are forked from: they have it at once, and in
+memory once.
 
 A thread does not survive a fork, and locks that it held stay locked. So nothing is called here: threads of BLAS,
-OpenMP, CUDA and polars' queries come with the first call, in the worker. Three are begun by polars as it is imported,
-and rest before anything is forked: two free the memory of its allocator, jemalloc, which sees to its locks itself when
-a process forks, and one removes files that queries were spilled to, which no query of the service is. (OpenBLAS ends its
-threads before a fork.)
+OpenMP, CUDA and polars' queries come with the first call, in the worker. Three begin as polars is imported, and rest by
+the time that all is. Two free memory of its allocator, jemalloc, which sees to its own locks when a process forks; one
+removes files that queries were spilled to, and no query of the service is. (OpenBLAS ends its threads before a fork.)
 """
 
 import gc
@@ -13,17 +12,21 @@ import os
 import signal
 from contextlib import suppress
 
-import polars  # before all else, so that its threads have come to rest when the rest is imported
 import alembic.command
+import alembic.config
+import polars
 import scipy.linalg
 import sqlalchemy.orm
 
+from recsys_vae.errors import MissingExtraError
+from recsys_vae.models import variational
+from recsys_vae.retrieval import faiss_index
 from service.server import pages_server, uvicorn_server
 
-with suppress(ImportError):  # of an extra
-    import faiss
+__all__ = ["alembic", "pages_server", "polars", "scipy", "sqlalchemy", "uvicorn_server", "variational"]
 
-__all__ = ["alembic", "faiss", "pages_server", "polars", "scipy", "sqlalchemy", "uvicorn_server"]
+with suppress(ImportError, MissingExtraError):
+    INDEX = faiss_index.faiss.Index  # FAISS is imported when it is first asked for something
 
 
 def _take_sigterm() -> None:
