@@ -1,11 +1,12 @@
 """Autoencoder: what the neural models have in common, so that each file holds its own idea only."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_vae.data.features import check_metadata
 from recsys_vae.data.histories import check_histories
@@ -69,11 +70,15 @@ class Autoencoder(Trainable):
     def load_tensors(self, tensors: Tensors) -> None:
         """Take over weights by name, and be ready to predict by them; raises as `Trainable.load_tensors`."""
         super().load_tensors(tensors)
-        for layer in self.modules():
+        for layer in self._predicting():
             if isinstance(layer, Dense) and layer is not self.output:
                 layer.pack()
             elif isinstance(layer, SparseLinear):
                 layer.is_taken_over = True
+
+    def _predicting(self) -> Iterable[nn.Module]:
+        """Layers that prediction may go through, the output layer or not."""
+        return self.modules()
 
     @torch.inference_mode()
     def encode(self, histories: csr_array, metadata: csr_array | None = None) -> Float32Array:

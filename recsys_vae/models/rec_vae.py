@@ -22,6 +22,7 @@ prior's being a mixture in each dimension by itself, as in the authors' publishe
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +111,9 @@ class RecVAE(Variational):
         copies = {OLD + name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
         super().load_tensors({**tensors, **copies})
 
+    def _predicting(self) -> Iterable[nn.Module]:
+        return self.encoder.predicting()
+
     def _encoder_learns(self, epoch: int) -> bool:
         return epoch % self.epochs_a_round < self.config.encoder_passes
 
@@ -153,6 +157,10 @@ class DenselyConnectedEncoder(nn.Module):
         """q(z | x) of normalised rows, shape (n, latent)."""
         hidden = self.features(rows)
         return DiagonalGaussian(self.mean(hidden).float(), self.log_variance(hidden).float())
+
+    def predicting(self) -> Iterable[nn.Module]:
+        """All layers but the one that makes the variance."""
+        return [layer for layer in self.modules() if layer is not self.log_variance]
 
     def features(self, rows: SparseRows) -> Tensor:
         """The last layer, shape (n, width)."""

@@ -59,11 +59,9 @@ def serve(**chosen: object) -> None:
     from service.observability import logs
     from service.security.sessions import has_pages_apart, with_secret
     from service.server import open_files
-    from service.store.events import EventStore
 
     logs.configure(settings)
     settings = open_files.with_room(settings)
-    events = EventStore(settings.store_url).address
     pages_apart = has_pages_apart(settings)
     if settings.workers > 1 or pages_apart:
         from service.server import listening, supervisor  # nothing of what computes: that is the workers' matter
@@ -72,25 +70,24 @@ def serve(**chosen: object) -> None:
         supervisor.supervise(
             with_secret(settings),
             listener,
-            lambda opened: _tell(settings, listening.address(listener), events, opened),
+            lambda opened: _tell(settings, listening.address(listener), opened),
             pages_apart=pages_apart,
         )
     else:
         from service.server import uvicorn_server
 
-        uvicorn_server.serve(settings, lambda url, opened: _tell(settings, url, events, opened))
+        uvicorn_server.serve(settings, lambda url, opened: _tell(settings, url, opened))
     typer.echo("Stopped.")
 
 
-def _tell(settings: "Settings", url: str, events: str, opened: "Opened") -> None:
+def _tell(settings: "Settings", url: str, opened: "Opened") -> None:
     from service.security.api_keys import has_keys
 
     by = f" by {settings.workers} workers" if settings.workers > 1 else ""
     page = "" if has_keys(settings) and not settings.docs else f"  try it   {url}/docs\n"
     typer.echo(f"Serving {opened.title} at {url}{by}")
-    typer.echo(
-        f"{page}{_look(settings, url)}  health   {url}/health/ready\n  metrics  {url}/metrics\n  events   {events}"
-    )
+    typer.echo(f"{page}{_look(settings, url)}  health   {url}/health/ready\n  metrics  {url}/metrics")
+    typer.echo(f"  events   {opened.store}")
     keys = "asked for" if has_keys(settings) else "nobody is asked for one; only this machine can reach the service"
     typer.echo(f"  keys     {keys}\nCtrl+C stops it.")
 

@@ -15,14 +15,16 @@ from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from secrets import token_bytes, token_urlsafe
 from time import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import Scope
 
 from recsys_vae.errors import UnavailableError
 from service.security.api_keys import has_keys, read_keys
 from service.settings import Settings
-from service.store.logins import LoginTable
+
+if TYPE_CHECKING:  # who supervises opens no store
+    from service.store.logins import LoginTable
 
 COOKIE: Final = "recsys_session"
 LOGIN_COOKIE: Final = "recsys_login"
@@ -98,7 +100,7 @@ class Sessions:
         session = Session(held[:DIGEST], held[DIGEST:NONCE], int.from_bytes(held[NONCE:SIGNED]))
         return session if session.expiry > self._clock() and session.nonce not in self._ended else None
 
-    def end(self, session: Session, logins: LoginTable) -> None:
+    def end(self, session: Session, logins: "LoginTable") -> None:
         """Have a session open nothing more, in any process that shares the store; in this one alone where that does
         not answer.
         """  # fmt: skip
@@ -108,7 +110,7 @@ class Sessions:
         except UnavailableError as error:
             logger.warning("A session was ended in this process alone: %s", error)
 
-    def has_ended(self, session: Session, logins: LoginTable) -> bool:
+    def has_ended(self, session: Session, logins: "LoginTable") -> bool:
         """Whether another process has ended a session; where the store does not answer, nobody knows of any."""
         try:
             is_over = logins.has_ended(session.nonce)

@@ -1,39 +1,32 @@
-"""What every worker needs of other packages, imported once, in the process that workers are forked from.
+"""What every worker imports, imported once, in the process that workers are forked from: they have it at once, and in
+memory once.
 
-Only what starts no thread as it is imported: a thread does not survive a fork, and locks that it held stay locked. So
-polars is not here, nor anything of the service, which brings it. (OpenBLAS, the exception, ends its threads before a
-fork.) Nothing is called either: other threads of BLAS, OpenMP and CUDA come with the first call, in the worker.
+A thread does not survive a fork, and locks that it held stay locked. So nothing is called here: threads of BLAS,
+OpenMP, CUDA and polars' queries come with the first call, in the worker. Three begin as polars is imported, and rest by
+the time that all is. Two free memory of its allocator, jemalloc, which sees to its own locks when a process forks; one
+removes files that queries were spilled to, and no query of the service is. (OpenBLAS ends its threads before a fork.)
 """
 
 import gc
 import os
 import signal
+from contextlib import suppress
 
-import fastapi
-import jinja2
-import opentelemetry.trace
-import prometheus_client
+import alembic.command
+import alembic.config
+import polars
 import scipy.linalg
-import scipy.sparse
-import scipy.special
-import sqlalchemy.dialects.postgresql
-import sqlalchemy.dialects.sqlite
 import sqlalchemy.orm
-import structlog
-import torch
-import uvicorn
 
-__all__ = [
-    "fastapi",
-    "jinja2",
-    "opentelemetry",
-    "prometheus_client",
-    "scipy",
-    "sqlalchemy",
-    "structlog",
-    "torch",
-    "uvicorn",
-]
+from recsys_vae.errors import MissingExtraError
+from recsys_vae.models import variational
+from recsys_vae.retrieval import faiss_index
+from service.server import pages_server, uvicorn_server
+
+__all__ = ["alembic", "pages_server", "polars", "scipy", "sqlalchemy", "uvicorn_server", "variational"]
+
+with suppress(ImportError, MissingExtraError):
+    INDEX = faiss_index.faiss.Index  # FAISS is imported when it is first asked for something
 
 
 def _take_sigterm() -> None:

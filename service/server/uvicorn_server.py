@@ -85,7 +85,8 @@ def opened(settings: Settings, *, pages_at: str | None = None, only_pages: bool 
         store.close()
     if variant_set is None:
         raise ConfigError(f"The event store {store.address} does not say what to serve, and nothing else is named.")
-    return create_app(settings, variant_set, pages_at=pages_at, only_pages=only_pages), Opened(_titles(variant_set))
+    app = create_app(settings, variant_set, pages_at=pages_at, only_pages=only_pages)
+    return app, Opened(_titles(variant_set), store.address)
 
 
 def _titles(variant_set: VariantSet) -> str:

@@ -5,9 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Opened:
-    """What a worker tells once it answers: `title` says what with."""
+    """What a worker tells once it answers.
+
+    Attributes:
+        title: says what with.
+        store: address of the event store, without its password.
+    """
 
     title: str
+    store: str
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from recsys_vae.errors import ConfigError
-from recsys_vae.models.rec_vae import RecVAE, RecVAEConfig, log_composite
+from recsys_vae.models.rec_vae import DENSE_LAYERS, RecVAE, RecVAEConfig, log_composite
 from recsys_vae.nn.gaussians import DiagonalGaussian
 from recsys_vae.nn.objective import Loss, Objective
-from recsys_vae.nn.sparse_layers import SparseRows
+from recsys_vae.nn.sparse_layers import Dense, SparseRows
 from recsys_vae.training.config import TrainingConfig
 from recsys_vae.training.loop import train
 from tests.worlds import csr, two_tastes
@@ -137,6 +137,13 @@ def test_a_bundle_carries_no_old_encoder() -> None:
     assert not [name for name in tensors if name.startswith("old")]
     other.load_tensors(tensors)
     assert (other.old_encoder.mean.bias == 1).all()
+
+
+def test_layers_that_nothing_is_predicted_by_are_not_packed() -> None:
+    model = fresh()
+    model.load_tensors(fresh().tensors())
+    packed = {name for name, layer in model.named_modules() if isinstance(layer, Dense) and layer.packed is not None}
+    assert packed <= {"encoder.mean", *(f"encoder.layers.{number}" for number in range(DENSE_LAYERS))}
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,13 @@ def test_a_folder_that_the_environment_names_is_passed_over(
     assert "is passed over" in caplog.text
 
 
-def test_who_supervises_workers_loads_nothing_that_computes() -> None:
+def test_who_supervises_workers_loads_nothing_that_computes_nor_a_database() -> None:
     """It would keep memory for that, and take seconds to put it away when it stops."""
     program = (
         "import sys, service.cli.commands, service.observability.logs, service.security.bind_checks, "
-        "service.server.supervisor, service.server.listening, service.store.events; "
-        "print([name for name in ('torch', 'faiss', 'numpy', 'fastapi', 'uvicorn') if name in sys.modules])"
+        "service.security.sessions, service.server.supervisor, service.server.listening, service.server.open_files; "
+        "heavy = ('torch', 'faiss', 'numpy', 'fastapi', 'uvicorn', 'sqlalchemy'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

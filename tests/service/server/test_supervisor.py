@@ -246,6 +246,7 @@ def is_running(pid: int) -> bool:
     ("flags", "words"),
     [
         (("--workers", "2"), "not a bundle"),
+        (("--workers", "2", "--store", "nonsense"), "not a database URL"),
         (("--workers", "2", "--rate-limit", "5/second"), "--rate-limit-store"),
         (("--host", "0.0.0.0"), "recsys keys new"),
         (("--keys-file", "nowhere"), "cannot be read"),
