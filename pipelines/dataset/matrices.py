@@ -169,8 +169,9 @@ def _moments(columns: pl.DataFrame) -> Int64Array:
     missing = untimed.join(columns.filter(times.is_not_null()), on=(USER, ITEM), how="anti").height
     if missing:
         raise DataError(
-            f"A cut in time needs a timestamp in every row; {missing:,} of {columns.height:,} rows have none. Map the "
-            f"column of the log that holds it (--map {TIMESTAMP}=...), or use the protocol 'strong'."
+            f"A cut in time needs a timestamp of every pair of user and item; {missing:,} of {columns.height:,} rows "
+            f"are of pairs without one. Map the column of the log that holds it (--map {TIMESTAMP}=...), leave rows "
+            "without a time out (recsys ingest --since 1970-01-01), or use the protocol 'strong'."
         )
     return times.fill_null(strategy="min").to_numpy().astype(np.int64)
 

@@ -1,9 +1,9 @@
 """Ids: texts, and one rule for whole numbers that a tool has turned into floats: `12.0` is `12`.
 
 A column of numbers with a gap becomes floats in pandas, and is written as `12.0`. The same text may also be a version
-or the number of a chapter: where `1.0` and `1.10` stand in one column, both stay as they are. So a column of texts is
-judged as a whole: by `count_forms`, added up over all that is read of it. In a column of numbers there are no versions:
-a whole number is an id, a fraction is none.
+or the number of a chapter: where `1.0` and `1.10` stand in one column, both stay as they are, and so where `07.0` does,
+which no float is written as. So a column of texts is judged as a whole: by `count_forms`, added up over all that is
+read of it. In a column of numbers there are no versions: a whole number is an id, a fraction is none.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import polars as pl
 
 WHOLE, FRACTION = "whole", "fraction"
 """Forms of texts that are counted: `12.0`, and any other number with points in it."""
-_WHOLE = r"^-?[0-9]+\.0+$"
+_WHOLE = r"^-?(?:0|[1-9][0-9]*)\.0+$"
 _DOTTED = r"^-?[0-9]+(?:\.[0-9]+)+$"
 
 
@@ -60,7 +60,7 @@ def plain_whole_numbers(texts: pl.Series) -> pl.Series:
     """The same texts, with `12` for `12.0`."""
     if not texts.str.contains(".", literal=True).any():
         return texts
-    return texts.str.replace(r"^(-?[0-9]+)\.0+$", "$1")
+    return texts.str.replace(r"^(-?(?:0|[1-9][0-9]*))\.0+$", "$1")
 
 
 def _whole(values: pl.Series) -> pl.Series:

@@ -46,7 +46,7 @@ def load_items(
         moment = None if as_of is None else as_of.replace(tzinfo=as_of.tzinfo or UTC)
         for batch in read.batches(replaces=replace, as_of=moment):
             changes = [row for row in batch if isinstance(row, ItemChange)]
-            outcomes = [] if dry_run or not changes else items.take(changes)
+            outcomes = (items.judge if dry_run else items.take)(changes) if changes else []
             counts.update(str(one.fate) if one.reason is None else "rejected" for one in outcomes)
             counts["rejected"] += len(batch) - len(changes)
             named = [(change.item_id, one.reason) for change, one in zip(changes, outcomes, strict=False)]

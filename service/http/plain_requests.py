@@ -95,12 +95,11 @@ def read_body(body: bytes) -> tuple[PlainHistory, int] | None:
     if found is None:
         return None
     ids, k = found.groups()
-    text = ids[1:-1].replace(b'", "', b"\0").replace(b'","', b"\0")
-    each = text.split(b"\0")
+    each = ids.split(b'"')[1::2]  # no id holds a quote
     length = USUAL_K if k is None else int(k)
     if length > PLAIN_K or len(each) > PLAIN_HISTORY or len(set(each)) < len(each):
         return None
-    return PlainHistory(text, len(each)), length
+    return PlainHistory(b"\0".join(each), len(each)), length
 
 
 def _read(told: bytes) -> Head | None:

@@ -11,7 +11,7 @@ from recsys_vae.data.purchases import DAY
 from recsys_vae.data.signal_rules import SignalRules
 from recsys_vae.errors import UnavailableError
 from service import timestamps
-from service.errors import CursorExpiredError
+from service.errors import CursorExpiredError, DeadlineError
 from service.ranking.batches import Here, Limits, Observer
 from service.ranking.cursors import Cursor
 from service.ranking.exploration import exploring
@@ -28,6 +28,8 @@ from service.ranking.steps import Steps, finished
 from service.ranking.work import work_of
 from service.store.user_history import UserEvents, UserHistory, joined, overlaid
 
+PATIENCE = 0.5
+"""Share of the time for an answer that a stored history is waited for; then the list is made without it."""
 SIDE_BY_SIDE = 10
 """Users that several catalogues answer for at a time where the queue is shared with others."""
 
@@ -350,14 +352,21 @@ class Engine:
             held = self._histories.at_hand(request.user_id, (catalogue.rules for catalogue in catalogues))
             if held is not None:
                 return _found(held)
-        return await self._reading.soon(partial(self._read, request.user_id, request.cursor, catalogues), deadline)
+        read = partial(self._read, request.user_id, request.cursor, catalogues)
+        if request.cursor is not None:
+            return await self._reading.soon(read, deadline)
+        now = asyncio.get_running_loop().time()
+        try:
+            return await self._reading.soon(read, now + PATIENCE * (deadline - now))
+        except DeadlineError:  # there is time for an answer without it
+            return _WITHOUT_STORE
 
     def _read(self, user_id: str | None, after: Cursor | None, catalogues: Sequence[Catalogue]) -> Read:
         """The one place where the stored history of a user is read."""
         if user_id is None:
             return _NOBODY
         if after is not None and after.sequence is None:
-            return Read(UserHistory(), None, (_UNAVAILABLE,))
+            return _WITHOUT_STORE
         try:
             stored = self._histories.history(user_id)
             if after is not None and after.sequence != stored.sequence:
@@ -365,7 +374,7 @@ class Engine:
         except UnavailableError:
             if after is not None:
                 raise
-            return Read(UserHistory(), None, (_UNAVAILABLE,))
+            return _WITHOUT_STORE
         if after is not None and after.sequence != stored.sequence:
             raise CursorExpiredError("the history that its list was made from is no longer held")
         for catalogue in catalogues:
@@ -378,6 +387,7 @@ _UNAVAILABLE = Notice(
     "store_unavailable",
     "The event store does not answer: this user's stored history could not be taken into account.",
 )
+_WITHOUT_STORE = Read(UserHistory(), None, (_UNAVAILABLE,))
 _ITEMS_UNAVAILABLE = Notice(
     "items_unavailable", "The event store does not answer: what was changed about items lately may be missing here."
 )

@@ -105,20 +105,24 @@ class ItemStore:
         """Take changes in one transaction, and say what became of each. When this returns, they are committed."""
         return self.take_all([Asked(changes)])[0]
 
-    def take_all(self, asked: Sequence[Asked]) -> list[list[Outcome]]:
-        """The same for several who ask, in one transaction that also notes who they are."""
+    def judge(self, changes: Sequence[ItemChange]) -> list[Outcome]:
+        """What would become of each, with nothing changed."""
+        return self.take_all([Asked(changes)], is_trial=True)[0]
+
+    def take_all(self, asked: Sequence[Asked], *, is_trial: bool = False) -> list[list[Outcome]]:
+        """The same for several who ask, in one transaction that also notes who they are, or is a trial: taken back."""
         with self.database.writing() as connection:
             # On SQLite nobody else writes now; on PostgreSQL this row keeps others waiting.
             last = connection.execute(LOCKED_CLOCK).scalar_one()
             held = _held(connection, {change.item_id for one in asked for change in one.changes})
             work = _Transaction(held, _fields(connection), last)
             found = [[work.take(change) for change in one.changes] for one in asked]
-            if work.last > last:
+            if work.last > last and not is_trial:
                 notes = [one.note(outcomes) for one, outcomes in zip(asked, found, strict=True)]
                 _write(connection, work, [note for note in notes if note is not None])
             else:
                 connection.rollback()
-        if work.last > last:
+        if work.last > last and not is_trial:
             self.on_taken(last, sorted(work.changed.values(), key=lambda item: item.sequence))
         return found
 

@@ -99,6 +99,7 @@ def test_an_answer_is_the_same_by_both_ways(settings: Settings, chain: FallbackC
 HISTORIES = [
     b'{"history": ["a", "b"], "k": 3}', b'{"history":["a","b"],"k":3}', b'{"history": ["a","nowhere", "b"]}',
     b'{"history": ["a"], "k": 100}', b'{"history": ["nowhere"]}', b'{"history": ["a, b", "c"]}',
+    b'{"history": ["007", ", ", "7"]}', b'{"history":[",",",,","a"]}', b'{"history": [", , ", "a"]}',
 ]  # fmt: skip
 OTHERS = [
     b'{"history": [], "k": 3}', b'{"history": ["a", "a"]}', b'{"history": ["a"], "k": 101}',

@@ -89,8 +89,9 @@ def test_the_command_loads_a_table_once_and_names_what_it_rejects(place: Place, 
     assert (first.exit_code, "2 items, 2 changed, 0 so already, 0 rejected" in first.output) == (0, True)
     assert (again.exit_code, "2 items, 0 changed, 2 so already, 0 rejected" in again.output) == (0, True)
     path.write_text("sku,price\na,8\nb,cheap\n")
-    wrong = CliRunner().invoke(build(), options)
-    assert wrong.exit_code == 1
+    planned, wrong = (CliRunner().invoke(build(), [*options, *more]) for more in (["--dry-run"], []))
+    assert (planned.exit_code, wrong.exit_code) == (1, 1)
+    assert "Nothing was changed (--dry-run), 0 so already, 1 rejected" in planned.output
     assert "1 changed, 0 so already, 1 rejected" in wrong.output
     assert "b: fields.price: this field holds number" in wrong.output
     with closing(Database(place.url)) as database:

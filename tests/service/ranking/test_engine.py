@@ -13,6 +13,7 @@ from recsys_vae.recommender import FallbackChain, Users
 from service.errors import DeadlineError, UnknownItemError
 from service.ranking import mmr, ranking
 from service.ranking.batches import Limits
+from service.ranking.cursors import Cursor
 from service.ranking.engine import Engine
 from service.ranking.filters import Eq
 from service.ranking.interleaving import Teams
@@ -278,3 +279,38 @@ def test_a_history_that_is_at_hand_is_not_waited_for(
     assert anyio.run(engine.recommend, catalogue, request) == first
     with pytest.raises(AssertionError):
         anyio.run(engine.recommend, catalogue, replace(request, user_id="u1"))
+
+
+def test_a_store_that_hangs_costs_a_user_the_stored_history_only(
+    tmp_path: Path, chain: FallbackChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    fill(url)
+    is_over = Signal()
+    histories = Histories(EventStore(url))
+    engine, catalogue = Engine(histories, Limits(deadline_seconds=0.5)), Catalogue(chain)
+    request = Request(Query(3), user_id="u0")
+    page = anyio.run(engine.recommend, catalogue, request)
+
+    def hang(user_id: str, until: int | None = None) -> None:
+        is_over.wait(10)
+
+    monkeypatch.setattr(histories, "history", hang)
+    monkeypatch.setattr(histories, "at_hand", lambda *_: None)
+
+    async def ask() -> tuple[Page, Exception | None]:
+        found = await engine.recommend(catalogue, request)
+        try:
+            await engine.recommend(
+                catalogue, replace(request, cursor=Cursor(catalogue.version, 1, request.digest, (0,)))
+            )
+        except DeadlineError as error:
+            return found, error
+        finally:
+            is_over.set()
+        return found, None
+
+    found, refused = anyio.run(ask)
+    assert "store_unavailable" in [notice.code for notice in found.answer.notices]
+    assert "store_unavailable" not in [notice.code for notice in page.answer.notices]
+    assert refused is not None  # a list that began with the history cannot go on without it
