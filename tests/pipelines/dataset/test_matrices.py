@@ -50,7 +50,7 @@ def test_moments_are_microseconds() -> None:
 
 def test_a_cut_in_time_says_how_many_rows_have_no_time() -> None:
     some = frame().with_columns(timestamp=pl.when(pl.col("user_id") == "u001").then(None).otherwise("timestamp"))
-    with pytest.raises(DataError, match="4 of 240 rows have none"):
+    with pytest.raises(DataError, match="4 of 240 rows are of pairs without one"):
         encode_events(some.lazy(), global_order=True)
 
 
