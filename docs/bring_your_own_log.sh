@@ -9,7 +9,6 @@ set -euo pipefail
 folder=${1:-$(mktemp -d)}
 mkdir -p "$folder"
 cd "$folder"
-PORT=${PORT:-8000}
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -72,6 +71,7 @@ step "Lists for every user, as a file"
 recsys recommend bundles/shipped shop --k 10 --to recommendations.parquet
 
 step "The same as a service"
+PORT="${PORT:-8000}"
 recsys load-history shop
 recsys serve bundles/shipped --port "$PORT" &
 trap 'kill $! && wait $!' EXIT

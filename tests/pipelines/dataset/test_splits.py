@@ -145,7 +145,7 @@ def test_given_needs_a_published_test_part(tmp_path: Path) -> None:
 
 def test_temporal_needs_times(tmp_path: Path) -> None:
     timeless = frame().with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC")))
-    with pytest.raises(DataError, match="240 of 240 rows have none"):
+    with pytest.raises(DataError, match="240 of 240 rows are of pairs without one"):
         make_split(dataset(tmp_path / "timeless", timeless), recipe("temporal"))
 
 
