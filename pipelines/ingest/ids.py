@@ -12,7 +12,7 @@ import polars as pl
 
 WHOLE, FRACTION = "whole", "fraction"
 """Forms of texts that are counted: `12.0`, and any other number with points in it."""
-_WHOLE = r"^-?(?:0|[1-9][0-9]*)\.0+$"
+_WHOLE = r"^(-?(?:0|[1-9][0-9]*))\.0+$"
 _DOTTED = r"^-?[0-9]+(?:\.[0-9]+)+$"
 
 
@@ -60,7 +60,7 @@ def plain_whole_numbers(texts: pl.Series) -> pl.Series:
     """The same texts, with `12` for `12.0`."""
     if not texts.str.contains(".", literal=True).any():
         return texts
-    return texts.str.replace(r"^(-?(?:0|[1-9][0-9]*))\.0+$", "$1")
+    return texts.str.replace(_WHOLE, "$1")
 
 
 def _whole(values: pl.Series) -> pl.Series:

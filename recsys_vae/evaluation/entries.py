@@ -31,9 +31,7 @@ def contains(matrix: csr_array, keys: Int64Array) -> BoolArray:
     """Whether each cell, numbered as in `entry_keys`, is filled in a canonical matrix; shape of `keys`."""
     found, present = np.zeros(keys.shape, dtype=np.bool_), entry_keys(matrix)
     for start in range(0, len(keys) if present.size else 0, AT_ONCE):
-        wanted = keys[start : start + AT_ONCE]
-        places = np.minimum(np.searchsorted(present, wanted), present.size - 1)
-        found[start : start + AT_ONCE] = present[places] == wanted
+        _, found[start : start + AT_ONCE] = _looked_up(present, keys[start : start + AT_ONCE])
     return found
 
 
@@ -42,8 +40,14 @@ def find_entries(matrix: csr_array, keys: Int64Array) -> Int64Array:
     present = entry_keys(matrix)
     if not present.size:
         return np.full(keys.shape, -1, dtype=np.int64)
+    places, are_there = _looked_up(present, keys)
+    return np.where(are_there, places, -1)
+
+
+def _looked_up(present: Int64Array, keys: Int64Array) -> tuple[Int64Array, BoolArray]:
+    """Where each key stands among those that are present, at least one and ascending, and whether it does."""
     places = np.minimum(np.searchsorted(present, keys), present.size - 1)
-    return np.where(present[places] == keys, places, -1)
+    return places, present[places] == keys
 
 
 def pick(matrix: csr_array, chosen: BoolArray) -> csr_array:

@@ -82,10 +82,10 @@ class ServerProtocol(H11Protocol):
 
     def _answers_directly(self, data: bytes) -> bool:
         """Whether these bytes are a request that is answered past h11."""
-        direct = self._services.direct
+        services = self._services
+        direct = services.direct
         if direct is None or self.flow.write_paused or not self._is_between_requests():
             return False
-        services = self._services
         taken = direct.take(data, services)
         if taken is None:
             return False

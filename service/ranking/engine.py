@@ -348,13 +348,12 @@ class Engine:
     async def _stored(self, request: Request, catalogues: Sequence[Catalogue], deadline: float) -> Read:
         if request.user_id is None:
             return _NOBODY
-        if request.cursor is None:
-            held = self._histories.at_hand(request.user_id, (catalogue.rules for catalogue in catalogues))
-            if held is not None:
-                return _found(held)
         read = partial(self._read, request.user_id, request.cursor, catalogues)
         if request.cursor is not None:
             return await self._reading.soon(read, deadline)
+        held = self._histories.at_hand(request.user_id, (catalogue.rules for catalogue in catalogues))
+        if held is not None:
+            return _found(held)
         now = asyncio.get_running_loop().time()
         try:
             return await self._reading.soon(read, now + PATIENCE * (deadline - now))

@@ -199,13 +199,16 @@ class EventStore:
         """  # fmt: skip
         if not self.database.has_one_writer or self._kept.is_busy:
             return self.version(user_id)
-        return next((int(version) for (version,) in self._kept.rows(VERSION, user_id)), 0)
+        return self._kept_version(user_id)
 
     def version_at_hand(self, user_id: str) -> int | None:
         """The same where nothing has to be waited for: a file is asked, and no other thread asks it at this moment."""
         if not self.database.has_one_writer or self._kept.is_busy or not self._kept.is_open:
             return None
-        return self.version_at_once(user_id)
+        return self._kept_version(user_id)
+
+    def _kept_version(self, user_id: str) -> int:
+        return next((int(version) for (version,) in self._kept.rows(VERSION, user_id)), 0)
 
     def history(self, user_id: str, until: int | None = None) -> UserHistory:
         """What is known of a user; empty for a user who was never seen.

@@ -133,15 +133,13 @@ def _add(connection: Connection, table: Table, counts: Counter[Any]) -> None:
     """Add to counts, in the order of their keys: two transactions with some in common do not wait for each other."""
     if not counts:
         return
-    keys = [column.name for column in table.primary_key]
+    keys, ordered = [column.name for column in table.primary_key], sorted(counts.items())
     if connection.dialect.name == "sqlite":
-        connection.execute(
-            _added(table.name, keys), {"rows": json.dumps([(*key, n) for key, n in sorted(counts.items())])}
-        )
+        connection.execute(_added(table.name, keys), {"rows": json.dumps([(*key, n) for key, n in ordered])})
         return
     insert = INSERTS[connection.dialect.name](table)
     added = {"lists": table.c.lists + insert.excluded.lists}
-    rows = [dict(zip(keys, key, strict=True)) | {"lists": n} for key, n in sorted(counts.items())]
+    rows = [dict(zip(keys, key, strict=True)) | {"lists": n} for key, n in ordered]
     connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=added), rows)
 
 

@@ -51,14 +51,20 @@ def test_lists_are_the_models_own_order_without_seen_items(chain: FallbackChain)
         assert (answers.rows[user][len(expected) :] == -1).all()
 
 
-@pytest.mark.skipif(library() is None, reason="nothing is compiled here")
-def test_lists_and_places_need_no_row_of_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def chain_that_is_scanned(monkeypatch: pytest.MonkeyPatch, folder: Path) -> FallbackChain:
+    """Whose lists and places come from 8-bit codes, however few its items are."""
     monkeypatch.setattr(ranks, "SMALLEST", 0)
     model = MultDAE(12, MultDAEConfig(hidden=32))
-    write_bundle(tmp_path / "b", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
-    chain = FallbackChain(Bundle.load(tmp_path / "b", to_ask=True))
+    write_bundle(folder / "b", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
+    chain = FallbackChain(Bundle.load(folder / "b", to_ask=True))
     if quantise(chain.item_vectors) is None:
         pytest.skip("the processor does not multiply 8-bit integers")
+    return chain
+
+
+@pytest.mark.skipif(library() is None, reason="nothing is compiled here")
+def test_lists_and_places_need_no_row_of_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    chain = chain_that_is_scanned(monkeypatch, tmp_path)
     histories, targets = csr([[0, 1], [7, 8, 9]], 12), csr([[2, 3], [0, 11]], 12)
     users = IdMap.from_values(["a", "b"])
     asked = HeldOut(users, histories, targets)
@@ -78,12 +84,7 @@ def test_lists_and_places_need_no_row_of_scores(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.skipif(library() is None, reason="nothing is compiled here")
 def test_users_of_whom_nothing_is_known_take_all_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ranks, "SMALLEST", 0)
-    model = MultDAE(12, MultDAEConfig(hidden=32))
-    write_bundle(tmp_path / "b", model, WORLD.items, popularity=WORLD.item_counts(), provenance=Provenance())
-    chain = FallbackChain(Bundle.load(tmp_path / "b", to_ask=True))
-    if quantise(chain.item_vectors) is None:
-        pytest.skip("the processor does not multiply 8-bit integers")
+    chain = chain_that_is_scanned(monkeypatch, tmp_path)
     histories, targets = csr([[0, 1], [], [7]], 12), csr([[2, 3], [0, 11], [1]], 12)
     found = chain.ranks(histories, k=3, hidden=histories, targets=targets)
     assert found is not None
